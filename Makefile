@@ -1,0 +1,46 @@
+# Every target makes the environment it needs, once, in .venv; nothing is installed elsewhere.
+PYTHON ?= python3
+BIN    := .venv/bin
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: report test test-all lint bench docs clean
+.DELETE_ON_ERROR:
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+.venv/.docs: .venv/.dev
+	$(PIP) -e '.[docs]'
+	@touch $@
+
+.venv/.bench: .venv/.dev
+	$(PIP) -e '.[bench]'
+	@touch $@
+
+report: .venv/.dev    ## run every experiment with its quick preset and write report/report.html
+	$(BIN)/hessium reproduce --preset quick --out report --workers 2
+
+test: .venv/.dev      ## the test suite
+	$(BIN)/pytest -n 2
+
+test-all: .venv/.dev  ## the test suite with the slow tests
+	$(BIN)/pytest -n 2 -m 'not gpu'
+
+lint: .venv/.dev      ## style, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.bench   ## speed, as ratios within one run, against the peers
+	$(BIN)/pytest benchmarks -m '' --benchmark-only -s
+
+docs: .venv/.docs     ## docs/_build/html/index.html, warnings are errors
+	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+
+clean:                ## remove everything that these targets made, but not your reports
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks docs/_build

@@ -1,0 +1,1 @@
+"""Exact and certified Hessian spectra of neural-network losses, beside random matrix theory."""

@@ -1,0 +1,1 @@
+"""Operators of a risk: Hessian, Gauss-Newton, residual part, Fisher, Gram."""

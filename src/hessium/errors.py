@@ -1,0 +1,31 @@
+"""What can go wrong, by kind, so that a caller and the command line can tell them apart."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """An argument breaks a rule; the message is one sentence with argument, value and rule."""
+
+
+class SelfCheckError(RuntimeError):
+    """The route chosen for a curvature product disagrees with double backward on this model."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A product, loss or gradient is not finite.
+
+    Attributes:
+        partial: what had been computed before, or None.
+    """
+
+    def __init__(self, message: str, partial: object = None) -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+class ConvergenceWarning(UserWarning):
+    """An iteration stopped before its tolerance; the result says how far it came."""
+
+
+class ApproximationWarning(UserWarning):
+    """The library took another way than the one written in the model, and says which."""

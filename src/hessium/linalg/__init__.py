@@ -1,0 +1,1 @@
+"""Symmetric operators and their kernels; knows no networks."""

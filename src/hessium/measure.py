@@ -1,0 +1,113 @@
+"""A probability measure on finitely many points: an exact spectrum and a quadrature are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class DiscreteMeasure:
+    r"""The measure $\mu = \sum_i w_i \delta_{x_i}$ with $w_i \ge 0$ and $\sum_i w_i = 1$.
+
+    The empirical spectral distribution of a symmetric n x n matrix has its n eigenvalues as nodes
+    and weights 1/n; a Gauss quadrature of a spectrum has Ritz values and their weights.
+
+    Attributes:
+        nodes: points, ascending, shape (k,), repeated values allowed.
+        weights: masses, shape (k,), summing to one.
+    """
+
+    nodes: FloatArray
+    weights: FloatArray
+
+    def __post_init__(self) -> None:
+        nodes = np.array(self.nodes, dtype=np.float64)
+        weights = np.array(self.weights, dtype=np.float64)
+        if nodes.ndim != 1 or nodes.shape != weights.shape or nodes.size == 0:
+            msg = (
+                f"nodes, weights: shapes {nodes.shape} and {weights.shape}; "
+                "both must be the same (k,) with k > 0"
+            )
+            raise InputError(msg)
+        if not np.isfinite(nodes).all():
+            msg = f"nodes: {int((~np.isfinite(nodes)).sum())} of {nodes.size} are not finite"
+            raise InputError(msg)
+        total = float(weights.sum())
+        if not (weights >= 0).all() or not abs(total - 1.0) <= 1e-8:
+            msg = f"weights: smallest {weights.min():g}, sum {total:g}; all >= 0 and sum 1 required"
+            raise InputError(msg)
+        order = np.argsort(nodes, kind="stable")
+        nodes, weights = nodes[order], weights[order]
+        nodes.flags.writeable = weights.flags.writeable = False
+        object.__setattr__(self, "nodes", nodes)
+        object.__setattr__(self, "weights", weights)
+
+    @classmethod
+    def uniform(cls, nodes: npt.ArrayLike) -> DiscreteMeasure:
+        """Equal weights on `nodes`: the empirical distribution of a list of numbers."""
+        array = np.asarray(nodes, dtype=np.float64).reshape(-1)
+        return cls(nodes=array, weights=np.full(array.size, 1.0 / max(array.size, 1)))
+
+    @classmethod
+    def mixture(cls, parts: Sequence[DiscreteMeasure]) -> DiscreteMeasure:
+        """The average of measures, such as one quadrature for each probe vector."""
+        if not parts:
+            msg = "parts: empty; a mixture needs at least one measure"
+            raise InputError(msg)
+        return cls(
+            nodes=np.concatenate([part.nodes for part in parts]),
+            weights=np.concatenate([part.weights for part in parts]) / len(parts),
+        )
+
+    def cdf(self, x: npt.ArrayLike) -> FloatArray:
+        r"""$\mu((-\infty, x])$, right-continuous, for x of any shape."""
+        cumulative = np.concatenate([[0.0], np.cumsum(self.weights)])
+        cumulative[-1] = 1.0
+        return np.asarray(cumulative[np.searchsorted(self.nodes, np.asarray(x), side="right")])
+
+    def mass(self, a: float, b: float) -> float:
+        r"""$\mu((a, b])$."""
+        if not a <= b:
+            msg = f"a, b: ({a}, {b}] is no interval; a <= b is required"
+            raise InputError(msg)
+        lower, upper = self.cdf(np.array([a, b]))
+        return float(upper - lower)
+
+    def ppf(self, q: npt.ArrayLike) -> FloatArray:
+        r"""Smallest node x with $\mu((-\infty, x]) \ge q$, for q in [0, 1] of any shape."""
+        levels = np.asarray(q, dtype=np.float64)
+        if not ((levels >= 0) & (levels <= 1)).all():
+            msg = f"q: {q!r}; a quantile level lies in [0, 1]"
+            raise InputError(msg)
+        # half a rounding step below each jump, so that ppf(cdf(x)) = x
+        cumulative = np.cumsum(self.weights) * (1 - 4e-16 * self.nodes.size)
+        index = np.searchsorted(cumulative, levels, side="left")
+        return np.asarray(self.nodes[np.minimum(index, self.nodes.size - 1)])
+
+    def moment(self, order: int) -> float:
+        r"""$\int x^k d\mu$."""
+        return float(self.weights @ self.nodes**order)
+
+    def mean(self) -> float:
+        """First moment: trace / n of an n x n spectrum."""
+        return self.moment(1)
+
+    def var(self) -> float:
+        """Second central moment."""
+        return float(self.weights @ (self.nodes - self.mean()) ** 2)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
+        """The nodes, so that plotting and NumPy functions take a spectrum as it is."""
+        return np.array(self.nodes, dtype=dtype)
+
+    def __repr__(self) -> str:
+        low, high = self.nodes[0], self.nodes[-1]
+        return f"DiscreteMeasure({self.nodes.size} nodes in [{low:.6g}, {high:.6g}])"

@@ -1,0 +1,1 @@
+"""Results to matplotlib figures; nothing is shown or saved here."""

@@ -1,0 +1,1 @@
+"""Stored results to one self-contained HTML page."""

@@ -1,0 +1,1 @@
+"""Laws of random matrices and published predictions; NumPy and SciPy only."""
