@@ -17,8 +17,9 @@ PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.
 	$(PIP) -e '.[docs]'
 	@touch $@
 
-.venv/.bench: .venv/.dev
+.venv/.bench: .venv/.dev benchmarks/requirements.txt
 	$(PIP) -e '.[bench]'
+	$(PIP) --no-deps -r benchmarks/requirements.txt
 	@touch $@
 
 report: .venv/.dev    ## run every experiment with its quick preset and write report/report.html
