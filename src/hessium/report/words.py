@@ -1,0 +1,88 @@
+"""Numbers and settings as a reader wants them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from hessium.experiments.records import EXACT, Number, Series, Table
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """`value` to so many significant digits, with a power of ten where it is far from one."""
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{significant}g}")
+    exponent = math.floor(math.log10(abs(rounded)))
+    if value == int(value) and abs(value) < 1e9 and significant >= 10:
+        return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")
+    if -4 < exponent < 6:
+        places = max(significant - 1 - exponent, 0)
+        text = f"{rounded:.{places}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return text.replace("-", "−")
+    factor = f"{rounded / 10.0**exponent:.{significant - 1}f}".rstrip("0").rstrip(".")
+    return f"{factor}×10{str(exponent).translate(_SUPERSCRIPT)}".replace("-", "−")
+
+
+def number(cell: str | Number) -> str:
+    """A cell of a table: words as they are, a number with its error in brackets."""
+    if isinstance(cell, str):
+        return cell
+    text = digits(cell.value, cell.digits)
+    if cell.low is None or cell.high is None:
+        return text
+    return f"{text} [{digits(cell.low, cell.digits)}, {digits(cell.high, cell.digits)}]"
+
+
+def bases(table: Table) -> str:
+    """What the errors of a table are."""
+    cells = [cell for row in table.rows for cell in row]
+    kinds = dict.fromkeys(cell.basis for cell in cells if isinstance(cell, Number))
+    others = [kind for kind in kinds if kind != EXACT]
+    if not kinds:
+        return ""
+    if not others:
+        return "All numbers are exact."
+    brackets = "In brackets: " if any(_bracketed(c) for c in cells) else "Errors: "
+    tail = " The other numbers are exact." if EXACT in kinds else ""
+    return brackets + "; ".join(others) + "." + tail
+
+
+def _bracketed(cell: str | Number) -> bool:
+    return isinstance(cell, Number) and cell.low is not None
+
+
+def setting(value: Any) -> str:
+    """A setting of a config on one line."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return digits(value, 6)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(setting(item) for item in value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {setting(item)}" for key, item in value.items())
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 4.2 s, 3 min 20 s or 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def points(series: Series, most: int) -> Iterable[tuple[str, str]]:
+    """The first `most` points of a series as text: x, and y with its error."""
+    for i in range(min(most, series.x.size)):
+        y = digits(float(series.y[i]), 4)
+        if series.low is not None and series.high is not None:
+            y += f" [{digits(float(series.low[i]), 4)}, {digits(float(series.high[i]), 4)}]"
+        yield digits(float(series.x[i]), 6), y
