@@ -6,17 +6,19 @@ from what is stored, by a later version and without the experiment that made it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-from hessium._typing import FloatArray
+from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
 
 EXACT = "exact"
+
+Numbers: TypeAlias = AnyArray | Sequence[Any]
+"""Numbers in an array or in nested sequences."""
 
 Verdict = Literal["holds", "does not hold", "not tested"]
 Source = Literal["measured", "published", "theory"]
@@ -59,12 +61,12 @@ class Number:
                 object.__setattr__(self, name, float(number))
 
 
-def exact(value: float, digits: int = 12) -> Number:
+def exact(value: float | int, digits: int = 12) -> Number:
     """A number without error, such as a count or a setting."""
     return Number(value=float(value), basis=EXACT, digits=digits)
 
 
-def over(values: npt.ArrayLike, what: str, digits: int = 3) -> Number:
+def over(values: Numbers, what: str, digits: int = 3) -> Number:
     """Median of `values`, with their range as the error.
 
     Args:
@@ -129,8 +131,8 @@ class Series:
 
 def measured(
     label: str,
-    x: npt.ArrayLike,
-    samples: npt.ArrayLike,
+    x: Numbers,
+    samples: Numbers,
     *,
     what: str,
     mark: Mark = "both",

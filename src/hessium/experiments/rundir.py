@@ -54,9 +54,13 @@ class RunDirectory:
             )
             raise InputError(msg)
         try:
-            write_atomically(path / _MARK, b"Written by hessium, which may overwrite what is here.\n")
+            write_atomically(
+                path / _MARK, b"Written by hessium, which may overwrite what is here.\n"
+            )
         except OSError as error:
-            msg = f"{argument}: {path} cannot be written ({error.strerror}); choose another directory"
+            msg = (
+                f"{argument}: {path} cannot be written ({error.strerror}); choose another directory"
+            )
             raise InputError(msg) from error
         return cls(path)
 
@@ -72,13 +76,17 @@ class RunDirectory:
             raise InputError(msg)
         run = cls(path)
         if not (path / _SUMMARY).is_file():
-            msg = f"{argument}: {path} has no {_SUMMARY}; give a directory with a finished experiment"
+            msg = (
+                f"{argument}: {path} has no {_SUMMARY}; give a directory with a finished experiment"
+            )
             raise InputError(msg)
         try:
             sections = run._read()
         except (OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            msg = f"{argument}: {path / _SUMMARY} is broken ({reason}); run `hessium reproduce` again"
+            msg = (
+                f"{argument}: {path / _SUMMARY} is broken ({reason}); run `hessium reproduce` again"
+            )
             raise InputError(msg) from error
         if not sections:
             msg = f"{argument}: {path / _SUMMARY} has no section; a finished experiment is required"

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import active_children, connection, get_context, parent_process
@@ -105,12 +105,12 @@ def _computed(
     if workers <= 1:
         with _one_thread():
             for name, task in missing.items():
-                _work(experiment, task, store.folder, name)
+                _work(experiment.compute, task, store.folder, name)
                 yield
         return
     with _pool(workers) as pool:
         futures: list[Future[None]] = [
-            pool.submit(_work, experiment, task, store.folder, name)
+            pool.submit(_work, experiment.compute, task, store.folder, name)
             for name, task in missing.items()
         ]
         for future in as_completed(futures):
@@ -118,9 +118,9 @@ def _computed(
             yield
 
 
-def _work(experiment: Experiment[Any], task: Task, folder: Path, name: str) -> None:
+def _work(compute: Callable[[Task], Result], task: Task, folder: Path, name: str) -> None:
     start = time.perf_counter()
-    result = experiment.compute(task)
+    result = compute(task)
     Store(folder).save(name, {**result, _SECONDS: time.perf_counter() - start})
 
 

@@ -79,7 +79,7 @@ class Store:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
                 arrays: dict[str, Any] = {k: file[k] for k in file.files if k != _JSON}
                 rest = json.loads(str(file[_JSON]))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:

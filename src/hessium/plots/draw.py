@@ -16,7 +16,8 @@ from matplotlib.transforms import ScaledTranslation
 from hessium.experiments.records import Chart, Series
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
-_WIDTH, _AXES_HEIGHT, _LEGEND_LINE = 4.9, 2.9, 0.19
+_WIDTH, _AXES_HEIGHT, _LINE = 4.9, 3.0, 0.19
+_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 54, 34, 58
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -26,17 +27,21 @@ def draw(chart: Chart) -> Figure:
     No state of `matplotlib.pyplot` is touched.
     """
     with mpl.rc_context(RC):
-        labels = [textwrap.fill(series.label, 58) for series in chart.series]
-        lines = sum(label.count("\n") + 1 for label in labels)
-        height = _AXES_HEIGHT + 0.2 + _LEGEND_LINE * lines
+        labels = [textwrap.fill(series.label, _LEGEND_CHARACTERS) for series in chart.series]
+        below = [*labels, textwrap.fill(chart.x_label, _X_CHARACTERS)]
+        height = _AXES_HEIGHT + _LINE * sum(text.count("\n") + 1 for text in below)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         styles = _styles(chart.series)
-        for series, label, style in zip(chart.series, labels, styles, strict=True):
-            _draw_series(axes, series, label, style)
+        handles = [
+            _draw_series(axes, series, style)
+            for series, style in zip(chart.series, styles, strict=True)
+        ]
         _finish_axis(axes, chart, "x")
         _finish_axis(axes, chart, "y")
-        figure.legend(loc="outside lower left", ncols=1, borderaxespad=0.2, handlelength=2.6)
+        figure.legend(
+            handles, labels, loc="outside lower left", borderaxespad=0.2, handlelength=2.6
+        )
         return figure
 
 
@@ -60,23 +65,22 @@ def _styles(series: tuple[Series, ...]) -> list[dict[str, Any]]:
     return styles
 
 
-def _draw_series(axes: Axes, series: Series, label: str, style: dict[str, Any]) -> None:
+def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> Any:
+    """Draw one series and return what stands for it in the legend."""
     shift = ScaledTranslation(series.nudge / 72, 0, axes.figure.dpi_scale_trans)
     if series.low is None or series.high is None:
-        axes.plot(series.x, series.y, label=label, transform=axes.transData + shift, **style)
-        return
+        (line,) = axes.plot(series.x, series.y, transform=axes.transData + shift, **style)
+        return line
     if series.mark == "line":
-        axes.plot(series.x, series.y, label=label, **style)
-        axes.fill_between(
-            series.x, series.low, series.high, color=style["color"], alpha=0.22, linewidth=0
-        )
-        return
+        (line,) = axes.plot(series.x, series.y, **style)
+        colour = style["color"]
+        axes.fill_between(series.x, series.low, series.high, color=colour, alpha=0.22, linewidth=0)
+        return line
     bars = np.stack([series.y - series.low, series.high - series.y])
-    axes.errorbar(
+    return axes.errorbar(
         series.x,
         series.y,
         yerr=np.maximum(bars, 0.0),
-        label=label,
         transform=axes.transData + shift,
         capsize=2.5,
         elinewidth=1.0,
@@ -91,7 +95,9 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
     label = chart.x_label if which == "x" else chart.y_label
     options = {"linthresh": 1.0} if scale == "symlog" else {}
     getattr(axes, f"set_{which}scale")(scale, **options)
-    getattr(axes, f"set_{which}label")(textwrap.fill(label, 62 if which == "x" else 42))
+    getattr(axes, f"set_{which}label")(
+        textwrap.fill(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
+    )
     if ticks:
         axis.set_major_locator(FixedLocator(list(ticks)))
         axis.set_minor_locator(NullLocator())

@@ -22,7 +22,8 @@ PALETTE = (
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 
-RC: dict[str, Any] = {
+# typed loosely: the stubs spell out every key of every release
+RC: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.titlesize": 10.0,

@@ -8,7 +8,6 @@ from html import escape
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from hessium.experiments.records import Chart, Series
@@ -30,7 +29,7 @@ def to_svg(figure: Figure, chart: Chart, prefix: str) -> str:
     """
     buffer = io.StringIO()
     with mpl.rc_context(RC):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     # a style element would reach beyond the figure, to the whole page
@@ -77,7 +76,9 @@ def _course(series: Series) -> str:
         return f"{series.label}: no points."
     low, high = int(np.argmin(series.y)), int(np.argmax(series.y))
     first = f"{_at(series, 0)}" + (f" to {_at(series, -1)}" if series.x.size > 1 else "")
-    spread = f"; least {tick_text(_round(series.y[low]))}, greatest {tick_text(_round(series.y[high]))}"
+    spread = (
+        f"; least {tick_text(_round(series.y[low]))}, greatest {tick_text(_round(series.y[high]))}"
+    )
     return f"{series.label}: {series.x.size} points, from {first}{spread} ({series.error})."
 
 

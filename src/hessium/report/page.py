@@ -67,5 +67,5 @@ def _draw(section: Section, folder: Path) -> _Drawn:
         svg = to_svg(draw(chart), chart, name)
         write_atomically(folder / f"{name}.svg", svg.encode())
         # the text inside was escaped when the SVG was written
-        figures.append(Markup(svg))  # noqa: S704
+        figures.append(Markup(svg))
     return _Drawn(section=section, figures=tuple(figures))
