@@ -27,5 +27,5 @@ class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance; the result says how far it came."""
 
 
-class ApproximationWarning(UserWarning):
+class RouteWarning(UserWarning):
     """The library took another way than the one written in the model, and says which."""

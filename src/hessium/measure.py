@@ -1,4 +1,4 @@
-"""A probability measure on finitely many points: an exact spectrum and a quadrature are the same."""
+"""A probability measure on finitely many points: exact spectra and quadratures are the same."""
 
 from __future__ import annotations
 

@@ -1,1 +1,5 @@
 """Symmetric operators and their kernels; knows no networks."""
+
+from hessium.linalg.adapt import Operator as Operator
+from hessium.linalg.adapt import as_operator as as_operator
+from hessium.linalg.operator import SymmetricOperator as SymmetricOperator

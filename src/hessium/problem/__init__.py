@@ -1,1 +1,5 @@
 """From a module, a loss and data to a function of one flat vector."""
+
+from hessium.problem.losses import Loss as Loss
+from hessium.problem.losses import SquaredError as SquaredError
+from hessium.problem.risk import EmpiricalRisk as EmpiricalRisk

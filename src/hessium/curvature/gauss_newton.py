@@ -1,0 +1,128 @@
+r"""Matrices of the form $J^T \Lambda J$: Gauss-Newton and empirical Fisher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from hessium.curvature.base import BatchProduct, RiskOperator, require_outputs
+from hessium.curvature.gram import Gram
+from hessium.curvature.graph import OutputGraph
+from hessium.curvature.hessian import double_backward, output_gradient
+from hessium.curvature.taps import dense_outer
+from hessium.errors import InputError
+from hessium.linalg.operator import SymmetricOperator
+from hessium.problem import EmpiricalRisk
+from hessium.problem.data import Batch
+from hessium.problem.losses import rows
+from hessium.problem.output_hessian import OutputHessian
+
+
+class GaussNewton(RiskOperator):
+    r"""$H_0 = \frac1D \sum_s J_s^T \Lambda_s J_s$ with $\Lambda = \nabla_f^2 \ell$.
+
+    For `SquaredError(scale=c)` it is $2c \sum_s J_s^T J_s / D$: the source of the rank experiment
+    drops the 2. Its rank is at most samples times outputs, and its non-zero eigenvalues are those
+    of `Gram`. Positive semidefinite for losses convex in the outputs.
+
+    Arguments and errors as in `RiskOperator`; a closure has none. Cost of a product: 1.1 to 1.5
+    gradients while the graphs are kept.
+    """
+
+    def __init__(
+        self, risk: EmpiricalRisk, *, check: bool = True, graph_bytes: int = 2**30
+    ) -> None:
+        require_outputs(risk, "Gauss-Newton part")
+        super().__init__(risk, check=check, graph_bytes=graph_bytes)
+
+    def companion(self) -> SymmetricOperator | None:
+        """The Gram matrix, where it is the smaller one and the loss is convex."""
+        if self.risk.num_outputs >= self.risk.dim:
+            return None
+        try:
+            return Gram(self.risk, check=self._check)
+        except InputError:  # no factor: not convex, or samples coupled
+            return None
+
+    def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
+        f = self.risk.outputs(leaves, batch[0])
+        return _OuterProduct(OutputGraph(f, leaves), self.risk.loss.hessian(f, batch[1]))
+
+    def _assemble(self) -> Tensor | None:
+        try:
+            return dense_outer(self.risk, lambda f, y: self.risk.loss.hessian(f, y).factor())
+        except InputError:  # no factor: columns need none
+            return None
+
+    def _reference(self, vector: Tensor) -> tuple[Tensor, float]:
+        """H - H1, both by double backward: also proves the closed form of the output Hessian."""
+        total, size = double_backward(self.risk, self.risk.loss.total, vector)
+        curved, other = double_backward(
+            self.risk,
+            lambda f, y: (f * output_gradient(self.risk, f, y)).sum(),
+            vector,
+        )
+        return total - curved, size + other
+
+
+class EmpiricalFisher(RiskOperator):
+    r"""$F = \frac1D \sum_s \nabla\ell_s \nabla\ell_s^T$: second moment of per-sample gradients.
+
+    $\ell_s$ is what sample s adds to the numerator of the risk, its class weight included. The
+    labels are those of the data: this is not the Fisher information, which averages over the
+    model's own labels and equals `GaussNewton` for the common losses.
+
+    Arguments and errors as in `RiskOperator`; a closure has none. Cost of a product: as for
+    `GaussNewton`.
+    """
+
+    def __init__(
+        self, risk: EmpiricalRisk, *, check: bool = True, graph_bytes: int = 2**30
+    ) -> None:
+        require_outputs(risk, "empirical Fisher")
+        super().__init__(risk, check=check, graph_bytes=graph_bytes)
+
+    def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
+        f = self.risk.outputs(leaves, batch[0])
+        return _OuterProduct(OutputGraph(f, leaves), _RankOne(self._slopes(f, batch[1])))
+
+    def _assemble(self) -> Tensor | None:
+        return dense_outer(self.risk, lambda f, y: self._slopes(f, y).unsqueeze(-1))
+
+    def _slopes(self, outputs: Tensor, targets: Any) -> Tensor:
+        return rows(output_gradient(self.risk, outputs, targets))
+
+
+@dataclass(frozen=True)
+class _RankOne(OutputHessian):
+    """e e^T for each sample, in the place of an output Hessian."""
+
+    slopes: Tensor
+
+    def product(self, u: Tensor) -> Tensor:
+        return self.slopes * (self.slopes * u).sum(dim=-1, keepdim=True)
+
+    def factor(self) -> Tensor:
+        return self.slopes.unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class _OuterProduct:
+    """J^T Lambda J of one batch."""
+
+    graph: OutputGraph
+    middle: OutputHessian
+
+    def product(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
+        pushed = self.graph.push(parts, batched=batched)
+        shape = self.graph.outputs.shape
+        lead = pushed.shape[: pushed.dim() - len(shape)]
+        samples = rows(self.graph.outputs).shape[0]
+        weighted = self.middle.product(pushed.reshape(*lead, samples, -1)).reshape(pushed.shape)
+        return self.graph.pull(weighted, parts, batched=batched)
+
+    def nbytes(self) -> int:
+        return self.graph.nbytes()

@@ -1,0 +1,168 @@
+"""The Gram matrix of the samples: small where the Gauss-Newton matrix is large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from hessium.curvature.base import require_outputs
+from hessium.curvature.graph import OutputGraph
+from hessium.curvature.selfcheck import probe_vectors, tolerance
+from hessium.curvature.taps import gram
+from hessium.errors import InputError, SelfCheckError
+from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
+from hessium.problem import EmpiricalRisk
+from hessium.problem.losses import rows
+
+
+class Gram(SymmetricOperator):
+    r"""$K = \frac1D S^T J J^T S$ with $S S^T = \nabla_f^2 \ell$: samples x outputs square.
+
+    $H_0 = \frac1D (S^T J)^T (S^T J)$, so K has the same non-zero eigenvalues with the same
+    multiplicities. This is the rank theorem of the first source as an algorithm: 100 samples and a
+    million parameters are a 100 x 100 problem. For `SquaredError()` K is twice the neural tangent
+    kernel matrix. Rows are ordered by sample, then output.
+
+    Args:
+        risk: a loss of outputs, convex in them.
+        check: compare with products through the network on one random vector when the matrix is
+            made.
+
+    Raises:
+        InputError: if the loss is not convex, couples samples, or the risk is a closure.
+
+    Cost of `dense`: for networks of linear layers one backward pass per output of a sample and a
+    few small matrix products, no Jacobian; else one backward pass per row, in blocks.
+    """
+
+    def __init__(self, risk: EmpiricalRisk, *, check: bool = True) -> None:
+        if not isinstance(risk, EmpiricalRisk):
+            msg = f"risk: {type(risk).__name__}; a hessium.EmpiricalRisk is required"
+            raise InputError(msg)
+        require_outputs(risk, "Gram matrix")
+        risk.require_evaluation_mode()
+        self.risk = risk
+        self._check = check
+        for inputs, targets in risk.batches():  # a factor must exist before anything is promised
+            risk.loss.hessian(risk.outputs(risk.leaves(), inputs), targets).factor()
+            break
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N C, N C)."""
+        return (self.risk.num_outputs, self.risk.num_outputs)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the parameters."""
+        return self.risk.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of the parameters."""
+        return self.risk.device
+
+    def dense(self, *, max_bytes: int = 2**33) -> Tensor:
+        """The matrix itself, symmetric to the last bit.
+
+        Args:
+            max_bytes: what the matrix, blocks of Jacobian rows and work space may take together.
+
+        Raises:
+            InputError: if the matrix alone does not fit.
+            SelfCheckError: if it disagrees with a product through the network.
+        """
+        require_memory(self.shape[0], self.dtype, max_bytes)
+        matrix = gram(self.risk, lambda f, y: self.risk.loss.hessian(f, y).factor())
+        if matrix is not None:
+            matrix = symmetrize_(matrix.div_(self.risk.denominator))
+            if not self._check or self._error(matrix) <= tolerance(self.dtype):
+                return matrix
+        matrix = self._from_rows(max_bytes)
+        if self._check and (error := self._error(matrix)) > tolerance(self.dtype):
+            msg = f"{self!r}: differs from a product through the network by {error:.3g} (relative)"
+            raise SelfCheckError(msg)
+        return matrix
+
+    def _error(self, matrix: Tensor) -> float:
+        vector = probe_vectors(self, 1)[:, 0]
+        expected = self @ vector
+        scale = expected.norm() + torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
+        return float((matrix @ vector - expected).norm() / scale) if float(scale) else 0.0
+
+    def _matmat(self, block: Tensor) -> Tensor:
+        """K U = S^T J (J^T S U), column by column: one pass back and one forth."""
+        images = [self._forth(self._back(column)) for column in block.unbind(1)]
+        return torch.stack(images, dim=1).div_(self.risk.denominator)
+
+    def _back(self, column: Tensor) -> list[Tensor]:
+        """J^T S u in the parameters' shapes."""
+        layout = self.risk.layout
+        total = [torch.zeros(s, dtype=self.dtype, device=self.device) for s in layout.shapes]
+        for graph, factor, at in self._outputs():
+            u = torch.einsum("ncr,nr->nc", factor, column[at].view(factor.shape[0], -1))
+            pulled = graph.pull(u.reshape(graph.outputs.shape), total, batched=False)
+            total = [t + p for t, p in zip(total, pulled, strict=True)]
+        return total
+
+    def _forth(self, parts: list[Tensor]) -> Tensor:
+        """S^T J v."""
+        image = torch.empty(self.shape[0], dtype=self.dtype, device=self.device)
+        for graph, factor, at in self._outputs():
+            pushed = rows(graph.push(parts, batched=False).reshape(graph.outputs.shape))
+            image[at] = torch.einsum("ncr,nc->nr", factor, pushed).reshape(-1)
+        return image
+
+    def _outputs(self) -> Iterator[tuple[OutputGraph, Tensor, slice]]:
+        """For each batch its Jacobian products, the factor S, and its rows of K."""
+        start = 0
+        for inputs, targets in self.risk.batches():
+            leaves = self.risk.leaves()
+            f = self.risk.outputs(leaves, inputs)
+            factor = self.risk.loss.hessian(f, targets).factor()
+            yield OutputGraph(f, leaves), factor, slice(start, start + f.numel())
+            start += f.numel()
+
+    def _from_rows(self, max_bytes: int) -> Tensor:
+        """K from blocks of rows of S^T J; rows are computed again where not all of them fit."""
+        size, dim = self.shape[0], self.risk.dim
+        matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        free = max_bytes - matrix.nbytes
+        # a block of rows, a second one to multiply with, and the pieces it is put together from
+        height = max(1, min(size, free // (4 * dim * self.dtype.itemsize)))
+        for upper, upper_at in self._row_blocks(height):
+            for lower, lower_at in self._row_blocks(height, first=upper_at.start):
+                part = upper @ lower.mT
+                matrix[upper_at, lower_at] = part
+                matrix[lower_at, upper_at] = part.mT
+        return symmetrize_(matrix.div_(self.risk.denominator))
+
+    def _row_blocks(self, height: int, first: int = 0) -> Iterator[tuple[Tensor, slice]]:
+        """Rows `first` and later of S^T J, at most `height` at a time."""
+        layout = self.risk.layout
+        for graph, factor, at in self._outputs():
+            samples, outputs, rank = factor.shape
+            for start in range(at.start, at.stop, height):
+                stop = min(start + height, at.stop)
+                if stop <= first:
+                    continue
+                block = torch.empty(
+                    stop - start, self.risk.dim, dtype=self.dtype, device=self.device
+                )
+                for low in range(start, stop, COLUMNS):
+                    index = torch.arange(low, min(low + COLUMNS, stop)) - at.start
+                    u = factor.new_zeros(len(index), samples, outputs)
+                    sample, column = index // rank, index % rank
+                    u[torch.arange(len(index)), sample] = factor[sample, :, column]
+                    like = [factor.new_empty(()).expand(len(index), *s) for s in layout.shapes]
+                    u = u.reshape(len(index), *graph.outputs.shape)
+                    pulled = graph.pull(u, like, batched=True)
+                    rows_at = slice(low - start, low - start + len(index))
+                    block[rows_at] = torch.cat([p.reshape(len(index), -1) for p in pulled], dim=1)
+                yield block, slice(start, stop)
+
+    def __repr__(self) -> str:
+        n = self.shape[0]
+        return f"Gram({n} x {n}, {self.dtype}, {self.risk.dim} parameters)"

@@ -1,0 +1,156 @@
+"""Autograd graphs built once and differentiated again for every vector.
+
+Everything here is reverse over reverse: on the versions of torch supported, forward-mode routes are
+wrong for layer normalisation or fail on common losses; double backward is right for all of them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class GradientGraph:
+    r"""The gradient of a scalar, kept with its graph, so that Hessian products cost one backward.
+
+    Args:
+        scalar: s, a function of `leaves`.
+        leaves: parameters.
+    """
+
+    def __init__(self, scalar: Tensor, leaves: Sequence[Tensor]) -> None:
+        self._leaves = list(leaves)
+        gradient: Sequence[Tensor | None] = [None] * len(self._leaves)
+        if scalar.requires_grad:
+            gradient = torch.autograd.grad(
+                scalar, self._leaves, create_graph=True, allow_unused=True
+            )
+        # entries that are constant in the parameters have no second derivative
+        self._live = [(i, g) for i, g in enumerate(gradient) if g is not None and g.requires_grad]
+
+    def product(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
+        r"""$\nabla^2 s\, V$, leaf by leaf; with `batched`, parts carry a leading block dimension."""
+        return differentiate(
+            [g for _, g in self._live],
+            self._leaves,
+            [parts[i] for i, _ in self._live],
+            batched=batched,
+            like=parts,
+        )
+
+    def nbytes(self) -> int:
+        """Bytes that the graph keeps alive."""
+        return graph_bytes([g for _, g in self._live])
+
+
+class OutputGraph:
+    r"""Outputs f of one batch with products $J v$ and $J^T w$ of their Jacobian.
+
+    $J v$ is the derivative of $u \mapsto J^T u$ (double reverse), which is linear in u.
+
+    Args:
+        outputs: f, a function of `leaves`.
+        leaves: parameters.
+    """
+
+    def __init__(self, outputs: Tensor, leaves: Sequence[Tensor]) -> None:
+        self.outputs = outputs
+        self._leaves = list(leaves)
+        self._dual = torch.zeros_like(outputs, requires_grad=True)
+        pulled: Sequence[Tensor | None] = [None] * len(self._leaves)
+        if outputs.requires_grad:
+            pulled = torch.autograd.grad(
+                outputs, self._leaves, self._dual, create_graph=True, allow_unused=True
+            )
+        self._live = [(i, g) for i, g in enumerate(pulled) if g is not None]
+
+    def push(self, parts: Sequence[Tensor], *, batched: bool) -> Tensor:
+        """J V, in the shape of the outputs (after the block dimension)."""
+        lead = parts[0].shape[:1] if batched else ()
+        (product,) = differentiate(
+            [g for _, g in self._live],
+            [self._dual],
+            [parts[i] for i, _ in self._live],
+            batched=batched,
+            like=[self._dual.new_empty(()).expand(*lead, *self._dual.shape)],
+        )
+        return product
+
+    def pull(self, cotangents: Tensor, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
+        """J^T W, leaf by leaf; `parts` give the shapes."""
+        outputs = [self.outputs] if self.outputs.requires_grad else []
+        cotangent = [cotangents] if outputs else []
+        return differentiate(outputs, self._leaves, cotangent, batched=batched, like=parts)
+
+    def nbytes(self) -> int:
+        """Bytes that the graph keeps alive."""
+        return graph_bytes([self.outputs, *(g for _, g in self._live)])
+
+
+def differentiate(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    *,
+    batched: bool,
+    like: Sequence[Tensor],
+) -> list[Tensor]:
+    """Vector-Jacobian product with zeros where nothing depends, keeping the graph.
+
+    Args:
+        outputs: tensors of a graph, possibly none.
+        inputs: with respect to these.
+        cotangents: one for each output, with a leading block dimension if `batched`.
+        batched: all of the block in one vectorised pass, or one after the other where an operation
+            cannot be vectorised.
+        like: tensors whose shapes the results have.
+    """
+    if not outputs:
+        return [torch.zeros_like(shape) for shape in like]
+    if batched:
+        try:
+            with warnings.catch_warnings():
+                # an operation without a batching rule falls back to a slow loop inside torch, and
+                # warns: a loop of our own is faster
+                warnings.simplefilter("error")
+                grads = torch.autograd.grad(
+                    outputs, inputs, cotangents, retain_graph=True, allow_unused=True,
+                    is_grads_batched=True,
+                )  # fmt: skip
+        except (RuntimeError, UserWarning):
+            columns = [
+                differentiate(outputs, inputs, column, batched=False, like=[s[0] for s in like])
+                for column in zip(*cotangents, strict=True)
+            ]
+            return [torch.stack(parts) for parts in zip(*columns, strict=True)]
+    else:
+        grads = torch.autograd.grad(
+            outputs, inputs, cotangents, retain_graph=True, allow_unused=True
+        )
+    return [
+        torch.zeros_like(shape) if g is None else g for g, shape in zip(grads, like, strict=True)
+    ]
+
+
+def graph_bytes(roots: Sequence[Tensor]) -> int:
+    """Bytes of the distinct tensors that the graph behind `roots` has saved for backward."""
+    storages: dict[int, int] = {}
+    seen = set()
+    stack = [root.grad_fn for root in roots if root.grad_fn is not None]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        for name in dir(node):
+            if name.startswith("_saved_"):
+                saved = getattr(node, name)
+                for tensor in saved if isinstance(saved, (tuple, list)) else (saved,):
+                    if isinstance(tensor, Tensor):
+                        storage = tensor.untyped_storage()
+                        storages[storage.data_ptr()] = storage.nbytes()
+        stack += [parent for parent, _ in node.next_functions if parent is not None]
+    return sum(storages.values())

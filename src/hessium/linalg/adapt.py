@@ -1,0 +1,99 @@
+"""Whatever multiplies like a symmetric matrix, as an operator of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium.errors import InputError
+from hessium.linalg.operator import DenseOperator, SymmetricOperator
+
+
+@runtime_checkable
+class Operator(Protocol):
+    """Anything with a square shape, a dtype, a device and `@`: a symmetric tensor is one."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """(n, n)."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the vectors it takes and gives."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where these vectors lie."""
+        ...
+
+    def __matmul__(self, other: Any, /) -> Any:
+        """Product with a vector (n,) or a block (n, k)."""
+        ...
+
+
+class WrappedOperator(SymmetricOperator):
+    """An object with shape, dtype, device and `@` that is not one of ours."""
+
+    def __init__(self, operator: Operator) -> None:
+        shape = tuple(operator.shape)
+        if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
+            msg = f"operator: shape {shape}; a square operator (n, n) is required"
+            raise InputError(msg)
+        if operator.dtype not in (torch.float32, torch.float64):
+            msg = f"operator: {operator.dtype}; float32 or float64 is required"
+            raise InputError(msg)
+        self._operator = operator
+        generator = torch.Generator().manual_seed(0)
+        pair = torch.randn(shape[0], 2, generator=generator, dtype=operator.dtype)
+        left, right = pair.to(operator.device).unbind(1)
+        forth, back = left @ (self @ right), right @ (self @ left)
+        scale = float((self @ right).norm() * left.norm())
+        if float(abs(forth - back)) > torch.finfo(operator.dtype).eps ** 0.5 * scale:
+            msg = (
+                f"operator: x'Ay = {float(forth):.6g}, y'Ax = {float(back):.6g}; they must be equal"
+            )
+            raise InputError(msg)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, n)."""
+        return (self._operator.shape[0], self._operator.shape[1])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the object."""
+        return self._operator.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of the object."""
+        return self._operator.device
+
+    def _matmat(self, block: Tensor) -> Tensor:
+        return torch.stack([self._operator @ column for column in block.unbind(1)], dim=1)
+
+
+def as_operator(
+    operator: Operator | SymmetricOperator | Tensor | np.ndarray[Any, Any],
+) -> SymmetricOperator:
+    """One of ours as it is; a symmetric tensor or array, or any object that multiplies, wrapped.
+
+    Raises:
+        InputError: if it is neither, or not symmetric.
+    """
+    if isinstance(operator, SymmetricOperator):
+        return operator
+    if isinstance(operator, np.ndarray):
+        operator = torch.as_tensor(operator)
+    if isinstance(operator, Tensor):
+        return DenseOperator(operator)
+    if isinstance(operator, Operator) and not isinstance(operator, type):
+        return WrappedOperator(operator)
+    msg = f"operator: {type(operator).__name__} has no shape, dtype, device and @"
+    raise InputError(msg)

@@ -1,0 +1,320 @@
+"""Symmetric linear operators, known by what they do to vectors, and their arithmetic."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse.linalg
+import torch
+from torch import Tensor
+
+from hessium.errors import InputError, NonFiniteError
+
+COLUMNS = 64  # columns of a block product: 64 to 128 at once beat all at once (cache)
+
+
+class SymmetricOperator(ABC):
+    """A real symmetric n x n matrix given by its products.
+
+    Operators add, subtract, scale by numbers and shift; a symmetric tensor may take part.
+    """
+
+    # NumPy and torch must leave `array - operator` to the operator
+    __array_ufunc__ = None
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """(n, n)."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> torch.dtype:
+        """Of the vectors it takes and gives."""
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where these vectors lie."""
+
+    @abstractmethod
+    def _matmat(self, block: Tensor) -> Tensor:
+        """Product with a checked block (n, k)."""
+
+    def __matmul__(self, other: Tensor) -> Tensor:
+        """Product with a vector (n,) or with k vectors at once, (n, k).
+
+        Raises:
+            InputError: for another shape, dtype or device.
+            NonFiniteError: if the product has entries that are not finite.
+        """
+        n = self.shape[0]
+        if not isinstance(other, Tensor) or other.dim() not in (1, 2) or other.shape[0] != n:
+            got = tuple(other.shape) if hasattr(other, "shape") else type(other).__name__
+            msg = f"vectors: {got}; a tensor of shape ({n},) or ({n}, k) is required"
+            raise InputError(msg)
+        if other.dtype != self.dtype or other.device != self.device:
+            msg = (
+                f"vectors: {other.dtype} on {other.device}; this operator takes {self.dtype} on "
+                f"{self.device}"
+            )
+            raise InputError(msg)
+        block = other.detach().reshape(n, -1)
+        product = self._matmat(block).reshape(other.shape)
+        if not bool(torch.isfinite(product).all()) and bool(torch.isfinite(block).all()):
+            msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
+            raise NonFiniteError(msg, partial=product)
+        return product
+
+    def dense(self, *, max_bytes: int = 2**33) -> Tensor:
+        """The matrix itself, symmetric to the last bit, built in blocks of columns.
+
+        Args:
+            max_bytes: what the matrix and the work space may take together (8 GiB).
+
+        Raises:
+            InputError: if the matrix alone does not fit.
+
+        Cost: n products, in blocks.
+        """
+        n = self.shape[0]
+        require_memory(n, self.dtype, max_bytes)
+        matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        step = self._columns_within(max_bytes - matrix.nbytes)
+        for start in range(0, n, step):
+            stop = min(start + step, n)
+            unit = torch.zeros(n, stop - start, dtype=self.dtype, device=self.device)
+            unit[start:stop].fill_diagonal_(1.0)
+            matrix[:, start:stop] = self @ unit
+        return symmetrize_(matrix)
+
+    def companion(self) -> SymmetricOperator | None:
+        """A smaller symmetric operator with the same non-zero spectrum, or None."""
+        return None
+
+    def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
+        """For SciPy's solvers: takes and gives NumPy arrays of the operator's precision."""
+        dtype = np.dtype(str(self.dtype).removeprefix("torch."))
+
+        def apply(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            block = torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype)
+            return (self @ block.to(self.device)).cpu().numpy()
+
+        return scipy.sparse.linalg.LinearOperator(
+            shape=self.shape, matvec=apply, rmatvec=apply, matmat=apply, rmatmat=apply, dtype=dtype
+        )
+
+    def shifted(self, shift: float) -> SymmetricOperator:
+        """The operator plus `shift` times the identity."""
+        return Combination([(1.0, self)], shift=shift)
+
+    def __add__(self, other: SymmetricOperator | Tensor) -> SymmetricOperator:
+        if not isinstance(other, (SymmetricOperator, Tensor)):
+            return NotImplemented
+        return Combination([(1.0, self), (1.0, _lift(other))])
+
+    def __sub__(self, other: SymmetricOperator | Tensor) -> SymmetricOperator:
+        if not isinstance(other, (SymmetricOperator, Tensor)):
+            return NotImplemented
+        return Combination([(1.0, self), (-1.0, _lift(other))])
+
+    def __radd__(self, other: Tensor) -> SymmetricOperator:
+        return _lift(other) + self
+
+    def __rsub__(self, other: Tensor) -> SymmetricOperator:
+        return _lift(other) - self
+
+    def __mul__(self, factor: float) -> SymmetricOperator:
+        if not isinstance(factor, Real):
+            return NotImplemented
+        return Combination([(float(factor), self)])
+
+    def __rmul__(self, factor: float) -> SymmetricOperator:
+        return self * factor
+
+    def __truediv__(self, divisor: float) -> SymmetricOperator:
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        return Combination([(1.0 / float(divisor), self)])
+
+    def __neg__(self) -> SymmetricOperator:
+        return Combination([(-1.0, self)])
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Make `tensor + operator` and `tensor - operator` ours; nothing else."""
+        name = getattr(func, "__name__", "").strip("_")
+        if name in ("add", "sub") and len(args) == 2 and isinstance(args[1], SymmetricOperator):
+            return getattr(args[1], f"__r{name}__")(args[0])
+        return NotImplemented
+
+    def _columns_within(self, free_bytes: int) -> int:
+        """How many columns of a block product fit into `free_bytes`."""
+        per_column = 4 * self.shape[0] * self.dtype.itemsize
+        return max(1, min(COLUMNS, free_bytes // max(per_column, 1)))
+
+    def __repr__(self) -> str:
+        n = self.shape[0]
+        return f"{type(self).__name__}({n} x {n}, {self.dtype})"
+
+
+class Combination(SymmetricOperator):
+    r"""$\sum_i c_i A_i + s I$, flat: sums of sums are one sum.
+
+    Args:
+        terms: pairs (c_i, A_i), at least one.
+        shift: s.
+    """
+
+    def __init__(
+        self, terms: Sequence[tuple[float, SymmetricOperator]], *, shift: float = 0.0
+    ) -> None:
+        flat: list[tuple[float, SymmetricOperator]] = []
+        for factor, term in terms:
+            if isinstance(term, Combination):
+                flat += [(factor * c, t) for c, t in term.terms]
+                shift += factor * term.shift
+            else:
+                flat.append((factor, term))
+        first = flat[0][1]
+        for _, term in flat:
+            mine, other = ((t.shape, t.dtype, t.device) for t in (first, term))
+            if mine != other:
+                msg = f"operators: {first!r} and {term!r} differ in shape, dtype or device"
+                raise InputError(msg)
+        numbers = [shift, *(factor for factor, _ in flat)]
+        if not all(math.isfinite(number) for number in numbers):
+            msg = f"factors: {numbers}; finite numbers are required"
+            raise InputError(msg)
+        self.terms: tuple[tuple[float, SymmetricOperator], ...] = tuple(flat)
+        self.shift: float = float(shift)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, n)."""
+        return self.terms[0][1].shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of all terms."""
+        return self.terms[0][1].dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of all terms."""
+        return self.terms[0][1].device
+
+    def _matmat(self, block: Tensor) -> Tensor:
+        product = self.shift * block
+        for factor, term in self.terms:
+            product += factor * (term @ block)
+        return product
+
+    def dense(self, *, max_bytes: int = 2**33) -> Tensor:
+        """The sum of the dense terms, each by its own fastest route; two matrices at a time."""
+        require_memory(self.shape[0], self.dtype, max_bytes // min(2, len(self.terms)))
+        total: Tensor | None = None
+        for factor, term in self.terms:
+            part = term.dense(max_bytes=max_bytes) * factor
+            total = part if total is None else total.add_(part)
+        assert total is not None
+        total.diagonal().add_(self.shift)
+        return total
+
+    def companion(self) -> SymmetricOperator | None:
+        """Of a multiple of an operator that has one."""
+        if len(self.terms) > 1 or self.shift:
+            return None
+        factor, term = self.terms[0]
+        companion = term.companion()
+        return None if companion is None else factor * companion
+
+
+class DenseOperator(SymmetricOperator):
+    """A symmetric tensor as an operator.
+
+    Args:
+        matrix: shape (n, n), float32 or float64, finite, symmetric to rounding.
+
+    Raises:
+        InputError: if it is not.
+    """
+
+    def __init__(self, matrix: Tensor) -> None:
+        if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.numel():
+            msg = f"matrix: shape {tuple(matrix.shape)}; a square matrix (n, n) is required"
+            raise InputError(msg)
+        if matrix.dtype not in (torch.float32, torch.float64):
+            msg = f"matrix: {matrix.dtype}; float32 or float64 is required"
+            raise InputError(msg)
+        if not bool(torch.isfinite(matrix).all()):
+            msg = f"matrix: {int((~torch.isfinite(matrix)).sum())} entries are NaN or infinite"
+            raise InputError(msg)
+        asymmetry = float((matrix - matrix.mT).abs().max())
+        if asymmetry > torch.finfo(matrix.dtype).eps ** 0.5 * float(matrix.abs().max()):
+            msg = (
+                f"matrix: differs from its transpose by up to {asymmetry:.3g}; it must be symmetric"
+            )
+            raise InputError(msg)
+        self._matrix = matrix.detach()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, n)."""
+        return (self._matrix.shape[0], self._matrix.shape[1])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the tensor."""
+        return self._matrix.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of the tensor."""
+        return self._matrix.device
+
+    def _matmat(self, block: Tensor) -> Tensor:
+        return self._matrix @ block
+
+    def dense(self, *, max_bytes: int = 2**33) -> Tensor:
+        """A copy of the tensor."""
+        require_memory(self.shape[0], self.dtype, max_bytes)
+        return symmetrize_(self._matrix.clone())
+
+
+def _lift(operand: SymmetricOperator | Tensor) -> SymmetricOperator:
+    return operand if isinstance(operand, SymmetricOperator) else DenseOperator(operand)
+
+
+def symmetrize_(matrix: Tensor) -> Tensor:
+    """Replace a matrix by its symmetric part in place, tile by tile, without a second copy."""
+    n, tile = matrix.shape[0], 1024
+    for i in range(0, n, tile):
+        for j in range(i, n, tile):
+            upper, lower = matrix[i : i + tile, j : j + tile], matrix[j : j + tile, i : i + tile]
+            mean = (upper + lower.mT) / 2
+            upper.copy_(mean)
+            lower.copy_(mean.mT)
+    return matrix
+
+
+def require_memory(n: int, dtype: torch.dtype, max_bytes: int) -> None:
+    """A dense n x n matrix fits into the budget.
+
+    Raises:
+        InputError: if it does not, with both numbers.
+    """
+    needed = n * n * dtype.itemsize
+    if needed > max_bytes:
+        msg = (
+            f"max_bytes: {max_bytes / 2**30:.3g} GiB; a dense {n} x {n} {dtype} matrix needs "
+            f"{needed / 2**30:.3g} GiB (raise it, or restrict the risk to some parameters)"
+        )
+        raise InputError(msg)

@@ -1,0 +1,120 @@
+"""Data as a re-iterable of (inputs, targets) batches, read without touching any global state."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+from torch.utils.data import DataLoader, Dataset
+
+from hessium.errors import InputError
+
+Batch: TypeAlias = tuple[Any, Any]
+
+
+def as_batches(data: Any) -> Iterable[Batch]:
+    """Check the container and make one batch of a pair of tensors.
+
+    Args:
+        data: a tuple (inputs, targets) with a tensor of targets, or a re-iterable of such pairs
+            (list, DataLoader, an object of your own with `__iter__`).
+
+    Raises:
+        InputError: for a generator (it can be read only once), a Dataset (it has no batches), or
+            something that is not iterable.
+    """
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Tensor):
+        return [data]
+    if isinstance(data, Dataset):
+        msg = f"data: {type(data).__name__} yields single samples; wrap it in a DataLoader"
+        raise InputError(msg)
+    if isinstance(data, Tensor) or not isinstance(data, Iterable):
+        msg = (
+            f"data: {type(data).__name__}; a pair (inputs, targets) or batches of such is required"
+        )
+        raise InputError(msg)
+    if isinstance(data, Iterator):
+        msg = (
+            f"data: {type(data).__name__} can be read only once; "
+            "give a list or a DataLoader, which can be read again for every product"
+        )
+        raise InputError(msg)
+    return data
+
+
+def iterate(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """One pass over the data.
+
+    Raises:
+        InputError: if a batch is no pair.
+    """
+    for number, batch in enumerate(batches):
+        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+            msg = f"data: batch {number} is a {type(batch).__name__}, not a pair (inputs, targets)"
+            raise InputError(msg)
+        yield batch[0], batch[1]
+
+
+@contextmanager
+def global_randomness_kept(batches: Iterable[Batch]) -> Iterator[None]:
+    """Leave the global generators as they were, though a loader draws from them.
+
+    A list of tensors draws nothing, so nothing is saved for it.
+    """
+    if isinstance(batches, (list, tuple)):
+        yield
+        return
+    numpy_state = np.random.get_state()  # noqa: NPY002 - it is the global one that must be kept
+    python_state = random.getstate()
+    own = getattr(batches, "generator", None) if isinstance(batches, DataLoader) else None
+    own_state = own.get_state() if own is not None else None
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
+            if own is not None and own_state is not None:
+                own.set_state(own_state)
+
+
+def num_samples(inputs: Any) -> int | None:
+    """Size of the first dimension of the first tensor in a (nested) input, None without tensors."""
+    for leaf in tree_leaves(inputs):
+        if isinstance(leaf, Tensor):
+            return leaf.shape[0] if leaf.dim() else 1
+    return None
+
+
+def check_batch(inputs: Any, targets: Any, number: int, device: torch.device) -> None:
+    """Every tensor of a batch is finite and lies where the model lies.
+
+    Raises:
+        InputError: naming the batch, the tensor and what is wrong with it.
+    """
+    for what, part in (("inputs", inputs), ("targets", targets)):
+        for leaf in tree_leaves(part):
+            if not isinstance(leaf, Tensor):
+                continue
+            if leaf.device != device:
+                msg = (
+                    f"data: {what} of batch {number} are on {leaf.device}, the model's parameters "
+                    f"on {device}; move one of them"
+                )
+                raise InputError(msg)
+            if leaf.is_complex():
+                msg = f"data: {what} of batch {number} are complex; real numbers are required"
+                raise InputError(msg)
+            if leaf.is_floating_point() and not bool(torch.isfinite(leaf).all()):
+                bad = int((~torch.isfinite(leaf)).sum())
+                msg = (
+                    f"data: {what} of batch {number} have {bad} of {leaf.numel()} entries "
+                    "that are NaN or infinite"
+                )
+                raise InputError(msg)

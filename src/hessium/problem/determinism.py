@@ -1,0 +1,51 @@
+"""Is the loss a function of the parameters? Two looks: at the modules, and at two passes."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from hessium.errors import InputError
+
+
+def require_evaluation_mode(model: nn.Module) -> None:
+    """No module is in a mode in which the loss is random or depends on the batch.
+
+    Raises:
+        InputError: naming the first such module.
+    """
+    for name, module in model.named_modules():
+        if not module.training:
+            continue
+        where = f"{type(module).__name__} '{name}'" if name else type(module).__name__
+        if isinstance(module, (_DropoutNd, nn.RReLU)) and getattr(module, "p", 1.0) > 0:
+            msg = f"model: {where} is in training mode: the loss is random; call model.eval() first"
+            raise InputError(msg)
+        if isinstance(module, (nn.RNNBase, nn.MultiheadAttention)) and module.dropout > 0:
+            msg = (
+                f"model: {where} has dropout {module.dropout} in training mode, so the loss is "
+                "random; call model.eval() first"
+            )
+            raise InputError(msg)
+        if isinstance(module, _BatchNorm):
+            msg = (
+                f"model: {where} is in training mode, so the loss depends on how samples are "
+                "batched; call model.eval() first"
+            )
+            raise InputError(msg)
+
+
+def require_same(first: float, second: float, dtype: torch.dtype) -> None:
+    """Two passes over the data gave one loss, up to the rounding of another order of the samples.
+
+    Raises:
+        InputError: with both values.
+    """
+    if abs(first - second) > 1e3 * torch.finfo(dtype).eps * max(abs(first), abs(second)):
+        msg = (
+            f"data, model: two passes gave the losses {first:.9g} and {second:.9g}; a Hessian needs "
+            "a deterministic loss (no augmentation, dropout or dropped batches)"
+        )
+        raise InputError(msg)

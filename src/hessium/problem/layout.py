@@ -1,0 +1,124 @@
+"""Which parameters are free, and where each one lies in the flat vector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from itertools import accumulate
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from hessium.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """An ordered list of named parameters, laid end to end in one flat vector.
+
+    Attributes:
+        names: as in `model.named_parameters()`: tied ones appear once, under their first name.
+        shapes: one for each name.
+        offsets: start of each parameter in the flat vector.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    offsets: tuple[int, ...] = field(init=False)
+    sizes: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        sizes = tuple(prod(shape) for shape in self.shapes)
+        object.__setattr__(self, "sizes", sizes)
+        object.__setattr__(self, "offsets", tuple(accumulate((0, *sizes)))[:-1])
+
+    @property
+    def dim(self) -> int:
+        """Number of entries of the flat vector."""
+        return sum(self.sizes)
+
+    def slice(self, name: str) -> slice:
+        """Where `name` lies in the flat vector."""
+        position = self.names.index(name)
+        return slice(self.offsets[position], self.offsets[position] + self.sizes[position])
+
+    def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Named tensors to one flat vector (a copy, cut from any graph)."""
+        return torch.cat([tensors[name].detach().reshape(-1) for name in self.names])
+
+    def unflatten(self, vector: Tensor) -> list[Tensor]:
+        """A flat vector (dim,) to views with the parameters' shapes."""
+        parts = torch.split(vector, list(self.sizes))
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def select(self, patterns: Sequence[str]) -> Layout:
+        """The layout of those parameters only that match a name or a glob pattern.
+
+        Raises:
+            InputError: if a pattern matches no parameter, or `patterns` is a lone string.
+        """
+        if isinstance(patterns, str) or not patterns:
+            msg = f"names: {patterns!r}; a non-empty list of parameter names or globs is required"
+            raise InputError(msg)
+        chosen = set[str]()
+        for pattern in patterns:
+            # a parameter, everything that a glob matches, or everything inside a module
+            hits = [n for n in self.names if fnmatchcase(n, pattern) or n.startswith(f"{pattern}.")]
+            if not hits:
+                msg = f"names: {pattern!r} matches none of {', '.join(self.names)}"
+                raise InputError(msg)
+            chosen.update(hits)
+        keep = [(n, s) for n, s in zip(self.names, self.shapes, strict=True) if n in chosen]
+        return Layout(names=tuple(n for n, _ in keep), shapes=tuple(s for _, s in keep))
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that require gradients, tied ones once.
+
+    Raises:
+        InputError: if there is none, or one has a dtype, device or value that no Hessian can have.
+    """
+    parameters = dict(model.named_parameters())
+    for name, parameter in parameters.items():
+        if not parameter.is_floating_point():
+            msg = (
+                f"model: parameter '{name}' has dtype {parameter.dtype}; parameters are float32 or "
+                "float64 (register integer tables as buffers)"
+            )
+            raise InputError(msg)
+    free = {name: p for name, p in parameters.items() if p.requires_grad}
+    if not free:
+        msg = f"model: all {len(parameters)} parameters are frozen; at least one must require grad"
+        raise InputError(msg)
+    for name, parameter in free.items():
+        if parameter.dtype not in (torch.float32, torch.float64):
+            msg = (
+                f"model: parameter '{name}' has dtype {parameter.dtype}; second derivatives need "
+                "float32 or float64 (model.float() or model.double())"
+            )
+            raise InputError(msg)
+        if not bool(torch.isfinite(parameter).all()):
+            bad = int((~torch.isfinite(parameter)).sum())
+            msg = f"model: parameter '{name}' has {bad} entries that are NaN or infinite"
+            raise InputError(msg)
+    _one_value("dtype", {name: p.dtype for name, p in free.items()})
+    _one_value("device", {name: p.device for name, p in free.items()})
+    return free
+
+
+def _one_value(what: str, values: Mapping[str, object]) -> None:
+    kinds: dict[object, str] = {}
+    for name, value in values.items():
+        kinds.setdefault(value, name)
+    if len(kinds) > 1:
+        listed = ", ".join(f"'{name}' {value}" for value, name in kinds.items())
+        msg = f"model: trainable parameters differ in {what} ({listed}); one {what} is required"
+        raise InputError(msg)
+
+
+def layout_of(named: Mapping[str, Tensor] | Iterable[tuple[str, Tensor]]) -> Layout:
+    """The layout of named tensors in their own order."""
+    items = list(named.items() if isinstance(named, Mapping) else named)
+    return Layout(names=tuple(n for n, _ in items), shapes=tuple(tuple(t.shape) for _, t in items))

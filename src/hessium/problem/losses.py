@@ -1,0 +1,182 @@
+"""Losses as numerator and denominator, so that any split into batches gives the same risk.
+
+A mean over a data set is (sum of numerators) / (sum of denominators); averaging the means of the
+batches is wrong whenever batches differ in size, class weight or number of ignored targets.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from hessium.errors import InputError
+from hessium.problem.output_hessian import Autodiff, Diagonal, OutputHessian
+
+Reduction: TypeAlias = Literal["mean", "sum"]
+
+
+class Loss(ABC):
+    """What a risk needs to know of a loss.
+
+    Attributes:
+        reduction: "mean" divides the sum of `total` by the sum of `count` over all batches; "sum"
+            divides by nothing.
+    """
+
+    reduction: Reduction
+
+    @abstractmethod
+    def total(self, outputs: Tensor, targets: Any) -> Tensor:
+        """Numerator: the loss summed over one batch, as a scalar tensor."""
+
+    @abstractmethod
+    def count(self, outputs: Tensor, targets: Any) -> float:
+        """Denominator that this batch contributes to a mean."""
+
+    def check(self, outputs: Tensor, targets: Any) -> None:  # noqa: B027 - most losses check themselves
+        """Raise InputError for targets that would be broadcast or misread silently."""
+
+    def hessian(self, outputs: Tensor, targets: Any) -> OutputHessian:
+        """Second derivative of `total` in the outputs seen as (samples, outputs per sample)."""
+        shape = outputs.shape
+        return Autodiff(lambda f: self.total(f.view(shape), targets), rows(outputs.detach()))
+
+
+class SquaredError(Loss):
+    r"""$\ell = c \sum_{s,i} (f_{si} - y_{si})^2$, or that sum over the number of samples.
+
+    `SquaredError()` is the loss of the rank experiment, $\sum (f - y)^2$, and
+    `SquaredError(scale=0.5, reduction="mean")` the one of the random landscape,
+    $(2m)^{-1} \sum_{\mu i} e_{i\mu}^2$ (Pennington & Bahri 2017, eq. 2). Mean is over samples, not
+    over entries as in `nn.MSELoss`.
+
+    Args:
+        scale: the factor c > 0.
+        reduction: "sum" or "mean" (over samples).
+    """
+
+    def __init__(self, scale: float = 1.0, reduction: Reduction = "sum") -> None:
+        if not 0 < scale < float("inf"):
+            msg = f"scale: {scale}; a positive finite number is required"
+            raise InputError(msg)
+        self.scale = float(scale)
+        self.reduction = check_reduction(reduction)
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of one batch as a scalar, for training."""
+        self.check(outputs, targets)
+        total = self.total(outputs, targets)
+        return total if self.reduction == "sum" else total / self.count(outputs, targets)
+
+    def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Scaled sum of squares."""
+        return self.scale * (outputs - targets).square().sum()
+
+    def count(self, outputs: Tensor, targets: Tensor) -> float:
+        """Number of samples."""
+        return float(num_rows(outputs))
+
+    def check(self, outputs: Tensor, targets: Tensor) -> None:
+        """Outputs and targets must have one shape."""
+        require_same_shape(outputs, targets)
+
+    def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
+        """2 c on the diagonal."""
+        return Diagonal(torch.full_like(rows(outputs.detach()), 2 * self.scale))
+
+    def __repr__(self) -> str:
+        return f"SquaredError(scale={self.scale}, reduction={self.reduction!r})"
+
+
+class CallableLoss(Loss):
+    """Any function (outputs, targets) -> scalar whose reduction the user states.
+
+    Args:
+        function: the loss of one batch.
+        reduction: "sum"; "mean" over samples; or a function of the targets of one batch that
+            returns what its mean is divided by, such as the number of tokens that count.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Tensor, Any], Tensor],
+        reduction: Reduction | Callable[[Any], float],
+    ) -> None:
+        self._function = function
+        self._count = reduction if callable(reduction) else None
+        self.reduction = "mean" if callable(reduction) else check_reduction(reduction)
+
+    def total(self, outputs: Tensor, targets: Any) -> Tensor:
+        """The value times what the mean was divided by."""
+        value = self._function(outputs, targets)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            got = (
+                f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            )
+            msg = f"loss: returned {got}; one number (a tensor with one entry) is required"
+            raise InputError(msg)
+        value = value.reshape(())
+        return value if self.reduction == "sum" else value * self.count(outputs, targets)
+
+    def count(self, outputs: Tensor, targets: Any) -> float:
+        """Samples, or what the user's function says."""
+        return float(num_rows(outputs)) if self._count is None else float(self._count(targets))
+
+    def __repr__(self) -> str:
+        name = getattr(self._function, "__name__", type(self._function).__name__)
+        return f"CallableLoss({name}, reduction={self.reduction!r})"
+
+
+class Value(Loss):
+    """The output is the loss: a closure that returns one number."""
+
+    reduction: Reduction = "sum"
+
+    def total(self, outputs: Tensor, targets: Any) -> Tensor:
+        """The number itself."""
+        if outputs.numel() != 1:
+            msg = f"closure: returned shape {tuple(outputs.shape)}; one number is required"
+            raise InputError(msg)
+        return outputs.reshape(())
+
+    def count(self, outputs: Tensor, targets: Any) -> float:
+        """One closure."""
+        return 1.0
+
+    def __repr__(self) -> str:
+        return "Value()"
+
+
+def rows(outputs: Tensor) -> Tensor:
+    """Outputs seen as (samples, outputs per sample); a scalar is one sample with one output."""
+    return outputs.reshape(num_rows(outputs), -1) if outputs.numel() else outputs.reshape(0, 1)
+
+
+def num_rows(outputs: Tensor) -> int:
+    """Number of samples: the size of the first dimension."""
+    return outputs.shape[0] if outputs.dim() else 1
+
+
+def check_reduction(reduction: object) -> Reduction:
+    """The reduction, if it is one that adds up over batches."""
+    if reduction == "mean":
+        return "mean"
+    if reduction == "sum":
+        return "sum"
+    msg = f"reduction: {reduction!r}; 'mean' or 'sum' is required, so that the loss is one number"
+    raise InputError(msg)
+
+
+def require_same_shape(outputs: Tensor, targets: Any) -> None:
+    """Targets of another shape would be broadcast silently."""
+    shape = tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
+    if shape != tuple(outputs.shape):
+        msg = (
+            f"data: targets have shape {shape}, outputs {tuple(outputs.shape)}; "
+            "they must be equal (no silent broadcasting)"
+        )
+        raise InputError(msg)

@@ -1,0 +1,263 @@
+"""The losses of torch, recognised: the denominators that torch uses, closed-form curvature."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
+
+from hessium.errors import InputError
+from hessium.problem.losses import (
+    CallableLoss,
+    Loss,
+    Reduction,
+    check_reduction,
+    num_rows,
+    require_same_shape,
+    rows,
+)
+from hessium.problem.output_hessian import Diagonal, OutputHessian, Softmax
+
+
+class Elementwise(Loss):
+    """A torch loss that is a sum or mean over all entries.
+
+    Args:
+        module: such as `nn.MSELoss()`.
+        curvature: second derivative entry by entry, where it has a closed form.
+    """
+
+    def __init__(
+        self, module: Any, curvature: Callable[[Any, Tensor, Tensor], Tensor] | None = None
+    ) -> None:
+        self.reduction = check_reduction(module.reduction)
+        self._module = _summed(module)
+        self._curvature = curvature
+
+    def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The module with its reduction set to sum."""
+        if isinstance(self._module, nn.MSELoss):
+            # the fused kernel has no second forward derivative; this form has them all
+            return (outputs - targets).square().sum()
+        return self._module(outputs, targets)
+
+    def count(self, outputs: Tensor, targets: Tensor) -> float:
+        """Number of entries."""
+        return float(outputs.numel())
+
+    def check(self, outputs: Tensor, targets: Tensor) -> None:
+        """Outputs and targets must have one shape."""
+        require_same_shape(outputs, targets)
+
+    def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
+        """Diagonal, in closed form where known."""
+        if self._curvature is None:
+            return super().hessian(outputs, targets)
+        return Diagonal(rows(self._curvature(self._module, outputs.detach(), targets)))
+
+    def __repr__(self) -> str:
+        return f"{type(self._module).__name__}(reduction={self.reduction!r})"
+
+
+class CrossEntropy(Loss):
+    """`nn.CrossEntropyLoss` with class weights, `ignore_index`, label smoothing, soft targets.
+
+    Args:
+        module: the torch loss.
+    """
+
+    def __init__(self, module: nn.CrossEntropyLoss | nn.NLLLoss) -> None:
+        self.reduction = check_reduction(module.reduction)
+        self._module = _summed(module)
+
+    def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Weighted sum over all positions that are not ignored."""
+        return self._module(outputs, targets)
+
+    def count(self, outputs: Tensor, targets: Tensor) -> float:
+        """Total class weight of the targets that count; positions, if targets are probabilities."""
+        if targets.is_floating_point():
+            return outputs.numel() / outputs.shape[1]
+        return float(_class_weight(self._module, targets, outputs).sum(dtype=torch.float64))
+
+    def check(self, outputs: Tensor, targets: Tensor) -> None:
+        """One row of class scores for each sample is required."""
+        if outputs.dim() < 2:
+            msg = (
+                f"data: outputs have shape {tuple(outputs.shape)}; cross-entropy needs "
+                "(samples, classes, ...)"
+            )
+            raise InputError(msg)
+        if not targets.is_floating_point() and targets.numel():
+            valid = targets[targets != self._module.ignore_index]
+            classes = outputs.shape[1]
+            if valid.numel() and not 0 <= int(valid.min()) <= int(valid.max()) < classes:
+                msg = (
+                    f"data: class targets span [{int(valid.min())}, {int(valid.max())}]; "
+                    f"the model has {classes} outputs, so 0 to {classes - 1} are allowed"
+                )
+                raise InputError(msg)
+
+    def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
+        r"""$q (\mathrm{diag}(p) - p p^T)$ with q the total weight of the (smoothed) target."""
+        f = outputs.detach()
+        samples, classes = f.shape[:2]
+        smoothing: float = self._module.label_smoothing
+        weight = self._module.weight
+        ones = f.new_ones(classes) if weight is None else weight.to(f)
+        if targets.is_floating_point():
+            smoothed = (1 - smoothing) * targets + smoothing / classes
+            q = torch.einsum("c,nc...->n...", ones, smoothed)
+        else:
+            own = _class_weight(self._module, targets, f)
+            valid = (targets != self._module.ignore_index).to(f)
+            q = (1 - smoothing) * own + smoothing * ones.mean() * valid
+        p = F.softmax(f, dim=1)
+        return Softmax(p.reshape(samples, classes, -1), q.reshape(samples, -1))
+
+    def __repr__(self) -> str:
+        return f"CrossEntropyLoss(reduction={self.reduction!r})"
+
+
+class NegativeLogLikelihood(CrossEntropy):
+    """`nn.NLLLoss`: the weights of cross-entropy, linear in the outputs."""
+
+    def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
+        """Zero."""
+        return Diagonal(torch.zeros_like(rows(outputs.detach())))
+
+    def __repr__(self) -> str:
+        return f"NLLLoss(reduction={self.reduction!r})"
+
+
+class PerSample(Loss):
+    """A torch loss whose mean is over samples (`nn.MultiMarginLoss`, KL with "batchmean")."""
+
+    def __init__(self, module: Any) -> None:
+        self.reduction = (
+            "mean" if module.reduction == "batchmean" else check_reduction(module.reduction)
+        )
+        self._module = _summed(module)
+
+    def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The module with its reduction set to sum."""
+        return self._module(outputs, targets)
+
+    def count(self, outputs: Tensor, targets: Tensor) -> float:
+        """Number of samples."""
+        return float(num_rows(outputs))
+
+    def __repr__(self) -> str:
+        return f"{type(self._module).__name__}(reduction={self.reduction!r})"
+
+
+def as_loss(loss: Any, reduction: Reduction | Callable[[Any], float] | None = None) -> Loss:
+    """Recognise a loss, so that its normalisation is known.
+
+    Args:
+        loss: one of ours, a torch loss module or function, `functools.partial` of such a function,
+            or any callable (outputs, targets) -> scalar together with `reduction`.
+        reduction: how a plain callable adds up; see `CallableLoss`.
+
+    Raises:
+        InputError: if the reduction is unknown, "none", or contradicts the one of the loss.
+    """
+    if reduction is not None and not callable(reduction):
+        check_reduction(reduction)
+    module = _as_module(loss)
+    if type(module) in _PER_SAMPLE or (
+        type(module) is nn.KLDivLoss and module.reduction == "batchmean"
+    ):
+        known: Loss | None = PerSample(module)
+    elif type(module) in _ELEMENTWISE:
+        known = Elementwise(module, _ELEMENTWISE[type(module)])
+    elif type(module) is nn.CrossEntropyLoss:
+        known = CrossEntropy(module)
+    elif type(module) is nn.NLLLoss:
+        known = NegativeLogLikelihood(module)
+    else:
+        known = loss if isinstance(loss, Loss) else None
+    if known is not None:
+        if reduction is not None and reduction != known.reduction:
+            msg = f"reduction: {reduction!r} contradicts {known!r}; leave it out for torch's losses"
+            raise InputError(msg)
+        return known
+    if not callable(loss):
+        msg = f"loss: {loss!r} is not callable; a loss module or function is required"
+        raise InputError(msg)
+    if reduction is None:
+        name = getattr(loss, "__name__", type(loss).__name__)
+        msg = (
+            f"loss: {name} does not say how it adds up over samples; "
+            "pass reduction='mean' or reduction='sum'"
+        )
+        raise InputError(msg)
+    return CallableLoss(loss, reduction)
+
+
+def _huber(module: Any, f: Tensor, y: Tensor) -> Tensor:
+    return ((f - y).abs() <= module.delta).to(f)
+
+
+def _smooth_l1(module: Any, f: Tensor, y: Tensor) -> Tensor:
+    return ((f - y).abs() < module.beta).to(f) / module.beta if module.beta else torch.zeros_like(f)
+
+
+def _bce_logits(module: Any, f: Tensor, y: Tensor) -> Tensor:
+    p = torch.sigmoid(f)
+    positive = 1.0 if module.pos_weight is None else module.pos_weight
+    weight = 1.0 if module.weight is None else module.weight
+    return weight * (positive * y + 1 - y) * p * (1 - p)
+
+
+_ELEMENTWISE: dict[type, Callable[[Any, Tensor, Tensor], Tensor] | None] = {
+    nn.MSELoss: lambda module, f, y: torch.full_like(f, 2.0),
+    nn.HuberLoss: _huber,
+    nn.SmoothL1Loss: _smooth_l1,
+    nn.BCEWithLogitsLoss: _bce_logits,
+    nn.BCELoss: None,
+    nn.L1Loss: None,
+    nn.SoftMarginLoss: None,
+    nn.PoissonNLLLoss: None,
+    nn.KLDivLoss: None,
+}
+_PER_SAMPLE = (nn.MultiMarginLoss, nn.MultiLabelMarginLoss, nn.MultiLabelSoftMarginLoss)
+_FUNCTIONS: dict[Any, type] = {
+    F.mse_loss: nn.MSELoss,
+    F.cross_entropy: nn.CrossEntropyLoss,
+    F.nll_loss: nn.NLLLoss,
+    F.l1_loss: nn.L1Loss,
+    F.huber_loss: nn.HuberLoss,
+    F.smooth_l1_loss: nn.SmoothL1Loss,
+    F.binary_cross_entropy: nn.BCELoss,
+    F.binary_cross_entropy_with_logits: nn.BCEWithLogitsLoss,
+}
+
+
+def _as_module(loss: Any) -> Any:
+    if isinstance(loss, functools.partial) and not loss.args and loss.func in _FUNCTIONS:
+        return _FUNCTIONS[loss.func](**loss.keywords)
+    try:
+        return _FUNCTIONS[loss]() if loss in _FUNCTIONS else loss
+    except TypeError:  # unhashable callables are no functions of torch
+        return loss
+
+
+def _summed(module: Any) -> Any:
+    summed = copy.copy(module)
+    summed.reduction = "sum"
+    return summed
+
+
+def _class_weight(module: Any, targets: Tensor, outputs: Tensor) -> Tensor:
+    """Weight of each target's class, zero where ignored; shape of targets."""
+    valid = targets != module.ignore_index
+    if module.weight is None:
+        return valid.to(outputs)
+    weight = module.weight.to(outputs)
+    return weight[torch.where(valid, targets, torch.zeros_like(targets))] * valid
