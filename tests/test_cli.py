@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,8 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
-def _toys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commands, "REGISTRY", Registry([toy("toy"), toy("other")]))
-    yield
 
 
 def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

@@ -20,7 +20,7 @@ def test_the_directory_must_be_new_empty_or_ours(tmp_path: Path) -> None:
     RunDirectory.create(tmp_path / "empty")
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "thesis.tex").write_text("precious")
-    with pytest.raises(InputError, match="--out: .*theirs holds files that hessium did not write"):
+    with pytest.raises(InputError, match=r"--out: .*theirs holds files that hessium did not write"):
         RunDirectory.create(tmp_path / "theirs")
     assert [p.name for p in (tmp_path / "theirs").iterdir()] == ["thesis.tex"]
     with pytest.raises(InputError, match="is a file"):

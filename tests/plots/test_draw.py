@@ -82,6 +82,20 @@ def _outside_ticks(axes: object) -> list[Text]:
     return hidden
 
 
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_all_points_and_bars_lie_inside_the_axes(scale: str) -> None:
+    chart = _chart(x_scale=scale)
+    axes = draw(chart).axes[0]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    for series in chart.series:
+        assert left <= series.x.min() < series.x.max() <= right
+        low = series.y if series.low is None else series.low
+        high = series.y if series.high is None else series.high
+        assert bottom <= low.min() < high.max() <= top
+    assert right < 3 * 50
+    assert top < 3 * 53
+
+
 def test_the_legend_names_every_series_below_the_axes() -> None:
     chart = _chart()
     figure = draw(chart)
@@ -95,7 +109,7 @@ def test_error_bars_show_the_stored_ends() -> None:
     figure = draw(_chart())
     containers: Any = figure.axes[0].containers
     (container,) = containers
-    (segments,) = [c.get_segments() for c in container.lines[2]]
+    (segments,) = (c.get_segments() for c in container.lines[2])
     ends = np.array(segments)[:, :, 1]
     x = np.array([1.0, 2, 5, 10, 50])
     np.testing.assert_allclose(ends, np.stack([x, x + 3], axis=1))

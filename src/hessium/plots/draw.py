@@ -16,8 +16,8 @@ from matplotlib.transforms import ScaledTranslation
 from hessium.experiments.records import Chart, Series
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
-_WIDTH, _AXES_HEIGHT, _LINE = 4.9, 3.0, 0.19
-_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 54, 34, 58
+_WIDTH, _AXES_HEIGHT, _LINE = 4.4, 2.9, 0.19
+_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 48, 34, 50
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -67,25 +67,30 @@ def _styles(series: tuple[Series, ...]) -> list[dict[str, Any]]:
 
 def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> Any:
     """Draw one series and return what stands for it in the legend."""
-    shift = ScaledTranslation(series.nudge / 72, 0, axes.figure.dpi_scale_trans)
     if series.low is None or series.high is None:
-        (line,) = axes.plot(series.x, series.y, transform=axes.transData + shift, **style)
+        (line,) = axes.plot(series.x, series.y, **style)
+        _nudge(axes, [line], series.nudge)
         return line
     if series.mark == "line":
         (line,) = axes.plot(series.x, series.y, **style)
         colour = style["color"]
         axes.fill_between(series.x, series.low, series.high, color=colour, alpha=0.22, linewidth=0)
         return line
-    bars = np.stack([series.y - series.low, series.high - series.y])
-    return axes.errorbar(
-        series.x,
-        series.y,
-        yerr=np.maximum(bars, 0.0),
-        transform=axes.transData + shift,
-        capsize=2.5,
-        elinewidth=1.0,
-        **style,
+    bars = np.maximum(np.stack([series.y - series.low, series.high - series.y]), 0.0)
+    container = axes.errorbar(
+        series.x, series.y, yerr=bars, capsize=2.5, elinewidth=1.0, capthick=1.0, **style
     )
+    line, caps, lines = container.lines
+    _nudge(axes, [line, *caps, *lines], series.nudge)
+    return container
+
+
+def _nudge(axes: Axes, artists: list[Any], points: float) -> None:
+    # only after they are drawn: the limits of the axes follow the data, not the shift
+    if points:
+        shift = ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+        for artist in artists:
+            artist.set_transform(axes.transData + shift)
 
 
 def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
