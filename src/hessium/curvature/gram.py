@@ -94,11 +94,11 @@ class Gram(SymmetricOperator):
 
     def _matmat(self, block: Tensor) -> Tensor:
         """K U = S^T J (J^T S U), column by column: one pass back and one forth."""
-        images = [self._forth(self._back(column)) for column in block.unbind(1)]
+        images = [self._forth(self.pull(column)) for column in block.unbind(1)]
         return torch.stack(images, dim=1).div_(self.risk.denominator)
 
-    def _back(self, column: Tensor) -> list[Tensor]:
-        """J^T S u in the parameters' shapes."""
+    def pull(self, column: Tensor) -> list[Tensor]:
+        """J^T S u for u (samples x outputs,), in the parameters' shapes. Cost: one gradient."""
         layout = self.risk.layout
         total = [torch.zeros(s, dtype=self.dtype, device=self.device) for s in layout.shapes]
         for graph, factor, at in self._outputs():

@@ -32,7 +32,7 @@ class GradientGraph:
         self._live = [(i, g) for i, g in enumerate(gradient) if g is not None and g.requires_grad]
 
     def product(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
-        r"""$\nabla^2 s\, V$, leaf by leaf; with `batched`, parts carry a leading block dimension."""
+        r"""$\nabla^2 s\, V$, leaf by leaf; with `batched`, parts have a leading block dimension."""
         return differentiate(
             [g for _, g in self._live],
             self._leaves,

@@ -15,7 +15,8 @@ A network with P parameters and M units needs M differentiations instead of P, a
 for the rest; the Gram matrix needs no Jacobian at all,
 
 $$K_{(s c),(t d)} = \sum_l \langle b_{l s c}, b_{l t d}\rangle\,
-      \langle\bar a_{l s}, \bar a_{l t}\rangle, \quad b_{l s c} = \partial f_{s c} / \partial \varepsilon_l .$$
+      \langle\bar a_{l s}, \bar a_{l t}\rangle,
+    \quad b_{l s c} = \partial f_{s c} / \partial \varepsilon_l .$$
 
 Holds where samples do not see each other; the caller checks the result on a random vector.
 """

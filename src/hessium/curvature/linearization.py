@@ -1,0 +1,163 @@
+"""The first-order Taylor model of a network: what the rank theorem is about, and where it holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hessium.curvature.base import require_outputs
+from hessium.curvature.gauss_newton import GaussNewton
+from hessium.curvature.gram import Gram
+from hessium.curvature.graph import OutputGraph
+from hessium.errors import InputError
+from hessium.problem import EmpiricalRisk
+from hessium.problem.losses import rows
+from hessium.problem.output_hessian import Diagonal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearizationError:
+    r"""How far the linear model is from the network at one point.
+
+    Attributes:
+        distance: $\|\theta - \theta_0\| / \|\theta_0\|$.
+        absolute: $\|f(\theta) - f_{lin}(\theta)\|$ over all samples and outputs.
+        relative: that over $\|f(\theta) - f(\theta_0)\|$: 0 for a model linear in its parameters,
+            1 where the linear model predicts the change of the outputs no better than no change.
+        loss: of the network.
+        linear_loss: of the linear model.
+    """
+
+    distance: float
+    absolute: float
+    relative: float
+    loss: float
+    linear_loss: float
+
+
+class Linearization:
+    r"""$f_{lin}(\theta) = f(\theta_0) + J(\theta_0)(\theta - \theta_0)$ with the loss of the risk.
+
+    For a squared error its loss is quadratic, with the constant Hessian $H_0(\theta_0)$, whose rank
+    is at most samples x outputs. That is a statement about the network itself only as far as the
+    network follows its linearisation: `error` measures how far.
+
+    Args:
+        risk: a loss of outputs, at $\theta_0 =$ `risk.theta`.
+
+    Raises:
+        InputError: for a closure.
+
+    Cost: one forward pass and one graph of the Jacobian, kept.
+    """
+
+    def __init__(self, risk: EmpiricalRisk) -> None:
+        require_outputs(risk, "linearisation")
+        self.risk = risk
+        self._graphs: list[OutputGraph] = []
+        self._targets: list[object] = []
+        for inputs, targets in risk.batches():
+            leaves = risk.leaves()
+            self._graphs.append(OutputGraph(risk.outputs(leaves, inputs), leaves))
+            self._targets.append(targets)
+        self._theta = risk.theta
+
+    def outputs(self, theta: Float[Tensor, " n"]) -> list[Tensor]:
+        """Outputs of the linear model, one tensor for each batch. Cost: one Jacobian product."""
+        parts = self.risk.layout.unflatten(self.risk.at(theta).theta - self._theta)
+        return [
+            g.outputs.detach() + g.push(parts, batched=False).reshape(g.outputs.shape)
+            for g in self._graphs
+        ]
+
+    def loss(self, theta: Float[Tensor, " n"]) -> float:
+        """Loss of the linear model, normalised as the risk."""
+        return self._loss_of(self.outputs(theta))
+
+    def hessian(self, *, check: bool = True) -> GaussNewton:
+        r"""$H_0(\theta_0)$: for a squared error the constant Hessian of the linear model's loss."""
+        return GaussNewton(self.risk, check=check)
+
+    def minimiser(self, *, rcond: float = 1e-12) -> Float[Tensor, " n"]:
+        r"""The minimiser of the linear model's loss that lies closest to $\theta_0$.
+
+        $\theta_0 - R^T (R R^T)^+ \rho$ with $R = S^T J / \sqrt D$ and $\rho$ the scaled residuals:
+        a Gram problem of size samples x outputs.
+
+        Args:
+            rcond: eigenvalues of the Gram matrix below this part of the largest count as zero.
+
+        Raises:
+            InputError: if the loss is no squared error (others may have no minimiser).
+        """
+        gram = Gram(self.risk, check=False)
+        residuals = []
+        for graph, targets in zip(self._graphs, self._targets, strict=True):
+            f = graph.outputs.detach()
+            middle = self.risk.loss.hessian(f, targets)
+            if not isinstance(middle, Diagonal) or not isinstance(targets, Tensor):
+                msg = (
+                    f"loss: {self.risk.loss!r}; the minimiser has a formula for squared errors only"
+                )
+                raise InputError(msg)
+            residual = rows(f - targets)
+            slope = middle.product(residual)
+            exact = self.risk.loss.total(f, targets) - 0.5 * (slope * residual).sum()
+            if float(exact.abs()) > 1e-6 * float(slope.abs().sum()) + 1e-300:
+                msg = (
+                    f"loss: {self.risk.loss!r} is not quadratic; only squared errors have a formula"
+                )
+                raise InputError(msg)
+            residuals.append((middle.entries.sqrt() * residual).reshape(-1))
+        values, vectors = torch.linalg.eigh(gram.dense())
+        keep = values > rcond * values[-1]
+        solved = vectors[:, keep] @ ((vectors[:, keep].mT @ torch.cat(residuals)) / values[keep])
+        # K = R R^T with R = S^T J / sqrt(D), and rho carries the same 1 / sqrt(D)
+        step = torch.cat([p.reshape(-1) for p in gram.pull(solved)]) / self.risk.denominator
+        return self._theta - step
+
+    def error(self, theta: Float[Tensor, " n"]) -> LinearizationError:
+        """Network against linear model at `theta`. Cost: one forward pass, one Jacobian product."""
+        there = self.risk.at(theta)
+        linear = self.outputs(theta)
+        leaves = [p.detach() for p in there.layout.unflatten(there.theta)]
+        actual = [there.outputs(leaves, inputs).detach() for inputs, _ in there.batches()]
+        start = [g.outputs.detach() for g in self._graphs]
+        absolute, moved = _distance(actual, linear), _distance(actual, start)
+        return LinearizationError(
+            distance=float((theta - self._theta).norm() / self._theta.norm()),
+            absolute=absolute,
+            relative=absolute / moved if moved else 0.0,
+            loss=self._loss_of(actual),
+            linear_loss=self._loss_of(linear),
+        )
+
+    def along(self, theta: Float[Tensor, " n"], steps: int = 11) -> list[LinearizationError]:
+        r"""The error at equidistant points on the straight line from $\theta_0$ to `theta`.
+
+        Raises:
+            InputError: if steps < 2.
+        """
+        if steps < 2:
+            msg = f"steps: {steps}; at least both ends, 2, are required"
+            raise InputError(msg)
+        times = torch.linspace(0, 1, steps, dtype=self.risk.dtype, device=self.risk.device)
+        return [self.error(self._theta + t * (theta - self._theta)) for t in times]
+
+    def _loss_of(self, outputs: list[Tensor]) -> float:
+        totals = [
+            float(self.risk.loss.total(f, y).detach())
+            for f, y in zip(outputs, self._targets, strict=True)
+        ]
+        return math.fsum(totals) / self.risk.denominator
+
+    def __repr__(self) -> str:
+        return f"Linearization(of {self.risk!r})"
+
+
+def _distance(one: list[Tensor], other: list[Tensor]) -> float:
+    return math.sqrt(sum(float((a - b).square().sum()) for a, b in zip(one, other, strict=True)))

@@ -1,0 +1,227 @@
+"""Exact spectra, ranks and inertias where the matrix, or its smaller companion, fits in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse.linalg
+import torch
+from torch import Tensor
+
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+from hessium.estimate.results import Count, Inertia, RankProfile
+from hessium.linalg.adapt import Operator, as_operator
+from hessium.linalg.ldl import ShiftedLDL
+from hessium.linalg.operator import SymmetricOperator
+from hessium.measure import DiscreteMeasure
+
+FACTORISE_FROM = 500  # below this all eigenvalues cost less than two factorisations and a norm
+
+
+def spectrum(
+    op: Operator | SymmetricOperator | Tensor, *, max_bytes: int = 2**33
+) -> DiscreteMeasure:
+    """All eigenvalues, exact to rounding, as a measure with equal weights.
+
+    An operator with a smaller companion of the same non-zero spectrum (a Gauss-Newton matrix with
+    fewer samples x outputs than parameters has its Gram matrix) is solved through that one, and the
+    remaining eigenvalues are exact zeros.
+
+    Args:
+        op: an operator, or a symmetric tensor.
+        max_bytes: what the dense matrix and its work space may take (8 GiB).
+
+    Returns:
+        n nodes in ascending order with weights 1/n, in float64 whatever the operator's dtype.
+
+    Raises:
+        InputError: if the dense matrix does not fit.
+
+    Cost: the products of `dense`, and $4n^3/3$ multiply-adds with n the smaller size.
+    """
+    operator = as_operator(op)
+    return DiscreteMeasure.uniform(_eigenvalues(operator, max_bytes))
+
+
+def rank(
+    op: Operator | SymmetricOperator | Tensor, tol: float = 1e-6, *, max_bytes: int = 2**33
+) -> Count:
+    r"""Number of eigenvalues with $|\lambda| > \mathrm{tol} \cdot \max|\lambda|$.
+
+    Args, errors and cost as in `inertia`.
+    """
+    found = inertia(op, tol, max_bytes=max_bytes)
+    return found.negative + found.positive
+
+
+def inertia(
+    op: Operator | SymmetricOperator | Tensor, tol: float = 1e-6, *, max_bytes: int = 2**33
+) -> Inertia:
+    r"""Numbers of negative, zero and positive eigenvalues, zero meaning $|\lambda| \le t$.
+
+    The threshold $t = \mathrm{tol} \cdot \max|\lambda|$ is the convention of the rank experiment
+    (ADCME.jl: positive above $10^{-6}\lambda_{\max}$, negative below its negative).
+
+    Large matrices are counted by Sylvester's law from LDL^T factorisations of $A \pm tI$, which
+    takes no eigenvalue but the largest. Rounding moves eigenvalues by about
+    $4\sqrt n\,u\max|\lambda|$ (u: unit roundoff of the operator's dtype, errors taken as
+    independent); where one lies so close to $\pm t$ the counts become brackets.
+
+    Args:
+        op: an operator, or a symmetric tensor.
+        tol: relative threshold, 0 <= tol < 1.
+        max_bytes: what the dense matrix and its work space may take (8 GiB).
+
+    Raises:
+        InputError: for a bad tol, or if the dense matrix does not fit.
+
+    Cost: the products of `dense`, and $2n^3/3$ multiply-adds.
+    """
+    tol = check_tol(tol)
+    operator = as_operator(op)
+    companion = operator.companion()
+    if companion is None and operator.shape[0] >= FACTORISE_FROM:
+        matrix = operator.dense(max_bytes=max_bytes // 2).double()
+        found = _inertia_by_factorisation(matrix, tol, _resolution(operator))
+        if found is not None:
+            return found
+        values = _solve(matrix)
+    else:
+        values = _eigenvalues(operator, max_bytes)
+    return inertia_of(values, tol, _resolution(operator))
+
+
+def rank_profile(
+    op: Operator | SymmetricOperator | Tensor | DiscreteMeasure,
+    tols: npt.ArrayLike | None = None,
+    *,
+    max_bytes: int = 2**33,
+) -> RankProfile:
+    """The counts of `inertia` over a whole range of thresholds, from one set of eigenvalues.
+
+    Args:
+        op: an operator, a symmetric tensor, or a spectrum already computed in float64.
+        tols: relative thresholds; by default four per decade from 1e-2 to 1e-14.
+        max_bytes: as in `spectrum`.
+
+    Raises:
+        InputError: for bad thresholds.
+
+    Cost: as for `spectrum`; nothing more for a spectrum.
+    """
+    levels = np.logspace(-2, -14, 49) if tols is None else np.array(tols, dtype=np.float64, ndmin=1)
+    for level in levels:
+        check_tol(float(level))
+    if isinstance(op, DiscreteMeasure):
+        values, unit = op.nodes, float(np.finfo(np.float64).eps)
+    else:
+        operator = as_operator(op)
+        values, unit = _eigenvalues(operator, max_bytes), torch.finfo(operator.dtype).eps
+    levels = np.sort(levels)[::-1]
+    thresholds = levels * np.abs(values).max()
+    return RankProfile(
+        tol=levels,
+        positive=np.array([(values > t).sum() for t in thresholds], dtype=np.int64),
+        negative=np.array([(values < -t).sum() for t in thresholds], dtype=np.int64),
+        dim=values.size,
+        resolution=4 * values.size**0.5 * unit,
+    )
+
+
+def inertia_of(values: FloatArray, tol: float, resolution: float) -> Inertia:
+    """Count eigenvalues that are known.
+
+    Args:
+        values: all eigenvalues.
+        tol: relative threshold.
+        resolution: rounding error of an eigenvalue over the largest one.
+    """
+    scale = float(np.abs(values).max())
+    t, band = tol * scale, resolution * scale
+    negative = _count(-values, t, band)
+    positive = _count(values, t, band)
+    return _inertia(values.size, negative, positive, tol, scale, band, "eigenvalues")
+
+
+def check_tol(tol: float) -> float:
+    """A relative threshold.
+
+    Raises:
+        InputError: if it is not in [0, 1).
+    """
+    if not 0 <= tol < 1:
+        msg = f"tol: {tol}; 0 <= tol < 1 is required (relative to the largest |eigenvalue|)"
+        raise InputError(msg)
+    return float(tol)
+
+
+def _eigenvalues(operator: SymmetricOperator, max_bytes: int) -> FloatArray:
+    companion = operator.companion()
+    if companion is None:
+        # the solver works on a copy in float64
+        return _solve(operator.dense(max_bytes=max_bytes // 2).double())
+    values = _solve(companion.dense(max_bytes=max_bytes // 2).double())
+    rest = operator.shape[0] - values.size
+    return np.sort(np.concatenate([values, np.zeros(rest)]))
+
+
+def _solve(matrix: Tensor) -> FloatArray:
+    values: Any = torch.linalg.eigvalsh(matrix).cpu().numpy()
+    return np.asarray(values, dtype=np.float64)
+
+
+def _resolution(operator: SymmetricOperator) -> float:
+    return float(4 * operator.shape[0] ** 0.5 * torch.finfo(operator.dtype).eps)
+
+
+def _inertia_by_factorisation(matrix: Tensor, tol: float, resolution: float) -> Inertia | None:
+    """None where an eigenvalue lies too close to a threshold to be counted this way."""
+    n = matrix.shape[0]
+    array = matrix.cpu().numpy()
+    start = np.ones(n) / n**0.5 + 1e-3 * np.cos(np.arange(n))
+    extreme: Any = scipy.sparse.linalg.eigsh(
+        array, k=1, which="LM", tol=1e-10, v0=start, return_eigenvectors=False
+    )
+    scale = abs(float(extreme[0]))
+    t, band = tol * scale, resolution * scale
+    below: list[int] = []
+    for shift in (-t, t):
+        factor = ShiftedLDL(matrix, shift)
+        # the threshold itself is known to 1e-10 of its size
+        if factor.nearest() < 10 * (band + 1e-10 * t):
+            return None
+        below.append(factor.count_below())
+    negative = Count(value=below[0], lower=below[0], upper=below[0])
+    above = n - below[1]
+    positive = Count(value=above, lower=above, upper=above)
+    return _inertia(n, negative, positive, tol, scale, band, "ldl")
+
+
+def _count(values: FloatArray, threshold: float, band: float) -> Count:
+    return Count(
+        value=int((values > threshold).sum()),
+        lower=int((values > threshold + band).sum()),
+        upper=int((values > max(threshold - band, 0.0)).sum()),
+    )
+
+
+def _inertia(
+    n: int, negative: Count, positive: Count, tol: float, scale: float, band: float, method: str
+) -> Inertia:
+    zero = Count(
+        value=n - negative.value - positive.value,
+        lower=max(0, n - negative.upper - positive.upper),
+        upper=n - negative.lower - positive.lower,
+    )
+    return Inertia(
+        negative=negative,
+        zero=zero,
+        positive=positive,
+        tol=tol,
+        scale=scale,
+        resolution=band,
+        method=method,
+    )
