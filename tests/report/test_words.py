@@ -1,7 +1,8 @@
 import pytest
 
 from hessium.experiments.records import Number, Table, exact, over
-from hessium.report.words import bases, digits, duration, number, setting
+from hessium.experiments.wording import between, digits
+from hessium.report.words import bases, duration, number, setting
 
 
 @pytest.mark.parametrize(
@@ -11,10 +12,10 @@ from hessium.report.words import bases, digits, duration, number, setting
         (1234.5, 3, "1230"),
         (0.12345, 3, "0.123"),
         (-2.0, 3, "−2"),
-        (1e-7, 3, "1×10⁻⁷"),
+        (1e-7, 3, "10⁻⁷"),
         (-1.256e9, 3, "−1.26×10⁹"),
         (9.9996, 3, "10"),
-        (999999.6, 6, "1×10⁶"),
+        (999999.6, 6, "10⁶"),
         (270_000.0, 12, "270\u202f000"),
         (901.0, 12, "901"),
         (0.1, 12, "0.1"),
@@ -22,6 +23,11 @@ from hessium.report.words import bases, digits, duration, number, setting
 )
 def test_digits(value: float, significant: int, text: str) -> None:
     assert digits(value, significant) == text
+
+
+def test_ranges_that_read_the_same_are_one_number() -> None:
+    assert between(61, 61) == "61"
+    assert between(0.1, 0.25) == "0.1 to 0.25"
 
 
 def test_numbers_carry_their_error() -> None:

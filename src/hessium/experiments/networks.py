@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -23,7 +24,7 @@ def tanh_network(widths: Sequence[int], rng: Rng) -> nn.Sequential:
     """
     random = generator(rng)
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths[:-1], widths[1:], strict=True):
+    for fan_in, fan_out in pairwise(widths):
         layer = nn.utils.skip_init(nn.Linear, fan_in, fan_out, dtype=torch.float64)
         weight = random.standard_normal((fan_out, fan_in)) / math.sqrt(fan_in)
         with torch.no_grad():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from hessium.experiments.records import (
 from hessium.experiments.sine import inputs, sine_risk
 from hessium.experiments.spectra import matrices, negative, positive, positive_at
 from hessium.experiments.training import train
+from hessium.experiments.wording import between, digits
 
 SIZES = (*range(1, 11), *range(20, 91, 10))
 TOLS = tuple(10.0**-k for k in range(3, 13))
@@ -99,8 +101,7 @@ class _Runs:
         rows = [self._results[size, seed][of] for seed in self.config.seeds]
         return np.array([row[::-1] / np.abs(row).max() for row in rows])
 
-    def _grid(self, number: object) -> FloatArray:
-        assert callable(number)
+    def _grid(self, number: Callable[[Result], float]) -> FloatArray:
         return np.array(
             [[number(self._results[n, s]) for n in self.config.sizes] for s in self.config.seeds],
             dtype=np.float64,
@@ -118,9 +119,10 @@ def summarise(
         tables=(_table(runs),),
         notes=(
             "Protocol: y = sin πx, x on 100 points of [0, 1]; |I| of them, linearly spaced, "
-            "endpoints left out; tanh network 1-20-20-20-1 (901 parameters), weights N(0, 1/fan-in), "
-            "biases 0; L(θ) = Σᵢ (f(xᵢ, θ) − yᵢ)², no ½ and no 1/m; L-BFGS-B with ftol = gtol = 10⁻¹²; "
-            "float64; exact dense Hessian, all eigenvalues.",
+            "endpoints left out; tanh network 1-20-20-20-1 (901 parameters), weights "
+            "N(0, 1/fan-in), biases 0; L(θ) = Σᵢ (f(xᵢ, θ) − yᵢ)², no ½ and no 1/m; L-BFGS-B with "
+            "ftol = gtol = 10⁻¹²; float64; exact dense Hessian, all eigenvalues. Rounding moves an "
+            "eigenvalue by about 3×10⁻¹⁴ of the largest, so it decides no count down to 10⁻¹².",
             "H = H₀ + H₁ with H₀ = 2 Σᵢ ∇fᵢ∇fᵢᵀ (Gauss-Newton; the source drops the 2) and "
             "H₁ = 2 Σᵢ (fᵢ − yᵢ) ∇²fᵢ. The theorem rank ≤ |I| is about H₀; H obeys it where H₁ is "
             "negligible.",
@@ -159,8 +161,8 @@ def published() -> dict[int, tuple[FloatArray, FloatArray]]:
     }
 
 
-def _identity(upto: float) -> Series:
-    x = np.array([1.0, upto])
+def _identity(upto: int) -> Series:
+    x = np.arange(1.0, upto + 1)
     return Series(label="rank = |I|", x=x, y=x, error="exact", source="theory", mark="line")
 
 
@@ -192,7 +194,7 @@ def _rank_chart(runs: _Runs) -> Chart:
         y_label="eigenvalues above 10⁻⁶ of the largest",
         x_scale="log",
         x_ticks=TICKS,
-        series=(ours, *points, _identity(7.0)),
+        series=(ours, *points, _identity(7)),
     )
 
 
@@ -206,7 +208,7 @@ def _matrices_chart(runs: _Runs) -> Chart:
         caption=(
             "At the start residuals are large: the exact Hessian of a single sample has dozens of "
             "positive and of negative eigenvalues. H₀ obeys the bound at the start and after "
-            "training; the Gram matrix of the samples gives the same counts."
+            "training. The Gram matrix of the samples gives the same counts (see the table)."
         ),
         x_label=SAMPLES,
         y_label="eigenvalues beyond 10⁻⁶ of the largest",
@@ -219,8 +221,7 @@ def _matrices_chart(runs: _Runs) -> Chart:
             line("H at the start, negative, measured", "start_hessian", "negative", 3.0),
             line("H₀ at the start, measured", "start_gauss_newton"),
             line("H₀ after training, measured", "end_gauss_newton", nudge=3.0),
-            line("Gram matrix after training, measured", "end_gram", nudge=6.0),
-            _identity(90.0),
+            _identity(90),
         ),
     )
 
@@ -242,7 +243,8 @@ def _spectrum_chart(runs: _Runs) -> Chart:
         title=f"The spectrum has no edge where the count stops (|I| = {largest})",
         caption=(
             "Eigenvalues of H and H₀ after training over the largest one, in descending order. "
-            "They fall about tenfold per index: the plateau is where the cut-off crosses this line."
+            "They fall about tenfold per index: the plateau is where the cut-off crosses this "
+            "line. Below 3×10⁻¹⁴ rounding decides."
         ),
         x_label="index of the eigenvalue",
         y_label="eigenvalue / largest eigenvalue",
@@ -269,6 +271,8 @@ def _tol_chart(runs: _Runs) -> Chart:
         for label, of, nudge in (
             ("H₀ after training, measured", "end_gauss_newton", 0.0),
             ("H after training, measured", "end_hessian", 3.0),
+            ("H₀ at the start, measured", "start_gauss_newton", -3.0),
+            ("H at the start, measured", "start_hessian", 0.0),
         )
     )
     return Chart(
@@ -292,9 +296,11 @@ def _table(runs: _Runs) -> Table:
     columns = (
         ("H", runs.table("end_hessian")),
         ("H₀", runs.table("end_gauss_newton")),
+        ("Gram", runs.table("end_gram")),
         ("H at start, positive", runs.table("start_hessian")),
         ("H at start, negative", runs.table("start_hessian", "negative")),
         ("H₀ at start", runs.table("start_gauss_newton")),
+        ("Gram at start", runs.table("start_gram")),
         ("loss", runs.scalars("loss")),
         ("‖H−H₀‖/‖H‖", runs.scalars("end_residual_share")),
         ("L-BFGS-B iterations", runs.scalars("iterations")),
@@ -307,7 +313,7 @@ def _table(runs: _Runs) -> Table:
         title="Counts at tol 10⁻⁶, by number of samples",
         columns=("|I|", *(name for name, _ in columns)),
         rows=tuple(rows),
-        note="H, H₀, loss and the norm ratio are after training unless the column says otherwise.",
+        note="Everything is after training unless the column says otherwise.",
     )
 
 
@@ -316,6 +322,7 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
     trained, start = runs.table("end_hessian"), runs.table("start_hessian")
     h0 = np.stack([runs.table("start_gauss_newton"), runs.table("end_gauss_newton")])
     few, many = sizes <= 5, sizes >= 6
+    share = runs.scalars("end_residual_share").max()
     hits = trained[:, few] == sizes[few]
     plateau = trained[:, many]
     return (
@@ -337,7 +344,7 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
             "rank(H) ≤ |I| for the exact Hessian after training.",
             bool((trained <= sizes).all()),
             f"true in {int((trained <= sizes).sum())} of {trained.size} runs at tol 10⁻⁶, where "
-            f"‖H−H₀‖/‖H‖ is at most {runs.scalars('end_residual_share').max():.1g}",
+            f"‖H−H₀‖/‖H‖ is at most {digits(share, 1)}",
         ),
         _bound_at_start(runs, start),
         judge(
@@ -368,33 +375,25 @@ def _cut_off(runs: _Runs) -> tuple[Statement, Statement]:
     largest = int(runs.sizes.max())
     spectra = runs.spectra("end_gauss_newton", largest)
     per_index = [np.exp(-np.polyfit(np.arange(8), np.log(row[:8]), 1)[0]) for row in spectra]
-    steps = {tol: positive_at_all(spectra, tol) for tol in (1e-4, 1e-6, 1e-8, 1e-10)}
+    levels = (1e-4, 1e-6, 1e-8, 1e-10)
+    steps = {tol: np.array([positive(row, tol) for row in spectra]) for tol in levels}
     words = ", ".join(
-        f"{counts.min()} to {counts.max()} at 10{_power(tol)}" for tol, counts in steps.items()
+        f"{between(counts.min(), counts.max())} at {digits(tol)}" for tol, counts in steps.items()
     )
     medians = [float(np.median(counts)) for counts in steps.values()]
     return (
         judge(
             "The plateau is a property of the cut-off, not of the network: it moves with tol.",
-            all(b > a for a, b in zip(medians[:-1], medians[1:], strict=True)),
+            all(b > a for a, b in pairwise(medians)),
             f"rank of H₀ at |I| = {largest}: {words}",
         ),
         judge(
             "The eigenvalues of H₀ fall about tenfold per index (between 5 and 20).",
             bool(min(per_index) >= 5 and max(per_index) <= 20),
-            f"factor per index over the first 8, fitted: {min(per_index):.1f} to "
-            f"{max(per_index):.1f} over {runs.what}",
+            f"factor per index over the first 8, fitted: "
+            f"{between(min(per_index), max(per_index))} over {runs.what}",
         ),
     )
-
-
-def positive_at_all(spectra: FloatArray, tol: float) -> FloatArray:
-    """`positive` of every row."""
-    return np.array([positive(row, tol) for row in spectra])
-
-
-def _power(tol: float) -> str:
-    return f"{round(np.log10(tol)):d}".translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _bound_at_start(runs: _Runs, start: FloatArray) -> Statement:
@@ -403,9 +402,10 @@ def _bound_at_start(runs: _Runs, start: FloatArray) -> Statement:
     return judge(
         "rank(H) ≤ |I| for the exact Hessian at the start.",
         bool((start + minus <= runs.sizes).all()),
-        f"with |I| = {runs.sizes[first]} it has {start[:, first].min():.0f} to "
-        f"{start[:, first].max():.0f} positive and {minus[:, first].min():.0f} to "
-        f"{minus[:, first].max():.0f} negative eigenvalues beyond 10⁻⁶ of the largest",
+        f"with |I| = {runs.sizes[first]} it has "
+        f"{between(start[:, first].min(), start[:, first].max())} positive and "
+        f"{between(minus[:, first].min(), minus[:, first].max())} negative eigenvalues "
+        "beyond 10⁻⁶ of the largest",
     )
 
 
@@ -419,7 +419,7 @@ def _gram(runs: _Runs) -> Statement:
         "The Gram matrix of the samples has the non-zero spectrum of H₀.",
         bool(same.all()) and worst < 1e-12,
         f"equal counts in {int(same.sum())} of {same.size} runs; eigenvalues differ by at most "
-        f"{worst:.0e} of the largest",
+        f"{digits(worst, 1)} of the largest",
     )
 
 

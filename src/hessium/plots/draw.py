@@ -14,11 +14,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullForma
 from matplotlib.transforms import ScaledTranslation
 
 from hessium.experiments.records import Chart, Series
+from hessium.experiments.wording import superscript
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
 _WIDTH, _AXES_HEIGHT, _LINE = 4.4, 2.9, 0.19
 _X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 48, 34, 50
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def draw(chart: Chart) -> Figure:
@@ -114,14 +114,9 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
 
 def tick_text(value: float) -> str:
     """A tick label in plain Unicode, so that it follows the page's font: 0.5, 20, 10⁻³."""
-    if value == 0:
-        return "0"
-    size = abs(value)
-    exponent = math.floor(math.log10(size) + 1e-12)
+    exponent = math.floor(math.log10(abs(value)) + 1e-12) if value else 0
     if -3 < exponent < 4:
         return f"{value:.10g}".replace("-", "−")
-    factor = value / 10.0**exponent
-    power = "10" + str(exponent).translate(_SUPERSCRIPT)
-    if math.isclose(factor, 1.0, rel_tol=1e-9):
-        return power
-    return f"{factor:.3g}×{power}".replace("-", "−")
+    factor = f"{value / 10.0**exponent:.3g}".replace("-", "−")
+    power = "10" + superscript(exponent)
+    return power if factor == "1" else f"{factor}×{power}"

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from hessium.experiments.records import Section
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.store import write_atomically
+from hessium.experiments.wording import digits
 from hessium.plots import PALETTE, draw, to_svg
 from hessium.report import words
 
@@ -46,7 +47,7 @@ def render(drawn: tuple[_Drawn, ...]) -> str:
     )
     environment.filters |= {
         "number": words.number,
-        "digits": words.digits,
+        "digits": digits,
         "bases": words.bases,
         "setting": words.setting,
         "duration": words.duration,

@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 from hessium.experiments.records import EXACT, Number, Series, Table
-
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def digits(value: float, significant: int = 3) -> str:
-    """`value` to so many significant digits, with a power of ten where it is far from one."""
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.{significant}g}")
-    exponent = math.floor(math.log10(abs(rounded)))
-    if value == int(value) and abs(value) < 1e9 and significant >= 10:
-        return f"{int(value):,}".replace(",", "\u202f").replace("-", "−")
-    if -4 < exponent < 6:
-        places = max(significant - 1 - exponent, 0)
-        text = f"{rounded:.{places}f}"
-        text = text.rstrip("0").rstrip(".") if "." in text else text
-        return text.replace("-", "−")
-    factor = f"{rounded / 10.0**exponent:.{significant - 1}f}".rstrip("0").rstrip(".")
-    return f"{factor}×10{str(exponent).translate(_SUPERSCRIPT)}".replace("-", "−")
+from hessium.experiments.wording import digits
 
 
 def number(cell: str | Number) -> str:
