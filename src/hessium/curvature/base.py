@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from hessium.problem.data import Batch
 logger = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class BatchProduct(Protocol):
     """The part of a product that comes from one batch, times the risk's denominator."""
 

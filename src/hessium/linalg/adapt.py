@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.linalg.operator import DenseOperator, SymmetricOperator
 
@@ -80,7 +81,7 @@ class WrappedOperator(SymmetricOperator):
 
 
 def as_operator(
-    operator: Operator | SymmetricOperator | Tensor | np.ndarray[Any, Any],
+    operator: Operator | SymmetricOperator | Tensor | AnyArray,
 ) -> SymmetricOperator:
     """One of ours as it is; a symmetric tensor or array, or any object that multiplies, wrapped.
 

@@ -13,6 +13,7 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
+from hessium._typing import AnyArray
 from hessium.errors import InputError, NonFiniteError
 
 COLUMNS = 64  # columns of a block product: 64 to 128 at once beat all at once (cache)
@@ -101,7 +102,7 @@ class SymmetricOperator(ABC):
         """For SciPy's solvers: takes and gives NumPy arrays of the operator's precision."""
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))
 
-        def apply(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        def apply(array: AnyArray) -> AnyArray:
             block = torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype)
             return (self @ block.to(self.device)).cpu().numpy()
 

@@ -1,8 +1,9 @@
 r"""Second derivative of a loss in the outputs of a network, sample by sample.
 
 For outputs $f_s \in \mathbb{R}^C$ of N samples and $\ell = \sum_s \ell_s(f_s)$ it is block
-diagonal with blocks $\Lambda_s = \nabla^2 \ell_s(f_s)$. A factor $S_s$ with $S_s S_s^T = \Lambda_s$ turns
-the Gauss-Newton matrix into $\sum_s (S_s^T J_s)^T (S_s^T J_s)$, whose small companion is a Gram matrix.
+diagonal with blocks $\Lambda_s = \nabla^2 \ell_s(f_s)$. A factor $S_s$, $S_s S_s^T = \Lambda_s$,
+turns the Gauss-Newton matrix into $\sum_s (S_s^T J_s)^T (S_s^T J_s)$, whose companion is a Gram
+matrix.
 """
 
 from __future__ import annotations

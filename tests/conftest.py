@@ -1,0 +1,34 @@
+"""Every case with its dense reference, both computed once for the whole session."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+import pytest
+
+import hessium as hs
+from cases import CASES, Case
+from hessium.errors import RouteWarning
+from references import Reference, reference
+
+
+@functools.cache
+def reference_of(name: str) -> Reference:
+    return reference(next(c for c in CASES if c.name == name).make())
+
+
+def build(case: Case) -> hs.EmpiricalRisk:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RouteWarning)  # its own test asserts it
+        return case.make().risk()
+
+
+@pytest.fixture(params=CASES, ids=str)
+def case(request: pytest.FixtureRequest) -> Case:
+    return request.param
+
+
+@pytest.fixture(params=[c for c in CASES if c.make().closure is None], ids=str)
+def output_case(request: pytest.FixtureRequest) -> Case:
+    return request.param
