@@ -13,7 +13,7 @@ import pytest
 
 from hessium.cli import commands, main
 from hessium.experiments.experiment import Registry
-from tests.experiments.toy import toy
+from toy_experiment import toy
 
 ROOT = Path(__file__).parents[1]
 
@@ -139,7 +139,7 @@ SCRIPT = """
 import sys
 from hessium.cli import commands, main
 from hessium.experiments.experiment import Registry
-from tests.experiments.toy import toy
+from toy_experiment import toy
 commands.REGISTRY = Registry([toy(pause=float(sys.argv[1]), log=sys.argv[2])])
 if __name__ == "__main__":
     sys.exit(main(sys.argv[3:]))
@@ -165,7 +165,7 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+            env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"},
         )
 
     def finished(self) -> int:

@@ -6,7 +6,7 @@ from hessium.experiments import fingerprint as module
 
 
 def test_it_covers_what_is_imported_and_nothing_else() -> None:
-    sources = module._sources("tests.experiments.toy")
+    sources = module._sources("toy_experiment")
     assert "hessium.experiments.records" in sources
     assert "hessium.errors" in sources
     assert not any(name.startswith(("hessium.cli", "hessium.report")) for name in sources)

@@ -17,7 +17,7 @@ from hessium.experiments.records import (
     measured,
     over,
 )
-from tests.experiments.toy import compute, summarise, tasks, toy
+from toy_experiment import compute, summarise, tasks, toy
 
 
 def _section() -> Section:
@@ -89,7 +89,7 @@ def test_measured_gives_median_and_range() -> None:
     np.testing.assert_array_equal(series.low, [1.0, 4.0])
     np.testing.assert_array_equal(series.high, [9.0, 6.0])
     assert over([3.0, 1.0], "2 seeds") == Number(
-        value=2.0, low=1.0, high=3.0, basis="median, and range over 2 seeds"
+        value=2.0, low=1.0, high=3.0, basis="median [least, greatest] over 2 seeds"
     )
 
 

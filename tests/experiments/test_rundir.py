@@ -6,7 +6,7 @@ import pytest
 
 from hessium.errors import InputError
 from hessium.experiments.rundir import RunDirectory
-from tests.report.test_page import fill
+from toy_experiment import fill
 
 
 def test_sections_are_kept_in_the_order_of_the_page(tmp_path: Path) -> None:

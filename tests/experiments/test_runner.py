@@ -7,7 +7,7 @@ import torch
 from hessium.errors import InputError
 from hessium.experiments.runner import run
 from hessium.experiments.store import CorruptTaskWarning, Store
-from tests.experiments.toy import ToyConfig, toy
+from toy_experiment import ToyConfig, toy
 
 
 def test_a_second_run_reuses_and_force_recomputes(tmp_path: Path) -> None:

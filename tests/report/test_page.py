@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hessium.experiments.experiment import settings
-from hessium.experiments.records import Section
 from hessium.experiments.rundir import RunDirectory
 from hessium.report import write_report
-from tests.experiments.toy import compute, summarise, tasks, toy
+from toy_experiment import fill
 
 _VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -41,30 +39,6 @@ class Page(HTMLParser):
 
     def find(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
-
-
-def fill(folder: Path, names: tuple[str, ...] = ("toy", "other")) -> RunDirectory:
-    run = RunDirectory.create(folder)
-    for name in names:
-        experiment = toy(name)
-        config = experiment.config("quick")
-        findings, arrays = summarise(config, [compute(task) for task in tasks(config)])
-        section = Section(
-            experiment=name,
-            title=experiment.title,
-            shows=experiment.shows,
-            preset="quick",
-            config=settings(config),
-            seeds=(0, 1),
-            command=f"hessium reproduce {name} --preset quick",
-            versions={"python": "3.11", "numpy": "2.0"},
-            tasks=6,
-            seconds=1.5,
-            finished="2026-01-01T00:00:00+00:00",
-            findings=findings,
-        )
-        run.put(section, arrays, order=("toy", "other"))
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +94,7 @@ def test_it_says_what_was_found_and_how_to_make_it_again(page: Page) -> None:
         "numpy 2.0",
         "seeds 0, 1",
         "1.5 s in 6 tasks",
-        "median, and range over 2 seeds",
+        "median [least, greatest] over 2 seeds",
         "median, bars from least to greatest over 2 seeds",
     ):
         assert fact in words

@@ -38,11 +38,11 @@ def test_numbers_carry_their_error() -> None:
         title="t", columns=("a", "b"), rows=((exact(1), over([1], "1 seed")), ("x", exact(2)))
     )
     assert bases(table) == (
-        "In brackets: median, and range over 1 seed. The other numbers are exact."
+        "Numbers: median [least, greatest] over 1 seed. The other numbers are exact."
     )
     assert bases(Table(title="t", columns=("a",), rows=((exact(1),),))) == "All numbers are exact."
     rounded = Table(title="t", columns=("a",), rows=((Number(value=1.0, basis="to rounding"),),))
-    assert bases(rounded) == "Errors: to rounding."
+    assert bases(rounded) == "Numbers: to rounding."
 
 
 def test_settings_and_durations() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hessium.cli.console import warn
 from hessium.cli.parser import parse
-from hessium.errors import InputError
+from hessium.errors import InputError, NonFiniteError, SelfCheckError
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _warnings_on_one_line():
             options = parse(sys.argv[1:] if arguments is None else arguments)
             options.command(options)
-    except InputError as error:
+    except (InputError, SelfCheckError, NonFiniteError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return _BAD_INPUT
     except KeyboardInterrupt:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import time
 from datetime import UTC, datetime
 
 from hessium.cli.console import Bars, say
+from hessium.cli.target import Target
 from hessium.experiments import REGISTRY
 from hessium.experiments.experiment import settings
 from hessium.experiments.fingerprint import versions
+from hessium.experiments.own_model import describe, portray
 from hessium.experiments.records import Section
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
@@ -41,7 +45,7 @@ def reproduce(options: argparse.Namespace) -> None:
             versions=versions(),
             tasks=len(outcome.results),
             seconds=outcome.seconds,
-            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            finished=_now(),
             findings=findings,
         )
         directory.put(section, arrays, order=tuple(e.name for e in REGISTRY))
@@ -64,10 +68,42 @@ def listing(options: argparse.Namespace) -> None:
 
 
 def spectrum(options: argparse.Namespace) -> None:
-    """Measure the user's own risk."""
-    raise NotImplementedError
+    """Measure the user's own risk and write a page about it."""
+    target = Target.parse(options.target)
+    directory = RunDirectory.create(options.out)
+    risk = target.risk()
+    start = time.perf_counter()
+    with Bars() as bars:
+        findings, arrays = portray(risk, tol=options.tol, max_dim=options.max_dim, progress=bars)
+    arguments = ["--tol", f"{options.tol:g}", "--max-dim", str(options.max_dim)]
+    section = Section(
+        experiment="spectrum",
+        title=f"Spectrum of {target.name}() in {target.file.name}",
+        shows=f"Curvature of {risk!r}.",
+        preset="",
+        config={
+            **describe(risk),
+            "tol": options.tol,
+            "max_dim": options.max_dim,
+            "source_sha256": target.digest(),
+        },
+        seeds=(),
+        command=shlex.join(["hessium", "spectrum", options.target, *arguments]),
+        versions=versions(),
+        tasks=1,
+        seconds=time.perf_counter() - start,
+        finished=_now(),
+        findings=findings,
+    )
+    directory.put(section, arrays, order=())
+    _say_verdicts(section)
+    say(f"page: {write_report(directory)}")
 
 
 def report(options: argparse.Namespace) -> None:
     """Draw figures and page again from what is stored."""
     say(f"page: {write_report(RunDirectory.open(options.run_dir))}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -81,7 +81,9 @@ class Bars:
             self._bars.update(self._tasks[what], completed=done, total=total)
         elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            left = (now - start) / (done - before) * (total - done) if done > before else None
-            tail = f", about {left:.0f} s left" if left is not None else ""
+            # the first tasks carry the start of the workers: too few to judge by
+            known = done - before >= max(3, total // 20)
+            left = (now - start) / (done - before) * (total - done) if known else 0.0
+            tail = f", about {left:.0f} s left" if known else ""
             sys.stderr.write(f"{what}: {done} of {total}{tail}\n")
             sys.stderr.flush()

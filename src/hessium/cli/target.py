@@ -1,12 +1,14 @@
-"""From FILE.py:FUNCTION to the risk that it returns."""
+"""FILE.py:FUNCTION, where a user's own risk comes from."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +18,53 @@ from hessium.problem import EmpiricalRisk
 _ARGUMENT = "FILE.py:FUNCTION"
 
 
-def load_risk(target: str) -> EmpiricalRisk:
-    """Import the file, call the function.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A function in a Python file.
 
-    The folder of the file goes to the front of `sys.path`, as if Python ran the file.
-
-    Raises:
-        InputError: if the file is not there, does not import, has no such function, or the function
-            fails or returns something else.
+    Attributes:
+        file: the file.
+        name: the function's name.
+        function: what was found under it.
     """
-    file, separator, name = target.rpartition(":")
-    if not separator or not file or not name.isidentifier():
-        msg = f"{_ARGUMENT}: {target!r}; a Python file, a colon and a function's name are required"
-        raise InputError(msg)
-    function = _function(Path(file), name)
-    risk = _guarded(function, f"{name}()", Path(file))
-    if not isinstance(risk, EmpiricalRisk):
-        msg = f"{_ARGUMENT}: {name}() returned {_a(risk)}; a hessium.EmpiricalRisk is required"
-        raise InputError(msg)
-    return risk
+
+    file: Path
+    name: str
+    function: Callable[[], Any]
+
+    @classmethod
+    def parse(cls, target: str) -> Target:
+        """Import the file and find the function.
+
+        The folder of the file goes to the front of `sys.path`, as if Python ran the file.
+
+        Raises:
+            InputError: if the file is not there, does not import or has no such function.
+        """
+        file, separator, name = target.rpartition(":")
+        if not separator or not file or not name.isidentifier():
+            msg = f"{_ARGUMENT}: {target!r}; a Python file, a colon and a function are required"
+            raise InputError(msg)
+        return cls(file=Path(file), name=name, function=_function(Path(file), name))
+
+    def risk(self) -> EmpiricalRisk:
+        """Call the function.
+
+        Raises:
+            InputError: if it fails or returns something else than a risk.
+        """
+        risk = _guarded(self.function, f"{self.name}()", self.file)
+        if not isinstance(risk, EmpiricalRisk):
+            msg = (
+                f"{_ARGUMENT}: {self.name}() returned {_a(risk)}; "
+                "a hessium.EmpiricalRisk is required"
+            )
+            raise InputError(msg)
+        return risk
+
+    def digest(self) -> str:
+        """Hash of the file, so that a page tells which version it shows."""
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]
 
 
 def _function(file: Path, name: str) -> Callable[[], Any]:

@@ -191,17 +191,21 @@ def _error_chart(runs: _Runs) -> Chart:
 
 
 def _way_chart(runs: _Runs) -> Chart:
-    shown = [w for w in runs.config.widths if w in (10, 20, 100, 1000)] or [runs.config.widths[0]]
+    shown = [w for w in runs.config.widths if w in (20, 100, 1000)] or [runs.config.widths[0]]
     way = np.linspace(0.0, 1.0, _STEPS)[1:]
     return Chart(
         name="way",
         title="Along the way",
-        caption="Error of the linear model on the straight line from θ₀ to the trained parameters.",
+        caption=(
+            "Error of the linear model on the straight line from θ₀ to the trained parameters; "
+            "bands from least to greatest."
+        ),
         x_label="fraction of the way from θ₀ to θ*",
         y_label="relative error of the linear model",
         y_scale="log",
         series=tuple(
-            measured(f"width {w}, measured", way, runs.way(w), what=runs.what) for w in shown
+            measured(f"width {w}, measured", way, runs.way(w), what=runs.what, mark="line")
+            for w in shown
         ),
     )
 
@@ -239,6 +243,7 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
         ("The trained parameters are close to the initial ones", "distance", "‖θ*−θ₀‖/‖θ₀‖"),
         ("The network is well approximated by its first-order Taylor model", "error", "error"),
         ("H₀ is constant during training", "gram_change", "change of the Gram matrix"),
+        ("The network follows the linear model to its minimiser", "linear_error", "error there"),
     )
     return tuple(_claim(runs, claim, of, name) for claim, of, name in claims)
 
@@ -247,7 +252,7 @@ def _claim(runs: _Runs, claim: str, of: str, name: str) -> Statement:
     table = runs.table(of)
     close = [bool((column < _LIMIT).all()) for column in table.T]
     held = len(list(takewhile(bool, reversed(close))))
-    since = f"holds from width {runs.widths[-held]:.0f} on" if held else "not at the widest either"
+    since = f"holds from width {runs.widths[-held]:.0f} on" if held else "not for the widest either"
     if _PAGE_WIDTH not in runs.config.widths:
         return judge(
             f"{claim} (within a tenth).", None, f"width {_PAGE_WIDTH} was not run; {since}"

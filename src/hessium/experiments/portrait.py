@@ -273,7 +273,11 @@ class Portrait:
         # a number below its own rounding error is no finding, so the bracket is always there
         value = float(values[0])
         return Number(
-            value=value, low=value - error, high=value + error, basis="rounding", digits=4
+            value=value,
+            low=value - error,
+            high=value + error,
+            basis="value [bounds of rounding]",
+            digits=4,
         )
 
     def _number_of(self, of: str, *, both: bool) -> Number:
@@ -284,7 +288,13 @@ class Portrait:
         if count.exact:
             return exact(count.value)
         low, high = float(count.lower), float(count.upper)
-        return Number(value=float(count.value), low=low, high=high, basis="rounding", digits=12)
+        return Number(
+            value=float(count.value),
+            low=low,
+            high=high,
+            basis="count [bounds of rounding]",
+            digits=12,
+        )
 
     def _count(self, values: FloatArray, of: str, *, both: bool) -> Count:
         found = inertia_of(values, self.tol, self._resolution(of))

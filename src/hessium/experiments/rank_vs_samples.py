@@ -306,7 +306,10 @@ def _table(runs: _Runs) -> Table:
         ("L-BFGS-B iterations", runs.scalars("iterations")),
     )
     rows: list[tuple[str | Number, ...]] = [
-        (exact(int(size)), *(over(values[:, i], runs.what) for _, values in columns))
+        (
+            exact(int(size)),
+            *(over(values[:, i], runs.what, digits=_digits(name)) for name, values in columns),
+        )
         for i, size in enumerate(runs.sizes)
     ]
     return Table(
@@ -315,6 +318,10 @@ def _table(runs: _Runs) -> Table:
         rows=tuple(rows),
         note="Everything is after training unless the column says otherwise.",
     )
+
+
+def _digits(column: str) -> int:
+    return 2 if column in ("loss", "‖H−H₀‖/‖H‖") else 3
 
 
 def _statements(runs: _Runs) -> tuple[Statement, ...]:

@@ -80,7 +80,7 @@ def over(values: Numbers, what: str, digits: int = 3) -> Number:
         value=float(np.median(array)),
         low=float(array.min()),
         high=float(array.max()),
-        basis=f"median, and range over {what}",
+        basis=f"median [least, greatest] over {what}",
         digits=digits,
     )
 

@@ -10,7 +10,14 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 from matplotlib.transforms import ScaledTranslation
 
 from hessium.experiments.records import Chart, Series
@@ -106,10 +113,18 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
     if ticks:
         axis.set_major_locator(FixedLocator(list(ticks)))
         axis.set_minor_locator(NullLocator())
+    elif scale == "linear" and which == "y" and all(_counts(one) for one in chart.series):
+        axis.set_major_locator(MaxNLocator(integer=True))
     elif scale == "log":
         axis.set_major_locator(LogLocator(numticks=8))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
+
+
+def _counts(series: Series) -> bool:
+    ends = [e for e in (series.low, series.high, series.y) if e is not None]
+    # the median of an even number of counts is half an integer at most
+    return all(bool((2 * e == np.round(2 * e)).all()) for e in ends)
 
 
 def tick_text(value: float) -> str:

@@ -28,13 +28,8 @@ def bases(table: Table) -> str:
         return ""
     if not others:
         return "All numbers are exact."
-    brackets = "In brackets: " if any(_bracketed(c) for c in cells) else "Errors: "
     tail = " The other numbers are exact." if EXACT in kinds else ""
-    return brackets + "; ".join(others) + "." + tail
-
-
-def _bracketed(cell: str | Number) -> bool:
-    return isinstance(cell, Number) and cell.low is not None
+    return f"Numbers: {'; '.join(others)}.{tail}"
 
 
 def setting(value: Any) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from hessium._typing import AnyArray
-from hessium.experiments.experiment import Experiment, Result, Task
+from hessium.experiments.experiment import Experiment, Result, Task, settings
 from hessium.experiments.records import (
     Chart,
     Findings,
+    Section,
     Series,
     Table,
     exact,
@@ -23,6 +24,7 @@ from hessium.experiments.records import (
     measured,
     over,
 )
+from hessium.experiments.rundir import RunDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,3 +107,28 @@ def toy(name: str = "toy", pause: float = 0.0, log: str = "") -> Experiment[ToyC
         compute=compute,
         summarise=summarise,
     )
+
+
+def fill(folder: Path, names: tuple[str, ...] = ("toy", "other")) -> RunDirectory:
+    """A run directory with a section of each name."""
+    run = RunDirectory.create(folder)
+    for name in names:
+        experiment = toy(name)
+        config = experiment.config("quick")
+        findings, arrays = summarise(config, [compute(task) for task in tasks(config)])
+        section = Section(
+            experiment=name,
+            title=experiment.title,
+            shows=experiment.shows,
+            preset="quick",
+            config=settings(config),
+            seeds=(0, 1),
+            command=f"hessium reproduce {name} --preset quick",
+            versions={"python": "3.11", "numpy": "2.0"},
+            tasks=6,
+            seconds=1.5,
+            finished="2026-01-01T00:00:00+00:00",
+            findings=findings,
+        )
+        run.put(section, arrays, order=("toy", "other"))
+    return run
