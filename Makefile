@@ -1,6 +1,7 @@
 # Every target makes the environment it needs, once, in .venv; nothing is installed elsewhere.
 PYTHON ?= python3
 BIN    := .venv/bin
+# tests run in two processes of one thread each: threads that fight for two cores are slower
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: report test test-all lint bench docs clean
@@ -26,10 +27,10 @@ report: .venv/.dev    ## run every experiment with its quick preset and write re
 	$(BIN)/hessium reproduce --preset quick --out report --workers 2
 
 test: .venv/.dev      ## the test suite
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 test-all: .venv/.dev  ## the test suite with the slow tests
-	$(BIN)/pytest -n 2 -m 'not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m 'not gpu'
 
 lint: .venv/.dev      ## style, types, architecture
 	$(BIN)/ruff check .

@@ -70,7 +70,7 @@ def seeded(model: nn.Module, scale: float = 1.0) -> nn.Module:
         torch.manual_seed(7)
         for module in model.modules():
             if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+                module.reset_parameters()  # type: ignore[operator]
         for parameter in model.parameters():
             fan_in = parameter.shape[-1] if parameter.dim() > 1 else 4
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
@@ -86,7 +86,7 @@ def mlp(*widths: int, activation: type[nn.Module] = nn.Tanh) -> nn.Module:
 
 
 def split(x: Any, y: Tensor, *sizes: int) -> list[tuple[Any, Tensor]]:
-    return list(zip(torch.split(x, sizes), torch.split(y, sizes), strict=True))
+    return list(zip(torch.split(x, list(sizes)), torch.split(y, list(sizes)), strict=True))
 
 
 class TiedAutoencoder(nn.Module):
@@ -139,7 +139,7 @@ class Named(nn.Module):
         self.second = nn.Linear(4, 2)
         self.unused = nn.Parameter(torch.ones(3))
         self.frozen = nn.Parameter(torch.full((4,), 0.5), requires_grad=False)
-        self.register_buffer("shift", torch.full((4,), 0.1))
+        self.shift = nn.Buffer(torch.full((4,), 0.1))
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         hidden = torch.tanh(self.first(left + right)) * self.frozen

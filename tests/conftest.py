@@ -6,11 +6,16 @@ import functools
 import warnings
 
 import pytest
+from hypothesis import settings
 
 import hessium as hs
 from cases import CASES, Case
 from hessium.errors import RouteWarning
 from references import Reference, reference
+
+# the same examples in every run, and no verdict by the clock of a shared machine
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("suite")
 
 
 @functools.cache

@@ -87,8 +87,8 @@ class DiscreteMeasure:
         if not ((levels >= 0) & (levels <= 1)).all():
             msg = f"q: {q!r}; a quantile level lies in [0, 1]"
             raise InputError(msg)
-        # half a rounding step below each jump, so that ppf(cdf(x)) = x
-        cumulative = np.cumsum(self.weights) * (1 - 4e-16 * self.nodes.size)
+        # the sums may fall short of their levels by rounding: lift them, so that ppf(cdf(x)) = x
+        cumulative = np.cumsum(self.weights) * (1 + 4e-16 * self.nodes.size)
         index = np.searchsorted(cumulative, levels, side="left")
         return np.asarray(self.nodes[np.minimum(index, self.nodes.size - 1)])
 

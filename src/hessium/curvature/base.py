@@ -51,10 +51,7 @@ class RiskOperator(SymmetricOperator):
     def __init__(
         self, risk: EmpiricalRisk, *, check: bool = True, graph_bytes: int = 2**30
     ) -> None:
-        if not isinstance(risk, EmpiricalRisk):
-            msg = f"risk: {type(risk).__name__}; a hessium.EmpiricalRisk is required"
-            raise InputError(msg)
-        risk.require_evaluation_mode()
+        require_risk(risk)
         self.risk = risk
         self._check = check
         self._graph_bytes = graph_bytes
@@ -174,13 +171,26 @@ class RiskOperator(SymmetricOperator):
         return f"{type(self).__name__}({n} x {n}, {self.dtype}, {self.risk.num_samples} samples)"
 
 
-def require_outputs(risk: Any, what: str) -> None:
-    """The risk is a loss of outputs.
+def require_risk(risk: Any) -> None:
+    """A risk whose model is in evaluation mode.
 
     Raises:
-        InputError: if it is a closure.
+        InputError: if it is none, or its model has been put in training mode since.
     """
-    if isinstance(risk, EmpiricalRisk) and not risk.has_outputs:
+    if not isinstance(risk, EmpiricalRisk):
+        msg = f"risk: {type(risk).__name__}; a hessium.EmpiricalRisk is required"
+        raise InputError(msg)
+    risk.require_evaluation_mode()
+
+
+def require_outputs(risk: Any, what: str) -> None:
+    """A risk that is a loss of outputs.
+
+    Raises:
+        InputError: if it is none, or a closure.
+    """
+    require_risk(risk)
+    if not risk.has_outputs:
         msg = (
             f"risk: a closure has no outputs, so it has no {what}; return the residuals from "
             "EmpiricalRisk(..., forward=...) with a loss such as SquaredError"

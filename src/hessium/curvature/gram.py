@@ -11,7 +11,7 @@ from hessium.curvature.base import require_outputs
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.selfcheck import probe_vectors, tolerance
 from hessium.curvature.taps import gram
-from hessium.errors import InputError, SelfCheckError
+from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
@@ -38,11 +38,7 @@ class Gram(SymmetricOperator):
     """
 
     def __init__(self, risk: EmpiricalRisk, *, check: bool = True) -> None:
-        if not isinstance(risk, EmpiricalRisk):
-            msg = f"risk: {type(risk).__name__}; a hessium.EmpiricalRisk is required"
-            raise InputError(msg)
         require_outputs(risk, "Gram matrix")
-        risk.require_evaluation_mode()
         self.risk = risk
         self._check = check
         for inputs, targets in risk.batches():  # a factor must exist before anything is promised

@@ -180,6 +180,8 @@ def _resolution(operator: SymmetricOperator) -> float:
 def _inertia_by_factorisation(matrix: Tensor, tol: float, resolution: float) -> Inertia | None:
     """None where an eigenvalue lies too close to a threshold to be counted this way."""
     n = matrix.shape[0]
+    if not bool(matrix.any()):
+        return None
     array = matrix.cpu().numpy()
     start = np.ones(n) / n**0.5 + 1e-3 * np.cos(np.arange(n))
     extreme: Any = scipy.sparse.linalg.eigsh(

@@ -1,0 +1,52 @@
+"""A physics-informed network: `hessium spectrum examples/physics_informed.py:make`.
+
+The equation is u'' = -pi^2 sin(pi x) on [0, 1] with u(0) = u(1) = 0. Its residuals are the outputs,
+so the loss is a sum of squares of outputs, and H = H0 + H1 as for any regression.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+
+
+class PoissonResiduals(nn.Module):
+    """Residual of the equation at interior points, and of the boundary values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Sequential(
+            nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)
+        )
+
+    def forward(self, points: Tensor) -> Tensor:
+        """One residual for each point, then the two ends."""
+        x = points.detach().clone().requires_grad_()
+        u = self.network(x)
+        (slope,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+        (bend,) = torch.autograd.grad(slope.sum(), x, create_graph=True)
+        equation = bend + torch.pi**2 * torch.sin(torch.pi * x)
+        ends = self.network(torch.tensor([[0.0], [1.0]], dtype=x.dtype))
+        return torch.cat([equation, 10.0 * ends])
+
+
+def make() -> hs.EmpiricalRisk:
+    """The risk after training with L-BFGS on 30 points."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = PoissonResiduals().double()
+    points = torch.linspace(0, 1, 32, dtype=torch.float64)[1:-1, None]
+    targets = torch.zeros(32, 1, dtype=torch.float64)
+    loss = hs.SquaredError()
+    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=300, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        value = loss(model(points), targets)
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    return hs.EmpiricalRisk(model, loss, (points, targets))

@@ -1,0 +1,160 @@
+"""The self-check finds wrong derivatives, randomness, state and asymmetry: each is planted here."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+from cases import draw, mlp
+from hessium.errors import NonFiniteError, SelfCheckError
+from hessium.problem.losses import Loss
+from hessium.problem.output_hessian import Diagonal, OutputHessian
+
+DATA = (draw(6, 3), draw(6, 2, seed=3))
+
+
+class WrongCurvature(hs.SquaredError):
+    """A closed form that forgets the factor 2, as the source of the rank experiment does."""
+
+    def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
+        return Diagonal(torch.ones_like(outputs))
+
+
+def test_a_wrong_output_hessian_is_caught() -> None:
+    risk = hs.EmpiricalRisk(mlp(3, 4, 2), WrongCurvature(), DATA)
+    hs.Hessian(risk)
+    with pytest.raises(SelfCheckError, match="agree with double backward"):
+        hs.GaussNewton(risk)
+    hs.GaussNewton(risk, check=False)
+
+
+class Product(torch.autograd.Function):
+    """Products of neighbours with the right gradient, one half of which has no derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x[:, ::2] * x[:, 1::2]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (x,) = ctx.saved_tensors
+        pairs = (grads[0] * x[:, 1::2], grads[0] * x[:, ::2].detach())
+        return torch.stack(pairs, dim=2).reshape(x.shape)
+
+
+class WrongSecondDerivative(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(3, 4).double(), nn.Linear(2, 2).double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden: Tensor = Product.apply(self.first(x))  # type: ignore[no-untyped-call]
+        return self.second(hidden)
+
+
+def test_an_operation_with_a_wrong_second_derivative_is_caught() -> None:
+    risk = hs.EmpiricalRisk(WrongSecondDerivative(), nn.MSELoss(), DATA)
+    with pytest.raises(SelfCheckError, match="be symmetric"):
+        hs.Hessian(risk)
+
+
+class Counting(nn.Module):
+    """Depends on how often it has been called: state that no buffer shows."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self.inner = mlp(3, 4, 2)
+        self.calls, self.step = 0, step
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.inner(x) * (1 + self.step * self.calls)
+
+
+def test_hidden_state_is_caught() -> None:
+    risk = hs.EmpiricalRisk(Counting(1e-3), nn.MSELoss(), DATA, check=False)
+    with pytest.raises(SelfCheckError, match=r"double backward|same product twice"):
+        hs.Hessian(risk, graph_bytes=0)
+
+
+class Writing(nn.Module):
+    """Writes to one of its frozen parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = mlp(3, 4, 2)
+        self.seen = nn.Parameter(torch.zeros(1).double(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.seen.add_(1)
+        return self.inner(x)
+
+
+def test_a_forward_pass_that_writes_is_caught() -> None:
+    risk = hs.EmpiricalRisk(Writing(), nn.MSELoss(), DATA)
+    with pytest.raises(SelfCheckError, match="changed the model"):
+        hs.Hessian(risk)
+
+
+def test_an_infinite_slope_is_caught() -> None:
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(2).double())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x[:, :2] * self.weight.abs().sqrt()
+
+    risk = hs.EmpiricalRisk(Root(), nn.MSELoss(), DATA)
+    with pytest.raises(NonFiniteError, match="gradient"):
+        hs.Hessian(risk)
+
+
+def test_layer_norm_passes_where_forward_over_reverse_is_wrong() -> None:
+    """The reason for double backward: a control that torch.func.hessian would fail here.
+
+    If this fails because torch agrees with itself, forward-mode routes may be considered again.
+    """
+    model = nn.Sequential(nn.Linear(3, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 2)).double()
+    x, y = DATA
+    names = [name for name, _ in model.named_parameters()]
+    parameters = dict(model.named_parameters())
+
+    def loss(values: dict[str, Tensor]) -> Tensor:
+        return (torch.func.functional_call(model, values, (x,)) - y).square().mean()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations
+        blocks: Any = torch.func.hessian(loss)(parameters)
+    theirs = torch.cat(
+        [
+            torch.cat([blocks[a][b].reshape(parameters[a].numel(), -1) for b in names], 1)
+            for a in names
+        ]
+    )
+    ours = hs.Hessian(hs.EmpiricalRisk(model, nn.MSELoss(), DATA)).dense()
+    # central differences of the gradient in float64 decide
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), DATA)
+    h = 1e-5
+    columns = []
+    for i in range(risk.dim):
+        step = torch.zeros(risk.dim, dtype=torch.float64)
+        step[i] = h
+        up, down = risk.at(risk.theta + step), risk.at(risk.theta - step)
+        columns.append((up.gradient() - down.gradient()) / (2 * h))
+    truth = torch.stack(columns, dim=1)
+    assert float((ours - truth).norm()) < 1e-8 * float(truth.norm())
+    if torch.__version__.startswith("2.13"):
+        assert float((theirs.detach() - truth).norm()) > 1e-3 * float(truth.norm())
+
+
+def test_losses_are_abstract_or_final() -> None:
+    with pytest.raises(TypeError):
+        Loss()  # type: ignore[abstract]

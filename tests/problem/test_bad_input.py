@@ -1,0 +1,203 @@
+"""Every kind of bad input gets one sentence with the argument, its value and the rule."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+import hessium as hs
+from cases import classes, draw, mlp
+from hessium.errors import InputError
+
+X, Y = draw(6, 3), draw(6, 2, seed=3)
+
+
+def regression(model: nn.Module | None = None, x: Any = X, y: Any = Y, **options: Any) -> Any:
+    return hs.EmpiricalRisk(
+        model or mlp(3, 4, 2), options.pop("loss", nn.MSELoss()), (x, y), **options
+    )
+
+
+def poisoned(tensor: Tensor, value: float) -> Tensor:
+    copy = tensor.clone()
+    copy.view(-1)[4] = value
+    return copy
+
+
+def with_parameter(value: float) -> nn.Module:
+    model = mlp(3, 4, 2)
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[1] = value
+    return model
+
+
+def integer_parameter() -> nn.Module:
+    model = mlp(3, 4, 2)
+    model.table = nn.Parameter(torch.arange(3), requires_grad=False)
+    return model
+
+
+def mixed_precision() -> nn.Module:
+    model = mlp(3, 4, 2)
+    for parameter in list(model.parameters())[:2]:
+        parameter.data = parameter.data.float()
+    return model
+
+
+def frozen() -> nn.Module:
+    return mlp(3, 4, 2).requires_grad_(False)
+
+
+def training(layer: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), layer, nn.Linear(4, 2)).double().train()
+
+
+class Noisy(nn.Module):
+    """Random by a functional call, which no list of module types can know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = mlp(3, 4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(self.inner(x), 0.5, training=True)
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = mlp(3, 4, 2)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.inner(x), x
+
+
+def vector_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).square().sum(dim=1)
+
+
+def nan_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    return (outputs - targets).sum() * float("nan")
+
+
+META = torch.zeros(6, 3, device="meta", dtype=torch.float64)
+
+BAD: dict[str, tuple[Callable[[], Any], str]] = {
+    "no batches": (lambda: hs.EmpiricalRisk(mlp(3, 4, 2), nn.MSELoss(), []), "data: no batches"),
+    "no samples": (lambda: regression(x=X[:0], y=Y[:0]), "data: batch 0 has no samples"),
+    "nan inputs": (lambda: regression(x=poisoned(X, float("nan"))), "data: inputs of batch 0 have 1 of 18"),
+    "inf targets": (lambda: regression(y=poisoned(Y, float("inf"))), "data: targets of batch 0 have 1 of 12"),
+    "nan parameter": (lambda: regression(with_parameter(float("nan"))), "model: parameter '0.weight' has 1"),
+    "vector loss": (lambda: regression(loss=vector_loss, reduction="mean"), r"loss: returned shape \(6,\)"),
+    "nan loss": (lambda: regression(loss=nan_loss, reduction="sum"), "loss: is nan on batch 0"),
+    "no reduction": (lambda: regression(loss=vector_loss), "loss: vector_loss does not say how"),
+    "reduction none": (lambda: regression(loss=nn.MSELoss(reduction="none")), "reduction: 'none'"),
+    "reduction twice": (lambda: regression(reduction="sum"), "reduction: 'sum' contradicts MSELoss"),
+    "dropout": (lambda: regression(training(nn.Dropout())), r"model: Dropout '1' is in training mode.*eval\(\)"),
+    "batch norm": (lambda: regression(training(nn.BatchNorm1d(4))), "model: BatchNorm1d '1' is in training mode"),
+    "random model": (lambda: regression(Noisy()), "data, model: two passes gave losses"),
+    "generator": (lambda: hs.EmpiricalRisk(mlp(3, 4, 2), nn.MSELoss(), ((X, Y) for _ in range(2))), "data: generator can be read only once"),
+    "dataset": (lambda: hs.EmpiricalRisk(mlp(3, 4, 2), nn.MSELoss(), TensorDataset(X, Y)), "data: TensorDataset yields single samples"),
+    "float16": (lambda: regression(mlp(3, 4, 2).half()), "model: parameter '0.weight' has dtype torch.float16"),
+    "bfloat16": (lambda: regression(mlp(3, 4, 2).bfloat16()), "dtype torch.bfloat16"),
+    "integers": (lambda: regression(integer_parameter()), "model: parameter 'table' has dtype torch.int64"),
+    "mixed": (lambda: regression(mixed_precision()), "model: trainable parameters differ in dtype"),
+    "complex": (lambda: regression(x=X.to(torch.complex128)), "data: inputs of batch 0 are complex"),
+    "frozen": (lambda: regression(frozen()), "model: all 4 parameters are frozen"),
+    "broadcast": (lambda: regression(mlp(3, 4, 1), y=Y[:, 0]), r"data: targets have shape \(6,\), outputs \(6, 1\)"),
+    "broadcast huber": (lambda: regression(mlp(3, 4, 1), y=Y[:, 0], loss=nn.HuberLoss()), "no silent broadcasting"),
+    "broadcast ours": (lambda: regression(mlp(3, 4, 1), y=Y[:, 0], loss=hs.SquaredError()), "no silent broadcasting"),
+    "device": (lambda: regression(x=META), "data: inputs of batch 0 are on meta.*parameters on cpu"),
+    "input dtype": (lambda: regression(x=X.float()), r"model: its forward pass failed.*float64.*float32"),
+    "input shape": (lambda: regression(x=X[:, :2]), r"model: its forward pass failed.*\(6, 2\)"),
+    "output pair": (lambda: regression(Pair()), "model: returned a tuple; a tensor is required"),
+    "class range": (lambda: regression(y=classes(6, high=5), loss=nn.CrossEntropyLoss()), "data: class targets span"),
+    "all ignored": (lambda: regression(y=torch.full((6,), -100), loss=nn.CrossEntropyLoss()), "data: the mean is over 0 targets"),
+    "scale": (lambda: hs.SquaredError(scale=-1.0), "scale: -1.0; a positive finite number"),
+    "scale inf": (lambda: hs.SquaredError(scale=float("inf")), "scale: inf"),
+    "closure vector": (lambda: hs.EmpiricalRisk.from_closure(mlp(3, 4, 2), lambda m: m(X)), r"closure: returned shape \(6, 2\)"),
+    "theta shape": (lambda: regression().at(torch.zeros(3).double()), r"theta: \(3,\) torch.float64.*shape \(26,\)"),
+    "theta dtype": (lambda: regression().at(torch.zeros(26)), "theta: .*float32.*float64"),
+    "theta nan": (lambda: regression().at(torch.full((26,), float("nan")).double()), "theta: 26 entries are NaN"),
+    "restrict": (lambda: regression().restrict(["7.weight"]), "names: '7.weight' matches none of 0.weight"),
+    "restrict none": (lambda: regression().restrict([]), r"names: \[\]; a non-empty list"),
+    "gram of closure": (lambda: hs.Gram(hs.EmpiricalRisk.from_closure(mlp(3, 2), lambda m: m(X).sum())), "risk: a closure has no outputs"),
+    "vector length": (lambda: hs.Hessian(regression()) @ torch.zeros(3).double(), r"vectors: \(3,\)"),
+    "vector dtype": (lambda: hs.Hessian(regression()) @ torch.zeros(26), "vectors: torch.float32.*torch.float64"),
+    "memory": (lambda: hs.Hessian(regression()).dense(max_bytes=100), "max_bytes: .* dense 26 x 26"),
+    "tol": (lambda: hs.rank(torch.eye(3), tol=2.0), "tol: 2.0; 0 <= tol < 1"),
+    "asymmetric": (lambda: hs.spectrum(torch.triu(torch.ones(3, 3))), "matrix: differs from its transpose"),
+    "not square": (lambda: hs.spectrum(torch.ones(3, 2)), r"matrix: shape \(3, 2\)"),
+    "nan matrix": (lambda: hs.spectrum(torch.full((2, 2), float("nan"))), "matrix: 4 entries are NaN"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_one_sentence(name: str) -> None:
+    build, pattern = BAD[name]
+    with pytest.raises(InputError, match=pattern) as caught:
+        build()
+    assert "\n" not in str(caught.value)
+
+
+def test_model_put_in_training_mode_after_the_risk_was_made() -> None:
+    model = training(nn.Dropout()).eval()
+    risk = regression(model)
+    model.train()
+    with pytest.raises(InputError, match="training mode"):
+        hs.Hessian(risk)
+
+
+def test_without_checks_a_batch_norm_in_training_mode_leaves_its_buffers_alone() -> None:
+    model = training(nn.BatchNorm1d(4))
+    before = [b.clone() for b in model.buffers()]
+    risk = regression(model, check=False)
+    risk.value()
+    hs.Hessian(risk, check=False).dense()
+    assert all(torch.equal(b, a) for b, a in zip(before, model.buffers(), strict=True))
+
+
+WRONG_TYPES = """
+import torch, hessium as hs
+from torch import nn
+x = torch.zeros(4, 3)
+bad = [
+    lambda: hs.EmpiricalRisk("net", nn.MSELoss(), (x, x)),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), 3.0, (x, x)),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), 5),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), x),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), [x, x]),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), lambda f, y: f.sum(), (x, x), reduction="median"),
+    lambda: hs.Hessian("risk"),
+    lambda: hs.GaussNewton(None),
+    lambda: hs.Gram(3),
+    lambda: hs.Linearization("risk"),
+    lambda: hs.spectrum("matrix"),
+    lambda: hs.Hessian(hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x))) @ [1.0],
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x)).at([1.0]),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x)).restrict("weight"),
+]
+for number, build in enumerate(bad):
+    try:
+        build()
+    except hs.errors.InputError as error:
+        assert "\\n" not in str(error) and ":" in str(error), (number, error)
+    else:
+        raise AssertionError(number)
+print("all refused", len(bad))
+"""
+
+
+def test_wrong_types_are_refused_by_the_library_itself() -> None:
+    # in a process of its own, because here the type checker of the tests would object first
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "all refused 14", done.stderr

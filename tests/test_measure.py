@@ -1,0 +1,80 @@
+"""A discrete measure is a probability measure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hessium as hs
+
+nodes = st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30)
+
+
+@given(nodes=nodes, x=st.floats(-2e3, 2e3), y=st.floats(-2e3, 2e3))
+def test_cdf_counts_nodes(nodes: list[float], x: float, y: float) -> None:
+    measure = hs.DiscreteMeasure.uniform(nodes)
+    assert measure.cdf(x) == pytest.approx((np.array(nodes) <= x).mean())
+    low, high = min(x, y), max(x, y)
+    assert measure.mass(low, high) >= 0
+    assert measure.cdf(np.inf) == 1.0
+    assert measure.cdf(-np.inf) == 0.0
+
+
+@given(nodes=nodes)
+def test_quantiles_invert_the_cdf(nodes: list[float]) -> None:
+    measure = hs.DiscreteMeasure.uniform(nodes)
+    np.testing.assert_array_equal(measure.ppf(measure.cdf(measure.nodes)), measure.nodes)
+    assert measure.ppf(0.0) == measure.nodes[0]
+    assert measure.ppf(1.0) == measure.nodes[-1]
+
+
+@given(nodes=nodes)
+def test_moments(nodes: list[float]) -> None:
+    measure = hs.DiscreteMeasure.uniform(nodes)
+    assert measure.mean() == pytest.approx(np.mean(nodes), abs=1e-9)
+    assert measure.var() == pytest.approx(np.var(nodes), abs=1e-6)
+    assert measure.moment(0) == pytest.approx(1.0)
+
+
+def test_mixture_weighs_its_parts_equally() -> None:
+    one = hs.DiscreteMeasure.uniform([0.0])
+    two = hs.DiscreteMeasure.uniform([1.0, 2.0, 3.0])
+    both = hs.DiscreteMeasure.mixture([one, two])
+    assert both.cdf(0.5) == pytest.approx(0.5)
+    assert both.mean() == pytest.approx(1.0)
+
+
+def test_nodes_cannot_be_written() -> None:
+    source = np.array([2.0, 1.0])
+    measure = hs.DiscreteMeasure.uniform(source)
+    source[0] = 9.0
+    assert measure.nodes.tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match="read-only"):
+        measure.nodes[0] = 3.0
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weights", "match"),
+    [
+        ([], [], "k > 0"),
+        ([1.0, 2.0], [1.0], "shapes"),
+        ([1.0, np.nan], [0.5, 0.5], "not finite"),
+        ([1.0, 2.0], [0.5, 0.6], "sum 1.1"),
+        ([1.0, 2.0], [1.5, -0.5], "smallest -0.5"),
+    ],
+)
+def test_what_is_no_measure(nodes: list[float], weights: list[float], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        hs.DiscreteMeasure(nodes=np.array(nodes), weights=np.array(weights))
+
+
+def test_bad_arguments() -> None:
+    measure = hs.DiscreteMeasure.uniform([1.0])
+    with pytest.raises(ValueError, match="a <= b"):
+        measure.mass(1.0, 0.0)
+    with pytest.raises(ValueError, match="quantile level"):
+        measure.ppf(1.5)
+    with pytest.raises(ValueError, match="at least one"):
+        hs.DiscreteMeasure.mixture([])
