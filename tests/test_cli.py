@@ -9,10 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hessium.cli import commands, main
 from hessium.experiments.experiment import Registry
+from hessium.experiments.rundir import RunDirectory
 from toy_experiment import toy
 
 ROOT = Path(__file__).parents[1]
@@ -139,6 +141,7 @@ SCRIPT = """
 import sys
 from hessium.cli import commands, main
 from hessium.experiments.experiment import Registry
+from hessium.experiments.rundir import RunDirectory
 from toy_experiment import toy
 commands.REGISTRY = Registry([toy(pause=float(sys.argv[1]), log=sys.argv[2])])
 if __name__ == "__main__":
@@ -234,3 +237,110 @@ def test_what_is_finished_survives_and_the_run_goes_on(
     assert len(run.started()) == before + 6 - kept
     assert (tmp_path / "run" / "report.html").exists()
     assert not list((tmp_path / "run").rglob(".unfinished-*")) or how == "SIGKILL"
+
+
+# ---------------------------------------------------------------- a user's own model
+
+MODEL = """
+import torch, hessium as hs
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    return hs.EmpiricalRisk(net, nn.MSELoss(), (torch.randn(9, 2), torch.randn(9, 1)))
+
+def wrong():
+    return 3
+
+def forgets():
+    pass
+
+def fails():
+    raise RuntimeError("two\\nlines")
+
+def leaves():
+    raise SystemExit(3)
+
+def needs(path):
+    return path
+
+def empty():
+    return hs.EmpiricalRisk(nn.Linear(2, 1), nn.MSELoss(), [])
+
+def training():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5), nn.Linear(3, 1))
+    return hs.EmpiricalRisk(net, nn.MSELoss(), (torch.randn(9, 2), torch.randn(9, 1)))
+
+value = 7
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = tmp_path / "model.py"
+    path.write_text(MODEL)
+    return path
+
+
+def test_spectrum_measures_a_model(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["spectrum", f"{model}:build", "--out", str(out), "--tol", "1e-5"]) == 0
+    assert f"page: {out / 'report.html'}" in capsys.readouterr().out
+    (section,) = RunDirectory.open(out).sections()
+    assert section.command == f"hessium spectrum {model}:build --tol 1e-05 --max-dim 8000"
+    assert section.config["parameters"] == 13
+    assert section.config["samples"] == 9
+    with np.load(out / "arrays" / "spectrum.npz", allow_pickle=False) as arrays:
+        assert arrays["hessian"].shape == (13,)
+        assert arrays["hessian_0"].shape == (9,)
+    assert main(["report", str(out)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("wrong", "wrong() returned an int; a hessium.EmpiricalRisk is required"),
+        ("forgets", "forgets() returned None"),
+        ("fails", "line 17: RuntimeError: two"),
+        ("leaves", "line 20: SystemExit: 3"),
+        ("needs", "needs needs path"),
+        ("value", "an int of that name"),
+        ("nothing", "no such function"),
+        ("not-a-name", "a Python file, a colon and a function are required"),
+        ("empty", "data: "),
+        ("training", "Dropout"),
+    ],
+)
+def test_bad_targets(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], function: str, message: str
+) -> None:
+    out = str(tmp_path / "run")
+    assert message in fails(capsys, "spectrum", f"{model}:{function}", "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.py", None, "is not a file"),
+        ("broken.py", "def f(:\n", "line 1: SyntaxError"),
+        ("imports.py", "\nimport nonsense_xyz\n", "line 2: ModuleNotFoundError"),
+        ("notes.txt", "def f(): pass", "its name must end in .py"),
+    ],
+)
+def test_bad_files(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: str | None,
+    message: str,
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    assert message in fails(
+        capsys, "spectrum", f"{tmp_path / name}:f", "--out", str(model.parent / "r")
+    )

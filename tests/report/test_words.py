@@ -26,8 +26,8 @@ def test_digits(value: float, significant: int, text: str) -> None:
 
 
 def test_ranges_that_read_the_same_are_one_number() -> None:
-    assert between(61, 61) == "61"
-    assert between(0.1, 0.25) == "0.1 to 0.25"
+    assert between([61, 61]) == "61"
+    assert between([0.1, 0.25, 0.2]) == "0.1 to 0.25"
 
 
 def test_numbers_carry_their_error() -> None:

@@ -8,8 +8,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from hessium.cli.console import warn
-from hessium.cli.parser import parse
 from hessium.errors import InputError, NonFiniteError, SelfCheckError
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
@@ -24,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0; 2 after bad input, with one line on stderr; 130 after Ctrl-C.
     """
+    # worker processes import this module again, and need none of what draws
+    from hessium.cli.parser import parse
+
     try:
         with _warnings_on_one_line():
             options = parse(sys.argv[1:] if arguments is None else arguments)
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextlib.contextmanager
 def _warnings_on_one_line() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-        warn(str(message))
+        sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
 
     with warnings.catch_warnings():
         warnings.showwarning = show

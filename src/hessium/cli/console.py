@@ -26,11 +26,6 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def warn(text: str) -> None:
-    """One line of warning, on stderr."""
-    sys.stderr.write(f"warning: {' '.join(text.split())}\n")
-
-
 class Bars:
     """A progress callback that draws while its `with` block lasts.
 

@@ -196,10 +196,7 @@ def _way_chart(runs: _Runs) -> Chart:
     return Chart(
         name="way",
         title="Along the way",
-        caption=(
-            "Error of the linear model on the straight line from θ₀ to the trained parameters; "
-            "bands from least to greatest."
-        ),
+        caption="Error of the linear model on the straight line from θ₀ to the trained parameters.",
         x_label="fraction of the way from θ₀ to θ*",
         y_label="relative error of the linear model",
         y_scale="log",
@@ -262,8 +259,8 @@ def _claim(runs: _Runs, claim: str, of: str, name: str) -> Statement:
     return judge(
         f"{claim} (within a tenth), at the source's width {_PAGE_WIDTH}.",
         bool((at < _LIMIT).all()),
-        f"{name} at width {_PAGE_WIDTH}: {between(at.min(), at.max(), 2)}; at width "
-        f"{runs.widths[-1]:.0f}: {between(last.min(), last.max(), 2)}; {since}",
+        f"{name} at width {_PAGE_WIDTH}: {between(at, 2)}; at width "
+        f"{runs.widths[-1]:.0f}: {between(last, 2)}; {since}",
     )
 
 

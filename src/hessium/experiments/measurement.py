@@ -20,7 +20,7 @@ def layers(risk: EmpiricalRisk) -> dict[str, list[str]]:
     """Parameter names by the module that owns them, in the order of the flat vector."""
     groups: dict[str, list[str]] = {}
     for name in risk.names:
-        groups.setdefault(name.rpartition(".")[0] or name, []).append(name)
+        groups.setdefault(name.rpartition(".")[0] or "top level", []).append(name)
     return groups
 
 

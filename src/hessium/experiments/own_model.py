@@ -46,8 +46,8 @@ def portray(
     )
     notes = [
         "H = H₀ + H₁: H₀ is the Gauss-Newton part, positive semidefinite for a convex loss and "
-        "of rank at most samples × outputs; H₁ is what the residuals add. Eigenvalues are those of the "
-        "dense matrix (LAPACK), of H₀ through its Gram matrix where that is smaller.",
+        "of rank at most samples × outputs; H₁ is what the residuals add. Eigenvalues are those of "
+        "the dense matrix (LAPACK), of H₀ through its Gram matrix where that is smaller.",
     ]
     if not portrait.has_hessian:
         notes.append(

@@ -99,8 +99,8 @@ class Portrait:
                 judge(
                     f"The Hessian has no negative eigenvalue beyond tol{self.when}.",
                     bool((index == 0).all()),
-                    f"index {between(index.min(), index.max())} at tol {digits(self.tol)}; the "
-                    f"smallest eigenvalue is {between(most.min(), most.max())} of the largest",
+                    f"index {between(index)} at tol {digits(self.tol)}; the "
+                    f"smallest eigenvalue is {between(most)} of the largest",
                 )
             )
         if self.has_parts:
@@ -108,13 +108,13 @@ class Portrait:
         if "gauss_newton" in self.results[0]:
             ranks = self._each(lambda r: positive(r["gauss_newton"], self.tol))
             dim = self.results[0]["gauss_newton"].size
-            bound = min(dim, self.num_outputs)
             found.append(
                 judge(
                     f"The data leave directions undetermined: rank(H₀) < parameters{self.when}.",
                     bool((ranks < dim).all()),
-                    f"rank {between(ranks.min(), ranks.max())} at tol {digits(self.tol)} of "
-                    f"{digits(dim, 12)} parameters; samples × outputs allow {digits(bound, 12)}",
+                    f"rank {between(ranks)} at tol {digits(self.tol)}, "
+                    f"{digits(dim, 12)} parameters, {digits(self.num_outputs, 12)} outputs of all "
+                    "samples together",
                 )
             )
         return tuple(found)
@@ -128,7 +128,7 @@ class Portrait:
         return judge(
             f"The largest {_TOP} eigenvalues of H are those of H₀ within a tenth{self.when}.",
             bool((errors < 0.1).all()),
-            f"greatest relative difference {between(errors.min(), errors.max(), 2)}",
+            f"greatest relative difference {between(errors, 2)}",
         )
 
     def _each(self, number: Callable[[Result], float]) -> FloatArray:
@@ -156,6 +156,9 @@ class Portrait:
             source="measured",
             mark="line",
         )
+
+    def _size(self, layer: str) -> int:
+        return int(self.results[0][f"hessian/{layer}"].size)
 
     def _main(self) -> str:
         return "hessian" if self.has_hessian else "gauss_newton"
@@ -203,10 +206,10 @@ class Portrait:
 
     def _layer_chart(self) -> Chart:
         curves = [
-            self._curve(f"block of {layer}, measured", f"hessian/{layer}")
+            self._curve(f"{layer} ({self._size(layer)} parameters), measured", f"hessian/{layer}")
             for layer in layer_names(self.results)
         ]
-        caption = "Positive eigenvalues of the diagonal block of each layer."
+        caption = "Positive eigenvalues of the diagonal block of H of each layer, by its name."
         return self._index_chart("layers", "Layer by layer", caption, curves[:6])
 
     def _tol_chart(self) -> Chart:

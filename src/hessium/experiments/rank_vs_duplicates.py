@@ -272,13 +272,13 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
         judge(
             "Exact copies of samples leave the rank where it was.",
             bool(same.all()),
-            f"rank {between(copies.min(), copies.max())} with {config.distinct} points used up to "
+            f"rank {between(copies)} with {config.distinct} points used up to "
             f"{max(config.copies)} times, in {same.size} runs",
         ),
         judge(
             "As many different samples do raise it.",
             bool((new[:, -1] > config.distinct).all()),
-            f"rank {between(new[:, -1].min(), new[:, -1].max())} with "
+            f"rank {between(new[:, -1])} with "
             f"{config.distinct * config.copies[-1]} different points",
         ),
         judge(
@@ -286,13 +286,13 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
             bool(kept.all()),
             (f"true in every run up to δ = {digits(safe[-1])}" if safe.size else "true nowhere")
             + f"; at δ = {digits(shifts[-1])} the rank is "
-            f"{between(near[:, -1].min(), near[:, -1].max())}",
+            f"{between(near[:, -1])}",
         ),
         judge(
             "What a near copy adds to the spectrum grows with the square of its distance.",
             bool((np.abs(slope - 2) < 0.2).all()),
             f"exponent fitted between δ = {digits(shifts[2])} and {digits(shifts[-2])}: "
-            f"{between(slope.min(), slope.max())} over {runs.what}",
+            f"{between(slope)} over {runs.what}",
         ),
     )
 

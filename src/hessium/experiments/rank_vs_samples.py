@@ -370,7 +370,7 @@ def _agreement(runs: _Runs, trained: FloatArray) -> Statement:
     for n in shared:
         theirs = [float(y[x == n][0]) for x, y in points]
         ours = trained[:, runs.config.sizes.index(n)]
-        within += min(theirs) <= ours.max() and max(theirs) >= ours.min()
+        within += bool(min(theirs) <= ours.max() and max(theirs) >= ours.min())
     return judge(
         "The counts agree with the published ones.",
         within == len(shared) if shared else None,
@@ -384,9 +384,7 @@ def _cut_off(runs: _Runs) -> tuple[Statement, Statement]:
     per_index = [np.exp(-np.polyfit(np.arange(8), np.log(row[:8]), 1)[0]) for row in spectra]
     levels = (1e-4, 1e-6, 1e-8, 1e-10)
     steps = {tol: np.array([positive(row, tol) for row in spectra]) for tol in levels}
-    words = ", ".join(
-        f"{between(counts.min(), counts.max())} at {digits(tol)}" for tol, counts in steps.items()
-    )
+    words = ", ".join(f"{between(counts)} at {digits(tol)}" for tol, counts in steps.items())
     medians = [float(np.median(counts)) for counts in steps.values()]
     return (
         judge(
@@ -397,8 +395,7 @@ def _cut_off(runs: _Runs) -> tuple[Statement, Statement]:
         judge(
             "The eigenvalues of H₀ fall about tenfold per index (between 5 and 20).",
             bool(min(per_index) >= 5 and max(per_index) <= 20),
-            f"factor per index over the first 8, fitted: "
-            f"{between(min(per_index), max(per_index))} over {runs.what}",
+            f"factor per index over the first 8, fitted: {between(per_index)} over {runs.what}",
         ),
     )
 
@@ -410,8 +407,8 @@ def _bound_at_start(runs: _Runs, start: FloatArray) -> Statement:
         "rank(H) ≤ |I| for the exact Hessian at the start.",
         bool((start + minus <= runs.sizes).all()),
         f"with |I| = {runs.sizes[first]} it has "
-        f"{between(start[:, first].min(), start[:, first].max())} positive and "
-        f"{between(minus[:, first].min(), minus[:, first].max())} negative eigenvalues "
+        f"{between(start[:, first])} positive and "
+        f"{between(minus[:, first])} negative eigenvalues "
         "beyond 10⁻⁶ of the largest",
     )
 

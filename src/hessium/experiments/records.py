@@ -155,7 +155,7 @@ def measured(
         y=np.median(table, axis=0),
         low=table.min(axis=0),
         high=table.max(axis=0),
-        error=f"median, bars from least to greatest over {what}",
+        error=f"median, {'band' if mark == 'line' else 'bars'} from least to greatest over {what}",
         source="measured",
         mark=mark,
         nudge=nudge,

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from hessium.experiments.records import Numbers
+
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _THIN_SPACE = "\u202f"
 
@@ -32,10 +36,11 @@ def superscript(exponent: int) -> str:
     return str(exponent).translate(_SUPERSCRIPT)
 
 
-def between(low: float | int, high: float | int, significant: int = 3) -> str:
-    """A range, or one number where both ends read the same."""
-    one, other = digits(low, significant), digits(high, significant)
-    return one if one == other else f"{one} to {other}"
+def between(values: Numbers, significant: int = 3) -> str:
+    """From the least to the greatest of some numbers; one number where both read the same."""
+    array = np.asarray(values, dtype=np.float64)
+    low, high = digits(float(array.min()), significant), digits(float(array.max()), significant)
+    return low if low == high else f"{low} to {high}"
 
 
 def _trimmed(text: str) -> str:

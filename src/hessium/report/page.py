@@ -49,6 +49,7 @@ def render(drawn: tuple[_Drawn, ...]) -> str:
         "number": words.number,
         "digits": digits,
         "bases": words.bases,
+        "errors": words.errors,
         "setting": words.setting,
         "duration": words.duration,
     }

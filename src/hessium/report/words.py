@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hessium.experiments.records import EXACT, Number, Series, Table
+from hessium.experiments.records import EXACT, Chart, Number, Series, Table
 from hessium.experiments.wording import digits
 
 
@@ -53,6 +53,12 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def errors(chart: Chart) -> str:
+    """What the bars and bands of a chart are."""
+    kinds = dict.fromkeys(one.error for one in chart.series if one.source == "measured")
+    return "".join(f"Measured: {kind}. " for kind in kinds).strip()
 
 
 def points(series: Series, most: int) -> Iterable[tuple[str, str]]:
