@@ -1,1 +1,14 @@
 """Configured runs: each name is a figure of the sources or a question about them."""
+
+from hessium.experiments import linearization, rank_vs_duplicates, rank_vs_samples, real_data
+from hessium.experiments.experiment import Registry
+
+REGISTRY = Registry(
+    [
+        rank_vs_samples.EXPERIMENT,
+        rank_vs_duplicates.EXPERIMENT,
+        linearization.EXPERIMENT,
+        real_data.EXPERIMENT,
+    ]
+)
+"""What `hessium reproduce` runs, in the order of its page."""

@@ -1,1 +1,3 @@
 """Stored results to one self-contained HTML page."""
+
+from hessium.report.page import write_report as write_report

@@ -1,0 +1,8 @@
+"""`python -m hessium.cli`, for a checkout that is not installed."""
+
+import sys
+
+from hessium.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

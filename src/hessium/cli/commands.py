@@ -1,0 +1,109 @@
+"""What each command does."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from datetime import UTC, datetime
+
+from hessium.cli.console import Bars, say
+from hessium.cli.target import Target
+from hessium.experiments import REGISTRY
+from hessium.experiments.experiment import settings
+from hessium.experiments.fingerprint import versions
+from hessium.experiments.own_model import describe, portray
+from hessium.experiments.records import Section
+from hessium.experiments.rundir import RunDirectory
+from hessium.experiments.runner import run
+from hessium.report import write_report
+
+
+def reproduce(options: argparse.Namespace) -> None:
+    """Run experiments and write the page after each, so that Ctrl-C leaves a page as well."""
+    chosen = [(e, e.config(options.preset)) for e in REGISTRY.select(options.names)]
+    directory = RunDirectory.create(options.out)
+    for experiment, config in chosen:
+        with Bars() as bars:
+            outcome = run(
+                experiment,
+                config,
+                directory.store(experiment.name),
+                workers=options.workers,
+                force=options.force,
+                progress=bars,
+            )
+        findings, arrays = experiment.summarise(config, outcome.results)
+        section = Section(
+            experiment=experiment.name,
+            title=experiment.title,
+            shows=experiment.shows,
+            preset=options.preset,
+            config=settings(config),
+            seeds=experiment.seeds(config),
+            command=f"hessium reproduce {experiment.name} --preset {options.preset}",
+            versions=versions(),
+            tasks=len(outcome.results),
+            seconds=outcome.seconds,
+            finished=_now(),
+            findings=findings,
+        )
+        directory.put(section, arrays, order=tuple(e.name for e in REGISTRY))
+        page = write_report(directory)
+        again = f", {outcome.reused} from an earlier run" if outcome.reused else ""
+        say(f"{experiment.name}: {outcome.computed} tasks computed{again}")
+        _say_verdicts(section)
+    say(f"page: {page}")
+
+
+def _say_verdicts(section: Section) -> None:
+    for statement in section.findings.statements:
+        say(f"  [{statement.verdict}] {statement.claim}")
+
+
+def listing(options: argparse.Namespace) -> None:
+    """Name every experiment with the sentence that says what it shows."""
+    for experiment in REGISTRY:
+        say(f"{experiment.name}\n    {experiment.shows}")
+
+
+def spectrum(options: argparse.Namespace) -> None:
+    """Measure the user's own risk and write a page about it."""
+    target = Target.parse(options.target)
+    directory = RunDirectory.create(options.out)
+    risk = target.risk()
+    start = time.perf_counter()
+    with Bars() as bars:
+        findings, arrays = portray(risk, tol=options.tol, max_dim=options.max_dim, progress=bars)
+    arguments = ["--tol", f"{options.tol:g}", "--max-dim", str(options.max_dim)]
+    section = Section(
+        experiment="spectrum",
+        title=f"Spectrum of {target.name}() in {target.file.name}",
+        shows=f"Curvature of {risk!r}.",
+        preset="",
+        config={
+            **describe(risk),
+            "tol": options.tol,
+            "max_dim": options.max_dim,
+            "source_sha256": target.digest(),
+        },
+        seeds=(),
+        command=shlex.join(["hessium", "spectrum", options.target, *arguments]),
+        versions=versions(),
+        tasks=1,
+        seconds=time.perf_counter() - start,
+        finished=_now(),
+        findings=findings,
+    )
+    directory.put(section, arrays, order=())
+    _say_verdicts(section)
+    say(f"page: {write_report(directory)}")
+
+
+def report(options: argparse.Namespace) -> None:
+    """Draw figures and page again from what is stored."""
+    say(f"page: {write_report(RunDirectory.open(options.run_dir))}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,84 @@
+"""What the command line shows while it works: bars on a terminal, sparse lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(text: str) -> None:
+    """One line for the reader, on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class Bars:
+    """A progress callback that draws while its `with` block lasts.
+
+    On a terminal one bar for each kind of work, with time left; otherwise a line every ten
+    seconds, so that a log stays short. Work that ends within that time leaves no line.
+    """
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._starts: dict[str, tuple[float, int]] = {}
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Bars:
+        if self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=None),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self._console,
+                # bars that flash by in less than two seconds help nobody, but a first task may
+                # take long, so a bar is there from its start and stays when it ends
+                refresh_per_second=4,
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __call__(self, done: int, total: int, what: str) -> None:
+        """Show `done` of `total`."""
+        now = time.monotonic()
+        start, before = self._starts.setdefault(what, (now, done))
+        if self._bars is not None:
+            if what not in self._tasks:
+                self._tasks[what] = self._bars.add_task(what, total=total)
+            self._bars.update(self._tasks[what], completed=done, total=total)
+        elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            # the first tasks carry the start of the workers: too few to judge by
+            known = done - before >= max(3, total // 20)
+            left = (now - start) / (done - before) * (total - done) if known else 0.0
+            tail = f", about {left:.0f} s left" if known else ""
+            sys.stderr.write(f"{what}: {done} of {total}{tail}\n")
+            sys.stderr.flush()

@@ -1,0 +1,115 @@
+"""The grammar of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from hessium.cli import commands
+from hessium.errors import InputError
+from hessium.experiments.fingerprint import versions
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a mistake as an `InputError`, so that all mistakes look alike."""
+
+    def error(self, message: str) -> NoReturn:
+        text = message.removeprefix("argument ")
+        msg = f"{text}; `{self.prog} --help` tells what is possible"
+        raise InputError(msg)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options, with the function to call in `.command`.
+
+    Raises:
+        InputError: if they follow no rule of the grammar.
+    """
+    return _parser().parse_args(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="hessium",
+        description="Measure the Hessian of a neural network's loss beside what theory predicts.",
+    )
+    parser.add_argument("--version", action="version", version=f"hessium {versions()['hessium']}")
+    commands_of = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    reproduce = commands_of.add_parser(
+        "reproduce", help="recompute figures of the sources and write a page"
+    )
+    reproduce.add_argument("names", nargs="*", metavar="NAME", help="experiments; all if none")
+    reproduce.add_argument(
+        "--preset", default="quick", help="quick (minutes) or paper (as published); quick"
+    )
+    _out(reproduce, "runs/reproduce")
+    reproduce.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="processes, each on one thread; 1"
+    )
+    reproduce.add_argument("--force", action="store_true", help="recompute what is finished")
+    reproduce.set_defaults(command=commands.reproduce)
+
+    listing = commands_of.add_parser("list", help="name the experiments and say what each shows")
+    listing.set_defaults(command=commands.listing)
+
+    spectrum = commands_of.add_parser(
+        "spectrum", help="measure the Hessian of your own model and write a page"
+    )
+    spectrum.add_argument(
+        "target", metavar="FILE.py:FUNCTION", help="FUNCTION() returns a hessium.EmpiricalRisk"
+    )
+    _out(spectrum, "runs/spectrum")
+    spectrum.add_argument(
+        "--tol",
+        type=_fraction,
+        default=1e-6,
+        help="an eigenvalue counts as zero below this fraction of the largest; 1e-6",
+    )
+    spectrum.add_argument(
+        "--max-dim",
+        type=_positive,
+        default=8000,
+        metavar="N",
+        help="largest number of parameters for a dense matrix; 8000 (0.5 GB in float64)",
+    )
+    spectrum.set_defaults(command=commands.spectrum)
+
+    report = commands_of.add_parser("report", help="draw the page of a run directory again")
+    report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    report.set_defaults(command=commands.report)
+    return parser
+
+
+def _out(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(default),
+        metavar="DIR",
+        help=f"run directory, new, empty or written by hessium; {default}",
+    )
+
+
+def _positive(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        msg = f"{text}; a positive integer is required"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1:
+        msg = f"{text}; a number between 0 and 1 is required"
+        raise argparse.ArgumentTypeError(msg)
+    return value

@@ -1,0 +1,123 @@
+"""FILE.py:FUNCTION, where a user's own risk comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hessium.errors import InputError
+from hessium.problem import EmpiricalRisk
+
+_ARGUMENT = "FILE.py:FUNCTION"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A function in a Python file.
+
+    Attributes:
+        file: the file.
+        name: the function's name.
+        function: what was found under it.
+    """
+
+    file: Path
+    name: str
+    function: Callable[[], Any]
+
+    @classmethod
+    def parse(cls, target: str) -> Target:
+        """Import the file and find the function.
+
+        The folder of the file goes to the front of `sys.path`, as if Python ran the file.
+
+        Raises:
+            InputError: if the file is not there, does not import or has no such function.
+        """
+        file, separator, name = target.rpartition(":")
+        if not separator or not file or not name.isidentifier():
+            msg = f"{_ARGUMENT}: {target!r}; a Python file, a colon and a function are required"
+            raise InputError(msg)
+        return cls(file=Path(file), name=name, function=_function(Path(file), name))
+
+    def risk(self) -> EmpiricalRisk:
+        """Call the function.
+
+        Raises:
+            InputError: if it fails or returns something else than a risk.
+        """
+        risk = _guarded(self.function, f"{self.name}()", self.file)
+        if not isinstance(risk, EmpiricalRisk):
+            msg = (
+                f"{_ARGUMENT}: {self.name}() returned {_a(risk)}; "
+                "a hessium.EmpiricalRisk is required"
+            )
+            raise InputError(msg)
+        return risk
+
+    def digest(self) -> str:
+        """Hash of the file, so that a page tells which version it shows."""
+        return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]
+
+
+def _function(file: Path, name: str) -> Callable[[], Any]:
+    if not file.is_file():
+        msg = f"{_ARGUMENT}: {file} is not a file; give a Python file that exists"
+        raise InputError(msg)
+    module_name = f"hessium_target_{file.stem}".replace("-", "_")
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    if spec is None or spec.loader is None:
+        msg = f"{_ARGUMENT}: {file} is not a Python file; its name must end in .py"
+        raise InputError(msg)
+    module = importlib.util.module_from_spec(spec)
+    loader = spec.loader
+    sys.path.insert(0, str(file.resolve().parent))
+    # dataclasses and pickling look a module up by its name
+    sys.modules[module_name] = module
+    _guarded(lambda: loader.exec_module(module), "its import", file)
+    function = getattr(module, name, None)
+    if not callable(function):
+        found = "no such function" if function is None else f"{_a(function)} of that name"
+        msg = f"{_ARGUMENT}: {file} has {found}; {name} must be a function without arguments"
+        raise InputError(msg)
+    if _required(function):
+        msg = f"{_ARGUMENT}: {name} needs {_required(function)}; it must do without arguments"
+        raise InputError(msg)
+    return function
+
+
+def _guarded(call: Callable[[], Any], what: str, file: Path) -> Any:
+    try:
+        return call()
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
+        line = getattr(error, "lineno", None) or (lines[-1].lineno if lines else None)
+        place = f"{file}, line {line}" if line else str(file)
+        reason = str(error).splitlines()[0] if str(error) else ""
+        msg = f"{_ARGUMENT}: {what} fails in {place}: {type(error).__name__}: {reason}"
+        raise InputError(msg) from error
+
+
+def _required(function: Callable[..., Any]) -> str:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return ", ".join(p.name for p in parameters if p.default is p.empty and p.kind not in variadic)
+
+
+def _a(thing: object) -> str:
+    if thing is None:
+        return "None"
+    name = type(thing).__name__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

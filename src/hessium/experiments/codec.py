@@ -1,0 +1,102 @@
+"""Records to JSON and back, checked against their own type annotations."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+class DecodeError(ValueError):
+    """Stored JSON is not the record it should be."""
+
+
+def encode(record: Any) -> Any:
+    """`record` as something that `json.dumps(..., allow_nan=False)` takes."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: encode(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, np.ndarray):
+        return record.tolist()
+    if isinstance(record, np.generic):
+        return record.item()
+    if isinstance(record, Mapping):
+        return {str(key): encode(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [encode(item) for item in record]
+    return record
+
+
+def decode(kind: type[T], data: Any) -> T:
+    """The record of class `kind` that `encode` turned into `data`.
+
+    Raises:
+        DecodeError: if a field is missing, unknown, of another type, or breaks a rule of its class.
+    """
+    return _decode(kind, data, kind.__name__)
+
+
+def _decode(kind: Any, data: Any, where: str) -> Any:
+    if kind is Any:
+        return data
+    if dataclasses.is_dataclass(kind):
+        return _decode_record(kind, data, where)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return _decode_union(arguments, data, where)
+    if origin is Literal:
+        return _checked(data in arguments, data, where)
+    if origin is np.ndarray:
+        return _decode_array(data, where)
+    if origin is tuple:
+        _checked(isinstance(data, list), data, where)
+        return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+    if origin is not None and issubclass(origin, Mapping):
+        _checked(isinstance(data, dict), data, where)
+        return {k: _decode(arguments[1], v, f"{where}.{k}") for k, v in data.items()}
+    if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    return _checked(type(data) is kind, data, where)
+
+
+def _checked(valid: bool, data: Any, where: str) -> Any:
+    if not valid:
+        msg = f"{where}: {str(data)[:40]!r} does not belong there"
+        raise DecodeError(msg)
+    return data
+
+
+def _decode_record(kind: Any, data: Any, where: str) -> Any:
+    hints = get_type_hints(kind)
+    _checked(isinstance(data, dict) and set(data) == set(hints), data, where)
+    try:
+        return kind(**{k: _decode(hint, data[k], f"{where}.{k}") for k, hint in hints.items()})
+    except DecodeError:
+        raise
+    except (TypeError, ValueError) as error:
+        msg = f"{where}: {error}"
+        raise DecodeError(msg) from error
+
+
+def _decode_array(data: Any, where: str) -> Any:
+    try:
+        return np.asarray(data, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        msg = f"{where}: not an array of numbers"
+        raise DecodeError(msg) from error
+
+
+def _decode_union(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
+    if data is None:
+        return _checked(type(None) in kinds, data, where)
+    for kind in kinds:
+        if kind is not type(None):
+            try:
+                return _decode(kind, data, where)
+            except DecodeError:
+                continue
+    return _checked(False, data, where)

@@ -1,0 +1,292 @@
+"""What a finished experiment says: numbers with their errors, statements, tables and charts.
+
+A chart is data, not a drawing: what a figure shows is stored, and every figure can be drawn again
+from what is stored, by a later version and without the experiment that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from hessium._typing import AnyArray, FloatArray
+from hessium.errors import InputError
+
+EXACT = "exact"
+
+Numbers: TypeAlias = AnyArray | Sequence[Any]
+"""Numbers in an array or in nested sequences."""
+
+Verdict = Literal["holds", "does not hold", "not tested"]
+Source = Literal["measured", "published", "theory"]
+Mark = Literal["points", "line", "both"]
+Scale = Literal["linear", "log", "symlog"]
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise InputError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """One number with its error.
+
+    Attributes:
+        value: the number.
+        low: lower end of its error, or None where `basis` says why there is none.
+        high: upper end of its error, or None.
+        basis: what the error is ("range over 5 seeds"), or `EXACT`, or why it is missing.
+        digits: significant digits to print.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    basis: str
+    digits: int = 3
+
+    def __post_init__(self) -> None:
+        _require(bool(self.basis.strip()), "basis: empty; say what the error is, or 'exact'")
+        _require(
+            (self.low is None) == (self.high is None), "low, high: give both ends of the error"
+        )
+        for name in ("value", "low", "high"):
+            number = getattr(self, name)
+            if number is not None:
+                _require(bool(np.isfinite(number)), f"{name}: {number}; must be finite")
+                object.__setattr__(self, name, float(number))
+
+
+def exact(value: float | int, digits: int = 12) -> Number:
+    """A number without error, such as a count or a setting."""
+    return Number(value=float(value), basis=EXACT, digits=digits)
+
+
+def over(values: Numbers, what: str, digits: int = 3) -> Number:
+    """Median of `values`, with their range as the error.
+
+    Args:
+        values: repeated measurements, any shape, not empty.
+        what: what they were repeated over, such as "5 seeds".
+        digits: significant digits to print.
+    """
+    array = np.asarray(values, dtype=np.float64).reshape(-1)
+    _require(array.size > 0, "values: empty; at least one is needed")
+    return Number(
+        value=float(np.median(array)),
+        low=float(array.min()),
+        high=float(array.max()),
+        basis=f"median [least, greatest] over {what}",
+        digits=digits,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Series:
+    """One curve or cloud of a chart.
+
+    Attributes:
+        label: legend entry; names the law or the source.
+        x: positions, shape (k,).
+        y: values, shape (k,).
+        low: lower ends of the error bars, shape (k,), or None.
+        high: upper ends of the error bars, shape (k,), or None.
+        error: what the bars mean, or `EXACT`, or why there are none.
+        source: where the numbers come from; decides the look.
+        mark: points, a line, or both.
+        nudge: sideways shift in typographic points, so that equal integers do not hide each other.
+    """
+
+    label: str
+    x: FloatArray
+    y: FloatArray
+    low: FloatArray | None = None
+    high: FloatArray | None = None
+    error: str
+    source: Source
+    mark: Mark
+    nudge: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(bool(self.error.strip()), f"error of {self.label!r}: empty; say what it is")
+        _require((self.low is None) == (self.high is None), f"low, high of {self.label!r}: both")
+        shape = np.shape(self.x)
+        _require(len(shape) == 1, f"x of {self.label!r}: shape {shape}; must be (k,)")
+        for name in ("x", "y", "low", "high"):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            array = np.array(given, dtype=np.float64)
+            _require(
+                array.shape == shape, f"{name} of {self.label!r}: {array.shape} is not {shape}"
+            )
+            _require(bool(np.isfinite(array).all()), f"{name} of {self.label!r}: not all finite")
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+
+def measured(
+    label: str,
+    x: Numbers,
+    samples: Numbers,
+    *,
+    what: str,
+    mark: Mark = "both",
+    nudge: float = 0.0,
+) -> Series:
+    """Median and range over repetitions.
+
+    Args:
+        label: legend entry.
+        x: positions, shape (k,).
+        samples: repeated measurements, shape (repetitions, k).
+        what: what the repetitions are, such as "5 seeds".
+        mark: points, a line, or both.
+        nudge: see `Series`.
+    """
+    table = np.asarray(samples, dtype=np.float64)
+    return Series(
+        label=label,
+        x=np.asarray(x, dtype=np.float64),
+        y=np.median(table, axis=0),
+        low=table.min(axis=0),
+        high=table.max(axis=0),
+        error=f"median, {'band' if mark == 'line' else 'bars'} from least to greatest over {what}",
+        source="measured",
+        mark=mark,
+        nudge=nudge,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One pair of axes with everything on it.
+
+    Attributes:
+        name: file name of the figure, without suffix.
+        title: short heading.
+        caption: one or two sentences: what is shown and what to see in it.
+        x_label: meaning and unit of x.
+        y_label: meaning and unit of y.
+        x_scale: linear, log or symlog.
+        y_scale: linear, log or symlog.
+        x_ticks: positions of labelled ticks, or empty for automatic ones.
+        y_ticks: likewise.
+        series: what is drawn, first below.
+    """
+
+    name: str
+    title: str
+    caption: str
+    x_label: str
+    y_label: str
+    x_scale: Scale = "linear"
+    y_scale: Scale = "linear"
+    x_ticks: tuple[float, ...] = ()
+    y_ticks: tuple[float, ...] = ()
+    series: tuple[Series, ...]
+
+    def __post_init__(self) -> None:
+        _require(
+            self.name.replace("-", "").isalnum(), f"name: {self.name!r}; letters, digits and -"
+        )
+        _require(bool(self.series), f"series of chart {self.name}: empty; nothing to draw")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows of words and numbers.
+
+    Attributes:
+        title: heading.
+        columns: heads, the first one names the rows.
+        rows: one cell for each column.
+        note: what the errors are, where to be careful.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | Number, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            _require(
+                len(row) == len(self.columns),
+                f"rows of {self.title!r}: {len(row)} cells for {len(self.columns)} columns",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """A claim, what was found, and the numbers that say so.
+
+    Attributes:
+        claim: a sentence that can be false.
+        verdict: what the numbers say about it.
+        evidence: the numbers, in words.
+    """
+
+    claim: str
+    verdict: Verdict
+    evidence: str
+
+
+def judge(claim: str, holds: bool | None, evidence: str) -> Statement:
+    """A statement with its verdict; `holds` is None where nothing was tested."""
+    verdict: Verdict = "not tested" if holds is None else "holds" if holds else "does not hold"
+    return Statement(claim=claim, verdict=verdict, evidence=evidence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What an experiment found.
+
+    Attributes:
+        statements: in words, made from the numbers.
+        charts: what the figures show.
+        tables: the numbers to quote.
+        notes: what a reader must know to read them.
+    """
+
+    statements: tuple[Statement, ...]
+    charts: tuple[Chart, ...]
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """Findings with all that is needed to make them again.
+
+    Attributes:
+        experiment: its name.
+        title: its heading.
+        shows: one sentence.
+        preset: the preset, or "" where there is none.
+        config: every setting.
+        seeds: seeds used.
+        command: what to type to make it again.
+        versions: of the interpreter and the libraries that computed.
+        tasks: number of independent computations.
+        seconds: their computing time, added up.
+        finished: when, ISO 8601, UTC.
+        findings: what was found.
+    """
+
+    experiment: str
+    title: str
+    shows: str
+    preset: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...]
+    command: str
+    versions: Mapping[str, str]
+    tasks: int
+    seconds: float
+    finished: str
+    findings: Findings

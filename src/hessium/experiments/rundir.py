@@ -1,0 +1,144 @@
+"""A run directory: what was found, the arrays behind it, and the finished tasks to go on from."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+from hessium._typing import AnyArray
+from hessium.errors import InputError
+from hessium.experiments.codec import DecodeError, decode, encode
+from hessium.experiments.records import Section
+from hessium.experiments.store import Store, save_arrays, write_atomically
+
+_SCHEMA = 1
+_MARK = ".hessium-run"
+_SUMMARY = "summary.json"
+
+
+class RunDirectory:
+    """A folder that hessium wrote.
+
+    It holds `summary.json` with one section for each experiment, `arrays/NAME.npz`, the finished
+    tasks, and what the report layer adds: `figures/*.svg` and `report.html`.
+
+    Args:
+        path: the folder; use `create` or `open`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, argument: str = "--out") -> RunDirectory:
+        """Make a run directory at `path`, or go on with the one that is there.
+
+        Raises:
+            InputError: if it cannot be written, or holds files that hessium did not write.
+        """
+        if path.exists() and not path.is_dir():
+            msg = f"{argument}: {path} is a file; a directory is required"
+            raise InputError(msg)
+        if (
+            path.is_dir()
+            and _readable(path, argument)
+            and any(path.iterdir())
+            and not (path / _MARK).exists()
+        ):
+            msg = (
+                f"{argument}: {path} holds files that hessium did not write; "
+                "give an empty directory or a new one"
+            )
+            raise InputError(msg)
+        try:
+            write_atomically(
+                path / _MARK, b"Written by hessium, which may overwrite what is here.\n"
+            )
+        except OSError as error:
+            msg = (
+                f"{argument}: {path} cannot be written ({error.strerror}); choose another directory"
+            )
+            raise InputError(msg) from error
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path, argument: str = "RUN_DIR") -> RunDirectory:
+        """The run directory at `path`, to be read.
+
+        Raises:
+            InputError: if there is none, or its summary is missing or broken.
+        """
+        if not path.is_dir():
+            msg = f"{argument}: {path} is not a directory; give one that hessium wrote"
+            raise InputError(msg)
+        run = cls(path)
+        if not (path / _SUMMARY).is_file():
+            msg = (
+                f"{argument}: {path} has no {_SUMMARY}; give a directory with a finished experiment"
+            )
+            raise InputError(msg)
+        try:
+            sections = run._read()
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            msg = (
+                f"{argument}: {path / _SUMMARY} is broken ({reason}); run `hessium reproduce` again"
+            )
+            raise InputError(msg) from error
+        if not sections:
+            msg = f"{argument}: {path / _SUMMARY} has no section; a finished experiment is required"
+            raise InputError(msg)
+        return run
+
+    def store(self, experiment: str) -> Store:
+        """The finished tasks of an experiment."""
+        return Store(self.path / "tasks" / experiment)
+
+    def sections(self) -> tuple[Section, ...]:
+        """What was found so far; nothing, with a warning, where the summary is broken."""
+        if not (self.path / _SUMMARY).exists():
+            return ()
+        try:
+            return self._read()
+        except (OSError, ValueError) as error:
+            warnings.warn(
+                f"{_SUMMARY} is broken ({error}) and is written anew", UserWarning, stacklevel=2
+            )
+            return ()
+
+    def put(self, section: Section, arrays: Mapping[str, AnyArray], order: tuple[str, ...]) -> None:
+        """Add a section, in place of an earlier one of the same experiment.
+
+        Args:
+            section: what was found.
+            arrays: what stands behind it.
+            order: names of experiments in the order of the page; others follow.
+        """
+        save_arrays(self.path / "arrays" / f"{section.experiment}.npz", arrays)
+        sections = {s.experiment: s for s in self.sections()} | {section.experiment: section}
+        place = {name: i for i, name in enumerate(order)}
+        kept = sorted(sections.values(), key=lambda s: place.get(s.experiment, len(place)))
+        document = {"schema": _SCHEMA, "sections": [encode(s) for s in kept]}
+        text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+        write_atomically(self.path / _SUMMARY, text.encode())
+
+    def _read(self) -> tuple[Section, ...]:
+        document = json.loads((self.path / _SUMMARY).read_text(encoding="utf-8"))
+        if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
+            msg = f"not a summary of schema {_SCHEMA}"
+            raise DecodeError(msg)
+        sections = document.get("sections")
+        if not isinstance(sections, list):
+            msg = "no list of sections"
+            raise DecodeError(msg)
+        return tuple(decode(Section, section) for section in sections)
+
+
+def _readable(path: Path, argument: str) -> bool:
+    if not os.access(path, os.R_OK | os.X_OK):
+        msg = f"{argument}: {path} cannot be read; choose another directory"
+        raise InputError(msg)
+    return True

@@ -1,0 +1,173 @@
+"""Runs the tasks of an experiment, here or in worker processes, and keeps each as it finishes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import active_children, connection, get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hessium.errors import InputError
+from hessium.experiments.experiment import Config, Experiment, Result, Task
+from hessium.experiments.fingerprint import fingerprint
+from hessium.experiments.store import Store, key
+from hessium.progress import Progress, silent
+
+_SECONDS = "seconds"
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """Results of all tasks of one config.
+
+    Attributes:
+        results: in the order of the tasks.
+        computed: how many were computed now.
+        reused: how many were there from an earlier run.
+        seconds: computing time of all of them, added up, whenever they were computed.
+    """
+
+    results: tuple[Result, ...]
+    computed: int
+    reused: int
+    seconds: float
+
+
+def run(
+    experiment: Experiment[Config],
+    config: Config,
+    store: Store,
+    *,
+    workers: int = 1,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Outcome:
+    """Compute what is missing in `store` and return everything.
+
+    A task runs on one thread, whatever the number of workers, so that its numbers do not depend on
+    what runs beside it. Each is stored when it ends: a run that is interrupted or killed goes on
+    where it was.
+
+    Args:
+        experiment: what to run.
+        config: with which settings.
+        store: finished tasks, read and added to.
+        workers: processes; 1 computes in this one.
+        force: compute again what is there.
+        progress: called with tasks done, tasks in all, and the experiment's name.
+
+    Raises:
+        InputError: if `workers` is not a positive integer.
+    """
+    if isinstance(workers, bool) or workers < 1:
+        msg = f"workers: {workers}; at least 1 is required"
+        raise InputError(msg)
+    tasks = experiment.tasks(config)
+    code = fingerprint(experiment.compute.__module__)
+    names = [key(experiment.name, task, code) for task in tasks]
+    found = {} if force else {n: r for n in names if (r := store.load(n)) is not None}
+    missing = {n: t for n, t in zip(names, tasks, strict=True) if n not in found}
+
+    done = len(tasks) - len(missing)
+    progress(done, len(tasks), experiment.name)
+    for _ in _computed(experiment, missing, store, min(workers, len(missing))):
+        done += 1
+        progress(done, len(tasks), experiment.name)
+
+    for name in missing:
+        result = store.load(name)
+        if result is None:
+            msg = f"the result just written to {store.path(name)} cannot be read back"
+            raise OSError(msg)
+        found[name] = result
+    seconds = sum(float(found[n][_SECONDS]) for n in dict.fromkeys(names))
+    return Outcome(
+        results=tuple(found[n] for n in names),
+        computed=len(missing),
+        reused=len(tasks) - len(missing),
+        seconds=seconds,
+    )
+
+
+def _computed(
+    experiment: Experiment[Any], missing: dict[str, Task], store: Store, workers: int
+) -> Iterator[None]:
+    if workers <= 1:
+        with _one_thread():
+            for name, task in missing.items():
+                _work(experiment.compute, task, store.folder, name)
+                yield
+        return
+    with _pool(workers) as pool:
+        futures: list[Future[None]] = [
+            pool.submit(_work, experiment.compute, task, store.folder, name)
+            for name, task in missing.items()
+        ]
+        for future in as_completed(futures):
+            future.result()
+            yield
+
+
+def _work(compute: Callable[[Task], Result], task: Task, folder: Path, name: str) -> None:
+    start = time.perf_counter()
+    result = compute(task)
+    Store(folder).save(name, {**result, _SECONDS: time.perf_counter() - start})
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that are gone when the block ends, however it ends."""
+    before = set(active_children())
+    settings = {name: os.environ.get(name) for name in _THREADS}
+    # the libraries read these once, when a worker first loads them
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(active_children()) - before:
+            child.terminate()
+        raise
+    finally:
+        for name, value in settings.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    # Ctrl-C reaches the whole terminal group; the parent decides, and a write is not cut in two
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _leave_with(sentinel: int) -> None:
+    # a killed parent cannot stop its workers, so they watch it
+    connection.wait([sentinel])
+    os._exit(1)

@@ -1,0 +1,47 @@
+"""Numbers as words, in plain Unicode."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hessium.experiments.records import Numbers
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_THIN_SPACE = "\u202f"
+
+
+def digits(value: float | int, significant: int = 3) -> str:
+    """`value` to so many significant digits, with a power of ten where it is far from one.
+
+    Integers below 10⁹ are written out if ten digits or more are asked for.
+    """
+    if value == 0:
+        return "0"
+    if value == int(value) and abs(value) < 1e9 and significant >= 10:
+        return f"{int(value):,}".replace(",", _THIN_SPACE).replace("-", "−")
+    rounded = float(f"{value:.{significant}g}")
+    exponent = math.floor(math.log10(abs(rounded)))
+    if -4 < exponent < 6:
+        places = max(significant - 1 - exponent, 0)
+        return _trimmed(f"{rounded:.{places}f}").replace("-", "−")
+    factor = _trimmed(f"{rounded / 10.0**exponent:.{significant - 1}f}")
+    power = f"10{superscript(exponent)}"
+    return power if factor == "1" else f"{factor}×{power}".replace("-", "−")
+
+
+def superscript(exponent: int) -> str:
+    """An integer as superscript: −6 is ⁻⁶."""
+    return str(exponent).translate(_SUPERSCRIPT)
+
+
+def between(values: Numbers, significant: int = 3) -> str:
+    """From the least to the greatest of some numbers; one number where both read the same."""
+    array = np.asarray(values, dtype=np.float64)
+    low, high = digits(float(array.min()), significant), digits(float(array.max()), significant)
+    return low if low == high else f"{low} to {high}"
+
+
+def _trimmed(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,137 @@
+"""From a stored chart to a matplotlib figure; nothing is shown or saved here."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
+from matplotlib.transforms import ScaledTranslation
+
+from hessium.experiments.records import Chart, Series
+from hessium.experiments.wording import superscript
+from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
+
+_WIDTH, _AXES_HEIGHT, _LINE = 4.4, 2.9, 0.19
+_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 48, 34, 50
+
+
+def draw(chart: Chart) -> Figure:
+    """A figure of one chart, with its own legend below the axes.
+
+    No state of `matplotlib.pyplot` is touched.
+    """
+    with mpl.rc_context(RC):
+        labels = [textwrap.fill(series.label, _LEGEND_CHARACTERS) for series in chart.series]
+        below = [*labels, textwrap.fill(chart.x_label, _X_CHARACTERS)]
+        height = _AXES_HEIGHT + _LINE * sum(text.count("\n") + 1 for text in below)
+        figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+        axes = figure.add_subplot()
+        styles = _styles(chart.series)
+        handles = [
+            _draw_series(axes, series, style)
+            for series, style in zip(chart.series, styles, strict=True)
+        ]
+        _finish_axis(axes, chart, "x")
+        _finish_axis(axes, chart, "y")
+        figure.legend(
+            handles, labels, loc="outside lower left", borderaxespad=0.2, handlelength=2.6
+        )
+        return figure
+
+
+def _styles(series: tuple[Series, ...]) -> list[dict[str, Any]]:
+    """Measured: solid and filled. Published: hollow. Theory: dashed, without points."""
+    styles = []
+    theories = 0
+    for index, one in enumerate(series):
+        colour = PALETTE[index % len(PALETTE)][0]
+        style: dict[str, Any] = {"color": colour, "linestyle": "-", "marker": "none"}
+        if one.source == "theory":
+            style["linestyle"] = DASHES[theories % len(DASHES)]
+            theories += 1
+        if one.mark != "line":
+            style["marker"] = MARKERS[index % len(MARKERS)]
+        if one.mark == "points":
+            style["linestyle"] = "none"
+        if one.source == "published":
+            style |= {"markerfacecolor": "none", "markersize": 6.0, "linewidth": 1.0}
+        styles.append(style)
+    return styles
+
+
+def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> Any:
+    """Draw one series and return what stands for it in the legend."""
+    if series.low is None or series.high is None:
+        (line,) = axes.plot(series.x, series.y, **style)
+        _nudge(axes, [line], series.nudge)
+        return line
+    if series.mark == "line":
+        (line,) = axes.plot(series.x, series.y, **style)
+        colour = style["color"]
+        axes.fill_between(series.x, series.low, series.high, color=colour, alpha=0.22, linewidth=0)
+        return line
+    bars = np.maximum(np.stack([series.y - series.low, series.high - series.y]), 0.0)
+    container = axes.errorbar(
+        series.x, series.y, yerr=bars, capsize=2.5, elinewidth=1.0, capthick=1.0, **style
+    )
+    line, caps, lines = container.lines
+    _nudge(axes, [line, *caps, *lines], series.nudge)
+    return container
+
+
+def _nudge(axes: Axes, artists: list[Any], points: float) -> None:
+    # only after they are drawn: the limits of the axes follow the data, not the shift
+    if points:
+        shift = ScaledTranslation(points / 72, 0, axes.figure.dpi_scale_trans)
+        for artist in artists:
+            artist.set_transform(axes.transData + shift)
+
+
+def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    scale = chart.x_scale if which == "x" else chart.y_scale
+    ticks = chart.x_ticks if which == "x" else chart.y_ticks
+    label = chart.x_label if which == "x" else chart.y_label
+    options = {"linthresh": 1.0} if scale == "symlog" else {}
+    getattr(axes, f"set_{which}scale")(scale, **options)
+    getattr(axes, f"set_{which}label")(
+        textwrap.fill(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
+    )
+    if ticks:
+        axis.set_major_locator(FixedLocator(list(ticks)))
+        axis.set_minor_locator(NullLocator())
+    elif scale == "linear" and which == "y" and all(_counts(one) for one in chart.series):
+        axis.set_major_locator(MaxNLocator(integer=True))
+    elif scale == "log":
+        axis.set_major_locator(LogLocator(numticks=8))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
+
+
+def _counts(series: Series) -> bool:
+    ends = [e for e in (series.low, series.high, series.y) if e is not None]
+    # the median of an even number of counts is half an integer at most
+    return all(bool((2 * e == np.round(2 * e)).all()) for e in ends)
+
+
+def tick_text(value: float) -> str:
+    """A tick label in plain Unicode, so that it follows the page's font: 0.5, 20, 10⁻³."""
+    exponent = math.floor(math.log10(abs(value)) + 1e-12) if value else 0
+    if -3 < exponent < 4:
+        return f"{value:.10g}".replace("-", "−")
+    factor = f"{value / 10.0**exponent:.3g}".replace("-", "−")
+    power = "10" + superscript(exponent)
+    return power if factor == "1" else f"{factor}×{power}"

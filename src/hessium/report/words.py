@@ -1,0 +1,70 @@
+"""Numbers and settings as a reader wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from hessium.experiments.records import EXACT, Chart, Number, Series, Table
+from hessium.experiments.wording import digits
+
+
+def number(cell: str | Number) -> str:
+    """A cell of a table: words as they are, a number with its error in brackets."""
+    if isinstance(cell, str):
+        return cell
+    text = digits(cell.value, cell.digits)
+    if cell.low is None or cell.high is None:
+        return text
+    return f"{text} [{digits(cell.low, cell.digits)}, {digits(cell.high, cell.digits)}]"
+
+
+def bases(table: Table) -> str:
+    """What the errors of a table are."""
+    cells = [cell for row in table.rows for cell in row]
+    kinds = dict.fromkeys(cell.basis for cell in cells if isinstance(cell, Number))
+    others = [kind for kind in kinds if kind != EXACT]
+    if not kinds:
+        return ""
+    if not others:
+        return "All numbers are exact."
+    tail = " The other numbers are exact." if EXACT in kinds else ""
+    return f"Numbers: {'; '.join(others)}.{tail}"
+
+
+def setting(value: Any) -> str:
+    """A setting of a config on one line."""
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, float):
+        return digits(value, 6)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(setting(item) for item in value)
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {setting(item)}" for key, item in value.items())
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 4.2 s, 3 min 20 s or 2 h 5 min."""
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def errors(chart: Chart) -> str:
+    """What the bars and bands of a chart are."""
+    kinds = dict.fromkeys(one.error for one in chart.series if one.source == "measured")
+    return "".join(f"Measured: {kind}. " for kind in kinds).strip()
+
+
+def points(series: Series, most: int) -> Iterable[tuple[str, str]]:
+    """The first `most` points of a series as text: x, and y with its error."""
+    for i in range(min(most, series.x.size)):
+        y = digits(float(series.y[i]), 4)
+        if series.low is not None and series.high is not None:
+            y += f" [{digits(float(series.low[i]), 4)}, {digits(float(series.high[i]), 4)}]"
+        yield digits(float(series.x[i]), 6), y

@@ -1,0 +1,61 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hessium.errors import InputError
+from hessium.experiments.rundir import RunDirectory
+from toy_experiment import fill
+
+
+def test_sections_are_kept_in_the_order_of_the_page(tmp_path: Path) -> None:
+    run = fill(tmp_path / "new" / "run", ("other", "toy"))
+    assert [s.experiment for s in run.sections()] == ["toy", "other"]
+    again = fill(tmp_path / "new" / "run", ("toy",))
+    assert [s.experiment for s in again.sections()] == ["toy", "other"]
+
+
+def test_the_directory_must_be_new_empty_or_ours(tmp_path: Path) -> None:
+    RunDirectory.create(tmp_path / "empty")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match=r"--out: .*theirs holds files that hessium did not write"):
+        RunDirectory.create(tmp_path / "theirs")
+    assert [p.name for p in (tmp_path / "theirs").iterdir()] == ["thesis.tex"]
+    with pytest.raises(InputError, match="is a file"):
+        RunDirectory.create(tmp_path / "theirs" / "thesis.tex")
+    with pytest.raises(InputError, match="cannot be written"):
+        RunDirectory.create(tmp_path / "theirs" / "thesis.tex" / "below")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write and read everywhere")
+@pytest.mark.parametrize(("mode", "message"), [(0o500, "written"), (0o300, "read")])
+def test_permissions_are_respected(tmp_path: Path, mode: int, message: str) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=mode)
+    with pytest.raises(InputError, match=f"cannot be {message}"):
+        RunDirectory.create(folder)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", '{"schema": 99}', '{"schema": 1}', '{"schema": 1, "sections": [{}]}', "\xff"],
+)
+def test_a_broken_summary_is_one_clear_error(tmp_path: Path, content: str) -> None:
+    run = fill(tmp_path, ("toy",))
+    (tmp_path / "summary.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=r"RUN_DIR: .*summary\.json is broken"):
+        RunDirectory.open(tmp_path)
+    with pytest.warns(UserWarning, match="written anew"):
+        assert run.sections() == ()
+
+
+def test_what_is_no_run_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="not a directory"):
+        RunDirectory.open(tmp_path / "nothing")
+    with pytest.raises(InputError, match=r"no summary\.json"):
+        RunDirectory.open(tmp_path)
+    (tmp_path / "summary.json").write_text(json.dumps({"schema": 1, "sections": []}))
+    with pytest.raises(InputError, match="no section"):
+        RunDirectory.open(tmp_path)

@@ -1,0 +1,175 @@
+import re
+import sys
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from hessium.experiments.records import Chart, Series, measured
+from hessium.plots import PALETTE, describe, draw, to_svg
+from hessium.plots.draw import tick_text
+from hessium.plots.style import FAINT, INK
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _chart(**changes: object) -> Chart:
+    x = np.array([1.0, 2, 5, 10, 50])
+    fields: dict[str, object] = {
+        "name": "a-chart",
+        "title": "Rank & <samples>",
+        "caption": "Rank saturates.",
+        "x_label": "samples |I|",
+        "y_label": "eigenvalues above 10⁻⁶ of the largest",
+        "x_scale": "log",
+        "series": (
+            measured("H after training, measured", x, [x, x + 1, x + 3], what="3 seeds"),
+            measured("band", x, [x, x + 1], what="2 seeds", mark="line"),
+            Series(
+                label="published: ADCME.jl documentation, seed 2",
+                x=x,
+                y=x,
+                error="published without an error",
+                source="published",
+                mark="points",
+                nudge=3.0,
+            ),
+            Series(label="rank = |I|", x=x, y=x, error="exact", source="theory", mark="line"),
+        ),
+    }
+    return Chart(**(fields | changes))  # type: ignore[arg-type]
+
+
+def _lay_out(figure: Figure) -> None:
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+
+
+def _svg(chart: Chart, prefix: str = "p") -> ElementTree.Element:
+    return ElementTree.fromstring(to_svg(draw(chart), chart, prefix))
+
+
+@pytest.mark.parametrize("x_scale", ["linear", "log", "symlog"])
+@pytest.mark.parametrize("y_scale", ["linear", "log"])
+def test_nothing_is_clipped(x_scale: str, y_scale: str) -> None:
+    chart = _chart(x_scale=x_scale, y_scale=y_scale, x_label="long words " * 12)
+    figure = draw(chart)
+    _lay_out(figure)
+    width, height = figure.bbox.width, figure.bbox.height
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+    axes = figure.axes[0]
+    shown = [t for t in texts if t not in _outside_ticks(axes)]
+    assert len(shown) > 8
+    for text in shown:
+        box = text.get_window_extent()
+        assert box.x0 >= -0.5, text
+        assert box.y0 >= -0.5, text
+        assert box.x1 <= width + 0.5, text
+        assert box.y1 <= height + 0.5, text
+
+
+def _outside_ticks(axes: object) -> list[Text]:
+    hidden: list[Text] = []
+    for axis in (axes.xaxis, axes.yaxis):  # type: ignore[attr-defined]
+        low, high = sorted(axis.get_view_interval())
+        for tick in axis.get_major_ticks() + axis.get_minor_ticks():
+            if not low <= tick.get_loc() <= high:
+                hidden += [tick.label1, tick.label2]
+    return hidden
+
+
+@pytest.mark.parametrize("scale", ["linear", "log"])
+def test_all_points_and_bars_lie_inside_the_axes(scale: str) -> None:
+    chart = _chart(x_scale=scale)
+    axes = draw(chart).axes[0]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    for series in chart.series:
+        assert left <= series.x.min() < series.x.max() <= right
+        low = series.y if series.low is None else series.low
+        high = series.y if series.high is None else series.high
+        assert bottom <= low.min() < high.max() <= top
+    assert right < 3 * 50
+    assert top < 3 * 53
+
+
+def test_the_legend_names_every_series_below_the_axes() -> None:
+    chart = _chart()
+    figure = draw(chart)
+    _lay_out(figure)
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == [s.label for s in chart.series]
+    assert legend.get_window_extent().y1 <= figure.axes[0].get_window_extent().y0
+
+
+def test_error_bars_show_the_stored_ends() -> None:
+    figure = draw(_chart())
+    containers: Any = figure.axes[0].containers
+    (container,) = containers
+    (segments,) = (c.get_segments() for c in container.lines[2])
+    ends = np.array(segments)[:, :, 1]
+    x = np.array([1.0, 2, 5, 10, 50])
+    np.testing.assert_allclose(ends, np.stack([x, x + 3], axis=1))
+
+
+def test_the_svg_has_a_text_alternative_and_its_own_ids() -> None:
+    root = _svg(_chart(), "first")
+    assert root.get("role") == "img"
+    title, desc = root.find(f"{SVG}title"), root.find(f"{SVG}desc")
+    assert title is not None
+    assert desc is not None
+    assert root.get("aria-labelledby") == f"{title.get('id')} {desc.get('id')}"
+    assert title.text == "Rank & <samples>"
+    ids = [e.get("id") for e in root.iter() if e.get("id")]
+    assert len(ids) == len(set(ids))
+    assert all(str(i).startswith("first-") for i in ids)
+    others = {e.get("id") for e in _svg(_chart(), "second").iter() if e.get("id")}
+    assert not others & set(ids)
+    text = to_svg(draw(_chart()), _chart(), "p")
+    for reference in set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text)):
+        assert f'id="{reference}"' in text
+
+
+def test_the_svg_follows_the_page() -> None:
+    text = to_svg(draw(_chart()), _chart(), "p")
+    assert INK not in text
+    assert FAINT not in text
+    assert "currentColor" in text
+    assert "var(--series-0, " + PALETTE[0][0] + ")" in text
+    assert "<style" not in text
+    assert "#000000" not in text.lower()
+
+
+def test_the_same_chart_gives_the_same_bytes() -> None:
+    assert to_svg(draw(_chart()), _chart(), "p") == to_svg(draw(_chart()), _chart(), "p")
+
+
+def test_the_description_tells_every_series() -> None:
+    words = describe(_chart())
+    for series in _chart().series:
+        assert series.label in words
+        assert series.error in words
+    assert "from 1 at 1 to 50 at 50" in words
+
+
+def test_pyplot_is_not_touched() -> None:
+    assert "matplotlib.pyplot" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (20, "20"),
+        (0.5, "0.5"),
+        (-3, "−3"),
+        (1e-3, "10⁻³"),
+        (2e-5, "2×10⁻⁵"),
+        (1e6, "10⁶"),
+    ],
+)
+def test_tick_text(value: float, text: str) -> None:
+    assert tick_text(float(value)) == text

@@ -1,0 +1,67 @@
+"""The page in a real browser, on a phone: nothing fetched, nothing wider than the screen."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hessium.report import write_report
+from toy_experiment import fill
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(BROWSER is None, reason="needs chromium"),
+]
+
+# measures the page inside a frame as wide as a phone and writes what it finds into the title
+PROBE = """<!DOCTYPE html><title>waiting</title>
+<iframe id="f" src="report.html" style="width:390px;height:800px;border:0"></iframe>
+<script>
+f.onload = () => setTimeout(() => {
+  const w = f.contentWindow, d = w.document, wide = [];
+  d.querySelectorAll("body *").forEach(e => {
+    if (e.closest(".scroll, pre, svg")) return;
+    const box = e.getBoundingClientRect();
+    if (box.right > 390.5 || box.left < -0.5) wide.push(e.tagName + "." + e.className);
+  });
+  const clipped = [];
+  d.querySelectorAll("svg.chart").forEach(s => {
+    const frame = s.getBoundingClientRect();
+    s.querySelectorAll("text").forEach(t => {
+      const box = t.getBoundingClientRect();
+      if (box.right > frame.right + 1 || box.left < frame.left - 1 ||
+          box.bottom > frame.bottom + 1 || box.top < frame.top - 1) clipped.push(t.textContent);
+    });
+  });
+  const fetched = w.performance.getEntriesByType("resource").map(e => e.name);
+  document.body.append(Object.assign(document.createElement("pre"), {id: "found", textContent:
+    JSON.stringify({scroll: d.documentElement.scrollWidth, wide, clipped, fetched,
+      charts: d.querySelectorAll("svg.chart").length})}));
+}, 300);
+</script>"""
+
+
+def test_on_a_phone(tmp_path: Path) -> None:
+    assert BROWSER is not None
+    write_report(fill(tmp_path))
+    (tmp_path / "probe.html").write_text(PROBE)
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
+    command += ["--no-first-run", "--disable-background-networking", "--disable-sync"]
+    command += ["--disable-component-update", "--allow-file-access-from-files"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
+    command += ["--dump-dom", (tmp_path / "probe.html").as_uri()]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    match = re.search(r'<pre id="found">(.*?)</pre>', page, re.DOTALL)
+    assert match is not None, page[:500]
+    found = json.loads(
+        match.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    )
+    assert found["charts"] == 2
+    assert found["scroll"] <= 390
+    assert found["wide"] == []
+    assert found["clipped"] == []
+    assert found["fetched"] == []

@@ -1,0 +1,56 @@
+import pytest
+
+from hessium.experiments.records import Number, Table, exact, over
+from hessium.experiments.wording import between, digits
+from hessium.report.words import bases, duration, number, setting
+
+
+@pytest.mark.parametrize(
+    ("value", "significant", "text"),
+    [
+        (0.0, 3, "0"),
+        (1234.5, 3, "1230"),
+        (0.12345, 3, "0.123"),
+        (-2.0, 3, "−2"),
+        (1e-7, 3, "10⁻⁷"),
+        (-1.256e9, 3, "−1.26×10⁹"),
+        (9.9996, 3, "10"),
+        (999999.6, 6, "10⁶"),
+        (270_000.0, 12, "270\u202f000"),
+        (901.0, 12, "901"),
+        (0.1, 12, "0.1"),
+    ],
+)
+def test_digits(value: float, significant: int, text: str) -> None:
+    assert digits(value, significant) == text
+
+
+def test_ranges_that_read_the_same_are_one_number() -> None:
+    assert between([61, 61]) == "61"
+    assert between([0.1, 0.25, 0.2]) == "0.1 to 0.25"
+
+
+def test_numbers_carry_their_error() -> None:
+    assert number("as it is") == "as it is"
+    assert number(exact(5)) == "5"
+    assert number(over([4, 5, 7], "3 seeds")) == "5 [4, 7]"
+    table = Table(
+        title="t", columns=("a", "b"), rows=((exact(1), over([1], "1 seed")), ("x", exact(2)))
+    )
+    assert bases(table) == (
+        "Numbers: median [least, greatest] over 1 seed. The other numbers are exact."
+    )
+    assert bases(Table(title="t", columns=("a",), rows=((exact(1),),))) == "All numbers are exact."
+    rounded = Table(title="t", columns=("a",), rows=((Number(value=1.0, basis="to rounding"),),))
+    assert bases(rounded) == "Numbers: to rounding."
+
+
+def test_settings_and_durations() -> None:
+    assert setting({"a": (1, 2.5), "b": None, "c": True}) == "a: 1, 2.5; b: none; c: yes"
+    assert [duration(s) for s in (0.123, 9.96, 59.0, 200.0, 7500.0)] == [
+        "0.12 s",
+        "10 s",
+        "59 s",
+        "3 min 20 s",
+        "2 h 5 min",
+    ]

@@ -1,0 +1,346 @@
+"""The command as its user meets it: exit status, streams, files; partly as a real process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hessium.cli import commands, main
+from hessium.experiments.experiment import Registry
+from hessium.experiments.rundir import RunDirectory
+from toy_experiment import toy
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "REGISTRY", Registry([toy("toy"), toy("other")]))
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line that bad input gets; checks the contract on the way."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    return err
+
+
+def test_reproduce_writes_a_run_directory(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["reproduce", "--out", str(out)]) == 0
+    words = capsys.readouterr().out
+    assert "toy: 6 tasks computed" in words
+    assert "[holds] It is near 2." in words
+    assert "[does not hold] It is above 5." in words
+    assert f"page: {out / 'report.html'}" in words
+    assert {p.name for p in out.iterdir()} == {
+        ".hessium-run",
+        "arrays",
+        "figures",
+        "report.html",
+        "summary.json",
+        "tasks",
+    }
+    assert main(["reproduce", "toy", "--out", str(out)]) == 0
+    assert "toy: 0 tasks computed, 6 from an earlier run" in capsys.readouterr().out
+    assert "hessium reproduce other" in (out / "report.html").read_text()
+    assert main(["reproduce", "toy", "--force", "--out", str(out)]) == 0
+    assert "toy: 6 tasks computed\n" in capsys.readouterr().out
+
+
+def test_report_draws_again_what_is_stored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reproduce", "toy", "--out", str(tmp_path)]) == 0
+    page = tmp_path / "report.html"
+    before = page.read_bytes()
+    page.unlink()
+    (tmp_path / "figures" / "toy-largest.svg").unlink()
+    assert main(["report", str(tmp_path)]) == 0
+    assert page.read_bytes() == before
+    assert (tmp_path / "figures" / "toy-largest.svg").exists()
+    capsys.readouterr()
+
+
+def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    assert capsys.readouterr().out == (
+        "toy\n    Shows the edge of a random spectrum.\n"
+        "other\n    Shows the edge of a random spectrum.\n"
+    )
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out.startswith("hessium ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["reproduse"], "'reproduse'"),
+        (["reproduce", "tqy"], "NAME: 'tqy' is not an experiment; did you mean 'toy'?"),
+        (["reproduce", "toy", "--preset", "big"], "preset: 'big'; toy has quick, paper"),
+        (["reproduce", "--workers", "0"], "--workers: 0; a positive integer is required"),
+        (["reproduce", "--workers", "two"], "--workers: two; a positive integer is required"),
+        (["reproduce", "--out", "/dev/null/x"], "--out: /dev/null/x cannot be written"),
+        (["reproduce", "--colour"], "--colour"),
+        (["report"], "RUN_DIR"),
+        (["report", "/nowhere"], "RUN_DIR: /nowhere is not a directory"),
+        (["spectrum", "a.py:f", "--tol", "2"], "--tol: 2; a number between 0 and 1 is required"),
+        (["spectrum", "a.py:f", "--max-dim", "-1"], "--max-dim: -1; a positive integer"),
+    ],
+)
+def test_bad_arguments(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert message in fails(capsys, *arguments)
+
+
+def test_bad_names_come_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fails(capsys, "reproduce", "toy", "nonsense", "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_directories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "theirs").write_text("precious")
+    assert "--out" in fails(capsys, "reproduce", "toy", "--out", str(tmp_path))
+    assert "no summary.json" in fails(capsys, "report", str(tmp_path))
+    (tmp_path / "summary.json").write_text('{"schema": 1, "sections": [{"title":')
+    assert "summary.json is broken" in fails(capsys, "report", str(tmp_path))
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_broken_task_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "toy", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    next((tmp_path / "tasks" / "toy").iterdir()).write_bytes(b"PK")
+    assert main(["reproduce", "toy", "--out", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "1 tasks computed, 5 from an earlier run" in out
+    assert err.startswith("warning: ")
+    assert err.count("\n") == 1
+
+
+# ---------------------------------------------------------------- real processes
+
+SCRIPT = """
+import sys
+from hessium.cli import commands, main
+from hessium.experiments.experiment import Registry
+from hessium.experiments.rundir import RunDirectory
+from toy_experiment import toy
+commands.REGISTRY = Registry([toy(pause=float(sys.argv[1]), log=sys.argv[2])])
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[3:]))
+"""
+
+
+class Process:
+    """`hessium reproduce toy` with slow tasks, in a process of its own."""
+
+    def __init__(self, folder: Path, workers: int) -> None:
+        self.folder = folder
+        self.log = folder / "log"
+        self.script = folder / "script.py"
+        self.script.write_text(SCRIPT)
+        self.workers = workers
+
+    def start(self, pause: float = 0.4) -> subprocess.Popen[str]:
+        command = [sys.executable, str(self.script), str(pause), str(self.log)]
+        command += ["reproduce", "toy", "--out", str(self.folder / "run")]
+        return subprocess.Popen(
+            [*command, "--workers", str(self.workers)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"},
+        )
+
+    def finished(self) -> int:
+        return len(list((self.folder / "run" / "tasks" / "toy").glob("*.npz")))
+
+    def started(self) -> list[list[str]]:
+        return [line.split() for line in self.log.read_text().splitlines()]
+
+    def wait_for(self, tasks: int, process: subprocess.Popen[str]) -> None:
+        end = time.monotonic() + 60
+        while self.finished() < tasks:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended (a zombie nobody waits for has)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("how", "workers", "to_group"),
+    [
+        ("SIGINT", 2, True),
+        ("SIGKILL", 2, False),
+        pytest.param("SIGINT", 1, True, marks=pytest.mark.slow),
+        pytest.param("SIGINT", 2, False, marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_finished_survives_and_the_run_goes_on(
+    tmp_path: Path, how: str, workers: int, to_group: bool
+) -> None:
+    run = Process(tmp_path, workers)
+    process = run.start()
+    run.wait_for(2, process)
+    number = signal.Signals[how]
+    if to_group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    kept = run.finished()
+    assert 2 <= kept < 6
+    if how == "SIGINT":
+        assert process.returncode == 130
+        assert "interrupted" in err
+        assert "Traceback" not in err
+    else:
+        assert process.returncode == -signal.SIGKILL
+    end = time.monotonic() + 10
+    while not all(gone(int(pid)) for _, _, pid in run.started()):
+        assert time.monotonic() < end, "workers outlive the run"
+        time.sleep(0.02)
+    assert run.finished() == kept
+
+    before = len(run.started())
+    again = run.start()
+    out, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    assert f"toy: {6 - kept} tasks computed, {kept} from an earlier run" in out
+    assert len(run.started()) == before + 6 - kept
+    assert (tmp_path / "run" / "report.html").exists()
+    assert not list((tmp_path / "run").rglob(".unfinished-*")) or how == "SIGKILL"
+
+
+# ---------------------------------------------------------------- a user's own model
+
+MODEL = """
+import torch, hessium as hs
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    return hs.EmpiricalRisk(net, nn.MSELoss(), (torch.randn(9, 2), torch.randn(9, 1)))
+
+def wrong():
+    return 3
+
+def forgets():
+    pass
+
+def fails():
+    raise RuntimeError("two\\nlines")
+
+def leaves():
+    raise SystemExit(3)
+
+def needs(path):
+    return path
+
+def empty():
+    return hs.EmpiricalRisk(nn.Linear(2, 1), nn.MSELoss(), [])
+
+def training():
+    net = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5), nn.Linear(3, 1))
+    return hs.EmpiricalRisk(net, nn.MSELoss(), (torch.randn(9, 2), torch.randn(9, 1)))
+
+value = 7
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    path = tmp_path / "model.py"
+    path.write_text(MODEL)
+    return path
+
+
+def test_spectrum_measures_a_model(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main(["spectrum", f"{model}:build", "--out", str(out), "--tol", "1e-5"]) == 0
+    assert f"page: {out / 'report.html'}" in capsys.readouterr().out
+    (section,) = RunDirectory.open(out).sections()
+    assert section.command == f"hessium spectrum {model}:build --tol 1e-05 --max-dim 8000"
+    assert section.config["parameters"] == 13
+    assert section.config["samples"] == 9
+    with np.load(out / "arrays" / "spectrum.npz", allow_pickle=False) as arrays:
+        assert arrays["hessian"].shape == (13,)
+        assert arrays["hessian_0"].shape == (9,)
+    assert main(["report", str(out)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("wrong", "wrong() returned an int; a hessium.EmpiricalRisk is required"),
+        ("forgets", "forgets() returned None"),
+        ("fails", "line 17: RuntimeError: two"),
+        ("leaves", "line 20: SystemExit: 3"),
+        ("needs", "needs needs path"),
+        ("value", "an int of that name"),
+        ("nothing", "no such function"),
+        ("not-a-name", "a Python file, a colon and a function are required"),
+        ("empty", "data: "),
+        ("training", "Dropout"),
+    ],
+)
+def test_bad_targets(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], function: str, message: str
+) -> None:
+    out = str(tmp_path / "run")
+    assert message in fails(capsys, "spectrum", f"{model}:{function}", "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.py", None, "is not a file"),
+        ("broken.py", "def f(:\n", "line 1: SyntaxError"),
+        ("imports.py", "\nimport nonsense_xyz\n", "line 2: ModuleNotFoundError"),
+        ("notes.txt", "def f(): pass", "its name must end in .py"),
+    ],
+)
+def test_bad_files(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    content: str | None,
+    message: str,
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    assert message in fails(
+        capsys, "spectrum", f"{tmp_path / name}:f", "--out", str(model.parent / "r")
+    )
