@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from race import race
 from torch import nn
 
 import hessium as hs
+from race import race
 
 
 @pytest.mark.parametrize("widths", [(32, 24, 24, 4), (64, 48, 10), (64, 48, 32, 10)])
