@@ -42,7 +42,7 @@ def bench_gram_of_270k_parameters(benchmark: Any, with_eigenvalues: bool) -> Non
     parameters = dict(model.named_parameters())
 
     def matrix() -> Tensor:
-        return hs.Gram(risk, check=False).dense()
+        return hs.Gram(risk).dense()
 
     def eigenvalues() -> Tensor:
         return torch.linalg.eigvalsh(matrix())

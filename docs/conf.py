@@ -29,6 +29,10 @@ def _mathematics(app, what, name, obj, options, lines) -> None:  # type: ignore[
     lines[:] = text.split("\n")
 
 
+def _inline(found: re.Match[str]) -> str:
+    return f":math:`{' '.join(found[1].split())}`"
+
+
 def _display(found: re.Match[str]) -> str:
     formula = " ".join(found[1].split()).rstrip(",. ")
     return f"\n\n.. math::\n\n   {formula}\n\n"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
+from hessium.curvature.taps import work_bytes
 from hessium.errors import InputError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory
 from hessium.problem import EmpiricalRisk
@@ -53,7 +54,6 @@ class RiskOperator(SymmetricOperator):
     ) -> None:
         require_risk(risk)
         self.risk = risk
-        self._check = check
         self._graph_bytes = graph_bytes
         self._kept: list[BatchProduct] | None = None
         self._streaming = graph_bytes <= 0
@@ -63,7 +63,8 @@ class RiskOperator(SymmetricOperator):
             and any(isinstance(m, nn.modules.conv._ConvNd) for m in risk.model.modules())
         )
         if check:
-            self_check(self, risk, self._reference)
+            with torch.enable_grad():
+                self_check(self, risk, self._reference)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -85,13 +86,14 @@ class RiskOperator(SymmetricOperator):
         """The product of one batch, ready to be applied many times."""
 
     @abstractmethod
-    def _assemble(self) -> Tensor | None:
+    def _assemble(self, work: int) -> Tensor | None:
         """The dense matrix times the denominator, layer by layer, where that is possible."""
 
     def _reference(self, vector: Tensor) -> tuple[Tensor, float] | None:
         """The product by an independent route and the size of its terms, for the self-check."""
         return None
 
+    @torch.enable_grad()
     def _matmat(self, block: Tensor) -> Tensor:
         layout = self.risk.layout
         product = torch.zeros_like(block)
@@ -129,12 +131,20 @@ class RiskOperator(SymmetricOperator):
         Cost: about as many products as the network has units; else n.
         """
         require_memory(self.shape[0], self.dtype, max_bytes)
-        matrix = self._assemble()
-        if matrix is not None:
-            matrix /= self.risk.denominator
-            if not self._check or self._agrees(matrix):
-                return matrix
-            logger.info("%r: samples see each other; assembling column by column", self)
+        facts, key = self.risk.facts, f"layer-wise {type(self).__name__}"
+        if facts.get(key, True):
+            free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
+            with torch.enable_grad():
+                matrix = self._assemble(work_bytes(free))
+            if matrix is not None:
+                matrix /= self.risk.denominator
+                # a property of the model, so one look is enough for the risk wherever it is taken
+                if key not in facts:
+                    facts[key] = self._agrees(matrix)
+                if facts[key]:
+                    return matrix
+                logger.info("%r: samples see each other; assembling column by column", self)
+                del matrix
         return super().dense(max_bytes=max_bytes)
 
     def _agrees(self, matrix: Tensor) -> bool:

@@ -43,7 +43,7 @@ class GaussNewton(RiskOperator):
         if self.risk.num_outputs >= self.risk.dim:
             return None
         try:
-            return Gram(self.risk, check=self._check)
+            return Gram(self.risk)
         except InputError:  # no factor: not convex, or samples coupled
             return None
 
@@ -51,9 +51,9 @@ class GaussNewton(RiskOperator):
         f = self.risk.outputs(leaves, batch[0])
         return _OuterProduct(OutputGraph(f, leaves), self.risk.loss.hessian(f, batch[1]))
 
-    def _assemble(self) -> Tensor | None:
+    def _assemble(self, work: int) -> Tensor | None:
         try:
-            return dense_outer(self.risk, lambda f, y: self.risk.loss.hessian(f, y).factor())
+            return dense_outer(self.risk, lambda f, y: self.risk.loss.hessian(f, y).factor(), work)
         except InputError:  # no factor: columns need none
             return None
 
@@ -89,8 +89,8 @@ class EmpiricalFisher(RiskOperator):
         f = self.risk.outputs(leaves, batch[0])
         return _OuterProduct(OutputGraph(f, leaves), _RankOne(self._slopes(f, batch[1])))
 
-    def _assemble(self) -> Tensor | None:
-        return dense_outer(self.risk, lambda f, y: self._slopes(f, y).unsqueeze(-1))
+    def _assemble(self, work: int) -> Tensor | None:
+        return dense_outer(self.risk, lambda f, y: self._slopes(f, y).unsqueeze(-1), work)
 
     def _slopes(self, outputs: Tensor, targets: Any) -> Tensor:
         return rows(output_gradient(self.risk, outputs, targets))

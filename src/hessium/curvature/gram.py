@@ -27,8 +27,6 @@ class Gram(SymmetricOperator):
 
     Args:
         risk: a loss of outputs, convex in them.
-        check: compare with products through the network on one random vector when the matrix is
-            made.
 
     Raises:
         InputError: if the loss is not convex, couples samples, or the risk is a closure.
@@ -37,10 +35,9 @@ class Gram(SymmetricOperator):
     few small matrix products, no Jacobian; else one backward pass per row, in blocks.
     """
 
-    def __init__(self, risk: EmpiricalRisk, *, check: bool = True) -> None:
+    def __init__(self, risk: EmpiricalRisk) -> None:
         require_outputs(risk, "Gram matrix")
         self.risk = risk
-        self._check = check
         for inputs, targets in risk.batches():  # a factor must exist before anything is promised
             risk.loss.hessian(risk.outputs(risk.leaves(), inputs), targets).factor()
             break
@@ -71,13 +68,18 @@ class Gram(SymmetricOperator):
             SelfCheckError: if it disagrees with a product through the network.
         """
         require_memory(self.shape[0], self.dtype, max_bytes)
-        matrix = gram(self.risk, lambda f, y: self.risk.loss.hessian(f, y).factor())
-        if matrix is not None:
-            matrix = symmetrize_(matrix.div_(self.risk.denominator))
-            if not self._check or self._error(matrix) <= tolerance(self.dtype):
-                return matrix
+        facts, key = self.risk.facts, "layer-wise Gram"
+        if facts.get(key, True):
+            with torch.enable_grad():
+                matrix = gram(self.risk, lambda f, y: self.risk.loss.hessian(f, y).factor())
+            if matrix is not None:
+                matrix = symmetrize_(matrix.div_(self.risk.denominator))
+                if key not in facts:
+                    facts[key] = self._error(matrix) <= tolerance(self.dtype)
+                if facts[key]:
+                    return matrix
         matrix = self._from_rows(max_bytes)
-        if self._check and (error := self._error(matrix)) > tolerance(self.dtype):
+        if (error := self._error(matrix)) > tolerance(self.dtype):
             msg = f"{self!r}: differs from a product through the network by {error:.3g} (relative)"
             raise SelfCheckError(msg)
         return matrix
@@ -88,11 +90,13 @@ class Gram(SymmetricOperator):
         scale = expected.norm() + torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
         return float((matrix @ vector - expected).norm() / scale) if float(scale) else 0.0
 
+    @torch.enable_grad()
     def _matmat(self, block: Tensor) -> Tensor:
         """K U = S^T J (J^T S U), column by column: one pass back and one forth."""
         images = [self._forth(self.pull(column)) for column in block.unbind(1)]
         return torch.stack(images, dim=1).div_(self.risk.denominator)
 
+    @torch.enable_grad()
     def pull(self, column: Tensor) -> list[Tensor]:
         """J^T S u for u (samples x outputs,), in the parameters' shapes. Cost: one gradient."""
         layout = self.risk.layout
@@ -121,6 +125,7 @@ class Gram(SymmetricOperator):
             yield OutputGraph(f, leaves), factor, slice(start, start + f.numel())
             start += f.numel()
 
+    @torch.enable_grad()
     def _from_rows(self, max_bytes: int) -> Tensor:
         """K from blocks of rows of S^T J; rows are computed again where not all of them fit."""
         size, dim = self.shape[0], self.risk.dim

@@ -26,8 +26,8 @@ class Hessian(RiskOperator):
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         return GradientGraph(self.risk.total(leaves, batch), leaves)
 
-    def _assemble(self) -> Tensor | None:
-        return dense_second_order(self.risk, self.risk.loss.total)
+    def _assemble(self, work: int) -> Tensor | None:
+        return dense_second_order(self.risk, self.risk.loss.total, work)
 
     def _reference(self, vector: Tensor) -> tuple[Tensor, float]:
         return double_backward(self.risk, self.risk.loss.total, vector)
@@ -51,8 +51,8 @@ class ResidualHessian(RiskOperator):
         f = self.risk.outputs(leaves, batch[0])
         return GradientGraph(self._weighted_outputs(f, batch[1]), leaves)
 
-    def _assemble(self) -> Tensor | None:
-        return dense_second_order(self.risk, self._weighted_outputs)
+    def _assemble(self, work: int) -> Tensor | None:
+        return dense_second_order(self.risk, self._weighted_outputs, work)
 
     def _weighted_outputs(self, outputs: Tensor, targets: Any) -> Tensor:
         return (outputs * output_gradient(self.risk, outputs, targets)).sum()

@@ -55,6 +55,7 @@ class Linearization:
     Cost: one forward pass and one graph of the Jacobian, kept.
     """
 
+    @torch.enable_grad()
     def __init__(self, risk: EmpiricalRisk) -> None:
         require_outputs(risk, "linearisation")
         self.risk = risk
@@ -94,7 +95,7 @@ class Linearization:
         Raises:
             InputError: if the loss is no squared error (others may have no minimiser).
         """
-        gram = Gram(self.risk, check=False)
+        gram = Gram(self.risk)
         residuals = []
         for graph, targets in zip(self._graphs, self._targets, strict=True):
             f = graph.outputs.detach()

@@ -22,7 +22,9 @@ def tolerance(dtype: torch.dtype) -> float:
 def probe_vectors(operator: SymmetricOperator, count: int) -> Tensor:
     """Fixed random unit vectors (n, count), the same on every device."""
     generator = torch.Generator().manual_seed(20170706)
-    vectors = torch.randn(operator.shape[0], count, generator=generator, dtype=torch.float64)
+    vectors = torch.randn(
+        operator.shape[0], count, generator=generator, dtype=torch.float64, device="cpu"
+    )
     vectors /= vectors.norm(dim=0)
     return vectors.to(operator.device, operator.dtype)
 

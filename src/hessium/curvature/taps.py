@@ -39,6 +39,12 @@ from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
 
 WORK_BYTES = 2**27  # of one outer product: large enough for BLAS, small enough for any machine
+PIECES = 6  # arrays of that size that may be alive at once
+
+
+def work_bytes(free_bytes: int) -> int:
+    """Size of one piece of work, so that all pieces alive at once fit into `free_bytes`."""
+    return max(2**16, min(WORK_BYTES, free_bytes // PIECES))
 
 
 @dataclass(frozen=True)
@@ -156,13 +162,14 @@ def tap(risk: EmpiricalRisk, inputs: Any) -> TappedBatch | None:
 
 
 def dense_second_order(
-    risk: EmpiricalRisk, scalar: Callable[[Tensor, Any], Tensor]
+    risk: EmpiricalRisk, scalar: Callable[[Tensor, Any], Tensor], work: int = WORK_BYTES
 ) -> Tensor | None:
     """Hessian of a scalar of the outputs, summed over all batches; not yet normalised.
 
     Args:
         risk: where.
         scalar: (outputs, targets) -> scalar that is a sum over samples.
+        work: bytes of one piece of work.
 
     Returns:
         Shape (P, P), or None where the taps do not apply.
@@ -172,16 +179,19 @@ def dense_second_order(
         batch = tap(risk, inputs)
         if batch is None:
             return None
-        _add_second_order(matrix, risk, batch, scalar(batch.outputs, targets))
+        _add_second_order(matrix, risk, batch, scalar(batch.outputs, targets), work)
     return symmetrize_(matrix)
 
 
-def dense_outer(risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor]) -> Tensor | None:
+def dense_outer(
+    risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor], work: int = WORK_BYTES
+) -> Tensor | None:
     r"""$\sum_s J_s^T S_s S_s^T J_s$ over all batches; not yet normalised.
 
     Args:
         risk: where.
         factor: (outputs, targets) -> S of shape (N, C, r).
+        work: bytes of one piece of work.
 
     Returns:
         Shape (P, P), or None where the taps do not apply.
@@ -196,9 +206,9 @@ def dense_outer(risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor]) ->
         for row, (later, b_row) in enumerate(zip(batch.taps, pulled, strict=True)):
             for column in range(row + 1):
                 earlier, b_column = batch.taps[column], pulled[column]
-                for chunk in _unit_chunks(earlier, extended[row], extended[column], later):
+                for chunk in _unit_chunks(earlier, extended[row], extended[column], later, work):
                     core = torch.einsum("rni,rnj->nij", b_row, b_column[:, :, chunk])
-                    block = _outer_sum(core, extended[row], extended[column])
+                    block = _outer_sum(core, extended[row], extended[column], work)
                     _add_block(matrix, risk, later, earlier, block, chunk)
     return symmetrize_(matrix)
 
@@ -234,7 +244,7 @@ def gram(risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor]) -> Tensor
 
 
 def _add_second_order(
-    matrix: Tensor, risk: EmpiricalRisk, batch: TappedBatch, scalar: Tensor
+    matrix: Tensor, risk: EmpiricalRisk, batch: TappedBatch, scalar: Tensor, work: int
 ) -> None:
     taps = batch.taps
     offsets = [t.offset for t in taps]
@@ -257,30 +267,30 @@ def _add_second_order(
         largest = max(later, key=lambda k: extended[k].shape[1] * offsets[k].shape[1])
         extra = sum(w.nbytes for w in wanted)
         a_column = extended[column]
-        for chunk in _unit_chunks(earlier, extended[largest], a_column, taps[largest], extra):
+        for chunk in _unit_chunks(earlier, extended[largest], a_column, taps[largest], work, extra):
             unit = torch.eye(units, dtype=slope.dtype, device=slope.device)[chunk]
             cotangents = unit[:, None, :].expand(-1, samples, -1)
             like = [w.unsqueeze(0).expand(len(unit), *w.shape) for w in wanted]
             derived = differentiate([slope], wanted, [cotangents], batched=True, like=like)
             for k, core in zip(later, derived, strict=False):
-                block = _outer_sum(core.permute(1, 2, 0), extended[k], a_column)
+                block = _outer_sum(core.permute(1, 2, 0), extended[k], a_column, work)
                 _add_block(matrix, risk, taps[k], earlier, block, chunk)
             for k, jacobian in zip(moved, derived[len(later) :], strict=True):
                 # delta_{l i} (d a_{l p} / d eps_{k j}) abar_{k q}
-                block = _outer_sum(jacobian.permute(1, 2, 0), slopes[k].detach(), a_column).permute(
-                    1, 0, 2, 3
-                )
+                block = _outer_sum(
+                    jacobian.permute(1, 2, 0), slopes[k].detach(), a_column, work
+                ).permute(1, 0, 2, 3)
                 if taps[k].bias is not None:
                     block = F.pad(block, (0, 0, 0, 0, 0, 1))  # the constant input does not move
                 _add_block(matrix, risk, taps[k], earlier, block, chunk)
 
 
-def _outer_sum(core: Tensor, left: Tensor, right: Tensor) -> Tensor:
+def _outer_sum(core: Tensor, left: Tensor, right: Tensor, work: int) -> Tensor:
     """sum_s core[s, i, j] left[s, p] right[s, q] as (i, p, j, q), by one matrix product a chunk."""
     samples, i, j = core.shape
     p, q = left.shape[1], right.shape[1]
     total: Tensor | None = None
-    step = max(1, WORK_BYTES // max(1, p * q * core.itemsize))
+    step = max(1, work // max(1, p * q * core.itemsize))
     for start in range(0, samples, step):
         part = slice(start, start + step)
         outer = left[part, :, None] * right[part, None, :]
@@ -311,13 +321,13 @@ def _add_block(
 
 
 def _unit_chunks(
-    earlier: Tap, left: Tensor, right: Tensor, later: Tap, extra: int = 0
+    earlier: Tap, left: Tensor, right: Tensor, later: Tap, work: int, extra: int = 0
 ) -> Iterator[slice]:
     """Units of a layer in chunks whose blocks (and `extra` bytes a unit) fit the work space."""
     units = earlier.offset.shape[1]
     rows_of_block = later.offset.shape[1] * left.shape[1]
     per_unit = extra + 2 * rows_of_block * right.shape[1] * right.itemsize
-    step = max(1, min(units, WORK_BYTES // per_unit))
+    step = max(1, min(units, work // per_unit))
     for start in range(0, units, step):
         yield slice(start, min(start + step, units))
 

@@ -51,7 +51,7 @@ class WrappedOperator(SymmetricOperator):
             raise InputError(msg)
         self._operator = operator
         generator = torch.Generator().manual_seed(0)
-        pair = torch.randn(shape[0], 2, generator=generator, dtype=operator.dtype)
+        pair = torch.randn(shape[0], 2, generator=generator, dtype=operator.dtype, device="cpu")
         left, right = pair.to(operator.device).unbind(1)
         forth, back = left @ (self @ right), right @ (self @ left)
         scale = float((self @ right).norm() * left.norm())

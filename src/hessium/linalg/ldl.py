@@ -51,7 +51,9 @@ class ShiftedLDL:
             return 0.0
         n = self._factor.shape[0]
         generator = torch.Generator().manual_seed(n)
-        x = torch.randn(n, 1, generator=generator, dtype=torch.float64).to(self._factor.device)
+        x = torch.randn(n, 1, generator=generator, dtype=torch.float64, device="cpu").to(
+            self._factor.device
+        )
         growth = 0.0
         for _ in range(iterations):
             x = x / x.norm()

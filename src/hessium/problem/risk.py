@@ -74,6 +74,7 @@ class EmpiricalRisk:
         self._module = ForwardModule(model, forward or call)
         self._layout = layout_of(free)
         self._fixed: dict[str, Tensor] = {}
+        self._facts: dict[str, bool] = {}
         self._theta = self._layout.flatten(free)
         self._buffers = {n: b.detach().clone() for n, b in model.named_buffers()}
         self._check_mode = check
@@ -171,6 +172,11 @@ class EmpiricalRisk:
         """False for a closure that returns the loss itself."""
         return not isinstance(self._loss, Value)
 
+    @property
+    def facts(self) -> dict[str, bool]:
+        """What operators have found out about the model; shared by the risk at all parameters."""
+        return self._facts
+
     def at(self, theta: Float[Tensor, " n"]) -> EmpiricalRisk:
         """The same risk at other parameters.
 
@@ -201,6 +207,7 @@ class EmpiricalRisk:
         values = dict(zip(self._layout.names, self._layout.unflatten(self._theta), strict=True))
         other = copy.copy(self)
         other._layout = layout
+        other._facts = {}
         other._theta = layout.flatten(values)
         fixed = {n: v.detach() for n, v in values.items() if n not in layout.names}
         other._fixed = {**self._fixed, **fixed}
@@ -212,6 +219,7 @@ class EmpiricalRisk:
         totals = [float(self.total(parameters, batch).detach()) for batch in self.batches()]
         return math.fsum(totals) / self.denominator
 
+    @torch.enable_grad()
     def gradient(self) -> Float[Tensor, " n"]:
         r"""$\nabla L(\theta)$, flat; zero for parameters that the loss does not use.
 
@@ -231,6 +239,7 @@ class EmpiricalRisk:
             raise NonFiniteError(msg, partial=gradient)
         return gradient
 
+    @torch.enable_grad()
     def unused(self) -> tuple[str, ...]:
         """Names of free parameters that the loss does not depend on. Cost: one gradient."""
         used = set[str]()

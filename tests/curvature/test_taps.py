@@ -1,0 +1,120 @@
+"""Layer-wise assembly is taken where it holds, and only there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+from cases import Case, draw, mlp, seeded
+from conftest import build
+from hessium.curvature import taps
+from hessium.linalg.operator import SymmetricOperator
+
+COLUMNS_ONLY = {
+    "tied-embedding-ignored-tokens", "tied-autoencoder", "layer-norm", "attention",
+    "conv-batchnorm-eval-maxpool", "physics-residual",
+}  # fmt: skip
+
+
+def test_which_networks_are_assembled_layer_by_layer(
+    output_case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    risk = build(output_case)
+    operators: list[SymmetricOperator] = [hs.Hessian(risk), hs.ResidualHessian(risk)]
+    if output_case.convex:
+        operators.append(hs.GaussNewton(risk))
+    calls: list[SymmetricOperator] = []
+    general = SymmetricOperator.dense
+
+    def counted(self: SymmetricOperator, *, max_bytes: int = 2**33) -> Tensor:
+        calls.append(self)
+        return general(self, max_bytes=max_bytes)
+
+    monkeypatch.setattr(SymmetricOperator, "dense", counted)
+    for operator in operators:
+        operator.dense()
+    by_columns = output_case.name in COLUMNS_ONLY or output_case.name == "samples-coupled"
+    assert calls == (operators if by_columns else [])
+
+
+def test_coupled_samples_are_found_out_even_without_the_self_check() -> None:
+    class Coupled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = torch.tanh(self.first(x))
+            return self.second(hidden - hidden.mean(dim=0))
+
+    risk = hs.EmpiricalRisk(seeded(Coupled()), nn.MSELoss(), (draw(6, 3), draw(6, 2)))
+    operator = hs.Hessian(risk, check=False)
+    unit = torch.eye(risk.dim, dtype=torch.float64)
+    torch.testing.assert_close(operator.dense(), operator @ unit, rtol=1e-12, atol=1e-12)
+    assert risk.facts == {"layer-wise Hessian": False}
+    there = risk.at(risk.theta * 2)
+    assert there.facts is risk.facts
+    assert risk.restrict(["first"]).facts == {}
+
+
+@pytest.mark.parametrize("work", [2**16, 2**20])
+def test_small_work_spaces_give_the_same_matrix(work: int) -> None:
+    risk = hs.EmpiricalRisk(mlp(7, 20, 9, 3), nn.MSELoss(), (draw(50, 7), draw(50, 3, seed=3)))
+    whole = taps.dense_second_order(risk, risk.loss.total)
+    pieces = taps.dense_second_order(risk, risk.loss.total, work)
+    assert whole is not None
+    assert pieces is not None
+    torch.testing.assert_close(pieces, whole, rtol=1e-12, atol=1e-12 * float(whole.abs().max()))
+
+
+def test_gradients_switched_off_around_the_call_do_not_matter() -> None:
+    problem = mlp(3, 5, 2), nn.MSELoss(), (draw(6, 3), draw(6, 2, seed=3))
+    expected = hs.EmpiricalRisk(*problem)
+    with torch.no_grad():
+        risk = hs.EmpiricalRisk(*problem)
+        for kind in (hs.Hessian, hs.GaussNewton, hs.ResidualHessian, hs.EmpiricalFisher):
+            operator, other = kind(risk), kind(expected)
+            block = draw(risk.dim, 3)
+            products, dense, found = operator @ block, operator.dense(), risk.gradient()
+            with torch.enable_grad():
+                torch.testing.assert_close(products, other @ block)
+                torch.testing.assert_close(dense, other.dense())
+                torch.testing.assert_close(found, expected.gradient())
+        gram = hs.Gram(risk).dense()
+        error = hs.Linearization(risk).error(risk.theta * 1.1)
+    torch.testing.assert_close(gram, hs.Gram(expected).dense())
+    assert error == hs.Linearization(expected).error(expected.theta * 1.1)
+
+
+BUDGET = """
+import resource, sys, torch, hessium as hs
+from torch import nn
+torch.manual_seed(0)
+layers = [nn.Linear(40, 60), nn.Tanh(), nn.Linear(60, 10)]
+if sys.argv[1] == "columns":
+    layers.insert(1, nn.LayerNorm(60))
+data = torch.randn(200, 40).double(), torch.randint(0, 10, (200,))
+risk = hs.EmpiricalRisk(nn.Sequential(*layers).double(), nn.CrossEntropyLoss(), data)
+operator = hs.Hessian(risk)
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+matrix = operator.dense(max_bytes=int(sys.argv[2]))
+print(matrix.nbytes, peak() - before)
+"""
+
+
+@pytest.mark.parametrize("route", ["layers", "columns"])
+def test_memory_stays_within_the_stated_budget(route: str) -> None:
+    budget = 130 * 2**20  # the matrix takes 73 or 79 MiB of it
+    done = subprocess.run(
+        [sys.executable, "-c", BUDGET, route, str(budget)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    matrix, used = map(int, done.stdout.split())
+    assert matrix > 70 * 2**20
+    assert used <= budget
