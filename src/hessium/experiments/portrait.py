@@ -274,16 +274,16 @@ class Portrait:
     def _table(self, title: str, rows: list[tuple[str, str]]) -> Table:
         return Table(
             title=title,
-            columns=("matrix", "size", "largest", "smallest", "trace", "rank", "index"),
+            columns=("matrix", "size", "rank", "index", "largest", "smallest", "trace"),
             rows=tuple(
                 (
                     label,
                     exact(self.results[0][of].size),
+                    self._number_of(of, both=True),
+                    self._number_of(of, both=False),
                     self._value(of, lambda v: float(v[-1])),
                     self._value(of, lambda v: float(v[0])),
                     self._value(of, lambda v: float(v.sum())),
-                    self._number_of(of, both=True),
-                    self._number_of(of, both=False),
                 )
                 for label, of in rows
             ),
