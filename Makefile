@@ -39,7 +39,7 @@ lint: .venv/.dev      ## style, types, architecture
 	$(BIN)/lint-imports
 
 bench: .venv/.bench   ## speed, as ratios within one run, against the peers
-	$(BIN)/pytest benchmarks -m '' --benchmark-only -s
+	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks $(BIN)/pytest benchmarks -p race -o addopts='' -W default --benchmark-only --benchmark-columns=median,rounds
 
 docs: .venv/.docs     ## docs/_build/html/index.html, warnings are errors
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html

@@ -182,24 +182,38 @@ def _inertia_by_factorisation(matrix: Tensor, tol: float, resolution: float) -> 
     n = matrix.shape[0]
     if not bool(matrix.any()):
         return None
-    array = matrix.cpu().numpy()
-    start = np.ones(n) / n**0.5 + 1e-3 * np.cos(np.arange(n))
-    extreme: Any = scipy.sparse.linalg.eigsh(
-        array, k=1, which="LM", tol=1e-10, v0=start, return_eigenvectors=False
+    # The threshold is as uncertain as the largest eigenvalue. That is harmless where no eigenvalue
+    # lies near it, so the cheap estimate comes first.
+    for accuracy in (1e-3, 1e-10):
+        scale = _largest(matrix, accuracy)
+        t, band = tol * scale, resolution * scale
+        below: list[int] = []
+        for shift in (-t, t):
+            factor = ShiftedLDL(matrix, shift)
+            if factor.nearest() < 10 * (band + accuracy * t):
+                break
+            below.append(factor.count_below())
+        else:
+            negative = Count(value=below[0], lower=below[0], upper=below[0])
+            above = n - below[1]
+            positive = Count(value=above, lower=above, upper=above)
+            return _inertia(n, negative, positive, tol, scale, band, "ldl")
+    return None
+
+
+def _largest(matrix: Tensor, accuracy: float) -> float:
+    """Largest |eigenvalue| to a relative accuracy, by Lanczos."""
+    n = matrix.shape[0]
+    found: Any = scipy.sparse.linalg.eigsh(
+        matrix.cpu().numpy(),
+        k=1,
+        which="LM",
+        tol=accuracy,
+        v0=np.random.default_rng(n).standard_normal(n),
+        ncv=40,
+        return_eigenvectors=False,
     )
-    scale = abs(float(extreme[0]))
-    t, band = tol * scale, resolution * scale
-    below: list[int] = []
-    for shift in (-t, t):
-        factor = ShiftedLDL(matrix, shift)
-        # the threshold itself is known to 1e-10 of its size
-        if factor.nearest() < 10 * (band + 1e-10 * t):
-            return None
-        below.append(factor.count_below())
-    negative = Count(value=below[0], lower=below[0], upper=below[0])
-    above = n - below[1]
-    positive = Count(value=above, lower=above, upper=above)
-    return _inertia(n, negative, positive, tol, scale, band, "ldl")
+    return abs(float(found[0]))
 
 
 def _count(values: FloatArray, threshold: float, band: float) -> Count:

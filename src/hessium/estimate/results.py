@@ -51,7 +51,7 @@ class Inertia:
         zero: $\#\{|\lambda| \le t\}$.
         positive: $\#\{\lambda > t\}$.
         tol: relative threshold.
-        scale: $\max|\lambda|$.
+        scale: $\max|\lambda|$, to three digits at least where the method is "ldl".
         resolution: half-width of the band around $\pm t$ in which rounding leaves a sign open.
         method: "ldl" (two factorisations) or "eigenvalues" (all of them).
     """

@@ -1,0 +1,102 @@
+"""Non-zero spectrum of the Gauss-Newton matrix through the Gram matrix, without a Jacobian."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+from race import note, race
+
+MILLION = """
+import resource, time, torch, hessium as hs
+from torch import nn
+torch.manual_seed(0)
+layers = nn.Linear(784, 1024), nn.Tanh(), nn.Linear(1024, 256), nn.Tanh(), nn.Linear(256, 10)
+model = nn.Sequential(*layers).double()
+data = torch.randn(100, 784).double(), torch.randint(0, 10, (100,))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+before, start = peak(), time.perf_counter()
+risk = hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), data)
+measure = hs.spectrum(hs.GaussNewton(risk))
+rank = int((measure.nodes > 1e-9 * measure.nodes[-1]).sum())
+print(risk.dim, rank, time.perf_counter() - start, peak() - before)
+"""
+
+
+@pytest.mark.parametrize("with_eigenvalues", [False, True])
+def bench_gram_of_270k_parameters(benchmark: Any, with_eigenvalues: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(784, 256), nn.Tanh(), nn.Linear(256, 256), nn.Tanh(), nn.Linear(256, 10)
+    )
+    x, y = torch.randn(64, 784), torch.randint(0, 10, (64,))
+    loss = nn.CrossEntropyLoss()
+    risk = hs.EmpiricalRisk(model, loss, (x, y))
+    parameters = dict(model.named_parameters())
+
+    def matrix() -> Tensor:
+        return hs.Gram(risk, check=False).dense()
+
+    def eigenvalues() -> Tensor:
+        return torch.linalg.eigvalsh(matrix())
+
+    def gradient() -> Any:
+        return torch.autograd.grad(loss(model(x), y), list(parameters.values()))
+
+    def jacobian() -> Tensor:
+        rows: Any = torch.func.jacrev(
+            lambda values: torch.func.functional_call(model, values, (x,))
+        )(parameters)
+        J = torch.cat([rows[name].reshape(640, -1) for name in parameters], dim=1)
+        factor = risk.loss.hessian(model(x), y).factor()
+        J = torch.einsum("ncr,ncp->nrp", factor, J.view(64, 10, -1)).reshape(640, -1)
+        return J @ J.mT / 64
+
+    expected = jacobian()
+    assert float((matrix() - expected).norm()) < 1e-5 * float(expected.norm())
+    made = eigenvalues if with_eigenvalues else matrix
+    what = "Gram matrix and its eigenvalues" if with_eigenvalues else "Gram matrix"
+    contestants = {"hessium": made, "one gradient": gradient, "torch.func.jacrev": jacobian}
+    ratios = race(benchmark, f"{what}, 270k parameters, 640 rows", contestants, rounds=5)
+    note(f"  that is {1 / ratios['one gradient']:.1f} gradients")
+
+
+def bench_million_parameters(benchmark: Any) -> None:
+    def run() -> list[float]:
+        done = subprocess.run(
+            [sys.executable, "-c", MILLION], capture_output=True, text=True, check=True
+        )
+        return [float(word) for word in done.stdout.split()]
+
+    dim, rank, seconds, gigabytes = benchmark.pedantic(run, rounds=1)
+    benchmark.extra_info.update(dim=dim, rank=rank, gigabytes=gigabytes)
+    assert dim >= 1e6
+    assert rank == 900
+    note(
+        f"exact non-zero spectrum of H0, {dim:,.0f} parameters, 100 samples x 10 outputs: rank "
+        f"{rank:.0f}, {seconds:.2f} s, {gigabytes:.2f} GiB above the start (goals: 60 s, 2 GiB)"
+    )
+
+
+def bench_gram_equals_dense(benchmark: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, 4)).double()
+    data = torch.randn(40, 20).double(), torch.randint(0, 4, (40,))
+    operator = hs.GaussNewton(hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), data))
+    dense = torch.linalg.eigvalsh(operator.dense()).numpy()
+    np.testing.assert_allclose(hs.spectrum(operator).nodes, dense, atol=1e-13 * dense[-1])
+    race(
+        benchmark,
+        "spectrum of H0, 754 parameters, 160 rows, through Gram",
+        {
+            "hessium": lambda: hs.spectrum(operator),
+            "dense eigenvalues": lambda: torch.linalg.eigvalsh(operator.dense()),
+        },
+    )
