@@ -16,7 +16,7 @@ from hessium.experiments import (
 from hessium.experiments.experiment import Experiment, Result
 from hessium.experiments.linearization import LinearizationConfig
 from hessium.experiments.rank_vs_duplicates import DuplicateConfig
-from hessium.experiments.rank_vs_samples import RankConfig
+from hessium.experiments.rank_vs_samples.compute import RankConfig, tasks
 from hessium.experiments.real_data import DigitsConfig
 from hessium.experiments.records import Findings
 
@@ -94,7 +94,7 @@ def test_wrong_spectra_turn_the_verdicts() -> None:
 
 def test_what_was_not_run_is_not_tested() -> None:
     config = RankConfig(sizes=(1, 3), seeds=(2, 23))
-    sizes = [t["samples"] for t in rank_vs_samples.tasks(SMALL["rank-vs-samples"])]
+    sizes = [t["samples"] for t in tasks(SMALL["rank-vs-samples"])]
     kept = [r for n, r in zip(sizes, results("rank-vs-samples"), strict=True) if n <= 3]
     findings, _ = rank_vs_samples.summarise(config, kept)
     assert verdict(findings, "From 6 samples") == "not tested"

@@ -38,3 +38,12 @@ def test_it_follows_relative_imports_and_changes(
 def test_versions_name_what_computes() -> None:
     found = module.versions()
     assert {"python", "hessium", "torch", "numpy", "scipy"} <= set(found)
+
+
+def test_wording_and_drawing_recompute_nothing() -> None:
+    sources = module._sources("hessium.experiments.rank_vs_samples.compute")
+    assert "hessium.curvature.hessian" in sources
+    assert "hessium.problem.risk" in sources
+    assert not any(name.startswith(("hessium.plots", "hessium.report")) for name in sources)
+    assert "hessium.experiments.rank_vs_samples.charts" not in sources
+    assert "hessium.experiments.wording" not in sources

@@ -7,6 +7,7 @@ from hessium.curvature import Hessian
 from hessium.errors import InputError
 from hessium.experiments.measurement import layers, measure
 from hessium.experiments.own_model import portray
+from hessium.experiments.records import Number
 from hessium.problem import EmpiricalRisk, SquaredError
 
 
@@ -23,6 +24,10 @@ def _closure() -> EmpiricalRisk:
     return EmpiricalRisk.from_closure(
         nn.Linear(3, 1, dtype=torch.float64), lambda net: (net(x) ** 4).sum()
     )
+
+
+def _sum_of_weights(net: nn.Module) -> torch.Tensor:
+    return torch.stack([p.sum() for p in net.parameters()]).sum()
 
 
 def test_blocks_are_the_diagonal_blocks() -> None:
@@ -74,3 +79,30 @@ def test_a_closure_has_a_hessian_only() -> None:
     assert set(arrays) == {"hessian"}
     assert [s.verdict for s in findings.statements] == ["holds"]
     assert any("closure" in note for note in findings.notes)
+
+
+def test_single_precision_says_what_rounding_leaves_open() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3))
+    # softmax is blind to a constant: five eigenvalues are zero, up to rounding
+    risk = EmpiricalRisk(net, nn.CrossEntropyLoss(), (torch.randn(6, 2), torch.arange(6) % 3))
+    findings, _ = portray(risk, tol=1e-6)
+    assert any("are brackets" in note for note in findings.notes)
+    rank = dict(zip(findings.tables[1].columns, findings.tables[1].rows[0], strict=True))["rank"]
+    assert isinstance(rank, Number)
+    assert rank.low is not None
+    assert rank.high is not None
+    assert rank.low <= 22 < rank.high
+    coarse, _ = portray(risk, tol=1e-3)
+    assert not any("are brackets" in note for note in coarse.notes)
+    for chart in findings.charts:
+        for series in chart.series:
+            assert (series.x if chart.name == "cut-off" else series.y).min() > 1e-6
+
+
+def test_a_zero_hessian_has_no_spectrum_to_draw() -> None:
+    risk = EmpiricalRisk.from_closure(nn.Linear(2, 1).double(), _sum_of_weights)
+    findings, arrays = portray(risk)
+    assert (arrays["hessian"] == 0).all()
+    assert [chart.name for chart in findings.charts] == ["cut-off"]
+    assert findings.statements[0].verdict == "holds"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
+import textwrap
 import time
 from datetime import UTC, datetime
 
@@ -63,8 +65,10 @@ def _say_verdicts(section: Section) -> None:
 
 def listing(options: argparse.Namespace) -> None:
     """Name every experiment with the sentence that says what it shows."""
+    width = min(shutil.get_terminal_size().columns, 100) - 4
     for experiment in REGISTRY:
-        say(f"{experiment.name}\n    {experiment.shows}")
+        say(experiment.name)
+        say(textwrap.indent(textwrap.fill(experiment.shows, width), " " * 4))
 
 
 def spectrum(options: argparse.Namespace) -> None:

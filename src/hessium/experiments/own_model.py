@@ -13,6 +13,7 @@ from hessium._typing import AnyArray
 from hessium.experiments.measurement import measure
 from hessium.experiments.portrait import Portrait
 from hessium.experiments.records import Findings, Number, Table, exact
+from hessium.experiments.wording import digits
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 
@@ -56,6 +57,12 @@ def portray(
         )
     if not risk.has_outputs:
         notes.append("The risk is a closure without outputs, so it has no parts H₀ and H₁.")
+    if tol < portrait.resolution:
+        notes.append(
+            f"Parameters are {risk.dtype}: eigenvalues below {digits(portrait.resolution, 1)} of "
+            "the largest are rounding, so counts at this tol are brackets. Take a larger --tol, "
+            "or float64 (`model.double()` and double data)."
+        )
     notes += list(dict.fromkeys(f"Warning: {w.message}" for w in caught))
     findings = Findings(
         statements=portrait.statements(),

@@ -23,12 +23,11 @@ from hessium.experiments.records import (
     measured,
     over,
 )
-from hessium.experiments.spectra import negative, positive, positive_at
+from hessium.experiments.spectra import positive_at
 from hessium.experiments.wording import between, digits
 
 _SIGNS = {"hessian": "H", "gauss_newton": "H₀", "residual": "H₁"}
 _TOLS = tuple(10.0 ** (-k / 2) for k in range(4, 25))
-_FLOOR = 1e-14
 _MOST_POINTS = 150
 _TOP = 10
 
@@ -73,14 +72,14 @@ class Portrait:
         if layer_names(self.results):
             found.append(self._layer_chart())
         found.append(self._tol_chart())
-        return tuple(found)
+        return tuple(chart for chart in found if chart is not None)
 
     def tables(self) -> tuple[Table, ...]:
         """One row for each matrix, one for each layer block."""
         whole = [name for name in _SIGNS if name in self.results[0]]
         found = [self._table(f"The matrices{self.when}", [(_SIGNS[n], n) for n in whole])]
         blocks = [
-            (f"{_SIGNS[kind]}, {layer}", f"{kind}/{layer}")
+            (f"{_SIGNS[kind]} of layer {layer}", f"{kind}/{layer}")
             for layer in layer_names(self.results)
             for kind in ("hessian", "gauss_newton")
             if f"{kind}/{layer}" in self.results[0]
@@ -93,31 +92,47 @@ class Portrait:
         """What the counts say; every claim can fail."""
         found = []
         if self.has_hessian:
-            index = self._each(lambda r: negative(r["hessian"], self.tol))
-            most = self._each(lambda r: r["hessian"][0] / np.abs(r["hessian"]).max())
+            most = self._each(lambda r: r["hessian"][0] / (np.abs(r["hessian"]).max() or 1.0))
+            index, words = self._counted("hessian", both=False)
             found.append(
                 judge(
                     f"The Hessian has no negative eigenvalue beyond tol{self.when}.",
-                    bool((index == 0).all()),
-                    f"index {between(index)} at tol {digits(self.tol)}; the "
-                    f"smallest eigenvalue is {between(most)} of the largest",
+                    self._all(index, lambda c: c.upper == 0, lambda c: c.lower == 0),
+                    f"index {words} at tol {digits(self.tol)}; the smallest eigenvalue is "
+                    f"{between(most)} of the largest",
                 )
             )
         if self.has_parts:
             found.append(self._agreement())
         if "gauss_newton" in self.results[0]:
-            ranks = self._each(lambda r: positive(r["gauss_newton"], self.tol))
             dim = self.results[0]["gauss_newton"].size
+            ranks, words = self._counted("gauss_newton", both=True)
             found.append(
                 judge(
                     f"The data leave directions undetermined: rank(H₀) < parameters{self.when}.",
-                    bool((ranks < dim).all()),
-                    f"rank {between(ranks)} at tol {digits(self.tol)}, "
-                    f"{digits(dim, 12)} parameters, {digits(self.num_outputs, 12)} outputs of all "
-                    "samples together",
+                    self._all(ranks, lambda c: c.upper < dim, lambda c: c.lower < dim),
+                    f"rank {words} at tol {digits(self.tol)}, {digits(dim, 12)} parameters, "
+                    f"{digits(self.num_outputs, 12)} outputs of all samples together",
                 )
             )
         return tuple(found)
+
+    def _counted(self, of: str, *, both: bool) -> tuple[list[Count], str]:
+        counts = [self._count(result[of], of, both=both) for result in self.results]
+        words = between([c.value for c in counts], 12)
+        if any(not c.exact for c in counts):
+            ends = [e for c in counts for e in (c.lower, c.upper)]
+            words += f" (rounding allows {between(ends, 12)})"
+        return counts, words
+
+    @staticmethod
+    def _all(
+        counts: list[Count], surely: Callable[[Count], bool], perhaps: Callable[[Count], bool]
+    ) -> bool | None:
+        """True or False where rounding leaves no doubt, else None."""
+        if all(map(surely, counts)):
+            return True
+        return None if all(map(perhaps, counts)) else False
 
     def _agreement(self) -> Statement:
         def worst(result: Result) -> float:
@@ -139,7 +154,8 @@ class Portrait:
         for result in self.results:
             values = np.sort(sign * result[of])[::-1]
             scale = np.abs(result[scale_of or self._main()]).max()
-            rows.append(values[values > _FLOOR * scale] / (scale or 1.0))
+            # below this a value is rounding, and so is its sign
+            rows.append(values[values > self.resolution * scale] / (scale or 1.0))
         length = min(row.size for row in rows)
         if length == 0:
             return None
@@ -152,7 +168,7 @@ class Portrait:
             label=label,
             x=steps.astype(np.float64),
             y=table[0],
-            error=f"rounding, about {digits(self._resolution(of), 1)} on this scale",
+            error=f"each known to rounding, about {digits(self.resolution, 1)} on this scale",
             source="measured",
             mark="line",
         )
@@ -163,12 +179,19 @@ class Portrait:
     def _main(self) -> str:
         return "hessian" if self.has_hessian else "gauss_newton"
 
+    @property
+    def resolution(self) -> float:
+        """Rounding error of an eigenvalue over the largest one."""
+        return self._resolution(self._main())
+
     def _resolution(self, of: str) -> float:
         return 4 * float(np.sqrt(self.results[0][of].size)) * self.unit_roundoff
 
     def _index_chart(
         self, name: str, title: str, caption: str, curves: list[Series | None]
-    ) -> Chart:
+    ) -> Chart | None:
+        if not any(curves):  # a zero matrix
+            return None
         return Chart(
             name=name + self.suffix,
             title=title + self.when,
@@ -180,7 +203,7 @@ class Portrait:
             series=tuple(curve for curve in curves if curve is not None),
         )
 
-    def _spectrum_chart(self) -> Chart:
+    def _spectrum_chart(self) -> Chart | None:
         if not self.has_hessian:
             caption = "Non-zero eigenvalues of H₀, from the Gram matrix; H itself is too large."
             curves = [self._curve("H₀, measured", "gauss_newton")]
@@ -192,7 +215,7 @@ class Portrait:
         caption = "Eigenvalues of each sign in the order of their size, over the largest."
         return self._index_chart("spectrum", "Spectrum of the Hessian", caption, curves)
 
-    def _parts_chart(self) -> Chart:
+    def _parts_chart(self) -> Chart | None:
         curves = [
             self._curve("H₀ (Gauss-Newton), measured", "gauss_newton"),
             self._curve("H₁ = H − H₀, positive, measured", "residual"),
@@ -204,9 +227,11 @@ class Portrait:
         )
         return self._index_chart("parts", "Its two parts", caption, curves)
 
-    def _layer_chart(self) -> Chart:
+    def _layer_chart(self) -> Chart | None:
         curves = [
-            self._curve(f"{layer} ({self._size(layer)} parameters), measured", f"hessian/{layer}")
+            self._curve(
+                f"layer {layer} ({self._size(layer)} parameters), measured", f"hessian/{layer}"
+            )
             for layer in layer_names(self.results)
         ]
         caption = "Positive eigenvalues of the diagonal block of H of each layer, by its name."
@@ -218,11 +243,12 @@ class Portrait:
             ("positive eigenvalues of H, measured", "hessian", 1),
             ("negative eigenvalues of H (index), measured", "hessian", -1),
         )
+        tols = np.array([tol for tol in _TOLS if tol > self.resolution])
         series = []
         for label, of, sign in choices:
             if of in self.results[0]:
-                rows = [positive_at(sign * r[of], _TOLS) for r in self.results]
-                series.append(self._count_curve(label, np.array(rows, dtype=np.float64)))
+                rows = [positive_at(sign * r[of], tols) for r in self.results]
+                series.append(self._count_curve(label, tols, np.array(rows, dtype=np.float64)))
         return Chart(
             name="cut-off" + self.suffix,
             title="Counts depend on the cut-off" + self.when,
@@ -233,15 +259,14 @@ class Portrait:
             series=tuple(series),
         )
 
-    def _count_curve(self, label: str, rows: FloatArray) -> Series:
+    def _count_curve(self, label: str, tols: FloatArray, rows: FloatArray) -> Series:
         if len(rows) > 1:
-            return measured(label, _TOLS, rows, what=self.what, mark="line")
-        error = "counts; rounding decides only below 10⁻¹³"
+            return measured(label, tols, rows, what=self.what, mark="line")
         return Series(
             label=label,
-            x=np.array(_TOLS),
+            x=tols,
             y=rows[0],
-            error=error,
+            error=f"counts; rounding decides below {digits(self.resolution, 1)}, left out",
             source="measured",
             mark="line",
         )
@@ -249,16 +274,16 @@ class Portrait:
     def _table(self, title: str, rows: list[tuple[str, str]]) -> Table:
         return Table(
             title=title,
-            columns=("matrix", "size", "largest", "smallest", "trace", "rank", "index"),
+            columns=("matrix", "size", "rank", "index", "largest", "smallest", "trace"),
             rows=tuple(
                 (
                     label,
                     exact(self.results[0][of].size),
+                    self._number_of(of, both=True),
+                    self._number_of(of, both=False),
                     self._value(of, lambda v: float(v[-1])),
                     self._value(of, lambda v: float(v[0])),
                     self._value(of, lambda v: float(v.sum())),
-                    self._number_of(of, both=True),
-                    self._number_of(of, both=False),
                 )
                 for label, of in rows
             ),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 
 from hessium._typing import FloatArray, IntArray
 from hessium.curvature import GaussNewton, Gram, Hessian
 from hessium.estimate import rank_profile, spectrum
+from hessium.experiments.records import Numbers
 from hessium.measure import DiscreteMeasure
 from hessium.problem import EmpiricalRisk
 
@@ -32,9 +31,9 @@ def matrices(risk: EmpiricalRisk) -> dict[str, FloatArray]:
     }
 
 
-def positive_at(values: FloatArray, tols: Sequence[float]) -> IntArray:
+def positive_at(values: FloatArray, tols: Numbers) -> IntArray:
     """How many eigenvalues exceed each of `tols` (descending) times the largest absolute one."""
-    return rank_profile(DiscreteMeasure.uniform(values), np.array(tols)).positive
+    return rank_profile(DiscreteMeasure.uniform(values), np.asarray(tols)).positive
 
 
 def positive(values: FloatArray, tol: float) -> int:
