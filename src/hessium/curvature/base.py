@@ -10,8 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from hessium.curvature.layerwise import work_bytes
 from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
-from hessium.curvature.taps import work_bytes
 from hessium.errors import InputError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory
 from hessium.problem import EmpiricalRisk

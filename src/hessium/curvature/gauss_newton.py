@@ -12,7 +12,7 @@ from hessium.curvature.base import BatchProduct, RiskOperator, require_outputs
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.hessian import double_backward, output_gradient
-from hessium.curvature.taps import dense_outer
+from hessium.curvature.layerwise import dense_outer
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
 from hessium.problem import EmpiricalRisk

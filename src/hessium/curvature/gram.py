@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hessium.curvature.base import require_outputs
 from hessium.curvature.graph import OutputGraph
+from hessium.curvature.layerwise import gram
 from hessium.curvature.selfcheck import probe_vectors, tolerance
-from hessium.curvature.taps import gram
 from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
 from hessium.problem import EmpiricalRisk

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hessium.curvature.base import BatchProduct, RiskOperator, require_outputs
 from hessium.curvature.graph import GradientGraph
-from hessium.curvature.taps import dense_second_order
+from hessium.curvature.layerwise import dense_second_order
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import hessium as hs
 from cases import Case, draw, mlp, seeded
 from conftest import build
-from hessium.curvature import taps
+from hessium.curvature.layerwise import dense_second_order
 from hessium.linalg.operator import SymmetricOperator
 
 COLUMNS_ONLY = {
@@ -65,8 +65,8 @@ def test_coupled_samples_are_found_out_even_without_the_self_check() -> None:
 @pytest.mark.parametrize("work", [2**16, 2**20])
 def test_small_work_spaces_give_the_same_matrix(work: int) -> None:
     risk = hs.EmpiricalRisk(mlp(7, 20, 9, 3), nn.MSELoss(), (draw(50, 7), draw(50, 3, seed=3)))
-    whole = taps.dense_second_order(risk, risk.loss.total)
-    pieces = taps.dense_second_order(risk, risk.loss.total, work)
+    whole = dense_second_order(risk, risk.loss.total)
+    pieces = dense_second_order(risk, risk.loss.total, work)
     assert whole is not None
     assert pieces is not None
     torch.testing.assert_close(pieces, whole, rtol=1e-12, atol=1e-12 * float(whole.abs().max()))

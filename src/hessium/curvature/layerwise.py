@@ -1,0 +1,230 @@
+r"""Dense curvature of networks whose parameters sit in linear layers, assembled layer by layer.
+
+A linear layer computes $z = W a + b$ for each sample. Parameters act on the loss only through z, so
+put an additive perturbation $\varepsilon_l$ at the output of every layer: all derivatives of the
+parameters follow from derivatives in the few $\varepsilon$, sample by sample, and from the layer's
+inputs. With $\bar a = (a, 1)$, $\delta_l = \partial L/\partial \varepsilon_l$ and for sample s
+
+$$H_{(l i p),(k j q)} = \sum_s \Big[
+    \frac{\partial^2 L_s}{\partial\varepsilon_{l i}\,\partial\varepsilon_{k j}}
+      \bar a_{l p} \bar a_{k q}
+    + \delta_{l i} \frac{\partial a_{l p}}{\partial\varepsilon_{k j}} \bar a_{k q}
+    + \delta_{k j} \frac{\partial a_{k q}}{\partial\varepsilon_{l i}} \bar a_{l p} \Big].$$
+
+A network with P parameters and M units needs M differentiations instead of P, and matrix products
+for the rest; the Gram matrix needs no Jacobian at all,
+
+$$K_{(s c),(t d)} = \sum_l \langle b_{l s c}, b_{l t d}\rangle\,
+      \langle\bar a_{l s}, \bar a_{l t}\rangle,
+    \quad b_{l s c} = \partial f_{s c} / \partial \varepsilon_l .$$
+
+Holds where samples do not see each other; the caller checks the result on a random vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from hessium.curvature.graph import differentiate
+from hessium.curvature.taps import Tap, TappedBatch, tap
+from hessium.linalg.operator import symmetrize_
+from hessium.problem import EmpiricalRisk
+
+WORK_BYTES = 2**27  # of one outer product: large enough for BLAS, small enough for any machine
+PIECES = 6  # arrays of that size that may be alive at once
+
+
+def work_bytes(free_bytes: int) -> int:
+    """Size of one piece of work, so that all pieces alive at once fit into `free_bytes`."""
+    return max(2**16, min(WORK_BYTES, free_bytes // PIECES))
+
+
+def dense_second_order(
+    risk: EmpiricalRisk, scalar: Callable[[Tensor, Any], Tensor], work: int = WORK_BYTES
+) -> Tensor | None:
+    """Hessian of a scalar of the outputs, summed over all batches; not yet normalised.
+
+    Args:
+        risk: where.
+        scalar: (outputs, targets) -> scalar that is a sum over samples.
+        work: bytes of one piece of work.
+
+    Returns:
+        Shape (P, P), or None where the taps do not apply.
+    """
+    matrix = torch.zeros(risk.dim, risk.dim, dtype=risk.dtype, device=risk.device)
+    for inputs, targets in risk.batches():
+        batch = tap(risk, inputs)
+        if batch is None:
+            return None
+        _add_second_order(matrix, risk, batch, scalar(batch.outputs, targets), work)
+    return symmetrize_(matrix)
+
+
+def dense_outer(
+    risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor], work: int = WORK_BYTES
+) -> Tensor | None:
+    r"""$\sum_s J_s^T S_s S_s^T J_s$ over all batches; not yet normalised.
+
+    Args:
+        risk: where.
+        factor: (outputs, targets) -> S of shape (N, C, r).
+        work: bytes of one piece of work.
+
+    Returns:
+        Shape (P, P), or None where the taps do not apply.
+    """
+    matrix = torch.zeros(risk.dim, risk.dim, dtype=risk.dtype, device=risk.device)
+    for inputs, targets in risk.batches():
+        batch = tap(risk, inputs)
+        if batch is None:
+            return None
+        pulled = batch.output_rows(factor(batch.outputs, targets).permute(2, 0, 1))
+        extended = [t.extended_inputs() for t in batch.taps]
+        for row, (later, b_row) in enumerate(zip(batch.taps, pulled, strict=True)):
+            for column in range(row + 1):
+                earlier, b_column = batch.taps[column], pulled[column]
+                for chunk in _unit_chunks(earlier, extended[row], extended[column], later, work):
+                    core = torch.einsum("rni,rnj->nij", b_row, b_column[:, :, chunk])
+                    block = _outer_sum(core, extended[row], extended[column], work)
+                    _add_block(matrix, risk, later, earlier, block, chunk)
+    return symmetrize_(matrix)
+
+
+def gram(risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor]) -> Tensor | None:
+    r"""$S^T J J^T S$ over all samples of all batches, without forming J; not yet normalised.
+
+    Returns:
+        Shape (R, R) with rows ordered by sample, then column of S; None where taps do not apply.
+    """
+    inputs_of: list[list[Tensor]] = []
+    rows_of: list[list[Tensor]] = []
+    for inputs, targets in risk.batches():
+        batch = tap(risk, inputs)
+        if batch is None:
+            return None
+        pulled = batch.output_rows(factor(batch.outputs, targets).permute(2, 0, 1))
+        inputs_of.append([t.extended_inputs() for t in batch.taps])
+        rows_of.append([b.transpose(0, 1) for b in pulled])  # (N, r, d)
+    matrix: Tensor | None = None
+    for a_parts, b_parts in zip(
+        zip(*inputs_of, strict=True), zip(*rows_of, strict=True), strict=True
+    ):
+        a, b = torch.cat(a_parts), torch.cat(b_parts)
+        samples, rank, _ = b.shape
+        flat = b.reshape(samples * rank, -1)
+        part = (flat @ flat.mT).view(samples, rank, samples, rank)
+        part *= (a @ a.mT)[:, None, :, None]
+        matrix = part if matrix is None else matrix.add_(part)
+    assert matrix is not None
+    size = matrix.shape[0] * matrix.shape[1]
+    return matrix.reshape(size, size)
+
+
+def _add_second_order(
+    matrix: Tensor, risk: EmpiricalRisk, batch: TappedBatch, scalar: Tensor, work: int
+) -> None:
+    taps = batch.taps
+    offsets = [t.offset for t in taps]
+    # One scalar holds both kinds of derivative: its Hessian in (offset, dual) has the second
+    # derivatives of the loss and, against the duals, the Jacobians of the layers' inputs.
+    duals = [torch.zeros_like(t.inputs, requires_grad=True) for t in taps]
+    linked = [t.inputs.requires_grad for t in taps]
+    for dual, t, live in zip(duals, taps, linked, strict=True):
+        if live:
+            scalar = scalar + (dual * t.inputs).sum()
+    slopes = torch.autograd.grad(scalar, offsets, create_graph=True, materialize_grads=True)
+    extended = [t.extended_inputs() for t in taps]
+    for column, (earlier, slope) in enumerate(zip(taps, slopes, strict=True)):
+        if not slope.requires_grad:
+            continue
+        later = range(column, len(taps))
+        moved = [k for k in later if k > column and linked[k] and taps[k].weight is not None]
+        wanted = [offsets[k] for k in later] + [duals[k] for k in moved]
+        samples, units = slope.shape
+        largest = max(later, key=lambda k: extended[k].shape[1] * offsets[k].shape[1])
+        extra = sum(w.nbytes for w in wanted)
+        a_column = extended[column]
+        for chunk in _unit_chunks(earlier, extended[largest], a_column, taps[largest], work, extra):
+            unit = torch.eye(units, dtype=slope.dtype, device=slope.device)[chunk]
+            cotangents = unit[:, None, :].expand(-1, samples, -1)
+            like = [w.unsqueeze(0).expand(len(unit), *w.shape) for w in wanted]
+            derived = differentiate([slope], wanted, [cotangents], batched=True, like=like)
+            for k, core in zip(later, derived, strict=False):
+                block = _outer_sum(core.permute(1, 2, 0), extended[k], a_column, work)
+                _add_block(matrix, risk, taps[k], earlier, block, chunk)
+            for k, jacobian in zip(moved, derived[len(later) :], strict=True):
+                # delta_{l i} (d a_{l p} / d eps_{k j}) abar_{k q}
+                block = _outer_sum(
+                    jacobian.permute(1, 2, 0), slopes[k].detach(), a_column, work
+                ).permute(1, 0, 2, 3)
+                if taps[k].bias is not None:
+                    block = F.pad(block, (0, 0, 0, 0, 0, 1))  # the constant input does not move
+                _add_block(matrix, risk, taps[k], earlier, block, chunk)
+
+
+def _outer_sum(core: Tensor, left: Tensor, right: Tensor, work: int) -> Tensor:
+    """sum_s core[s, i, j] left[s, p] right[s, q] as (i, p, j, q), by one matrix product a chunk."""
+    samples, i, j = core.shape
+    p, q = left.shape[1], right.shape[1]
+    total: Tensor | None = None
+    step = max(1, work // max(1, p * q * core.itemsize))
+    for start in range(0, samples, step):
+        part = slice(start, start + step)
+        outer = left[part, :, None] * right[part, None, :]
+        flat = core[part].reshape(-1, i * j).mT @ outer.reshape(-1, p * q)
+        total = flat if total is None else total.add_(flat)
+    assert total is not None
+    return total.view(i, j, p, q).permute(0, 2, 1, 3)
+
+
+def _add_block(
+    matrix: Tensor,
+    risk: EmpiricalRisk,
+    later: Tap,
+    earlier: Tap,
+    block: Tensor,
+    units: slice,
+) -> None:
+    """Add a block (i, p, j, q) of extended inputs where weights and biases lie in theta.
+
+    Blocks off the diagonal count twice: the symmetric part is taken at the end.
+    """
+    alpha = 1 if later is earlier else 2
+    for rows_at, block_p in _places(risk, later, slice(0, later.offset.shape[1])):
+        for columns_at, block_q in _places(risk, earlier, units):
+            piece = block[:, block_p, :, block_q]
+            view = matrix[rows_at, columns_at]
+            view.add_(piece.reshape(view.shape), alpha=alpha)
+
+
+def _unit_chunks(
+    earlier: Tap, left: Tensor, right: Tensor, later: Tap, work: int, extra: int = 0
+) -> Iterator[slice]:
+    """Units of a layer in chunks whose blocks (and `extra` bytes a unit) fit the work space."""
+    units = earlier.offset.shape[1]
+    rows_of_block = later.offset.shape[1] * left.shape[1]
+    per_unit = extra + 2 * rows_of_block * right.shape[1] * right.itemsize
+    step = max(1, min(units, work // per_unit))
+    for start in range(0, units, step):
+        yield slice(start, min(start + step, units))
+
+
+def _places(risk: EmpiricalRisk, t: Tap, units: slice) -> list[tuple[slice, slice]]:
+    """(where in theta, which extended inputs) for the weight and the bias of some units."""
+    layout = risk.layout
+    width = t.inputs.shape[1] if t.weight is not None else 0
+    first, last = units.start, units.stop
+    places = []
+    if t.weight is not None:
+        offset = layout.offsets[t.weight]
+        places.append((slice(offset + first * width, offset + last * width), slice(0, width)))
+    if t.bias is not None:
+        offset = layout.offsets[t.bias]
+        places.append((slice(offset + first, offset + last), slice(width, width + 1)))
+    return places
