@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hessium.curvature.base import require_outputs
 from hessium.curvature.graph import OutputGraph
-from hessium.curvature.layerwise import gram
+from hessium.curvature.layerwise import gram, work_bytes
 from hessium.curvature.selfcheck import probe_vectors, tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
@@ -71,7 +71,12 @@ class Gram(SymmetricOperator):
         facts, key = self.risk.facts, "layer-wise Gram"
         if facts.get(key, True):
             with torch.enable_grad():
-                matrix = gram(self.risk, lambda f, y: self.risk.loss.hessian(f, y).factor())
+                free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
+                matrix = gram(
+                    self.risk,
+                    lambda f, y: self.risk.loss.hessian(f, y).factor(),
+                    work_bytes(free),
+                )
             if matrix is not None:
                 matrix = symmetrize_(matrix.div_(self.risk.denominator))
                 if key not in facts:

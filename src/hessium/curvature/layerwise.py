@@ -84,20 +84,22 @@ def dense_outer(
         batch = tap(risk, inputs)
         if batch is None:
             return None
-        pulled = batch.output_rows(factor(batch.outputs, targets).permute(2, 0, 1))
-        extended = [t.extended_inputs() for t in batch.taps]
-        for row, (later, b_row) in enumerate(zip(batch.taps, pulled, strict=True)):
-            for column in range(row + 1):
-                earlier, b_column = batch.taps[column], pulled[column]
-                for chunk in _unit_chunks(earlier, extended[row], extended[column], later, work):
-                    core = torch.einsum("rni,rnj->nij", b_row, b_column[:, :, chunk])
-                    block = _outer_sum(core, extended[row], extended[column], work)
-                    _add_block(matrix, risk, later, earlier, block, chunk)
+        columns = factor(batch.outputs, targets).permute(2, 0, 1)
+        at_once = max(1, work // sum(t.offset.nbytes for t in batch.taps))
+        for some in columns.split(at_once):
+            _add_outer(matrix, risk, batch, batch.output_rows(some), work)
     return symmetrize_(matrix)
 
 
-def gram(risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor]) -> Tensor | None:
+def gram(
+    risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor], work: int = WORK_BYTES
+) -> Tensor | None:
     r"""$S^T J J^T S$ over all samples of all batches, without forming J; not yet normalised.
+
+    Args:
+        risk: where.
+        factor: (outputs, targets) -> S of shape (N, C, r), with one r for all batches.
+        work: bytes of one piece of work.
 
     Returns:
         Shape (R, R) with rows ordered by sample, then column of S; None where taps do not apply.
@@ -111,19 +113,33 @@ def gram(risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor]) -> Tensor
         pulled = batch.output_rows(factor(batch.outputs, targets).permute(2, 0, 1))
         inputs_of.append([t.extended_inputs() for t in batch.taps])
         rows_of.append([b.transpose(0, 1) for b in pulled])  # (N, r, d)
-    matrix: Tensor | None = None
+    samples, rank = sum(len(b[0]) for b in rows_of), rows_of[0][0].shape[1]
+    matrix = torch.zeros(samples, rank, samples, rank, dtype=risk.dtype, device=risk.device)
+    step = max(1, work // (rank * samples * rank * matrix.itemsize))
     for a_parts, b_parts in zip(
         zip(*inputs_of, strict=True), zip(*rows_of, strict=True), strict=True
     ):
         a, b = torch.cat(a_parts), torch.cat(b_parts)
-        samples, rank, _ = b.shape
         flat = b.reshape(samples * rank, -1)
-        part = (flat @ flat.mT).view(samples, rank, samples, rank)
-        part *= (a @ a.mT)[:, None, :, None]
-        matrix = part if matrix is None else matrix.add_(part)
-    assert matrix is not None
-    size = matrix.shape[0] * matrix.shape[1]
-    return matrix.reshape(size, size)
+        for start in range(0, samples, step):
+            some = slice(start, start + step)
+            part = (b[some].reshape(-1, flat.shape[1]) @ flat.mT).view(-1, rank, samples, rank)
+            matrix[some] += part.mul_((a[some] @ a.mT)[:, None, :, None])
+    return matrix.view(samples * rank, samples * rank)
+
+
+def _add_outer(
+    matrix: Tensor, risk: EmpiricalRisk, batch: TappedBatch, pulled: list[Tensor], work: int
+) -> None:
+    """Add sum_r b_r b_r^T of the parameters, for rows b (r, N, d) pulled back to each tap."""
+    taps = batch.taps
+    extended = [t.extended_inputs() for t in taps]
+    for row, later in enumerate(taps):
+        for column, earlier in enumerate(taps[: row + 1]):
+            for chunk in _unit_chunks(earlier, extended[row], extended[column], later, work):
+                core = torch.einsum("rni,rnj->nij", pulled[row], pulled[column][:, :, chunk])
+                block = _outer_sum(core, extended[row], extended[column], work)
+                _add_block(matrix, risk, later, earlier, block, chunk)
 
 
 def _add_second_order(

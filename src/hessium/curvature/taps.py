@@ -1,7 +1,7 @@
 """Where the parameters of a network act: at the outputs of its linear layers.
 
-A linear layer computes z = W a + b for each sample, so its parameters reach the loss only through z.
-An additive offset of zeros at every z makes that place a leaf of the graph, without touching the
+A linear layer computes z = W a + b for each sample, so its parameters reach the loss only through
+z. An additive offset of zeros at every z makes that place a leaf of the graph, without touching the
 model: the forward pass is watched, not rewritten.
 """
 
@@ -75,15 +75,14 @@ class TapRecorder(TorchFunctionMode):
     ) -> Any:
         """Let every call through; calls of linear layers get their offset."""
         keywords = kwargs or {}
-        if getattr(func, "__name__", "") == "__get__":  # .shape, .dtype and their like
-            return func(*args, **keywords)
-        mine = [leaf for leaf in tree_leaves((args, keywords)) if id(leaf) in self._positions]
-        if not mine:
-            return func(*args, **keywords)
-        if func is not F.linear:
+        touched = any(id(leaf) in self._positions for leaf in tree_leaves((args, keywords)))
+        if touched and func is F.linear:
+            return self._linear(*args, **keywords)
+        result = func(*args, **keywords)
+        # asking a parameter for its shape or dtype is no use of it; a tensor made from it is
+        if touched and any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             self.supported = False
-            return func(*args, **keywords)
-        return self._linear(*args, **keywords)
+        return result
 
     def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         output = F.linear(input, weight, bias)
