@@ -123,6 +123,14 @@ def test_bad_directories(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "summary.json is broken" in fails(capsys, "report", str(tmp_path))
 
 
+def test_a_page_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "toy", "--out", str(tmp_path)]) == 0
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "report.html").mkdir()
+    capsys.readouterr()
+    assert "cannot be written" in fails(capsys, "report", str(tmp_path))
+
+
 @pytest.mark.filterwarnings("default")
 def test_a_broken_task_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reproduce", "toy", "--out", str(tmp_path)]) == 0

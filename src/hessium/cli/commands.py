@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from hessium.cli.console import Bars, say
 from hessium.cli.target import Target
+from hessium.errors import InputError
 from hessium.experiments import REGISTRY
 from hessium.experiments.experiment import settings
 from hessium.experiments.fingerprint import versions
@@ -106,7 +107,12 @@ def spectrum(options: argparse.Namespace) -> None:
 
 def report(options: argparse.Namespace) -> None:
     """Draw figures and page again from what is stored."""
-    say(f"page: {write_report(RunDirectory.open(options.run_dir))}")
+    directory = RunDirectory.open(options.run_dir)
+    try:
+        say(f"page: {write_report(directory)}")
+    except OSError as error:
+        msg = f"RUN_DIR: {error.filename} cannot be written ({error.strerror})"
+        raise InputError(msg + "; copy the directory to where it can") from error
 
 
 def _now() -> str:
