@@ -249,6 +249,33 @@ def test_what_is_finished_survives_and_the_run_goes_on(
     assert (tmp_path / "run" / "report.html").exists()
 
 
+def test_a_full_disk_is_one_line_and_keeps_what_is_finished(tmp_path: Path) -> None:
+    run = Process(tmp_path, 1)
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}
+    command = [sys.executable, str(run.script), "0", str(run.log), "reproduce", "toy", "--out"]
+    # no file may grow beyond two kilobytes: tasks fit, the summary and the page do not
+    limited = subprocess.run(
+        ["bash", "-c", 'ulimit -f 2; exec "$@"', "bash", *command, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert limited.returncode == 2, limited
+    assert limited.stderr.startswith("error: ")
+    assert limited.stderr.endswith("what was finished is kept; the same command goes on\n")
+    assert "Traceback" not in limited.stderr
+    assert run.finished() == 6
+    again = subprocess.run(
+        [*command, str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    assert "0 tasks computed, 6 from an earlier run" in again.stdout
+
+
 # ---------------------------------------------------------------- a user's own model
 
 MODEL = """

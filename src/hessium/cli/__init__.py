@@ -6,11 +6,13 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 from hessium.errors import InputError, NonFiniteError, SelfCheckError
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
+_KEPT = "what was finished is kept; the same command goes on\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what follows the command's name; `sys.argv[1:]` if None.
 
     Returns:
-        Exit status: 0; 2 after bad input, with one line on stderr; 130 after Ctrl-C.
+        Exit status: 0; 2 after bad input or a failing disk, with one line on stderr; 130 after
+        Ctrl-C.
     """
     # worker processes import this module again, and need none of what draws
     from hessium.cli.parser import parse
@@ -32,13 +35,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (InputError, SelfCheckError, NonFiniteError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return _BAD_INPUT
+    except BrokenExecutor:
+        sys.stderr.write("error: a worker process died, perhaps for want of memory; " + _KEPT)
+        return _BAD_INPUT
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: what was finished is kept; the same command goes on\n")
+        sys.stderr.write("interrupted: " + _KEPT)
         return _INTERRUPTED
     except BrokenPipeError:
         # the reader has gone (`hessium list | head -1`); nobody is left to tell
         sys.stderr.close()
         return 0
+    except OSError as error:  # a full disk, a quota, a directory that has gone
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"error: {where}{error.strerror or error}; " + _KEPT)
+        return _BAD_INPUT
     return 0
 
 
