@@ -10,3 +10,10 @@ import numpy.typing as npt
 ComplexArray: TypeAlias = npt.NDArray[np.complex128]
 Real: TypeAlias = float | int
 ArrayLike: TypeAlias = npt.ArrayLike | float | int
+
+
+def upper(z: ComplexArray) -> ComplexArray:
+    """The points, mirrored into the closed upper half-plane; a zero imaginary part becomes +0."""
+    mirrored = np.array(z, dtype=np.complex128)
+    mirrored.imag = np.abs(mirrored.imag)
+    return mirrored

@@ -87,7 +87,7 @@ def reals(name: str, values: ArrayLike) -> FloatArray:
 
 
 def spectrum(name: str, values: ArrayLike) -> FloatArray:
-    """`values` as a non-empty flat array of finite floats, ascending.
+    """`values` as a non-empty flat array of finite floats.
 
     Raises:
         InputError: if it is empty, complex, or not finite.
@@ -100,4 +100,4 @@ def spectrum(name: str, values: ArrayLike) -> FloatArray:
         bad = int((~np.isfinite(array)).sum())
         msg = f"{name}: {bad} of {array.size} values are infinite; finite values are required"
         raise InputError(msg)
-    return np.sort(array)
+    return array

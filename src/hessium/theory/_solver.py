@@ -25,6 +25,7 @@ _NOISE = 64 * np.finfo(float).eps
 _DIRECT = 30  # evaluations before a point counts as stalled; the usual number is 6 to 10
 _STAGES = 27  # 4^-27 is below the rounding unit
 _PER_STAGE = 12
+_BRACKETED = 90
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,16 +141,18 @@ def increasing_roots(
                 end[open_ended] = other[open_ended] + sign * width[open_ended]
                 width = 4 * width
                 open_ended &= sign * (function(end)[0] - target) < 0
-        t = 0.5 * (low + high)
-        for _ in range(200):
+        t = np.asarray(0.5 * (low + high))
+        for k in range(_BRACKETED):
             value, slope = function(t)
             above = value > target
             high = np.where(above, t, high)
             low = np.where(above, low, t)
             newton = t - (value - target) / slope
-            inside = (newton > low) & (newton < high)
-            fresh = np.where(inside, newton, 0.5 * (low + high))
-            if (np.abs(fresh - t) <= 2e-16 * np.abs(t)).all():
-                return fresh
+            # every third step halves the bracket, so that a bad slope costs little
+            inside = (newton > low) & (newton < high) & (k % 3 != 2)
+            settled = np.abs(value - target) <= 2e-16 * (np.abs(value) + np.abs(target))
+            fresh = np.where(settled, t, np.where(inside, newton, 0.5 * (low + high)))
+            if (settled | (np.abs(fresh - t) <= 4e-16 * np.abs(t))).all():
+                return np.asarray(fresh)
             t = fresh
-    return t
+    return np.asarray(t)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hessium.errors import InputError
-from hessium.theory._arrays import ComplexArray, Real
+from hessium.theory._arrays import ComplexArray, Real, upper
 
 if TYPE_CHECKING:
     from hessium.theory.law import Law
@@ -23,7 +23,7 @@ def _too_large(value: complex) -> InputError:
 def _cauchy(law: Law, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
     """G and G' on both half-planes."""
     below = z.imag < 0
-    g, slope = law._transform(np.where(below, z.conj(), z))
+    g, slope = law._transform(upper(z))
     return np.where(below, g.conj(), g), np.where(below, slope.conj(), slope)
 
 

@@ -135,7 +135,9 @@ class LevyTriple:
         r"""$\Phi = zG - 1 - \log G - \int_0^G R$ at G = 1/w."""
         rates, jumps, dense_rates, dense_jumps, centre = self._columns
         log_w = np.log(w)
-        phi = (z - centre) / w - 1 + log_w - 0.5 * self.variance / w**2
+        phi = (z - centre) / w - 1 + log_w
+        if self.variance:
+            phi = phi - 0.5 * self.variance / w**2
         if rates.size:
             phi = phi + (rates * (np.log(w - jumps) - log_w)).sum(0)
         if dense_rates.size:

@@ -20,7 +20,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check, _quantile, _transforms
-from hessium.theory._arrays import ArrayLike, ComplexArray, Real
+from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
 from hessium.theory._cumulants import moments_from_cumulants
 
 
@@ -183,7 +183,7 @@ class Law(ABC):
         flat = points.ravel()
         below = flat.imag < 0
         with np.errstate(all="ignore"):
-            g = self._transform(np.where(below, flat.conj(), flat))[0]
+            g = self._transform(upper(flat))[0]
         return np.where(below, g.conj(), g).reshape(points.shape)
 
     def log_potential(self, z: ArrayLike) -> ComplexArray:
@@ -192,7 +192,7 @@ class Law(ABC):
         flat = points.ravel()
         below = flat.imag < 0
         with np.errstate(all="ignore"):
-            phi = self._log_potential(np.where(below, flat.conj(), flat))
+            phi = self._log_potential(upper(flat))
         return np.where(below, phi.conj(), phi).reshape(points.shape)
 
     def r_transform(self, g: ArrayLike) -> ComplexArray:
