@@ -37,6 +37,11 @@ GENERAL: dict[str, Law] = {
 }
 
 
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if name == "nested" else name for name in GENERAL
+]
+
+
 def distance(law: Law, eigenvalues: Any) -> float:
     """Kolmogorov distance away from atoms."""
     low, high = law.support()
@@ -95,7 +100,7 @@ def test_pair_and_noise_routes_agree() -> None:
     assert slow.cdf(x) == pytest.approx(fast.cdf(x), abs=1e-13)
 
 
-@pytest.mark.parametrize("name", GENERAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_general_sums_against_sampled_matrices(name: Any) -> None:
     law = GENERAL[name]
     eigenvalues = np.linalg.eigvalsh(law.matrix(500, rng=1))
@@ -104,7 +109,7 @@ def test_general_sums_against_sampled_matrices(name: Any) -> None:
     assert distance(law.shifted(0.1 * law.std()), eigenvalues) > 0.012
 
 
-@pytest.mark.parametrize("name", GENERAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_general_sums_are_certified_and_whole(name: Any) -> None:
     law = GENERAL[name]
     low, high = law.support()

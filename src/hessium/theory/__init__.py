@@ -22,20 +22,35 @@ from hessium.theory.index import (
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
 from hessium.theory.marchenko_pastur import MarchenkoPastur
+from hessium.theory.network_ensembles import (
+    BlockHessian,
+    product_wishart,
+    spiked,
+    two_layer_hessian,
+)
 from hessium.theory.network_rank import NetworkRank, linear_network_rank
+from hessium.theory.outliers import Outlier, outliers
 from hessium.theory.semicircle import Semicircle
+from hessium.theory.soft_edge import SoftEdge, soft_edge
+from hessium.theory.spacing import SpacingRatio
+from hessium.theory.tracy_widom import TracyWidom
 from hessium.theory.uniform import Uniform
 
 __all__ = [
     "Affine",
     "Arcsine",
+    "BlockHessian",
     "Empirical",
     "FreeLevy",
     "Law",
     "LevyLaw",
     "MarchenkoPastur",
     "NetworkRank",
+    "Outlier",
     "Semicircle",
+    "SoftEdge",
+    "SpacingRatio",
+    "TracyWidom",
     "Uniform",
     "critical_energy",
     "energy_for_index",
@@ -49,10 +64,15 @@ __all__ = [
     "index_coefficient",
     "linear_network_rank",
     "minimiser_energy",
+    "outliers",
+    "product_wishart",
     "ratio_for_critical_energy",
     "relu_hessian",
     "relu_residual",
     "small_index",
+    "soft_edge",
+    "spiked",
+    "two_layer_hessian",
     "wishart",
     "wishart_wigner",
 ]

@@ -139,7 +139,7 @@ class TwoPointSum(Law):
         total = np.asarray(generic, dtype=np.float64)
         for location, weight in self.atoms.items():
             total = total + weight * (points >= location)
-        return np.clip(total, 0.0, 1.0)
+        return np.asarray(np.clip(total, 0.0, 1.0))
 
     def _gap_mass(self, x: float) -> float:
         return float(self.cdf(x))
