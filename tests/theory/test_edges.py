@@ -36,8 +36,8 @@ def test_tracy_widom_moments(beta: Any, mean: Any, variance: Any) -> None:
     law = TracyWidom(beta)
     assert law.mean() == pytest.approx(mean, abs=2e-12)
     assert law.var() == pytest.approx(variance, abs=2e-11)
-    s = np.linspace(-9, 7, 2001)
-    assert (np.diff(law.cdf(s)) > -1e-14).all()
+    s = np.linspace(-9, 15, 3001)
+    assert (np.diff(law.cdf(s)) > -1e-13).all()
     assert (law.pdf(s) >= 0).all()
     assert np.trapezoid(law.pdf(s), s) == pytest.approx(1, abs=1e-9)
     assert law.cdf(law.ppf([0.01, 0.5, 0.99])) == pytest.approx([0.01, 0.5, 0.99], abs=1e-12)
@@ -57,12 +57,12 @@ def test_tracy_widom_determinant_has_converged() -> None:
     here = tracy_widom._determinants(s)
     order = tracy_widom._ORDER
     try:
-        tracy_widom._ORDER = order + 60
+        tracy_widom._ORDER = order + 40
         finer = tracy_widom._determinants(s)
     finally:
         tracy_widom._ORDER = order
-    assert here[0] == pytest.approx(finer[0], abs=2e-14)
-    assert here[1] == pytest.approx(finer[1], abs=2e-14)
+    assert here[0] == pytest.approx(finer[0], abs=1e-13)
+    assert here[1] == pytest.approx(finer[1], abs=1e-13)
 
 
 def test_soft_edges_in_closed_form() -> None:

@@ -124,6 +124,7 @@ def test_general_sums_are_certified_and_whole(name: Any) -> None:
     q = np.linspace(0.01, 0.99, 25)
     assert (law.cdf(law.ppf(q)) >= q - 1e-12).all()
     z = np.array([low - 0.7, high + 0.3])
+    assert law.log_potential(z).imag == pytest.approx([np.pi, 0], abs=1e-12)
     below = law.stieltjes(z + 1e-9j)
     assert law.stieltjes(z) == pytest.approx(below, rel=1e-6)
 

@@ -10,6 +10,8 @@ from hessium.theory.critical_energy import (
 )
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import goe, gue, haar, wishart
+from hessium.theory.free_power import free_compression, free_power
+from hessium.theory.free_product import free_product
 from hessium.theory.free_sum import free_sum
 from hessium.theory.hessian_laws import relu_hessian, relu_residual, wishart_wigner
 from hessium.theory.index import (
@@ -31,6 +33,7 @@ from hessium.theory.network_ensembles import (
 from hessium.theory.network_rank import NetworkRank, linear_network_rank
 from hessium.theory.outliers import Outlier, outliers
 from hessium.theory.semicircle import Semicircle
+from hessium.theory.sensitivity import Sensitivity, critical_energy_derivative, sensitivity
 from hessium.theory.soft_edge import SoftEdge, soft_edge
 from hessium.theory.spacing import SpacingRatio
 from hessium.theory.tracy_widom import TracyWidom
@@ -48,12 +51,17 @@ __all__ = [
     "NetworkRank",
     "Outlier",
     "Semicircle",
+    "Sensitivity",
     "SoftEdge",
     "SpacingRatio",
     "TracyWidom",
     "Uniform",
     "critical_energy",
+    "critical_energy_derivative",
     "energy_for_index",
+    "free_compression",
+    "free_power",
+    "free_product",
     "free_sum",
     "gap_energy",
     "goe",
@@ -69,6 +77,7 @@ __all__ = [
     "ratio_for_critical_energy",
     "relu_hessian",
     "relu_residual",
+    "sensitivity",
     "small_index",
     "soft_edge",
     "spiked",

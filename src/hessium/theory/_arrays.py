@@ -17,3 +17,8 @@ def upper(z: ComplexArray) -> ComplexArray:
     mirrored = np.array(z, dtype=np.complex128)
     mirrored.imag = np.abs(mirrored.imag)
     return mirrored
+
+
+def log_upper(w: ComplexArray) -> ComplexArray:
+    """Principal logarithm of points of the closed upper half-plane, whatever the sign of a zero."""
+    return np.log(upper(w))

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from hessium._typing import FloatArray
-from hessium.theory._arrays import ComplexArray, Real
+from hessium.theory._arrays import ComplexArray, Real, upper
 
 # Above this rate a jump is summed about its mean, because its rate times its size is large and
 # cancels; there the fixed point keeps |w| >= |a| (sqrt(rate) - 1), so the other form is not needed.
@@ -134,6 +134,7 @@ class LevyTriple:
     def potential(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
         r"""$\Phi = zG - 1 - \log G - \int_0^G R$ at G = 1/w."""
         rates, jumps, dense_rates, dense_jumps, centre = self._columns
+        w = upper(w)
         log_w = np.log(w)
         phi = (z - centre) / w - 1 + log_w
         if self.variance:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
-from hessium.theory._arrays import ComplexArray
+from hessium.theory._arrays import ComplexArray, log_upper
 from hessium.theory._gaps import Gap, gaps_of, rising_stretches
 from hessium.theory._solver import increasing_roots
 from hessium.theory._triple import LevyTriple
@@ -42,7 +42,7 @@ class LevySum(SubordinatedLaw):
     def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
         g, _ = self.base._transform(w)
         own = self.noise.potential(z - w + 1 / g, 1 / g)
-        return self.base._log_potential(w) + own + np.log(g)
+        return self.base._log_potential(w) + own - log_upper(1 / g)
 
     def _curve(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
         g, slope = self.base._transform(u.astype(np.complex128))

@@ -67,11 +67,11 @@ def two_layer_hessian(
     off = np.zeros((size, size, size, size))  # [a, b, c, d]
     rows = np.arange(size)
     off[rows, :, :, rows] = np.einsum("cm,am,bm->abc", errors, gate, x) / m
-    off = off.reshape(size**2, size**2)
-    zero = np.zeros_like(off)
+    corner = off.reshape(size**2, size**2)
+    zero = np.zeros_like(corner)
     return BlockHessian(
         gauss_newton=jacobian @ jacobian.T / m,
-        residual=np.block([[zero, off], [off.T, zero]]),
+        residual=np.block([[zero, corner], [corner.T, zero]]),
     )
 
 

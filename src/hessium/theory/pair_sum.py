@@ -9,7 +9,7 @@ import numpy as np
 
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
-from hessium.theory._arrays import ComplexArray
+from hessium.theory._arrays import ComplexArray, log_upper
 from hessium.theory._gaps import Curve, Gap, gaps_of, rising_stretches
 from hessium.theory._solver import increasing_roots
 from hessium.theory.ensembles import haar
@@ -55,7 +55,7 @@ class PairSum(SubordinatedLaw):
 
     def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
         g, _, other = self._second_point(z, w)
-        return self.first._log_potential(w) + self.second._log_potential(other) + np.log(g)
+        return self.first._log_potential(w) + self.second._log_potential(other) - log_upper(1 / g)
 
     @property
     def atoms(self) -> dict[float, float]:

@@ -24,12 +24,12 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(60)
 
 @dataclass(frozen=True)
 class SpacingRatio:
-    r"""Law of $r = \min(s_k, s_{k+1})/\max(s_k, s_{k+1})$ for consecutive spacings s of a spectrum.
+    r"""Law of $r = \min(s_k, s_{k+1})/\max(s_k, s_{k+1})$ for consecutive spacings s.
 
     Poisson: $2/(1 + r)^2$, exact. Gaussian ensembles:
-    $\frac{2}{Z_\beta}\frac{(r + r^2)^\beta}{(1 + r + r^2)^{1 + 3\beta/2}}$, exact for 3 x 3 matrices
-    and within 0.02 of the limit for large ones (Atas, Bogomolny, Giraud and Roux, PRL 110, 2013,
-    eq. 7). `mean` is of this law; `large_matrix_mean` is the simulated limit.
+    $\frac{2}{Z_\beta}\frac{(r + r^2)^\beta}{(1 + r + r^2)^{1 + 3\beta/2}}$, exact for
+    3 x 3 matrices and close to the limit of large ones (Atas, Bogomolny, Giraud and Roux, PRL 110,
+    2013, eq. 7). `mean` is of this law; `large_matrix_mean` is the simulated limit.
 
     Args:
         ensemble: "poisson", "goe", "gue" or "gse".

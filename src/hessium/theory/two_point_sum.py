@@ -17,7 +17,7 @@ import numpy as np
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray
+from hessium.theory._arrays import ArrayLike, ComplexArray, log_upper, upper
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
 from hessium.theory.law import Law
@@ -111,8 +111,9 @@ class TwoPointSum(Law):
         for w in self._preimages(self.first, f):
             for v in self._preimages(self.second, f):
                 error = np.abs(w + v - z - f) / (np.abs(z) + np.abs(f))
-                error = error + 1e-9 * ((w.imag < 0) | (v.imag < 0)) * 1e9
-                value = self.first._log_potential(w) + self.second._log_potential(v) - np.log(f)
+                error = np.where((w.imag < -1e-12) | (v.imag < -1e-12), np.inf, error)
+                value = self.first._log_potential(upper(w)) - log_upper(f)
+                value = value + self.second._log_potential(upper(v))
                 phi = np.where(error < best, value, phi)
                 best = np.minimum(best, error)
         return phi
