@@ -20,6 +20,7 @@ from hessium.theory._gaps import Gap
 from hessium.theory._solver import FixedPoints, fixed_points, increasing_roots
 from hessium.theory.law import Law
 
+_NO_GAP = 1e-14
 _POINT = 1e-9  # an interval shorter than this share of the hull, around an atom, is the atom
 
 
@@ -45,9 +46,12 @@ class SubordinatedLaw(Law):
     @cached_property
     def _gaps(self) -> list[Gap]:
         gaps = sorted(self._scan(), key=lambda gap: gap.low)
-        # two descriptions of one gap: the wider one holds
+        # two descriptions of one gap: the wider one holds; a gap of rounding's width is none
         kept: list[Gap] = []
         for gap in gaps:
+            width = gap.high - gap.low
+            if np.isfinite(width) and width <= _NO_GAP * (abs(gap.low) + abs(gap.high)):
+                continue
             if kept and gap.low < kept[-1].high and gap.high <= kept[-1].high:
                 continue
             kept.append(gap)

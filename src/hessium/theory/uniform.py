@@ -58,7 +58,11 @@ class Uniform(Law):
     def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         width = self.high - self.low
         left, right = z - self.low, z - self.high
-        return np.asarray((np.log(left) - np.log(right)) / width), -1 / (left * right)
+        # far away the two logarithms cancel
+        ratio = width / (left + right)
+        far = np.abs(ratio) < 0.5
+        log = np.where(far, 2 * np.arctanh(np.where(far, ratio, 0.0)), np.log(left) - np.log(right))
+        return np.asarray(log / width), -1 / (left * right)
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         left, right = z - self.low, z - self.high
