@@ -13,6 +13,7 @@ from hessium.theory import (
     Arcsine,
     FreeLevy,
     Law,
+    LevyLaw,
     MarchenkoPastur,
     Semicircle,
     Uniform,
@@ -113,6 +114,12 @@ def test_transforms_agree_with_each_other(law: Any) -> None:
         # S(y) = 1 / R(y S(y))
         s = law.s_transform(y)
         assert 1 / law.r_transform(y * s) == pytest.approx(s, rel=1e-10)
+
+
+def test_certificates_of_closed_and_solved_forms(law: Any) -> None:
+    if isinstance(law, LevyLaw):
+        x = np.linspace(law.support()[0], law.support()[1], 301)
+        assert law.residual(x).max() < 1e-14
 
 
 def test_shift_and_scale_move_everything(law: Any) -> None:

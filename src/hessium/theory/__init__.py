@@ -1,20 +1,20 @@
 """Laws of random matrices, their free sums, and the published predictions for Hessians."""
 
+from hessium.theory.additive import free_sum
 from hessium.theory.affine import Affine
 from hessium.theory.arcsine import Arcsine
-from hessium.theory.critical_energy import (
+from hessium.theory.derivatives import Sensitivity, critical_energy_derivative, sensitivity
+from hessium.theory.edge_scaling import SoftEdge, soft_edge
+from hessium.theory.empirical import Empirical
+from hessium.theory.energies import (
     critical_energy,
     gap_energy,
     minimiser_energy,
     ratio_for_critical_energy,
 )
-from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import goe, gue, haar, wishart
-from hessium.theory.free_power import free_compression, free_power
-from hessium.theory.free_product import free_product
-from hessium.theory.free_sum import free_sum
 from hessium.theory.hessian_laws import relu_hessian, relu_residual, wishart_wigner
-from hessium.theory.index import (
+from hessium.theory.indices import (
     energy_for_index,
     hessian_law,
     index,
@@ -24,6 +24,7 @@ from hessium.theory.index import (
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
 from hessium.theory.marchenko_pastur import MarchenkoPastur
+from hessium.theory.multiplicative import free_product
 from hessium.theory.network_ensembles import (
     BlockHessian,
     product_wishart,
@@ -31,11 +32,10 @@ from hessium.theory.network_ensembles import (
     two_layer_hessian,
 )
 from hessium.theory.network_rank import NetworkRank, linear_network_rank
-from hessium.theory.outliers import Outlier, outliers
+from hessium.theory.powers import free_compression, free_power
 from hessium.theory.semicircle import Semicircle
-from hessium.theory.sensitivity import Sensitivity, critical_energy_derivative, sensitivity
-from hessium.theory.soft_edge import SoftEdge, soft_edge
 from hessium.theory.spacing import SpacingRatio
+from hessium.theory.spikes import Outlier, outliers
 from hessium.theory.tracy_widom import TracyWidom
 from hessium.theory.uniform import Uniform
 

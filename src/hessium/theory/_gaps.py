@@ -24,6 +24,7 @@ Slope = Callable[[FloatArray, IntArray], FloatArray]
 
 _GRID = 32
 _SECTIONS = 25
+_LONG, _CLOSE = 1e3, 1e-14
 _NEAREST = 1e-7  # squared, the distance of the outermost sample from the end of a stretch
 
 
@@ -64,7 +65,13 @@ def _parameter(s: FloatArray, start: FloatArray, end: FloatArray, unit: float) -
     rising = low + unit * bend / (1 - s) ** 2
     falling = high - unit * np.cos(0.5 * np.pi * s) ** 2 / s**2
     result = np.where(finite_start & finite_end, inner, np.where(finite_start, rising, falling))
-    return np.asarray(result)
+    # a long finite stretch is an unbounded gap cut off far away: logarithmic from its near end
+    decades = np.log(np.where(finite_start & finite_end, high - low, unit) / (_CLOSE * unit))
+    right = np.abs(low) < np.abs(high)
+    far_right = low + _CLOSE * unit * np.exp(decades * s)
+    far_left = high - _CLOSE * unit * np.exp(decades * (1 - s))
+    long = finite_start & finite_end & (high - low > _LONG * unit)
+    return np.asarray(np.where(long, np.where(right, far_right, far_left), result))
 
 
 def rising_stretches(curve: Curve, start: FloatArray, end: FloatArray, unit: float) -> list[Gap]:

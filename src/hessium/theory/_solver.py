@@ -26,6 +26,7 @@ _DIRECT = 30  # evaluations before a point counts as stalled; the usual number i
 _STAGES = 27  # 4^-27 is below the rounding unit
 _PER_STAGE = 12
 _BRACKETED = 90
+_DOUBLINGS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +138,9 @@ def increasing_roots(
         for sign, end, other in ((1.0, high, low), (-1.0, low, high)):
             open_ended = np.isinf(end)
             width = np.maximum(1.0, np.abs(other))
-            while open_ended.any():
+            for _ in range(_DOUBLINGS):
+                if not open_ended.any():
+                    break
                 end[open_ended] = other[open_ended] + sign * width[open_ended]
                 width = 4 * width
                 open_ended &= sign * (function(end)[0] - target) < 0

@@ -77,6 +77,19 @@ class LevyLaw(Law):
             result += jump / size * (factor @ factor.T)
         return result
 
+    def residual(self, x: ArrayLike) -> FloatArray:
+        """|x - R(G) - 1/G| / (|x| + |1/G|): the certificate of the density at x."""
+        points = _check.reals("x", x)
+        flat = points.ravel()
+        result = np.zeros(flat.size)
+        inside = self._interior(flat)
+        if inside.any():
+            z = flat[inside].astype(np.complex128)
+            w = self._reciprocal(z)
+            image, _ = self.triple.self_map(z, w)
+            result[inside] = np.abs(image - w) / (np.abs(z) + np.abs(w))
+        return result.reshape(points.shape)
+
     def _gap_mass(self, x: float) -> float:
         """Exact: a count of the poles that the path to w passes."""
         return self.triple.mass_below(float(self._outside(np.array([x]))[0]))
@@ -181,13 +194,3 @@ class FreeLevy(LevyLaw):
         height = (right - left) * np.sqrt(share * (1 - share))
         start = left + (right - left) * share + 1j * np.maximum(height, 1e-300)
         return fixed_points(self.triple.self_map, x.astype(np.complex128), start)
-
-    def residual(self, x: ArrayLike) -> FloatArray:
-        """|f(w) - w| / (|x| + |w|) at the fixed point behind the density; 0 off the support."""
-        points = _check.reals("x", x)
-        flat = points.ravel()
-        result = np.zeros(flat.size)
-        inside = self._interior(flat)
-        if inside.any():
-            result[inside] = self._solve(flat[inside]).residuals
-        return result.reshape(points.shape)

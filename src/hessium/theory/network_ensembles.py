@@ -10,7 +10,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import Real
-from hessium.theory.critical_energy import checked_activation
+from hessium.theory.energies import checked_activation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -135,12 +135,12 @@ class PairSum(SubordinatedLaw):
         else:
             bounded, mean, (lower, upper) = self.first, self.second.mean(), gap
         meeting = _inverse(bounded, 0.0, lower, upper) + mean
-        close = 1e3 * _SMALL * self.std()
+        touch = 1e-4 * (end - start)
         return [
             replace(
                 g,
-                low=meeting if abs(g.low - meeting) < close else g.low,
-                high=meeting if abs(g.high - meeting) < close else g.high,
+                low=meeting if values[0] == 0 and g.start - start < touch else g.low,
+                high=meeting if values[1] == 0 and end - g.end < touch else g.high,
             )
             for g in found
         ]

@@ -21,6 +21,7 @@ from hessium.theory._solver import FixedPoints, fixed_points, increasing_roots
 from hessium.theory.law import Law
 
 _NO_GAP = 1e-14
+_SOLVED = 1e-9
 _POINT = 1e-9  # an interval shorter than this share of the hull, around an atom, is the atom
 
 
@@ -116,6 +117,26 @@ class SubordinatedLaw(Law):
         if inside.any():
             result[inside] = self._solve(flat[inside].astype(np.complex128)).residuals
         return result.reshape(points.shape)
+
+    def _density(self, x: FloatArray) -> FloatArray:
+        """Zero where no interior fixed point exists: at an edge, to rounding."""
+        solution = self._solve(x.astype(np.complex128))
+        g, _ = self._at(x.astype(np.complex128), solution.points)
+        density = np.where(solution.residuals < _SOLVED, -g.imag / np.pi, 0.0)
+        return np.asarray(np.maximum(np.nan_to_num(density, posinf=np.inf), 0.0))
+
+    def _distribution(self, x: FloatArray) -> FloatArray:
+        """The level of the nearest edge where no interior fixed point exists."""
+        z = x.astype(np.complex128)
+        solution = self._solve(z)
+        mass = 1 - self._potential_at(z, solution.points).imag / np.pi
+        lost = ~(solution.residuals < _SOLVED)
+        if lost.any():
+            edges = np.array([(p.low, p.high) for p in self._components]).ravel()
+            levels = np.array([(p.below, p.upto) for p in self._components]).ravel()
+            nearest = np.abs(x[lost, None] - edges).argmin(1)
+            mass[lost] = levels[nearest]
+        return np.asarray(mass)
 
     def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         return self._at(z, self._subordination(z))

@@ -103,6 +103,10 @@ class FreeProduct(SubordinatedLaw):
     def _scan(self) -> list[Gap]:
         return []
 
+    def _gap_mass(self, x: float) -> float:
+        phi = self._log_potential(np.array([x], dtype=np.complex128))
+        return float(1 - phi[0].imag / np.pi)
+
     def _inside(self, x: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether an interior fixed point exists."""
         solution = self._solve(x.astype(np.complex128))

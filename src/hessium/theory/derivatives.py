@@ -16,8 +16,8 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real
-from hessium.theory.critical_energy import checked_activation, critical_energy, root_of
-from hessium.theory.index import hessian_law
+from hessium.theory.energies import checked_activation, critical_energy, root_of
+from hessium.theory.indices import hessian_law
 from hessium.theory.levy import LevyLaw
 
 PARAMETERS = ("energy", "ratio", "scale")

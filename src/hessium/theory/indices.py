@@ -10,7 +10,7 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, Real
 from hessium.theory._triple import LevyTriple
-from hessium.theory.critical_energy import (
+from hessium.theory.energies import (
     checked_activation,
     checked_ratios,
     critical_energy,
