@@ -1,1 +1,87 @@
-"""Laws of random matrices and published predictions; NumPy and SciPy only."""
+"""Laws of random matrices, their free sums, and the published predictions for Hessians."""
+
+from hessium.theory.additive import free_sum
+from hessium.theory.affine import Affine
+from hessium.theory.arcsine import Arcsine
+from hessium.theory.derivatives import Sensitivity, critical_energy_derivative, sensitivity
+from hessium.theory.edge_scaling import SoftEdge, soft_edge
+from hessium.theory.empirical import Empirical
+from hessium.theory.energies import (
+    critical_energy,
+    gap_energy,
+    minimiser_energy,
+    ratio_for_critical_energy,
+)
+from hessium.theory.ensembles import goe, gue, haar, wishart
+from hessium.theory.hessian_laws import relu_hessian, relu_residual, wishart_wigner
+from hessium.theory.indices import (
+    energy_for_index,
+    hessian_law,
+    index,
+    index_coefficient,
+    small_index,
+)
+from hessium.theory.law import Law
+from hessium.theory.levy import FreeLevy, LevyLaw
+from hessium.theory.marchenko_pastur import MarchenkoPastur
+from hessium.theory.multiplicative import free_product
+from hessium.theory.network_ensembles import (
+    BlockHessian,
+    product_wishart,
+    spiked,
+    two_layer_hessian,
+)
+from hessium.theory.network_rank import NetworkRank, linear_network_rank
+from hessium.theory.powers import free_compression, free_power
+from hessium.theory.semicircle import Semicircle
+from hessium.theory.spacing import SpacingRatio
+from hessium.theory.spikes import Outlier, outliers
+from hessium.theory.tracy_widom import TracyWidom
+from hessium.theory.uniform import Uniform
+
+__all__ = [
+    "Affine",
+    "Arcsine",
+    "BlockHessian",
+    "Empirical",
+    "FreeLevy",
+    "Law",
+    "LevyLaw",
+    "MarchenkoPastur",
+    "NetworkRank",
+    "Outlier",
+    "Semicircle",
+    "Sensitivity",
+    "SoftEdge",
+    "SpacingRatio",
+    "TracyWidom",
+    "Uniform",
+    "critical_energy",
+    "critical_energy_derivative",
+    "energy_for_index",
+    "free_compression",
+    "free_power",
+    "free_product",
+    "free_sum",
+    "gap_energy",
+    "goe",
+    "gue",
+    "haar",
+    "hessian_law",
+    "index",
+    "index_coefficient",
+    "linear_network_rank",
+    "minimiser_energy",
+    "outliers",
+    "product_wishart",
+    "ratio_for_critical_energy",
+    "relu_hessian",
+    "relu_residual",
+    "sensitivity",
+    "small_index",
+    "soft_edge",
+    "spiked",
+    "two_layer_hessian",
+    "wishart",
+    "wishart_wigner",
+]

@@ -1,0 +1,44 @@
+r"""Moments and free cumulants are the same numbers in two coordinates.
+
+$m_n = \sum_{s=1}^{n} \kappa_s \sum_{i_1 + \dots + i_s = n - s} m_{i_1} \cdots m_{i_s}$
+(Nica and Speicher, Lectures on the Combinatorics of Free Probability, prop. 11.4), where the inner
+sum is the coefficient of $t^{n-s}$ in $M(t)^s$, $M(t) = 1 + \sum_k m_k t^k$.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hessium._typing import FloatArray
+
+
+def _powers(series: FloatArray) -> FloatArray:
+    """Row s holds the coefficients of series^s, truncated; all that the recursion needs."""
+    size = series.size
+    rows = np.zeros((size, size))
+    rows[0, 0] = 1.0
+    for s in range(1, size):
+        rows[s] = np.convolve(rows[s - 1], series)[:size]
+    return rows
+
+
+def moments_from_cumulants(cumulants: FloatArray) -> FloatArray:
+    """Moments of order 1..n from free cumulants of order 1..n."""
+    n = cumulants.size
+    series = np.zeros(n + 1)
+    series[0] = 1.0
+    for order in range(1, n + 1):
+        rows = _powers(series)
+        series[order] = sum(cumulants[s - 1] * rows[s, order - s] for s in range(1, order + 1))
+    return series[1:]
+
+
+def cumulants_from_moments(moments: FloatArray) -> FloatArray:
+    """Free cumulants of order 1..n from moments of order 1..n."""
+    n = moments.size
+    rows = _powers(np.concatenate([[1.0], moments]))
+    cumulants = np.zeros(n)
+    for order in range(1, n + 1):
+        lower = sum(cumulants[s - 1] * rows[s, order - s] for s in range(1, order))
+        cumulants[order - 1] = moments[order - 1] - lower
+    return cumulants

@@ -1,0 +1,161 @@
+r"""Fixed points of self-maps of the upper half-plane, and roots of increasing functions.
+
+A holomorphic self-map $f$ of the upper half-plane that is not the identity has at most one fixed
+point there. A point $w$ with $\operatorname{Im} w > 0$ and $f(w) = w$ is therefore *the* solution:
+no branch is chosen and no smoothing is needed. Newton's method is made global by the hyperbolic
+displacement $|w - f(w)|^2 / (\operatorname{Im} w \operatorname{Im} f(w))$, which never grows under
+$w \mapsto f(w)$ (Schwarz-Pick): a Newton step is taken only where it lowers the displacement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessium._typing import FloatArray
+from hessium.theory._arrays import ComplexArray
+
+SelfMap = Callable[[ComplexArray, ComplexArray], tuple[ComplexArray, ComplexArray]]
+RealMap = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+
+_TINY = 1e-300
+_NOISE = 64 * np.finfo(float).eps
+_DIRECT = 30  # evaluations before a point counts as stalled; the usual number is 6 to 10
+_STAGES = 27  # 4^-27 is below the rounding unit
+_PER_STAGE = 12
+_BRACKETED = 90
+_DOUBLINGS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedPoints:
+    """Solutions for each parameter, with their certificates.
+
+    Attributes:
+        points: solutions in the upper half-plane.
+        residuals: |f(w) - w| / (|z| + |w|) at the solutions.
+        iterations: evaluations of the map by the slowest point.
+    """
+
+    points: ComplexArray
+    residuals: FloatArray
+    iterations: int
+
+
+def _displacement(w: ComplexArray, f: ComplexArray) -> FloatArray:
+    return np.abs(w - f) ** 2 / (np.maximum(w.imag, _TINY) * np.maximum(f.imag, _TINY))
+
+
+def fixed_points(step: SelfMap, z: ComplexArray, start: ComplexArray) -> FixedPoints:
+    """Solve w = f_z(w) in the upper half-plane for every z.
+
+    Newton from `start`; the few points where that stalls (next to a closing gap, where the root is
+    almost triple) come down from far above the axis instead, z + ih with h falling to zero.
+
+    Args:
+        step: takes parameters z and points w, gives f_z(w) and its derivative in w.
+        z: parameters, shape (k,).
+        start: first guesses with positive imaginary part, shape (k,).
+    """
+    z = np.asarray(z, dtype=np.complex128)
+    with np.errstate(all="ignore"):
+        first = _iterate(step, z, np.asarray(start, dtype=np.complex128), _DIRECT)
+        stalled = np.flatnonzero(~(first.residuals <= 4 * _NOISE))
+        if not stalled.size:
+            return first
+        points, residuals, iterations = first.points, first.residuals, first.iterations
+        hard = z[stalled]
+        w = hard + 1j * np.abs(points[stalled])
+        height = 4 * (np.abs(hard) + np.abs(points[stalled]) + _TINY)
+        for _ in range(_STAGES):
+            stage = _iterate(step, hard + 1j * height, w, _PER_STAGE)
+            iterations += stage.iterations
+            w, height = stage.points, height / 4
+        last = _iterate(step, hard, w, _DIRECT)
+        better = ~(last.residuals >= residuals[stalled])
+        points[stalled[better]] = last.points[better]
+        residuals[stalled[better]] = last.residuals[better]
+    return FixedPoints(points=points, residuals=residuals, iterations=iterations + last.iterations)
+
+
+def _iterate(
+    step: SelfMap, z: ComplexArray, start: ComplexArray, max_iterations: int
+) -> FixedPoints:
+    points = np.array(start, dtype=np.complex128)
+    residuals = np.full(points.shape, np.inf)
+    todo = np.arange(points.size)
+    zs, w = np.asarray(z, dtype=np.complex128), points.copy()
+    f, slope = step(zs, w)
+    displacement = _displacement(w, f)
+    iterations = 1
+    while todo.size and iterations < max_iterations:
+        newton = w + (f - w) / (1 - slope)
+        # at real z solutions come in conjugate pairs: below the axis means the mirror image
+        newton = np.where((newton.imag < 0) & (zs.imag == 0), newton.conj(), newton)
+        usable = np.isfinite(newton) & (newton.imag > 0)
+        trial = np.where(usable, newton, f)
+        trial_f, trial_slope = step(zs, trial)
+        trial_displacement = _displacement(trial, trial_f)
+        iterations += 1
+        worse = usable & ~(trial_displacement < displacement)
+        # at the noise floor a Newton step no longer helps; the better of the two points stays
+        settled = worse & (np.abs(f - w) <= _NOISE * (np.abs(zs) + np.abs(w)))
+        retry = worse & ~settled
+        if retry.any():
+            plain = f[retry]
+            trial[retry] = plain
+            trial_f[retry], trial_slope[retry] = step(zs[retry], plain)
+            trial_displacement[retry] = _displacement(plain, trial_f[retry])
+            iterations += 1
+        moved = np.abs(trial - w)
+        keep = ~settled
+        w = np.where(keep, trial, w)
+        f = np.where(keep, trial_f, f)
+        slope = np.where(keep, trial_slope, slope)
+        displacement = np.where(keep, trial_displacement, displacement)
+        done = settled | (displacement == 0) | (moved <= 1e-16 * np.abs(w))
+        points[todo] = w
+        residuals[todo] = np.abs(f - w) / (np.abs(zs) + np.abs(w) + _TINY)
+        if done.any():
+            on = ~done
+            todo, zs, w, f = todo[on], zs[on], w[on], f[on]
+            slope, displacement = slope[on], displacement[on]
+    return FixedPoints(points=points, residuals=residuals, iterations=iterations)
+
+
+def increasing_roots(
+    function: RealMap, target: FloatArray, low: FloatArray, high: FloatArray
+) -> FloatArray:
+    """Solve function(t) = target for functions that increase on (low, high), all at once.
+
+    Newton's method, kept inside a bracket that shrinks at every step; an infinite end is found by
+    doubling. Ends are limits: the function is never evaluated at `low` or `high` themselves.
+    """
+    low, high, target = (np.array(a, dtype=np.float64) for a in (low, high, target))
+    with np.errstate(all="ignore"):
+        for sign, end, other in ((1.0, high, low), (-1.0, low, high)):
+            open_ended = np.isinf(end)
+            width = np.maximum(1.0, np.abs(other))
+            for _ in range(_DOUBLINGS):
+                if not open_ended.any():
+                    break
+                end[open_ended] = other[open_ended] + sign * width[open_ended]
+                width = 4 * width
+                open_ended &= sign * (function(end)[0] - target) < 0
+        t = np.asarray(0.5 * (low + high))
+        for k in range(_BRACKETED):
+            value, slope = function(t)
+            above = value > target
+            high = np.where(above, t, high)
+            low = np.where(above, low, t)
+            newton = t - (value - target) / slope
+            # every third step halves the bracket, so that a bad slope costs little
+            inside = (newton > low) & (newton < high) & (k % 3 != 2)
+            settled = np.abs(value - target) <= 2e-16 * (np.abs(value) + np.abs(target))
+            fresh = np.where(settled, t, np.where(inside, newton, 0.5 * (low + high)))
+            if (settled | (np.abs(fresh - t) <= 4e-16 * np.abs(t))).all():
+                return np.asarray(fresh)
+            t = fresh
+    return np.asarray(t)

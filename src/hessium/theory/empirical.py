@@ -1,0 +1,109 @@
+"""A finite spectrum as a law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessium._random import Rng
+from hessium._typing import FloatArray
+from hessium.measure import DiscreteMeasure
+from hessium.theory import _check
+from hessium.theory._arrays import ArrayLike, ComplexArray
+from hessium.theory._cumulants import cumulants_from_moments
+from hessium.theory.ensembles import with_spectrum
+from hessium.theory.law import Law
+
+_BLOCK = 1 << 20  # complex numbers held at once: 16 MiB
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Empirical(Law):
+    r"""$\sum_i w_i \delta_{\lambda_i}$: the eigenvalues of one matrix, to be added to other laws.
+
+    All of it is atoms: `pdf` is zero and `support_intervals` is empty.
+
+    Args:
+        eigenvalues: real numbers of any shape, or a `DiscreteMeasure`.
+        weights: positive, summing to one; equal if not given.
+
+    Raises:
+        InputError: if the spectrum is empty, complex or not finite, or the weights are no
+            probabilities.
+    """
+
+    nodes: FloatArray
+    weights: FloatArray
+
+    def __init__(
+        self, eigenvalues: ArrayLike | DiscreteMeasure, weights: ArrayLike | None = None
+    ) -> None:
+        if isinstance(eigenvalues, DiscreteMeasure):
+            measure = eigenvalues
+        else:
+            nodes = _check.spectrum("eigenvalues", eigenvalues)
+            if weights is None:
+                measure = DiscreteMeasure.uniform(nodes)
+            else:
+                shares = _check.reals("weights", weights).reshape(-1)
+                measure = DiscreteMeasure(nodes=nodes, weights=shares)
+        nodes, index = np.unique(measure.nodes, return_inverse=True)
+        total = np.bincount(index, measure.weights)
+        keep = total > 0
+        nodes, total = nodes[keep], total[keep] / total.sum()
+        nodes.flags.writeable = total.flags.writeable = False
+        object.__setattr__(self, "nodes", nodes)
+        object.__setattr__(self, "weights", total)
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        """The distinct eigenvalues and their shares."""
+        return dict(zip(self.nodes.tolist(), self.weights.tolist(), strict=True))
+
+    def support_intervals(self) -> tuple[tuple[float, float], ...]:
+        """None: the law has no continuous part."""
+        return ()
+
+    def free_cumulants(self, count: int) -> FloatArray:
+        """From the moments of the eigenvalues about their mean."""
+        orders = np.arange(1, _check.count("count", count, 0) + 1)
+        mean = float(self.weights @ self.nodes)
+        moments = np.array([self.weights @ (self.nodes - mean) ** k for k in orders])
+        cumulants = cumulants_from_moments(moments)
+        cumulants[:1] = mean
+        return cumulants
+
+    def matrix(self, n: int, rng: Rng = None) -> FloatArray:
+        """Q diag Q^T, Q Haar, with the quantiles at (k + 1/2)/n on the diagonal."""
+        return with_spectrum(self, n, rng)
+
+    def cdf(self, x: ArrayLike) -> FloatArray:
+        """Share of the eigenvalues in (-inf, x]."""
+        points = _check.reals("x", x)
+        return DiscreteMeasure(nodes=self.nodes, weights=self.weights).cdf(points)
+
+    def _distribution(self, x: FloatArray) -> FloatArray:
+        return self.cdf(x)
+
+    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        g, slope = np.empty_like(z), np.empty_like(z)
+        with np.errstate(all="ignore"):
+            for part in self._blocks(z.size):
+                inverse = 1 / (z[part, None] - self.nodes)
+                g[part] = inverse @ self.weights
+                slope[part] = -(inverse * inverse) @ self.weights
+        return g, slope
+
+    def _log_potential(self, z: ComplexArray) -> ComplexArray:
+        phi = np.empty_like(z)
+        for part in self._blocks(z.size):
+            phi[part] = np.log(z[part, None] - self.nodes) @ self.weights
+        return phi
+
+    def _blocks(self, size: int) -> list[slice]:
+        rows = max(1, _BLOCK // self.nodes.size)
+        return [slice(k, k + rows) for k in range(0, size, rows)]
+
+    def __repr__(self) -> str:
+        return f"Empirical({self.nodes.size} points in [{self.nodes[0]:.6g}, {self.nodes[-1]:.6g}])"

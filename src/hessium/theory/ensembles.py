@@ -1,0 +1,74 @@
+"""Random matrices of any size, seeded: the ensembles behind the laws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray
+from hessium.theory import _check
+from hessium.theory._arrays import ComplexArray, Real
+
+if TYPE_CHECKING:
+    from hessium.theory.law import Law
+
+
+def goe(n: int, variance: Real = 1.0, rng: Rng = None) -> FloatArray:
+    r"""Real symmetric, off-diagonal entries $N(0, v/n)$, diagonal $N(0, 2v/n)$.
+
+    The spectrum tends to the semicircle of variance v, edges $\pm 2\sqrt v$.
+
+    Raises:
+        InputError: if n < 1 or `variance` is not positive.
+    """
+    size, v = _check.count("n", n), _check.positive("variance", variance)
+    noise = generator(rng).standard_normal((size, size))
+    return np.asarray(np.sqrt(v / (2 * size)) * (noise + noise.T))
+
+
+def gue(n: int, variance: Real = 1.0, rng: Rng = None) -> ComplexArray:
+    r"""Complex Hermitian, $E|H_{ij}|^2 = v/n$; the same limit law as `goe`.
+
+    Raises:
+        InputError: if n < 1 or `variance` is not positive.
+    """
+    size, v = _check.count("n", n), _check.positive("variance", variance)
+    source = generator(rng)
+    noise = source.standard_normal((size, size)) + 1j * source.standard_normal((size, size))
+    return np.asarray(np.sqrt(v / (4 * size)) * (noise + noise.conj().T))
+
+
+def wishart(n: int, samples: int, scale: Real = 1.0, rng: Rng = None) -> FloatArray:
+    r"""$J J^T$, J of shape n x samples with entries $N(0, \text{scale}/\text{samples})$.
+
+    The spectrum tends to `MarchenkoPastur(ratio=n/samples, scale=scale)`.
+
+    Raises:
+        InputError: if a size is below 1 or `scale` is not positive.
+    """
+    size, columns = _check.count("n", n), _check.count("samples", samples)
+    factor = generator(rng).standard_normal((size, columns))
+    return np.asarray(_check.positive("scale", scale) / columns * (factor @ factor.T))
+
+
+def haar(n: int, rng: Rng = None) -> FloatArray:
+    """A rotation from the uniform law on the orthogonal group.
+
+    QR of a Gaussian matrix, with the signs of R's diagonal moved into Q (without that the law is
+    not uniform: Mezzadri, Notices AMS 2007).
+
+    Raises:
+        InputError: if n < 1.
+    """
+    size = _check.count("n", n)
+    q, r = np.linalg.qr(generator(rng).standard_normal((size, size)))
+    return np.asarray(q * np.where(np.diagonal(r) < 0, -1.0, 1.0))
+
+
+def with_spectrum(law: Law, n: int, rng: Rng = None) -> FloatArray:
+    """Q diag Q^T with Q Haar and the quantiles of a law at (k + 1/2)/n on the diagonal."""
+    size = _check.count("n", n)
+    q = haar(size, rng)
+    return np.asarray((q * law.ppf((np.arange(size) + 0.5) / size)) @ q.T)

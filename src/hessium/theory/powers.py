@@ -1,0 +1,117 @@
+r"""Free convolution powers and free compressions: the law of a corner of a rotated matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+from hessium.theory import _check
+from hessium.theory._arrays import ComplexArray, Real, log_upper
+from hessium.theory._gaps import Gap, gaps_of, rising_stretches
+from hessium.theory.affine import affine
+from hessium.theory.empirical import Empirical
+from hessium.theory.ensembles import haar
+from hessium.theory.law import Law
+from hessium.theory.levy import FreeLevy, LevyLaw
+from hessium.theory.subordinated import SubordinatedLaw
+
+
+def free_power(law: Law, exponent: Real) -> Law:
+    r"""The law $\mu^{\boxplus t}$ with R-transform $t R_\mu$.
+
+    Args:
+        law: any law.
+        exponent: t >= 1; any t > 0 for laws of Levy type, which are infinitely divisible.
+
+    Raises:
+        InputError: if the power does not exist in general.
+    """
+    t = _check.positive("exponent", exponent)
+    if isinstance(law, LevyLaw):
+        return FreeLevy.from_triple(law.triple.power(t))
+    if t < 1:
+        msg = f"exponent: {t}; at least 1 is required for a law that is not infinitely divisible"
+        raise InputError(msg)
+    if t == 1:
+        return law
+    if isinstance(law, Empirical) and law.nodes.size == 1:
+        return affine(law, scale=t)
+    return FreePower(law, t)
+
+
+def free_compression(law: Law, share: Real) -> Law:
+    r"""The law of a corner of relative size `share` of a randomly rotated matrix of the law.
+
+    $D_s(\mu^{\boxplus 1/s})$ (Nica and Speicher, Lectures, cor. 14.13).
+
+    Args:
+        law: any law.
+        share: s in (0, 1].
+
+    Raises:
+        InputError: if `share` is not in (0, 1].
+    """
+    s = _check.positive("share", share)
+    if s > 1:
+        msg = f"share: {s}; a share in (0, 1] is required"
+        raise InputError(msg)
+    return affine(free_power(law, 1 / s), scale=s)
+
+
+@dataclass(frozen=True)
+class FreePower(SubordinatedLaw):
+    r"""$\mu^{\boxplus t}$, t > 1: $\omega = z + (t-1)(F(\omega) - \omega)$, a fixed point."""
+
+    base: Law
+    exponent: float
+
+    def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        g, slope = self.base._transform(w)
+        more = self.exponent - 1
+        return z + more * (1 / g - w), more * (-slope / (g * g) - 1)
+
+    def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        g, slope = self.base._transform(w)
+        return g, slope / (self.exponent + (self.exponent - 1) * slope / (g * g))
+
+    def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
+        g, _ = self.base._transform(w)
+        t = self.exponent
+        return t * self.base._log_potential(w) - (t - 1) * log_upper(1 / g)
+
+    def _curve(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        g, slope = (a.real for a in self.base._transform(u.astype(np.complex128)))
+        t = self.exponent
+        return t * u - (t - 1) / g, t + (t - 1) * slope / g**2
+
+    def _scan(self) -> list[Gap]:
+        start, end = np.array(gaps_of(self.base)).T
+        return rising_stretches(self._curve, start, end, self.std())
+
+    @property
+    def atoms(self) -> dict[float, float]:
+        """T a with weight t w - (t - 1) where that is positive."""
+        t = self.exponent
+        left = {t * a: t * w - (t - 1) for a, w in self.base.atoms.items()}
+        return {a: w for a, w in left.items() if w > 1e-15}
+
+    def free_cumulants(self, count: int) -> FloatArray:
+        """T times those of the base."""
+        return np.asarray(self.exponent * self.base.free_cumulants(count))
+
+    def matrix(self, n: int, rng: Rng = None) -> FloatArray:
+        """T times the corner of a rotated matrix of size t n."""
+        one, two = generator(rng).spawn(2)
+        size = round(self.exponent * _check.count("n", n))
+        corner = haar(size, two)[:n]
+        return np.asarray(size / n * (corner @ self.base.matrix(size, one) @ corner.T))
+
+    def _gap_mass(self, x: float) -> float:
+        u = self._outside(np.array([x]))
+        below = float(self.base.cdf(u)[0])
+        negative = float(self.base._transform(u.astype(np.complex128))[0][0].real < 0)
+        return self.exponent * below - (self.exponent - 1) * (1 - negative)

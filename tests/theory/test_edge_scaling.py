@@ -1,0 +1,207 @@
+"""Tracy-Widom, soft edges, outliers and spacing ratios."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hessium.errors import InputError
+from hessium.theory import (
+    Arcsine,
+    Empirical,
+    FreeLevy,
+    MarchenkoPastur,
+    Semicircle,
+    SpacingRatio,
+    TracyWidom,
+    Uniform,
+    free_sum,
+    goe,
+    outliers,
+    relu_hessian,
+    soft_edge,
+    spiked,
+    wishart_wigner,
+)
+
+MOMENTS = [  # published means and variances (Bornemann 2010, table 2)
+    (1, -1.206533574582, 1.607781034581),
+    (2, -1.771086807411, 0.8131947928329),
+    (4, -2.306884893241, 0.5177237207726),
+]
+
+
+@pytest.mark.parametrize(("beta", "mean", "variance"), MOMENTS)
+def test_tracy_widom_moments(beta: Any, mean: Any, variance: Any) -> None:
+    law = TracyWidom(beta)
+    assert law.mean() == pytest.approx(mean, abs=2e-12)
+    assert law.var() == pytest.approx(variance, abs=2e-11)
+    s = np.linspace(-9, 15, 3001)
+    assert (np.diff(law.cdf(s)) > -1e-13).all()
+    assert (law.pdf(s) >= 0).all()
+    assert np.trapezoid(law.pdf(s), s) == pytest.approx(1, abs=1e-9)
+    assert law.cdf(law.ppf([0.01, 0.5, 0.99])) == pytest.approx([0.01, 0.5, 0.99], abs=1e-12)
+    assert law.cdf([-50, 50]).tolist() == [0, 1]
+
+
+def test_tracy_widom_values() -> None:
+    # F_2(-2) and F_1(-2) as printed by Bornemann 2010, section 1
+    assert TracyWidom(2).cdf(-2.0) == pytest.approx(0.4132241425051226, abs=1e-13)
+    assert TracyWidom(1).cdf(-1.2065) == pytest.approx(0.519, abs=2e-3)
+
+
+def test_tracy_widom_determinant_has_converged() -> None:
+    from hessium.theory import tracy_widom
+
+    s = np.array([-8.0, -3.0, 0.0])
+    here = tracy_widom._determinants(s)
+    order = tracy_widom._ORDER
+    try:
+        tracy_widom._ORDER = order + 40
+        finer = tracy_widom._determinants(s)
+    finally:
+        tracy_widom._ORDER = order
+    assert here[0] == pytest.approx(finer[0], abs=1e-13)
+    assert here[1] == pytest.approx(finer[1], abs=1e-13)
+
+
+def test_soft_edges_in_closed_form() -> None:
+    edge = soft_edge(Semicircle(variance=1.0), 1000)
+    assert edge.location == 2
+    assert edge.scale == pytest.approx(1000 ** (-2 / 3), rel=1e-12)
+    # Johnstone: Wishart p x n; scale in the limit (1 + sqrt(ratio)) (1/sqrt n + 1/sqrt p)^{1/3}
+    p, n = 300, 600
+    wishart = soft_edge(MarchenkoPastur(ratio=p / n), p)
+    a, b = np.sqrt(n), np.sqrt(p)
+    assert wishart.scale == pytest.approx((a + b) * (1 / a + 1 / b) ** (1 / 3) / n, rel=1e-12)
+    low = soft_edge(MarchenkoPastur(ratio=p / n), p, side="left")
+    assert low.scale == pytest.approx((a - b) * (1 / b - 1 / a) ** (1 / 3) / n, rel=1e-12)
+    assert low.cdf(low.ppf(0.3)) == pytest.approx(0.3)
+    assert low.mean() > low.location
+
+
+def test_measured_edge_agrees_with_the_exact_one() -> None:
+    from hessium.theory.levy_sum import LevySum
+
+    exact = wishart_wigner(0.1, 0.5)
+    same = LevySum(Empirical([0.0, 1e-14]), exact.triple)
+    for side in ("left", "right"):
+        assert soft_edge(same, 50, side).scale == pytest.approx(
+            soft_edge(exact, 50, side).scale, rel=1e-6
+        )
+
+
+def test_largest_eigenvalues_follow_tracy_widom() -> None:
+    n, draws = 60, 300
+    law = relu_hessian(0.3, 0.5)
+    edge = soft_edge(law, n)
+    seeds = np.random.default_rng(0).spawn(draws)
+    top = np.array([np.linalg.eigvalsh(law.matrix(n, rng))[-1] for rng in seeds])
+    standard = (top - edge.location) / edge.scale
+    # mean of 300 draws: 4 standard errors (6e-5 false alarms) plus O(n^{-1/3}) bias
+    assert standard.mean() == pytest.approx(TracyWidom(1).mean(), abs=4 * 1.27 / 300**0.5 + 0.3)
+    assert standard.std() == pytest.approx(np.sqrt(TracyWidom(1).var()), rel=0.2)
+    wrong = (top - edge.location) / soft_edge(law, 4 * n).scale  # a wrong size is seen
+    assert abs(wrong.std() / np.sqrt(TracyWidom(1).var()) - 1) > 0.2
+
+
+def test_hard_edges_and_bad_arguments_are_refused() -> None:
+    with pytest.raises(InputError, match="soft"):
+        soft_edge(MarchenkoPastur(ratio=1.0), 10, side="left")
+    with pytest.raises(InputError, match="soft"):
+        soft_edge(Arcsine(radius=1.0), 10)
+    with pytest.raises(InputError, match="law"):
+        soft_edge(Empirical([1.0]), 10)
+    with pytest.raises(InputError, match="interval"):
+        soft_edge(Semicircle(variance=1.0), 10, interval=3)
+    with pytest.raises(InputError, match="side"):
+        soft_edge(Semicircle(variance=1.0), 10, side="top")
+    with pytest.raises(InputError, match="beta"):
+        TracyWidom(3)
+
+
+def test_spiked_wigner_in_closed_form() -> None:
+    v = 0.25
+    found = outliers([-2.0, 0.4, 0.6, 3.0], Semicircle(variance=v))
+    assert [o.spike for o in found] == [-2.0, 0.6, 3.0]
+    for o in found:
+        assert o.location == pytest.approx(o.spike + v / o.spike, rel=1e-14)
+        assert o.overlap == pytest.approx(1 - v / o.spike**2, rel=1e-12)
+
+
+def test_outliers_of_general_noise_equal_those_of_the_levy_form() -> None:
+    noise = MarchenkoPastur(ratio=0.5)
+    # the same law, told as a sum of atoms and a small rest, goes the general way
+    general = free_sum(Empirical([0.0, 1e-12]), noise)
+    exact, same = outliers([-1.0, 4.0], noise), outliers([-1.0, 4.0], general)
+    for a, b in zip(exact, same, strict=True):
+        assert b.location == pytest.approx(a.location, rel=1e-9)
+        assert b.overlap == pytest.approx(a.overlap, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "noise", [Semicircle(variance=0.3), Uniform(-1, 1), relu_hessian(0.2, 0.5)]
+)
+def test_outliers_against_a_sampled_matrix(noise: Any) -> None:
+    n = 500
+    base = Empirical([-1.0, 1.0])
+    (outlier,) = (o for o in outliers([4.0], noise, base) if o.location > 3)
+    one, two, three = np.random.default_rng(3).spawn(3)
+    matrix = base.matrix(n, one) + noise.matrix(n, two)
+    del three
+    bulk_values, bulk = np.linalg.eigh(base.matrix(n, np.random.default_rng(3).spawn(3)[0]))
+    # replace one eigenvalue of the base by the spike
+    direction = bulk[:, -1]
+    matrix = matrix + (4.0 - bulk_values[-1]) * np.outer(direction, direction)
+    values, vectors = np.linalg.eigh(matrix)
+    assert values[-1] == pytest.approx(outlier.location, abs=0.15)  # fluctuates as n^{-1/2} = 0.04
+    assert (vectors[:, -1] @ direction) ** 2 == pytest.approx(outlier.overlap, abs=0.05)
+    assert values[-1] != pytest.approx(4.0 + noise.mean(), abs=0.02)  # the naive guess fails
+
+
+def test_spikes_inside_the_bulk_are_refused() -> None:
+    with pytest.raises(InputError, match="spikes"):
+        outliers([0.5], Semicircle(variance=1.0), Uniform(0, 1))
+
+
+def test_spiked_matrices() -> None:
+    matrix, directions = spiked(goe(300, 0.25, rng=0), [3.0, -2.0], rng=1)
+    assert directions.T @ directions == pytest.approx(np.eye(2), abs=1e-12)
+    values = np.linalg.eigvalsh(matrix)
+    assert values[[0, -1]] == pytest.approx([-2.125, 3 + 0.25 / 3], abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [
+        ("poisson", 2 * np.log(2) - 1),
+        ("goe", 4 - 2 * np.sqrt(3)),
+        ("gue", 2 * np.sqrt(3) / np.pi - 0.5),
+        ("gse", 32 * np.sqrt(3) / (15 * np.pi) - 0.5),
+    ],
+)
+def test_spacing_ratio_laws(name: Any, mean: Any) -> None:
+    law = SpacingRatio(name)
+    assert law.cdf([0, 1, 2]) == pytest.approx([0, 1, 1], abs=1e-12)
+    assert law.mean() == pytest.approx(mean, abs=1e-12)
+    assert abs(law.large_matrix_mean - mean) < 0.007
+    assert law.pdf([-0.1, 1.1]).tolist() == [0, 0]
+    with pytest.raises(InputError, match="ensemble"):
+        SpacingRatio("goo")
+
+
+def test_spacing_ratio_of_sampled_spectra() -> None:
+    ratios = []
+    for rng in np.random.default_rng(0).spawn(4):
+        s = np.diff(np.linalg.eigvalsh(goe(400, rng=rng)))
+        ratios.append(np.minimum(s[1:], s[:-1]) / np.maximum(s[1:], s[:-1]))
+    mean = np.concatenate(ratios).mean()
+    # 1592 ratios of standard deviation 0.27: 4 standard errors, 6e-5 false alarms
+    assert mean == pytest.approx(SpacingRatio("goe").large_matrix_mean, abs=0.027)
+    assert mean != pytest.approx(SpacingRatio("poisson").large_matrix_mean, abs=0.027)
+
+
+def test_edges_of_a_law_with_two_cuts() -> None:
+    law = FreeLevy(variance=0.02, rates=(0.5,), jumps=(2.0,))
+    inner = soft_edge(law, 100, side="left", interval=1)
+    assert inner.location == law.support_intervals()[1][0]
