@@ -55,8 +55,8 @@ def bench_gram_of_270k_parameters(benchmark: Any, with_eigenvalues: bool) -> Non
             lambda values: torch.func.functional_call(model, values, (x,))
         )(parameters)
         J = torch.cat([rows[name].reshape(640, -1) for name in parameters], dim=1)
-        factor = risk.loss.hessian(model(x), y).factor()
-        J = torch.einsum("ncr,ncp->nrp", factor, J.view(64, 10, -1)).reshape(640, -1)
+        columns = risk.loss.hessian(model(x), y).columns(0, 10, 64)
+        J = torch.einsum("rnc,ncp->nrp", columns, J.view(64, 10, -1)).reshape(640, -1)
         return J @ J.mT / 64
 
     expected = jacobian()

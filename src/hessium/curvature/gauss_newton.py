@@ -53,7 +53,7 @@ class GaussNewton(RiskOperator):
 
     def _assemble(self, work: int) -> Tensor | None:
         try:
-            return dense_outer(self.risk, lambda f, y: self.risk.loss.hessian(f, y).factor(), work)
+            return dense_outer(self.risk, self.risk.loss.hessian, work)
         except InputError:  # no factor: columns need none
             return None
 
@@ -90,7 +90,7 @@ class EmpiricalFisher(RiskOperator):
         return _OuterProduct(OutputGraph(f, leaves), _RankOne(self._slopes(f, batch[1])))
 
     def _assemble(self, work: int) -> Tensor | None:
-        return dense_outer(self.risk, lambda f, y: self._slopes(f, y).unsqueeze(-1), work)
+        return dense_outer(self.risk, lambda f, y: _RankOne(self._slopes(f, y)), work)
 
     def _slopes(self, outputs: Tensor, targets: Any) -> Tensor:
         return rows(output_gradient(self.risk, outputs, targets))
@@ -102,11 +102,25 @@ class _RankOne(OutputHessian):
 
     slopes: Tensor
 
+    @property
+    def rank(self) -> int:
+        return 1
+
     def product(self, u: Tensor) -> Tensor:
         return self.slopes * (self.slopes * u).sum(dim=-1, keepdim=True)
 
-    def factor(self) -> Tensor:
-        return self.slopes.unsqueeze(-1)
+    def factor(self, w: Tensor) -> Tensor:
+        return self.slopes * w
+
+    def factor_transpose(self, u: Tensor) -> Tensor:
+        return (self.slopes * u).sum(dim=-1, keepdim=True)
+
+    def require_factor(self) -> None:
+        pass
+
+    @property
+    def _like(self) -> Tensor:
+        return self.slopes
 
 
 @dataclass(frozen=True)

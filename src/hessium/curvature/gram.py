@@ -15,6 +15,7 @@ from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
+from hessium.problem.output_hessian import OutputHessian
 
 
 class Gram(SymmetricOperator):
@@ -39,8 +40,7 @@ class Gram(SymmetricOperator):
         require_outputs(risk, "Gram matrix")
         self.risk = risk
         for inputs, targets in risk.batches():  # a factor must exist before anything is promised
-            risk.loss.hessian(risk.outputs(risk.leaves(), inputs), targets).factor()
-            break
+            risk.loss.hessian(risk.outputs(risk.leaves(), inputs), targets).require_factor()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,11 +72,7 @@ class Gram(SymmetricOperator):
         if facts.get(key, True):
             with torch.enable_grad():
                 free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
-                matrix = gram(
-                    self.risk,
-                    lambda f, y: self.risk.loss.hessian(f, y).factor(),
-                    work_bytes(free),
-                )
+                matrix = gram(self.risk, self.risk.loss.hessian, work_bytes(free))
             if matrix is not None:
                 matrix = symmetrize_(matrix.div_(self.risk.denominator))
                 if key not in facts:
@@ -106,8 +102,8 @@ class Gram(SymmetricOperator):
         """J^T S u for u (samples x outputs,), in the parameters' shapes. Cost: one gradient."""
         layout = self.risk.layout
         total = [torch.zeros(s, dtype=self.dtype, device=self.device) for s in layout.shapes]
-        for graph, factor, at in self._outputs():
-            u = torch.einsum("ncr,nr->nc", factor, column[at].view(factor.shape[0], -1))
+        for graph, middle, at in self._outputs():
+            u = middle.factor(rows(column[at].view(graph.outputs.shape)))
             pulled = graph.pull(u.reshape(graph.outputs.shape), total, batched=False)
             total = [t + p for t, p in zip(total, pulled, strict=True)]
         return total
@@ -115,19 +111,19 @@ class Gram(SymmetricOperator):
     def _forth(self, parts: list[Tensor]) -> Tensor:
         """S^T J v."""
         image = torch.empty(self.shape[0], dtype=self.dtype, device=self.device)
-        for graph, factor, at in self._outputs():
+        for graph, middle, at in self._outputs():
             pushed = rows(graph.push(parts, batched=False).reshape(graph.outputs.shape))
-            image[at] = torch.einsum("ncr,nc->nr", factor, pushed).reshape(-1)
+            image[at] = middle.factor_transpose(pushed).reshape(-1)
         return image
 
-    def _outputs(self) -> Iterator[tuple[OutputGraph, Tensor, slice]]:
-        """For each batch its Jacobian products, the factor S, and its rows of K."""
+    def _outputs(self) -> Iterator[tuple[OutputGraph, OutputHessian, slice]]:
+        """For each batch its Jacobian products, what has the factor S, and its rows of K."""
         start = 0
         for inputs, targets in self.risk.batches():
             leaves = self.risk.leaves()
             f = self.risk.outputs(leaves, inputs)
-            factor = self.risk.loss.hessian(f, targets).factor()
-            yield OutputGraph(f, leaves), factor, slice(start, start + f.numel())
+            middle = self.risk.loss.hessian(f, targets)
+            yield OutputGraph(f, leaves), middle, slice(start, start + f.numel())
             start += f.numel()
 
     @torch.enable_grad()
@@ -148,8 +144,8 @@ class Gram(SymmetricOperator):
     def _row_blocks(self, height: int, first: int = 0) -> Iterator[tuple[Tensor, slice]]:
         """Rows `first` and later of S^T J, at most `height` at a time."""
         layout = self.risk.layout
-        for graph, factor, at in self._outputs():
-            samples, outputs, rank = factor.shape
+        for graph, middle, at in self._outputs():
+            samples, rank = rows(graph.outputs).shape[0], middle.rank
             for start in range(at.start, at.stop, height):
                 stop = min(start + height, at.stop)
                 if stop <= first:
@@ -159,11 +155,10 @@ class Gram(SymmetricOperator):
                 )
                 for low in range(start, stop, COLUMNS):
                     index = torch.arange(low, min(low + COLUMNS, stop)) - at.start
-                    u = factor.new_zeros(len(index), samples, outputs)
-                    sample, column = index // rank, index % rank
-                    u[torch.arange(len(index)), sample] = factor[sample, :, column]
-                    like = [factor.new_empty(()).expand(len(index), *s) for s in layout.shapes]
-                    u = u.reshape(len(index), *graph.outputs.shape)
+                    unit = block.new_zeros(len(index), samples, rank)
+                    unit[torch.arange(len(index)), index // rank, index % rank] = 1.0
+                    like = [block.new_empty(()).expand(len(index), *s) for s in layout.shapes]
+                    u = middle.factor(unit).reshape(len(index), *graph.outputs.shape)
                     pulled = graph.pull(u, like, batched=True)
                     rows_at = slice(low - start, low - start + len(index))
                     block[rows_at] = torch.cat([p.reshape(len(index), -1) for p in pulled], dim=1)

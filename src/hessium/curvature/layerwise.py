@@ -34,6 +34,8 @@ from hessium.curvature.graph import differentiate
 from hessium.curvature.taps import Tap, TappedBatch, tap
 from hessium.linalg.operator import symmetrize_
 from hessium.problem import EmpiricalRisk
+from hessium.problem.losses import rows
+from hessium.problem.output_hessian import OutputHessian
 
 WORK_BYTES = 2**27  # of one outer product: large enough for BLAS, small enough for any machine
 PIECES = 6  # arrays of that size that may be alive at once
@@ -67,13 +69,13 @@ def dense_second_order(
 
 
 def dense_outer(
-    risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor], work: int = WORK_BYTES
+    risk: EmpiricalRisk, middle: Callable[[Tensor, Any], OutputHessian], work: int = WORK_BYTES
 ) -> Tensor | None:
     r"""$\sum_s J_s^T S_s S_s^T J_s$ over all batches; not yet normalised.
 
     Args:
         risk: where.
-        factor: (outputs, targets) -> S of shape (N, C, r).
+        middle: (outputs, targets) -> what has the factor S.
         work: bytes of one piece of work.
 
     Returns:
@@ -84,21 +86,19 @@ def dense_outer(
         batch = tap(risk, inputs)
         if batch is None:
             return None
-        columns = factor(batch.outputs, targets).permute(2, 0, 1)
-        at_once = max(1, work // sum(t.offset.nbytes for t in batch.taps))
-        for some in columns.split(at_once):
-            _add_outer(matrix, risk, batch, batch.output_rows(some), work)
+        for pulled in _pulled(batch, middle(batch.outputs, targets), work):
+            _add_outer(matrix, risk, batch, pulled, work)
     return symmetrize_(matrix)
 
 
 def gram(
-    risk: EmpiricalRisk, factor: Callable[[Tensor, Any], Tensor], work: int = WORK_BYTES
+    risk: EmpiricalRisk, middle: Callable[[Tensor, Any], OutputHessian], work: int = WORK_BYTES
 ) -> Tensor | None:
     r"""$S^T J J^T S$ over all samples of all batches, without forming J; not yet normalised.
 
     Args:
         risk: where.
-        factor: (outputs, targets) -> S of shape (N, C, r), with one r for all batches.
+        middle: (outputs, targets) -> what has the factor S, of one rank r for all batches.
         work: bytes of one piece of work.
 
     Returns:
@@ -110,9 +110,11 @@ def gram(
         batch = tap(risk, inputs)
         if batch is None:
             return None
-        pulled = batch.output_rows(factor(batch.outputs, targets).permute(2, 0, 1))
+        pieces = list(_pulled(batch, middle(batch.outputs, targets), work))
         inputs_of.append([t.extended_inputs() for t in batch.taps])
-        rows_of.append([b.transpose(0, 1) for b in pulled])  # (N, r, d)
+        rows_of.append(
+            [torch.cat(b).transpose(0, 1) for b in zip(*pieces, strict=True)]
+        )  # (N, r, d)
     samples, rank = sum(len(b[0]) for b in rows_of), rows_of[0][0].shape[1]
     matrix = torch.zeros(samples, rank, samples, rank, dtype=risk.dtype, device=risk.device)
     step = max(1, work // (rank * samples * rank * matrix.itemsize))
@@ -126,6 +128,17 @@ def gram(
             part = (b[some].reshape(-1, flat.shape[1]) @ flat.mT).view(-1, rank, samples, rank)
             matrix[some] += part.mul_((a[some] @ a.mT)[:, None, :, None])
     return matrix.view(samples * rank, samples * rank)
+
+
+def _pulled(batch: TappedBatch, middle: OutputHessian, work: int) -> Iterator[list[Tensor]]:
+    """Columns of the factor pulled back to the taps, as many at once as the work space takes."""
+    middle.require_factor()
+    samples = rows(batch.outputs).shape[0]
+    per_column = sum(t.offset.nbytes for t in batch.taps) + 2 * batch.outputs.nbytes
+    step = max(1, work // per_column)
+    for start in range(0, middle.rank, step):
+        columns = middle.columns(start, min(start + step, middle.rank), samples)
+        yield batch.output_rows(columns)
 
 
 def _add_outer(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -21,17 +22,41 @@ from hessium.errors import InputError
 class OutputHessian(ABC):
     """The blocks of all samples of one batch; outputs are seen as an N x C array."""
 
+    @property
+    @abstractmethod
+    def rank(self) -> int:
+        """r, columns of the factor of one sample."""
+
     @abstractmethod
     def product(self, u: Tensor) -> Tensor:
         r"""$\Lambda u$ for u of shape (..., N, C)."""
 
     @abstractmethod
-    def factor(self) -> Tensor:
-        r"""Blocks S of shape (N, C, r) with $S_s S_s^T = \Lambda_s$.
+    def factor(self, w: Tensor) -> Tensor:
+        r"""$S_s w_s$ for w of shape (..., N, r), where $S_s S_s^T = \Lambda_s$; (..., N, C)."""
+
+    @abstractmethod
+    def factor_transpose(self, u: Tensor) -> Tensor:
+        r"""$S_s^T u_s$ for u of shape (..., N, C); (..., N, r)."""
+
+    @abstractmethod
+    def require_factor(self) -> None:
+        """Make sure that S exists.
 
         Raises:
-            InputError: if a block has a negative eigenvalue: the loss is not convex in the outputs.
+            InputError: if a block has a negative eigenvalue: the loss is not convex in the outputs;
+                or if there are no blocks, because samples are coupled.
         """
+
+    def columns(self, start: int, stop: int, samples: int) -> Tensor:
+        """Columns start to stop of S for every sample, (stop - start, N, C)."""
+        unit = torch.eye(self.rank, dtype=self._like.dtype, device=self._like.device)[start:stop]
+        return self.factor(unit[:, None, :].expand(-1, samples, -1))
+
+    @property
+    @abstractmethod
+    def _like(self) -> Tensor:
+        """Any tensor of the right dtype and device."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +69,37 @@ class Diagonal(OutputHessian):
 
     entries: Tensor
 
+    @property
+    def rank(self) -> int:
+        """C."""
+        return self.entries.shape[1]
+
     def product(self, u: Tensor) -> Tensor:
         """Entrywise."""
         return self.entries * u
 
-    def factor(self) -> Tensor:
-        """The square root on the diagonal."""
+    def factor(self, w: Tensor) -> Tensor:
+        """The square root, entrywise."""
+        return self.entries.sqrt() * w
+
+    def factor_transpose(self, u: Tensor) -> Tensor:
+        """The same."""
+        return self.entries.sqrt() * u
+
+    def require_factor(self) -> None:
+        """No entry is negative."""
         _require_convex(self.entries)
-        return torch.diag_embed(self.entries.sqrt())
+
+    @property
+    def _like(self) -> Tensor:
+        return self.entries
 
 
 @dataclass(frozen=True)
 class Softmax(OutputHessian):
     r"""Cross-entropy: $\Lambda = q (\mathrm{diag}(p) - p p^T)$ at each of L positions of a sample.
+
+    Its factor is $S = \sqrt q (\mathrm{diag}(\sqrt p) - p \sqrt p^T)$.
 
     Attributes:
         probabilities: p, shape (N, K, L): K classes at L positions, so C = K L.
@@ -66,25 +109,45 @@ class Softmax(OutputHessian):
     probabilities: Tensor
     weights: Tensor
 
+    @property
+    def rank(self) -> int:
+        """C."""
+        return self.probabilities.shape[1] * self.probabilities.shape[2]
+
     def product(self, u: Tensor) -> Tensor:
         """Without forming a block."""
         p = self.probabilities
-        x = u.reshape(*u.shape[:-1], *p.shape[1:])
+        x = self._by_class(u)
+        # blind to a shift of all scores: measured from the likeliest class, nothing cancels
+        top = p.argmax(dim=1, keepdim=True).expand(*x.shape[:-2], 1, x.shape[-1])
+        x = x - x.gather(-2, top)
         centred = x - (p * x).sum(dim=-2, keepdim=True)
         return (self.weights.unsqueeze(-2) * p * centred).reshape(u.shape)
 
-    def factor(self) -> Tensor:
-        r"""$S = \sqrt q (\mathrm{diag}(\sqrt p) - p \sqrt p^T)$."""
+    def factor(self, w: Tensor) -> Tensor:
+        """Without forming a block."""
+        p, root = self.probabilities, self.probabilities.sqrt()
+        x = root * self._by_class(w)
+        inner = x - p * x.sum(dim=-2, keepdim=True)
+        return (self.weights.sqrt().unsqueeze(-2) * inner).reshape(w.shape)
+
+    def factor_transpose(self, u: Tensor) -> Tensor:
+        """Without forming a block."""
+        p, root = self.probabilities, self.probabilities.sqrt()
+        x = self._by_class(u)
+        inner = root * (x - (p * x).sum(dim=-2, keepdim=True))
+        return (self.weights.sqrt().unsqueeze(-2) * inner).reshape(u.shape)
+
+    def require_factor(self) -> None:
+        """No position has negative weight."""
         _require_convex(self.weights)
-        root = self.probabilities.sqrt()
-        block = -torch.einsum("ncl,nkl->nclk", self.probabilities, root)
-        block = block + torch.diag_embed(root.transpose(1, 2)).transpose(1, 2)
-        block = block * self.weights.sqrt()[:, None, :, None]
-        samples, classes, positions = self.probabilities.shape
-        size = classes * positions
-        # columns (k, l') of position l are zero unless l = l'
-        full = torch.diag_embed(block.permute(0, 1, 3, 2))
-        return full.permute(0, 1, 3, 2, 4).reshape(samples, size, size)
+
+    def _by_class(self, flat: Tensor) -> Tensor:
+        return flat.reshape(*flat.shape[:-1], *self.probabilities.shape[1:])
+
+    @property
+    def _like(self) -> Tensor:
+        return self.probabilities
 
 
 @dataclass(frozen=True)
@@ -99,6 +162,11 @@ class Autodiff(OutputHessian):
     total: Callable[[Tensor], Tensor]
     outputs: Tensor
 
+    @property
+    def rank(self) -> int:
+        """C."""
+        return self.outputs.shape[1]
+
     def product(self, u: Tensor) -> Tensor:
         """One double backward through the loss for each leading index."""
         point = self.outputs.detach().requires_grad_()
@@ -112,18 +180,30 @@ class Autodiff(OutputHessian):
             ]
         return torch.stack(rows).reshape(u.shape)
 
-    def factor(self) -> Tensor:
-        """Square root of each block by its eigenvectors; one block of all where samples mix."""
+    def factor(self, w: Tensor) -> Tensor:
+        """By the square root of each block."""
+        return torch.einsum("ncr,...nr->...nc", self._root, w)
+
+    def factor_transpose(self, u: Tensor) -> Tensor:
+        """By the square root of each block."""
+        return torch.einsum("ncr,...nc->...nr", self._root, u)
+
+    def require_factor(self) -> None:
+        """The square roots of all blocks exist."""
+        _ = self._root
+
+    @cached_property
+    def _root(self) -> Tensor:
+        """Blocks S (N, C, C) from the eigenvectors of the blocks of the second derivative."""
         samples, size = self.outputs.shape
         units = torch.eye(size, dtype=self.outputs.dtype, device=self.outputs.device)
-        columns = self.product(units[:, None, :].expand(size, samples, size))
-        blocks = columns.permute(1, 2, 0)
-        # Blocks describe the loss only if no sample feels another one: test on one sign vector.
-        signs = torch.ones_like(self.outputs)
-        signs[::2] = -1
-        separable = torch.einsum("nck,nk->nc", blocks, signs)
-        error = (self.product(signs) - separable).abs().max()
-        if float(error) > 1e-6 * float(blocks.abs().max()):
+        blocks = self.product(units[:, None, :].expand(size, samples, size)).permute(1, 2, 0)
+        # Blocks describe the loss only if no sample feels another one: try a random vector.
+        generator = torch.Generator().manual_seed(samples * size)
+        probe = torch.randn(samples, size, generator=generator, dtype=torch.float64, device="cpu")
+        v = probe.to(self.outputs)
+        error = (self.product(v) - torch.einsum("nck,nk->nc", blocks, v)).abs().max()
+        if float(error) > torch.finfo(v.dtype).eps ** 0.5 * float(self.product(v).abs().max()):
             msg = (
                 "loss: couples different samples, so its output Hessian has no block per sample; "
                 "GaussNewton products work, its Gram matrix does not exist"
@@ -133,6 +213,10 @@ class Autodiff(OutputHessian):
         floor = 1e3 * torch.finfo(values.dtype).eps * float(values.abs().max())
         _require_convex(torch.where(values.abs() <= floor, torch.zeros_like(values), values))
         return vectors * values.clamp(min=0).sqrt().unsqueeze(-2)
+
+    @property
+    def _like(self) -> Tensor:
+        return self.outputs
 
 
 def _require_convex(curvatures: Tensor) -> None:
