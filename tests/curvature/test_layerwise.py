@@ -56,10 +56,31 @@ def test_coupled_samples_are_found_out_even_without_the_self_check() -> None:
     operator = hs.Hessian(risk, check=False)
     unit = torch.eye(risk.dim, dtype=torch.float64)
     torch.testing.assert_close(operator.dense(), operator @ unit, rtol=1e-12, atol=1e-12)
-    assert risk.facts == {"layer-wise Hessian": False}
+    assert risk.refuted == {"layer-wise"}
     there = risk.at(risk.theta * 2)
-    assert there.facts is risk.facts
-    assert risk.restrict(["first"]).facts == {}
+    assert there.refuted is risk.refuted
+    assert risk.restrict(["first"]).refuted == set()
+
+
+def test_a_first_look_where_nothing_can_fail_proves_nothing() -> None:
+    class Tied(nn.Module):
+        """The second use of the weight is silent near zero, and hidden in a view."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = torch.relu(self.first(x))
+            centred = hidden - hidden.mean(dim=0)
+            return self.second(hidden + torch.relu(centred - 1))
+
+    model = seeded(Tied())
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (draw(6, 3), draw(6, 2)))
+    hs.Hessian(risk.at(0.01 * risk.theta)).dense()
+    far = hs.Hessian(risk.at(4 * risk.theta))
+    unit = torch.eye(risk.dim, dtype=torch.float64)
+    torch.testing.assert_close(far.dense(), far @ unit, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("work", [2**16, 2**20])

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import hessium as hs
 from cases import draw, mlp
-from hessium.errors import NonFiniteError, SelfCheckError
+from hessium.errors import InputError, NonFiniteError, SelfCheckError
 from hessium.problem.losses import Loss
 from hessium.problem.output_hessian import Diagonal, OutputHessian
 
@@ -28,7 +28,7 @@ class WrongCurvature(hs.SquaredError):
 def test_a_wrong_output_hessian_is_caught() -> None:
     risk = hs.EmpiricalRisk(mlp(3, 4, 2), WrongCurvature(), DATA)
     hs.Hessian(risk)
-    with pytest.raises(SelfCheckError, match="agree with double backward"):
+    with pytest.raises(SelfCheckError, match="agrees with double backward"):
         hs.GaussNewton(risk)
     hs.GaussNewton(risk, check=False)
 
@@ -60,7 +60,7 @@ class WrongSecondDerivative(nn.Module):
 
 def test_an_operation_with_a_wrong_second_derivative_is_caught() -> None:
     risk = hs.EmpiricalRisk(WrongSecondDerivative(), nn.MSELoss(), DATA)
-    with pytest.raises(SelfCheckError, match="be symmetric"):
+    with pytest.raises(SelfCheckError, match="is symmetric"):
         hs.Hessian(risk)
 
 
@@ -79,7 +79,7 @@ class Counting(nn.Module):
 
 def test_hidden_state_is_caught() -> None:
     risk = hs.EmpiricalRisk(Counting(1e-3), nn.MSELoss(), DATA, check=False)
-    with pytest.raises(SelfCheckError, match=r"double backward|same product twice"):
+    with pytest.raises(SelfCheckError, match=r"double backward|same product twice|the loss rises"):
         hs.Hessian(risk, graph_bytes=0)
 
 
@@ -98,9 +98,57 @@ class Writing(nn.Module):
 
 
 def test_a_forward_pass_that_writes_is_caught() -> None:
-    risk = hs.EmpiricalRisk(Writing(), nn.MSELoss(), DATA)
+    with pytest.raises(InputError, match="writes to parameter 'seen'"):
+        hs.EmpiricalRisk(Writing(), nn.MSELoss(), DATA)
+    risk = hs.EmpiricalRisk(Writing(), nn.MSELoss(), DATA, check=False)
     with pytest.raises(SelfCheckError, match="changed the model"):
         hs.Hessian(risk)
+
+
+class Detached(nn.Module):
+    """A gate without a gradient: the gradient is none of the loss, but consistent with itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = mlp(3, 4), mlp(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        return self.second(torch.tanh(hidden) * hidden.detach().sigmoid())
+
+
+class Checkpointed(nn.Module):
+    """Recomputes its activations in backward, when the module has its own parameters again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = mlp(3, 4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.utils.checkpoint.checkpoint(self.inner, x, use_reentrant=False)
+
+
+def test_a_stopped_gradient_is_caught() -> None:
+    with pytest.raises(SelfCheckError, match="along its gradient the loss rises"):
+        hs.Hessian(hs.EmpiricalRisk(Detached(), nn.MSELoss(), DATA))
+
+
+def test_checkpointing_at_other_parameters_is_caught() -> None:
+    risk = hs.EmpiricalRisk(Checkpointed(), nn.MSELoss(), DATA)
+    with pytest.raises(SelfCheckError, match="along its gradient the loss rises"):
+        hs.Hessian(risk.at(2 * risk.theta))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_slope_check_lets_kinks_and_critical_points_pass(dtype: torch.dtype) -> None:
+    x, y = (t.to(dtype) for t in DATA)
+    relu = mlp(3, 6, 6, 2, activation=nn.ReLU).to(dtype)
+    hs.Hessian(hs.EmpiricalRisk(relu, nn.L1Loss(), (x, y)))
+    linear = nn.Linear(3, 2).to(dtype)
+    risk = hs.EmpiricalRisk(linear, nn.MSELoss(), (x, y))
+    best = risk.at(hs.Linearization(risk).minimiser())
+    assert float(best.gradient().norm()) < 1e3 * torch.finfo(dtype).eps
+    hs.Hessian(best)
 
 
 def test_an_infinite_slope_is_caught() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -93,13 +93,16 @@ class RiskOperator(SymmetricOperator):
         """The product by an independent route and the size of its terms, for the self-check."""
         return None
 
-    @torch.enable_grad()
     def _matmat(self, block: Tensor) -> Tensor:
+        return self._apply(block, self._graphs())
+
+    @torch.enable_grad()
+    def _apply(self, block: Tensor, graphs: Iterable[BatchProduct]) -> Tensor:
         layout = self.risk.layout
         product = torch.zeros_like(block)
         batched = self._batched and block.shape[1] > 1
         width = COLUMNS if batched else 1
-        for graph in self._graphs():
+        for graph in graphs:
             for start in range(0, block.shape[1], width):
                 columns = block[:, start : start + width]
                 if batched:
@@ -131,28 +134,32 @@ class RiskOperator(SymmetricOperator):
         Cost: about as many products as the network has units; else n.
         """
         require_memory(self.shape[0], self.dtype, max_bytes)
-        facts, key = self.risk.facts, f"layer-wise {type(self).__name__}"
-        if facts.get(key, True):
+        refuted = self.risk.refuted
+        if "layer-wise" not in refuted:
             free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
             with torch.enable_grad():
                 matrix = self._assemble(work_bytes(free))
             if matrix is not None:
                 matrix /= self.risk.denominator
-                # a property of the model, so one look is enough for the risk wherever it is taken
-                if key not in facts:
-                    facts[key] = self._agrees(matrix)
-                if facts[key]:
+                if self._agrees(matrix):
                     return matrix
+                # a property of the model, so one refutation is enough wherever the risk is taken
+                refuted.add("layer-wise")
                 logger.info("%r: samples see each other; assembling column by column", self)
                 del matrix
         return super().dense(max_bytes=max_bytes)
 
     def _agrees(self, matrix: Tensor) -> bool:
         vector = probe_vectors(self, 1)[:, 0]
-        expected = self @ vector
+        # graphs that exist are used; none is kept for this one product
+        expected = self._apply(vector[:, None], self._kept or self._fresh_graphs())[:, 0]
         error = (matrix @ vector - expected).norm()
         scale = expected.norm() + torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
         return bool(error <= tolerance(self.dtype) * scale)
+
+    def _fresh_graphs(self) -> Iterator[BatchProduct]:
+        for batch in self.risk.batches():
+            yield self._graph(self.risk.leaves(), batch)
 
     def _graphs(self) -> Iterator[BatchProduct]:
         """One graph for each batch, kept for the next product if all of them fit."""
@@ -161,8 +168,7 @@ class RiskOperator(SymmetricOperator):
             return
         kept: list[BatchProduct] = []
         used = 0
-        for batch in self.risk.batches():
-            graph = self._graph(self.risk.leaves(), batch)
+        for graph in self._fresh_graphs():
             if not self._streaming:
                 used += graph.nbytes()
                 self._streaming = used > self._graph_bytes

@@ -68,17 +68,16 @@ class Gram(SymmetricOperator):
             SelfCheckError: if it disagrees with a product through the network.
         """
         require_memory(self.shape[0], self.dtype, max_bytes)
-        facts, key = self.risk.facts, "layer-wise Gram"
-        if facts.get(key, True):
+        refuted = self.risk.refuted
+        if "layer-wise" not in refuted:
             with torch.enable_grad():
                 free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
                 matrix = gram(self.risk, self.risk.loss.hessian, work_bytes(free))
             if matrix is not None:
                 matrix = symmetrize_(matrix.div_(self.risk.denominator))
-                if key not in facts:
-                    facts[key] = self._error(matrix) <= tolerance(self.dtype)
-                if facts[key]:
+                if self._error(matrix) <= tolerance(self.dtype):
                     return matrix
+                refuted.add("layer-wise")
         matrix = self._from_rows(max_bytes)
         if (error := self._error(matrix)) > tolerance(self.dtype):
             msg = f"{self!r}: differs from a product through the network by {error:.3g} (relative)"

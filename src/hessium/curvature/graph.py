@@ -115,11 +115,13 @@ def differentiate(
             with warnings.catch_warnings():
                 # an operation without a batching rule falls back to a slow loop inside torch, and
                 # warns: a loop of our own is faster
-                warnings.simplefilter("error")
+                warnings.filterwarnings("error", message=".*batching rule")
                 grads = torch.autograd.grad(
                     outputs, inputs, cotangents, retain_graph=True, allow_unused=True,
                     is_grads_batched=True,
                 )  # fmt: skip
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, UserWarning):
             columns = [
                 differentiate(outputs, inputs, column, batched=False, like=[s[0] for s in like])

@@ -83,14 +83,15 @@ class Linearization:
         r"""$H_0(\theta_0)$: for a squared error the constant Hessian of the linear model's loss."""
         return GaussNewton(self.risk, check=check)
 
-    def minimiser(self, *, rcond: float = 1e-12) -> Float[Tensor, " n"]:
+    def minimiser(self, *, rcond: float | None = None) -> Float[Tensor, " n"]:
         r"""The minimiser of the linear model's loss that lies closest to $\theta_0$.
 
         $\theta_0 - R^T (R R^T)^+ \rho$ with $R = S^T J / \sqrt D$ and $\rho$ the scaled residuals:
         a Gram problem of size samples x outputs.
 
         Args:
-            rcond: eigenvalues of the Gram matrix below this part of the largest count as zero.
+            rcond: eigenvalues of the Gram matrix below this part of the largest count as zero; by
+                default what rounding leaves of them, ten times the size times the unit roundoff.
 
         Raises:
             InputError: if the loss is no squared error (others may have no minimiser).
@@ -114,6 +115,8 @@ class Linearization:
                 )
                 raise InputError(msg)
             residuals.append((middle.entries.sqrt() * residual).reshape(-1))
+        if rcond is None:
+            rcond = 10 * gram.shape[0] * torch.finfo(self.risk.dtype).eps
         values, vectors = torch.linalg.eigh(gram.dense())
         keep = values > rcond * values[-1]
         solved = vectors[:, keep] @ ((vectors[:, keep].mT @ torch.cat(residuals)) / values[keep])

@@ -37,7 +37,7 @@ def self_check(operator: SymmetricOperator, risk: EmpiricalRisk, reference: Refe
         SelfCheckError: naming the check that failed, with the size of the disagreement.
     """
     before = _state(risk)
-    risk.gradient()
+    _check_slope(operator, risk)
     vectors = probe_vectors(operator, 2)
     v, w = vectors.unbind(1)
     first, second = operator @ v, operator @ w
@@ -46,16 +46,53 @@ def self_check(operator: SymmetricOperator, risk: EmpiricalRisk, reference: Refe
     if found is not None:
         expected, size = found
         scale = max(scale, size)
-        _compare(operator, "agree with double backward", first, expected, scale)
-    _compare(operator, "give the same product twice", first, operator @ v, scale)
+        _compare(operator, "agrees with double backward", first, expected, scale)
+    _compare(operator, "gives the same product twice", first, operator @ v, scale)
     block = operator @ vectors
-    _compare(operator, "multiply two vectors at once", block[:, 0], first, scale)
-    _compare(operator, "multiply two vectors at once", block[:, 1], second, scale)
-    _compare(operator, "be symmetric", w @ first, v @ second, scale)
+    _compare(
+        operator, "multiplies two vectors at once as one after the other", block[:, 0], first, scale
+    )
+    _compare(
+        operator,
+        "multiplies two vectors at once as one after the other",
+        block[:, 1],
+        second,
+        scale,
+    )
+    _compare(operator, "is symmetric", w @ first, v @ second, scale)
     if _state(risk) != before:
         msg = (
             f"{operator!r}: a product changed the model (a parameter, buffer, gradient or mode); "
             "its forward pass writes to something that is not a registered buffer"
+        )
+        raise SelfCheckError(msg)
+
+
+def _check_slope(operator: SymmetricOperator, risk: EmpiricalRisk) -> None:
+    """The gradient is the slope of the loss: the one check that looks at values, not at graphs.
+
+    Central differences along the gradient at two steps. Where these disagree, by rounding or a
+    kink, nothing is concluded; what remains is coarse, and enough for what it must find: a
+    stop-gradient, a wrong backward pass, or recomputation at other parameters (checkpointing).
+    """
+    gradient = risk.gradient()
+    norm = float(gradient.norm())
+    if norm == 0:
+        return
+    direction, theta = gradient / norm, risk.theta
+    step = torch.finfo(risk.dtype).eps ** (1 / 3) * max(1.0, float(theta.norm()))
+    slopes = []
+    for h in (step, step / 2):
+        up, down = risk.at(theta + h * direction).value(), risk.at(theta - h * direction).value()
+        slopes.append((up - down) / (2 * h))
+    doubt = 10 * abs(slopes[0] - slopes[1])
+    noise = 100 * torch.finfo(risk.dtype).eps * abs(risk.value()) / step
+    coarse = torch.finfo(risk.dtype).eps ** 0.25  # 1e-4 in float64, 2e-2 in float32
+    if abs(slopes[1] - norm) > coarse * norm + doubt + noise:
+        msg = (
+            f"{operator!r}: along its gradient the loss rises by {slopes[1]:.6g}, but the gradient "
+            f"says {norm:.6g}; the model may stop gradients (detach), checkpoint activations "
+            "(switch that off), or have a wrong backward pass"
         )
         raise SelfCheckError(msg)
 
@@ -67,9 +104,10 @@ def _compare(
     allowed = tolerance(operator.dtype) * scale
     if error > allowed:
         msg = (
-            f"{operator!r}: does not {what} (difference {error:.3g}, rounding {allowed:.3g}); "
-            "the model may be random, stateful, or use an operation whose derivative is wrong in "
-            "this version of torch"
+            f"{operator!r}: failed the check that it {what} (difference {error:.3g}, rounding "
+            f"allows {allowed:.3g}); the model may be random or stateful, need float64 "
+            "(model.double()), or use an operation whose second derivative torch has wrong "
+            "(weight_norm is one)"
         )
         raise SelfCheckError(msg)
 

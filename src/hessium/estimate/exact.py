@@ -15,7 +15,7 @@ from hessium.errors import InputError
 from hessium.estimate.results import Count, Inertia, RankProfile
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.ldl import ShiftedLDL
-from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.operator import SymmetricOperator, require_memory
 from hessium.measure import DiscreteMeasure
 
 FACTORISE_FROM = 500  # below this all eigenvalues cost less than two factorisations and a norm
@@ -43,7 +43,7 @@ def spectrum(
     Cost: the products of `dense`, and $4n^3/3$ multiply-adds with n the smaller size.
     """
     operator = as_operator(op)
-    return DiscreteMeasure.uniform(_eigenvalues(operator, max_bytes))
+    return DiscreteMeasure.uniform(_eigenvalues(operator, max_bytes)[0])
 
 
 def rank(
@@ -53,8 +53,9 @@ def rank(
 
     Args, errors and cost as in `inertia`.
     """
-    found = inertia(op, tol, max_bytes=max_bytes)
-    return found.negative + found.positive
+    zero = inertia(op, tol, max_bytes=max_bytes).zero
+    n = op.shape[0]
+    return Count(value=n - zero.value, lower=n - zero.upper, upper=n - zero.lower)
 
 
 def inertia(
@@ -78,20 +79,20 @@ def inertia(
     Raises:
         InputError: for a bad tol, or if the dense matrix does not fit.
 
-    Cost: the products of `dense`, and $2n^3/3$ multiply-adds.
+    Cost: the products of `dense`, and $2n^3/3$ multiply-adds; twice that, or all eigenvalues, where
+    an eigenvalue lies near the threshold.
     """
     tol = check_tol(tol)
     operator = as_operator(op)
     companion = operator.companion()
     if companion is None and operator.shape[0] >= FACTORISE_FROM:
-        matrix = operator.dense(max_bytes=max_bytes // 2).double()
-        found = _inertia_by_factorisation(matrix, tol, _resolution(operator))
-        if found is not None:
-            return found
-        values = _solve(matrix)
-    else:
-        values = _eigenvalues(operator, max_bytes)
-    return inertia_of(values, tol, _resolution(operator))
+        # the matrix, the shifted one, its factor, and what LAPACK takes
+        matrix = operator.dense(max_bytes=_share(operator, max_bytes, 4)).double()
+        resolution = _resolution(operator.shape[0], operator.dtype)
+        found = _inertia_by_factorisation(matrix, tol, resolution)
+        return inertia_of(_solve(matrix), tol, resolution) if found is None else found
+    values, resolution = _eigenvalues(operator, max_bytes)
+    return inertia_of(values, tol, resolution)
 
 
 def rank_profile(
@@ -103,7 +104,7 @@ def rank_profile(
     """The counts of `inertia` over a whole range of thresholds, from one set of eigenvalues.
 
     Args:
-        op: an operator, a symmetric tensor, or a spectrum already computed in float64.
+        op: an operator, a symmetric tensor, or the whole spectrum of one of dtype float64.
         tols: relative thresholds; by default four per decade from 1e-2 to 1e-14.
         max_bytes: as in `spectrum`.
 
@@ -116,10 +117,12 @@ def rank_profile(
     for level in levels:
         check_tol(float(level))
     if isinstance(op, DiscreteMeasure):
-        values, unit = op.nodes, float(np.finfo(np.float64).eps)
+        if np.ptp(op.weights) > 1e-12 * op.weights[0]:
+            msg = f"op: {op!r} has unequal weights; a whole spectrum has equal ones"
+            raise InputError(msg)
+        values, resolution = op.nodes, _resolution(op.nodes.size, torch.float64)
     else:
-        operator = as_operator(op)
-        values, unit = _eigenvalues(operator, max_bytes), torch.finfo(operator.dtype).eps
+        values, resolution = _eigenvalues(as_operator(op), max_bytes)
     levels = np.sort(levels)[::-1]
     thresholds = levels * np.abs(values).max()
     return RankProfile(
@@ -127,7 +130,7 @@ def rank_profile(
         positive=np.array([(values > t).sum() for t in thresholds], dtype=np.int64),
         negative=np.array([(values < -t).sum() for t in thresholds], dtype=np.int64),
         dim=values.size,
-        resolution=4 * values.size**0.5 * unit,
+        resolution=resolution,
     )
 
 
@@ -141,9 +144,29 @@ def inertia_of(values: FloatArray, tol: float, resolution: float) -> Inertia:
     """
     scale = float(np.abs(values).max())
     t, band = tol * scale, resolution * scale
-    negative = _count(-values, t, band)
-    positive = _count(values, t, band)
-    return _inertia(values.size, negative, positive, tol, scale, band, "eigenvalues")
+
+    def count(size: FloatArray) -> Count:
+        """Entries above t; the bounds are those above t + band, and above t - band."""
+        return Count(
+            value=int((size > t).sum()),
+            lower=int((size > t + band).sum()),
+            upper=int((size > t - band).sum()),
+        )
+
+    outside = count(np.abs(values))
+    return Inertia(
+        negative=count(-values),
+        zero=Count(
+            value=values.size - outside.value,
+            lower=values.size - outside.upper,
+            upper=values.size - outside.lower,
+        ),
+        positive=count(values),
+        tol=tol,
+        scale=scale,
+        resolution=band,
+        method="eigenvalues",
+    )
 
 
 def check_tol(tol: float) -> float:
@@ -158,14 +181,21 @@ def check_tol(tol: float) -> float:
     return float(tol)
 
 
-def _eigenvalues(operator: SymmetricOperator, max_bytes: int) -> FloatArray:
-    companion = operator.companion()
-    if companion is None:
-        # the solver works on a copy in float64
-        return _solve(operator.dense(max_bytes=max_bytes // 2).double())
-    values = _solve(companion.dense(max_bytes=max_bytes // 2).double())
+def _eigenvalues(operator: SymmetricOperator, max_bytes: int) -> tuple[FloatArray, float]:
+    """All eigenvalues, and the rounding error of one of them over the largest."""
+    solved = operator.companion() or operator
+    # the matrix, its copy in float64, and what LAPACK takes
+    values = _solve(solved.dense(max_bytes=_share(solved, max_bytes, 3)).double())
     rest = operator.shape[0] - values.size
-    return np.sort(np.concatenate([values, np.zeros(rest)]))
+    return np.sort(np.concatenate([values, np.zeros(rest)])), _resolution(
+        values.size, operator.dtype
+    )
+
+
+def _share(operator: SymmetricOperator, max_bytes: int, matrices: int) -> int:
+    """What of a budget the assembly may take, if so many float64 matrices must fit at once."""
+    require_memory(operator.shape[0], torch.float64, max_bytes // matrices)
+    return max_bytes - (matrices - 2) * operator.shape[0] ** 2 * 8
 
 
 def _solve(matrix: Tensor) -> FloatArray:
@@ -173,8 +203,8 @@ def _solve(matrix: Tensor) -> FloatArray:
     return np.asarray(values, dtype=np.float64)
 
 
-def _resolution(operator: SymmetricOperator) -> float:
-    return float(4 * operator.shape[0] ** 0.5 * torch.finfo(operator.dtype).eps)
+def _resolution(n: int, dtype: torch.dtype) -> float:
+    return float(4 * n**0.5 * torch.finfo(dtype).eps)
 
 
 def _inertia_by_factorisation(matrix: Tensor, tol: float, resolution: float) -> Inertia | None:
@@ -194,10 +224,15 @@ def _inertia_by_factorisation(matrix: Tensor, tol: float, resolution: float) -> 
                 break
             below.append(factor.count_below())
         else:
-            negative = Count(value=below[0], lower=below[0], upper=below[0])
-            above = n - below[1]
-            positive = Count(value=above, lower=above, upper=above)
-            return _inertia(n, negative, positive, tol, scale, band, "ldl")
+            return Inertia(
+                negative=_exactly(below[0]),
+                zero=_exactly(below[1] - below[0]),
+                positive=_exactly(n - below[1]),
+                tol=tol,
+                scale=scale,
+                resolution=band,
+                method="ldl",
+            )
     return None
 
 
@@ -216,28 +251,5 @@ def _largest(matrix: Tensor, accuracy: float) -> float:
     return abs(float(found[0]))
 
 
-def _count(values: FloatArray, threshold: float, band: float) -> Count:
-    return Count(
-        value=int((values > threshold).sum()),
-        lower=int((values > threshold + band).sum()),
-        upper=int((values > max(threshold - band, 0.0)).sum()),
-    )
-
-
-def _inertia(
-    n: int, negative: Count, positive: Count, tol: float, scale: float, band: float, method: str
-) -> Inertia:
-    zero = Count(
-        value=n - negative.value - positive.value,
-        lower=max(0, n - negative.upper - positive.upper),
-        upper=n - negative.lower - positive.lower,
-    )
-    return Inertia(
-        negative=negative,
-        zero=zero,
-        positive=positive,
-        tol=tol,
-        scale=scale,
-        resolution=band,
-        method=method,
-    )
+def _exactly(value: int) -> Count:
+    return Count(value=value, lower=value, upper=value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from hessium._typing import FloatArray, IntArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@functools.total_ordering
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Count:
-    """A number of eigenvalues.
+    """A number of eigenvalues; as an integer it is its value.
 
     Attributes:
         value: the best single answer.
@@ -31,15 +33,37 @@ class Count:
     def __int__(self) -> int:
         return self.value
 
-    def __add__(self, other: Count) -> Count:
-        return Count(
-            value=self.value + other.value,
-            lower=self.lower + other.lower,
-            upper=self.upper + other.upper,
-        )
+    def __index__(self) -> int:
+        return self.value
+
+    def __eq__(self, other: object) -> bool:
+        """Equal to a count with the same bracket, and to an integer that is its value."""
+        if isinstance(other, Count):
+            mine, others = ((c.value, c.lower, c.upper) for c in (self, other))
+            return mine == others
+        return self.value == other
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __lt__(self, other: Count | float) -> bool:
+        return self.value < _value(other)
+
+    def __add__(self, other: Count | int) -> int:
+        """The sum of the values, an integer."""
+        return self.value + int(other)
+
+    __radd__ = __add__
+
+    def __format__(self, spec: str) -> str:
+        return format(self.value, spec) if spec else repr(self)
 
     def __repr__(self) -> str:
         return str(self.value) if self.exact else f"{self.value} in [{self.lower}, {self.upper}]"
+
+
+def _value(number: Count | float) -> float:
+    return number.value if isinstance(number, Count) else number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

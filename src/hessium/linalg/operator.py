@@ -56,7 +56,7 @@ class SymmetricOperator(ABC):
         """
         n = self.shape[0]
         if not isinstance(other, Tensor) or other.dim() not in (1, 2) or other.shape[0] != n:
-            got = tuple(other.shape) if hasattr(other, "shape") else type(other).__name__
+            got = tuple(other.shape) if isinstance(other, Tensor) else type(other).__name__
             msg = f"vectors: {got}; a tensor of shape ({n},) or ({n}, k) is required"
             raise InputError(msg)
         if other.dtype != self.dtype or other.device != self.device:
@@ -124,14 +124,19 @@ class SymmetricOperator(ABC):
             return NotImplemented
         return Combination([(1.0, self), (-1.0, _lift(other))])
 
-    def __radd__(self, other: Tensor) -> SymmetricOperator:
-        return _lift(other) + self
+    def __radd__(self, other: Tensor | float) -> SymmetricOperator:
+        if isinstance(other, Tensor):
+            return _lift(other) + self
+        # `sum` starts from the number zero
+        return self if isinstance(other, Real) and other == 0 else NotImplemented
 
     def __rsub__(self, other: Tensor) -> SymmetricOperator:
+        if not isinstance(other, Tensor):
+            return NotImplemented
         return _lift(other) - self
 
     def __mul__(self, factor: float) -> SymmetricOperator:
-        if not isinstance(factor, Real):
+        if not isinstance(factor, Real) and not (isinstance(factor, Tensor) and factor.dim() == 0):
             return NotImplemented
         return Combination([(float(factor), self)])
 
@@ -223,7 +228,7 @@ class Combination(SymmetricOperator):
         require_memory(self.shape[0], self.dtype, max_bytes // min(2, len(self.terms)))
         total: Tensor | None = None
         for factor, term in self.terms:
-            part = term.dense(max_bytes=max_bytes) * factor
+            part = term.dense(max_bytes=max_bytes).mul_(factor)
             total = part if total is None else total.add_(part)
         assert total is not None
         total.diagonal().add_(self.shift)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -31,6 +31,12 @@ def as_batches(data: Any) -> Iterable[Batch]:
     """
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Tensor):
         return [data]
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(d, tuple) for d in data):
+        msg = (
+            "data: a tuple of two tuples may be one pair or two batches; write [(inputs, targets)] "
+            "for one batch, a list for several"
+        )
+        raise InputError(msg)
     if isinstance(data, Dataset):
         msg = f"data: {type(data).__name__} yields single samples; wrap it in a DataLoader"
         raise InputError(msg)
@@ -58,14 +64,21 @@ def iterate(batches: Iterable[Batch]) -> Iterator[Batch]:
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
             msg = f"data: batch {number} is a {type(batch).__name__}, not a pair (inputs, targets)"
             raise InputError(msg)
-        yield batch[0], batch[1]
+        inputs = batch[0]
+        # a mapping that is no dict (a tokeniser's) hides its tensors from what walks over inputs
+        plain = isinstance(inputs, Mapping) and not isinstance(inputs, dict)
+        yield (dict(inputs) if plain else inputs), batch[1]
 
 
 @contextmanager
-def global_randomness_kept(batches: Iterable[Batch]) -> Iterator[None]:
+def global_randomness_kept(batches: Iterable[Batch], *, seed: int | None = None) -> Iterator[None]:
     """Leave the global generators as they were, though a loader draws from them.
 
     A list of tensors draws nothing, so nothing is saved for it.
+
+    Args:
+        batches: what is about to be read.
+        seed: start the generators here, so that every pass shuffles alike.
     """
     if isinstance(batches, (list, tuple)):
         yield
@@ -76,6 +89,12 @@ def global_randomness_kept(batches: Iterable[Batch]) -> Iterator[None]:
     own_state = own.get_state() if own is not None else None
     with torch.random.fork_rng():
         try:
+            if seed is not None:
+                torch.manual_seed(seed)
+                np.random.seed(seed)  # noqa: NPY002
+                random.seed(seed)
+                if own is not None:
+                    own.manual_seed(seed)
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from hessium.errors import InputError
 
@@ -29,12 +32,37 @@ def require_evaluation_mode(model: nn.Module) -> None:
                 "random; call model.eval() first"
             )
             raise InputError(msg)
+        if isinstance(module, _SpectralNorm):
+            msg = f"model: {where} is in training mode: it iterates; call model.eval() first"
+            raise InputError(msg)
         if isinstance(module, _BatchNorm):
             msg = (
                 f"model: {where} is in training mode, so the loss depends on how samples are "
                 "batched; call model.eval() first"
             )
             raise InputError(msg)
+
+
+def require_readable(model: nn.Module, loss: Any) -> None:
+    """No module writes to its own parameters or has gradients of another kind, nor is the loss one.
+
+    Raises:
+        InputError: naming it.
+    """
+    for name, module in model.named_modules():
+        if not isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
+            continue
+        if module.max_norm is not None:
+            msg = (
+                f"model: '{name}' has max_norm, so its forward pass writes to its weight; unset it"
+            )
+            raise InputError(msg)
+        if module.sparse:
+            msg = f"model: '{name}' has sparse gradients; sparse=False is required"
+            raise InputError(msg)
+    if isinstance(loss, nn.Module) and any(p.requires_grad for p in loss.parameters()):
+        msg = "loss: has trainable parameters; make it part of the model, or freeze them"
+        raise InputError(msg)
 
 
 def require_same(first: float, second: float, dtype: torch.dtype) -> None:

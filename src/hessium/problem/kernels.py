@@ -13,12 +13,15 @@ from torch.overrides import TorchFunctionMode
 
 
 @contextmanager
-def twice_differentiable() -> Iterator[None]:
-    """Attention by plain matrix products: the fused kernels cannot be differentiated twice."""
+def twice_differentiable(device_type: str) -> Iterator[None]:
+    """Attention by plain matrix products, in full precision.
+
+    The fused kernels cannot be differentiated twice, and autocast would round inside.
+    """
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH):
+        with torch.autocast(device_type, enabled=False), sdpa_kernel(SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -41,6 +44,6 @@ class AttentionWatch(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Pass every call on."""
-        if func is F.scaled_dot_product_attention:
+        if func in (F.scaled_dot_product_attention, F.multi_head_attention_forward):
             self.seen = True
         return func(*args, **(kwargs or {}))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hessium.errors import InputError, NonFiniteError
 from hessium.problem.data import Batch, as_batches, global_randomness_kept, iterate
-from hessium.problem.determinism import require_evaluation_mode
+from hessium.problem.determinism import require_evaluation_mode, require_readable
 from hessium.problem.forward import Forward, ForwardModule, call, describe
 from hessium.problem.kernels import twice_differentiable
 from hessium.problem.layout import Layout, layout_of, trainable
@@ -74,14 +74,15 @@ class EmpiricalRisk:
         self._module = ForwardModule(model, forward or call)
         self._layout = layout_of(free)
         self._fixed: dict[str, Tensor] = {}
-        self._facts: dict[str, bool] = {}
+        self._refuted: set[str] = set()
         self._theta = self._layout.flatten(free)
         self._buffers = {n: b.detach().clone() for n, b in model.named_buffers()}
         self._check_mode = check
         if check:
             require_evaluation_mode(model)
+            require_readable(model, loss)
         self._survey = take_survey(
-            self._batches, self._loss, self.outputs, self.leaves(), check=check
+            self._batches, self._loss, self.outputs, self.leaves(), self.names, model, check=check
         )
 
     @classmethod
@@ -173,9 +174,9 @@ class EmpiricalRisk:
         return not isinstance(self._loss, Value)
 
     @property
-    def facts(self) -> dict[str, bool]:
-        """What operators have found out about the model; shared by the risk at all parameters."""
-        return self._facts
+    def refuted(self) -> set[str]:
+        """Shortcuts that failed on this model; shared by the risk at all parameters."""
+        return self._refuted
 
     def at(self, theta: Float[Tensor, " n"]) -> EmpiricalRisk:
         """The same risk at other parameters.
@@ -207,7 +208,7 @@ class EmpiricalRisk:
         values = dict(zip(self._layout.names, self._layout.unflatten(self._theta), strict=True))
         other = copy.copy(self)
         other._layout = layout
-        other._facts = {}
+        other._refuted = set()
         other._theta = layout.flatten(values)
         fixed = {n: v.detach() for n, v in values.items() if n not in layout.names}
         other._fixed = {**self._fixed, **fixed}
@@ -252,13 +253,21 @@ class EmpiricalRisk:
         return tuple(name for name in self.names if name not in used)
 
     def batches(self) -> Iterator[Batch]:
-        """One pass over the data; the global random state is as before when it ends."""
-        with global_randomness_kept(self._batches):
-            yield from iterate(self._batches)
+        """One pass over the data, in the same order every time; leaves the global random state."""
+        number = 0
+        with global_randomness_kept(self._batches, seed=0):
+            for batch in iterate(self._batches):
+                number += 1
+                yield batch
+        if number == 0:
+            msg = "data: no batches in this pass, though there were before; it must be re-iterable"
+            raise InputError(msg)
 
     def leaves(self) -> list[Tensor]:
         """The free parameters as fresh leaves of a graph, in the order of `names`."""
-        return [p.detach().requires_grad_() for p in self._layout.unflatten(self._theta)]
+        # copies: a forward pass that writes to its parameters must not reach the risk's own
+        theta = self._theta.clone()
+        return [p.detach().requires_grad_() for p in self._layout.unflatten(theta)]
 
     def outputs(self, parameters: Sequence[Tensor], inputs: Any) -> Tensor:
         """Outputs of the network for one batch, differentiable (twice) in `parameters`."""
@@ -268,7 +277,7 @@ class EmpiricalRisk:
             # a forward pass may write to its buffers: let it write to copies
             **{n: b.clone() for n, b in self._buffers.items()},
         }
-        with torch.enable_grad(), twice_differentiable():
+        with torch.enable_grad(), twice_differentiable(self.device.type):
             outputs = torch.func.functional_call(
                 self._module, {f"model.{n}": v for n, v in values.items()}, (inputs,)
             )
@@ -290,7 +299,9 @@ class EmpiricalRisk:
             require_evaluation_mode(self.model)
 
     def __repr__(self) -> str:
+        unused = [name for name in self._survey.unused if name in self.names]
         return (
             f"EmpiricalRisk({type(self.model).__name__}, {self._loss!r}: {self.dim} parameters, "
-            f"{self.num_samples} samples, {self.num_outputs} outputs, {self.dtype})"
+            f"{self.num_samples} samples, {self.num_outputs} outputs, {self.dtype}"
+            f"{'; unused: ' + ', '.join(unused) if unused else ''})"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -9,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hessium.errors import InputError, RouteWarning
 from hessium.problem.data import Batch, check_batch, global_randomness_kept, iterate, num_samples
 from hessium.problem.determinism import require_same
 from hessium.problem.forward import describe
 from hessium.problem.kernels import AttentionWatch
+from hessium.problem.looks import Looks
 from hessium.problem.losses import Loss
 
 Outputs = Callable[[Sequence[Tensor], Any], Tensor]
@@ -30,12 +32,14 @@ class Survey:
         outputs: entries of the outputs of all samples.
         denominator: what the loss divides by over the whole data set.
         value: the loss over the whole data set.
+        unused: names of the parameters that no output of any batch depends on; empty if unchecked.
     """
 
     samples: int
     outputs: int
     denominator: float
     value: float
+    unused: tuple[str, ...] = ()
 
 
 def take_survey(
@@ -43,6 +47,8 @@ def take_survey(
     loss: Loss,
     outputs: Outputs,
     parameters: Sequence[Tensor],
+    names: Sequence[str],
+    model: nn.Module,
     *,
     check: bool,
 ) -> Survey:
@@ -51,12 +57,14 @@ def take_survey(
     Raises:
         InputError: for data, outputs or losses that break a rule of `EmpiricalRisk`.
     """
+    looks = Looks(loss, parameters, names, model) if check else None
     # both passes inside one guard: a random loader must be free to differ between them
     with global_randomness_kept(batches):
-        survey = _pass_over(batches, loss, outputs, parameters, check=check)
-        if check:
-            again = _pass_over(batches, loss, outputs, parameters, check=False)
+        survey = _pass_over(batches, loss, outputs, parameters, looks)
+        if looks is not None:
+            again = _pass_over(batches, loss, outputs, parameters, None)
             require_same(survey.value, again.value, parameters[0].dtype)
+            survey = dataclasses.replace(survey, unused=looks.unused())
     return survey
 
 
@@ -65,8 +73,7 @@ def _pass_over(
     loss: Loss,
     outputs: Outputs,
     parameters: Sequence[Tensor],
-    *,
-    check: bool,
+    looks: Looks | None,
 ) -> Survey:
     samples = entries = 0
     denominators: list[float] = []
@@ -76,11 +83,12 @@ def _pass_over(
         if size == 0:
             msg = f"data: batch {number} has no samples; every batch needs at least one"
             raise InputError(msg)
-        if check:
+        if looks is not None:
             check_batch(inputs, targets, number, parameters[0].device)
             f = _guarded(outputs, parameters, inputs, watch=number == 0)
             _check_outputs(f, number)
             loss.check(f, targets)
+            looks.at_batch(f, targets, number)
         else:
             f = outputs(parameters, inputs)
         total = _total(loss, f.detach(), targets, number)

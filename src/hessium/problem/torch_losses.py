@@ -136,7 +136,10 @@ class NegativeLogLikelihood(CrossEntropy):
 
 
 class PerSample(Loss):
-    """A torch loss whose mean is over samples (`nn.MultiMarginLoss`, KL with "batchmean")."""
+    """A torch loss whose mean is over samples (`nn.MultiMarginLoss`, KL with "batchmean").
+
+    `nn.MultiLabelSoftMarginLoss` averages over every dimension but the last, its classes.
+    """
 
     def __init__(self, module: Any) -> None:
         self.reduction = (
@@ -150,7 +153,14 @@ class PerSample(Loss):
 
     def count(self, outputs: Tensor, targets: Tensor) -> float:
         """Number of samples."""
+        if isinstance(self._module, nn.MultiLabelSoftMarginLoss):
+            return outputs.numel() / outputs.shape[-1]
         return float(num_rows(outputs))
+
+    def check(self, outputs: Tensor, targets: Tensor) -> None:
+        """Outputs and targets must have one shape, unless targets are class numbers."""
+        if not isinstance(self._module, nn.MultiMarginLoss):
+            require_same_shape(outputs, targets)
 
     def __repr__(self) -> str:
         return f"{type(self._module).__name__}(reduction={self.reduction!r})"
@@ -197,6 +207,12 @@ def as_loss(loss: Any, reduction: Reduction | Callable[[Any], float] | None = No
             "pass reduction='mean' or reduction='sum'"
         )
         raise InputError(msg)
+    own = getattr(loss, "reduction", None)
+    if isinstance(loss, functools.partial):
+        own = loss.keywords.get("reduction", own)
+    if isinstance(own, str) and isinstance(reduction, str) and own != reduction:
+        msg = f"reduction: {reduction!r} contradicts the loss, which says {own!r}"
+        raise InputError(msg)
     return CallableLoss(loss, reduction)
 
 
@@ -240,11 +256,11 @@ _FUNCTIONS: dict[Any, type] = {
 
 
 def _as_module(loss: Any) -> Any:
-    if isinstance(loss, functools.partial) and not loss.args and loss.func in _FUNCTIONS:
-        return _FUNCTIONS[loss.func](**loss.keywords)
     try:
+        if isinstance(loss, functools.partial) and not loss.args and loss.func in _FUNCTIONS:
+            return _FUNCTIONS[loss.func](**loss.keywords)
         return _FUNCTIONS[loss]() if loss in _FUNCTIONS else loss
-    except TypeError:  # unhashable callables are no functions of torch
+    except TypeError:  # not hashable, or a keyword that the module does not have
         return loss
 
 

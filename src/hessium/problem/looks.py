@@ -1,0 +1,108 @@
+"""What the graph of the outputs and the loss of a batch give away about a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hessium.errors import InputError
+from hessium.problem.losses import CallableLoss, Loss, num_rows
+
+
+class Looks:
+    """Looks at each batch of the first pass over the data.
+
+    Args:
+        loss: of the risk.
+        parameters: the free parameters, as leaves of the graphs.
+        names: theirs.
+        model: the user's module, whose own parameters must not be in any graph.
+    """
+
+    def __init__(
+        self, loss: Loss, parameters: Sequence[Tensor], names: Sequence[str], model: nn.Module
+    ) -> None:
+        self._loss = loss
+        self._free = {id(p): name for p, name in zip(parameters, names, strict=True)}
+        self._own = {id(p): name for name, p in model.named_parameters()}
+        self._frozen = [(name, p, p._version) for name, p in model.named_parameters()]
+        self._reached: set[str] = set()
+        self._not_additive: str | None = None
+
+    def at_batch(self, outputs: Tensor, targets: Any, number: int) -> None:
+        """Look at one batch.
+
+        Raises:
+            InputError: if the outputs depend on a parameter that was not handed in, the forward
+                pass wrote to one, or the loss does not add up over batches as it was said to.
+        """
+        for leaf in _leaves_behind(outputs):
+            if id(leaf) in self._free:
+                self._reached.add(self._free[id(leaf)])
+            elif id(leaf) in self._own:
+                msg = (
+                    f"model: its forward pass reads '{self._own[id(leaf)]}' from somewhere else "
+                    "than its place in the module (a list, a closure); it must read it from there"
+                )
+                raise InputError(msg)
+        for name, parameter, version in self._frozen:
+            if parameter._version != version:
+                msg = f"model: its forward pass writes to parameter '{name}'; it must only read"
+                raise InputError(msg)
+        if isinstance(self._loss, CallableLoss):
+            if number == 0:
+                self._not_additive = self._adds_up(outputs.detach(), targets)
+            elif self._not_additive:
+                raise InputError(self._not_additive)
+
+    def unused(self) -> tuple[str, ...]:
+        """Names of the free parameters that no output depends on.
+
+        Raises:
+            InputError: if that is all of them.
+        """
+        unused = tuple(name for name in self._free.values() if name not in self._reached)
+        if len(unused) == len(self._free):
+            msg = "model: its outputs depend on no trainable parameter (is there a no_grad inside?)"
+            raise InputError(msg)
+        return unused
+
+    def _adds_up(self, outputs: Tensor, targets: Any) -> str | None:
+        """None, or the message if the loss of a batch is not that of its two parts together."""
+        samples = num_rows(outputs)
+        if samples < 3 or not isinstance(targets, Tensor) or len(targets) != samples:
+            return None
+        cut = samples // 3
+        with torch.no_grad():
+            whole = float(self._loss.total(outputs, targets))
+            parts = [
+                float(self._loss.total(outputs[part], targets[part]))
+                for part in (slice(0, cut), slice(cut, None))
+            ]
+        scale = abs(whole) + sum(abs(p) for p in parts)
+        if abs(whole - sum(parts)) <= torch.finfo(outputs.dtype).eps ** 0.5 * scale:
+            return None
+        return (
+            f"loss: over {samples} samples it is {whole:.6g} in all, over its first {cut} and the "
+            f"other {samples - cut} {sum(parts):.6g}; with several batches it must add up "
+            "(reduction= may be a function of the targets that returns what its mean is divided by)"
+        )
+
+
+def _leaves_behind(tensor: Tensor) -> list[Tensor]:
+    """The leaves that require gradients in the graph of a tensor."""
+    leaves: list[Tensor] = []
+    seen = set()
+    stack: list[Any] = [tensor.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        stack += [parent for parent, _ in node.next_functions]
+    return leaves
