@@ -69,8 +69,9 @@ def seeded(model: nn.Module, scale: float = 1.0) -> nn.Module:
     with torch.no_grad(), torch.random.fork_rng():
         torch.manual_seed(7)
         for module in model.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()  # type: ignore[operator]
+            for name in ("reset_parameters", "_reset_parameters"):
+                if hasattr(module, name):
+                    getattr(module, name)()
         for parameter in model.parameters():
             fan_in = parameter.shape[-1] if parameter.dim() > 1 else 4
             noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
@@ -287,6 +288,59 @@ def _physics(**options: Any) -> Problem:
     return Problem(PoissonResidual(), hs.SquaredError(), data, **options)
 
 
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, batch_first=True)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x)[0][:, -1])[:, 0]
+
+
+def _recurrent() -> Problem:
+    data = split(draw(6, 3, 3), draw(6, seed=4), 4, 2)
+    return Problem(seeded(Recurrent()), nn.MSELoss(), data)
+
+
+def _encoder() -> Problem:
+    layer = nn.TransformerEncoderLayer(4, 2, dim_feedforward=5, dropout=0.0, batch_first=True)
+    data = split(draw(4, 3, 4), draw(4, 3, 4, seed=4), 3, 1)
+    return Problem(seeded(layer, 0.3), nn.MSELoss(), data)
+
+
+def _pixels() -> Problem:
+    model = seeded(nn.Conv2d(2, 3, 3, padding=1))
+    loss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([[[2.0]], [[1.0]], [[0.5]]]).double())
+    return Problem(model, loss, split(draw(5, 2, 3, 3), classes(5, 3, 3, 3, high=2).double(), 3, 2))
+
+
+def _likelihood() -> Problem:
+    model = seeded(nn.Sequential(nn.Linear(4, 3), nn.LogSoftmax(dim=1)))
+    loss = nn.NLLLoss(weight=CLASS_WEIGHTS, ignore_index=0)
+    return Problem(model, loss, split(draw(12, 4), classes(12, high=3), 10, 2))
+
+
+def _divergence() -> Problem:
+    model = seeded(nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3), nn.LogSoftmax(dim=1)))
+    targets = torch.softmax(draw(12, 3, seed=8), dim=1)
+    return Problem(model, nn.KLDivLoss(reduction="batchmean"), split(draw(12, 4), targets, 10, 2))
+
+
+def _probabilities() -> Problem:
+    model = seeded(nn.Sequential(nn.Linear(4, 3), nn.Sigmoid()))
+    return Problem(model, nn.BCELoss(), split(draw(9, 4), classes(9, 3, high=2).double(), 4, 5))
+
+
+def _margins() -> Problem:
+    data = split(draw(9, 4), classes(9, 3, high=2).double(), 4, 5)
+    return Problem(mlp(4, 5, 3), nn.MultiLabelSoftMarginLoss(), data)
+
+
+def _counts() -> Problem:
+    return Problem(mlp(3, 4, 2), nn.PoissonNLLLoss(), split(draw(9, 3), draw(9, 2).abs(), 4, 5))
+
+
 CLASS_WEIGHTS = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
 
 CASES = [
@@ -321,5 +375,13 @@ CASES = [
     Case("relu-two-layers", _relu),
     Case("physics-residual", _physics),
     Case("physics-closure", lambda: _physics(closure=poisson_loss)),
+    Case("lstm-1d-outputs", _recurrent),
+    Case("transformer-encoder-layer", _encoder),
+    Case("pixelwise-bce", _pixels),
+    Case("nll-weights-ignored", _likelihood),
+    Case("kl-batchmean", _divergence),
+    Case("bce", _probabilities),
+    Case("multi-label-soft-margin", _margins),
+    Case("poisson", _counts),
     Case("restricted", lambda: _regression(nn.MSELoss(), restrict=("2", "0.bias"))),
 ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 import hessium as hs
-from cases import CASES, Case
+from cases import CASES, Case, Problem
 from hessium.errors import RouteWarning
 from references import Reference, reference
 
@@ -24,9 +24,13 @@ def reference_of(name: str) -> Reference:
 
 
 def build(case: Case) -> hs.EmpiricalRisk:
+    return quiet(case.make())
+
+
+def quiet(problem: Problem) -> hs.EmpiricalRisk:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RouteWarning)  # its own test asserts it
-        return case.make().risk()
+        return problem.risk()
 
 
 @pytest.fixture(params=CASES, ids=str)

@@ -17,7 +17,8 @@ from hessium.linalg.operator import SymmetricOperator
 
 COLUMNS_ONLY = {
     "tied-embedding-ignored-tokens", "tied-autoencoder", "layer-norm", "attention",
-    "conv-batchnorm-eval-maxpool", "physics-residual",
+    "conv-batchnorm-eval-maxpool", "physics-residual", "lstm-1d-outputs",
+    "transformer-encoder-layer", "pixelwise-bce",
 }  # fmt: skip
 
 

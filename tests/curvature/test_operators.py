@@ -51,8 +51,6 @@ def test_residual(output_case: Case) -> None:
 
 
 def test_fisher(output_case: Case) -> None:
-    if output_case.name == "samples-coupled":
-        pytest.skip("one sample's loss depends on the others: there are no per-sample gradients")
     risk = build(output_case)
     fisher = reference_of(output_case.name).fisher
     assert fisher is not None

@@ -68,6 +68,33 @@ def test_single_precision_cannot_resolve_one_part_in_a_million_and_says_so() -> 
     assert hs.rank(with_eigenvalues(values), tol=1e-6).exact
 
 
+def test_brackets_hold_the_truth_below_the_resolution() -> None:
+    values = np.concatenate([np.full(59, 1e-9), [1.0]])
+    found = hs.inertia(with_eigenvalues(values).float(), 0.0)
+    assert found.positive.lower <= 60 <= found.positive.upper
+    assert found.negative.lower <= 0 <= found.negative.upper
+    assert found.zero.lower <= 0 <= found.zero.upper
+    assert found.rank.lower <= 60 <= found.rank.upper
+
+
+def test_a_count_is_an_integer_that_knows_its_bracket() -> None:
+    exact = hs.Count(value=4, lower=4, upper=4)
+    open_ = hs.Count(value=4, lower=3, upper=6)
+    assert exact == 4
+    assert exact != open_
+    assert exact <= 4 < 5
+    assert 3 < open_ < 4.5
+    assert exact + 1 == 1 + exact == 5
+    assert sum([exact, open_]) == 8
+    assert list(range(exact)) == [0, 1, 2, 3]
+    assert f"{open_} {open_:d}" == "4 in [3, 6] 4"
+    assert len({exact, hs.Count(value=4, lower=4, upper=4)}) == 1
+    with pytest.raises(ValueError, match="unequal weights"):
+        hs.rank_profile(
+            hs.DiscreteMeasure(nodes=np.array([0.0, 1.0]), weights=np.array([0.3, 0.7]))
+        )
+
+
 def test_zero_matrix_has_rank_zero() -> None:
     found = hs.inertia(torch.zeros(5, 5), tol=1e-6)
     assert (int(found.negative), int(found.zero), int(found.positive)) == (0, 5, 0)

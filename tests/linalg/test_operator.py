@@ -70,6 +70,8 @@ def test_a_tensor_may_stand_on_either_side() -> None:
         (ByProducts(B) - A, B - A),
         (2 * ByProducts(B), 2 * B),
         (np.float64(2) * ByProducts(B), 2 * B),
+        (ByProducts(B) * torch.tensor(2.0), 2 * B),
+        (sum([ByProducts(A), ByProducts(B)]), A + B),
     ]:
         assert isinstance(made, SymmetricOperator)
         torch.testing.assert_close(made.dense(), expected, rtol=1e-13, atol=1e-13)

@@ -87,6 +87,42 @@ def nan_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets).sum() * float("nan")
 
 
+class Escaping(nn.Module):
+    """Reads its weight from a list, out of reach of who wants to replace it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 3, dtype=torch.float64))
+        self.aside = [self.weight]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.aside[0].T
+
+
+class Shut(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = mlp(3, 4, 2)
+
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+def token_mean(outputs: Tensor, targets: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(outputs, targets, ignore_index=0)
+
+
+def coupled(outputs: Tensor, targets: Tensor) -> Tensor:
+    half = len(outputs) // 2
+    return (outputs[:half] - outputs[half : 2 * half]).square().sum()
+
+
+def batches(loss: Any, y: Tensor, **options: Any) -> Any:
+    data = [(X[:4], y[:4]), (X[4:], y[4:])]
+    return hs.EmpiricalRisk(mlp(3, 4, 2), loss, data, **options)
+
+
 META = torch.zeros(6, 3, device="meta", dtype=torch.float64)
 
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
@@ -132,6 +168,16 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "vector length": (lambda: hs.Hessian(regression()) @ torch.zeros(3).double(), r"vectors: \(3,\)"),
     "vector dtype": (lambda: hs.Hessian(regression()) @ torch.zeros(26), "vectors: torch.float32.*torch.float64"),
     "memory": (lambda: hs.Hessian(regression()).dense(max_bytes=100), "max_bytes: .* dense 26 x 26"),
+    "escaping": (lambda: regression(Escaping()), "model: its forward pass reads 'weight' from somewhere else"),
+    "no grad inside": (lambda: regression(Shut()), "model: its outputs depend on no trainable parameter"),
+    "max norm": (lambda: regression(nn.Sequential(nn.Embedding(5, 2, max_norm=1.0), nn.Flatten()).double(), x=classes(6, 1, high=5)), "model: '0' has max_norm"),
+    "sparse": (lambda: regression(nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Flatten()).double(), x=classes(6, 1, high=5)), "model: '0' has sparse gradients"),
+    "not additive": (lambda: batches(token_mean, torch.tensor([0, 1, 0, 1, 1, 1]), reduction="mean"), "loss: over 4 samples it is .* it must add up"),
+    "coupled over batches": (lambda: batches(coupled, Y, reduction="sum"), "it must add up"),
+    "coupled gram": (lambda: hs.Gram(regression(loss=coupled, reduction="sum")), "loss: couples different samples"),
+    "kl broadcast": (lambda: regression(y=Y[0].exp(), loss=nn.KLDivLoss(reduction="batchmean")), "no silent broadcasting"),
+    "module says sum": (lambda: regression(loss=nn.HingeEmbeddingLoss(reduction="sum"), reduction="mean"), "reduction: 'mean' contradicts the loss, which says 'sum'"),
+    "two tuples": (lambda: hs.EmpiricalRisk(mlp(3, 4, 2), nn.MSELoss(), ((X, X), (Y, Y))), "data: a tuple of two tuples"),
     "tol": (lambda: hs.rank(torch.eye(3), tol=2.0), "tol: 2.0; 0 <= tol < 1"),
     "asymmetric": (lambda: hs.spectrum(torch.triu(torch.ones(3, 3))), "matrix: differs from its transpose"),
     "not square": (lambda: hs.spectrum(torch.ones(3, 2)), r"matrix: shape \(3, 2\)"),

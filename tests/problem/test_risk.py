@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import hessium as hs
 from cases import Case, classes, draw, mlp, seeded, split
-from conftest import build
+from conftest import quiet
 from hessium.errors import RouteWarning
 
 
@@ -32,7 +32,7 @@ def same(one: list[object], other: list[object]) -> bool:
 def test_nothing_about_the_model_changes(case: Case) -> None:
     problem = case.make()
     before = snapshot(problem.model)
-    risk = build(case) if case.name == "attention" else problem.risk()
+    risk = quiet(problem)
     operators: list[hs.Hessian | hs.GaussNewton] = [hs.Hessian(risk)]
     if risk.has_outputs:
         operators.append(hs.GaussNewton(risk))

@@ -53,9 +53,7 @@ def rank(
 
     Args, errors and cost as in `inertia`.
     """
-    zero = inertia(op, tol, max_bytes=max_bytes).zero
-    n = op.shape[0]
-    return Count(value=n - zero.value, lower=n - zero.upper, upper=n - zero.lower)
+    return inertia(op, tol, max_bytes=max_bytes).rank
 
 
 def inertia(

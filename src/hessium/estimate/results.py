@@ -89,6 +89,13 @@ class Inertia:
     method: str
 
     @property
+    def rank(self) -> Count:
+        r"""$\#\{|\lambda| > t\}$."""
+        n = self.negative.value + self.zero.value + self.positive.value
+        zero = self.zero
+        return Count(value=n - zero.value, lower=n - zero.upper, upper=n - zero.lower)
+
+    @property
     def threshold(self) -> float:
         """t, in the units of the eigenvalues."""
         return self.tol * self.scale

@@ -326,4 +326,4 @@ class Portrait:
 
     def _count(self, values: FloatArray, of: str, *, both: bool) -> Count:
         found = inertia_of(values, self.tol, self._resolution(of))
-        return found.negative + found.positive if both else found.negative
+        return found.rank if both else found.negative

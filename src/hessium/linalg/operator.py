@@ -135,12 +135,12 @@ class SymmetricOperator(ABC):
             return NotImplemented
         return _lift(other) - self
 
-    def __mul__(self, factor: float) -> SymmetricOperator:
+    def __mul__(self, factor: float | Tensor) -> SymmetricOperator:
         if not isinstance(factor, Real) and not (isinstance(factor, Tensor) and factor.dim() == 0):
             return NotImplemented
         return Combination([(float(factor), self)])
 
-    def __rmul__(self, factor: float) -> SymmetricOperator:
+    def __rmul__(self, factor: float | Tensor) -> SymmetricOperator:
         return self * factor
 
     def __truediv__(self, divisor: float) -> SymmetricOperator:
