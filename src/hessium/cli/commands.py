@@ -20,6 +20,7 @@ from hessium.experiments.records import Section
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
 from hessium.report import write_report
+from hessium.report.words import lines
 
 
 def reproduce(options: argparse.Namespace) -> None:
@@ -60,8 +61,10 @@ def reproduce(options: argparse.Namespace) -> None:
 
 
 def _say_verdicts(section: Section) -> None:
+    say("  Claims put to the test; one that does not hold is a finding, not a failure:")
     for statement in section.findings.statements:
         say(f"  [{statement.verdict}] {statement.claim}")
+        say(f"      {statement.evidence}")
 
 
 def listing(options: argparse.Namespace) -> None:
@@ -101,6 +104,11 @@ def spectrum(options: argparse.Namespace) -> None:
         findings=findings,
     )
     directory.put(section, arrays, order=())
+    for table in findings.tables[:2]:  # where the Hessian was taken, and its matrices
+        for line in lines(table):
+            say(f"  {line}")
+    for note in findings.notes[1:]:
+        say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
     _say_verdicts(section)
     say(f"page: {write_report(directory)}")
 

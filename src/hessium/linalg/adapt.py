@@ -96,5 +96,8 @@ def as_operator(
         return DenseOperator(operator)
     if isinstance(operator, Operator) and not isinstance(operator, type):
         return WrappedOperator(operator)
-    msg = f"operator: {type(operator).__name__} has no shape, dtype, device and @"
+    msg = (
+        f"operator: {type(operator).__name__} has no shape, dtype, device and @; a symmetric "
+        "tensor or an operator such as hessium.Hessian(risk) is required"
+    )
     raise InputError(msg)

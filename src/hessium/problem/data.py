@@ -62,7 +62,10 @@ def iterate(batches: Iterable[Batch]) -> Iterator[Batch]:
     """
     for number, batch in enumerate(batches):
         if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            msg = f"data: batch {number} is a {type(batch).__name__}, not a pair (inputs, targets)"
+            msg = (
+                f"data: batch {number} is a {type(batch).__name__}, not a pair (inputs, targets) "
+                "of tensors; one batch alone is the tuple (inputs, targets)"
+            )
             raise InputError(msg)
         inputs = batch[0]
         # a mapping that is no dict (a tokeniser's) hides its tensors from what walks over inputs

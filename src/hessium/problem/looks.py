@@ -55,6 +55,13 @@ class Looks:
         if isinstance(self._loss, CallableLoss):
             if number == 0:
                 self._not_additive = self._adds_up(outputs.detach(), targets)
+                if self._not_additive and _look_alike(outputs, targets):
+                    msg = (
+                        f"data: targets have shape {tuple(targets.shape)}, outputs "
+                        f"{tuple(outputs.shape)}, and the loss broadcasts them against each other; "
+                        "they must be equal"
+                    )
+                    raise InputError(msg)
             elif self._not_additive:
                 raise InputError(self._not_additive)
 
@@ -90,6 +97,15 @@ class Looks:
             f"other {samples - cut} {sum(parts):.6g}; with several batches it must add up "
             "(reduction= may be a function of the targets that returns what its mean is divided by)"
         )
+
+
+def _look_alike(outputs: Tensor, targets: Any) -> bool:
+    """As many entries in another shape: the usual way into silent broadcasting."""
+    return (
+        isinstance(targets, Tensor)
+        and targets.shape != outputs.shape
+        and targets.numel() == outputs.numel()
+    )
 
 
 def _leaves_behind(tensor: Tensor) -> list[Tensor]:

@@ -197,6 +197,9 @@ def as_loss(loss: Any, reduction: Reduction | Callable[[Any], float] | None = No
             msg = f"reduction: {reduction!r} contradicts {known!r}; leave it out for torch's losses"
             raise InputError(msg)
         return known
+    if isinstance(loss, type):
+        msg = f"loss: {loss.__name__} is a class; make one: {loss.__name__}()"
+        raise InputError(msg)
     if not callable(loss):
         msg = f"loss: {loss!r} is not callable; a loss module or function is required"
         raise InputError(msg)

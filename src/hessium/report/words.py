@@ -16,7 +16,19 @@ def number(cell: str | Number) -> str:
     text = digits(cell.value, cell.digits)
     if cell.low is None or cell.high is None:
         return text
-    return f"{text} [{digits(cell.low, cell.digits)}, {digits(cell.high, cell.digits)}]"
+    low, high = digits(cell.low, cell.digits), digits(cell.high, cell.digits)
+    # rounding that no digit shown can feel is said once, below the table
+    if cell.basis.startswith("value") and low == text == high:
+        return text
+    return f"{text} [{low}, {high}]"
+
+
+def lines(table: Table) -> Iterable[str]:
+    """The rows of a table as sentences for the terminal."""
+    names = table.columns[1:] if len(table.columns) > 2 else ("",)
+    for label, *cells in table.rows:
+        named = (f"{name} {number(cell)}".strip() for name, cell in zip(names, cells, strict=True))
+        yield f"{number(label)}: {', '.join(named)}"
 
 
 def bases(table: Table) -> str:
