@@ -57,13 +57,14 @@ def _styles(series: tuple[Series, ...]) -> list[dict[str, Any]]:
     styles = []
     theories = 0
     for index, one in enumerate(series):
-        colour = PALETTE[index % len(PALETTE)][0]
+        hue = index if one.hue is None else one.hue
+        colour = PALETTE[hue % len(PALETTE)][0]
         style: dict[str, Any] = {"color": colour, "linestyle": "-", "marker": "none"}
         if one.source == "theory":
             style["linestyle"] = DASHES[theories % len(DASHES)]
             theories += 1
         if one.mark != "line":
-            style["marker"] = MARKERS[index % len(MARKERS)]
+            style["marker"] = MARKERS[hue % len(MARKERS)]
         if one.mark == "points":
             style["linestyle"] = "none"
         if one.source == "published":
