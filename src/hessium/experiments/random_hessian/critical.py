@@ -323,7 +323,7 @@ EXPERIMENT = Experiment(
     shows="Critical energy against the ratio for both models: closed forms, edges of the law, "
     "printed formulas and sampled matrices.",
     presets={
-        "quick": CriticalConfig(sizes=(96, 192, 384), seeds=tuple(range(16))),
+        "quick": CriticalConfig(sizes=(72, 144, 288), seeds=tuple(range(16))),
         "paper": CriticalConfig(),
     },
     seeds=lambda config: config.seeds,

@@ -333,7 +333,7 @@ EXPERIMENT = Experiment(
     shows="Exact index, small-index law and its slope 3/2 for both models, with sampled matrices.",
     presets={
         "quick": IndexConfig(
-            indices=(0.01, 0.03, 0.1, 0.3), sizes=(192, 384), seeds=tuple(range(16))
+            indices=(0.01, 0.03, 0.1, 0.3), sizes=(144, 288), seeds=tuple(range(12))
         ),
         "paper": IndexConfig(),
     },
