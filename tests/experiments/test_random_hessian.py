@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def results(name: str) -> list[Result]:
     return _CACHE[name]
 
 
-def found(name: str, changed: list[Result] | None = None) -> Findings:
+def found(name: str, changed: Sequence[Result] | None = None) -> Findings:
     experiment, config = SMALL[name]
     if changed is not None:
         return experiment.summarise(config, changed)[0]
