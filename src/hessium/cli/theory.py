@@ -113,8 +113,9 @@ def _chart(law: LevyLaw, facts: Mapping[str, Any]) -> Chart:
     atoms = "".join(
         f", and an atom of {digits(a['weight'])} at {digits(a['location'])}" for a in facts["atoms"]
     )
+    setting = ", ".join(f"{name} {digits(facts[name])}" for name in ("ratio", "energy", "scale"))
     everything = Series(
-        label=f"{_NAMES[facts['activation']]}{atoms}",
+        label=f"{_NAMES[facts['activation']]}, {setting}{atoms}",
         x=x,
         y=y,
         error="exact",
@@ -141,8 +142,7 @@ def _chart(law: LevyLaw, facts: Mapping[str, Any]) -> Chart:
         )
     return Chart(
         name="density",
-        title=f"ratio {digits(facts['ratio'])}, energy {digits(facts['energy'])}, "
-        f"scale {digits(facts['scale'])}",
+        title=f"Limit law of the Hessian, {setting}",
         caption=f"Critical energy {digits(facts['critical_energy'], 6)}.",
         x_label="eigenvalue λ",
         y_label="density ρ(λ)",

@@ -101,7 +101,7 @@ def summarise(
     runs = _Runs(config, results)
     findings = Findings(
         statements=_statements(runs),
-        charts=(_chart(runs), _formula_chart()),
+        charts=(_chart(runs), _matrix_chart(runs), _formula_chart()),
         tables=(_table(runs), _matrix_table(runs)),
         notes=(
             "Critical energy ε_c: the largest energy at which the limit law has no mass below "
@@ -124,12 +124,9 @@ def summarise(
 
 def _chart(runs: _Runs) -> Chart:
     ratios = np.concatenate([np.geomspace(0.02, 0.5, 41), 1 - np.geomspace(0.49, 0.005, 60)])
-    table, size = column_table("pb_critical_energy"), runs.config.sizes[-1]
+    table = column_table("pb_critical_energy")
     series = []
     for hue, (model, name) in enumerate(MODELS.items()):
-        low, middle, high = (
-            np.quantile(runs.draws[model][:, :, -1], q, axis=1) for q in (0.0, 0.5, 1.0)
-        )
         series += [
             Series(
                 label=f"closed form, {name}",
@@ -158,31 +155,63 @@ def _chart(runs: _Runs) -> Chart:
                 mark="points",
                 hue=hue + 2,
             ),
-            Series(
-                label=f"sampled matrices, n = {size}, {name}",
-                x=runs.sampled,
-                y=middle,
-                low=low,
-                high=high,
-                error=f"median, bars from least to greatest over {len(runs.config.seeds)} draws "
-                f"of n = {size}, not extrapolated",
-                source="measured",
-                mark="points",
-                hue=hue + 4,
-                nudge=4.0,
-            ),
         ]
     return Chart(
         name="energy",
         title="Critical energy against the ratio",
         caption=(
-            "Below the line the law has no negative eigenvalues. Sampled matrices of finite size "
-            "lie above it: the smallest eigenvalue of a finite matrix lies inside the edge."
+            "Below its line a law has no negative eigenvalues: a critical point of that energy is "
+            "a minimum."
         ),
         x_label="ratio φ = parameters / (samples × outputs)",
         y_label="critical energy ε_c",
         y_scale="log",
         series=tuple(series),
+    )
+
+
+def _matrix_chart(runs: _Runs) -> Chart:
+    sizes = np.array(runs.config.sizes, dtype=np.float64)
+    series = []
+    for model, name in MODELS.items():
+        critical = critical_energy(runs.sampled, model)
+        for i, ratio in enumerate(runs.config.sampled):
+            values = runs.draws[model][i] / critical[i]
+            mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+            series.append(
+                Series(
+                    label=f"sampled matrices, {name}, φ = {digits(ratio)}",
+                    x=sizes,
+                    y=mean,
+                    low=mean - error,
+                    high=mean + error,
+                    error=f"mean, bars ± one standard error over {len(values)} draws",
+                    source="measured",
+                    mark="both",
+                    nudge=2.0 * (len(series) - 2.5),
+                )
+            )
+    law = Series(
+        label="law, n → ∞",
+        x=sizes[[0, -1]],
+        y=np.ones(2),
+        error="exact",
+        source="theory",
+        mark="line",
+    )
+    return Chart(
+        name="matrices",
+        title="Finite matrices on their way to the critical energy",
+        caption=(
+            "The energy at which the smallest eigenvalue of a sampled matrix is zero, over ε_c. "
+            "That eigenvalue lies inside the edge of the law, the less the larger "
+            "the matrix."
+        ),
+        x_label="size n of the matrices",
+        y_label="energy where the smallest eigenvalue is zero / ε_c",
+        x_scale="log",
+        x_ticks=tuple(sizes.tolist()),
+        series=(*series, law),
     )
 
 
