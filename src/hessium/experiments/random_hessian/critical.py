@@ -172,7 +172,7 @@ def _chart(runs: _Runs) -> Chart:
 
 def _matrix_chart(runs: _Runs) -> Chart:
     sizes = np.array(runs.config.sizes, dtype=np.float64)
-    series = []
+    series: list[Series] = []
     for model, name in MODELS.items():
         critical = critical_energy(runs.sampled, model)
         for i, ratio in enumerate(runs.config.sampled):
