@@ -292,7 +292,8 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
             "The smallest eigenvalue of sampled matrices is zero at the critical energy.",
             together.holds,
             f"{together.words()}; extrapolated energies are off by "
-            f"{between(100 * shares, 2)} percent",
+            f"{between(100 * shares, 2)} percent, with standard errors of "
+            f"{between(100 * together.stderr / together.theory, 2)} percent",
         ),
     )
 
