@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from hessium.experiments.records import Chart, Series, measured
-from hessium.plots import PALETTE, describe, draw, to_svg
+from hessium.plots import PALETTE, describe, draw, to_png, to_svg
 from hessium.plots.draw import tick_text
 from hessium.plots.style import FAINT, INK
 
@@ -173,3 +173,24 @@ def test_pyplot_is_not_touched() -> None:
 )
 def test_tick_text(value: float, text: str) -> None:
     assert tick_text(float(value)) == text
+
+
+def test_series_of_one_hue_share_a_colour_and_differ_in_dashes() -> None:
+    x = np.array([1.0, 2.0])
+
+    def curve(label: str, hue: int | None) -> Series:
+        return Series(label=label, x=x, y=x, error="exact", source="theory", mark="line", hue=hue)
+
+    pairs = [("a", 0), ("b", 1), ("a again", 0), ("b again", 1)]
+    figure = draw(_chart(series=tuple(curve(*pair) for pair in pairs)))
+    lines = figure.axes[0].get_lines()
+    assert [line.get_color() for line in lines] == [PALETTE[hue][0] for _, hue in pairs]
+    dashes = [line.get_linestyle() for line in lines]
+    assert dashes[0] == dashes[1] != dashes[2] == dashes[3]
+    plain = draw(_chart(series=(curve("a", None), curve("b", None)))).axes[0].get_lines()
+    assert len({line.get_color() for line in plain}) == 2
+    assert len({line.get_linestyle() for line in plain}) == 2
+
+
+def test_png_is_a_picture_on_white() -> None:
+    assert to_png(draw(_chart())).startswith(b"\x89PNG")

@@ -28,8 +28,22 @@ def test_ensembles_have_their_laws() -> None:
     assert distance(Semicircle(variance=v), goe(n, v, rng=0)) < 0.02
     assert distance(Semicircle(variance=v), gue(n, v, rng=0)) < 0.02
     assert distance(MarchenkoPastur(ratio=0.5, scale=2), wishart(n, 600, 2.0, rng=0)) < 0.02
-    assert distance(MarchenkoPastur(ratio=0.4, scale=2), wishart(n, 600, 2.0, rng=0)) > 0.02
     assert distance(relu_residual(0.5, 0.5), product_wishart(300, 1200, 0.5, rng=0)) < 0.02
+
+
+def test_wrong_laws_are_seen() -> None:
+    # the same bound must tell a tenth of the variance or the ratio, and the printed scalings
+    n, v = 300, 0.6
+    assert distance(Semicircle(variance=1.2 * v), goe(n, v, rng=0)) > 0.02
+    assert distance(Semicircle(variance=1.2 * v), gue(n, v, rng=0)) > 0.02
+    assert distance(MarchenkoPastur(ratio=0.4, scale=2), wishart(n, 600, 2.0, rng=0)) > 0.02
+    # entries N(0, scale^2/p), as printed, are the law of scale^2
+    assert distance(MarchenkoPastur(ratio=0.5, scale=2), wishart(n, 600, 4.0, rng=0)) > 0.02
+    # entries N(0, v), as printed, have an edge that grows with n
+    assert distance(Semicircle(variance=v), np.sqrt(n) * goe(n, v, rng=0)) > 0.02
+    assert distance(relu_residual(0.7, 0.5), product_wishart(300, 1200, 0.5, rng=0)) > 0.02
+    # m samples where only m / 2 have an active unit: the law without the gate
+    assert distance(relu_residual(0.5, 0.25), product_wishart(300, 1200, 0.5, rng=0)) > 0.02
 
 
 def test_entries_follow_the_stated_normalisation() -> None:
@@ -37,7 +51,9 @@ def test_entries_follow_the_stated_normalisation() -> None:
     h = goe(n, v, rng=1)
     upper = h[np.triu_indices(n, 1)]
     assert n * upper.var() == pytest.approx(v, rel=0.02)
+    # a sample variance of 500 has relative standard error 0.063: 0.3 is 4.7 of them, 2e-6
     assert n * np.diag(h).var() == pytest.approx(2 * v, rel=0.3)
+    assert n * np.diag(h).var() != pytest.approx(v, rel=0.3)
     u = gue(n, v, rng=1)
     assert u == pytest.approx(u.conj().T)
     assert n * np.abs(u[np.triu_indices(n, 1)] ** 2).mean() == pytest.approx(v, rel=0.02)
@@ -101,9 +117,25 @@ def test_residual_part_of_a_relu_network() -> None:
         values = np.linalg.eigvalsh(blocks.gauss_newton)
         nulls.append(int((values < 1e-12 * values[-1]).sum()))
     assert np.mean(variances) == pytest.approx(energy * ratio / 2, rel=0.1)
+    assert np.mean(variances) != pytest.approx(energy * ratio, rel=0.1)  # without the gate
     assert nulls == [n] * 4  # one rescaling symmetry for each hidden unit
     linear = np.linalg.eigvalsh(two_layer_hessian(5, 40, energy, "linear", 0).gauss_newton)
     assert (linear < 1e-12 * linear[-1]).sum() == 25  # GL(n) acts on the hidden layer
+
+
+def test_rank_is_at_most_the_number_of_samples_for_the_gauss_newton_part_only() -> None:
+    # the page on network Hessians states it for H; true for H0 with samples times outputs
+    n, m = 5, 2
+    blocks = two_layer_hessian(n, m, 0.5, "relu", rng=0)
+
+    def rank(matrix: Any) -> int:
+        values = np.abs(np.linalg.eigvalsh(matrix))
+        return int((values > 1e-10 * values.max()).sum())
+
+    assert rank(blocks.gauss_newton) <= n * m
+    assert rank(blocks.hessian) > n * m
+    at_zero_residual = two_layer_hessian(n, m, 0.0, "relu", rng=0)
+    assert rank(at_zero_residual.hessian) <= n * m
 
 
 def test_seeds_repeat_and_bad_sizes_are_refused() -> None:

@@ -179,3 +179,15 @@ def test_bad_parameters_name_the_argument(energy: Any, ratio: Any, argument: Any
             make(energy, ratio)
     with pytest.raises(InputError, match="energy"):
         relu_residual(0.0, 0.5)
+
+
+@pytest.mark.parametrize("off", [0.0, 1e-15, 1e-12, 1e-8, 4e-5, 1e-2])
+def test_jumps_that_nearly_meet(off: float) -> None:
+    # at ratio^2 energy / 2 = ratio^2 a residual jump falls on the one of Marchenko-Pastur
+    energy, ratio = 2.0 * (1 + off), 0.75
+    law = relu_hessian(energy, ratio)
+    low, high = law.support()
+    assert len(law.support_intervals()) == 1
+    assert float(law.cdf(0.0)) == pytest.approx(float(relu_hessian(2.02, ratio).cdf(0.0)), abs=1e-3)
+    assert low < 0 < high
+    assert law.residual(np.linspace(low, high, 50)).max() < 1e-12

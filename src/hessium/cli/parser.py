@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from hessium.cli import commands
+from hessium.cli.theory import theory
 from hessium.errors import InputError
 from hessium.experiments.fingerprint import versions
+from hessium.theory.energies import ACTIVATIONS
 
 
 class _Parser(argparse.ArgumentParser):
@@ -77,6 +80,47 @@ def _parser() -> argparse.ArgumentParser:
     )
     spectrum.set_defaults(command=commands.spectrum)
 
+    law = commands_of.add_parser(
+        "theory", help="print the limit law of the Hessian at a ratio and an energy"
+    )
+    law.add_argument(
+        "--ratio",
+        type=_above_zero,
+        required=True,
+        metavar="R",
+        help="parameters / (samples x outputs), > 0",
+    )
+    law.add_argument(
+        "--energy",
+        type=_not_negative,
+        required=True,
+        metavar="E",
+        help="loss / outputs at the critical point, >= 0",
+    )
+    law.add_argument(
+        "--activation",
+        type=_activation,
+        default="linear",
+        metavar="linear|relu",
+        help="model of the residual part; linear",
+    )
+    law.add_argument(
+        "--scale",
+        type=_above_zero,
+        default=1.0,
+        metavar="S",
+        help="mean of the Gauss-Newton spectrum, > 0; 1",
+    )
+    law.add_argument("--json", action="store_true", help="one JSON object instead of words")
+    law.add_argument(
+        "--plot",
+        type=_figure,
+        default=None,
+        metavar="FILE",
+        help="write the density as .svg or .png",
+    )
+    law.set_defaults(command=theory)
+
     report = commands_of.add_parser("report", help="draw the page of a run directory again")
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     report.set_defaults(command=commands.report)
@@ -113,3 +157,36 @@ def _fraction(text: str) -> float:
         msg = f"{text}; a number between 0 and 1 is required"
         raise argparse.ArgumentTypeError(msg)
     return value
+
+
+def _real(text: str, rule: str, lowest: float, *, open_end: bool) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= lowest and not (open_end and value == lowest)):
+        msg = f"{text}; {rule} is required"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+def _above_zero(text: str) -> float:
+    return _real(text, "a number > 0", 0.0, open_end=True)
+
+
+def _not_negative(text: str) -> float:
+    return _real(text, "a number >= 0", 0.0, open_end=False)
+
+
+def _activation(text: str) -> str:
+    if text not in ACTIVATIONS:
+        msg = f"{text}; {' or '.join(ACTIVATIONS)} is required"
+        raise argparse.ArgumentTypeError(msg)
+    return text
+
+
+def _figure(text: str) -> Path:
+    if Path(text).suffix.lower() not in (".svg", ".png"):
+        msg = f"{text}; a file that ends in .svg or .png is required"
+        raise argparse.ArgumentTypeError(msg)
+    return Path(text)

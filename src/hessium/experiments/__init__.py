@@ -2,6 +2,7 @@
 
 from hessium.experiments import linearization, rank_vs_duplicates, rank_vs_samples, real_data
 from hessium.experiments.experiment import Registry
+from hessium.experiments.random_hessian import critical, fig1, index
 
 REGISTRY = Registry(
     [
@@ -9,6 +10,9 @@ REGISTRY = Registry(
         rank_vs_duplicates.EXPERIMENT,
         linearization.EXPERIMENT,
         real_data.EXPERIMENT,
+        fig1.EXPERIMENT,
+        index.EXPERIMENT,
+        critical.EXPERIMENT,
     ]
 )
 """What `hessium reproduce` runs, in the order of its page."""

@@ -99,6 +99,7 @@ class Series:
         source: where the numbers come from; decides the look.
         mark: points, a line, or both.
         nudge: sideways shift in typographic points, so that equal integers do not hide each other.
+        hue: series with the same number share a colour; None takes the next one.
     """
 
     label: str
@@ -110,6 +111,7 @@ class Series:
     source: Source
     mark: Mark
     nudge: float = 0.0
+    hue: int | None = None
 
     def __post_init__(self) -> None:
         _require(bool(self.error.strip()), f"error of {self.label!r}: empty; say what it is")

@@ -1,6 +1,7 @@
 """Results to matplotlib figures; nothing is shown or saved here."""
 
 from hessium.plots.draw import draw as draw
+from hessium.plots.png import to_png as to_png
 from hessium.plots.style import PALETTE as PALETTE
 from hessium.plots.svg import describe as describe
 from hessium.plots.svg import to_svg as to_svg

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from typing import Any
 
 import matplotlib as mpl
@@ -55,15 +56,17 @@ def draw(chart: Chart) -> Figure:
 def _styles(series: tuple[Series, ...]) -> list[dict[str, Any]]:
     """Measured: solid and filled. Published: hollow. Theory: dashed, without points."""
     styles = []
-    theories = 0
+    theories: Counter[int | None] = Counter()
     for index, one in enumerate(series):
-        colour = PALETTE[index % len(PALETTE)][0]
+        hue = index if one.hue is None else one.hue
+        colour = PALETTE[hue % len(PALETTE)][0]
         style: dict[str, Any] = {"color": colour, "linestyle": "-", "marker": "none"}
         if one.source == "theory":
-            style["linestyle"] = DASHES[theories % len(DASHES)]
-            theories += 1
+            # series of one colour differ in their dashes; across colours dashes mean the same kind
+            style["linestyle"] = DASHES[theories[one.hue] % len(DASHES)]
+            theories[one.hue] += 1
         if one.mark != "line":
-            style["marker"] = MARKERS[index % len(MARKERS)]
+            style["marker"] = MARKERS[hue % len(MARKERS)]
         if one.mark == "points":
             style["linestyle"] = "none"
         if one.source == "published":

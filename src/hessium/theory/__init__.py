@@ -1,5 +1,6 @@
 """Laws of random matrices, their free sums, and the published predictions for Hessians."""
 
+from hessium.theory._cumulants import cumulants_from_moments, moments_from_cumulants
 from hessium.theory.additive import free_sum
 from hessium.theory.affine import Affine
 from hessium.theory.arcsine import Arcsine
@@ -12,7 +13,7 @@ from hessium.theory.energies import (
     minimiser_energy,
     ratio_for_critical_energy,
 )
-from hessium.theory.ensembles import goe, gue, haar, wishart
+from hessium.theory.ensembles import goe, gue, haar, wishart, with_spectrum
 from hessium.theory.hessian_laws import relu_hessian, relu_residual, wishart_wigner
 from hessium.theory.indices import (
     energy_for_index,
@@ -58,6 +59,7 @@ __all__ = [
     "Uniform",
     "critical_energy",
     "critical_energy_derivative",
+    "cumulants_from_moments",
     "energy_for_index",
     "free_compression",
     "free_power",
@@ -72,6 +74,7 @@ __all__ = [
     "index_coefficient",
     "linear_network_rank",
     "minimiser_energy",
+    "moments_from_cumulants",
     "outliers",
     "product_wishart",
     "ratio_for_critical_energy",
@@ -84,4 +87,5 @@ __all__ = [
     "two_layer_hessian",
     "wishart",
     "wishart_wigner",
+    "with_spectrum",
 ]

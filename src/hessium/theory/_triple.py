@@ -200,8 +200,17 @@ def _lowest(poles: FloatArray, strength: FloatArray, left: float, right: float) 
     def slope(w: float) -> float:
         return float((strength / (poles - w) ** 3).sum())
 
-    pad = 1e-12 * (right - left)
-    lowest = float(brentq(slope, left + pad, right - pad, rtol=9e-16))
+    gap = right - left
+    if strength[(poles == left) | (poles == right)].max() >= gap**2:
+        return None  # one pole alone keeps q above 1; two that nearly meet leave no room to search
+    pad = max(1e-12 * gap, 4 * float(np.spacing(max(abs(left), abs(right)))))
+    low, high = left + pad, right - pad
+    if low >= high:
+        return None
+    if slope(low) >= 0 or slope(high) <= 0:
+        lowest = low if slope(low) >= 0 else high
+    else:
+        lowest = float(brentq(slope, low, high, rtol=9e-16))
     least = float((strength / (poles - lowest) ** 2).sum())
     return lowest if least < 1 - 1e-14 else None
 

@@ -199,7 +199,7 @@ class Law(ABC):
         r"""$R(g)$ with $R(G(z)) + 1/G(z) = z$, near g = 0.
 
         Raises:
-            InputError: if g is not a value of G outside the support (|g| too large).
+            InputError: if g is not a value of G outside the support: its modulus is too large.
         """
         values = np.asarray(g, dtype=np.complex128)
         return _transforms.r_transform(self, values.ravel()).reshape(values.shape)

@@ -78,7 +78,7 @@ class LevyLaw(Law):
         return result
 
     def residual(self, x: ArrayLike) -> FloatArray:
-        """|x - R(G) - 1/G| / (|x| + |1/G|): the certificate of the density at x."""
+        r"""$|x - R(G) - 1/G| / (|x| + |1/G|)$: the certificate of the density at x."""
         points = _check.reals("x", x)
         flat = points.ravel()
         result = np.zeros(flat.size)

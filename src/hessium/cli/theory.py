@@ -1,0 +1,170 @@
+"""`hessium theory`: the limit law of the Hessian at one ratio and energy."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hessium._typing import FloatArray
+from hessium.cli.console import say
+from hessium.cli.density import bars
+from hessium.errors import InputError
+from hessium.experiments.records import Chart, Series
+from hessium.experiments.store import write_atomically
+from hessium.experiments.wording import digits
+from hessium.theory import (
+    LevyLaw,
+    critical_energy,
+    hessian_law,
+    index,
+    index_coefficient,
+    small_index,
+)
+
+_NAMES = {"linear": "Wishart + Wigner law (no activation)", "relu": "law of a ReLU network"}
+_SIGNIFICANT = 6
+
+
+def theory(options: argparse.Namespace) -> None:
+    """Print support, atoms, moments, critical energy, index and a density; draw it if asked."""
+    try:
+        law = hessian_law(options.energy, options.ratio, options.activation, options.scale)
+        # overflow and underflow of extreme parameters show here, as one line and not as a NaN
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
+            facts = _facts(law, options)
+    except (ArithmeticError, ValueError) as error:
+        msg = (
+            f"--ratio, --energy, --scale: {options.ratio:g}, {options.energy:g}, "
+            f"{options.scale:g}; too far apart for float64"
+        )
+        raise InputError(msg) from error
+    if options.plot is not None:
+        _write(options.plot, _chart(law, facts))
+    if options.json:
+        say(json.dumps(facts, allow_nan=False))
+        return
+    _print(law, facts)
+    if options.plot is not None:
+        say(f"\nfigure: {options.plot}")
+
+
+def _facts(law: LevyLaw, options: argparse.Namespace) -> dict[str, Any]:
+    ratio, energy, model, scale = (
+        getattr(options, name) for name in ("ratio", "energy", "activation", "scale")
+    )
+    below = ratio < 1  # from one on there is no critical energy to expand about
+    return {
+        "ratio": ratio,
+        "energy": energy,
+        "activation": model,
+        "scale": scale,
+        "support": [list(interval) for interval in law.support_intervals()],
+        "atoms": [{"location": x, "weight": w} for x, w in law.atoms.items()],
+        "mean": law.mean(),
+        "variance": law.var(),
+        "critical_energy": float(critical_energy(ratio, model, scale)),
+        "index": float(index(energy, ratio, model, scale)),
+        "small_index": float(small_index(energy, ratio, model, scale)) if below else None,
+        "index_coefficient": float(index_coefficient(ratio, model)) if below else None,
+    }
+
+
+def _number(value: float) -> str:
+    return digits(value, _SIGNIFICANT)
+
+
+def _print(law: LevyLaw, facts: Mapping[str, Any]) -> None:
+    critical, energy = facts["critical_energy"], facts["energy"]
+    atoms = ", ".join(f"{_number(a['weight'])} at {_number(a['location'])}" for a in facts["atoms"])
+    support = " and ".join(f"[{_number(a)}, {_number(b)}]" for a, b in facts["support"])
+    if facts["small_index"] is None:
+        small = "none: from ratio 1 on every energy makes negative eigenvalues"
+    else:
+        small = f"{_number(facts['small_index'])}   α₀ = {_number(facts['index_coefficient'])}"
+    side = "above" if energy > critical else "below" if energy < critical else "at"
+    lines = {
+        "support": support,
+        "atoms": atoms or "none",
+        "mean": _number(facts["mean"]),
+        "variance": _number(facts["variance"]),
+        "critical energy": f"{_number(critical)}   this energy is {side} it",
+        "index": f"{_number(facts['index'])}   share of negative eigenvalues, exact",
+        "small-index law": small,
+    }
+    say(f"{_NAMES[facts['activation']]}, n → ∞")
+    say(
+        f"ratio {_number(facts['ratio'])}, energy {_number(energy)}, scale "
+        f"{_number(facts['scale'])}\n"
+    )
+    for name, value in lines.items():
+        say(f"{name:<16} {value}")
+    say("\ndensity")
+    for line in bars(law):
+        say(line)
+
+
+def _chart(law: LevyLaw, facts: Mapping[str, Any]) -> Chart:
+    x, y = _curve(law)
+    atoms = "".join(
+        f", and an atom of {digits(a['weight'])} at {digits(a['location'])}" for a in facts["atoms"]
+    )
+    setting = ", ".join(f"{name} {digits(facts[name])}" for name in ("ratio", "energy", "scale"))
+    everything = Series(
+        label=f"{_NAMES[facts['activation']]}, {setting}{atoms}",
+        x=x,
+        y=y,
+        error="exact",
+        source="theory",
+        mark="line",
+        hue=0,
+    )
+    series = [everything]
+    if facts["index"] > 0:
+        low = np.concatenate([x[x < 0], [0.0]])
+        height = np.concatenate([y[x < 0], law.pdf([0.0])])
+        series.append(
+            Series(
+                label=f"negative eigenvalues, a share of {digits(facts['index'])}",
+                x=low,
+                y=height,
+                low=np.zeros_like(low),
+                high=height,
+                error="exact",
+                source="theory",
+                mark="line",
+                hue=1,
+            )
+        )
+    return Chart(
+        name="density",
+        title=f"Limit law of the Hessian, {setting}",
+        caption=f"Critical energy {digits(facts['critical_energy'], 6)}.",
+        x_label="eigenvalue λ",
+        y_label="density ρ(λ)",
+        series=tuple(series),
+    )
+
+
+def _curve(law: LevyLaw) -> tuple[FloatArray, FloatArray]:
+    """Points that are dense at every edge, in every interval."""
+    share = 0.5 * (1 - np.cos(np.linspace(0, np.pi, 401)))
+    x = np.concatenate([low + (high - low) * share for low, high in law.support_intervals()])
+    return x, law.pdf(x)
+
+
+def _write(path: Path, chart: Chart) -> None:
+    from hessium.plots import draw, to_png, to_svg  # half a second: only where it is used
+
+    figure = draw(chart)
+    is_svg = path.suffix.lower() == ".svg"
+    content = to_svg(figure, chart, "density").encode() if is_svg else to_png(figure)
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        msg = f"--plot: {path} cannot be written ({error.strerror})"
+        raise InputError(msg) from error

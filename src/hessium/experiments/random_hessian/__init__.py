@@ -1,0 +1,1 @@
+"""The laws of the second source beside sampled matrices: densities, index, critical energy."""

@@ -1,0 +1,363 @@
+"""The critical energy against the ratio: closed forms, edges, printed formulas, matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessium._typing import AnyArray, FloatArray
+from hessium.experiments.experiment import Experiment, Result, Task
+from hessium.experiments.published import column_table
+from hessium.experiments.random_hessian.agreement import Agreement, extrapolated
+from hessium.experiments.random_hessian.printed import printed, reference
+from hessium.experiments.random_hessian.sampling import critical
+from hessium.experiments.records import (
+    Chart,
+    Findings,
+    Number,
+    Series,
+    Statement,
+    Table,
+    exact,
+    judge,
+)
+from hessium.experiments.wording import between, digits
+from hessium.theory import critical_energy
+
+MODELS = {"linear": "without activation", "relu": "ReLU"}
+_FLOAT_ERROR = 1e-10
+_CLOSE = 10.0 ** -np.linspace(0.5, 4.5, 33)
+"""Distances of the ratio from one at which the formulas are compared."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriticalConfig:
+    """Settings of `pb-critical-energy`.
+
+    Attributes:
+        ratios: where the edge is followed to zero.
+        sampled: where matrices are.
+        sizes: of the matrices, even; they serve to extrapolate.
+        seeds: one draw each.
+    """
+
+    ratios: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 0.9, 0.99)
+    sampled: tuple[float, ...] = (1 / 8, 1 / 4, 1 / 2)
+    sizes: tuple[int, ...] = (240, 480, 960)
+    seeds: tuple[int, ...] = tuple(range(24))
+
+
+def tasks(config: CriticalConfig) -> list[Task]:
+    """Edges first, then matrices; one draw of one model and ratio at all sizes."""
+    edges: list[Task] = [{"activation": a, "ratio": r} for a in MODELS for r in config.ratios]
+    draws: list[Task] = [
+        {"activation": a, "ratio": r, "seed": seed, "sizes": list(config.sizes)}
+        for a in MODELS
+        for r in config.sampled
+        for seed in config.seeds
+    ]
+    return edges + draws
+
+
+class _Runs:
+    """Energies by model."""
+
+    def __init__(self, config: CriticalConfig, results: Sequence[Result]) -> None:
+        self.config = config
+        self.ratios, self.sampled = np.array(config.ratios), np.array(config.sampled)
+        count = len(MODELS) * len(config.ratios)
+        edges = np.array([r["energy"][0] for r in results[:count]]).reshape(len(MODELS), -1)
+        draws = np.array([r["energy"] for r in results[count:]]).reshape(
+            len(MODELS), len(config.sampled), len(config.seeds), len(config.sizes)
+        )
+        self.edges = dict(zip(MODELS, edges, strict=True))
+        self.draws = dict(zip(MODELS, draws, strict=True))
+
+    def matrices(self, model: str) -> Agreement:
+        """Extrapolated in powers of n^(-2/3), the scale on which an edge fluctuates."""
+        samples = np.moveaxis(self.draws[model], 0, -1)
+        theory = critical_energy(self.sampled, model)
+        return extrapolated(samples, self.config.sizes, 2 / 3, theory)
+
+    def off(self, model: str) -> FloatArray:
+        """Relative distance of the closed form from the energy at which the edge is zero."""
+        return np.asarray(self.edges[model] / critical_energy(self.ratios, model) - 1)
+
+
+def _formula_errors(model: str) -> tuple[FloatArray, FloatArray]:
+    """Relative errors in float64 of the printed formula and of the closed form used here."""
+    ratios = 1 - _CLOSE
+    truth = np.array([reference(float(r), model) for r in ratios])
+    plain = np.array([printed(float(r), model) for r in ratios])
+    return np.abs(plain / truth - 1), np.abs(critical_energy(ratios, model) / truth - 1)
+
+
+def summarise(
+    config: CriticalConfig, results: Sequence[Result]
+) -> tuple[Findings, Mapping[str, AnyArray]]:
+    """Charts, statements and tables."""
+    runs = _Runs(config, results)
+    findings = Findings(
+        statements=_statements(runs),
+        charts=(_chart(runs), _matrix_chart(runs), _formula_chart()),
+        tables=(_table(runs), _matrix_table(runs)),
+        notes=(
+            "Critical energy ε_c: the largest energy at which the limit law has no mass below "
+            "zero; scale 1, and it grows with the square of the scale. From ratio one on it is "
+            "zero.",
+            "Edges are found without the closed forms: the lower end of the support is followed "
+            "in the energy to its zero. Matrices: the energy at which the smallest eigenvalue of "
+            f"H₀ + √ε H₁ is zero, at n = {', '.join(map(str, config.sizes))}, "
+            f"{len(config.seeds)} draws, extrapolated to n → ∞ in powers of n^(−2/3).",
+            "The published table is eq. 21 and 32 of Pennington and Bahri (2017), evaluated to "
+            "ten decimals. Their measured energies of trained tanh networks are another quantity "
+            "and are not shown here.",
+        ),
+    )
+    arrays: dict[str, AnyArray] = {"ratios": runs.ratios, "sampled_ratios": runs.sampled}
+    arrays |= {f"edge_energy_{m}": runs.edges[m] for m in MODELS}
+    arrays |= {f"matrix_energy_{m}": runs.draws[m] for m in MODELS}
+    return findings, arrays
+
+
+def _chart(runs: _Runs) -> Chart:
+    ratios = np.concatenate([np.geomspace(0.02, 0.5, 41), 1 - np.geomspace(0.49, 0.005, 60)])
+    table = column_table("pb_critical_energy")
+    series = []
+    for hue, (model, name) in enumerate(MODELS.items()):
+        series += [
+            Series(
+                label=f"closed form, {name}",
+                x=ratios,
+                y=critical_energy(ratios, model),
+                error="exact",
+                source="theory",
+                mark="line",
+                hue=hue,
+            ),
+            Series(
+                label=f"eq. {21 if model == 'linear' else 32} as published, {name}",
+                x=table["ratio"],
+                y=table[f"critical_energy_{model}"],
+                error="ten decimals",
+                source="published",
+                mark="points",
+                hue=hue,
+            ),
+            Series(
+                label=f"lower edge crosses zero, {name}",
+                x=runs.ratios,
+                y=runs.edges[model],
+                error="edges: rounding only",
+                source="theory",
+                mark="points",
+                hue=hue + 2,
+            ),
+        ]
+    return Chart(
+        name="energy",
+        title="Critical energy against the ratio",
+        caption=(
+            "Below its line a law has no negative eigenvalues: a critical point of that energy is "
+            "a minimum."
+        ),
+        x_label="ratio φ = parameters / (samples × outputs)",
+        y_label="critical energy ε_c",
+        y_scale="log",
+        series=tuple(series),
+    )
+
+
+def _matrix_chart(runs: _Runs) -> Chart:
+    sizes = np.array(runs.config.sizes, dtype=np.float64)
+    series: list[Series] = []
+    for model, name in MODELS.items():
+        critical = critical_energy(runs.sampled, model)
+        for i, ratio in enumerate(runs.config.sampled):
+            values = runs.draws[model][i] / critical[i]
+            mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+            series.append(
+                Series(
+                    label=f"sampled matrices, {name}, φ = {digits(ratio)}",
+                    x=sizes,
+                    y=mean,
+                    low=mean - error,
+                    high=mean + error,
+                    error=f"mean, bars ± one standard error over {len(values)} draws",
+                    source="measured",
+                    mark="both",
+                    nudge=2.0 * (len(series) - 2.5),
+                )
+            )
+    law = Series(
+        label="law, n → ∞",
+        x=sizes[[0, -1]],
+        y=np.ones(2),
+        error="exact",
+        source="theory",
+        mark="line",
+    )
+    return Chart(
+        name="matrices",
+        title="Finite matrices on their way to the critical energy",
+        caption=(
+            "The energy at which the smallest eigenvalue of a sampled matrix is zero, over ε_c. "
+            "That eigenvalue lies inside the edge of the law, the less the larger "
+            "the matrix."
+        ),
+        x_label="size n of the matrices",
+        y_label="energy where the smallest eigenvalue is zero / ε_c",
+        x_scale="log",
+        x_ticks=tuple(sizes.tolist()),
+        series=(*series, law),
+    )
+
+
+def _formula_chart() -> Chart:
+    series = []
+    floor = float(np.finfo(np.float64).eps) / 4
+    for hue, (model, name) in enumerate(MODELS.items()):
+        plain, stable = _formula_errors(model)
+        for label, errors in (("as printed", plain), ("closed form here", stable)):
+            series.append(
+                Series(
+                    label=f"{label}, {name}",
+                    x=_CLOSE,
+                    y=np.maximum(errors, floor),
+                    error="against the printed formula in 60 digits",
+                    source="theory",
+                    mark="line",
+                    hue=hue,
+                )
+            )
+    return Chart(
+        name="formulas",
+        title="Digits that the printed formulas lose",
+        caption=(
+            "Both printed formulas subtract nearly equal numbers near ratio one. Errors below "
+            "6×10⁻¹⁷ are drawn there."
+        ),
+        x_label="distance of the ratio from one, 1 − φ",
+        y_label="relative error in float64",
+        x_scale="log",
+        y_scale="log",
+        series=tuple(series),
+    )
+
+
+def _statements(runs: _Runs) -> tuple[Statement, ...]:
+    off = np.array([runs.off(model) for model in MODELS])
+    table = column_table("pb_critical_energy")
+    printed_off = np.concatenate(
+        [
+            critical_energy(table["ratio"], model) - table[f"critical_energy_{model}"]
+            for model in MODELS
+        ]
+    )
+    errors = {model: _formula_errors(model) for model in MODELS}
+    worst = max(float(plain.max()) for plain, _ in errors.values())
+    stable = max(float(good.max()) for _, good in errors.values())
+    starts = [float(_CLOSE[int(np.argmax(e > _FLOAT_ERROR))]) for e, _ in errors.values()]
+    found = [runs.matrices(model) for model in MODELS]
+    together = Agreement(
+        estimate=np.concatenate([m.estimate for m in found]),
+        stderr=np.concatenate([m.stderr for m in found]),
+        theory=np.concatenate([m.theory for m in found]),
+        draws=found[0].draws,
+    )
+    shares = together.estimate / together.theory - 1
+    return (
+        judge(
+            "The closed forms are the energies at which the lower edge of the law crosses zero.",
+            bool(np.abs(off).max() < 1e-8),
+            f"largest relative difference {digits(np.abs(off).max(), 2)} at {off.size} ratios "
+            f"from {digits(runs.ratios.min())} to {digits(runs.ratios.max())}",
+        ),
+        judge(
+            "They have the published values.",
+            bool(np.abs(printed_off).max() <= 6e-11),
+            f"largest difference {digits(np.abs(printed_off).max(), 2)} from {printed_off.size} "
+            "values of ten decimals",
+        ),
+        judge(
+            "The printed formulas keep ten digits in float64 up to ratio one.",
+            worst <= _FLOAT_ERROR,
+            f"errors reach {digits(worst, 2)} and pass 10⁻¹⁰ at distances {between(starts, 2)} "
+            f"of the ratio from one; the closed forms used here are off by {digits(stable, 2)} "
+            "at most",
+        ),
+        judge(
+            "The smallest eigenvalue of sampled matrices is zero at the critical energy.",
+            together.holds,
+            f"{together.words()}; extrapolated energies are off by "
+            f"{between(100 * shares, 2)} percent, with standard errors of "
+            f"{between(100 * together.stderr / together.theory, 2)} percent",
+        ),
+    )
+
+
+def _table(runs: _Runs) -> Table:
+    rows: list[tuple[str | Number, ...]] = []
+    basis = "difference from the closed form, relative"
+    for model, name in MODELS.items():
+        values, off = critical_energy(runs.ratios, model), runs.off(model)
+        rows += [
+            (
+                name,
+                exact(ratio, 6),
+                exact(float(values[i]), 10),
+                exact(float(runs.edges[model][i]), 10),
+                Number(value=float(off[i]), basis=basis, digits=2),
+            )
+            for i, ratio in enumerate(runs.config.ratios)
+        ]
+    columns = ("model", "φ", "ε_c, closed form", "ε where the edge is zero", "difference")
+    return Table(title="Critical energies", columns=columns, rows=tuple(rows))
+
+
+def _matrix_table(runs: _Runs) -> Table:
+    rows: list[tuple[str | Number, ...]] = []
+    for model, name in MODELS.items():
+        found = runs.matrices(model)
+        rows += [
+            (
+                name,
+                exact(ratio, 6),
+                exact(float(found.theory[i]), 6),
+                *(
+                    Number(
+                        value=float(runs.draws[model][i, :, k].mean()),
+                        basis="means of draws at one size",
+                        digits=4,
+                    )
+                    for k in range(len(runs.config.sizes))
+                ),
+                found.number(i),
+                found.score(i),
+            )
+            for i, ratio in enumerate(runs.config.sampled)
+        ]
+    sizes = tuple(f"n = {n}" for n in runs.config.sizes)
+    return Table(
+        title="The energy at which the smallest eigenvalue of a sampled matrix is zero",
+        columns=("model", "φ", "ε_c", *sizes, "n → ∞", "z"),
+        rows=tuple(rows),
+    )
+
+
+EXPERIMENT = Experiment(
+    name="pb-critical-energy",
+    title="The energy below which critical points are minima",
+    shows="Critical energy against the ratio for both models: closed forms, edges of the law, "
+    "printed formulas and sampled matrices.",
+    presets={
+        "quick": CriticalConfig(sizes=(72, 144, 288), seeds=tuple(range(16))),
+        "paper": CriticalConfig(),
+    },
+    seeds=lambda config: config.seeds,
+    tasks=tasks,
+    compute=critical,
+    summarise=summarise,
+)
