@@ -113,6 +113,32 @@ def test_gradients_switched_off_around_the_call_do_not_matter() -> None:
     assert error == hs.Linearization(expected).error(expected.theta * 1.1)
 
 
+MANY_OUTPUTS = """
+import resource, sys, torch, hessium as hs
+from torch import nn
+torch.manual_seed(0)
+data = torch.randn(100, 500), torch.randn(100, 500)
+layers = nn.Linear(500, 2), nn.Tanh(), nn.Linear(2, 500)
+operator = hs.GaussNewton(hs.EmpiricalRisk(nn.Sequential(*layers), nn.MSELoss(), data))
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = peak()
+matrix = operator.dense(max_bytes=int(sys.argv[1]))
+print(matrix.nbytes, peak() - before)
+"""
+
+
+def test_many_outputs_stay_within_the_budget() -> None:
+    """The factors of the output Hessian alone would take 95 MiB, Jacobian rows 480 MiB."""
+    budget = 200 * 2**20
+    done = subprocess.run(
+        [sys.executable, "-c", MANY_OUTPUTS, str(budget)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    matrix, used = map(int, done.stdout.split())
+    assert matrix > 20 * 2**20
+    assert used <= budget
+
+
 BUDGET = """
 import resource, sys, torch, hessium as hs
 from torch import nn

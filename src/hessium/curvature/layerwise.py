@@ -149,7 +149,9 @@ def _add_outer(
     extended = [t.extended_inputs() for t in taps]
     for row, later in enumerate(taps):
         for column, earlier in enumerate(taps[: row + 1]):
-            for chunk in _unit_chunks(earlier, extended[row], extended[column], later, work):
+            # the core of a unit, and the copies that its two products make of it
+            extra = 4 * later.offset.nbytes
+            for chunk in _unit_chunks(earlier, extended[row], extended[column], later, work, extra):
                 core = torch.einsum("rni,rnj->nij", pulled[row], pulled[column][:, :, chunk])
                 block = _outer_sum(core, extended[row], extended[column], work)
                 _add_block(matrix, risk, later, earlier, block, chunk)
@@ -177,7 +179,7 @@ def _add_second_order(
         wanted = [offsets[k] for k in later] + [duals[k] for k in moved]
         samples, units = slope.shape
         largest = max(later, key=lambda k: extended[k].shape[1] * offsets[k].shape[1])
-        extra = sum(w.nbytes for w in wanted)
+        extra = 3 * sum(w.nbytes for w in wanted)
         a_column = extended[column]
         for chunk in _unit_chunks(earlier, extended[largest], a_column, taps[largest], work, extra):
             unit = torch.eye(units, dtype=slope.dtype, device=slope.device)[chunk]

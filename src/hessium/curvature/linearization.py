@@ -91,7 +91,7 @@ class Linearization:
 
         Args:
             rcond: eigenvalues of the Gram matrix below this part of the largest count as zero; by
-                default what rounding leaves of them, ten times the size times the unit roundoff.
+                default what rounding leaves of them, ten times the size times the machine epsilon.
 
         Raises:
             InputError: if the loss is no squared error (others may have no minimiser).

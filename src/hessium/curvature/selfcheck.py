@@ -15,7 +15,7 @@ Reference = Callable[[Tensor], "tuple[Tensor, float] | None"]
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """Largest relative difference that rounding explains: the square root of the unit roundoff."""
+    """Largest relative difference that rounding explains: the square root of machine epsilon."""
     return float(torch.finfo(dtype).eps ** 0.5)
 
 

@@ -66,7 +66,7 @@ def inertia(
 
     Large matrices are counted by Sylvester's law from LDL^T factorisations of $A \pm tI$, which
     takes no eigenvalue but the largest. Rounding moves eigenvalues by about
-    $4\sqrt n\,u\max|\lambda|$ (u: unit roundoff of the operator's dtype, errors taken as
+    $4\sqrt n\,u\max|\lambda|$ (u: machine epsilon of the operator's dtype, errors taken as
     independent); where one lies so close to $\pm t$ the counts become brackets.
 
     Args:
