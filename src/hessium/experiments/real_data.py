@@ -109,7 +109,7 @@ def summarise(
         charts=(*end.charts(), *start.charts()[:2]),
         tables=(_training_table(results, what), *end.tables(), *start.tables()[:1]),
         notes=(
-            "Data: the 1797 images of 8 × 8 pixels of scikit-learn's `load_digits` (UCI, test set "
+            "Data: the 1797 images of 8 × 8 pixels of scikit-learn's digits (UCI, test set "
             f"of optical recognition of handwritten digits); {config.training} of them train. "
             f"Network: tanh, 64-{config.hidden}-10, mean cross-entropy, no ridge, L-BFGS-B stopped "
             f"after {config.max_iterations} iterations: a trained network, not a critical point; "
