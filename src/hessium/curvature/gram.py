@@ -85,10 +85,15 @@ class Gram(SymmetricOperator):
         return matrix
 
     def _error(self, matrix: Tensor) -> float:
-        vector = probe_vectors(self, 1)[:, 0]
-        expected = self @ vector
-        scale = expected.norm() + torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
-        return float((matrix @ vector - expected).norm() / scale) if float(scale) else 0.0
+        """Quadratic forms against |J^T S v|^2 / D on two random vectors. Cost: two gradients."""
+        worst = 0.0
+        for vector in probe_vectors(self, 2).unbind(1):
+            pulled = self.pull(vector)
+            expected = sum(float(p.square().sum()) for p in pulled) / self.risk.denominator
+            found = float(vector @ (matrix @ vector))
+            if expected or found:
+                worst = max(worst, abs(found - expected) / max(abs(found), expected))
+        return worst
 
     @torch.enable_grad()
     def _matmat(self, block: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ wrong for layer normalisation or fail on common losses; double backward is right
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 
@@ -60,12 +61,16 @@ class OutputGraph:
         self.outputs = outputs
         self._leaves = list(leaves)
         self._dual = torch.zeros_like(outputs, requires_grad=True)
-        pulled: Sequence[Tensor | None] = [None] * len(self._leaves)
-        if outputs.requires_grad:
-            pulled = torch.autograd.grad(
-                outputs, self._leaves, self._dual, create_graph=True, allow_unused=True
-            )
-        self._live = [(i, g) for i, g in enumerate(pulled) if g is not None]
+
+    @functools.cached_property
+    def _live(self) -> list[tuple[int, Tensor]]:
+        """J^T u with its graph in u, made when the first J v asks for it."""
+        if not self.outputs.requires_grad:
+            return []
+        pulled = torch.autograd.grad(
+            self.outputs, self._leaves, self._dual, create_graph=True, allow_unused=True
+        )
+        return [(i, g) for i, g in enumerate(pulled) if g is not None]
 
     def push(self, parts: Sequence[Tensor], *, batched: bool) -> Tensor:
         """J V, in the shape of the outputs (after the block dimension)."""
