@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import FloatArray, IntArray
 from hessium.theory._arrays import ComplexArray
 
 SelfMap = Callable[[ComplexArray, ComplexArray], tuple[ComplexArray, ComplexArray]]
-RealMap = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+RealMap = Callable[[FloatArray, IntArray], tuple[FloatArray, FloatArray]]
 
 _TINY = 1e-300
 _NOISE = 64 * np.finfo(float).eps
@@ -128,34 +128,45 @@ def _iterate(
 def increasing_roots(
     function: RealMap, target: FloatArray, low: FloatArray, high: FloatArray
 ) -> FloatArray:
-    """Solve function(t) = target for functions that increase on (low, high), all at once.
+    """Solve function_k(t) = target_k for functions that increase on (low, high), all at once.
 
     Newton's method, kept inside a bracket that shrinks at every step; an infinite end is found by
     doubling. Ends are limits: the function is never evaluated at `low` or `high` themselves.
+
+    Args:
+        function: takes t and the numbers k of the equations they belong to, gives values and slopes.
+        target: right sides, shape (n,).
+        low, high: ends of the brackets, shape (n,).
     """
     low, high, target = (np.array(a, dtype=np.float64) for a in (low, high, target))
+    todo = np.arange(target.size)
     with np.errstate(all="ignore"):
         for sign, end, other in ((1.0, high, low), (-1.0, low, high)):
-            open_ended = np.isinf(end)
+            open_ended = np.flatnonzero(np.isinf(end))
             width = np.maximum(1.0, np.abs(other))
             for _ in range(_DOUBLINGS):
-                if not open_ended.any():
+                if not open_ended.size:
                     break
                 end[open_ended] = other[open_ended] + sign * width[open_ended]
                 width = 4 * width
-                open_ended &= sign * (function(end)[0] - target) < 0
-        t = np.asarray(0.5 * (low + high))
-        for k in range(_BRACKETED):
-            value, slope = function(t)
-            above = value > target
-            high = np.where(above, t, high)
-            low = np.where(above, low, t)
-            newton = t - (value - target) / slope
-            # every third step halves the bracket, so that a bad slope costs little
-            inside = (newton > low) & (newton < high) & (k % 3 != 2)
-            settled = np.abs(value - target) <= 2e-16 * (np.abs(value) + np.abs(target))
-            fresh = np.where(settled, t, np.where(inside, newton, 0.5 * (low + high)))
-            if (settled | (np.abs(fresh - t) <= 4e-16 * np.abs(t))).all():
-                return np.asarray(fresh)
-            t = fresh
+                short = function(end[open_ended], open_ended)[0] - target[open_ended]
+                open_ended = open_ended[sign * short < 0]
+        t, last = np.asarray(0.5 * (low + high)), np.asarray(high - low)
+        for _ in range(_BRACKETED):
+            value, slope = function(t[todo], todo)
+            now, wanted = t[todo], target[todo]
+            above = value > wanted
+            high[todo] = np.where(above, now, high[todo])
+            low[todo] = np.where(above, low[todo], now)
+            newton = now - (value - wanted) / slope
+            # steps have to shrink, or else the bracket is halved: a bad slope costs little
+            inside = (newton > low[todo]) & (newton < high[todo])
+            inside &= np.abs(newton - now) <= 0.5 * last[todo]
+            settled = np.abs(value - wanted) <= 4e-16 * (np.abs(value) + np.abs(wanted))
+            middle = 0.5 * (low[todo] + high[todo])
+            fresh = np.where(settled, now, np.where(inside, newton, middle))
+            t[todo], last[todo] = fresh, np.abs(fresh - now)
+            todo = todo[~(settled | (np.abs(fresh - now) <= 4e-16 * np.abs(now)))]
+            if not todo.size:
+                break
     return np.asarray(t)

@@ -14,7 +14,6 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, log_upper, upper
 from hessium.theory._cumulants import cumulants_from_moments, moments_from_cumulants
-from hessium.theory._gaps import Gap
 from hessium.theory._solver import FixedPoints, fixed_points
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
@@ -100,8 +99,12 @@ class FreeProduct(SubordinatedLaw):
             phi = phi + law._log_potential(p) - np.log(p)
         return np.asarray(phi)
 
-    def _scan(self) -> list[Gap]:
-        return []
+    def support_intervals(self) -> tuple[tuple[float, float], ...]:
+        """Between the edges, bisected on whether an interior fixed point exists."""
+        return self._intervals
+
+    def _outside(self, x: FloatArray) -> FloatArray:
+        raise NotImplementedError
 
     def _gap_mass(self, x: float) -> float:
         phi = self._log_potential(np.array([x], dtype=np.complex128))

@@ -9,20 +9,16 @@ its own certificate; there is none exactly where the density is zero.
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import cached_property
 
 import numpy as np
 
 from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray
-from hessium.theory._gaps import Gap
-from hessium.theory._solver import FixedPoints, fixed_points, increasing_roots
+from hessium.theory._solver import FixedPoints, fixed_points
 from hessium.theory.law import Law
 
-_NO_GAP = 1e-14
 _SOLVED = 1e-9
-_POINT = 1e-9  # an interval shorter than this share of the hull, around an atom, is the atom
 
 
 class SubordinatedLaw(Law):
@@ -41,51 +37,8 @@ class SubordinatedLaw(Law):
         """The log-potential at the fixed point w."""
 
     @abstractmethod
-    def _scan(self) -> list[Gap]:
-        """Every gap of the support, in any order."""
-
-    @cached_property
-    def _gaps(self) -> list[Gap]:
-        gaps = sorted(self._scan(), key=lambda gap: gap.low)
-        # two descriptions of one gap: the wider one holds; a gap of rounding's width is none
-        kept: list[Gap] = []
-        for gap in gaps:
-            width = gap.high - gap.low
-            if np.isfinite(width) and width <= _NO_GAP * (abs(gap.low) + abs(gap.high)):
-                continue
-            if kept and gap.low < kept[-1].high and gap.high <= kept[-1].high:
-                continue
-            kept.append(gap)
-        return kept
-
-    @cached_property
-    def _intervals(self) -> tuple[tuple[float, float], ...]:
-        ends = [x for gap in self._gaps for x in (gap.low, gap.high)][1:-1]
-        pairs = zip(ends[::2], ends[1::2], strict=True)
-        atoms, hull = np.array(list(self.atoms)), ends[-1] - ends[0]
-        hull = max(hull, 1e-300)
-
-        def is_atom(low: float, high: float) -> bool:
-            near = np.abs(atoms - 0.5 * (low + high)) <= _POINT * hull
-            return high - low <= _POINT * hull and bool(near.any())
-
-        return tuple((a, b) for a, b in pairs if b > a and not is_atom(a, b))
-
-    def support_intervals(self) -> tuple[tuple[float, float], ...]:
-        """The intervals between the gaps; edges are places where dx/dt = 0, not thresholds."""
-        return self._intervals
-
     def _outside(self, x: FloatArray) -> FloatArray:
         """The real fixed point of positions off the support."""
-        result = np.full(x.shape, np.nan)
-        for gap in self._gaps:
-            here = (x >= gap.low) & (x <= gap.high) & np.isnan(result)
-            if here.any():
-                size = int(here.sum())
-                result[here] = increasing_roots(
-                    gap.curve, x[here], np.full(size, gap.start), np.full(size, gap.end)
-                )
-        return result
 
     def _start(self, z: ComplexArray) -> ComplexArray:
         spread = self.std()
