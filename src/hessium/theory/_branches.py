@@ -35,7 +35,7 @@ class Branches(ABC):
 
     Attributes:
         low, high: ends in f, shape (n,); infinite at poles.
-        peak: where r is largest, shape (n,).
+        peak: where r is largest, shape (n,); NaN where it is constant.
     """
 
     low: FloatArray
@@ -192,8 +192,12 @@ class LawBranches(Branches):
         keep = sign * f < self._far.reach
         outer = sign * np.geomspace(self._far.reach, INFINITE * self.unit, 60)
         shift, lack = self._far.outside(outer)
-        near, far = np.array([w, f, r, 1 - r])[:, keep], np.array([outer + shift, outer, 1 - lack, lack])
+        near, far = (
+            np.array([w, f, r, 1 - r])[:, keep],
+            np.array([outer + shift, outer, 1 - lack, lack]),
+        )
         return np.concatenate([near, far], axis=1)[:, :: int(sign)]
+
 
 class TripleBranches(Branches):
     """Branches of Levy noise: explicit, $w = f + R(1/f)$, $r = 1 - q(f)$."""
@@ -240,7 +244,7 @@ class Constant(Branches):
     """One r for all f: a free power t has a gap where r of the base exceeds 1 - 1/t."""
 
     def __init__(self, rate: float) -> None:
-        self.low, self.high, self.peak = np.array([-np.inf]), np.array([np.inf]), np.zeros(1)
+        self.low, self.high, self.peak = np.array([-np.inf]), np.array([np.inf]), np.array([np.nan])
         self._row = np.array([0.0, 0.0, rate, 1 - rate])
 
     def at(self, k: IntArray, f: FloatArray) -> FloatArray:

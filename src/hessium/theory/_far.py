@@ -35,6 +35,8 @@ class Far:
         return np.asarray(np.polyval(self._series, g))
 
     def outside(self, f: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """w - f and 1 - dw/df at |f| > reach."""
+        """W - f and 1 - dw/df at |f| > reach."""
         g = 1 / f
-        return np.asarray(np.polyval(self._series, g)), np.asarray(g * g * np.polyval(self._slope, g))
+        return np.asarray(np.polyval(self._series, g)), np.asarray(
+            g * g * np.polyval(self._slope, g)
+        )

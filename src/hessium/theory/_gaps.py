@@ -1,7 +1,7 @@
 r"""Where a subordinated law has no mass: a complete search over the branches of its parts.
 
-Off the support of $\mu \boxplus \nu$ both subordination points are real and both F take one value f:
-$x(f) = w_\mu(f) + w_\nu(f) - f$, on some branch of each. A gap is a stretch of f on which x
+Off the support of $\mu \boxplus \nu$ both subordination points are real and both F take one value
+f: $x(f) = w_\mu(f) + w_\nu(f) - f$, on some branch of each. A gap is a stretch of f on which x
 increases, $r_\mu + r_\nu > 1$. Cells of f are halved until the bounds of the branches decide
 them, so every gap is found that is wider than rounding.
 """
@@ -17,7 +17,7 @@ from hessium.theory._branches import INFINITE, Branches
 
 _POWERS = 2.0 ** np.arange(-50, 51)
 _NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
-_POLISH, _EXACT = 40, 1e-13
+_POLISH, _EXACT = 40, 1e-11
 _AT_ONCE = 1 << 21
 
 
@@ -32,7 +32,7 @@ class Stretch:
 
 
 def slope(one: FloatArray, other: FloatArray) -> FloatArray:
-    """r + r' - 1 from rows (r, 1 - r): of two equal forms the one that cancels less."""
+    """R + r' - 1 from rows (r, 1 - r): of two equal forms the one that cancels less."""
     return np.asarray(np.where(one[1] < other[1], other[0] - one[1], one[0] - other[1]))
 
 
@@ -91,7 +91,10 @@ class _Search:
         return branches.at(points[0].astype(int), points[1])[2:, where]
 
     def _values(self, cells: FloatArray, f: FloatArray) -> FloatArray:
-        first, second = self._once(self.first, cells[:, 0], f), self._once(self.second, cells[:, 1], f)
+        first, second = (
+            self._once(self.first, cells[:, 0], f),
+            self._once(self.second, cells[:, 1], f),
+        )
         return np.array([first, second])
 
     def _best(self, which: int, branches: Branches) -> FloatArray:
@@ -137,8 +140,8 @@ class _Search:
         rises, falls = np.ones(len(self.open), bool), np.ones(len(self.open), bool)
         for which, branches in enumerate((self.first, self.second)):
             peak = branches.peak[self.open[:, which].astype(int)]
-            rises &= peak >= self.open[:, 3]
-            falls &= peak <= self.open[:, 2]
+            rises &= ~(peak < self.open[:, 3])
+            falls &= ~(peak > self.open[:, 2])
         return rises | falls
 
     def _polished(self) -> FloatArray:
@@ -148,17 +151,25 @@ class _Search:
             return cells
         low, high = cells[:, 2].copy(), cells[:, 3].copy()
         at_low, at_high = slope(*self._values(cells, low)), slope(*self._values(cells, high))
+        size = np.maximum(np.abs(at_low), np.abs(at_high))
         rising, side = at_high > 0, np.zeros(len(cells))
-        for _ in range(_POLISH):
+        for k in range(_POLISH):
             with np.errstate(all="ignore"):
                 guess = high - at_high * (high - low) / (at_high - at_low)
-            guess = np.where((guess > low) & (guess < high), guess, 0.5 * (low + high))
+            # every third step halves the cell: r may jump at the end of a branch
+            secant = (guess > low) & (guess < high) & (k % 3 != 2)
+            guess = np.where(secant, guess, 0.5 * (low + high))
             value = slope(*self._values(cells, guess))
             up = (value > 0) == rising
             at_low = np.where(up, np.where(side > 0, 0.5 * at_low, at_low), value)
             at_high = np.where(up, value, np.where(side < 0, 0.5 * at_high, at_high))
-            low, high, side = np.where(up, low, guess), np.where(up, guess, high), np.where(up, 1, -1)
-            if (np.minimum(high - low, np.abs(value)) <= _EXACT * np.abs(guess)).all():
+            low, high, side = (
+                np.where(up, low, guess),
+                np.where(up, guess, high),
+                np.where(up, 1, -1),
+            )
+            # at an edge the position is stationary, and its error is the square of this one
+            if ((np.abs(value) <= _EXACT * size) | (high - low <= _EXACT * np.abs(guess))).all():
                 break
         cells[:, 2] = np.where(rising, high, cells[:, 2])
         cells[:, 3] = np.where(rising, cells[:, 3], low)

@@ -13,9 +13,9 @@ from hessium.theory._arrays import ComplexArray, log_upper
 from hessium.theory._branches import LawBranches, TripleBranches
 from hessium.theory._gaps import Stretch, rising_stretches, slope
 from hessium.theory._triple import LevyTriple
+from hessium.theory.gapped import GappedLaw
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy
-from hessium.theory.gapped import GappedLaw
 
 
 @dataclass(frozen=True)

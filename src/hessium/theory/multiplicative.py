@@ -112,10 +112,7 @@ class FreeProduct(SubordinatedLaw):
 
     def _inside(self, x: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether an interior fixed point exists."""
-        solution = self._solve(x.astype(np.complex128))
-        ok = solution.residuals < 1e-12
-        inside = ok & (solution.points.imag > 1e-9 * np.abs(solution.points))
-        return np.asarray(inside)
+        return self._solve(x.astype(np.complex128)).interior
 
     @cached_property
     def _intervals(self) -> tuple[tuple[float, float], ...]:

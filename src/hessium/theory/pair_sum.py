@@ -14,8 +14,9 @@ from hessium.theory._branches import LawBranches
 from hessium.theory._far import Far
 from hessium.theory._gaps import Stretch, rising_stretches, slope
 from hessium.theory.ensembles import haar
-from hessium.theory.law import Law
 from hessium.theory.gapped import GappedLaw
+from hessium.theory.law import Law
+
 
 @dataclass(frozen=True)
 class PairSum(GappedLaw):

@@ -17,9 +17,9 @@ from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
+from hessium.theory.gapped import GappedLaw
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
-from hessium.theory.gapped import GappedLaw
 
 
 def free_power(law: Law, exponent: Real) -> Law:

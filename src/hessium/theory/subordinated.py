@@ -18,8 +18,6 @@ from hessium.theory._arrays import ArrayLike, ComplexArray
 from hessium.theory._solver import FixedPoints, fixed_points
 from hessium.theory.law import Law
 
-_SOLVED = 1e-9
-
 
 class SubordinatedLaw(Law):
     """A law whose transform is that of a known law at a fixed point omega(z)."""
@@ -62,20 +60,25 @@ class SubordinatedLaw(Law):
         return self._subordination(points.ravel().astype(np.complex128)).reshape(points.shape)
 
     def residual(self, x: ArrayLike) -> FloatArray:
-        """|f(w) - w| / (|x| + |w|) at the fixed point behind the density; 0 off the support."""
+        """|f(w) - w| / (|x| + |w|) at the fixed point behind the density: its certificate.
+
+        Infinite where none was found inside the half-plane (the density counts as zero there: at
+        an edge, to rounding); 0 off the support.
+        """
         points = _check.reals("x", x)
         flat = points.ravel()
         result = np.zeros(flat.size)
         inside = self._interior(flat)
         if inside.any():
-            result[inside] = self._solve(flat[inside].astype(np.complex128)).residuals
+            found = self._solve(flat[inside].astype(np.complex128))
+            result[inside] = np.where(found.interior, found.residuals, np.inf)
         return result.reshape(points.shape)
 
     def _density(self, x: FloatArray) -> FloatArray:
         """Zero where no interior fixed point exists: at an edge, to rounding."""
         solution = self._solve(x.astype(np.complex128))
         g, _ = self._at(x.astype(np.complex128), solution.points)
-        density = np.where(solution.residuals < _SOLVED, -g.imag / np.pi, 0.0)
+        density = np.where(solution.interior, -g.imag / np.pi, 0.0)
         return np.asarray(np.maximum(np.nan_to_num(density, posinf=np.inf), 0.0))
 
     def _distribution(self, x: FloatArray) -> FloatArray:
@@ -83,7 +86,7 @@ class SubordinatedLaw(Law):
         z = x.astype(np.complex128)
         solution = self._solve(z)
         mass = 1 - self._potential_at(z, solution.points).imag / np.pi
-        lost = ~(solution.residuals < _SOLVED)
+        lost = ~solution.interior
         if lost.any():
             edges = np.array([(p.low, p.high) for p in self._components]).ravel()
             levels = np.array([(p.below, p.upto) for p in self._components]).ravel()
