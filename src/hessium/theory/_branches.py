@@ -103,11 +103,11 @@ class LawBranches(Branches):
         with np.errstate(all="ignore"):
             g, slope = (a.real for a in self.law._transform(w.astype(np.complex128)))
             at_atom = ~(np.isfinite(g) & np.isfinite(slope)) & np.isfinite(w)
-            f, r = 1 / g, -g * g / slope
+            f, r = 1 / g, -g * (g / slope)
             if at_atom.any():
                 beside = np.nextafter(w[at_atom], np.inf).astype(np.complex128)
                 g, slope = (a.real for a in self.law._transform(beside))
-                f[at_atom], r[at_atom] = 0.0, np.nan_to_num(-g * g / slope)
+                f[at_atom], r[at_atom] = 0.0, np.nan_to_num(-g * (g / slope))
         return f, np.clip(r, 0.0, 1.0)
 
     def _peaks(self) -> FloatArray:
@@ -134,7 +134,7 @@ class LawBranches(Branches):
             with np.errstate(all="ignore"):
                 slope = self.law._transform(w.astype(np.complex128))[1].real
                 # where F is large its value is known better than G tells it
-                large = np.clip(-1 / (f[near] ** 2 * slope), 0.0, 1.0)
+                large = np.clip(-1 / (f[near] * (f[near] * slope)), 0.0, 1.0)
             r = np.where(np.abs(f[near]) > self.unit, large, self._reciprocal(w)[1])
             result[:, near] = w, w - f[near], r, 1 - r
         return result

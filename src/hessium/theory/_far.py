@@ -26,6 +26,7 @@ class Far:
     def __init__(self, law: Law) -> None:
         low, high = law.support()
         cumulants = law.free_cumulants(_ORDER)
+        cumulants[~np.isfinite(cumulants)] = 0.0  # high powers of extreme scales
         self.reach = _RADII * max(high - cumulants[0], cumulants[0] - low)
         self._series = cumulants[::-1]
         self._slope = (np.arange(_ORDER) * cumulants)[:0:-1]
@@ -38,5 +39,5 @@ class Far:
         """W - f and 1 - dw/df at |f| > reach."""
         g = 1 / f
         return np.asarray(np.polyval(self._series, g)), np.asarray(
-            g * g * np.polyval(self._slope, g)
+            g * (g * np.polyval(self._slope, g))
         )

@@ -59,7 +59,7 @@ class LevyLaw(Law):
 
     def r_transform(self, g: ArrayLike) -> ComplexArray:
         r"""$R(g) = m + v g + \sum_i \lambda_i a_i/(1 - a_i g)$, for every complex g."""
-        values = np.asarray(g, dtype=np.complex128)
+        values = _check.complexes("g", g)
         result = self.triple.drift + self.triple.variance * values
         for rate, jump in zip(self.triple.rates, self.triple.jumps, strict=True):
             result = result + rate * jump / (1 - jump * values)

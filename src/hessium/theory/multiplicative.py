@@ -153,6 +153,8 @@ class FreeProduct(SubordinatedLaw):
     def free_cumulants(self, count: int) -> FloatArray:
         r"""From the moments, which follow from the S-transforms as power series."""
         n = _check.count("count", count, 0)
+        if n == 0:
+            return np.zeros(0)
         inverse = _chi(self.first, n)
         # chi(y) = y S(y)/(1 + y), so chi = chi_1 chi_2 (1 + y)/y
         product = np.convolve(inverse, _chi(self.second, n))[1 : n + 2]
