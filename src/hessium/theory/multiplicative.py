@@ -22,6 +22,7 @@ from hessium.theory.law import Law
 from hessium.theory.subordinated import SubordinatedLaw
 
 _GRID = 600
+_STRICT = 1e-13  # just outside an edge the real fixed point is almost interior
 _HEIGHT = 1e-13  # of x: how far above the axis points off the support are evaluated
 
 
@@ -112,7 +113,8 @@ class FreeProduct(SubordinatedLaw):
 
     def _inside(self, x: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether an interior fixed point exists."""
-        return self._solve(x.astype(np.complex128)).interior
+        found = self._solve(x.astype(np.complex128))
+        return found.interior & (found.displacements < _STRICT)
 
     @cached_property
     def _intervals(self) -> tuple[tuple[float, float], ...]:
