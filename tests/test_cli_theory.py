@@ -115,3 +115,15 @@ def test_bars_show_the_mass_and_fall_back_to_ascii(monkeypatch: pytest.MonkeyPat
     plain = list(bars(atoms))
     assert all(line.isascii() or "−" in line for line in plain)
     assert plain[0].count("#") == plain[0][:45].count("#") * 2  # two equal peaks
+
+
+def test_a_density_with_a_spike_is_drawn_on_a_log_axis(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--ratio", "2", "--energy", "0.01", "--activation", "relu", "--plot"]
+    said(capsys, *arguments, str(tmp_path / "spike.svg"))
+    words = "".join(ElementTree.parse(tmp_path / "spike.svg").getroot().itertext())
+    assert "10⁻⁴" in words or "10−4" in words or "0.01" in words  # decades on the axis
+    law = hessian_law(0.01, 2.0, "relu")
+    low, high = law.support()
+    assert float(law.pdf(np.linspace(low, high, 4001)).max()) * (high - low) > 10

@@ -1,12 +1,28 @@
 """The protocol itself: a law from outside the package needs a handful of methods."""
 
+import copy
+import pickle
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.special import beta
 
 from hessium._random import Rng
 from hessium._typing import FloatArray
-from hessium.theory import Empirical, Law, Semicircle, free_sum
+from hessium.errors import InputError
+from hessium.theory import (
+    Arcsine,
+    Empirical,
+    Law,
+    MarchenkoPastur,
+    Semicircle,
+    Uniform,
+    free_power,
+    free_product,
+    free_sum,
+    relu_hessian,
+)
 from hessium.theory._arrays import ComplexArray
 from hessium.theory._cumulants import cumulants_from_moments, moments_from_cumulants
 from hessium.theory.ensembles import with_spectrum
@@ -67,3 +83,77 @@ def test_moments_and_cumulants_are_inverse() -> None:
     k1, k2, k3, k4 = cumulants[:4]
     fourth = k4 + 4 * k3 * k1 + 2 * k2**2 + 6 * k2 * k1**2 + k1**4
     assert moments[3] == pytest.approx(fourth)
+
+
+EVERY: dict[str, Law] = {
+    "semicircle": Semicircle(variance=0.7),
+    "mp": MarchenkoPastur(ratio=4.0, scale=2.0),
+    "levy": relu_hessian(0.3, 0.4),
+    "uniform": Uniform(-1, 3),
+    "arcsine": Arcsine(radius=1.5),
+    "empirical": Empirical([1, 2, 2, 5]),
+    "two points": free_sum(Empirical([-1, 1]), Empirical([0, 1.3], weights=[0.3, 0.7])),
+    "atoms + noise": free_sum(Empirical([0, 1, 4]), MarchenkoPastur(ratio=0.5)),
+    "pair": free_sum(Empirical([0, 1, 4]), Uniform(0, 1)),
+    "power": free_power(Uniform(0, 1), 2.5),
+    "product": free_product(Uniform(1, 2), MarchenkoPastur(ratio=0.5)),
+    "affine": Uniform(-1, 3).scaled(-2.0).shifted(1),
+}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_laws_are_values(name: Any) -> None:
+    law = EVERY[name]
+    for twin in (pickle.loads(pickle.dumps(law)), copy.deepcopy(law)):
+        assert twin == law
+        assert hash(twin) == hash(law)
+    assert law != Semicircle(variance=0.123)
+    assert len(repr(law)) < 200
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_far_away_every_law_is_one_atom(name: Any) -> None:
+    law = EVERY[name]
+    for z in (1e12, -1e12, 1e300, -1e300, 1e200j, np.inf, -np.inf):
+        g = complex(law.stieltjes(z))
+        assert g == pytest.approx(1 / (z - law.mean()), rel=1e-12, abs=0)
+        assert complex(law.log_potential(z)).imag == pytest.approx(np.angle(z), abs=1e-11)
+    for z in (1e4, 1e4j, -1e4):  # and the change of formula is not seen
+        expansion = 1 / (z - law.mean()) + law.var() / (z - law.mean()) ** 3
+        assert complex(law.stieltjes(z)) == pytest.approx(expansion, rel=1e-11)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_nan_is_refused_everywhere(name: Any) -> None:
+    law = EVERY[name]
+    calls = [("stieltjes", "z"), ("log_potential", "z"), ("r_transform", "g"), ("pdf", "x")]
+    for method, argument in calls:
+        for bad in (np.nan, [0.1, np.nan], [True, np.nan]):
+            with pytest.raises(InputError, match=argument):
+                getattr(law, method)(bad)
+    for share in (-0.1, 1.1):
+        with pytest.raises(InputError, match="confidence"):
+            law.interval(share)
+    assert law.free_cumulants(0).shape == (0,)
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e-6, 1e6, 1e60])
+def test_laws_scale(scale: float) -> None:
+    def laws(s: float) -> list[Law]:
+        atoms = Empirical(np.array([-1.0, 0, 2]) * s)
+        return [
+            MarchenkoPastur(ratio=0.5, scale=s),
+            relu_hessian(0.3 * s**2, 0.5, s),
+            free_sum(Empirical([-s, s]), Empirical([0, 1.5 * s])),
+            free_sum(atoms, Uniform(0, s)),
+            free_sum(atoms, MarchenkoPastur(ratio=0.5, scale=s)),
+        ]
+
+    for unit, law in zip(laws(1.0), laws(scale), strict=True):
+        x, q = np.linspace(*unit.support(), 23)[1:-1], np.linspace(0.05, 0.95, 7)
+        assert np.divide(law.support_intervals(), scale) == pytest.approx(
+            np.array(unit.support_intervals()), abs=1e-11
+        )
+        assert law.pdf(x * scale) * scale == pytest.approx(unit.pdf(x), rel=1e-8, abs=1e-11)
+        assert law.cdf(x * scale) == pytest.approx(unit.cdf(x), abs=1e-11)
+        assert law.ppf(q) / scale == pytest.approx(unit.ppf(q), rel=1e-9, abs=1e-9)

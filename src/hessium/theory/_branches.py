@@ -18,7 +18,6 @@ import numpy as np
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._far import Far
 from hessium.theory._solver import increasing_roots
-from hessium.theory._triple import LevyTriple
 from hessium.theory.law import Law
 
 INFINITE = 2.0**50
@@ -26,7 +25,7 @@ INFINITE = 2.0**50
 
 _NUDGE = 1e-13  # of a gap: how far inside an edge it is looked at
 _SECTIONS = 70
-_CLOSE = np.concatenate([np.geomspace(1e-12, 0.02, 30), np.linspace(0.03, 0.5, 30)])
+CLOSE = np.concatenate([np.geomspace(1e-12, 0.02, 30), np.linspace(0.03, 0.5, 30)])
 """Where a bounded branch is sampled, from each of its ends, as shares of its length."""
 
 
@@ -115,7 +114,7 @@ class LawBranches(Branches):
         peak = np.where(np.isinf(self.left), -np.inf, np.inf)
         inner = np.flatnonzero(np.isfinite(self.right - self.left))
         if inner.size:
-            best = _maximum(lambda w: self._reciprocal(w)[1], self.left[inner], self.right[inner])
+            best = maximum(lambda w: self._reciprocal(w)[1], self.left[inner], self.right[inner])
             peak[inner] = self._reciprocal(best)[0]
         return np.asarray(np.clip(peak, -INFINITE * self.unit, INFINITE * self.unit))
 
@@ -173,7 +172,7 @@ class LawBranches(Branches):
         ends = np.clip(np.array([self.low, self.high]), -limit, limit).T
         for left, right, (low, high) in zip(self.left, self.right, ends, strict=True):
             if np.isfinite(right - left):
-                steps = (right - left) * _CLOSE
+                steps = (right - left) * CLOSE
                 w = np.concatenate([[left], left + steps, right - steps[-2::-1], [right]])
                 f, r = self._reciprocal(w)
                 f = np.clip(f, low, high)  # rounding at a pole may give the wrong sign
@@ -197,63 +196,6 @@ class LawBranches(Branches):
             np.array([outer + shift, outer, 1 - lack, lack]),
         )
         return np.concatenate([near, far], axis=1)[:, :: int(sign)]
-
-
-class TripleBranches(Branches):
-    """Branches of Levy noise: explicit, $w = f + R(1/f)$, $r = 1 - q(f)$."""
-
-    def __init__(self, triple: LevyTriple, unit: float) -> None:
-        self.triple, self.unit = triple, unit
-        poles = sorted({*triple.jumps, *([0.0] if triple.variance else [])})
-        self.low, self.high = np.array([-np.inf, *poles]), np.array([*poles, np.inf])
-        self.peak = np.where(np.isinf(self.low), -INFINITE * unit, INFINITE * unit)
-        inner = np.flatnonzero(np.isfinite(self.high - self.low))
-        if inner.size:
-            self.peak[inner] = _maximum(
-                lambda f: self._values(f)[2], self.low[inner], self.high[inner]
-            )
-
-    def _values(self, f: FloatArray) -> FloatArray:
-        with np.errstate(all="ignore"):
-            value, q = self.triple.remainder(f.astype(np.complex128))
-        lack = np.where(np.isfinite(q), q.real, np.inf)
-        shift = self.triple.centre + value.real
-        return np.array([f + shift, shift, 1 - lack, lack])
-
-    def at(self, k: IntArray, f: FloatArray) -> FloatArray:
-        """Rows w, w - f, r and 1 - r; r is negative where the noise alone has no gap."""
-        return self._values(np.asarray(f, dtype=np.float64))
-
-    def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
-        """Points dense at the poles and far out."""
-        limit, rows = INFINITE * self.unit, []
-        for low, high in zip(self.low, self.high, strict=True):
-            if np.isfinite(low) and np.isfinite(high):
-                steps = (high - low) * _CLOSE
-                f = np.concatenate([[low], low + steps, high - steps[-2::-1], [high]])
-            else:
-                steps = np.geomspace(1e-13 * self.unit, limit, 120)
-                f = low + steps if np.isfinite(low) else high - steps[::-1]
-                f = np.sort(np.append(f, low if np.isfinite(low) else high))
-            _, _, r, lack = self._values(f)
-            rows.append((f, r, lack))
-        return rows
-
-
-class Constant(Branches):
-    """One r for all f: a free power t has a gap where r of the base exceeds 1 - 1/t."""
-
-    def __init__(self, rate: float) -> None:
-        self.low, self.high, self.peak = np.array([-np.inf]), np.array([np.inf]), np.array([np.nan])
-        self._row = np.array([0.0, 0.0, rate, 1 - rate])
-
-    def at(self, k: IntArray, f: FloatArray) -> FloatArray:
-        """The same at every f; there is no w."""
-        return np.tile(self._row[:, None], np.shape(f))
-
-    def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
-        """One value."""
-        return [(np.zeros(1), self._row[2:3], self._row[3:4])]
 
 
 def gaps_of(law: Law) -> list[tuple[float, float]]:
@@ -288,7 +230,7 @@ def _zeros_of_transform(law: Law, unit: float) -> list[float]:
     return [float(x) for x in roots]
 
 
-def _maximum(
+def maximum(
     function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray
 ) -> FloatArray:
     """Where functions with one peak are largest on (low, high): golden section, all at once."""

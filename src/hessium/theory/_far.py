@@ -25,7 +25,8 @@ class Far:
 
     def __init__(self, law: Law) -> None:
         low, high = law.support()
-        cumulants = law.free_cumulants(_ORDER)
+        with np.errstate(over="ignore", invalid="ignore"):
+            cumulants = np.array(law.free_cumulants(_ORDER))
         cumulants[~np.isfinite(cumulants)] = 0.0  # high powers of extreme scales
         self.reach = _RADII * max(high - cumulants[0], cumulants[0] - low)
         self._series = cumulants[::-1]

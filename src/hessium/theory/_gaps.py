@@ -152,7 +152,7 @@ class _Search:
         low, high = cells[:, 2].copy(), cells[:, 3].copy()
         at_low, at_high = slope(*self._values(cells, low)), slope(*self._values(cells, high))
         size = np.maximum(np.abs(at_low), np.abs(at_high))
-        rising, side = at_high > 0, np.zeros(len(cells))
+        rising, side, root = at_high > 0, np.zeros(len(cells)), low.copy()
         for k in range(_POLISH):
             with np.errstate(all="ignore"):
                 guess = high - at_high * (high - low) / (at_high - at_low)
@@ -163,16 +163,13 @@ class _Search:
             up = (value > 0) == rising
             at_low = np.where(up, np.where(side > 0, 0.5 * at_low, at_low), value)
             at_high = np.where(up, value, np.where(side < 0, 0.5 * at_high, at_high))
-            low, high, side = (
-                np.where(up, low, guess),
-                np.where(up, guess, high),
-                np.where(up, 1, -1),
-            )
+            low, high = np.where(up, low, guess), np.where(up, guess, high)
+            side, root = np.where(up, 1, -1), guess
             # at an edge the position is stationary, and its error is the square of this one
             if ((np.abs(value) <= _EXACT * size) | (high - low <= _EXACT * np.abs(guess))).all():
                 break
-        cells[:, 2] = np.where(rising, high, cells[:, 2])
-        cells[:, 3] = np.where(rising, cells[:, 3], low)
+        cells[:, 2] = np.where(rising, root, cells[:, 2])
+        cells[:, 3] = np.where(rising, cells[:, 3], root)
         return cells
 
     def stretches(self) -> list[Stretch]:

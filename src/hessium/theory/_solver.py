@@ -21,9 +21,10 @@ SelfMap = Callable[[ComplexArray, ComplexArray], tuple[ComplexArray, ComplexArra
 RealMap = Callable[[FloatArray, IntArray], tuple[FloatArray, FloatArray]]
 
 _TINY = 1e-300
-_NOISE = 64 * np.finfo(float).eps
+_ROUNDING = np.finfo(float).eps
+_NOISE = 64 * _ROUNDING
 _SOLVED = 1e-9
-_INTERIOR = 1e-8  # next to a real fixed point it is (1 - slope)^2, small only close to an edge
+_INTERIOR = 1e-4  # next to a real fixed point it is (1 - slope)^2, small only close to an edge
 _DIRECT = 30  # evaluations before a point counts as stalled; the usual number is 6 to 10
 _STAGES = 27  # 4^-27 is below the rounding unit
 _PER_STAGE = 12
@@ -38,8 +39,8 @@ class FixedPoints:
     Attributes:
         points: solutions in the upper half-plane.
         residuals: |f(w) - w| / (|z| + |w|) at the solutions.
-        displacements: hyperbolic; 0 at a solution, and not small next to a real fixed point, of
-            which there may be others.
+        displacements: hyperbolic, rounding included; tiny at a solution, and not small next to a
+            real fixed point, of which there may be others.
         iterations: evaluations of the map by the slowest point.
     """
 
@@ -136,8 +137,11 @@ def _iterate(
         displacement = np.where(keep, trial_displacement, displacement)
         done = settled | (displacement == 0) | (moved <= 1e-16 * np.abs(w))
         points[todo] = w
-        displacements[todo] = displacement
-        residuals[todo] = np.abs(f - w) / (np.abs(zs) + np.abs(w) + _TINY)
+        size = np.abs(zs) + np.abs(w) + _TINY
+        residuals[todo] = np.abs(f - w) / size
+        # no step is known better than rounding: a point that lies so close to the axis is nowhere
+        rounding = _ROUNDING * size / np.maximum(w.imag, _TINY)
+        displacements[todo] = np.maximum(displacement, rounding**2)
         if done.any():
             on = ~done
             todo, zs, w, f = todo[on], zs[on], w[on], f[on]

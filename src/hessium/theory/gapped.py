@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from hessium._typing import FloatArray, IntArray
+from hessium._typing import BoolArray, FloatArray, IntArray
+from hessium.theory._arrays import ComplexArray
 from hessium.theory._gaps import Stretch
 from hessium.theory._solver import increasing_roots
 from hessium.theory.subordinated import SubordinatedLaw
 
 _ROUNDING = 1e-15
+_ENTRIES = 65
 _POINT = 1e-9  # an interval shorter than this share of the hull, around an atom, is the atom
 
 
@@ -40,6 +43,10 @@ class GappedLaw(SubordinatedLaw):
     @abstractmethod
     def _place(self, stretch: Stretch, f: FloatArray) -> FloatArray:
         """The subordination point at f."""
+
+    @abstractmethod
+    def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
+        """The log-potential at f."""
 
     @abstractmethod
     def _mass_at(self, stretch: Stretch, f: float) -> float:
@@ -82,21 +89,55 @@ class GappedLaw(SubordinatedLaw):
         """The intervals between the gaps; edges are places where dx/df = 0, not thresholds."""
         return self._intervals
 
+    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        g, slope = np.empty((2, z.size), dtype=np.complex128)
+        off = self._off(z)
+        g[~off], slope[~off] = super()._transform(z[~off])
+        for stretch, f, here in self._located(z.real, off):
+            # known through f itself, also where F is infinite and subordination points cancel
+            g[here] = 1 / f
+            slope[here] = -1 / (f * f * self._position(stretch, f)[1])
+        return g, slope
+
+    def _log_potential(self, z: ComplexArray) -> ComplexArray:
+        phi, off = np.empty(z.size, dtype=np.complex128), self._off(z)
+        phi[~off] = super()._log_potential(z[~off])
+        for stretch, f, here in self._located(z.real, off):
+            phi[here] = self._potential_on(stretch, f)
+        return phi
+
     def _outside(self, x: FloatArray) -> FloatArray:
-        result = np.full(x.shape, np.nan)
-        which = np.clip(np.searchsorted(self._lows, x, side="right") - 1, 0, None)
-        for k in np.unique(which):
-            gap, here = self._gaps[int(k)], which == k
-            result[here] = self._place(gap.stretch, self._value(gap, x[here]))
+        result = np.empty(x.shape)
+        for stretch, f, here in self._located(x, np.ones(x.shape, dtype=bool)):
+            result[here] = self._place(stretch, f)
         return result
 
+    def _off(self, z: ComplexArray) -> BoolArray:
+        return np.asarray((z.imag == 0) & ~self._interior(z.real))
+
+    def _located(
+        self, x: FloatArray, off: BoolArray
+    ) -> Iterator[tuple[Stretch, FloatArray, BoolArray]]:
+        """Positions off the support by gap: the stretch, f there, and which positions they are."""
+        if not off.any():
+            return
+        which = np.clip(np.searchsorted(self._lows, x, side="right") - 1, 0, None)
+        for k in np.unique(which[off]):
+            gap, here = self._gaps[int(k)], off & (which == k)
+            yield gap.stretch, self._value(gap, x[here]), here
+
     def _value(self, gap: Gap, x: FloatArray) -> FloatArray:
-        """The f of positions in a gap."""
+        """The f of positions in a gap, between two entries of a table that is made once."""
         stretch, unit = gap.stretch, self.std()
-        start, end = np.full(x.shape, stretch.start), np.full(x.shape, stretch.end)
+        if stretch not in self._tables:
+            self._tables[stretch] = self._table(gap)
+        values, positions = self._tables[stretch]
+        cell = np.clip(np.searchsorted(positions, x), 1, positions.size - 1)
+        start, end = values[cell - 1], values[cell]
         if np.isinf(gap.low) or np.isinf(gap.high):
-            start = start if np.isfinite(gap.low) else np.full(x.shape, -np.inf)
-            end = end if np.isfinite(gap.high) else np.full(x.shape, np.inf)
+            limit = values[[0, -1]]
+            start = np.where((start == limit[0]) & np.isinf(gap.low), -np.inf, start)
+            end = np.where((end == limit[1]) & np.isinf(gap.high), np.inf, end)
 
             def curve(f: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
                 return self._position(stretch, f)
@@ -110,6 +151,21 @@ class GappedLaw(SubordinatedLaw):
 
         t = increasing_roots(bounded, x, start / (unit + np.abs(start)), end / (unit + np.abs(end)))
         return np.asarray(unit * t / (1 - np.abs(t)))
+
+    @cached_property
+    def _tables(self) -> dict[Stretch, tuple[FloatArray, FloatArray]]:
+        return {}
+
+    def _table(self, gap: Gap) -> tuple[FloatArray, FloatArray]:
+        """Values of f in a gap, dense at its ends, and their positions."""
+        ends, unit = np.array([gap.stretch.start, gap.stretch.end]), self.std()
+        low, high = ends / (unit + np.abs(ends))
+        t = low + (high - low) * np.sin(0.5 * np.pi * np.linspace(0, 1, _ENTRIES)) ** 2
+        f = np.clip(unit * t / (1 - np.abs(t)), *ends)
+        f[0], f[-1] = ends
+        position = self._position(gap.stretch, f)[0]
+        position[0], position[-1] = gap.low, gap.high
+        return f, np.maximum.accumulate(position)
 
     def _gap_of(self, x: float) -> Gap:
         return self._gaps[int(np.clip(np.searchsorted(self._lows, x, side="right") - 1, 0, None))]

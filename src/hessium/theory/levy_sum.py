@@ -10,7 +10,8 @@ import numpy as np
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.theory._arrays import ComplexArray, log_upper
-from hessium.theory._branches import LawBranches, TripleBranches
+from hessium.theory._branches import LawBranches
+from hessium.theory._explicit_branches import TripleBranches
 from hessium.theory._gaps import Stretch, rising_stretches, slope
 from hessium.theory._triple import LevyTriple
 from hessium.theory.gapped import GappedLaw
@@ -59,6 +60,12 @@ class LevySum(GappedLaw):
 
     def _place(self, stretch: Stretch, f: FloatArray) -> FloatArray:
         return np.asarray(self._branches[0].at(np.full(f.shape, stretch.first), f)[0])
+
+    def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
+        w, reciprocal = self._place(stretch, f), f.astype(np.complex128)
+        noise = self._branches[1].at(np.full(f.shape, stretch.second), f)[0]
+        own = self.noise.potential(noise.astype(np.complex128), reciprocal)
+        return self.base._log_potential(w.astype(np.complex128)) + own - log_upper(reciprocal)
 
     def _mass_at(self, stretch: Stretch, f: float) -> float:
         w = self._place(stretch, np.array([f]))

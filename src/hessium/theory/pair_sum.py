@@ -102,6 +102,12 @@ class PairSum(GappedLaw):
     def _place(self, stretch: Stretch, f: FloatArray) -> FloatArray:
         return np.asarray(self._values(stretch, f)[0][0])
 
+    def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
+        one, two = self._values(stretch, f)
+        phi = self.first._log_potential(one[0].astype(np.complex128))
+        phi = phi + self.second._log_potential(two[0].astype(np.complex128))
+        return np.asarray(phi - log_upper(f.astype(np.complex128)))
+
     def _mass_at(self, stretch: Stretch, f: float) -> float:
         one, two = self._values(stretch, np.array([f]))
         below = self.first.cdf(one[0]) + self.second.cdf(two[0])

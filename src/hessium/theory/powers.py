@@ -12,7 +12,8 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real, log_upper
-from hessium.theory._branches import Constant, LawBranches
+from hessium.theory._branches import LawBranches
+from hessium.theory._explicit_branches import Constant
 from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
@@ -100,6 +101,11 @@ class FreePower(GappedLaw):
 
     def _place(self, stretch: Stretch, f: FloatArray) -> FloatArray:
         return np.asarray(self._branches.at(np.full(f.shape, stretch.first), f)[0])
+
+    def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
+        phi = self.base._log_potential(self._place(stretch, f).astype(np.complex128))
+        t = self.exponent
+        return np.asarray(t * phi - (t - 1) * log_upper(f.astype(np.complex128)))
 
     def _mass_at(self, stretch: Stretch, f: float) -> float:
         below = float(self.base.cdf(self._place(stretch, np.array([f])))[0])

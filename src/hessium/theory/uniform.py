@@ -66,4 +66,11 @@ class Uniform(Law):
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         left, right = z - self.low, z - self.high
-        return (left * np.log(left) - right * np.log(right)) / (self.high - self.low) - 1
+        near = (left * np.log(left) - right * np.log(right)) / (self.high - self.low) - 1
+        # far away the two products cancel
+        ratio = (self.high - self.low) / (left + right)
+        far = np.abs(ratio) < 0.5
+        small = np.where(far & (ratio != 0), ratio, 0.25)
+        more = np.arctanh(small) / small + 0.5 * np.log1p(-small * small) - 1
+        centred = np.log(np.where(far, 0.5 * (left + right), 1.0))
+        return np.where(far, centred + np.where(ratio != 0, more, 0.0), near)
