@@ -8,11 +8,15 @@ from hessium.curvature import Hessian as Hessian
 from hessium.curvature import Linearization as Linearization
 from hessium.curvature import ResidualHessian as ResidualHessian
 from hessium.estimate import Count as Count
+from hessium.estimate import Eigenpairs as Eigenpairs
 from hessium.estimate import Inertia as Inertia
 from hessium.estimate import RankProfile as RankProfile
+from hessium.estimate import SpectralEstimate as SpectralEstimate
+from hessium.estimate import eigenpairs as eigenpairs
 from hessium.estimate import inertia as inertia
 from hessium.estimate import rank as rank
 from hessium.estimate import rank_profile as rank_profile
+from hessium.estimate import spectral_measure as spectral_measure
 from hessium.estimate import spectrum as spectrum
 from hessium.measure import DiscreteMeasure as DiscreteMeasure
 from hessium.problem import EmpiricalRisk as EmpiricalRisk

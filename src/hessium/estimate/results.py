@@ -19,11 +19,13 @@ class Count:
         value: the best single answer.
         lower: no fewer than this.
         upper: no more than this; equal to `lower` where the count is exact.
+        level: probability that the bracket holds, over random probes; None where it is certain.
     """
 
     value: int
     lower: int
     upper: int
+    level: float | None = None
 
     @property
     def exact(self) -> bool:
@@ -59,7 +61,10 @@ class Count:
         return format(self.value, spec) if spec else repr(self)
 
     def __repr__(self) -> str:
-        return str(self.value) if self.exact else f"{self.value} in [{self.lower}, {self.upper}]"
+        likely = "" if self.level is None else f" at level {self.level:g}"
+        if self.exact:
+            return f"{self.value}{likely}"
+        return f"{self.value} in [{self.lower}, {self.upper}]{likely}"
 
 
 def _value(number: Count | float) -> float:

@@ -98,6 +98,19 @@ class SymmetricOperator(ABC):
         """A smaller symmetric operator with the same non-zero spectrum, or None."""
         return None
 
+    def prepare(self, products: int, columns: int = 1) -> None:
+        """Announce work, so that an operator that has a choice can make it.
+
+        Args:
+            products: how many vectors will be multiplied.
+            columns: how many of them could go into one block product.
+        """
+
+    @property
+    def preferred_columns(self) -> int:
+        """How many vectors at once make a product cheapest for each of them."""
+        return 1
+
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
         """For SciPy's solvers: takes and gives NumPy arrays of the operator's precision."""
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))

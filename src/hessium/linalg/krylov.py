@@ -1,0 +1,198 @@
+"""Block Krylov spaces with thick restarts: few eigenpairs within bounded memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from hessium._typing import FloatArray, IntArray
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.vectors import gaussian, subtract_projection_
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RitzPairs:
+    """Eigenpairs of the projected matrix.
+
+    Attributes:
+        values: ascending, shape (j,).
+        coefficients: of the Ritz vectors in the basis, columns, shape (j, j).
+        residuals: norms of A x - value x, from the coupling alone, shape (j,).
+    """
+
+    values: FloatArray
+    coefficients: FloatArray
+    residuals: FloatArray
+
+
+class KrylovSpace:
+    r"""An orthonormal basis V with $A V^T = V^T T + Q^T S^T$, grown b vectors at a time.
+
+    V has j rows, the b rows of Q are orthonormal and orthogonal to V, T is $V A V^T$, and S (j x b)
+    couples the two: a Ritz pair $T y = \theta y$ has a residual of norm $|S^T y|$ exactly. All of V
+    is reorthogonalised against in every step, so there are no copies of converged pairs; a
+    restart keeps any set of Ritz vectors, and the relation stays true (Wu & Simon 2000).
+
+    Args:
+        operator: A.
+        start: b vectors as rows, shape (b, n); b bounds the multiplicities that can be seen.
+        capacity: most rows of V, at least 2 b + 1 or n.
+        rng: for directions in place of those that a breakdown leaves missing.
+
+    Attributes:
+        basis: V and behind it Q, shape (capacity + b, n).
+        size: j.
+        width: b at the start.
+        block: b now: smaller only where the whole space is nearly spanned.
+        num_matvecs: products so far.
+        exhausted: breakdowns so far: how often the space was invariant to rounding.
+    """
+
+    def __init__(
+        self,
+        operator: SymmetricOperator,
+        start: Tensor,
+        capacity: int,
+        rng: np.random.Generator,
+    ) -> None:
+        n = operator.shape[0]
+        self._operator, self._rng = operator, rng
+        self._cut = float(torch.finfo(operator.dtype).eps)
+        self._capacity = min(capacity, n)
+        self.width = self.block = min(start.shape[0], n)
+        self.basis = start.new_empty(min(self._capacity + self.block, n), n)
+        self.size = 0
+        self.num_matvecs = 0
+        self.exhausted = 0
+        self._projected = np.zeros((self._capacity, self._capacity))
+        self._coupling = np.zeros((0, self.block))
+        self._scale = 0.0
+        self._append(start[: self.block].clone())
+
+    @property
+    def full(self) -> bool:
+        """Whether the next step does not fit, or V spans everything."""
+        return self.size + self.block > self._capacity or self.complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether V spans the whole space: Ritz pairs are eigenpairs."""
+        return self.size == self._operator.shape[0]
+
+    @property
+    def scale(self) -> float:
+        """Largest |Ritz value| so far, a lower bound of the norm of A."""
+        return self._scale
+
+    def expand(self) -> None:
+        """One step: b products. Not when `full`."""
+        first, last = self.size, self.size + self.block
+        products = self._operator @ self.basis[first:last].mT
+        rows = products.mT.contiguous()
+        self.num_matvecs += self.block
+        basis = self.basis[:last]
+        norms = torch.linalg.vector_norm(rows, dim=1)
+        coefficients = self._orthogonalize(rows, basis)
+        # what Gram-Schmidt took away decides whether rounding needs a second pass (Kahan, Parlett)
+        if bool((torch.linalg.vector_norm(rows, dim=1) < 0.7 * norms).any()):
+            coefficients += self._orthogonalize(rows, basis)
+        new = slice(first, last)
+        self._projected[:last, new] = coefficients
+        self._projected[new, :last] = coefficients.T
+        corner = self._projected[new, new]
+        self._projected[new, new] = (corner + corner.T) / 2
+        self._scale = max(self._scale, float(np.abs(self._projected[:last, new]).max()))
+        self.size = last
+        coupling = self._append(rows)
+        self._coupling = np.zeros((last, self.block))
+        self._coupling[new] = coupling
+
+    @staticmethod
+    def _orthogonalize(rows: Tensor, basis: Tensor) -> FloatArray:
+        if rows.shape[0] == 1:  # matrix-vector products are the faster ones then
+            found = subtract_projection_(rows[0], basis)[:, None]
+        else:
+            found = subtract_projection_(rows, basis)
+        return np.asarray(found.double().cpu().numpy(), dtype=np.float64)
+
+    def _append(self, rows: Tensor) -> FloatArray:
+        """Orthonormalise the residual rows W behind V; returns S with $W = S Q$, shape (b, b)."""
+        n = self._operator.shape[0]
+        count = rows.shape[0]
+        coupling = np.zeros((count, count))
+        self.block = min(count, n - self.size)
+        for i in range(self.block):
+            row, known = rows[i], self.basis[: self.size + i]
+            for _ in range(2 if i else 0):
+                found = subtract_projection_(row, self.basis[self.size : self.size + i])
+                coupling[i, :i] += found.double().cpu().numpy()
+            norm = float(torch.linalg.vector_norm(row))
+            if norm > self._cut * self._scale and norm > 0:
+                coupling[i, i] = norm
+                row = row / norm
+                if self.size and norm < 1e3 * self._cut * self._scale:
+                    # a remainder of rounding errors is no longer orthogonal to V
+                    row = self._fresh(row, known)
+            else:  # invariant: go on in the complement, uncoupled
+                self.exhausted += 1
+                row = self._fresh(gaussian(self._operator, self._rng), known)
+            self.basis[self.size + i] = row
+        return coupling[:, : self.block]
+
+    @staticmethod
+    def _fresh(row: Tensor, known: Tensor) -> Tensor:
+        for _ in range(3):
+            row = row / torch.linalg.vector_norm(row)
+            if len(known):
+                subtract_projection_(row, known)
+        return row / torch.linalg.vector_norm(row)
+
+    def ritz(self) -> RitzPairs:
+        """All Ritz pairs of the present space. Cost: an eigenproblem of size j, no product."""
+        j = self.size
+        values, vectors = scipy.linalg.eigh(self._projected[:j, :j])
+        self._scale = max(self._scale, float(np.abs(values).max()))
+        residuals = (
+            np.zeros(j) if self.complete else np.linalg.norm(self._coupling.T @ vectors, axis=0)
+        )
+        return RitzPairs(values=values, coefficients=vectors, residuals=residuals)
+
+    def restart(self, pairs: RitzPairs, keep: IntArray) -> None:
+        """Replace V by the Ritz vectors `keep`; the relation of the class stays true."""
+        chosen = pairs.coefficients[:, keep]
+        count = keep.size
+        fresh = self.basis[self.size : self.size + self.block].clone()
+        self._rotate(chosen)
+        self.basis[count : count + self.block] = fresh
+        self._coupling = chosen.T @ self._coupling
+        # pairs converged to rounding are locked: their coupling is noise, and noise may not grow
+        locked = pairs.residuals[keep] <= 10 * self._cut * self._scale
+        self._coupling[locked] = 0.0
+        self._projected[:] = 0.0
+        self._projected[:count, :count] = np.diag(pairs.values[keep])
+        self.size = count
+
+    def vectors(self, pairs: RitzPairs, which: IntArray) -> Tensor:
+        """Ritz vectors as columns, shape (n, len(which))."""
+        weights = torch.as_tensor(pairs.coefficients[:, which]).to(self.basis)
+        return self.basis[: self.size].mT @ weights
+
+    def departure(self, pairs: RitzPairs, which: int) -> float:
+        """How far the residual of one pair, computed anew, is from what T says: one product."""
+        vector = self.vectors(pairs, np.array([which]))[:, 0]
+        residual = self._operator @ vector - float(pairs.values[which]) * vector
+        self.num_matvecs += 1
+        found, told = float(torch.linalg.vector_norm(residual)), float(pairs.residuals[which])
+        return math.sqrt(max(0.0, found**2 - told**2))
+
+    def _rotate(self, chosen: FloatArray) -> None:
+        """V := Y^T V in place, over slices of columns, so that no second basis is needed."""
+        weights = torch.as_tensor(chosen.T.copy()).to(self.basis)
+        old = self.basis[: self.size]
+        for part in torch.split(old, 2**16, dim=1):
+            part[: weights.shape[0]] = weights @ part

@@ -1,0 +1,108 @@
+"""The Lanczos process with full reorthogonalisation, one vector at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium.errors import InputError
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.quadrature import GaussRule
+from hessium.linalg.vectors import subtract_projection_
+
+Passes = Literal[1, 2]
+
+
+class LanczosProcess:
+    r"""Orthonormal rows V and a tridiagonal T with $A V^T = V^T T + r e_j^T$, grown by products.
+
+    The process does not multiply: it names the vector to be multiplied and absorbs the product, so
+    that several processes can share one block product.
+
+    Every new direction is orthogonalised against the last two vectors and then against all of them
+    (`passes` times). One pass was enough for quadrature on networks in float32; without any the
+    mass below zero was wrong by a factor 2.4.
+
+    Args:
+        start: not zero, shape (n,).
+        steps: largest number of products.
+        passes: of full reorthogonalisation.
+
+    Attributes:
+        basis: V, the first `len(alphas)` rows of it are final, shape (steps, n).
+        alphas: diagonal of T.
+        betas: below the diagonal, and as the last one |r|.
+        finished: no direction is left: the steps are used up or the space is invariant.
+    """
+
+    def __init__(self, start: Tensor, steps: int, *, passes: Passes = 1) -> None:
+        if steps < 1:
+            msg = f"steps: {steps}; at least one step is required"
+            raise InputError(msg)
+        norm = torch.linalg.vector_norm(start)
+        if not float(norm) > 0:
+            msg = "start: the zero vector; a vector that is finite and not zero is required"
+            raise InputError(msg)
+        self.basis = start.new_empty(min(steps, start.shape[0]), start.shape[0])
+        self.begin(start / norm, passes)
+
+    def begin(self, direction: Tensor, passes: Passes) -> None:
+        """Start again from a unit vector, in the same memory."""
+        self._passes = passes
+        self._cut = float(torch.finfo(direction.dtype).eps)
+        self.basis[0] = direction
+        self.alphas: list[float] = []
+        self.betas: list[float] = []
+        self.finished = False
+
+    @property
+    def direction(self) -> Tensor:
+        """The unit vector whose product comes next, shape (n,)."""
+        return self.basis[len(self.alphas)]
+
+    def absorb(self, product: Tensor) -> None:
+        """Take the product of the operator with `direction`; it is overwritten by r."""
+        j = len(self.alphas)
+        local = self.basis[max(j - 1, 0) : j + 1]
+        alpha = subtract_projection_(product, local)[-1]
+        for _ in range(self._passes):
+            alpha = alpha + subtract_projection_(product, self.basis[: j + 1])[-1]
+        beta = torch.linalg.vector_norm(product)
+        self.alphas.append(float(alpha))
+        self.betas.append(float(beta))
+        # relative to the operator: an absolute threshold would depend on the unit of the loss
+        scale = max(map(abs, self.alphas + self.betas))
+        if self.betas[-1] <= self._cut * scale:
+            self.betas[-1] = 0.0
+        self.finished = self.betas[-1] == 0.0 or j + 1 == len(self.basis)
+        if not self.finished:
+            torch.mul(product, 1.0 / self.betas[-1], out=self.basis[j + 1])
+
+    def rule(self, mass: float = 1.0) -> GaussRule:
+        """The Gauss rule of the spectral measure of the start vector, after at least one step."""
+        return GaussRule(
+            diagonal=np.array(self.alphas), offdiagonal=np.array(self.betas), mass=mass
+        )
+
+
+def lanczos_steps(
+    operator: SymmetricOperator, start: Tensor, steps: int, *, passes: Passes = 2
+) -> Iterator[LanczosProcess]:
+    r"""The process after each step, for a stopping rule of your own.
+
+    Args:
+        operator: A.
+        start: not zero, shape (n,).
+        steps: largest number of products.
+        passes: of full reorthogonalisation.
+
+    Cost: one product a step, and 4 j n multiply-adds for each pass at step j.
+    """
+    process = LanczosProcess(start, steps, passes=passes)
+    while not process.finished:
+        process.absorb(operator @ process.direction)
+        yield process

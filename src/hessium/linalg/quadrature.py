@@ -1,0 +1,102 @@
+r"""Gauss quadrature from a tridiagonal matrix, and what it proves about the measure behind it.
+
+Lanczos from a vector z gives the Gauss rule of the measure
+$\mu_z = \sum_i (u_i^T z)^2 / |z|^2\, \delta_{\lambda_i}$. The rule is no mere approximation: of all
+measures with the same moments, none has more mass left of x than the Gauss-Radau rule with a node at
+x says, and none has less (Chebyshev, Markov, Stieltjes; Golub & Meurant 2010, ch. 3 and 6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.linalg
+
+from hessium._typing import FloatArray
+
+_TOGETHER = 256  # small eigenproblems solved in one call
+_LARGEST = 1e6  # of a diagonal entry over the others: beyond it rounding would spoil the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GaussRule:
+    """What a Lanczos run knows about the spectral measure of its start vector.
+
+    Attributes:
+        diagonal: of the tridiagonal matrix, shape (m,).
+        offdiagonal: below the diagonal, and as the last one the norm of the residual, shape (m,);
+            zero there means that the rule is the measure itself.
+        mass: of the measure: the squared norm of the start vector.
+    """
+
+    diagonal: FloatArray
+    offdiagonal: FloatArray
+    mass: float = 1.0
+
+    @property
+    def complete(self) -> bool:
+        """Whether the Krylov space is invariant, so that nothing is missing."""
+        return bool(self.offdiagonal[-1] == 0.0)
+
+    def gauss(self) -> tuple[FloatArray, FloatArray]:
+        """Nodes, ascending, and weights with sum one, shapes (m,)."""
+        nodes, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.offdiagonal[:-1])
+        return nodes, vectors[0] ** 2
+
+    def cdf_brackets(self, x: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        r"""Bounds on $\mu((-\infty, x])$ that hold for every measure with these moments.
+
+        Args:
+            x: points, any shape.
+
+        Returns:
+            Lower and upper bounds in the shape of x, fractions of the mass, sharp: the Gauss-Radau
+            rule with a node at x attains both, with its mass at x counted or not.
+        """
+        points = np.asarray(x, dtype=np.float64)
+        flat = points.reshape(-1)
+        if self.complete:
+            nodes, weights = self.gauss()
+            below = np.concatenate([[0.0], np.cumsum(weights)])
+            exact = below[np.searchsorted(nodes, flat, side="right")].clip(0.0, 1.0)
+            return exact.reshape(points.shape), exact.reshape(points.shape).copy()
+        lower, upper = np.empty(flat.size), np.empty(flat.size)
+        for first in range(0, flat.size, _TOGETHER):
+            part = slice(first, first + _TOGETHER)
+            lower[part], upper[part] = self._radau(flat[part])
+        return lower.reshape(points.shape), upper.reshape(points.shape)
+
+    def _radau(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        m = self.diagonal.size
+        last, is_node = self._radau_entry(x)
+        matrix = np.zeros((x.size, m + 1, m + 1))
+        index = np.arange(m)
+        matrix[:, index, index] = self.diagonal
+        matrix[:, m, m] = last
+        # the lower triangle is what eigh reads; without its last row this is the Gauss rule
+        matrix[:, index + 1, index] = self.offdiagonal
+        matrix[is_node, m, m - 1] = 0.0
+        nodes, vectors = np.linalg.eigh(matrix)
+        weights = vectors[:, 0, :] ** 2
+        at = np.abs(nodes - x[:, None]).argmin(axis=1)
+        rows = np.arange(x.size)
+        upper = np.cumsum(weights, axis=1)[rows, at]
+        return (upper - weights[rows, at]).clip(0.0, 1.0), upper.clip(0.0, 1.0)
+
+    def _radau_entry(self, x: FloatArray) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """The last diagonal entry that makes x a node (Golub 1973), by the pivots of T - x.
+
+        Where x is a Gauss node already the entry is infinite and takes no mass.
+        """
+        scale = float(np.abs(self.diagonal).max() + self.offdiagonal.max())
+        tiny = np.finfo(np.float64).eps * scale
+        pivot = self.diagonal[0] - x
+        for a, b in zip(self.diagonal[1:], self.offdiagonal[:-1], strict=True):
+            pivot = np.where(np.abs(pivot) < tiny, np.copysign(tiny, pivot), pivot)
+            pivot = a - x - b**2 / pivot
+        is_node = np.abs(pivot) * _LARGEST * scale < self.offdiagonal[-1] ** 2
+        outside = self.diagonal.min() - 2 * scale
+        shift = self.offdiagonal[-1] ** 2 / np.where(is_node, 1.0, pivot)
+        return np.where(is_node, outside, x + shift), is_node

@@ -1,0 +1,37 @@
+"""Random vectors: drawn on the CPU, so that a seed means the same on every device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium.linalg.operator import SymmetricOperator
+
+
+def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
+    """A standard normal vector (n,) for an operator; takes one number from `rng`."""
+    seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    vector = torch.randn(operator.shape[0], generator=seeded, dtype=operator.dtype, device="cpu")
+    return vector.to(operator.device)
+
+
+def subtract_projection_(vectors: Tensor, basis: Tensor) -> Tensor:
+    r"""Replace rows W by $W - (W V^T) V$, one pass of classical Gram-Schmidt, in place.
+
+    Args:
+        vectors: W, shape (n,) or (b, n).
+        basis: V, orthonormal rows, shape (j, n).
+
+    Returns:
+        The coefficients $V W^T$, shape (j,) or (j, b).
+
+    Cost: the basis is read twice, by matrix-vector (b = 1) or matrix-matrix products.
+    """
+    if vectors.dim() == 1:
+        coefficients = basis @ vectors
+        torch.addmv(vectors, basis.mT, coefficients, alpha=-1.0, out=vectors)
+    else:
+        coefficients = basis @ vectors.mT
+        torch.addmm(vectors, coefficients.mT, basis, alpha=-1.0, out=vectors)
+    return coefficients
