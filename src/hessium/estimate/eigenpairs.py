@@ -119,15 +119,17 @@ def eigenpairs(
         InputError: for a bad argument, or if k + 2 block + 1 vectors do not fit.
         NonFiniteError: if a product is not finite, with the eigenpairs so far as `partial`.
 
-    Cost: `num_matvecs` products (one of them to see how products are rounded), and for each 4 j n multiply-adds with j the size of the basis.
+    Cost: `num_matvecs` products (one of them to see how products are rounded), and for each
+    4 j n multiply-adds with j the size of the basis.
     """
     operator = as_operator(op)
     n = operator.shape[0]
     tol = _checked(operator, k, which, tol, block)
     seeds = generator(rng)
+    limit = max_products or max(1000, 50 * k)
+    operator = operator.prepare(limit // 10, block)
     start = torch.stack([gaussian(operator, seeds) for _ in range(min(block, n))])
     space = KrylovSpace(operator, start, _capacity(operator, k, block, max_bytes), seeds)
-    limit = max_products or max(1000, 50 * k)
     forecast = _Forecast(limit)
     pairs, chosen, done = None, np.zeros(0, dtype=np.int64), False
     checked = 0
@@ -140,9 +142,8 @@ def eigenpairs(
                 None if pairs is None else _result(space, space.ritz(), k, which, tol, check=False)
             )
             raise NonFiniteError(msg, partial=partial) from error
-        if space.size < min(k, n) or (
-            space.num_matvecs - checked < _CHECK_EVERY and not space.full
-        ):
+        soon = space.num_matvecs - checked < _CHECK_EVERY and not space.full
+        if soon or space.size < min(k, n):
             continue
         checked = space.num_matvecs
         pairs = space.ritz()
@@ -233,7 +234,7 @@ def _result(
     chosen = _wanted(pairs.values, which)[:k]
     unit = float(torch.finfo(dtype).eps) * space.scale
     # residuals come from T, which knows nothing of how products are rounded: one product tells
-    rounding = max(unit, space.departure(pairs, int(chosen[0]))) if check else unit
+    rounding = max(unit, 2 * space.departure(pairs, int(chosen[0]))) if check else unit
     zero = (np.abs(pairs.values[chosen]) <= 100 * unit) & (space.scale > 0)
     # zeros are named, not listed, unless there is nothing else
     if zero.all():

@@ -77,6 +77,7 @@ def spectral_measure(
         if deflate
         else None
     )
+    operator = operator.prepare(probes * steps, probes)
     sampler = _Sampler(operator, known, min(steps, n), reorthogonalize, max_bytes, seeds)
     if until is None:
         sampler.run(probes, probes, progress)

@@ -98,13 +98,15 @@ class SymmetricOperator(ABC):
         """A smaller symmetric operator with the same non-zero spectrum, or None."""
         return None
 
-    def prepare(self, products: int, columns: int = 1) -> None:
-        """Announce work, so that an operator that has a choice can make it.
+    def prepare(self, products: int, columns: int = 1) -> SymmetricOperator:
+        """The operator, ready for long work: one that has a choice of routes makes it here.
 
         Args:
             products: how many vectors will be multiplied.
             columns: how many of them could go into one block product.
         """
+        del products, columns  # of no interest to an operator without a choice
+        return self
 
     @property
     def preferred_columns(self) -> int:

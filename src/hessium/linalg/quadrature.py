@@ -2,8 +2,8 @@ r"""Gauss quadrature from a tridiagonal matrix, and what it proves about the mea
 
 Lanczos from a vector z gives the Gauss rule of the measure
 $\mu_z = \sum_i (u_i^T z)^2 / |z|^2\, \delta_{\lambda_i}$. The rule is no mere approximation: of all
-measures with the same moments, none has more mass left of x than the Gauss-Radau rule with a node at
-x says, and none has less (Chebyshev, Markov, Stieltjes; Golub & Meurant 2010, ch. 3 and 6).
+measures with the same moments, none has more mass left of x than the Gauss-Radau rule with a node
+at x says, and none has less (Chebyshev, Markov, Stieltjes; Golub & Meurant 2010, ch. 3 and 6).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class GaussRule:
     def gauss(self) -> tuple[FloatArray, FloatArray]:
         """Nodes, ascending, and weights with sum one, shapes (m,)."""
         nodes, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.offdiagonal[:-1])
-        return nodes, vectors[0] ** 2
+        return np.asarray(nodes, dtype=np.float64), np.asarray(vectors[0] ** 2, dtype=np.float64)
 
     def cdf_brackets(self, x: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         r"""Bounds on $\mu((-\infty, x])$ that hold for every measure with these moments.
