@@ -67,6 +67,8 @@ class SymmetricOperator(ABC):
             raise InputError(msg)
         block = other.detach().reshape(n, -1)
         product = self._matmat(block).reshape(other.shape)
+        if product.data_ptr() == block.data_ptr():
+            product = product.clone()  # products are overwritten; an identity gives back its input
         if not bool(torch.isfinite(product).all()) and bool(torch.isfinite(block).all()):
             msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
             raise NonFiniteError(msg, partial=product)
