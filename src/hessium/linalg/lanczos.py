@@ -74,16 +74,19 @@ class LanczosProcess:
         alpha = subtract_projection_(product, local)[-1]
         for _ in range(self._passes):
             alpha = alpha + subtract_projection_(product, self.basis[: j + 1])[-1]
-        beta = norm(product)
+        beta = float(norm(product))
         self.alphas.append(float(alpha))
-        self.betas.append(float(beta))
         # relative to the operator: an absolute threshold would depend on the unit of the loss
-        scale = max(map(abs, self.alphas + self.betas))
-        if self.betas[-1] <= self._cut * scale:
-            self.betas[-1] = 0.0
+        scale = max(beta, *map(abs, self.alphas + self.betas))
+        if beta < 1e3 * self._cut * scale:
+            # a remainder of rounding errors is not orthogonal yet, and would make the next one worse
+            for _ in range(2):
+                subtract_projection_(product, self.basis[: j + 1])
+            beta = float(norm(product))
+        self.betas.append(beta if beta > self._cut * scale else 0.0)
         self.finished = self.betas[-1] == 0.0 or j + 1 == len(self.basis)
         if not self.finished:
-            torch.div(product, self.betas[-1], out=self.basis[j + 1])
+            torch.div(product, beta, out=self.basis[j + 1])
 
     def rule(self) -> GaussRule:
         """The Gauss rule of the spectral measure of the start vector, after at least one step."""
