@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,8 @@ from hessium.errors import InputError
 from hessium.estimate.eigenpairs import eigenpairs
 from hessium.estimate.exact import check_tol, exact_inertia, fits
 from hessium.estimate.results import Count, Inertia
-from hessium.estimate.sampling import spectral_measure
+from hessium.estimate.sampling import check_request, spectral_measure
+from hessium.estimate.spectral import check_level
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.operator import SymmetricOperator
 from hessium.progress import Progress, silent
@@ -79,7 +81,7 @@ def inertia(
         probes: of the quadrature.
         steps: of the quadrature.
         deflate: eigenpairs to deflate, of the quadrature.
-        level: probability that each bracket of the quadrature holds.
+        level: probability that all brackets of the quadrature hold.
         rng: of the quadrature.
         progress: of the quadrature: called with products done and products in all.
 
@@ -100,15 +102,18 @@ def inertia(
     seeds = generator(rng)
     n = operator.shape[0]
     count = max(1, min(deflate, n))
+    check_request(operator, probes, steps, count, max_bytes)
+    each = 1 - check_level(level) / 3  # three counts, and all of them true
     largest = eigenpairs(operator, count, max_bytes=max_bytes, rng=seeds, progress=progress)
     measure = spectral_measure(
         operator, probes, steps, deflate=largest, max_bytes=max_bytes, rng=seeds, progress=progress
     )
     scale = float(np.abs(largest.values[0]))
     t, doubt = tol * scale, tol * float(largest.residuals[0])
-    negative = measure.count(-np.inf, -t, level=level, margin=doubt)
-    positive = measure.count(t, np.inf, level=level, margin=doubt)
-    inner = measure.count(-t, t, level=level, margin=doubt)
+    below = float(np.nextafter(-t, -np.inf))  # eigenvalues at -t are zeros, also where t = 0
+    negative = measure.count(-np.inf, below, level=each, margin=doubt)
+    positive = measure.count(t, np.inf, level=each, margin=doubt)
+    inner = measure.count(below, t, level=each, margin=doubt)
     # what one count proves about another: they add up to n
     zero = Count(
         value=n - negative.value - positive.value,
@@ -117,9 +122,9 @@ def inertia(
         level=level,
     )
     return Inertia(
-        negative=negative,
+        negative=dataclasses.replace(negative, level=level),
         zero=zero,
-        positive=positive,
+        positive=dataclasses.replace(positive, level=level),
         tol=tol,
         scale=scale,
         resolution=measure.resolution + doubt,

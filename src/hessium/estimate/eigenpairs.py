@@ -45,7 +45,8 @@ class Eigenpairs:
         vectors: orthonormal columns, shape (n, k), on the operator's device.
         residuals: $|A x_i - \theta_i x_i|$, shape (k,).
         converged: which residuals meet the tolerance, shape (k,).
-        multiplicity_known: whether an eigenvalue is listed with all its copies, shape (k,).
+        multiplicity_known: whether an eigenvalue is listed with all its copies, shape (k,). Copies
+            are those that the residuals cannot tell apart.
         null_space: eigenvalues that are zero to rounding were found and left out.
         requested: k as asked for.
         which: as asked for.
@@ -124,22 +125,21 @@ def eigenpairs(
     """
     operator = as_operator(op)
     n = operator.shape[0]
-    tol = _checked(operator, k, which, tol, block)
+    limit = max(1000, 50 * k) if max_products is None else max_products
+    tol = _checked(operator, k, which, tol, block, limit)
     seeds = generator(rng)
-    limit = max_products or max(1000, 50 * k)
     operator = operator.prepare(limit // 10, block)
     start = torch.stack([gaussian(operator, seeds) for _ in range(min(block, n))])
     space = KrylovSpace(operator, start, _capacity(operator, k, block, max_bytes), seeds)
     forecast = _Forecast(limit)
-    pairs, chosen, done = None, np.zeros(0, dtype=np.int64), False
-    checked = 0
+    checked, done = 0, False
     while not done and space.num_matvecs < limit:
         try:
             space.expand()
         except NonFiniteError as error:
             msg = f"{error} (after {space.num_matvecs} products)"
             partial = (
-                None if pairs is None else _result(space, space.ritz(), k, which, tol, check=False)
+                _result(space, space.ritz(), k, which, tol, check=False) if space.size else None
             )
             raise NonFiniteError(msg, partial=partial) from error
         soon = space.num_matvecs - checked < _CHECK_EVERY and not space.full
@@ -156,7 +156,6 @@ def eigenpairs(
             kept = k + (space.size - k) // 3
             kept = min(kept, space.size - space.block)
             space.restart(pairs, np.sort(_wanted(pairs.values, which)[:kept]))
-            pairs = space.ritz()
     result = _result(space, space.ritz(), k, which, tol)
     if not done:
         warnings.warn(
@@ -165,11 +164,17 @@ def eigenpairs(
             ConvergenceWarning,
             stacklevel=2,
         )
+    elif not result.converged.all():
+        warnings.warn(
+            f"{result!r}: products are rounded by more than tol allows; a larger tol, or float64",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return result
 
 
 def _checked(
-    operator: SymmetricOperator, k: int, which: str, tol: float | None, block: int
+    operator: SymmetricOperator, k: int, which: str, tol: float | None, block: int, limit: int
 ) -> float:
     n = operator.shape[0]
     if not 1 <= k <= n:
@@ -180,6 +185,9 @@ def _checked(
         raise InputError(msg)
     if block < 1:
         msg = f"block: {block}; at least 1 is required"
+        raise InputError(msg)
+    if limit < 1:
+        msg = f"max_products: {limit}; at least 1 is required"
         raise InputError(msg)
     if tol is None:
         return 1e-6 if operator.dtype == torch.float64 else 1e-4
@@ -234,21 +242,26 @@ def _result(
     chosen = _wanted(pairs.values, which)[:k]
     unit = float(torch.finfo(dtype).eps) * space.scale
     # residuals come from T, which knows nothing of how products are rounded: one product tells
-    rounding = max(unit, 2 * space.departure(pairs, int(chosen[0]))) if check else unit
-    zero = (np.abs(pairs.values[chosen]) <= 100 * unit) & (space.scale > 0)
+    rounding = max(unit, 2 * space.departure(pairs, chosen)) if check else unit
+    known = np.maximum(pairs.residuals, rounding) <= _bounds(pairs.values, tol, space.scale, dtype)
+    zero = (np.abs(pairs.values[chosen]) <= 100 * unit) & known[chosen] & (space.scale > 0)
     # zeros are named, not listed, unless there is nothing else
     if zero.all():
         zero = np.zeros_like(zero)
     chosen = chosen[~zero]
     values = pairs.values[chosen]
     residuals = pairs.residuals[chosen] + rounding
-    near = np.abs(values[:, None] - values) <= residuals[:, None] + residuals
+    # copies of a value, among those listed and among all that the space shows
+    doubt = pairs.residuals + rounding
+    near = np.abs(values[:, None] - pairs.values) <= residuals[:, None] + doubt
+    copies = near.sum(axis=1)
+    listed = near[:, chosen].sum(axis=1) == copies
     return Eigenpairs(
         values=values,
         vectors=space.vectors(pairs, chosen),
         residuals=residuals,
-        converged=pairs.residuals[chosen] <= _bounds(values, tol, space.scale, dtype),
-        multiplicity_known=(near.sum(axis=1) < space.width) | space.complete,
+        converged=known[chosen],
+        multiplicity_known=listed & ((copies < space.width) | space.complete),
         null_space=bool(zero.any()) or (space.scale == 0.0),
         requested=k,
         which=which,

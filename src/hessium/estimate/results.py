@@ -82,7 +82,7 @@ class Inertia:
         tol: relative threshold.
         scale: $\max|\lambda|$, to three digits at least where the method is "ldl".
         resolution: half-width of the band around $\pm t$ in which rounding leaves a sign open.
-        method: "ldl" (two factorisations) or "eigenvalues" (all of them).
+        method: "ldl" (two factorisations), "eigenvalues" (all of them) or "quadrature".
     """
 
     negative: Count
@@ -98,7 +98,9 @@ class Inertia:
         r"""$\#\{|\lambda| > t\}$."""
         n = self.negative.value + self.zero.value + self.positive.value
         zero = self.zero
-        return Count(value=n - zero.value, lower=n - zero.upper, upper=n - zero.lower)
+        return Count(
+            value=n - zero.value, lower=n - zero.upper, upper=n - zero.lower, level=zero.level
+        )
 
     @property
     def threshold(self) -> float:

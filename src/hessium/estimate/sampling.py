@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
-from hessium.errors import InputError, NonFiniteError
+from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
 from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg.adapt import Operator, as_operator
@@ -20,6 +22,7 @@ from hessium.progress import Progress, silent
 
 _MOST_STEPS = 4  # times the steps asked for, where `until` may raise them
 _MOST_PROBES = 400
+_BESIDE = 3  # vectors beside the basis: start, product and what the operator adds to it
 
 
 def spectral_measure(
@@ -48,7 +51,8 @@ def spectral_measure(
             some that are there already; those that have not converged are left in.
         until: go on until the 95 % band of the cdf is on average over the range of the bulk no
             wider than +- this: the first probe finds the number of steps that leaves half of it
-            open (at most four times `steps`), then probes are added (at most 400).
+            open (at most four times `steps`), then probes are added (at most 400). A warning says
+            where that is not enough.
         reorthogonalize: passes of full reorthogonalisation in every step.
         max_bytes: what the basis may take.
         rng: of the probes.
@@ -62,10 +66,11 @@ def spectral_measure(
     """
     operator = as_operator(op)
     n = operator.shape[0]
-    for name, number in (("probes", probes), ("steps", steps)):
-        if number < 1:
-            msg = f"{name}: {number}; at least 1 is required"
-            raise InputError(msg)
+    taken = len(deflate) if isinstance(deflate, Eigenpairs) else min(deflate, n)
+    check_request(operator, probes, steps, taken, max_bytes)
+    if isinstance(deflate, Eigenpairs) and deflate.dim != n:
+        msg = f"deflate: eigenpairs of size {deflate.dim}; size {n} is required"
+        raise InputError(msg)
     if until is not None and not 0 < until < 1:
         msg = f"until: {until}; 0 < until < 1 is required"
         raise InputError(msg)
@@ -78,7 +83,7 @@ def spectral_measure(
         else None
     )
     operator = operator.prepare(probes * steps, probes)
-    sampler = _Sampler(operator, known, min(steps, n), reorthogonalize, max_bytes, seeds)
+    sampler = _Sampler(operator, known, steps, reorthogonalize, max_bytes, seeds)
     if until is None:
         sampler.run(probes, probes, progress)
         return sampler.estimate()
@@ -86,12 +91,42 @@ def spectral_measure(
     while True:
         estimate = sampler.estimate()
         missing = _probes_missing(estimate, until)
-        if estimate.probes >= probes and not missing:
+        if estimate.probes >= probes and missing == 0:
             return estimate
-        if estimate.probes >= _MOST_PROBES:
+        if estimate.probes >= probes and (missing is None or estimate.probes >= _MOST_PROBES):
+            warnings.warn(
+                f"{estimate!r}: the band is wider than until = {until:g}; allow more steps, "
+                "deflate more eigenpairs, or a larger until",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
             return estimate
-        wanted = max(probes, min(_MOST_PROBES, estimate.probes + missing))
+        wanted = max(probes, min(_MOST_PROBES, estimate.probes + (missing or 0)))
         sampler.run(wanted - estimate.probes, wanted, progress)
+
+
+def check_request(
+    operator: SymmetricOperator, probes: int, steps: int, deflate: int, max_bytes: int
+) -> None:
+    """What can be known to be wrong before the first product.
+
+    Raises:
+        InputError: for a number that is too small, or if the basis of one probe does not fit.
+    """
+    for name, number in (("probes", probes), ("steps", steps), ("deflate", deflate)):
+        least = 0 if name == "deflate" else 1
+        if number < least:
+            msg = f"{name}: {number}; at least {least} is required"
+            raise InputError(msg)
+    n = operator.shape[0]
+    vectors = min(steps, n) + _BESIDE + 2 * deflate
+    needed = vectors * n * operator.dtype.itemsize
+    if needed > max_bytes:
+        msg = (
+            f"max_bytes: {max_bytes / 2**30:.3g} GiB; {vectors} vectors of size {n} for {steps} "
+            f"Lanczos steps need {needed / 2**30:.3g} GiB (fewer steps, or raise it)"
+        )
+        raise InputError(msg)
 
 
 class _Sampler:
@@ -107,29 +142,22 @@ class _Sampler:
         seeds: np.random.Generator,
     ) -> None:
         self._operator, self._passes, self._seeds = operator, passes, seeds
-        self._steps, self._max_bytes = steps, max_bytes
         self._exact: FloatArray = np.zeros(0)
         self._out: Tensor | None = None
         self._rules: list[GaussRule] = []
         self._products = 0
         self._residual = 0.0
         if known is not None:
-            if known.dim != operator.shape[0]:
-                msg = f"deflate: eigenpairs of size {known.dim}; size {operator.shape[0]} required"
-                raise InputError(msg)
             keep = known.converged & (known.values != 0)
+            keep[operator.shape[0] - 1 :] = False  # one direction is left to the probes
             self._exact = known.values[keep]
             self._out = known.vectors[:, torch.as_tensor(keep)].mT.contiguous()
             self._residual = float(np.linalg.norm(known.residuals[keep]))
             self._products = known.num_matvecs
+        self._room = operator.shape[0] - self._exact.size  # dimensions left to the probes
+        self._steps = min(steps, self._room)
         row = operator.shape[0] * operator.dtype.itemsize
-        if (steps + 3) * row > max_bytes:
-            msg = (
-                f"max_bytes: {max_bytes / 2**30:.3g} GiB; {steps} Lanczos vectors of size "
-                f"{operator.shape[0]} need {(steps + 3) * row / 2**30:.3g} GiB (fewer steps, or "
-                "raise it)"
-            )
-            raise InputError(msg)
+        self._vectors = max_bytes // row - 2 * self._exact.size  # that memory allows
 
     def run(self, probes: int, total: int, progress: Progress) -> None:
         """Add the rules of so many new probes, several at a time where products are cheaper so."""
@@ -142,21 +170,20 @@ class _Sampler:
 
     def find_steps(self, error: float, most: int) -> None:
         """Grow the first probe until its brackets are as narrow as wanted, and keep the steps."""
-        most = max(1, min(most, self._operator.shape[0], self._fitting_steps()))
+        most = max(1, min(most, self._room, self._vectors - _BESIDE))
         process = LanczosProcess(self._start(), most, passes=self._passes)
-        mass = self._mass
         while not process.finished:
             self._advance([process])
-            if len(process.alphas) % 20 == 0 or process.finished:
-                rule = process.rule(mass)
-                if _open(rule, len(process.alphas)) <= error:
-                    break
+            look = len(process.alphas) % 20 == 0 or process.finished
+            if look and _open(process.rule()) <= error:
+                break
         self._steps = len(process.alphas)
-        self._rules.append(process.rule(mass))
+        self._rules.append(process.rule())
 
     def estimate(self) -> SpectralEstimate:
         """All rules so far as a measure."""
-        reach = max(float(np.abs(r.diagonal).max() + r.offdiagonal.max()) for r in self._rules)
+        # bounds the norms of the tridiagonal matrices (Gershgorin)
+        reach = max(float(np.abs(r.diagonal).max() + 2 * r.offdiagonal.max()) for r in self._rules)
         scale = max(reach, float(np.abs(self._exact).max(initial=0.0)))
         rounding = 20 * float(torch.finfo(self._operator.dtype).eps) * scale
         return SpectralEstimate.of(
@@ -180,17 +207,16 @@ class _Sampler:
     def _together(
         self, count: int, finished: tuple[int, int], progress: Progress
     ) -> list[GaussRule]:
-        processes, masses = [], []
-        for _ in range(count):
-            processes.append(LanczosProcess(self._start(), self._steps, passes=self._passes))
-            masses.append(self._mass)
+        processes = [
+            LanczosProcess(self._start(), self._steps, passes=self._passes) for _ in range(count)
+        ]
         steps = 0
         while running := [p for p in processes if not p.finished]:
             self._advance(running)
             steps += 1
             done, total = finished
             progress(done * self._steps + steps * count, total * self._steps, "products")
-        return [p.rule(m) for p, m in zip(processes, masses, strict=True)]
+        return [p.rule() for p in processes]
 
     def _advance(self, processes: list[LanczosProcess]) -> None:
         try:
@@ -201,6 +227,7 @@ class _Sampler:
                 products = list((self._operator @ block).mT.contiguous())
         except NonFiniteError as error:
             msg = f"{error} (in step {len(processes[0].alphas) + 1})"
+            self._rules += [p.rule() for p in processes if p.alphas]
             partial = self.estimate() if self._rules else None
             raise NonFiniteError(msg, partial=partial) from error
         self._products += len(processes)
@@ -214,15 +241,10 @@ class _Sampler:
         if self._out is not None:
             subtract_projection_(start, self._out)
             subtract_projection_(start, self._out)
-        self._mass = float(start.double().square().sum())
         return start
 
     def _fitting(self) -> int:
-        row = self._operator.shape[0] * self._operator.dtype.itemsize
-        return max(1, self._max_bytes // ((self._steps + 3) * row))
-
-    def _fitting_steps(self) -> int:
-        return self._max_bytes // (self._operator.shape[0] * self._operator.dtype.itemsize) - 3
+        return max(1, self._vectors // (self._steps + _BESIDE))
 
 
 def _grid(rule: GaussRule, points: int = 65) -> FloatArray:
@@ -230,7 +252,7 @@ def _grid(rule: GaussRule, points: int = 65) -> FloatArray:
     return np.linspace(nodes[0], nodes[-1], points)
 
 
-def _open(rule: GaussRule, steps: int) -> float:
+def _open(rule: GaussRule) -> float:
     """Half-width of the brackets of one rule, averaged over its range."""
     if rule.complete:
         return 0.0
@@ -238,8 +260,8 @@ def _open(rule: GaussRule, steps: int) -> float:
     return float((upper - lower).mean() / 2)
 
 
-def _probes_missing(estimate: SpectralEstimate, until: float) -> int:
-    """Probes that would narrow the band to what is wanted, if the steps allow it at all."""
+def _probes_missing(estimate: SpectralEstimate, until: float) -> int | None:
+    """Probes that would narrow the band to what is wanted; None where the steps forbid it."""
     grid = np.linspace(
         min(r.gauss()[0][0] for r in estimate.rules),
         max(r.gauss()[0][-1] for r in estimate.rules),
@@ -250,6 +272,7 @@ def _probes_missing(estimate: SpectralEstimate, until: float) -> int:
     left = float(band.algorithmic.mean())
     if half <= until:
         return 0
-    goal = max(until - left, until / 4)  # where steps leave more than allowed, probes cannot help
-    factor = ((half - left) / goal) ** 2
+    if left >= until:
+        return None
+    factor = ((half - left) / (until - left)) ** 2
     return max(1, int(np.ceil(estimate.probes * min(factor, 4.0))) - estimate.probes)

@@ -28,7 +28,7 @@ class Band:
         lower: lower end of both errors together.
         upper: upper end of both errors together.
         algorithmic: half-width that is left if the probes were all vectors there are: what the
-            number of steps leaves open.
+            number of steps leaves open; NaN where no bound is known.
         level: probability that the truth lies between `lower` and `upper`, at each point.
     """
 
@@ -119,7 +119,7 @@ class SpectralEstimate(DiscreteMeasure):
         if not a < b:
             msg = f"a, b: ({a}, {b}] is no interval; a < b is required"
             raise InputError(msg)
-        alpha = _checked_level(level)
+        alpha = check_level(level)
         delta = self.resolution + margin
         inside = (self.exact > a) & (self.exact <= b)
         surely = (self.exact > a + delta) & (self.exact <= b - delta)
@@ -127,11 +127,14 @@ class SpectralEstimate(DiscreteMeasure):
         low, high = self._pooled(a, b, delta)
         rest = self.dim - self.exact.size
         lowest, highest = _dimensions(low, high, rest, self.probes, alpha)
+        least, most = math.ceil(lowest), math.floor(highest)
+        if least > most:  # no integer between: an unlikely draw, of which the neighbours are left
+            least, most = most, least
         middle = round(rest * (low + high) / 2)
         return Count(
-            value=int(inside.sum()) + min(max(middle, math.ceil(lowest)), math.floor(highest)),
-            lower=int(surely.sum()) + math.ceil(lowest),
-            upper=int(perhaps.sum()) + math.floor(highest),
+            value=int(inside.sum()) + min(max(middle, least), most),
+            lower=int(surely.sum()) + least,
+            upper=int(perhaps.sum()) + most,
             level=level,
         )
 
@@ -139,20 +142,31 @@ class SpectralEstimate(DiscreteMeasure):
         r"""Fraction of eigenvalues up to x, with both errors.
 
         Args:
-            x: points, shape (k,).
+            x: finite points, shape (k,).
             level: probability that a point's interval holds the truth, over the draw of the probes.
+
+        Raises:
+            InputError: for points that are not finite, or a bad level.
         """
         points = np.asarray(x, dtype=np.float64).reshape(-1)
-        alpha = _checked_level(level)
+        if not np.isfinite(points).all():
+            msg = f"x: {int((~np.isfinite(points)).sum())} of {points.size} points are not finite"
+            raise InputError(msg)
+        alpha = check_level(level)
         rest = self.dim - self.exact.size
-        known = (self.exact[:, None] <= points).sum(axis=0)
+        surely, known, perhaps = (
+            (self.exact[:, None] <= points + shift).sum(axis=0)
+            for shift in (-self.resolution, 0.0, self.resolution)
+        )
         low, high = self._pooled_below(points - self.resolution, points + self.resolution)
-        ends = [_dimensions(a, b, rest, self.probes, alpha) for a, b in zip(low, high, strict=True)]
+        ends = np.array(
+            [_dimensions(a, b, rest, self.probes, alpha) for a, b in zip(low, high, strict=True)]
+        ).reshape(-1, 2)
         return Band(
             x=points,
             value=(known + rest * (low + high) / 2) / self.dim,
-            lower=np.array([(c + e[0]) / self.dim for c, e in zip(known, ends, strict=True)]),
-            upper=np.array([(c + e[1]) / self.dim for c, e in zip(known, ends, strict=True)]),
+            lower=(surely + ends[:, 0]) / self.dim,
+            upper=(perhaps + ends[:, 1]) / self.dim,
             algorithmic=rest * (high - low) / 2 / self.dim,
             level=level,
         )
@@ -187,7 +201,7 @@ class SpectralEstimate(DiscreteMeasure):
                 linear near zero and logarithmic beyond: for spectra over many decades.
         """
         points = np.asarray(x, dtype=np.float64).reshape(-1)
-        _checked_level(level)
+        check_level(level)
         if not width > 0 or (linear is not None and not linear > 0):
             msg = f"width, linear: {width}, {linear}; numbers > 0 are required"
             raise InputError(msg)
@@ -216,7 +230,7 @@ class SpectralEstimate(DiscreteMeasure):
             value=value,
             lower=np.maximum(value - rest * half, 0.0),
             upper=value + rest * half,
-            algorithmic=np.zeros(points.size),
+            algorithmic=np.full(points.size, math.nan),
             level=level,
         )
 
@@ -247,7 +261,12 @@ class SpectralEstimate(DiscreteMeasure):
         return max(0.0, float(low[b] - high[a])), min(1.0, float(high[b] - low[a]))
 
 
-def _checked_level(level: float) -> float:
+def check_level(level: float) -> float:
+    """The probability that a level leaves.
+
+    Raises:
+        InputError: if it is not in (0, 1).
+    """
     if not 0 < level < 1:
         msg = f"level: {level}; 0 < level < 1 is required"
         raise InputError(msg)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,9 @@ from torch import Tensor
 
 from hessium._typing import FloatArray, IntArray
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import gaussian, subtract_projection_
+from hessium.linalg.vectors import gaussian, norm, subtract_projection_
+
+_CANCELLED = 0.7  # of a length: with less left, rounding is no longer small beside it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -96,10 +97,10 @@ class KrylovSpace:
         rows = products.mT.contiguous()
         self.num_matvecs += self.block
         basis = self.basis[:last]
-        norms = torch.linalg.vector_norm(rows, dim=1)
+        norms = norm(rows)
         coefficients = self._orthogonalize(rows, basis)
         # what Gram-Schmidt took away decides whether rounding needs a second pass (Kahan, Parlett)
-        if bool((torch.linalg.vector_norm(rows, dim=1) < 0.7 * norms).any()):
+        if bool((norm(rows) < _CANCELLED * norms).any()):
             coefficients += self._orthogonalize(rows, basis)
         new = slice(first, last)
         self._projected[:last, new] = coefficients
@@ -126,17 +127,20 @@ class KrylovSpace:
         count = rows.shape[0]
         coupling = np.zeros((count, count))
         self.block = min(count, n - self.size)
-        for i in range(self.block):
-            row, known = rows[i], self.basis[: self.size + i]
+        for i in range(count):
+            row, known = rows[i], self.basis[: self.size + min(i, self.block)]
+            before = float(norm(row))
             for _ in range(2 if i else 0):
-                found = subtract_projection_(row, self.basis[self.size : self.size + i])
-                coupling[i, :i] += found.double().cpu().numpy()
-            norm = float(torch.linalg.vector_norm(row))
-            if norm > self._cut * self._scale and norm > 0:
-                coupling[i, i] = norm
-                row = row / norm
-                if self.size and norm < 1e3 * self._cut * self._scale:
-                    # a remainder of rounding errors is no longer orthogonal to V
+                found = subtract_projection_(row, known[self.size :])
+                coupling[i, : found.shape[0]] += found.double().cpu().numpy()
+            if i >= self.block:  # nothing is left outside of V and Q
+                continue
+            length = float(norm(row))
+            if length > self._cut * self._scale and length > 0:
+                coupling[i, i] = length
+                row = row / length
+                if self.size and length < max(1e3 * self._cut * self._scale, _CANCELLED * before):
+                    # what remains of a difference is no longer orthogonal to V
                     row = self._fresh(row, known)
             else:  # invariant: go on in the complement, uncoupled
                 self.exhausted += 1
@@ -147,19 +151,21 @@ class KrylovSpace:
     @staticmethod
     def _fresh(row: Tensor, known: Tensor) -> Tensor:
         for _ in range(3):
-            row = row / torch.linalg.vector_norm(row)
+            row = row / norm(row)
             if len(known):
                 subtract_projection_(row, known)
-        return row / torch.linalg.vector_norm(row)
+        return row / norm(row)
 
     def ritz(self) -> RitzPairs:
         """All Ritz pairs of the present space. Cost: an eigenproblem of size j, no product."""
         j = self.size
         values, vectors = scipy.linalg.eigh(self._projected[:j, :j])
         self._scale = max(self._scale, float(np.abs(values).max()))
-        residuals = (
-            np.zeros(j) if self.complete else np.linalg.norm(self._coupling.T @ vectors, axis=0)
-        )
+        residuals = np.zeros(j)
+        if not self.complete and self._scale > 0:
+            # in units of the operator: squares of its entries may overflow
+            coupled = (self._coupling / self._scale).T @ vectors
+            residuals = np.linalg.norm(coupled, axis=0) * self._scale
         return RitzPairs(values=values, coefficients=vectors, residuals=residuals)
 
     def restart(self, pairs: RitzPairs, keep: IntArray) -> None:
@@ -179,20 +185,29 @@ class KrylovSpace:
 
     def vectors(self, pairs: RitzPairs, which: IntArray) -> Tensor:
         """Ritz vectors as columns, shape (n, len(which))."""
-        weights = torch.as_tensor(pairs.coefficients[:, which]).to(self.basis)
-        return self.basis[: self.size].mT @ weights
+        return self.basis[: self.size].mT @ self._tensor(pairs.coefficients[:, which])
 
-    def departure(self, pairs: RitzPairs, which: int) -> float:
-        """How far the residual of one pair, computed anew, is from what T says: one product."""
-        vector = self.vectors(pairs, np.array([which]))[:, 0]
-        residual = self._operator @ vector - float(pairs.values[which]) * vector
+    def departure(self, pairs: RitzPairs, which: IntArray) -> float:
+        """How far the products of pairs are from what V, T and S say, all together: one product.
+
+        The pairs are added up with alternating signs: errors of one of them cannot hide.
+        """
+        signs = (-1.0) ** np.arange(which.size)
+        weights = pairs.coefficients[:, which] @ np.stack([signs, signs * pairs.values[which]], 1)
+        vector, expected = (self.basis[: self.size].mT @ self._tensor(weights)).unbind(1)
+        product = self._operator @ vector.contiguous() - expected
+        if not self.complete:
+            behind = self.basis[self.size : self.size + self.block]
+            product -= behind.mT @ self._tensor(self._coupling.T @ weights[:, 0])
         self.num_matvecs += 1
-        found, told = float(torch.linalg.vector_norm(residual)), float(pairs.residuals[which])
-        return math.sqrt(max(0.0, found**2 - told**2))
+        return float(norm(product))
 
     def _rotate(self, chosen: FloatArray) -> None:
         """V := Y^T V in place, over slices of columns, so that no second basis is needed."""
-        weights = torch.as_tensor(chosen.T.copy()).to(self.basis)
+        weights = self._tensor(chosen.T)
         old = self.basis[: self.size]
-        for part in torch.split(old, 2**16, dim=1):
+        for part in torch.split(old, max(1024, old.shape[1] // 32), dim=1):
             part[: weights.shape[0]] = weights @ part
+
+    def _tensor(self, array: FloatArray) -> Tensor:
+        return torch.as_tensor(array.copy()).to(self.basis)

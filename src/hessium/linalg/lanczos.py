@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.quadrature import GaussRule
-from hessium.linalg.vectors import subtract_projection_
+from hessium.linalg.vectors import norm, subtract_projection_
 
 Passes = Literal[1, 2]
 
@@ -34,6 +35,7 @@ class LanczosProcess:
 
     Attributes:
         basis: V, the first `len(alphas)` rows of it are final, shape (steps, n).
+        mass: |start|^2.
         alphas: diagonal of T.
         betas: below the diagonal, and as the last one |r|.
         finished: no direction is left: the steps are used up or the space is invariant.
@@ -43,12 +45,13 @@ class LanczosProcess:
         if steps < 1:
             msg = f"steps: {steps}; at least one step is required"
             raise InputError(msg)
-        norm = torch.linalg.vector_norm(start)
-        if not float(norm) > 0:
+        length = norm(start)
+        if not 0 < float(length) < math.inf:
             msg = "start: the zero vector; a vector that is finite and not zero is required"
             raise InputError(msg)
         self.basis = start.new_empty(min(steps, start.shape[0]), start.shape[0])
-        self.begin(start / norm, passes)
+        self.mass = float(length) * float(length)
+        self.begin(start / length, passes)
 
     def begin(self, direction: Tensor, passes: Passes) -> None:
         """Start again from a unit vector, in the same memory."""
@@ -71,21 +74,24 @@ class LanczosProcess:
         alpha = subtract_projection_(product, local)[-1]
         for _ in range(self._passes):
             alpha = alpha + subtract_projection_(product, self.basis[: j + 1])[-1]
-        beta = torch.linalg.vector_norm(product)
+        beta = float(norm(product))
         self.alphas.append(float(alpha))
-        self.betas.append(float(beta))
         # relative to the operator: an absolute threshold would depend on the unit of the loss
-        scale = max(map(abs, self.alphas + self.betas))
-        if self.betas[-1] <= self._cut * scale:
-            self.betas[-1] = 0.0
+        scale = max(beta, *map(abs, self.alphas + self.betas))
+        if beta < 1e3 * self._cut * scale:
+            # a remainder of rounding errors is not orthogonal yet, and would make the next one worse
+            for _ in range(2):
+                subtract_projection_(product, self.basis[: j + 1])
+            beta = float(norm(product))
+        self.betas.append(beta if beta > self._cut * scale else 0.0)
         self.finished = self.betas[-1] == 0.0 or j + 1 == len(self.basis)
         if not self.finished:
-            torch.mul(product, 1.0 / self.betas[-1], out=self.basis[j + 1])
+            torch.div(product, beta, out=self.basis[j + 1])
 
-    def rule(self, mass: float = 1.0) -> GaussRule:
+    def rule(self) -> GaussRule:
         """The Gauss rule of the spectral measure of the start vector, after at least one step."""
         return GaussRule(
-            diagonal=np.array(self.alphas), offdiagonal=np.array(self.betas), mass=mass
+            diagonal=np.array(self.alphas), offdiagonal=np.array(self.betas), mass=self.mass
         )
 
 

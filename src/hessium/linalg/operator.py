@@ -67,6 +67,8 @@ class SymmetricOperator(ABC):
             raise InputError(msg)
         block = other.detach().reshape(n, -1)
         product = self._matmat(block).reshape(other.shape)
+        if product.data_ptr() == block.data_ptr():
+            product = product.clone()  # products are overwritten; an identity gives back its input
         # one pass over the entries tells in all ordinary cases: a sum that is finite has no NaN
         if not (
             bool(torch.isfinite(product.sum()))

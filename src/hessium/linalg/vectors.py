@@ -10,10 +10,28 @@ from hessium.linalg.operator import SymmetricOperator
 
 
 def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
-    """A standard normal vector (n,) for an operator; takes one number from `rng`."""
+    """A standard normal vector (n,) for an operator; takes one number from `rng`.
+
+    Drawn in float64, so that a seed means the same in every precision too.
+    """
     seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    vector = torch.randn(operator.shape[0], generator=seeded, dtype=operator.dtype, device="cpu")
-    return vector.to(operator.device)
+    vector = torch.randn(operator.shape[0], generator=seeded, dtype=torch.float64, device="cpu")
+    return vector.to(device=operator.device, dtype=operator.dtype)
+
+
+def norm(vectors: Tensor) -> Tensor:
+    """Length of a vector (n,), or of each row (b, n), whatever the unit of the loss.
+
+    Squares of entries near 1e-22 in float32, or 1e-160 in float64, vanish and with them the vector;
+    where that threatens, or an overflow, the entries are scaled first.
+    """
+    found = torch.linalg.vector_norm(vectors, dim=-1)
+    limits = torch.finfo(vectors.dtype)
+    if bool(((found > limits.tiny**0.5 / limits.eps) & torch.isfinite(found)).all()):
+        return found
+    largest = vectors.abs().amax(dim=-1)
+    unit = torch.where(largest > 0, largest, 1.0)
+    return largest * torch.linalg.vector_norm(vectors / unit[..., None], dim=-1)
 
 
 def subtract_projection_(vectors: Tensor, basis: Tensor) -> Tensor:
