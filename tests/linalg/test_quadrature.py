@@ -1,4 +1,4 @@
-"""Gauss rules against the measures they come from: exact moments, and brackets without exception."""
+"""Gauss rules against the measures they come from: exact moments, brackets without exception."""
 
 from __future__ import annotations
 

@@ -110,14 +110,23 @@ class RiskOperator(SymmetricOperator):
         msg = f"route: finite differences give the Hessian, not a {type(self).__name__}"
         raise InputError(msg)
 
-    def prepare(self, products: int, columns: int = 1) -> RiskOperator:
+    def prepare(
+        self, products: int, columns: int = 1, *, choice: str | None = None
+    ) -> RiskOperator:
         """Choose the fastest route for long work, by trying. Cost: a few products.
 
         Args:
             products: how many vectors will be multiplied.
             columns: how many of them could go into one block product.
+            choice: what `choice` said when the same work began; taken as it is.
         """
-        if self._asked == "auto":
+        if choice:
+            program, batched, preferred = choice.split()
+            self._batched, self._preferred = batched == "block", int(preferred)
+            if program == "recorded":
+                self._single(probe_vectors(self, 1)[:, 0], self._products())
+                self._graphs.trace()
+        elif self._asked == "auto":
             many = columns >= _BLOCK and products >= _BLOCK_FROM
             vectors = probe_vectors(self, _BLOCK if many else 1)
             with torch.enable_grad():
@@ -132,6 +141,12 @@ class RiskOperator(SymmetricOperator):
             self._preferred = _BLOCK if many and self._batched else 1
             logger.info("%r: %s", self, self.route)
         return self
+
+    @property
+    def choice(self) -> str:
+        """The choice that `prepare` made, for a later `prepare`."""
+        program = "recorded" if self._graphs.recorded else "walked"
+        return f"{program} {'block' if self._batched else 'loop'} {self._preferred}"
 
     @property
     def preferred_columns(self) -> int:

@@ -127,6 +127,11 @@ class Graphs:
         self._program = "recorded"
         return True
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the graphs that are kept are recorded as programs."""
+        return self._program == "recorded"
+
     def forget(self) -> None:
         """Go back from programs to graphs."""
         for graph in self.kept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
+from hessium.estimate.checkpoint import Checkpoint
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.krylov import KrylovSpace, RitzPairs
 from hessium.linalg.operator import SymmetricOperator
@@ -94,6 +96,8 @@ def eigenpairs(
     max_products: int | None = None,
     max_bytes: int = 2**33,
     rng: Rng = 0,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 60.0,
     progress: Progress = silent,
 ) -> Eigenpairs:
     r"""The k eigenpairs at one end of the spectrum, or at both.
@@ -114,6 +118,8 @@ def eigenpairs(
             50 k, at least 1000.
         max_bytes: what the basis may take; with less memory it restarts more often.
         rng: of the start.
+        checkpoint: a folder for the state of the work; the same call goes on from it, bit for bit.
+        checkpoint_every: seconds between two states.
         progress: called with products done and the number foreseen from the convergence so far.
 
     Raises:
@@ -127,12 +133,18 @@ def eigenpairs(
     n = operator.shape[0]
     limit = max(1000, 50 * k) if max_products is None else max_products
     tol = _checked(operator, k, which, tol, block, limit)
+    capacity = _capacity(operator, k, block, max_bytes)
     seeds = generator(rng)
-    operator = operator.prepare(limit // 10, block)
     start = torch.stack([gaussian(operator, seeds) for _ in range(min(block, n))])
-    space = KrylovSpace(operator, start, _capacity(operator, k, block, max_bytes), seeds)
+    work = {"work": "eigenpairs", "k": k, "which": which, "tol": tol, "block": block}
+    log = None
+    if checkpoint is not None:
+        identity = {**work, "capacity": capacity, "start": float(start.double().sum())}
+        log = _Log(Checkpoint(Path(checkpoint), identity, operator, checkpoint_every), seeds)
+    operator = operator.prepare(limit // 10, block, choice=log.choice if log else None)
+    space = KrylovSpace(operator, start, capacity, seeds)
     forecast = _Forecast(limit)
-    checked, done = 0, False
+    checked, done = log.restore(space) if log else (0, False)
     while not done and space.num_matvecs < limit:
         try:
             space.expand()
@@ -142,6 +154,8 @@ def eigenpairs(
                 _result(space, space.ritz(), k, which, tol, check=False) if space.size else None
             )
             raise NonFiniteError(msg, partial=partial) from error
+        if log:
+            log.save_if_due(space, checked)
         soon = space.num_matvecs - checked < _CHECK_EVERY and not space.full
         if soon or space.size < min(k, n):
             continue
@@ -156,6 +170,10 @@ def eigenpairs(
             kept = k + (space.size - k) // 3
             kept = min(kept, space.size - space.block)
             space.restart(pairs, np.sort(_wanted(pairs.values, which)[:kept]))
+            if log:
+                log.forget_rows()
+    if log:
+        log.save(space, checked, done=done)
     result = _result(space, space.ritz(), k, which, tol)
     if not done:
         warnings.warn(
@@ -269,6 +287,51 @@ def _result(
         scale=space.scale,
         num_matvecs=space.num_matvecs,
     )
+
+
+class _Log:
+    """Writes the state of a Krylov space, the rows of its basis once each."""
+
+    def __init__(self, checkpoint: Checkpoint, seeds: np.random.Generator) -> None:
+        self._checkpoint, self._seeds = checkpoint, seeds
+        self._found = checkpoint.load()
+        self.choice: str | None = None
+        if self._found is not None:
+            self.choice = str(self._found[0]["choice"])
+        self._rows = 0
+
+    def restore(self, space: KrylovSpace) -> tuple[int, bool]:
+        """Put the space where it was; returns the products at the last look, and if it was all."""
+        self.choice = space.operator.choice
+        if self._found is None:
+            return 0, False
+        numbers, files = self._found
+        self._found = None
+        space.restore(numbers, files)
+        self._seeds.bit_generator.state = numbers["rng"]
+        self._rows = space.size + space.block
+        return numbers["checked"], numbers["done"]
+
+    def forget_rows(self) -> None:
+        """A restart has written over all rows."""
+        self._rows = 0
+
+    def save_if_due(self, space: KrylovSpace, checked: int) -> None:
+        """After each step."""
+        if self._checkpoint.due:
+            self.save(space, checked, done=False)
+
+    def save(self, space: KrylovSpace, checked: int, *, done: bool) -> None:
+        """A state now."""
+        numbers, tensors = space.state(self._rows)
+        extra = {
+            "rng": self._seeds.bit_generator.state,
+            "choice": self.choice,
+            "checked": checked,
+            "done": done,
+        }
+        self._checkpoint.save({**numbers, **extra}, tensors, append=self._rows > 0)
+        self._rows = space.size + space.block
 
 
 class _Forecast:

@@ -8,11 +8,12 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from hessium._files import write_atomically
 from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.experiments.codec import DecodeError, decode, encode
 from hessium.experiments.records import Section
-from hessium.experiments.store import Store, save_arrays, write_atomically
+from hessium.experiments.store import Store, save_arrays
 
 _SCHEMA = 1
 _MARK = ".hessium-run"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 import warnings
 import zipfile
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hessium._files import write_atomically
 from hessium.experiments.codec import encode
 from hessium.experiments.experiment import Result, Task
 
@@ -25,24 +25,6 @@ def key(experiment: str, task: Task, code: str) -> str:
     """Name of the computation `task` of `experiment`, done with the code fingerprint `code`."""
     content = json.dumps([experiment, encode(task), code], sort_keys=True, allow_nan=False)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees all of it or the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 class CorruptTaskWarning(UserWarning):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -46,6 +48,7 @@ class KrylovSpace:
         rng: for directions in place of those that a breakdown leaves missing.
 
     Attributes:
+        operator: A.
         basis: V and behind it Q, shape (capacity + b, n).
         size: j.
         width: b at the start.
@@ -62,7 +65,7 @@ class KrylovSpace:
         rng: np.random.Generator,
     ) -> None:
         n = operator.shape[0]
-        self._operator, self._rng = operator, rng
+        self.operator, self._rng = operator, rng
         self._cut = float(torch.finfo(operator.dtype).eps)
         self._capacity = min(capacity, n)
         self.width = self.block = min(start.shape[0], n)
@@ -75,6 +78,33 @@ class KrylovSpace:
         self._scale = 0.0
         self._append(start[: self.block].clone())
 
+    def state(self, first: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Everything that `restore` needs, with the rows of the basis from `first` on."""
+        numbers = {
+            "size": self.size,
+            "block": self.block,
+            "num_matvecs": self.num_matvecs,
+            "exhausted": self.exhausted,
+            "scale": self._scale,
+        }
+        tensors = {
+            "basis": self.basis[first : self.size + self.block].cpu(),
+            "projected": torch.as_tensor(self._projected[: self.size, : self.size].copy()),
+            "coupling": torch.as_tensor(self._coupling.copy()),
+        }
+        return numbers, tensors
+
+    def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:
+        """Go back to a state whose rows were written in pieces, in this order."""
+        self.size, self.block = numbers["size"], numbers["block"]
+        self.num_matvecs, self.exhausted = numbers["num_matvecs"], numbers["exhausted"]
+        self._scale = numbers["scale"]
+        rows = torch.cat([file["basis"] for file in files])
+        self.basis[: len(rows)] = rows.to(self.basis)
+        self._projected[:] = 0.0
+        self._projected[: self.size, : self.size] = files[-1]["projected"].numpy()
+        self._coupling = files[-1]["coupling"].numpy().copy()
+
     @property
     def full(self) -> bool:
         """Whether the next step does not fit, or V spans everything."""
@@ -83,7 +113,7 @@ class KrylovSpace:
     @property
     def complete(self) -> bool:
         """Whether V spans the whole space: Ritz pairs are eigenpairs."""
-        return self.size == self._operator.shape[0]
+        return self.size == self.operator.shape[0]
 
     @property
     def scale(self) -> float:
@@ -93,12 +123,16 @@ class KrylovSpace:
     def expand(self) -> None:
         """One step: b products. Not when `full`."""
         first, last = self.size, self.size + self.block
-        products = self._operator @ self.basis[first:last].mT
+        products = self.operator @ self.basis[first:last].mT
         rows = products.mT.contiguous()
         self.num_matvecs += self.block
         basis = self.basis[:last]
+        # most of a product lies along the last vectors: without them the full pass loses no digits
+        coefficients = np.zeros((last, self.block))
+        near = max(0, first - self.block)
+        coefficients[near:] = self._orthogonalize(rows, self.basis[near:last])
         norms = norm(rows)
-        coefficients = self._orthogonalize(rows, basis)
+        coefficients += self._orthogonalize(rows, basis)
         # what Gram-Schmidt took away decides whether rounding needs a second pass (Kahan, Parlett)
         if bool((norm(rows) < _CANCELLED * norms).any()):
             coefficients += self._orthogonalize(rows, basis)
@@ -123,7 +157,7 @@ class KrylovSpace:
 
     def _append(self, rows: Tensor) -> FloatArray:
         """Orthonormalise the residual rows W behind V; returns S with $W = S Q$, shape (b, b)."""
-        n = self._operator.shape[0]
+        n = self.operator.shape[0]
         count = rows.shape[0]
         coupling = np.zeros((count, count))
         self.block = min(count, n - self.size)
@@ -144,7 +178,7 @@ class KrylovSpace:
                     row = self._fresh(row, known)
             else:  # invariant: go on in the complement, uncoupled
                 self.exhausted += 1
-                row = self._fresh(gaussian(self._operator, self._rng), known)
+                row = self._fresh(gaussian(self.operator, self._rng), known)
             self.basis[self.size + i] = row
         return coupling[:, : self.block]
 
@@ -195,7 +229,7 @@ class KrylovSpace:
         signs = (-1.0) ** np.arange(which.size)
         weights = pairs.coefficients[:, which] @ np.stack([signs, signs * pairs.values[which]], 1)
         vector, expected = (self.basis[: self.size].mT @ self._tensor(weights)).unbind(1)
-        product = self._operator @ vector.contiguous() - expected
+        product = self.operator @ vector.contiguous() - expected
         if not self.complete:
             behind = self.basis[self.size : self.size + self.block]
             product -= behind.mT @ self._tensor(self._coupling.T @ weights[:, 0])

@@ -45,19 +45,19 @@ class LanczosProcess:
         if steps < 1:
             msg = f"steps: {steps}; at least one step is required"
             raise InputError(msg)
+        self.basis = start.new_empty(min(steps, start.shape[0]), start.shape[0])
+        self.begin(start, passes)
+
+    def begin(self, start: Tensor, passes: Passes) -> None:
+        """Start again from another vector, in the same memory."""
         length = norm(start)
         if not 0 < float(length) < math.inf:
             msg = "start: the zero vector; a vector that is finite and not zero is required"
             raise InputError(msg)
-        self.basis = start.new_empty(min(steps, start.shape[0]), start.shape[0])
-        self.mass = float(length) * float(length)
-        self.begin(start / length, passes)
-
-    def begin(self, direction: Tensor, passes: Passes) -> None:
-        """Start again from a unit vector, in the same memory."""
         self._passes = passes
-        self._cut = float(torch.finfo(direction.dtype).eps)
-        self.basis[0] = direction
+        self._cut = float(torch.finfo(start.dtype).eps)
+        torch.div(start, length, out=self.basis[0])
+        self.mass = float(length) * float(length)
         self.alphas: list[float] = []
         self.betas: list[float] = []
         self.finished = False
@@ -79,7 +79,7 @@ class LanczosProcess:
         # relative to the operator: an absolute threshold would depend on the unit of the loss
         scale = max(beta, *map(abs, self.alphas + self.betas))
         if beta < 1e3 * self._cut * scale:
-            # a remainder of rounding errors is not orthogonal yet, and would make the next one worse
+            # a remainder of rounding errors is not orthogonal yet, and spoils the next one
             for _ in range(2):
                 subtract_projection_(product, self.basis[: j + 1])
             beta = float(norm(product))

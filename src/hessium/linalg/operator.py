@@ -105,15 +105,23 @@ class SymmetricOperator(ABC):
         """A smaller symmetric operator with the same non-zero spectrum, or None."""
         return None
 
-    def prepare(self, products: int, columns: int = 1) -> SymmetricOperator:
+    def prepare(
+        self, products: int, columns: int = 1, *, choice: str | None = None
+    ) -> SymmetricOperator:
         """The operator, ready for long work: one that has a choice of routes makes it here.
 
         Args:
             products: how many vectors will be multiplied.
             columns: how many of them could go into one block product.
+            choice: what `choice` said when the same work began, to go on with the same rounding.
         """
-        del products, columns  # of no interest to an operator without a choice
+        del products, columns, choice  # of no interest to an operator without a choice
         return self
+
+    @property
+    def choice(self) -> str:
+        """The choice that `prepare` made, for a later `prepare`."""
+        return ""
 
     @property
     def preferred_columns(self) -> int:

@@ -72,6 +72,14 @@ class GaussRule:
             lower[part], upper[part] = self._radau(flat[part])
         return lower.reshape(points.shape), upper.reshape(points.shape)
 
+    def open_mass(self, points: int = 65) -> float:
+        """Half-width of the brackets on the cdf, averaged over the range of the nodes."""
+        if self.complete:
+            return 0.0
+        nodes, _ = self.gauss()
+        lower, upper = self.cdf_brackets(np.linspace(nodes[0], nodes[-1], points))
+        return float((upper - lower).mean() / 2)
+
     def _radau(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         m = self.diagonal.size
         last, is_node = self._radau_entry(x)
