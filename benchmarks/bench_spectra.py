@@ -105,9 +105,7 @@ def bench_ten_eigenvalues(benchmark: Any, name: str, monkeypatch: Any) -> None:
             counted["n"] += 1
             return inner @ v
 
-        wrapped = scipy.sparse.linalg.LinearOperator(
-            inner.shape, matvec=multiply, dtype=np.float32
-        )
+        wrapped = scipy.sparse.linalg.LinearOperator(inner.shape, matvec=multiply, dtype=np.float32)
         values = scipy.sparse.linalg.eigsh(
             wrapped, k=10, which="LM", tol=1e-3, return_eigenvectors=False
         )
