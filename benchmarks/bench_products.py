@@ -90,8 +90,8 @@ def bench_one_product(benchmark: Any, name: str, what: str) -> None:
     peers = {"curvlinops": curvlinops(theirs, name)}
     peers["hessian-eigenthings"] = eigenthings(short, name)
     for peer, matrix in peers.items():
-        multiply = functools.partial(
-            matrix.matvec if hasattr(matrix, "matvec") else matrix.__matmul__, vector
+        multiply: Callable[[], Any] = functools.partial(
+            getattr(matrix, "matvec", matrix.__matmul__), vector
         )
         error = float((multiply() - expected).norm() / expected.norm())
         contestants[peer if error < 1e-4 else f"{peer} (error {error:.1e})"] = multiply

@@ -1,4 +1,4 @@
-"""Whole tasks in units of a gradient: ten eigenvalues, a spectral measure, a trace; peers beside."""
+"""Whole tasks in units of a gradient: ten eigenvalues, a spectral measure, a trace."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def measure(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Atoms and masses of many kinds: spread, clustered, graded, repeated, heavy-tailed."""
     n = int(rng.integers(2, 50))
     kind = rng.integers(6)
-    atoms: FloatArray = [
+    makers: list[Callable[[], FloatArray]] = [
         lambda: rng.standard_normal(n),
         lambda: (
             rng.choice([1.0, 2.0, -3.0], n) + 10.0 ** rng.uniform(-9, -2) * rng.standard_normal(n)
@@ -39,7 +39,8 @@ def measure(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
         lambda: rng.integers(-4, 5, n).astype(float),
         lambda: rng.standard_cauchy(n),
         lambda: np.linspace(-1.0, 1.0, n),
-    ][kind]()
+    ]
+    atoms = makers[kind]()
     masses = 10.0 ** rng.uniform(-float(rng.choice([0.0, 3.0, 10.0])), 0, n)
     return np.sort(atoms), masses / masses.sum()
 
