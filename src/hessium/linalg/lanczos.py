@@ -79,7 +79,7 @@ class LanczosProcess:
         # relative to the operator: an absolute threshold would depend on the unit of the loss
         scale = max(beta, *map(abs, self.alphas + self.betas))
         if beta < 1e3 * self._cut * scale:
-            # a remainder of rounding errors is not orthogonal yet, and would make the next one worse
+            # a remainder of rounding errors is not orthogonal yet, and spoils the next one
             for _ in range(2):
                 subtract_projection_(product, self.basis[: j + 1])
             beta = float(norm(product))
