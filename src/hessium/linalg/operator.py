@@ -317,6 +317,17 @@ def symmetrize_(matrix: Tensor) -> Tensor:
     return matrix
 
 
+def mirror_lower_(matrix: Tensor) -> Tensor:
+    """Replace what lies above the diagonal by what lies below, in place, tile by tile."""
+    n, tile = matrix.shape[0], 1024
+    for j in range(0, n, tile):
+        corner = matrix[j : j + tile, j : j + tile]
+        corner.copy_(corner.tril() + corner.tril(-1).mT)
+        for i in range(j + tile, n, tile):
+            matrix[j : j + tile, i : i + tile] = matrix[i : i + tile, j : j + tile].mT
+    return matrix
+
+
 def require_memory(n: int, dtype: torch.dtype, max_bytes: int) -> None:
     """A dense n x n matrix fits into the budget.
 
