@@ -13,9 +13,11 @@ import hessium as hs
 
 ROOT = Path(__file__).parents[1]
 NAMES = [
-    "Count", "DiscreteMeasure", "EmpiricalFisher", "EmpiricalRisk", "GaussNewton", "Gram",
-    "Hessian", "Inertia", "Linearization", "RankProfile", "ResidualHessian", "SquaredError",
-    "inertia", "rank", "rank_profile", "spectrum", "theory",
+    "Count", "DiagonalEstimate", "DiscreteMeasure", "EmpiricalFisher", "EmpiricalRisk", "Estimate",
+    "GaussNewton", "Gram", "Hessian", "Inertia", "Linearization", "NormEstimate", "RankProfile",
+    "ResidualHessian", "SpectralSum", "SquaredError", "diagonal", "effective_dimension",
+    "frobenius_norm", "inertia", "log_determinant", "rank", "rank_profile", "spectrum", "theory",
+    "trace",
 ]  # fmt: skip
 
 

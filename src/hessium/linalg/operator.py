@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
@@ -93,13 +93,19 @@ class SymmetricOperator(ABC):
         n = self.shape[0]
         require_memory(n, self.dtype, max_bytes)
         matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        step = self._columns_within(max_bytes - matrix.nbytes)
-        for start in range(0, n, step):
-            stop = min(start + step, n)
-            unit = torch.zeros(n, stop - start, dtype=self.dtype, device=self.device)
-            unit[start:stop].fill_diagonal_(1.0)
-            matrix[:, start:stop] = self @ unit
+        for columns in self.column_blocks(n, max_bytes - matrix.nbytes):
+            unit = torch.zeros(
+                n, columns.stop - columns.start, dtype=self.dtype, device=self.device
+            )
+            unit[columns].fill_diagonal_(1.0)
+            matrix[:, columns] = self @ unit
         return symmetrize_(matrix)
+
+    def column_blocks(self, count: int, free_bytes: int) -> Iterator[slice]:
+        """Columns 0 to `count`, as many at a time as a block product within `free_bytes` takes."""
+        step = self._columns_within(free_bytes)
+        for start in range(0, count, step):
+            yield slice(start, min(start + step, count))
 
     def companion(self) -> SymmetricOperator | None:
         """A smaller symmetric operator with the same non-zero spectrum, or None."""
@@ -338,6 +344,17 @@ def symmetrize_(matrix: Tensor) -> Tensor:
             mean = (upper + lower.mT) / 2
             upper.copy_(mean)
             lower.copy_(mean.mT)
+    return matrix
+
+
+def mirror_lower_(matrix: Tensor) -> Tensor:
+    """Replace what lies above the diagonal by what lies below, in place, tile by tile."""
+    n, tile = matrix.shape[0], 1024
+    for j in range(0, n, tile):
+        corner = matrix[j : j + tile, j : j + tile]
+        corner.copy_(corner.tril() + corner.tril(-1).mT)
+        for i in range(j + tile, n, tile):
+            matrix[j : j + tile, i : i + tile] = matrix[i : i + tile, j : j + tile].mT
     return matrix
 
 

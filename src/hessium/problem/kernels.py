@@ -15,9 +15,11 @@ from torch.overrides import TorchFunctionMode
 
 @contextmanager
 def twice_differentiable(device_type: str, dtype: torch.dtype | None = None) -> Iterator[None]:
-    """Attention by plain matrix products, recurrence step by step, no rounding by autocast.
+    """Kernels with second derivatives, and no rounding by autocast.
 
-    The fused kernels cannot be differentiated twice, and autocast would round inside.
+    Attention goes by plain matrix products and recurrence step by step, because the fused kernels
+    cannot be differentiated twice; weight normalisation by its formula, because the second
+    derivative of its kernel is wrong.
 
     Args:
         device_type: of the parameters.
@@ -31,6 +33,7 @@ def twice_differentiable(device_type: str, dtype: torch.dtype | None = None) -> 
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if device_type == "cuda":
                 stack.enter_context(StepwiseRecurrence())
+            stack.enter_context(WeightNormByFormula())
             stack.enter_context(at_least(dtype))
             yield
     finally:
@@ -106,6 +109,26 @@ class StepwiseRecurrence(TorchFunctionMode):
 
 
 _RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
+
+
+class WeightNormByFormula(TorchFunctionMode):
+    r"""$w = g\, v / \|v\|$ for `torch.nn.utils.weight_norm`, old and new."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Pass every other call on."""
+        if func is torch._weight_norm:
+            return _weight_norm(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
 class AttentionWatch(TorchFunctionMode):
