@@ -87,7 +87,7 @@ def bench_one_product(benchmark: Any, name: str, what: str) -> None:
         "gradient": gradient(*setting(name)),
         "hessium": lambda: operator @ vector,
     }
-    peers = {"curvlinops": curvlinops(theirs, name)}
+    peers: dict[str, Any] = {"curvlinops": curvlinops(theirs, name)}
     peers["hessian-eigenthings"] = eigenthings(short, name)
     for peer, matrix in peers.items():
         multiply: Callable[[], Any] = functools.partial(
@@ -121,10 +121,11 @@ def bench_fused_attention(benchmark: Any) -> None:
     vector = vectors[:, 0]
     difference = float((operator @ vector - plain @ vector).norm() / (plain @ vector).norm())
     assert difference < 1e-5
-    for make in (
+    attempts: list[Callable[[], Any]] = [
         lambda: curvlinops(HessianLinearOperator, "GPT, fused attention") @ vector,
         lambda: eigenthings("hessian", "GPT, fused attention").matvec(vector),
-    ):
+    ]
+    for make in attempts:
         with pytest.raises((RuntimeError, NotImplementedError)):
             make()
     race(

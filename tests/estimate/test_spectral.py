@@ -21,9 +21,9 @@ from torch import Tensor, nn
 import hessium as hs
 from cases import classes, draw, mlp
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.estimate import sampling
+from hessium.estimate import sampler
 from hessium.estimate.spectral import SpectralEstimate
-from hessium.linalg import SymmetricOperator
+from hessium.linalg import SymmetricOperator, vectors
 from spectra import SPECTRA, Counted, with_eigenvalues
 
 SEEDS = 400
@@ -100,8 +100,8 @@ def test_intervals_cover_what_they_say_for_three_hundred_parameters(kind: str) -
 
 def test_a_biased_probe_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: probes with entries of one sign lean towards one direction."""
-    drawn = sampling.gaussian
-    monkeypatch.setattr(sampling, "gaussian", lambda op, rng: drawn(op, rng).abs())
+    drawn = vectors.gaussian
+    monkeypatch.setattr(sampler, "gaussian", lambda op, rng: drawn(op, rng).abs())
     matrix, values = network("H", 2, 3, 2)
     with pytest.raises(AssertionError):
         check_coverage(matrix, values, 3)
@@ -384,9 +384,9 @@ def test_intervals_of_integrals_are_no_wider_than_the_law() -> None:
     runs = [
         hs.spectral_measure(matrix, 3, 8, rng=seed).integral(lambda x: x) for seed in range(300)
     ]
-    means, errors = np.array(runs).T
+    means, errors = (np.array(part) for part in zip(*runs, strict=True))
     law = np.sqrt(2 * values.var() / (61 * 3 + 2))
     # chi-squared with 299 degrees of freedom: false alarm 1e-3
-    low, high = scipy.stats.chi2.ppf([0.0005, 0.9995], 299) / 299
+    low, high = (float(scipy.stats.chi2.ppf(q, 299)) / 299 for q in (0.0005, 0.9995))
     assert low < means.var(ddof=1) / law**2 < high
     assert np.median(errors) == pytest.approx(law, rel=0.15)

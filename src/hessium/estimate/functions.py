@@ -24,8 +24,9 @@ from hessium.estimate.probes import sphere
 from hessium.estimate.sampled import student
 from hessium.estimate.source import Source, whole
 from hessium.linalg.adapt import Operator
+from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.tridiagonal import Tridiagonal, tridiagonalise
+from hessium.linalg.quadrature import GaussRule
 from hessium.measure import DiscreteMeasure
 from hessium.progress import Progress, silent
 
@@ -186,7 +187,7 @@ class _Quadratures:
                 "GiB of vectors (take fewer)"
             )
             raise InputError(msg)
-        self._runs: list[Tridiagonal] = []
+        self._runs: list[GaussRule] = []
         while len(self._runs) < probes:
             self._run(min(probes - len(self._runs), max_bytes // each))
 
@@ -204,7 +205,7 @@ class _Quadratures:
                 for run in self._runs
             ]
         )
-        exhausted = np.array([run.exhausted for run in self._runs])
+        exhausted = np.array([run.complete for run in self._runs])
         brackets[exhausted, 0] = brackets[exhausted, 1]
         samples = _middle(brackets)
         lower, upper = brackets.mean(axis=0)
@@ -223,7 +224,7 @@ class _Quadratures:
         """Some more starts side by side."""
         try:
             starts = self._source.draw(sphere, count)
-            made = tridiagonalise(self._source.operator, starts, self._steps, self._source.count)
+            made = lanczos_rules(self._source.operator, starts, self._steps, self._source.count)
         except NonFiniteError as error:
             raise NonFiniteError(str(error), partial=self._measure()) from error
         self._runs += made
@@ -274,7 +275,7 @@ class _Quadratures:
         needed, as the width is not known either.
         """
         n = self._source.operator.shape[0]
-        if any(run.exhausted for run in self._runs):
+        if any(run.complete for run in self._runs):
             return 0.0
         q = (FAILURE / 2) ** (1 / len(self._runs))
         epsilon = (math.log(1.648 * n**0.5 / q) / (2 * self._steps - 1)) ** 2

@@ -47,8 +47,8 @@ class Source:
         max_bytes: int,
         progress: Progress,
     ) -> None:
-        self.operator = as_operator(op)
         self.probes = whole("probes", probes, at_least=1)
+        self.operator = as_operator(op).prepare(self.probes, self.probes)
         self.num_matvecs = 0
         self._generator = generator(rng)
         self.max_bytes = max_bytes

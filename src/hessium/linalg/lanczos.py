@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,8 @@ from hessium.linalg.quadrature import GaussRule
 from hessium.linalg.vectors import norm, subtract_projection_
 
 Passes = Literal[1, 2]
+
+_NEGLIGIBLE = 32.0  # times the unit roundoff: what remains of a product in an invariant space
 
 
 class LanczosProcess:
@@ -55,7 +57,7 @@ class LanczosProcess:
             msg = "start: the zero vector; a vector that is finite and not zero is required"
             raise InputError(msg)
         self._passes = passes
-        self._cut = float(torch.finfo(start.dtype).eps)
+        self._cut = _NEGLIGIBLE * float(torch.finfo(start.dtype).eps)
         torch.div(start, length, out=self.basis[0])
         self.mass = float(length) * float(length)
         self.alphas: list[float] = []
@@ -78,7 +80,7 @@ class LanczosProcess:
         self.alphas.append(float(alpha))
         # relative to the operator: an absolute threshold would depend on the unit of the loss
         scale = max(beta, *map(abs, self.alphas + self.betas))
-        if beta < 1e3 * self._cut * scale:
+        if beta < 30 * self._cut * scale:
             # a remainder of rounding errors is not orthogonal yet, and spoils the next one
             for _ in range(2):
                 subtract_projection_(product, self.basis[: j + 1])
@@ -112,3 +114,29 @@ def lanczos_steps(
     while not process.finished:
         process.absorb(operator @ process.direction)
         yield process
+
+
+def lanczos_rules(
+    operator: SymmetricOperator,
+    starts: Tensor,
+    steps: int,
+    after_step: Callable[[int], None] = lambda products: None,
+) -> list[GaussRule]:
+    """Gauss rules of several starts, whose products are made as one block.
+
+    Args:
+        operator: A.
+        starts: one in each column, (n, b), none zero.
+        steps: of each; fewer where a Krylov space is invariant.
+        after_step: told how many products each step took.
+
+    Cost: b x steps products, and the memory of b bases.
+    """
+    processes = [LanczosProcess(start.contiguous(), steps) for start in starts.unbind(1)]
+    while running := [p for p in processes if not p.finished]:
+        block = torch.stack([p.direction for p in running], dim=1)
+        products = (operator @ block).mT.contiguous()
+        after_step(len(running))
+        for process, product in zip(running, products, strict=True):
+            process.absorb(product)
+    return [process.rule() for process in processes]

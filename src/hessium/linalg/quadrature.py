@@ -45,6 +45,22 @@ class GaussRule:
         nodes, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.offdiagonal[:-1])
         return np.asarray(nodes, dtype=np.float64), np.asarray(vectors[0] ** 2, dtype=np.float64)
 
+    def radau(self, endpoint: float) -> tuple[FloatArray, FloatArray]:
+        """Nodes and weights of the rule with one more node, fixed outside of the spectrum.
+
+        Golub & Meurant 2010, section 6.2: the last diagonal entry makes `endpoint` an eigenvalue.
+        """
+        if self.complete:
+            return self.gauss()
+        pivot = np.inf  # of the factorisation of T - endpoint, one after the other
+        for entry, before in zip(self.diagonal, [0.0, *self.offdiagonal[:-1]], strict=True):
+            pivot = entry - endpoint - before**2 / pivot
+        last = endpoint + self.offdiagonal[-1] ** 2 / pivot
+        nodes, vectors = scipy.linalg.eigh_tridiagonal(
+            np.append(self.diagonal, last), self.offdiagonal
+        )
+        return np.asarray(nodes, dtype=np.float64), np.asarray(vectors[0] ** 2, dtype=np.float64)
+
     def cdf_brackets(self, x: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         r"""Bounds on $\mu((-\infty, x])$ that hold for every measure with these moments.
 
