@@ -1,7 +1,7 @@
 """A convolutional network on scikit-learn's digits: `hessium spectrum examples/digits_cnn.py:make`.
 
 What a training script leaves behind: a model with batch normalisation, a DataLoader whose last
-batch is smaller, float32. `make` has a thousand parameters, so all eigenvalues are at hand; `large`
+batch is smaller, float32. `make` has 640 parameters, so that all eigenvalues are at hand; `large`
 has more than a hundred thousand.
 """
 
@@ -27,11 +27,13 @@ def network(first: int, second: int, third: int) -> nn.Module:
     )  # fmt: skip
 
 
-def make(widths: tuple[int, int, int] = (4, 6, 8), epochs: int = 15) -> hs.EmpiricalRisk:
-    """The risk on 600 images after training on them."""
+def make(
+    widths: tuple[int, int, int] = (3, 4, 6), count: int = 200, epochs: int = 40
+) -> hs.EmpiricalRisk:
+    """The risk on the first images after training on them."""
     images, labels = load_digits(return_X_y=True)
-    x = torch.as_tensor(images[:600] / 16.0, dtype=torch.float32).view(-1, 1, 8, 8)
-    data = TensorDataset(x, torch.as_tensor(labels[:600]))
+    x = torch.as_tensor(images[:count] / 16.0, dtype=torch.float32).view(-1, 1, 8, 8)
+    data = TensorDataset(x, torch.as_tensor(labels[:count]))
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = network(*widths)
@@ -49,5 +51,5 @@ def make(widths: tuple[int, int, int] = (4, 6, 8), epochs: int = 15) -> hs.Empir
 
 
 def large() -> hs.EmpiricalRisk:
-    """The same with 109,794 parameters."""
-    return make(widths=(32, 72, 128), epochs=5)
+    """109,794 parameters, 600 images."""
+    return make(widths=(32, 72, 128), count=600, epochs=5)

@@ -61,7 +61,7 @@ def portray(
         notes.append(
             f"Parameters are {risk.dtype}: eigenvalues below {digits(portrait.resolution, 1)} of "
             "the largest are rounding, so counts at this tol are brackets. Take a larger --tol, "
-            "or float64 (model.double() and double data)."
+            "or float64 (EmpiricalRisk(..., dtype=torch.float64))."
         )
     notes += list(dict.fromkeys(f"Warning: {w.message}" for w in caught))
     findings = Findings(

@@ -136,7 +136,7 @@ def _guarded(outputs: Outputs, parameters: Sequence[Tensor], inputs: Any, *, wat
             "scaled_dot_product_attention runs on its MATH kernel here, because the fused kernels "
             "have no second derivative; values agree to rounding",
             RouteWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
     return f
 
