@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -53,49 +53,47 @@ def gap_near(values: np.ndarray, fraction: float) -> float:
     return float((window[widest] + window[widest + 1]) / 2)
 
 
-def estimates(
-    matrix: Tensor, probes: int, steps: int, count: int = SEEDS
-) -> Iterator[SpectralEstimate]:
-    for seed in range(count):
-        yield hs.spectral_measure(matrix, probes, steps, rng=seed)
+@functools.cache
+def sampled(kind: str, *widths: int, probes: int, steps: int) -> list[SpectralEstimate]:
+    """One estimate for each seed: several tests ask the same ones."""
+    matrix, _ = network(kind, *widths)
+    return [hs.spectral_measure(matrix, probes, steps, rng=seed) for seed in range(SEEDS)]
 
 
 def shares(hits: list[list[bool]]) -> np.ndarray:
     return np.array(hits).mean(axis=0)
 
 
-def check_coverage(matrix: Tensor, values: np.ndarray, probes: int) -> None:
+def check_coverage(estimates: list[SpectralEstimate], values: np.ndarray) -> None:
     """All steps, so that only the draw of the probes is left: 93 to 97 %."""
     points = np.array([gap_near(values, f) for f in (0.3, 0.6, 0.9)])
     truth = np.searchsorted(values, points)
     band, counts, trace = [], [], []
-    for estimate in estimates(matrix, probes, values.size):
+    for estimate in estimates:
         found = estimate.cdf_band(points)
-        band.append(
-            ((found.lower * values.size <= truth) & (truth <= found.upper * values.size)).tolist()
-        )
-        brackets = [estimate.count(-np.inf, x) for x in points]
-        counts.append([c.lower <= t <= c.upper for c, t in zip(brackets, truth, strict=True)])
+        lower, upper = found.lower * values.size, found.upper * values.size
+        band.append(((lower <= truth) & (truth <= upper)).tolist())
+        bracket = estimate.count(-np.inf, points[-1])
+        counts.append([bool(bracket.lower <= truth[-1] <= bracket.upper)])
         mean, error = estimate.integral(lambda x: x)
         trace.append([abs(mean - values.mean()) <= 1.96 * error])
     assert ((shares(band) >= 0.93) & (shares(band) <= 0.97)).all(), shares(band)
     assert 0.93 <= shares(trace)[0] <= 0.97, shares(trace)
     # an integer inside of the band is inside of the bracket; one outside may be too
-    assert (shares(counts) >= shares(band)).all(), shares(counts)
+    assert shares(counts)[0] >= shares(band)[-1], shares(counts)
 
 
-@pytest.mark.parametrize("kind", ["H", "H0", "H1"])
-def test_intervals_cover_what_they_say(kind: str) -> None:
-    matrix, values = network(kind, 2, 3, 2)
-    check_coverage(matrix, values, 3)
+def test_intervals_cover_what_they_say() -> None:
+    _, values = network("H", 2, 3, 2)
+    check_coverage(sampled("H", 2, 3, 2, probes=3, steps=17), values)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["H", "H0", "H1"])
 def test_intervals_cover_what_they_say_for_three_hundred_parameters(kind: str) -> None:
-    matrix, values = network(kind, 8, 16, 8, 3)
+    _, values = network(kind, 8, 16, 8, 3)
     assert values.size == 307
-    check_coverage(matrix, values, 3)
+    check_coverage(sampled(kind, 8, 16, 8, 3, probes=3, steps=307), values)
 
 
 def test_a_biased_probe_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +101,9 @@ def test_a_biased_probe_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = vectors.gaussian
     monkeypatch.setattr(sampler, "gaussian", lambda op, rng: drawn(op, rng).abs())
     matrix, values = network("H", 2, 3, 2)
+    biased = [hs.spectral_measure(matrix, 3, 17, rng=seed) for seed in range(100)]
     with pytest.raises(AssertionError):
-        check_coverage(matrix, values, 3)
+        check_coverage(biased, values)
 
 
 def test_a_dropped_atom_fails() -> None:
@@ -127,34 +126,34 @@ def test_a_dropped_atom_fails() -> None:
 
 
 def test_the_normal_approximation_fails_where_one_eigenvalue_is_counted() -> None:
-    """Control: mean +- t times the scatter of four probes, against the exact law."""
-    matrix, values = network("H", 2, 3, 2)
+    """Control: mean +- 1.96 times the scatter of three probes, against the exact law."""
+    _, values = network("H", 2, 3, 2)
     x, n = float(values[-2:].mean()), values.size
     exact, normal = 0, 0
-    for estimate in estimates(matrix, 4, n):
+    for estimate in sampled("H", 2, 3, 2, probes=3, steps=17):
         bracket = estimate.count(x, np.inf)
         exact += bracket.lower <= 1 <= bracket.upper
         rules = [rule.gauss() for rule in estimate.rules]
         parts = np.array([n * weights[nodes > x].sum() for nodes, weights in rules])
-        half = 1.96 * parts.std(ddof=1) / 2
+        half = 1.96 * parts.std(ddof=1) / 3**0.5
         normal += bool(abs(parts.mean() - 1) <= half)
     assert exact >= 0.95 * SEEDS
     assert normal < 0.90 * SEEDS
 
 
-@pytest.mark.parametrize(("kind", "level"), [("H", 0.95), ("H0", 0.95), ("H1", 0.5)])
-def test_counts_with_few_steps_cover_more_than_they_say(kind: str, level: float) -> None:
-    matrix, values = network(kind, 3, 8, 3)
-    points = [0.0, gap_near(values, 0.2), gap_near(values, 0.8)]
+@pytest.mark.parametrize("kind", ["H", pytest.param("H0", marks=pytest.mark.slow)])
+def test_counts_with_few_steps_cover_more_than_they_say(kind: str) -> None:
+    _, values = network(kind, 3, 8, 3)
+    points = [0.0, gap_near(values, 0.8)]
     hits = []
-    for estimate in estimates(matrix, 4, 8, 200):
-        found = [estimate.count(x, np.inf, level=level) for x in points]
+    for estimate in sampled(kind, 3, 8, 3, probes=3, steps=8):
+        found = [estimate.count(x, np.inf) for x in points]
         # at zero itself rounding decides of a null space: both truths are allowed for
         loose = [(values > x - 1e-12).sum() >= c.lower for x, c in zip(points, found, strict=True)]
         tight = [(values > x + 1e-12).sum() <= c.upper for x, c in zip(points, found, strict=True)]
         hits.append([bool(a and b) for a, b in zip(loose, tight, strict=True)])
         assert all(c.lower <= c.value <= c.upper for c in found)
-    assert (shares(hits) >= level).all()
+    assert (shares(hits) >= 0.95).all()
 
 
 @given(
@@ -212,18 +211,18 @@ def test_deflation_reduces_the_error_at_equal_products_and_stays_unbiased() -> N
     plain, deflated = [], []
     largest = hs.eigenpairs(matrix, 10)
     spent = round(largest.num_matvecs / 15)  # probes that the eigenpairs cost
-    for seed in range(40):
+    for seed in range(30):
         plain.append(hs.spectral_measure(matrix, 6 + spent, 15, rng=seed).integral(lambda x: x))
         deflated.append(
             hs.spectral_measure(matrix, 6, 15, deflate=largest, rng=seed).integral(lambda x: x)
         )
     errors = [np.array([m - values.mean() for m, _ in runs]) for runs in (plain, deflated)]
     told = [np.array([error for _, error in runs]) for runs in (plain, deflated)]
-    # false alarm 1e-4 each: the mean of 40 is within 4.2 standard errors of zero
+    # false alarm 1e-4 each: the mean of 30 is within 4.4 standard errors of zero
     for error in errors:
-        assert abs(error.mean()) < 4.2 * error.std(ddof=1) / 40**0.5
+        assert abs(error.mean()) < 4.4 * error.std(ddof=1) / 30**0.5
     assert np.sqrt((errors[1] ** 2).mean()) < 0.5 * np.sqrt((errors[0] ** 2).mean())
-    # the standard error says so too; of 40 draws a root mean square has 11 % itself
+    # the standard error says so too; of 30 draws a root mean square has 13 % itself
     for error, said in zip(errors, told, strict=True):
         assert np.sqrt((error**2).mean()) == pytest.approx(said.mean(), rel=0.4)
 
@@ -382,11 +381,11 @@ def test_intervals_of_integrals_are_no_wider_than_the_law() -> None:
     values = np.concatenate([np.linspace(-1, 1, 60), [5.0]])
     matrix = with_eigenvalues(values)
     runs = [
-        hs.spectral_measure(matrix, 3, 8, rng=seed).integral(lambda x: x) for seed in range(300)
+        hs.spectral_measure(matrix, 3, 8, rng=seed).integral(lambda x: x) for seed in range(200)
     ]
     means, errors = (np.array(part) for part in zip(*runs, strict=True))
     law = np.sqrt(2 * values.var() / (61 * 3 + 2))
-    # chi-squared with 299 degrees of freedom: false alarm 1e-3
-    low, high = (float(scipy.stats.chi2.ppf(q, 299)) / 299 for q in (0.0005, 0.9995))
+    # chi-squared with 199 degrees of freedom: false alarm 1e-3
+    low, high = (float(scipy.stats.chi2.ppf(q, 199)) / 199 for q in (0.0005, 0.9995))
     assert low < means.var(ddof=1) / law**2 < high
     assert np.median(errors) == pytest.approx(law, rel=0.15)

@@ -125,12 +125,7 @@ def _compare(
         msg = (
             f"{operator!r}: failed the check that it {what} (difference {error:.3g}, rounding "
             f"allows {allowed:.3g}); the model may be random or stateful, need float64 "
-<<<<<<< HEAD
-            "(model.double()), or use an operation whose second derivative is wrong"
-=======
-            "(dtype=torch.float64), or use an operation whose second derivative torch has wrong "
-            "(weight_norm is one)"
->>>>>>> models
+            "(dtype=torch.float64), or use an operation whose second derivative is wrong"
         )
         raise SelfCheckError(msg)
 
