@@ -62,7 +62,7 @@ def test_names_of_what_is_free() -> None:
     assert dimensions["linear mixings GL(5)"] == 25
     assert dimensions["translations"] == 5
     assert dimensions["shifts"] == 6  # one for each unit below, one for the biases
-    assert dimensions["weights"] == 9  # into the unit that is always off
+    assert dimensions["weights into 1 units"] == 9  # into the unit that is always off
     assert all(part.error < 1e-12 for part in found.parts)
     assert 54 < found.forced <= found.measured
 
