@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 NAMES = [
     "Count", "DiscreteMeasure", "EmpiricalFisher", "EmpiricalRisk", "GaussNewton", "Gram",
     "Hessian", "Inertia", "Linearization", "RankProfile", "ResidualHessian", "SquaredError",
-    "inertia", "rank", "rank_profile", "spectrum", "theory",
+    "compare", "inertia", "rank", "rank_profile", "spectrum", "theory",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from hessium.compare.cumulants import cumulants
 from hessium.compare.distance import distance
 from hessium.compare.fit import Fit, fit
 from hessium.compare.freeness import Freeness, freeness
-from hessium.compare.normality import normality
+from hessium.compare.normality import critical, normality
 from hessium.curvature import GaussNewton, ResidualHessian
 from hessium.curvature.hessian import output_gradient
 from hessium.errors import InputError
@@ -327,11 +327,12 @@ def _normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> lis
         checks.append(
             Check(
                 assumption=f"{name} are normal",
-                statistic="excess kurtosis",
-                value=found.kurtosis,
-                low=-3 * found.kurtosis_error,
-                high=3 * found.kurtosis_error,
-                coverage="3 standard errors; p of Anderson and Darling",
+                statistic=f"Anderson-Darling (excess kurtosis {found.kurtosis:.2g} +- "
+                f"{found.kurtosis_error:.1g})",
+                value=found.statistic,
+                low=0.0,
+                high=critical(level),
+                coverage=f"{1 - level:.0%}",
                 p_value=found.p_value,
                 holds=found.p_value >= level,
             )

@@ -27,6 +27,7 @@ from hessium.theory import Law, LevyLaw
 from hessium.theory._arrays import ComplexArray
 
 _DIGITS = 18.0  # e-folds that the trapezoidal rule gains on the upper half of the contour
+_NEAREST = 1e-2  # half-widths: a contour closer to the support would need too many points
 _WIDEST = 1.6  # Bernstein parameter of the contour where nothing is in its way
 
 
@@ -56,7 +57,7 @@ class Contour:
         """As wide as is useful, half-way (in the exponent) to the nearest point to leave out."""
         half = (high - low) / 2
         gaps = [max(x - high, low - x) / half for x in outside]
-        gap = max(min(gaps, default=np.inf), 1e-3)
+        gap = max(min(gaps, default=np.inf), _NEAREST)
         reach = 1 + gap + np.sqrt(gap * (2 + gap))
         return cls(low=low, high=high, stretch=float(min(_WIDEST, np.sqrt(reach))))
 

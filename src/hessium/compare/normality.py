@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import norm
 
 from hessium._typing import FloatArray
@@ -65,6 +66,11 @@ def normality(values: ArrayLike) -> Normality:
         statistic=statistic,
         p_value=_p_value(statistic),
     )
+
+
+def critical(level: float) -> float:
+    """The Anderson-Darling statistic that normal samples exceed with probability `level`."""
+    return float(brentq(lambda a: _p_value(a) - level, 0.25, 10.0))
 
 
 def _p_value(a: float) -> float:

@@ -14,6 +14,8 @@ from hessium.theory import Law, SoftEdge, soft_edge
 from hessium.theory import outliers as of_spikes
 from hessium.theory._arrays import ArrayLike
 
+_LEAST = 1e-14  # what the Tracy-Widom distribution function resolves
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detached:
@@ -22,7 +24,8 @@ class Detached:
     Attributes:
         value: the eigenvalue.
         score: its distance from the edge over the Tracy-Widom scale, $(x - x_*)/s_n$.
-        p_value: probability that the extreme eigenvalue of the bulk lies as far out.
+        p_value: probability that the extreme eigenvalue of the bulk lies as far out; 1e-14 stands
+            for anything smaller.
         spike: the $\theta$ that an additive spike $\theta uu^T$ must have, $G(x) = 1/\theta$.
         overlap: what such a spike predicts of $\langle u, v\rangle^2$ with the eigenvector v.
     """
@@ -106,7 +109,7 @@ def _side(
             p_value, score = (0.0, np.inf) if beyond > 1e-9 * abs(law.std()) else (1.0, 0.0)
         else:
             upper = float(edge.cdf(extreme))
-            p_value = 1 - upper if side == "right" else upper
+            p_value = max(1 - upper if side == "right" else upper, _LEAST)
             score = beyond / edge.scale
         if p_value >= level or beyond <= 0:
             break

@@ -26,7 +26,7 @@ class Ranks:
         theory: of the linear network of these widths and data, or None where no formula is known.
         why: why there is no theory, or "".
         linear: whether the network is linear, so that the theory is an equality for generic
-            weights and residuals; for others it is an estimate that small eigenvalues exceed.
+            weights and residuals; others exceed it, by many small eigenvalues.
         data_rank: rank of the inputs (of the centred inputs where there are biases).
         parameters: size of the matrices.
         tol: relative size of zero.
@@ -70,7 +70,7 @@ class Ranks:
         if self.theory is None:
             return f"Ranks(H0, H1, H: {measured} of {self.parameters}; no theory: {self.why})"
         t = self.theory
-        kind = "linear network" if self.linear else "bound of the linear network"
+        kind = "formula" if self.linear else "linear network of these widths"
         return (
             f"Ranks(H0, H1, H: {measured} of {self.parameters}; "
             f"{kind}: {t.gauss_newton}, {t.residual}, {t.hessian})"

@@ -211,7 +211,7 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
 def _statistic(assumption: str) -> str:
     if assumption == _MOMENTS:
         return "τ(p1 q1 p1 q1), 0 if free,"
-    return "excess kurtosis" if "normal" in assumption else "Kolmogorov distance"
+    return "Anderson-Darling" if "normal" in assumption else "Kolmogorov distance"
 
 
 def _chart(runs: _Runs, name: str, assumption: str, title: str, when: str) -> Chart:

@@ -208,7 +208,7 @@ def _chart(
     theory = np.array([r["theory"] for r in first], dtype=np.float64)
     series = []
     for hue, (activation, found) in enumerate(sweep.items()):
-        table = np.array([r["measured"][:, 2] for r in found]).T
+        table = np.array([r["measured"][:, 2] for r in found], dtype=np.float64).T
         series.append(
             Series(
                 label=f"H of a {activation} network, measured",
