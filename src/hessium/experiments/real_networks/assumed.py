@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binom
 
 from hessium._typing import AnyArray, FloatArray
 from hessium.compare import assumptions
@@ -146,9 +147,9 @@ def summarise(
             f"Widths {', '.join(map(str, config.widths))}, ratios "
             f"{', '.join(digits(r) for r in config.ratios)}.",
             "Each assumption is tested for itself against matrices of the same size, at a "
-            f"false-alarm rate of {digits(1 / (config.rotations + 1), 2)}. The tests are sharp: a "
-            "Wishart matrix of side 500 is within 0.01 of its law. The distances say how wrong an "
-            "assumption is, the verdicts only that it is wrong.",
+            f"false-alarm rate of {digits(1 / (config.rotations + 1), 2)}; a claim about all "
+            "networks stands while no more of them are rejected than chance allows in 999 of 1000 "
+            "runs. The distances say how wrong an assumption is, the verdicts that it is wrong.",
         ),
     )
     arrays = {
@@ -174,7 +175,8 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
         whole = True
         for when, words in _WHEN.items():
             held, of = runs.held(assumption, when=when)
-            whole &= held == of
+            # as many rejections as chance allows: more come in one of a thousand runs
+            whole &= of - held <= binom.ppf(0.999, of, 1 / (runs.config.rotations + 1))
             parts.append(f"{held} of {of} networks {words}")
         values = {
             a: runs.value(assumption, activation=a, when="random") for a in runs.config.activations

@@ -243,7 +243,7 @@ def _chart(
             error="exact",
             source="theory",
             mark="line",
-            hue=2,
+            hue=5,
         )
     )
     widths = "-".join(map(str, runs.config.sweep)) if name == "samples" else "10-h-h-4"
