@@ -102,6 +102,8 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "/nowhere"], "RUN_DIR: /nowhere is not a directory"),
         (["spectrum", "a.py:f", "--tol", "2"], "--tol: 2; a number between 0 and 1 is required"),
         (["spectrum", "a.py:f", "--max-dim", "-1"], "--max-dim: -1; a positive integer"),
+        (["compare", "a.py:f", "--seed", "-1"], "--seed: -1; an integer >= 0 is required"),
+        (["compare", "a.py:f", "--rotations", "0"], "--rotations: 0; a positive integer"),
     ],
 )
 def test_bad_arguments(
@@ -380,4 +382,22 @@ def test_bad_files(
         (tmp_path / name).write_text(content)
     assert message in fails(
         capsys, "spectrum", f"{tmp_path / name}:f", "--out", str(model.parent / "r")
+    )
+
+
+def test_compare_says_in_words_what_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example, out = ROOT / "examples" / "relu_landscape.py", tmp_path / "run"
+    assert main(["compare", f"{example}:make", "--out", str(out), "--rotations", "99"]) == 0
+    said = capsys.readouterr().out
+    assert "[does not hold] H₀ is Wishart of the network's ratio." in said
+    assert "[holds] All zero eigenvalues of H₀ have a name." in said
+    (section,) = RunDirectory.open(out).sections()
+    assert section.seeds == (0,)
+    assert "--rotations 99" in section.command
+    page = (out / "report.html").read_text()
+    assert "rescalings of the 12 units" in page
+    assert fails(capsys, "compare", f"{example}:make", "--out", str(out), "--rotations", "3").count(
+        "level: 0.01"
     )

@@ -18,6 +18,9 @@ NAMES = [
     "ResidualHessian", "SpectralSum", "SquaredError", "diagonal", "effective_dimension",
     "frobenius_norm", "inertia", "log_determinant", "rank", "rank_profile", "spectrum", "theory",
     "trace",
+    "Count", "DiscreteMeasure", "EmpiricalFisher", "EmpiricalRisk", "GaussNewton", "Gram",
+    "Hessian", "Inertia", "Linearization", "RankProfile", "ResidualHessian", "SquaredError",
+    "compare", "inertia", "rank", "rank_profile", "spectrum", "theory",
 ]  # fmt: skip
 
 

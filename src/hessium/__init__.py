@@ -1,5 +1,6 @@
 """Exact and certified Hessian spectra of neural-network losses, beside random matrix theory."""
 
+from hessium import compare as compare
 from hessium import theory as theory
 from hessium.curvature import EmpiricalFisher as EmpiricalFisher
 from hessium.curvature import GaussNewton as GaussNewton

@@ -7,16 +7,20 @@ import shlex
 import shutil
 import textwrap
 import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
+from hessium._typing import AnyArray
 from hessium.cli.console import Bars, say
 from hessium.cli.target import Target
 from hessium.errors import InputError
 from hessium.experiments import REGISTRY
 from hessium.experiments.experiment import settings
 from hessium.experiments.fingerprint import versions
+from hessium.experiments.own_comparison import compare_own
 from hessium.experiments.own_model import describe, portray
-from hessium.experiments.records import Section
+from hessium.experiments.records import Findings, Section
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
 from hessium.report import write_report
@@ -77,26 +81,61 @@ def listing(options: argparse.Namespace) -> None:
 
 def spectrum(options: argparse.Namespace) -> None:
     """Measure the user's own risk and write a page about it."""
+    _own(
+        options,
+        "Spectrum of {}() in {}",
+        "Curvature of {}.",
+        {"tol": options.tol, "max_dim": options.max_dim},
+        portray,
+    )
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Set the user's own risk beside random matrix theory and write a page about it."""
+    _own(
+        options,
+        "Theory beside {}() in {}",
+        "Do the assumptions of random matrix theory hold for {}?",
+        {
+            "level": options.level,
+            "rotations": options.rotations,
+            "seed": options.seed,
+            "max_dim": options.max_dim,
+        },
+        compare_own,
+    )
+
+
+def _own(
+    options: argparse.Namespace,
+    title: str,
+    shows: str,
+    arguments: dict[str, Any],
+    work: Callable[..., tuple[Findings, Mapping[str, AnyArray]]],
+) -> None:
+    """A page about FILE.py:FUNCTION; the numbers of its first tables go to the terminal."""
     target = Target.parse(options.target)
     directory = RunDirectory.create(options.out)
     risk = target.risk()
     start = time.perf_counter()
     with Bars() as bars:
-        findings, arrays = portray(risk, tol=options.tol, max_dim=options.max_dim, progress=bars)
-    arguments = ["--tol", f"{options.tol:g}", "--max-dim", str(options.max_dim)]
+        findings, arrays = work(risk, **arguments, progress=bars)
+    flags = [
+        text
+        for name, value in arguments.items()
+        for text in (
+            f"--{name.replace('_', '-')}",
+            f"{value:g}" if isinstance(value, float) else str(value),
+        )
+    ]
     section = Section(
-        experiment="spectrum",
-        title=f"Spectrum of {target.name}() in {target.file.name}",
-        shows=f"Curvature of {risk!r}.",
+        experiment=options.name,
+        title=title.format(target.name, target.file.name),
+        shows=shows.format(repr(risk)),
         preset="",
-        config={
-            **describe(risk),
-            "tol": options.tol,
-            "max_dim": options.max_dim,
-            "source_sha256": target.digest(),
-        },
-        seeds=(),
-        command=shlex.join(["hessium", "spectrum", options.target, *arguments]),
+        config={**describe(risk), **arguments, "source_sha256": target.digest()},
+        seeds=(arguments["seed"],) if "seed" in arguments else (),
+        command=shlex.join(["hessium", options.name, options.target, *flags]),
         versions=versions(),
         tasks=1,
         seconds=time.perf_counter() - start,
@@ -104,7 +143,7 @@ def spectrum(options: argparse.Namespace) -> None:
         findings=findings,
     )
     directory.put(section, arrays, order=())
-    for table in findings.tables[:2]:  # where the Hessian was taken, and its matrices
+    for table in findings.tables[:2]:
         for line in lines(table):
             say(f"  {line}")
     for note in findings.notes[1:]:

@@ -78,7 +78,36 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="largest number of parameters for a dense matrix; 8000 (0.5 GB in float64)",
     )
-    spectrum.set_defaults(command=commands.spectrum)
+    spectrum.set_defaults(command=commands.spectrum, name="spectrum")
+
+    compare = commands_of.add_parser(
+        "compare", help="test the assumptions of random matrix theory on your own model"
+    )
+    compare.add_argument(
+        "target", metavar="FILE.py:FUNCTION", help="FUNCTION() returns a hessium.EmpiricalRisk"
+    )
+    _out(compare, "runs/compare")
+    compare.add_argument(
+        "--level", type=_fraction, default=0.01, help="false-alarm rate of each test; 0.01"
+    )
+    compare.add_argument(
+        "--rotations",
+        type=_positive,
+        default=99,
+        metavar="N",
+        help="random rotations of the test of freeness, at least 1/level - 1; 99",
+    )
+    compare.add_argument(
+        "--seed", type=_count, default=0, metavar="N", help="of the random matrices; 0"
+    )
+    compare.add_argument(
+        "--max-dim",
+        type=_positive,
+        default=3000,
+        metavar="N",
+        help="largest number of parameters; 3000",
+    )
+    compare.set_defaults(command=commands.compare, name="compare")
 
     law = commands_of.add_parser(
         "theory", help="print the limit law of the Hessian at a ratio and an energy"
@@ -146,6 +175,13 @@ def _positive(text: str) -> int:
         msg = f"{text}; a positive integer is required"
         raise argparse.ArgumentTypeError(msg)
     return value
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        msg = f"{text}; an integer >= 0 is required"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _fraction(text: str) -> float:

@@ -3,6 +3,15 @@
 from hessium.experiments import linearization, rank_vs_duplicates, rank_vs_samples, real_data
 from hessium.experiments.experiment import Registry
 from hessium.experiments.random_hessian import critical, fig1, index
+from hessium.experiments.real_networks import (
+    assumed,
+    gap,
+    null_space,
+    rank_theory,
+    residual,
+    spacings,
+    turned,
+)
 
 REGISTRY = Registry(
     [
@@ -13,6 +22,13 @@ REGISTRY = Registry(
         fig1.EXPERIMENT,
         index.EXPERIMENT,
         critical.EXPERIMENT,
+        turned.EXPERIMENT,
+        residual.EXPERIMENT,
+        null_space.EXPERIMENT,
+        gap.EXPERIMENT,
+        rank_theory.EXPERIMENT,
+        spacings.EXPERIMENT,
+        assumed.EXPERIMENT,
     ]
 )
 """What `hessium reproduce` runs, in the order of its page."""
