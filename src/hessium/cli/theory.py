@@ -28,6 +28,8 @@ from hessium.theory import (
 
 _NAMES = {"linear": "Wishart + Wigner law (no activation)", "relu": "law of a ReLU network"}
 _SIGNIFICANT = 6
+_PEAK = 25.0  # times the mean height: a density with such a peak is drawn on a log axis
+_FLOOR = 1e-4  # of the mean height: the lowest value drawn there
 
 
 def theory(options: argparse.Namespace) -> None:
@@ -94,7 +96,9 @@ def _print(law: LevyLaw, facts: Mapping[str, Any]) -> None:
         "variance": _number(facts["variance"]),
         "critical energy": f"{_number(critical)}   this energy is {side} it",
         "index": f"{_number(facts['index'])}   share of negative eigenvalues, exact",
-        "small-index law": small,
+        "small-index law": f"{small}   near the critical energy only"
+        if facts["small_index"]
+        else small,
     }
     say(f"{_NAMES[facts['activation']]}, n → ∞")
     say(
@@ -110,6 +114,10 @@ def _print(law: LevyLaw, facts: Mapping[str, Any]) -> None:
 
 def _chart(law: LevyLaw, facts: Mapping[str, Any]) -> Chart:
     x, y = _curve(law)
+    low, high = law.support()
+    steep = float(y.max()) * (high - low) > _PEAK
+    floor = _FLOOR / (high - low) if steep else 0.0
+    y = np.maximum(y, floor)
     atoms = "".join(
         f", and an atom of {digits(a['weight'])} at {digits(a['location'])}" for a in facts["atoms"]
     )
@@ -125,14 +133,14 @@ def _chart(law: LevyLaw, facts: Mapping[str, Any]) -> Chart:
     )
     series = [everything]
     if facts["index"] > 0:
-        low = np.concatenate([x[x < 0], [0.0]])
-        height = np.concatenate([y[x < 0], law.pdf([0.0])])
+        left = np.concatenate([x[x < 0], [0.0]])
+        height = np.maximum(np.concatenate([y[x < 0], law.pdf([0.0])]), floor)
         series.append(
             Series(
                 label=f"negative eigenvalues, a share of {digits(facts['index'])}",
-                x=low,
+                x=left,
                 y=height,
-                low=np.zeros_like(low),
+                low=np.full_like(left, floor),
                 high=height,
                 error="exact",
                 source="theory",
@@ -143,9 +151,11 @@ def _chart(law: LevyLaw, facts: Mapping[str, Any]) -> Chart:
     return Chart(
         name="density",
         title=f"Limit law of the Hessian, {setting}",
-        caption=f"Critical energy {digits(facts['critical_energy'], 6)}.",
+        caption=f"Critical energy {digits(facts['critical_energy'], 6)}."
+        + (f" Densities below {digits(floor, 2)} are drawn there." if steep else ""),
         x_label="eigenvalue λ",
         y_label="density ρ(λ)",
+        y_scale="log" if steep else "linear",
         series=tuple(series),
     )
 

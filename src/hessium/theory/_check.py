@@ -9,7 +9,7 @@ import numpy as np
 
 from hessium._typing import FloatArray
 from hessium.errors import InputError
-from hessium.theory._arrays import ArrayLike
+from hessium.theory._arrays import ArrayLike, ComplexArray
 
 
 def number(name: str, value: Any) -> float:
@@ -80,6 +80,23 @@ def reals(name: str, values: ArrayLike) -> FloatArray:
         msg = f"{name}: values of type {array.dtype}; real numbers are required"
         raise InputError(msg)
     array = np.asarray(array, dtype=np.float64)
+    if np.isnan(array).any():
+        msg = f"{name}: {int(np.isnan(array).sum())} of {array.size} values are NaN"
+        raise InputError(msg)
+    return array
+
+
+def complexes(name: str, values: ArrayLike) -> ComplexArray:
+    """`values` as an array of complex numbers without NaN; infinities pass.
+
+    Raises:
+        InputError: if the values are not numbers, or contain NaN.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufc":
+        msg = f"{name}: values of type {array.dtype}; numbers are required"
+        raise InputError(msg)
+    array = np.asarray(array, dtype=np.complex128)
     if np.isnan(array).any():
         msg = f"{name}: {int(np.isnan(array).sum())} of {array.size} values are NaN"
         raise InputError(msg)

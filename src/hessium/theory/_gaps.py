@@ -1,162 +1,188 @@
-r"""Where a subordinated law has no mass: a complete scan of the real line outside its summands.
+r"""Where a subordinated law has no mass: a complete search over the branches of its parts.
 
-Off the support of the result, the subordination points are real, off the supports of the summands,
-and the position x is an increasing function of a parameter t that runs through a gap of a summand.
-Every stretch of t with dx/dt > 0 is a gap of the result, and every gap arises so.
+Off the support of $\mu \boxplus \nu$ both subordination points are real and both F take one value
+f: $x(f) = w_\mu(f) + w_\nu(f) - f$, on some branch of each. A gap is a stretch of f on which x
+increases, $r_\mu + r_\nu > 1$. Cells of f are halved until the bounds of the branches decide
+them, so every gap is found that is wider than rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 
-from hessium._typing import FloatArray, IntArray
+from hessium._typing import BoolArray, FloatArray
+from hessium.theory._branches import INFINITE, Branches
 
-if TYPE_CHECKING:
-    from hessium.theory.law import Law
-
-Curve = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
-Slope = Callable[[FloatArray, IntArray], FloatArray]
-
-_GRID = 32
-_SECTIONS = 25
-_LONG, _CLOSE = 1e3, 1e-14
-_NEAREST = 1e-7  # squared, the distance of the outermost sample from the end of a stretch
+_POWERS = 2.0 ** np.arange(-50, 51)
+_NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
+_POLISH, _EXACT = 40, 1e-11
+_AT_ONCE = 1 << 21
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
-    """A stretch of the parameter on which the position increases.
+class Stretch:
+    """A pair of branches and the values f between which the position increases."""
 
-    Attributes:
-        curve: parameter -> position and its derivative.
-        start, end: of the parameter; may be infinite.
-        low, high: positions there.
-    """
-
-    curve: Curve
+    first: int
+    second: int
     start: float
     end: float
-    low: float
-    high: float
 
 
-def gaps_of(law: Law) -> list[tuple[float, float]]:
-    """The open intervals between the components of a law, with both unbounded ones."""
-    spans = sorted([*law.support_intervals(), *((x, x) for x in law.atoms)])
-    starts = [-np.inf, *(high for _, high in spans)]
-    ends = [*(low for low, _ in spans), np.inf]
-    return [(a, b) for a, b in zip(starts, ends, strict=True) if b > a]
+def slope(one: FloatArray, other: FloatArray) -> FloatArray:
+    """R + r' - 1 from rows (r, 1 - r): of two equal forms the one that cancels less."""
+    return np.asarray(np.where(one[1] < other[1], other[0] - one[1], one[0] - other[1]))
 
 
-def _parameter(s: FloatArray, start: FloatArray, end: FloatArray, unit: float) -> FloatArray:
-    """Maps (0, 1) to (start, end), dense at finite ends."""
-    bend = np.sin(0.5 * np.pi * s) ** 2
-    finite_start, finite_end = np.isfinite(start), np.isfinite(end)
-    low, high = np.where(finite_start, start, 0.0), np.where(finite_end, end, 0.0)
-    # each end as a distance from itself, so that a point next to an end keeps its digits
-    inner = np.where(
-        s < 0.5, low + (high - low) * bend, high - (high - low) * np.cos(0.5 * np.pi * s) ** 2
-    )
-    rising = low + unit * bend / (1 - s) ** 2
-    falling = high - unit * np.cos(0.5 * np.pi * s) ** 2 / s**2
-    result = np.where(finite_start & finite_end, inner, np.where(finite_start, rising, falling))
-    # a long finite stretch is an unbounded gap cut off far away: logarithmic from its near end
-    decades = np.log(np.where(finite_start & finite_end, high - low, unit) / (_CLOSE * unit))
-    right = np.abs(low) < np.abs(high)
-    far_right = low + _CLOSE * unit * np.exp(decades * s)
-    far_left = high - _CLOSE * unit * np.exp(decades * (1 - s))
-    long = finite_start & finite_end & (high - low > _LONG * unit)
-    return np.asarray(np.where(long, np.where(right, far_right, far_left), result))
+def rising_stretches(first: Branches, second: Branches, unit: float) -> list[Stretch]:
+    """All stretches on which the position increases, by pair of branches and ascending."""
+    limit = INFINITE * unit
+    ends = np.concatenate([first.low, first.high, second.low, second.high])
+    ends = ends[np.isfinite(ends) & (np.abs(ends) < limit)]
+    knots = np.unique(np.concatenate([unit * _POWERS, -unit * _POWERS, [0], ends]))
+    search = _Search(first, second)
+    search.start(knots)
+    while search.open.size:
+        search.halve()
+    return search.stretches()
 
 
-def rising_stretches(curve: Curve, start: FloatArray, end: FloatArray, unit: float) -> list[Gap]:
-    """All stretches with dx/dt > 0 inside the intervals (start, end), found on a grid.
+class _Search:
+    """Cells of f on pairs of branches: positive ones are kept, undecided ones halved.
 
-    A maximum of dx/dt that falls between two samples is looked for by golden section.
+    A row of `open` is a cell: the branches i and j and the ends a and b; `values` holds r and
+    1 - r of both branches at both ends, shape (ends, branches, 2, cells).
     """
-    s = np.concatenate([[_NEAREST], (np.arange(_GRID) + 0.5) / _GRID, [1 - _NEAREST]])
-    rows = np.arange(start.size)
 
-    def slope(level: FloatArray, row: IntArray) -> FloatArray:
-        t = _parameter(level, start[row], end[row], unit)
-        value: FloatArray = curve(t.ravel())[1].reshape(t.shape)
-        return value
+    def __init__(self, first: Branches, second: Branches) -> None:
+        self.first, self.second = first, second
+        self.open, self.values = np.empty((0, 4)), np.empty((2, 2, 2, 0))
+        self.kept: list[FloatArray] = []
+        self.roots: list[FloatArray] = []
 
-    with np.errstate(all="ignore"):
-        samples = slope(np.tile(s, (start.size, 1)), rows[:, None] * np.ones(s.size, dtype=int))
-        peaks = _peaks(slope, s, samples)
-        gaps = []
-        for row in rows:
-            knots = np.sort(np.append(s, peaks[row]))
-            values = slope(knots, np.full(knots.size, row))
-            gaps += _stretches(curve, slope, int(row), knots, values, (start, end), unit)
-    return gaps
+    def start(self, knots: FloatArray) -> None:
+        """Sort the cells between knots by bounds from samples of the branches."""
+        ours, theirs = self.first.bounds(knots), self.second.bounds(knots)
+        middle = 0.5 * (knots[1:] + knots[:-1])
 
+        def on(branches: Branches) -> BoolArray:
+            return np.asarray((branches.low[:, None] < middle) & (middle < branches.high[:, None]))
 
-def _peaks(slope: Slope, s: FloatArray, samples: FloatArray) -> FloatArray:
-    """For each row the place of the largest slope, refined by golden section."""
-    samples = np.where(np.isfinite(samples), samples, -np.inf)
-    best = np.clip(samples.argmax(1), 1, s.size - 2)
-    low, high = s[best - 1].copy(), s[best + 1].copy()
-    golden = 0.5 * (np.sqrt(5.0) - 1)
-    rows = np.arange(low.size)
-    active = (samples.max(1) < 0) & (samples.max(1) > -4)
-    rows, low_a, high_a = rows[active], low[active], high[active]
-    for _ in range(_SECTIONS if rows.size else 0):
-        left, right = high_a - golden * (high_a - low_a), low_a + golden * (high_a - low_a)
-        lower = slope(left, rows) < slope(right, rows)
-        low_a, high_a = np.where(lower, left, low_a), np.where(lower, high_a, right)
-    peaks = s[best].copy()
-    peaks[active] = 0.5 * (low_a + high_a)
-    return np.asarray(peaks)
+        valid, other_valid = on(self.first), on(self.second)
+        rows = max(1, _AT_ONCE // (other_valid.size + 1))
+        found = []
+        for begin in range(0, len(valid), rows):
+            part = slice(begin, begin + rows)
+            best = slope(
+                np.array([a[part, None] for a in ours[:2]]), np.array([a[None] for a in theirs[:2]])
+            )
+            hit = (best > 0) & valid[part, None] & other_valid[None]
+            i, j, cell = np.nonzero(hit)
+            found.append(np.column_stack([i + begin, j, knots[cell], knots[cell + 1]]))
+        self.open = np.concatenate(found)
+        self.values = np.array([self._values(self.open, f) for f in self.open[:, 2:].T])
 
+    @staticmethod
+    def _once(branches: Branches, k: FloatArray, f: FloatArray) -> FloatArray:
+        """(r, 1 - r), computed once for cells that share a branch and an end."""
+        points, where = np.unique(np.array([k, f]), axis=1, return_inverse=True)
+        return branches.at(points[0].astype(int), points[1])[2:, where]
 
-def _stretches(
-    curve: Curve,
-    slope: Slope,
-    row: int,
-    knots: FloatArray,
-    values: FloatArray,
-    ends: tuple[FloatArray, FloatArray],
-    unit: float,
-) -> list[Gap]:
-    positive = values > 0
-    if not positive.any():
-        return []
-    index = np.full(1, row)
+    def _values(self, cells: FloatArray, f: FloatArray) -> FloatArray:
+        first, second = (
+            self._once(self.first, cells[:, 0], f),
+            self._once(self.second, cells[:, 1], f),
+        )
+        return np.array([first, second])
 
-    def at(level: float) -> float:
-        value = float(slope(np.array([level]), index)[0])
-        return value if np.isfinite(value) else -1.0
+    def _best(self, which: int, branches: Branches) -> FloatArray:
+        """Largest r in each cell, and its 1 - r: at an end, or at the peak if that lies inside."""
+        (left, right), k = self.values[:, which], self.open[:, which].astype(int)
+        inside = (self.open[:, 2] < branches.peak[k]) & (branches.peak[k] < self.open[:, 3])
+        most, least = np.maximum(left[0], right[0]), np.minimum(left[1], right[1])
+        most = np.where(inside, np.maximum(most, branches.top[0, k]), most)
+        least = np.where(inside, np.minimum(least, branches.top[1, k]), least)
+        return np.array([most, least])
 
-    def crossing(left: float, right: float) -> float:
-        if at(left) * at(right) >= 0:  # a slope at the noise floor: the knot is the edge
-            return left if at(left) == 0 else right
-        return float(brentq(at, left, right, xtol=1e-16, rtol=9e-16))
+    def _worst(self, which: int) -> FloatArray:
+        left, right = self.values[:, which]
+        return np.array([np.minimum(left[0], right[0]), np.maximum(left[1], right[1])])
 
-    gaps = []
-    k = 0
-    while k < knots.size:
-        if not positive[k]:
-            k += 1
-            continue
-        last = k
-        while last + 1 < knots.size and positive[last + 1]:
-            last += 1
-        first_s = crossing(knots[k - 1], knots[k]) if k else knots[0]
-        last_s = crossing(knots[last], knots[last + 1]) if last + 1 < knots.size else knots[-1]
-        t = _parameter(np.array([first_s, last_s]), ends[0][index], ends[1][index], unit)
-        low, high = curve(t)[0]
-        a, b = float(t[0]), float(t[1])
-        if k == 0 and np.isinf(ends[0][row]):
-            a, low = -np.inf, -np.inf
-        if last + 1 == knots.size and np.isinf(ends[1][row]):
-            b, high = np.inf, np.inf
-        gaps.append(Gap(curve=curve, start=a, end=b, low=float(low), high=float(high)))
-        k = last + 1
-    return gaps
+    def halve(self) -> None:
+        """Drop cells that cannot be positive, keep those that must be, halve the others."""
+        most = slope(self._best(0, self.first), self._best(1, self.second))
+        least = slope(self._worst(0), self._worst(1))
+        small, width = np.abs(self.open[:, 2:]).min(1), self.open[:, 3] - self.open[:, 2]
+        self.kept.append(self.open[least > 0])
+        undecided = (most > 0) & (least <= 0)
+        narrow = (small == 0) | (width <= _NARROW * small)
+        starts, ends = (slope(*side) > 0 for side in self.values)
+        self.kept.append(self.open[undecided & narrow & starts & ends])
+        root = undecided & (starts != ends) & (narrow | self._single())
+        self.roots.append(self.open[root])
+        more = undecided & ~narrow & ~root
+        rest, values = self.open[more], self.values[..., more]
+        # both ends have one sign, since 0 is a knot: halved in scale
+        scales = np.sqrt(np.abs(rest[:, 2])) * np.sqrt(np.abs(rest[:, 3]))
+        middle = np.sign(rest[:, 2]) * scales
+        fresh = self._values(rest, middle)
+        left, right = rest.copy(), rest.copy()
+        left[:, 3] = right[:, 2] = middle
+        self.open = np.concatenate([left, right])
+        self.values = np.concatenate(
+            [np.array([values[0], fresh]), np.array([fresh, values[1]])], axis=-1
+        )
+
+    def _single(self) -> BoolArray:
+        """Whether both r rise or both fall through the cell: one change of sign at most."""
+        rises, falls = np.ones(len(self.open), bool), np.ones(len(self.open), bool)
+        for which, branches in enumerate((self.first, self.second)):
+            peak = branches.peak[self.open[:, which].astype(int)]
+            rises &= ~(peak < self.open[:, 3])
+            falls &= ~(peak > self.open[:, 2])
+        return rises | falls
+
+    def _polished(self) -> FloatArray:
+        """The positive parts of cells with one change of sign: regula falsi (Illinois)."""
+        cells = np.concatenate(self.roots)
+        if not cells.size:
+            return cells
+        low, high = cells[:, 2].copy(), cells[:, 3].copy()
+        at_low, at_high = slope(*self._values(cells, low)), slope(*self._values(cells, high))
+        size = np.maximum(np.abs(at_low), np.abs(at_high))
+        rising, side = at_high > 0, np.zeros(len(cells))
+        for k in range(_POLISH):
+            with np.errstate(all="ignore"):
+                guess = high - at_high * (high - low) / (at_high - at_low)
+            # every third step halves the cell: r may jump at the end of a branch
+            secant = (guess > low) & (guess < high) & (k % 3 != 2)
+            guess = np.where(secant, guess, 0.5 * (low + high))
+            value = slope(*self._values(cells, guess))
+            up = (value > 0) == rising
+            at_low = np.where(up, np.where(side > 0, 0.5 * at_low, at_low), value)
+            at_high = np.where(up, value, np.where(side < 0, 0.5 * at_high, at_high))
+            low, high, side = (
+                np.where(up, low, guess),
+                np.where(up, guess, high),
+                np.where(up, 1, -1),
+            )
+            # at an edge the position is stationary, and its error is the square of this one
+            if ((np.abs(value) <= _EXACT * size) | (high - low <= _EXACT * np.abs(guess))).all():
+                break
+        cells[:, 2] = np.where(rising, high, cells[:, 2])
+        cells[:, 3] = np.where(rising, cells[:, 3], low)
+        return cells
+
+    def stretches(self) -> list[Stretch]:
+        """Positive cells that touch, joined."""
+        cells = np.concatenate([*self.kept, self._polished()])
+        cells = cells[np.lexsort((cells[:, 2], cells[:, 1], cells[:, 0]))]
+        same = (cells[1:, :2] == cells[:-1, :2]).all(1) & (cells[1:, 2] == cells[:-1, 3])
+        breaks = np.flatnonzero(~same)
+        begin, end = np.append(0, breaks + 1), np.append(breaks, len(cells) - 1)
+        return [
+            Stretch(first=int(c[0]), second=int(c[1]), start=float(c[2]), end=float(cells[e, 3]))
+            for c, e in zip(cells[begin], end.tolist(), strict=True)
+        ]

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._arrays import ComplexArray
 
 SelfMap = Callable[[ComplexArray, ComplexArray], tuple[ComplexArray, ComplexArray]]
-RealMap = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+RealMap = Callable[[FloatArray, IntArray], tuple[FloatArray, FloatArray]]
 
 _TINY = 1e-300
 _NOISE = 64 * np.finfo(float).eps
+_SOLVED = 1e-9
+_INTERIOR = 1e-8  # next to a real fixed point it is (1 - slope)^2, small only close to an edge
 _DIRECT = 30  # evaluations before a point counts as stalled; the usual number is 6 to 10
 _STAGES = 27  # 4^-27 is below the rounding unit
 _PER_STAGE = 12
@@ -36,12 +38,20 @@ class FixedPoints:
     Attributes:
         points: solutions in the upper half-plane.
         residuals: |f(w) - w| / (|z| + |w|) at the solutions.
+        displacements: hyperbolic; 0 at a solution, and not small next to a real fixed point, of
+            which there may be others.
         iterations: evaluations of the map by the slowest point.
     """
 
     points: ComplexArray
     residuals: FloatArray
+    displacements: FloatArray
     iterations: int
+
+    @property
+    def interior(self) -> BoolArray:
+        """Where the point is *the* solution: far nearer to its image than to the real axis."""
+        return (self.residuals < _SOLVED) & (self.displacements < _INTERIOR)
 
 
 def _displacement(w: ComplexArray, f: ComplexArray) -> FloatArray:
@@ -52,7 +62,8 @@ def fixed_points(step: SelfMap, z: ComplexArray, start: ComplexArray) -> FixedPo
     """Solve w = f_z(w) in the upper half-plane for every z.
 
     Newton from `start`; the few points where that stalls (next to a closing gap, where the root is
-    almost triple) come down from far above the axis instead, z + ih with h falling to zero.
+    almost triple) or ends on the real axis (at a repelling fixed point, which certifies nothing)
+    come down from far above the axis instead, z + ih with h falling to zero.
 
     Args:
         step: takes parameters z and points w, gives f_z(w) and its derivative in w.
@@ -62,29 +73,37 @@ def fixed_points(step: SelfMap, z: ComplexArray, start: ComplexArray) -> FixedPo
     z = np.asarray(z, dtype=np.complex128)
     with np.errstate(all="ignore"):
         first = _iterate(step, z, np.asarray(start, dtype=np.complex128), _DIRECT)
-        stalled = np.flatnonzero(~(first.residuals <= 4 * _NOISE))
+        certain = first.interior | (z.imag > 0)  # above the axis there is one fixed point
+        stalled = np.flatnonzero(~((first.residuals <= 4 * _NOISE) & certain))
         if not stalled.size:
             return first
-        points, residuals, iterations = first.points, first.residuals, first.iterations
+        points, residuals = first.points, first.residuals
+        displacements, iterations = first.displacements, first.iterations
         hard = z[stalled]
-        w = hard + 1j * np.abs(points[stalled])
-        height = 4 * (np.abs(hard) + np.abs(points[stalled]) + _TINY)
+        height = 4 * (np.abs(hard) + np.abs(start[stalled]) + _TINY)
+        w = hard + 1j * height
         for _ in range(_STAGES):
             stage = _iterate(step, hard + 1j * height, w, _PER_STAGE)
             iterations += stage.iterations
             w, height = stage.points, height / 4
         last = _iterate(step, hard, w, _DIRECT)
-        better = ~(last.residuals >= residuals[stalled])
+        better = ~(last.displacements >= displacements[stalled])
         points[stalled[better]] = last.points[better]
         residuals[stalled[better]] = last.residuals[better]
-    return FixedPoints(points=points, residuals=residuals, iterations=iterations + last.iterations)
+        displacements[stalled[better]] = last.displacements[better]
+    return FixedPoints(
+        points=points,
+        residuals=residuals,
+        displacements=displacements,
+        iterations=iterations + last.iterations,
+    )
 
 
 def _iterate(
     step: SelfMap, z: ComplexArray, start: ComplexArray, max_iterations: int
 ) -> FixedPoints:
     points = np.array(start, dtype=np.complex128)
-    residuals = np.full(points.shape, np.inf)
+    residuals, displacements = np.full((2, points.size), np.inf)
     todo = np.arange(points.size)
     zs, w = np.asarray(z, dtype=np.complex128), points.copy()
     f, slope = step(zs, w)
@@ -117,45 +136,60 @@ def _iterate(
         displacement = np.where(keep, trial_displacement, displacement)
         done = settled | (displacement == 0) | (moved <= 1e-16 * np.abs(w))
         points[todo] = w
+        displacements[todo] = displacement
         residuals[todo] = np.abs(f - w) / (np.abs(zs) + np.abs(w) + _TINY)
         if done.any():
             on = ~done
             todo, zs, w, f = todo[on], zs[on], w[on], f[on]
             slope, displacement = slope[on], displacement[on]
-    return FixedPoints(points=points, residuals=residuals, iterations=iterations)
+    return FixedPoints(
+        points=points, residuals=residuals, displacements=displacements, iterations=iterations
+    )
 
 
 def increasing_roots(
     function: RealMap, target: FloatArray, low: FloatArray, high: FloatArray
 ) -> FloatArray:
-    """Solve function(t) = target for functions that increase on (low, high), all at once.
+    """Solve function_k(t) = target_k for functions that increase on (low, high), all at once.
 
     Newton's method, kept inside a bracket that shrinks at every step; an infinite end is found by
     doubling. Ends are limits: the function is never evaluated at `low` or `high` themselves.
+
+    Args:
+        function: takes t and the numbers k of their equations, gives values and slopes.
+        target: right sides, shape (n,).
+        low: lower ends of the brackets, shape (n,).
+        high: upper ends.
     """
     low, high, target = (np.array(a, dtype=np.float64) for a in (low, high, target))
+    todo = np.arange(target.size)
     with np.errstate(all="ignore"):
         for sign, end, other in ((1.0, high, low), (-1.0, low, high)):
-            open_ended = np.isinf(end)
+            open_ended = np.flatnonzero(np.isinf(end))
             width = np.maximum(1.0, np.abs(other))
             for _ in range(_DOUBLINGS):
-                if not open_ended.any():
+                if not open_ended.size:
                     break
                 end[open_ended] = other[open_ended] + sign * width[open_ended]
                 width = 4 * width
-                open_ended &= sign * (function(end)[0] - target) < 0
-        t = np.asarray(0.5 * (low + high))
-        for k in range(_BRACKETED):
-            value, slope = function(t)
-            above = value > target
-            high = np.where(above, t, high)
-            low = np.where(above, low, t)
-            newton = t - (value - target) / slope
-            # every third step halves the bracket, so that a bad slope costs little
-            inside = (newton > low) & (newton < high) & (k % 3 != 2)
-            settled = np.abs(value - target) <= 2e-16 * (np.abs(value) + np.abs(target))
-            fresh = np.where(settled, t, np.where(inside, newton, 0.5 * (low + high)))
-            if (settled | (np.abs(fresh - t) <= 4e-16 * np.abs(t))).all():
-                return np.asarray(fresh)
-            t = fresh
+                short = function(end[open_ended], open_ended)[0] - target[open_ended]
+                open_ended = open_ended[sign * short < 0]
+        t, last = np.asarray(0.5 * (low + high)), np.asarray(high - low)
+        for _ in range(_BRACKETED):
+            value, slope = function(t[todo], todo)
+            now, wanted = t[todo], target[todo]
+            above = value > wanted
+            high[todo] = np.where(above, now, high[todo])
+            low[todo] = np.where(above, low[todo], now)
+            newton = now - (value - wanted) / slope
+            # steps have to shrink, or else the bracket is halved: a bad slope costs little
+            inside = (newton > low[todo]) & (newton < high[todo])
+            inside &= np.abs(newton - now) <= 0.5 * last[todo]
+            settled = np.abs(value - wanted) <= 4e-16 * (np.abs(value) + np.abs(wanted))
+            middle = 0.5 * (low[todo] + high[todo])
+            fresh = np.where(settled, now, np.where(inside, newton, middle))
+            t[todo], last[todo] = fresh, np.abs(fresh - now)
+            todo = todo[~(settled | (np.abs(fresh - now) <= 4e-16 * np.abs(now)))]
+            if not todo.size:
+                break
     return np.asarray(t)

@@ -105,5 +105,14 @@ class Empirical(Law):
         rows = max(1, _BLOCK // self.nodes.size)
         return [slice(k, k + rows) for k in range(0, size, rows)]
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Empirical):
+            return NotImplemented
+        same = np.array_equal(self.nodes, other.nodes)
+        return same and np.array_equal(self.weights, other.weights)
+
+    def __hash__(self) -> int:
+        return hash((self.nodes.tobytes(), self.weights.tobytes()))
+
     def __repr__(self) -> str:
         return f"Empirical({self.nodes.size} points in [{self.nodes[0]:.6g}, {self.nodes[-1]:.6g}])"

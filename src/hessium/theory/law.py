@@ -9,6 +9,7 @@ $1 - \operatorname{Im} \Phi(x + i0)/\pi$: no density is ever integrated.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -22,6 +23,8 @@ from hessium.errors import InputError
 from hessium.theory import _check, _quantile, _transforms
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
 from hessium.theory._cumulants import moments_from_cumulants
+
+_DISTANT = 1e9  # standard deviations: from here on a law is one atom, to 1e-18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +135,15 @@ class Law(ABC):
         return float(self.ppf(0.5))
 
     def interval(self, confidence: Real) -> tuple[float, float]:
-        """The central interval that holds a share `confidence` of the mass."""
+        """The central interval that holds a share `confidence` of the mass.
+
+        Raises:
+            InputError: if `confidence` is outside [0, 1].
+        """
         level = _check.number("confidence", confidence)
+        if not 0 <= level <= 1:
+            msg = f"confidence: {level}; a share of the mass in [0, 1] is required"
+            raise InputError(msg)
         low, high = self.ppf(np.array([(1 - level) / 2, (1 + level) / 2]))
         return float(low), float(high)
 
@@ -179,21 +189,29 @@ class Law(ABC):
         The sign is that of the sources, $G(z) \sim 1/z$; many texts call $-G$ the Stieltjes
         transform.
         """
-        points = np.asarray(z, dtype=np.complex128)
-        flat = points.ravel()
-        below = flat.imag < 0
-        with np.errstate(all="ignore"):
-            g = self._transform(upper(flat))[0]
-        return np.where(below, g.conj(), g).reshape(points.shape)
+        return self._at_complex(z, lambda w: self._transform(w)[0], lambda w: 1 / w)
 
     def log_potential(self, z: ArrayLike) -> ComplexArray:
         r"""$\int \log(z - t)\,d\mu(t)$, principal logarithm; at real z the limit from above."""
-        points = np.asarray(z, dtype=np.complex128)
-        flat = points.ravel()
-        below = flat.imag < 0
+        return self._at_complex(z, self._log_potential, np.log)
+
+    def _at_complex(
+        self,
+        z: ArrayLike,
+        near: Callable[[ComplexArray], ComplexArray],
+        far: Callable[[ComplexArray], ComplexArray],
+    ) -> ComplexArray:
+        """A transform at any z: mirrored from the upper half-plane; far out, that of one atom."""
+        points = _check.complexes("z", z)
+        flat = upper(points.ravel())
+        centred = flat - self.mean()
         with np.errstate(all="ignore"):
-            phi = self._log_potential(upper(flat))
-        return np.where(below, phi.conj(), phi).reshape(points.shape)
+            distant = ~(np.abs(centred) <= _DISTANT * self.std())
+            result = np.empty(flat.shape, dtype=np.complex128)
+            result[distant] = far(centred[distant])
+            if not distant.all():
+                result[~distant] = near(flat[~distant])
+        return np.where(points.ravel().imag < 0, result.conj(), result).reshape(points.shape)
 
     def r_transform(self, g: ArrayLike) -> ComplexArray:
         r"""$R(g)$ with $R(G(z)) + 1/G(z) = z$, near g = 0.
@@ -201,7 +219,7 @@ class Law(ABC):
         Raises:
             InputError: if g is not a value of G outside the support: its modulus is too large.
         """
-        values = np.asarray(g, dtype=np.complex128)
+        values = _check.complexes("g", g)
         return _transforms.r_transform(self, values.ravel()).reshape(values.shape)
 
     def s_transform(self, y: ArrayLike) -> ComplexArray:
@@ -210,7 +228,7 @@ class Law(ABC):
         Raises:
             InputError: if the mean is zero, or y is too large.
         """
-        values = np.asarray(y, dtype=np.complex128)
+        values = _check.complexes("y", y)
         return _transforms.s_transform(self, values.ravel()).reshape(values.shape)
 
     # ------------------------------------------------------------------ shift and scale

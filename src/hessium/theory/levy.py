@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real
@@ -59,7 +59,7 @@ class LevyLaw(Law):
 
     def r_transform(self, g: ArrayLike) -> ComplexArray:
         r"""$R(g) = m + v g + \sum_i \lambda_i a_i/(1 - a_i g)$, for every complex g."""
-        values = np.asarray(g, dtype=np.complex128)
+        values = _check.complexes("g", g)
         result = self.triple.drift + self.triple.variance * values
         for rate, jump in zip(self.triple.rates, self.triple.jumps, strict=True):
             result = result + rate * jump / (1 - jump * values)
@@ -100,7 +100,11 @@ class LevyLaw(Law):
         ends = np.concatenate([[-np.inf], self.triple.position(self.triple.edges)[0], [np.inf]])
         gap = np.clip(np.searchsorted(ends, x, side="left") - 1, 0, ends.size - 2)
         gap -= gap % 2  # a point that rounding puts on a cut belongs to the gap beside it
-        return increasing_roots(self.triple.position, x, roots[gap], roots[gap + 1])
+
+        def position(w: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
+            return self.triple.position(w)
+
+        return increasing_roots(position, x, roots[gap], roots[gap + 1])
 
 
 @dataclass(frozen=True, kw_only=True)

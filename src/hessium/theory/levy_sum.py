@@ -3,23 +3,23 @@ r"""A law plus free noise of finite-jump Levy type: semicircle, Marchenko-Pastur
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.theory._arrays import ComplexArray, log_upper
-from hessium.theory._gaps import Gap, gaps_of, rising_stretches
-from hessium.theory._solver import increasing_roots
+from hessium.theory._branches import LawBranches, TripleBranches
+from hessium.theory._gaps import Stretch, rising_stretches, slope
 from hessium.theory._triple import LevyTriple
+from hessium.theory.gapped import GappedLaw
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy
-from hessium.theory.subordinated import SubordinatedLaw
 
 
 @dataclass(frozen=True)
-class LevySum(SubordinatedLaw):
+class LevySum(GappedLaw):
     r"""$\mu \boxplus \nu$ with $R_\nu$ explicit: $\omega = z - R_\nu(G_\mu(\omega))$.
 
     Positions off the support are $x(u) = u + R_\nu(G_\mu(u))$ for u in the gaps of $\mu$, where
@@ -44,39 +44,25 @@ class LevySum(SubordinatedLaw):
         own = self.noise.potential(z - w + 1 / g, 1 / g)
         return self.base._log_potential(w) + own - log_upper(1 / g)
 
-    def _curve(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        g, slope = self.base._transform(u.astype(np.complex128))
-        value, q = self.noise.remainder(1 / g)
-        return self.noise.centre + (u + value.real), 1 + (q * slope / (g * g)).real
+    @cached_property
+    def _branches(self) -> tuple[LawBranches, TripleBranches]:
+        return LawBranches(self.base), TripleBranches(self.noise, self.std())
 
-    def _scan(self) -> list[Gap]:
-        gaps = gaps_of(self.base)
-        knots = [list(gap) for gap in gaps]
-        for jump in self.noise.jumps:
-            for k, pole in zip(*self._poles(1 / jump, gaps), strict=True):
-                knots[k].append(pole)
-        cuts = [pair for row in knots for pair in pairwise(sorted(row))]
-        start, end = np.array(cuts).T
-        return rising_stretches(self._curve, start, end, self.std())
+    def _stretches(self) -> list[Stretch]:
+        return rising_stretches(*self._branches, self.std())
 
-    def _poles(self, g: float, gaps: list[tuple[float, float]]) -> tuple[list[int], list[float]]:
-        """The gaps of the base in which its G takes the value g, and where."""
-        unit = self.std()
-        low, high = np.array(gaps).T
-        near_low = np.where(np.isfinite(low), low, high - 1e9 * unit)
-        near_high = np.where(np.isfinite(high), high, low + 1e9 * unit)
-        pad = 1e-13 * np.where(np.isfinite(low) & np.isfinite(high), high - low, unit)
+    def _position(self, stretch: Stretch, f: FloatArray) -> tuple[FloatArray, FloatArray]:
+        ours, theirs = self._branches
+        one = ours.at(np.full(f.shape, stretch.first), f)
+        two = theirs.at(np.full(f.shape, stretch.second), f)
+        return one[0] + two[1], slope(one[2:], two[2:])
 
-        def falling(u: FloatArray) -> tuple[FloatArray, FloatArray]:
-            value, slope = self.base._transform(u.astype(np.complex128))
-            return -value.real, -slope.real
+    def _place(self, stretch: Stretch, f: FloatArray) -> FloatArray:
+        return np.asarray(self._branches[0].at(np.full(f.shape, stretch.first), f)[0])
 
-        top, bottom = -falling(near_low + pad)[0], -falling(near_high - pad)[0]
-        hit = np.flatnonzero((top > g) & (g > bottom))
-        if not hit.size:
-            return [], []
-        roots = increasing_roots(falling, np.full(hit.size, -g), near_low[hit], near_high[hit])
-        return hit.tolist(), roots.tolist()
+    def _mass_at(self, stretch: Stretch, f: float) -> float:
+        w = self._place(stretch, np.array([f]))
+        return float(self.base.cdf(w)[0]) + self.noise.mass_below(f) - 1 + float(f < 0)
 
     @property
     def atoms(self) -> dict[float, float]:
@@ -98,10 +84,3 @@ class LevySum(SubordinatedLaw):
         """The base's matrix plus independent rotation-invariant noise."""
         source, noise = generator(rng).spawn(2)
         return self.base.matrix(n, source) + FreeLevy.from_triple(self.noise).matrix(n, noise)
-
-    def _gap_mass(self, x: float) -> float:
-        u = self._outside(np.array([x]))[0]
-        g = float(self.base._transform(np.array([u], dtype=complex))[0][0].real)
-        below = float(self.base.cdf(u))
-        own = self.noise.mass_below(1 / g) if g else 1.0
-        return below + own - 1 + float(g < 0)

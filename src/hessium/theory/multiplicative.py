@@ -14,7 +14,6 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, log_upper, upper
 from hessium.theory._cumulants import cumulants_from_moments, moments_from_cumulants
-from hessium.theory._gaps import Gap
 from hessium.theory._solver import FixedPoints, fixed_points
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
@@ -23,6 +22,7 @@ from hessium.theory.law import Law
 from hessium.theory.subordinated import SubordinatedLaw
 
 _GRID = 600
+_STRICT = 1e-13  # just outside an edge the real fixed point is almost interior
 _HEIGHT = 1e-13  # of x: how far above the axis points off the support are evaluated
 
 
@@ -100,8 +100,12 @@ class FreeProduct(SubordinatedLaw):
             phi = phi + law._log_potential(p) - np.log(p)
         return np.asarray(phi)
 
-    def _scan(self) -> list[Gap]:
-        return []
+    def support_intervals(self) -> tuple[tuple[float, float], ...]:
+        """Between the edges, bisected on whether an interior fixed point exists."""
+        return self._intervals
+
+    def _outside(self, x: FloatArray) -> FloatArray:
+        raise NotImplementedError
 
     def _gap_mass(self, x: float) -> float:
         phi = self._log_potential(np.array([x], dtype=np.complex128))
@@ -109,10 +113,8 @@ class FreeProduct(SubordinatedLaw):
 
     def _inside(self, x: FloatArray) -> npt.NDArray[np.bool_]:
         """Whether an interior fixed point exists."""
-        solution = self._solve(x.astype(np.complex128))
-        ok = solution.residuals < 1e-12
-        inside = ok & (solution.points.imag > 1e-9 * np.abs(solution.points))
-        return np.asarray(inside)
+        found = self._solve(x.astype(np.complex128))
+        return found.interior & (found.displacements < _STRICT)
 
     @cached_property
     def _intervals(self) -> tuple[tuple[float, float], ...]:
@@ -153,6 +155,8 @@ class FreeProduct(SubordinatedLaw):
     def free_cumulants(self, count: int) -> FloatArray:
         r"""From the moments, which follow from the S-transforms as power series."""
         n = _check.count("count", count, 0)
+        if n == 0:
+            return np.zeros(0)
         inverse = _chi(self.first, n)
         # chi(y) = y S(y)/(1 + y), so chi = chi_1 chi_2 (1 + y)/y
         product = np.convolve(inverse, _chi(self.second, n))[1 : n + 2]

@@ -3,6 +3,7 @@ r"""Free convolution powers and free compressions: the law of a corner of a rota
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,13 +12,14 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real, log_upper
-from hessium.theory._gaps import Gap, gaps_of, rising_stretches
+from hessium.theory._branches import Constant, LawBranches
+from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
+from hessium.theory.gapped import GappedLaw
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
-from hessium.theory.subordinated import SubordinatedLaw
 
 
 def free_power(law: Law, exponent: Real) -> Law:
@@ -63,7 +65,7 @@ def free_compression(law: Law, share: Real) -> Law:
 
 
 @dataclass(frozen=True)
-class FreePower(SubordinatedLaw):
+class FreePower(GappedLaw):
     r"""$\mu^{\boxplus t}$, t > 1: $\omega = z + (t-1)(F(\omega) - \omega)$, a fixed point."""
 
     base: Law
@@ -83,14 +85,25 @@ class FreePower(SubordinatedLaw):
         t = self.exponent
         return t * self.base._log_potential(w) - (t - 1) * log_upper(1 / g)
 
-    def _curve(self, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        g, slope = (a.real for a in self.base._transform(u.astype(np.complex128)))
-        t = self.exponent
-        return t * u - (t - 1) / g, t + (t - 1) * slope / g**2
+    @cached_property
+    def _branches(self) -> LawBranches:
+        return LawBranches(self.base)
 
-    def _scan(self) -> list[Gap]:
-        start, end = np.array(gaps_of(self.base)).T
-        return rising_stretches(self._curve, start, end, self.std())
+    def _stretches(self) -> list[Stretch]:
+        """Where r > 1 - 1/t: on each branch one stretch or none."""
+        return rising_stretches(self._branches, Constant(1 / self.exponent), self.std())
+
+    def _position(self, stretch: Stretch, f: FloatArray) -> tuple[FloatArray, FloatArray]:
+        t = self.exponent
+        w, shift, rate, _ = self._branches.at(np.full(f.shape, stretch.first), f)
+        return w + (t - 1) * shift, t * (rate - (1 - 1 / t))
+
+    def _place(self, stretch: Stretch, f: FloatArray) -> FloatArray:
+        return np.asarray(self._branches.at(np.full(f.shape, stretch.first), f)[0])
+
+    def _mass_at(self, stretch: Stretch, f: float) -> float:
+        below = float(self.base.cdf(self._place(stretch, np.array([f])))[0])
+        return self.exponent * below - (self.exponent - 1) * float(f > 0)
 
     @property
     def atoms(self) -> dict[float, float]:
@@ -109,9 +122,3 @@ class FreePower(SubordinatedLaw):
         size = round(self.exponent * _check.count("n", n))
         corner = haar(size, two)[:n]
         return np.asarray(size / n * (corner @ self.base.matrix(size, one) @ corner.T))
-
-    def _gap_mass(self, x: float) -> float:
-        u = self._outside(np.array([x]))
-        below = float(self.base.cdf(u)[0])
-        negative = float(self.base._transform(u.astype(np.complex128))[0][0].real < 0)
-        return self.exponent * below - (self.exponent - 1) * (1 - negative)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike
-from hessium.theory._gaps import gaps_of
+from hessium.theory._branches import gaps_of
 from hessium.theory._solver import increasing_roots
 from hessium.theory.empirical import Empirical
 from hessium.theory.law import Law
@@ -72,20 +72,20 @@ def _positions(noise: Law, spike: float, g: float, slope: float) -> list[tuple[f
         position = noise.triple.centre + spike + float(value[0].real)
         return [(position, 1 + float(q[0].real) * slope / g**2)]
 
-    def falling(v: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def falling(v: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
         value, change = noise._transform(v.astype(np.complex128))
         return -value.real, -change.real
 
     results = []
-    unit = noise.std()
+    unit, one = noise.std(), np.zeros(1, dtype=np.int64)
     for low, high in gaps_of(noise):
         near = 1e-13 * (high - low if np.isfinite(high - low) else unit)
-        top = -falling(np.array([low + near]))[0][0] if np.isfinite(low) else 0.0
-        bottom = -falling(np.array([high - near]))[0][0] if np.isfinite(high) else 0.0
+        top = -falling(np.array([low + near]), one)[0][0] if np.isfinite(low) else 0.0
+        bottom = -falling(np.array([high - near]), one)[0][0] if np.isfinite(high) else 0.0
         if not top > g > bottom:
             continue
         v = increasing_roots(falling, np.array([-g]), np.array([low]), np.array([high]))
-        other = -falling(v)[1][0]
+        other = -falling(v, one)[1][0]
         rate = (1 / slope + 1 / other + 1 / g**2) * slope
         results.append((spike + float(v[0]) - 1 / g, float(rate)))
     return results

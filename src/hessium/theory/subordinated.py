@@ -9,20 +9,14 @@ its own certificate; there is none exactly where the density is zero.
 from __future__ import annotations
 
 from abc import abstractmethod
-from functools import cached_property
 
 import numpy as np
 
 from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray
-from hessium.theory._gaps import Gap
-from hessium.theory._solver import FixedPoints, fixed_points, increasing_roots
+from hessium.theory._solver import FixedPoints, fixed_points
 from hessium.theory.law import Law
-
-_NO_GAP = 1e-14
-_SOLVED = 1e-9
-_POINT = 1e-9  # an interval shorter than this share of the hull, around an atom, is the atom
 
 
 class SubordinatedLaw(Law):
@@ -41,51 +35,8 @@ class SubordinatedLaw(Law):
         """The log-potential at the fixed point w."""
 
     @abstractmethod
-    def _scan(self) -> list[Gap]:
-        """Every gap of the support, in any order."""
-
-    @cached_property
-    def _gaps(self) -> list[Gap]:
-        gaps = sorted(self._scan(), key=lambda gap: gap.low)
-        # two descriptions of one gap: the wider one holds; a gap of rounding's width is none
-        kept: list[Gap] = []
-        for gap in gaps:
-            width = gap.high - gap.low
-            if np.isfinite(width) and width <= _NO_GAP * (abs(gap.low) + abs(gap.high)):
-                continue
-            if kept and gap.low < kept[-1].high and gap.high <= kept[-1].high:
-                continue
-            kept.append(gap)
-        return kept
-
-    @cached_property
-    def _intervals(self) -> tuple[tuple[float, float], ...]:
-        ends = [x for gap in self._gaps for x in (gap.low, gap.high)][1:-1]
-        pairs = zip(ends[::2], ends[1::2], strict=True)
-        atoms, hull = np.array(list(self.atoms)), ends[-1] - ends[0]
-        hull = max(hull, 1e-300)
-
-        def is_atom(low: float, high: float) -> bool:
-            near = np.abs(atoms - 0.5 * (low + high)) <= _POINT * hull
-            return high - low <= _POINT * hull and bool(near.any())
-
-        return tuple((a, b) for a, b in pairs if b > a and not is_atom(a, b))
-
-    def support_intervals(self) -> tuple[tuple[float, float], ...]:
-        """The intervals between the gaps; edges are places where dx/dt = 0, not thresholds."""
-        return self._intervals
-
     def _outside(self, x: FloatArray) -> FloatArray:
         """The real fixed point of positions off the support."""
-        result = np.full(x.shape, np.nan)
-        for gap in self._gaps:
-            here = (x >= gap.low) & (x <= gap.high) & np.isnan(result)
-            if here.any():
-                size = int(here.sum())
-                result[here] = increasing_roots(
-                    gap.curve, x[here], np.full(size, gap.start), np.full(size, gap.end)
-                )
-        return result
 
     def _start(self, z: ComplexArray) -> ComplexArray:
         spread = self.std()
@@ -109,20 +60,25 @@ class SubordinatedLaw(Law):
         return self._subordination(points.ravel().astype(np.complex128)).reshape(points.shape)
 
     def residual(self, x: ArrayLike) -> FloatArray:
-        """|f(w) - w| / (|x| + |w|) at the fixed point behind the density; 0 off the support."""
+        """|f(w) - w| / (|x| + |w|) at the fixed point behind the density: its certificate.
+
+        Infinite where none was found inside the half-plane (the density counts as zero there: at
+        an edge, to rounding); 0 off the support.
+        """
         points = _check.reals("x", x)
         flat = points.ravel()
         result = np.zeros(flat.size)
         inside = self._interior(flat)
         if inside.any():
-            result[inside] = self._solve(flat[inside].astype(np.complex128)).residuals
+            found = self._solve(flat[inside].astype(np.complex128))
+            result[inside] = np.where(found.interior, found.residuals, np.inf)
         return result.reshape(points.shape)
 
     def _density(self, x: FloatArray) -> FloatArray:
         """Zero where no interior fixed point exists: at an edge, to rounding."""
         solution = self._solve(x.astype(np.complex128))
         g, _ = self._at(x.astype(np.complex128), solution.points)
-        density = np.where(solution.residuals < _SOLVED, -g.imag / np.pi, 0.0)
+        density = np.where(solution.interior, -g.imag / np.pi, 0.0)
         return np.asarray(np.maximum(np.nan_to_num(density, posinf=np.inf), 0.0))
 
     def _distribution(self, x: FloatArray) -> FloatArray:
@@ -130,7 +86,7 @@ class SubordinatedLaw(Law):
         z = x.astype(np.complex128)
         solution = self._solve(z)
         mass = 1 - self._potential_at(z, solution.points).imag / np.pi
-        lost = ~(solution.residuals < _SOLVED)
+        lost = ~solution.interior
         if lost.any():
             edges = np.array([(p.low, p.high) for p in self._components]).ravel()
             levels = np.array([(p.below, p.upto) for p in self._components]).ravel()

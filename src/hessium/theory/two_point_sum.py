@@ -84,18 +84,19 @@ class TwoPointSum(Law):
         h, inner, outer = self._roots
         y = z - h
         root = np.sqrt(y - outer) * np.sqrt(y + outer)
-        slope = y / ((y - outer) * (y + outer))
+        slope = (y / (y - outer)) / (y + outer)
         x = z - origin
         poles = (x, x - a, x - b, x - a - b)
         signs = (0.5 * (1 - p - q), 0.5 * (p - q), 0.5 * (q - p), 0.5 * (p + q - 1))
         if inner <= 1e-15 * outer:
             # a = b and p = q: y^2 stands above and below
-            body = root / (poles[0] * poles[3])
+            body = root / poles[0] / poles[3]
             slope = slope - 1 / poles[0] - 1 / poles[3]
         else:
-            root = root * np.sqrt(y - inner) * np.sqrt(y + inner)
-            body = y * root / (poles[0] * poles[1] * poles[2] * poles[3])
-            slope = slope + y / ((y - inner) * (y + inner)) + 1 / y - sum(1 / w for w in poles)
+            # quotients in turn: products of four lengths over- or underflow at extreme scales
+            body = y / poles[0] * (root / poles[1])
+            body = body * (np.sqrt(y - inner) * np.sqrt(y + inner) / poles[2]) / poles[3]
+            slope = slope + (y / (y - inner)) / (y + inner) + 1 / y - sum(1 / w for w in poles)
         g, dg = body, body * slope
         for pole, sign in zip(poles, signs, strict=True):
             if sign:

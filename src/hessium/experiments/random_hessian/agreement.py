@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,17 @@ class Agreement:
         """One z-score."""
         basis = "z is the difference in standard errors"
         return Number(value=float(self.z[which]), basis=basis, digits=2)
+
+
+def joined(parts: Sequence[Agreement], theory: Sequence[FloatArray] | None = None) -> Agreement:
+    """All comparisons in one row, with their own theory or another."""
+    laws = [part.theory for part in parts] if theory is None else theory
+    return Agreement(
+        estimate=np.concatenate([part.estimate for part in parts]),
+        stderr=np.concatenate([part.stderr for part in parts]),
+        theory=np.concatenate(list(laws)),
+        draws=parts[0].draws,
+    )
 
 
 def extrapolated(

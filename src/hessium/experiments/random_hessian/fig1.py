@@ -10,12 +10,12 @@ import numpy as np
 from hessium._typing import AnyArray, FloatArray
 from hessium.experiments.experiment import Experiment, Result, Task
 from hessium.experiments.random_hessian.agreement import Agreement, extrapolated
+from hessium.experiments.random_hessian.curves import law, means
 from hessium.experiments.random_hessian.sampling import spectra
 from hessium.experiments.records import (
     Chart,
     Findings,
     Number,
-    Series,
     Statement,
     Table,
     exact,
@@ -114,10 +114,10 @@ class _Runs:
     def distances(self) -> FloatArray:
         """Kolmogorov distance of all draws of the largest size together, by case."""
         found = []
-        for law, values in zip(self.laws, self.eigenvalues[self.config.sizes[-1]], strict=True):
+        for limit, values in zip(self.laws, self.eigenvalues[self.config.sizes[-1]], strict=True):
             together = np.sort(values.ravel())
             levels = (np.arange(together.size) + 0.5) / together.size
-            found.append(np.abs(levels - law.cdf(together)).max() + 0.5 / together.size)
+            found.append(np.abs(levels - limit.cdf(together)).max() + 0.5 / together.size)
         return np.array(found)
 
 
@@ -162,36 +162,21 @@ def _chart(runs: _Runs, ratio: float) -> Chart:
     which = [i for i, (phi, _) in enumerate(runs.cases) if phi == ratio]
     size = runs.config.sizes[-1]
     for hue, i in enumerate(which):
-        energy, law = digits(runs.cases[i][1]), runs.laws[i]
-        low, high = law.support()
+        energy, limit = digits(runs.cases[i][1]), runs.laws[i]
+        low, high = limit.support()
         x = low + (high - low) * 0.5 * (1 - np.cos(np.linspace(0, np.pi, 241)))
-        curves.append(
-            Series(
-                label=f"law, ε = {energy}",
-                x=x,
-                y=law.pdf(x),
-                error="exact",
-                source="theory",
-                mark="line",
-                hue=hue,
-            )
-        )
+        curves.append(law(f"law, ε = {energy}", x, limit.pdf(x), hue))
         ends = np.linspace(low, high, runs.config.bins + 1)
         width = ends[1] - ends[0]
         shares = np.array([np.histogram(v, ends)[0] for v in runs.eigenvalues[size][i]]) / size
-        mean = shares.mean(axis=0) / width
-        error = shares.std(axis=0, ddof=1) / np.sqrt(runs.draws) / width
         points.append(
-            Series(
-                label=f"sampled matrices, ε = {energy}",
-                x=0.5 * (ends[:-1] + ends[1:]),
-                y=mean,
-                low=mean - error,
-                high=mean + error,
-                error=f"mean density in a bin, bars ± one standard error over {runs.draws} draws "
-                f"of n = {size}",
-                source="measured",
-                mark="points",
+            means(
+                f"sampled matrices, ε = {energy}",
+                0.5 * (ends[:-1] + ends[1:]),
+                shares.mean(axis=0) / width,
+                shares.std(axis=0, ddof=1) / np.sqrt(runs.draws) / width,
+                f"mean density in a bin, bars ± one standard error over {runs.draws} draws of "
+                f"n = {size}",
                 hue=hue,
             )
         )

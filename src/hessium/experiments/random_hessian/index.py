@@ -11,7 +11,8 @@ from scipy.optimize import brentq
 
 from hessium._typing import AnyArray, FloatArray
 from hessium.experiments.experiment import Experiment, Result, Task
-from hessium.experiments.random_hessian.agreement import Agreement, extrapolated
+from hessium.experiments.random_hessian.agreement import Agreement, extrapolated, joined
+from hessium.experiments.random_hessian.curves import MODELS, law, means
 from hessium.experiments.random_hessian.sampling import negatives
 from hessium.experiments.records import (
     Chart,
@@ -26,7 +27,6 @@ from hessium.experiments.records import (
 from hessium.experiments.wording import between, digits
 from hessium.theory import critical_energy, energy_for_index, index, index_coefficient, small_index
 
-MODELS = {"linear": "without activation", "relu": "ReLU"}
 _EXCESS = "energy above the critical one, (ε − ε_c)/ε_c"
 _OFF = 0.1  # the law is left where it is off by this share
 
@@ -162,27 +162,19 @@ def _chart(model: str, cases: tuple[_Case, ...], measured: list[Agreement]) -> C
     pairs = [(c, m) for c, m in zip(cases, measured, strict=True) if c.activation == model]
     for hue, (case, found) in enumerate(pairs):
         name = f"φ = {digits(case.ratio)}"
-        law = small_index(case.energy(excess), case.ratio, model)
-        kept = law <= 0.5  # no index is larger
-        for kind, label, x, y in (
-            ("exact", f"exact index, {name}", excess, case.exact(excess)),
-            ("law", f"3/2 law, {name}", excess[kept], law[kept]),
-        ):
-            series[kind].append(
-                Series(label=label, x=x, y=y, error="exact", source="theory", mark="line", hue=hue)
-            )
-        low = np.maximum(found.estimate - found.stderr, 1e-4)  # a log axis has no zero
+        power = small_index(case.energy(excess), case.ratio, model)
+        kept = power <= 0.5  # no index is larger
+        series["exact"].append(law(f"exact index, {name}", excess, case.exact(excess), hue))
+        series["law"].append(law(f"3/2 law, {name}", excess[kept], power[kept], hue))
         series["points"].append(
-            Series(
-                label=f"sampled matrices, {name}",
-                x=case.excess(),
-                y=np.maximum(found.estimate, low),
-                low=low,
-                high=np.maximum(found.estimate + found.stderr, low),
-                error=f"bars ± one standard error over {found.draws} draws, extrapolated in size",
-                source="measured",
-                mark="points",
+            means(
+                f"sampled matrices, {name}",
+                case.excess(),
+                found.estimate,
+                found.stderr,
+                f"bars ± one standard error over {found.draws} draws, extrapolated in size",
                 hue=hue,
+                floor=1e-4,
             )
         )
     return Chart(
@@ -204,26 +196,15 @@ def _departure(cases: tuple[_Case, ...]) -> Chart:
     excess = np.geomspace(1e-3, 1e2, 41)
     hues = {ratio: hue for hue, ratio in enumerate(dict.fromkeys(c.ratio for c in cases))}
     curves = tuple(
-        Series(
-            label=f"{MODELS[case.activation]}, φ = {digits(case.ratio)}",
-            x=excess,
-            y=case.share(excess),
-            error="exact",
-            source="theory",
-            mark="line",
-            hue=hues[case.ratio],
+        law(
+            f"{MODELS[case.activation]}, φ = {digits(case.ratio)}",
+            excess,
+            case.share(excess),
+            hues[case.ratio],
         )
         for case in cases
     )
-    limit = Series(
-        label="ten percent below the 3/2 law",
-        x=excess[[0, -1]],
-        y=np.full(2, 1 - _OFF),
-        error="exact",
-        source="theory",
-        mark="line",
-        hue=5,
-    )
+    limit = law("ten percent below the 3/2 law", excess[[0, -1]], np.full(2, 1 - _OFF), 5)
     return Chart(
         name="departure",
         title="Where the 3/2 law ends",
@@ -240,8 +221,8 @@ def _statements(cases: tuple[_Case, ...], measured: list[Agreement]) -> tuple[St
     slopes = [np.polyfit(np.log(near), np.log(c.exact(near)), 1)[0] for c in cases]
     leaves = [case.leaves() for case in cases]
     laws = [small_index(np.array(c.energies), c.ratio, c.activation) for c in cases]
-    exact_one = _joined(measured, [m.theory for m in measured])
-    law_one = _joined(measured, laws)
+    exact_one = joined(measured)
+    law_one = joined(measured, laws)
     denied = np.abs(law_one.z) > law_one.limit
     lowest = float(exact_one.theory[denied].min()) if denied.any() else 0.0
     least = float(min(m.theory.min() for m in measured))
@@ -273,26 +254,17 @@ def _statements(cases: tuple[_Case, ...], measured: list[Agreement]) -> tuple[St
     )
 
 
-def _joined(measured: list[Agreement], theory: list[FloatArray]) -> Agreement:
-    return Agreement(
-        estimate=np.concatenate([m.estimate for m in measured]),
-        stderr=np.concatenate([m.stderr for m in measured]),
-        theory=np.concatenate(theory),
-        draws=measured[0].draws,
-    )
-
-
 def _table(config: IndexConfig, cases: tuple[_Case, ...], measured: list[Agreement]) -> Table:
     rows: list[tuple[str | Number, ...]] = []
     for case, found in zip(cases, measured, strict=True):
-        law = small_index(np.array(case.energies), case.ratio, case.activation)
+        power = small_index(np.array(case.energies), case.ratio, case.activation)
         rows += [
             (
                 MODELS[case.activation],
                 exact(case.ratio),
                 exact(case.energies[k], 5),
                 exact(float(found.theory[k]), 5),
-                exact(float(law[k]), 5),
+                exact(float(power[k]), 5),
                 found.number(k, 3),
                 found.score(k),
             )
