@@ -14,6 +14,9 @@ from hessium.estimate import inertia as inertia
 from hessium.estimate import rank as rank
 from hessium.estimate import rank_profile as rank_profile
 from hessium.estimate import spectrum as spectrum
+from hessium.landscape import Certificate as Certificate
+from hessium.landscape import CriticalPoint as CriticalPoint
+from hessium.landscape import find_critical_point as find_critical_point
 from hessium.measure import DiscreteMeasure as DiscreteMeasure
 from hessium.problem import EmpiricalRisk as EmpiricalRisk
 from hessium.problem import SquaredError as SquaredError
