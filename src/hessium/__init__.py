@@ -14,6 +14,7 @@ from hessium.estimate import inertia as inertia
 from hessium.estimate import rank as rank
 from hessium.estimate import rank_profile as rank_profile
 from hessium.estimate import spectrum as spectrum
+from hessium.experiments.sweep_frame import load_sweep as load_sweep
 from hessium.landscape import Certificate as Certificate
 from hessium.landscape import CriticalPoint as CriticalPoint
 from hessium.landscape import find_critical_point as find_critical_point

@@ -31,7 +31,9 @@ class _Modes:
 
 
 class Saddle(Finder):
-    r"""Reflected Newton dynamics, $p = -\sum_i v_i \langle v_i, g\rangle / (s_i(|\lambda_i| + \mu))$.
+    r"""Reflected Newton dynamics: each mode of the Hessian goes its own way, up or down.
+
+    $$p = -\sum_i \frac{\langle v_i, g\rangle}{s_i (|\lambda_i| + \mu)} v_i, $$
 
     $s_i = -1$ for the k lowest modes, 1 for the rest: uphill along the former, downhill along the
     latter, so only critical points of index k attract; with the right signs this is Newton's
