@@ -13,9 +13,10 @@ import hessium as hs
 
 ROOT = Path(__file__).parents[1]
 NAMES = [
-    "Count", "DiscreteMeasure", "EmpiricalFisher", "EmpiricalRisk", "GaussNewton", "Gram",
-    "Hessian", "Inertia", "Linearization", "RankProfile", "ResidualHessian", "SquaredError",
-    "inertia", "rank", "rank_profile", "spectrum", "theory",
+    "Certificate", "Count", "CriticalPoint", "DiscreteMeasure", "EmpiricalFisher",
+    "EmpiricalRisk", "GaussNewton", "Gram", "Hessian", "Inertia", "Linearization", "RankProfile",
+    "ResidualHessian", "SquaredError", "find_critical_point", "inertia", "load_sweep",
+    "rank", "rank_profile", "spectrum", "theory",
 ]  # fmt: skip
 
 

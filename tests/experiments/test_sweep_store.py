@@ -1,7 +1,8 @@
-"""The database of a sweep under real processes: killed, side by side, without room, without rights."""
+"""The database of a sweep under real processes: killed, side by side, without room or rights."""
 
 from __future__ import annotations
 
+import functools
 import os
 import resource
 import signal
@@ -121,10 +122,11 @@ def test_killed_at_twenty_random_moments_nothing_is_lost_or_doubled(tmp_path: Pa
     expected = table(tmp_path / "calm")
     assert len(expected) == 20
     source = np.random.default_rng(0)
-    kills, before = 0, []
+    kills = 0
+    before: list[dict[str, Any]] = []
     folder = tmp_path / "killed"
     while kills < 20:
-        child = in_process(lambda: sweep(folder, pause=0.02))
+        child = in_process(functools.partial(sweep, folder, 0.02))
         time.sleep(float(source.uniform(0, 0.1)))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
@@ -160,7 +162,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> Non
     log = tmp_path / "log"
 
     def until_full() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (36_000, resource.RLIM_INFINITY))
         try:
             sweep(tmp_path / "run", seeds=12)
         except OSError as error:

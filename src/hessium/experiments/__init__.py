@@ -1,7 +1,7 @@
 """Configured runs: each name is a figure of the sources or a question about them."""
 
 from hessium.experiments import linearization, rank_vs_duplicates, rank_vs_samples, real_data
-from hessium.experiments.critical_points import fig6
+from hessium.experiments.critical_points import fig6, linear
 from hessium.experiments.experiment import Registry
 from hessium.experiments.random_hessian import critical, fig1, index
 
@@ -15,6 +15,7 @@ REGISTRY = Registry(
         index.EXPERIMENT,
         critical.EXPERIMENT,
         fig6.EXPERIMENT,
+        linear.EXPERIMENT,
     ]
 )
 """What `hessium reproduce` runs, in the order of its page."""

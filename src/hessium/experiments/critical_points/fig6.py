@@ -73,7 +73,7 @@ EXPERIMENT = Experiment(
         "quick": CriticalPointsConfig(
             size=8,
             ratios=(1 / 2, 1 / 4, 1 / 8),
-            targeted=27,
+            targeted=41,
             published=12,
             plain_steps=4000,
             others=4,

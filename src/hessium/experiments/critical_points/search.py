@@ -128,7 +128,7 @@ def _from_random_energy(
     """Plain descent to an energy that is uniform between zero and the start's, then the finder."""
     weights = _weights(surface, source)
     level = float(source.uniform()) * surface.value(weights)
-    first = down_to_energy(surface, weights, level, steps=5000)
+    first = down_to_energy(surface, weights, level, steps=2000)
     finders: dict[str, Finder] = {
         PUBLISHED: LevenbergMarquardt(),
         PLAIN: GradientNorm(),
