@@ -21,6 +21,10 @@ NAMES = [
     "Count", "DiscreteMeasure", "EmpiricalFisher", "EmpiricalRisk", "GaussNewton", "Gram",
     "Hessian", "Inertia", "Linearization", "RankProfile", "ResidualHessian", "SquaredError",
     "compare", "inertia", "rank", "rank_profile", "spectrum", "theory",
+    "Certificate", "Count", "CriticalPoint", "DiscreteMeasure", "EmpiricalFisher",
+    "EmpiricalRisk", "GaussNewton", "Gram", "Hessian", "Inertia", "Linearization", "RankProfile",
+    "ResidualHessian", "SquaredError", "find_critical_point", "inertia", "load_sweep",
+    "rank", "rank_profile", "spectrum", "theory",
 ]  # fmt: skip
 
 

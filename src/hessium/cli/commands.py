@@ -8,21 +8,29 @@ import shutil
 import textwrap
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hessium._typing import AnyArray
-from hessium.cli.console import Bars, say
+from hessium.cli.cluster import executor_at
+from hessium.cli.console import Bars, Tally, say
 from hessium.cli.target import Target
 from hessium.errors import InputError
 from hessium.experiments import REGISTRY
-from hessium.experiments.experiment import settings
+from hessium.experiments.critical_points.fig6 import SWEEP
+from hessium.experiments.experiment import Experiment, settings
 from hessium.experiments.fingerprint import versions
 from hessium.experiments.own_comparison import compare_own
 from hessium.experiments.own_model import describe, portray
 from hessium.experiments.records import Findings, Section
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
+from hessium.experiments.sweep_config import read_config
+from hessium.experiments.sweep_store import find_point
 from hessium.report import write_report
 from hessium.report.words import lines
 
@@ -31,37 +39,79 @@ def reproduce(options: argparse.Namespace) -> None:
     """Run experiments and write the page after each, so that Ctrl-C leaves a page as well."""
     chosen = [(e, e.config(options.preset)) for e in REGISTRY.select(options.names)]
     directory = RunDirectory.create(options.out)
-    for experiment, config in chosen:
-        with Bars() as bars:
-            outcome = run(
-                experiment,
-                config,
-                directory.store(experiment.name),
-                workers=options.workers,
-                force=options.force,
-                progress=bars,
-            )
-        findings, arrays = experiment.summarise(config, outcome.results)
-        section = Section(
-            experiment=experiment.name,
-            title=experiment.title,
-            shows=experiment.shows,
-            preset=options.preset,
-            config=settings(config),
-            seeds=experiment.seeds(config),
-            command=f"hessium reproduce {experiment.name} --preset {options.preset}",
-            versions=versions(),
-            tasks=len(outcome.results),
-            seconds=outcome.seconds,
-            finished=_now(),
-            findings=findings,
-        )
-        directory.put(section, arrays, order=tuple(e.name for e in REGISTRY))
-        page = write_report(directory)
-        again = f", {outcome.reused} from an earlier run" if outcome.reused else ""
-        say(f"{experiment.name}: {outcome.computed} tasks computed{again}")
-        _say_verdicts(section)
+    with executor_at(options.dask) as executor:
+        for experiment, config in chosen:
+            command = f"hessium reproduce {experiment.name} --preset {options.preset}"
+            page = _conduct(experiment, config, directory, options, executor, command)
     say(f"page: {page}")
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """Run the searches of a TOML file, every point into one database, and write the page."""
+    config = read_config(options.config)
+    directory = RunDirectory.create(options.out)
+    with executor_at(options.dask) as executor:
+        command = shlex.join(["hessium", "sweep", str(options.config)])
+        page = _conduct(SWEEP, config, directory, options, executor, command)
+    say(f"page: {page}")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print one point of a sweep with its certificate and its spectrum."""
+    point = find_point(options.store, options.id)
+    for name, value in point.items():
+        text = f"{value.size} numbers" if isinstance(value, np.ndarray) else value
+        say(f"{name}: {text}")
+    if "spectrum" in point:
+        say("eigenvalues:")
+        for line in textwrap.wrap(" ".join(f"{v:.6g}" for v in point["spectrum"]), 98):
+            say(f"  {line}")
+
+
+def _conduct(
+    experiment: Experiment[Any],
+    config: Any,
+    directory: RunDirectory,
+    options: argparse.Namespace,
+    executor: Executor | None,
+    command: str,
+) -> Path:
+    """Run one experiment, write its section and the page."""
+    with Bars() as bars:
+        tally = Tally(bars, experiment.name)
+        outcome = run(
+            experiment,
+            config,
+            directory.store(experiment.name, points=experiment.points),
+            workers=options.workers,
+            executor=executor,
+            force=options.force,
+            progress=bars,
+            seen=tally if experiment.points else None,
+        )
+    findings, arrays = experiment.summarise(config, outcome.results)
+    section = Section(
+        experiment=experiment.name,
+        title=experiment.title,
+        shows=experiment.shows,
+        preset=getattr(options, "preset", ""),
+        config=settings(config),
+        seeds=experiment.seeds(config),
+        command=command,
+        versions=versions(),
+        tasks=len(outcome.results),
+        seconds=outcome.seconds,
+        finished=_now(),
+        findings=findings,
+    )
+    directory.put(section, arrays, order=tuple(e.name for e in REGISTRY))
+    page = write_report(directory)
+    again = f", {outcome.reused} from an earlier run" if outcome.reused else ""
+    say(f"{experiment.name}: {outcome.computed} tasks computed{again}")
+    if experiment.points:
+        say(f"  {tally}")
+    _say_verdicts(section)
+    return page
 
 
 def _say_verdicts(section: Section) -> None:

@@ -49,11 +49,21 @@ def _parser() -> argparse.ArgumentParser:
         "--preset", default="quick", help="quick (minutes) or paper (as published); quick"
     )
     _out(reproduce, "runs/reproduce")
-    reproduce.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="processes, each on one thread; 1"
-    )
-    reproduce.add_argument("--force", action="store_true", help="recompute what is finished")
+    _computing(reproduce)
     reproduce.set_defaults(command=commands.reproduce)
+
+    sweep = commands_of.add_parser(
+        "sweep", help="search for critical points as a TOML file says; goes on where it was"
+    )
+    sweep.add_argument("config", type=Path, metavar="CONFIG.toml")
+    _out(sweep, "runs/sweep")
+    _computing(sweep)
+    sweep.set_defaults(command=commands.sweep)
+
+    show = commands_of.add_parser("show", help="print one point of a sweep with its certificate")
+    show.add_argument("store", type=Path, metavar="STORE", help="run directory or points.sqlite")
+    show.add_argument("id", metavar="ID", help="of the point, or how it starts")
+    show.set_defaults(command=commands.show)
 
     listing = commands_of.add_parser("list", help="name the experiments and say what each shows")
     listing.set_defaults(command=commands.listing)
@@ -164,6 +174,16 @@ def _out(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="DIR",
         help=f"run directory, new, empty or written by hessium; {default}",
     )
+
+
+def _computing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="processes, each on one thread; 1"
+    )
+    parser.add_argument(
+        "--dask", default=None, metavar="ADDRESS", help="compute at this Dask scheduler instead"
+    )
+    parser.add_argument("--force", action="store_true", help="recompute what is finished")
 
 
 def _positive(text: str) -> int:

@@ -1,6 +1,7 @@
 """Configured runs: each name is a figure of the sources or a question about them."""
 
 from hessium.experiments import linearization, rank_vs_duplicates, rank_vs_samples, real_data
+from hessium.experiments.critical_points import fig6, linear
 from hessium.experiments.experiment import Registry
 from hessium.experiments.random_hessian import critical, fig1, index
 from hessium.experiments.real_networks import (
@@ -29,6 +30,8 @@ REGISTRY = Registry(
         rank_theory.EXPERIMENT,
         spacings.EXPERIMENT,
         assumed.EXPERIMENT,
+        fig6.EXPERIMENT,
+        linear.EXPERIMENT,
     ]
 )
 """What `hessium reproduce` runs, in the order of its page."""

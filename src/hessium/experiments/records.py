@@ -100,6 +100,7 @@ class Series:
         mark: points, a line, or both.
         nudge: sideways shift in typographic points, so that equal integers do not hide each other.
         hue: series with the same number share a colour; None takes the next one.
+        ids: of the runs behind the points, one each, or none.
     """
 
     label: str
@@ -112,6 +113,7 @@ class Series:
     mark: Mark
     nudge: float = 0.0
     hue: int | None = None
+    ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(bool(self.error.strip()), f"error of {self.label!r}: empty; say what it is")
@@ -129,6 +131,9 @@ class Series:
             _require(bool(np.isfinite(array).all()), f"{name} of {self.label!r}: not all finite")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        _require(
+            len(self.ids) in (0, shape[0]), f"ids of {self.label!r}: {len(self.ids)} for {shape}"
+        )
 
 
 def measured(

@@ -13,7 +13,8 @@ from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.experiments.codec import DecodeError, decode, encode
 from hessium.experiments.records import Section
-from hessium.experiments.store import Store, save_arrays
+from hessium.experiments.store import Results, Store, save_arrays
+from hessium.experiments.sweep_store import SweepStore
 
 _SCHEMA = 1
 _MARK = ".hessium-run"
@@ -94,9 +95,10 @@ class RunDirectory:
             raise InputError(msg)
         return run
 
-    def store(self, experiment: str) -> Store:
-        """The finished tasks of an experiment."""
-        return Store(self.path / "tasks" / experiment)
+    def store(self, experiment: str, *, points: bool = False) -> Results:
+        """The finished tasks of an experiment, as files or, for a sweep, in one database."""
+        folder = self.path / "tasks" / experiment
+        return SweepStore(folder) if points else Store(folder)
 
     def sections(self) -> tuple[Section, ...]:
         """What was found so far; nothing, with a warning, where the summary is broken."""

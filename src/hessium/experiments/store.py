@@ -8,7 +8,9 @@ import tempfile
 import warnings
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,35 @@ class CorruptTaskWarning(UserWarning):
     """A stored computation could not be read and is done again."""
 
 
-class Store:
-    """The finished computations of a run directory.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Where a result comes from.
+
+    Attributes:
+        experiment: name.
+        task: what was computed.
+        code: fingerprint of the code.
+    """
+
+    experiment: str
+    task: Task
+    code: str
+
+
+class Results(ABC):
+    """Finished computations by name: what the runner reads and adds to, one process at a time."""
+
+    @abstractmethod
+    def load(self, name: str) -> dict[str, Any] | None:
+        """The result kept as `name`; None if there is none, or, with a warning, a corrupt one."""
+
+    @abstractmethod
+    def save(self, name: str, result: Result, about: About | None = None) -> None:
+        """Keep `result`: its arrays as they are, all else as JSON. Objects are refused."""
+
+
+class Store(Results):
+    """The finished computations of a run directory, one file each.
 
     Args:
         folder: where the files are; made on the first write.
@@ -45,7 +74,7 @@ class Store:
         """The file of the computation `name`."""
         return self.folder / f"{name}.npz"
 
-    def save(self, name: str, result: Result) -> None:
+    def save(self, name: str, result: Result, about: About | None = None) -> None:
         """Keep `result`: its arrays as they are, all else as JSON. Objects are refused."""
         arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
         rest = {k: encode(v) for k, v in result.items() if k not in arrays}

@@ -45,6 +45,10 @@ def draw(chart: Chart) -> Figure:
             _draw_series(axes, series, style)
             for series, style in zip(chart.series, styles, strict=True)
         ]
+        for number, (handle, series) in enumerate(zip(handles, chart.series, strict=True)):
+            if series.ids:  # the SVG writer hangs the ids of the runs on these
+                line = handle.lines[0] if hasattr(handle, "lines") else handle
+                line.set_gid(f"points-{number}")
         _finish_axis(axes, chart, "x")
         _finish_axis(axes, chart, "y")
         figure.legend(
