@@ -30,16 +30,20 @@ def measure(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Atoms and masses of many kinds: spread, clustered, graded, repeated, heavy-tailed."""
     n = int(rng.integers(2, 50))
     kind = rng.integers(6)
-    atoms: FloatArray = [
-        lambda: rng.standard_normal(n),
-        lambda: (
-            rng.choice([1.0, 2.0, -3.0], n) + 10.0 ** rng.uniform(-9, -2) * rng.standard_normal(n)
-        ),
-        lambda: rng.choice([-1.0, 1.0], n) * 10.0 ** rng.uniform(-10, 0, n),
-        lambda: rng.integers(-4, 5, n).astype(float),
-        lambda: rng.standard_cauchy(n),
-        lambda: np.linspace(-1.0, 1.0, n),
-    ][kind]()
+    atoms: FloatArray
+    if kind == 0:
+        atoms = rng.standard_normal(n)
+    elif kind == 1:
+        width = 10.0 ** rng.uniform(-9, -2)
+        atoms = rng.choice([1.0, 2.0, -3.0], n) + width * rng.standard_normal(n)
+    elif kind == 2:
+        atoms = rng.choice([-1.0, 1.0], n) * 10.0 ** rng.uniform(-10, 0, n)
+    elif kind == 3:
+        atoms = rng.integers(-4, 5, n).astype(float)
+    elif kind == 4:
+        atoms = rng.standard_cauchy(n)
+    else:
+        atoms = np.linspace(-1.0, 1.0, n)
     masses = 10.0 ** rng.uniform(-float(rng.choice([0.0, 3.0, 10.0])), 0, n)
     return np.sort(atoms), masses / masses.sum()
 
