@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -27,7 +29,7 @@ def norm(vectors: Tensor) -> Tensor:
     """
     found = torch.linalg.vector_norm(vectors, dim=-1)
     limits = torch.finfo(vectors.dtype)
-    if bool(((found > limits.tiny**0.5 / limits.eps) & torch.isfinite(found)).all()):
+    if bool(((found > limits.tiny**0.5 / limits.eps) & (found < math.inf)).all()):
         return found
     largest = vectors.abs().amax(dim=-1)
     unit = torch.where(largest > 0, largest, 1.0)
