@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import shutil
 import textwrap
-import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hessium.cli.console import Bars, say
 from hessium.cli.target import Target
@@ -15,18 +14,20 @@ from hessium.errors import InputError
 from hessium.experiments import REGISTRY
 from hessium.experiments.experiment import settings
 from hessium.experiments.fingerprint import versions
-from hessium.experiments.own_model import describe, portray
-from hessium.experiments.records import Section
+from hessium.experiments.own_model import OwnModel, describe
+from hessium.experiments.plan import Plan
+from hessium.experiments.records import Section, Table
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
 from hessium.report import write_report
-from hessium.report.words import lines
+from hessium.report.words import bases, lines
 
 
 def reproduce(options: argparse.Namespace) -> None:
     """Run experiments and write the page after each, so that Ctrl-C leaves a page as well."""
     chosen = [(e, e.config(options.preset)) for e in REGISTRY.select(options.names)]
-    directory = RunDirectory.create(options.out)
+    directory = RunDirectory.create(options.out, options.line)
+    directory.require_none_but([e.name for e in REGISTRY])
     for experiment, config in chosen:
         with Bars() as bars:
             outcome = run(
@@ -63,7 +64,7 @@ def reproduce(options: argparse.Namespace) -> None:
 def _say_verdicts(section: Section) -> None:
     say("  Claims put to the test; one that does not hold is a finding, not a failure:")
     for statement in section.findings.statements:
-        say(f"  [{statement.verdict}] {statement.claim}")
+        say(f"  {statement.verdict}: {statement.claim}")
         say(f"      {statement.evidence}")
 
 
@@ -76,14 +77,26 @@ def listing(options: argparse.Namespace) -> None:
 
 
 def spectrum(options: argparse.Namespace) -> None:
-    """Measure the user's own risk and write a page about it."""
+    """Measure the user's own risk and write a page about it, whole or as far as it came."""
     target = Target.parse(options.target)
-    directory = RunDirectory.create(options.out)
+    out = options.out or Path("runs/spectrum") / f"{target.file.stem}-{target.name}"
+    directory = RunDirectory.create(out, options.line)
+    directory.require_none_but(("spectrum",), {"file": target.place})
+    plan = Plan(
+        tol=options.tol,
+        max_dim=options.max_dim,
+        top=options.top,
+        probes=options.probes,
+        steps=options.steps,
+        seed=options.seed,
+        max_bytes=int(options.memory * 2**30),
+    )
     risk = target.risk()
-    start = time.perf_counter()
+    model = OwnModel(risk, plan, directory.store("spectrum"))
+    if model.foreseen():
+        say(textwrap.fill(model.foreseen(), 98, subsequent_indent="  "))
     with Bars() as bars:
-        findings, arrays = portray(risk, tol=options.tol, max_dim=options.max_dim, progress=bars)
-    arguments = ["--tol", f"{options.tol:g}", "--max-dim", str(options.max_dim)]
+        found = model.portray(bars)
     section = Section(
         experiment="spectrum",
         title=f"Spectrum of {target.name}() in {target.file.name}",
@@ -91,26 +104,37 @@ def spectrum(options: argparse.Namespace) -> None:
         preset="",
         config={
             **describe(risk),
-            "tol": options.tol,
-            "max_dim": options.max_dim,
+            **settings(plan),
+            "file": target.place,
             "source_sha256": target.digest(),
+            "complete": found.stopped is None,
         },
-        seeds=(),
-        command=shlex.join(["hessium", "spectrum", options.target, *arguments]),
+        seeds=(plan.seed,),
+        command=options.line,
         versions=versions(),
         tasks=1,
-        seconds=time.perf_counter() - start,
+        seconds=found.seconds,
         finished=_now(),
-        findings=findings,
+        findings=found.findings,
     )
-    directory.put(section, arrays, order=())
-    for table in findings.tables[:2]:  # where the Hessian was taken, and its matrices
-        for line in lines(table):
-            say(f"  {line}")
-    for note in findings.notes[1:]:
+    directory.put(section, found.arrays, order=())
+    if found.reused:
+        say(f"{found.reused} parts from an earlier run")
+    for table in found.findings.tables[:2]:  # where the Hessian was taken, and its matrices
+        _say_table(table)
+    for note in found.findings.notes:
         say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
     _say_verdicts(section)
     say(f"page: {write_report(directory)}")
+    if found.stopped is not None:
+        raise found.stopped
+
+
+def _say_table(table: Table) -> None:
+    for line in lines(table):
+        say(f"  {line}")
+    if basis := bases(table):
+        say(textwrap.fill(basis, 98, initial_indent="  ", subsequent_indent="    "))
 
 
 def report(options: argparse.Namespace) -> None:
@@ -118,6 +142,8 @@ def report(options: argparse.Namespace) -> None:
     directory = RunDirectory.open(options.run_dir)
     try:
         say(f"page: {write_report(directory)}")
+        for name in directory.unfinished():
+            say(f"{name} was stopped before its end; `{directory.command()}` goes on where it was")
     except OSError as error:
         msg = f"RUN_DIR: {error.filename} cannot be written ({error.strerror})"
         raise InputError(msg + "; copy the directory to where it can") from error

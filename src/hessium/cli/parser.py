@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -25,12 +26,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options, with the function to call in `.command`.
+    """The options, with the function to call in `.command` and what was typed in `.line`.
 
     Raises:
         InputError: if they follow no rule of the grammar.
     """
-    return _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    options.line = shlex.join(["hessium", *arguments])
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     spectrum.add_argument(
         "target", metavar="FILE.py:FUNCTION", help="FUNCTION() returns a hessium.EmpiricalRisk"
     )
-    _out(spectrum, "runs/spectrum")
+    spectrum.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="run directory, new, empty or of the same function; runs/spectrum/FILE-FUNCTION",
+    )
     spectrum.add_argument(
         "--tol",
         type=_fraction,
@@ -76,7 +84,26 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=8000,
         metavar="N",
-        help="largest number of parameters for a dense matrix; 8000 (0.5 GB in float64)",
+        help="largest number of parameters, or of samples x outputs, for a dense matrix; 8000 "
+        "(0.5 GB in float64); what is larger is measured by products",
+    )
+    large = spectrum.add_argument_group("of models larger than --max-dim")
+    large.add_argument(
+        "--top", type=_positive, default=10, metavar="K", help="eigenpairs at each end; 10"
+    )
+    large.add_argument(
+        "--probes", type=_positive, default=10, metavar="N", help="random vectors; 10"
+    )
+    large.add_argument(
+        "--steps", type=_positive, default=80, metavar="N", help="Lanczos steps for each; 80"
+    )
+    large.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the vectors; 0")
+    large.add_argument(
+        "--memory",
+        type=_above_zero,
+        default=8.0,
+        metavar="GIB",
+        help="what Krylov bases may take; 8",
     )
     spectrum.set_defaults(command=commands.spectrum)
 
@@ -146,6 +173,13 @@ def _positive(text: str) -> int:
         msg = f"{text}; a positive integer is required"
         raise argparse.ArgumentTypeError(msg)
     return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        msg = f"{text}; an integer >= 0 is required"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _fraction(text: str) -> float:
