@@ -169,6 +169,7 @@ def test_pyplot_is_not_touched() -> None:
         (1e-3, "10⁻³"),
         (2e-5, "2×10⁻⁵"),
         (1e6, "10⁶"),
+        (-1e6, "−10⁶"),
     ],
 )
 def test_tick_text(value: float, text: str) -> None:

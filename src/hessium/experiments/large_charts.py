@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hessium._typing import FloatArray
 from hessium.experiments.estimated import Estimated, Side
 from hessium.experiments.plan import Plan
 from hessium.experiments.records import Chart, Series
@@ -33,7 +34,8 @@ def density_chart(matrices: Sequence[Estimated]) -> Chart | None:
             f"Each eigenvalue is a Gaussian of standard deviation {digits(_WIDTH)} on the axis "
             f"t = asinh(λ / λ₀), λ₀ = {digits(linear, 2)}: linear about zero, logarithmic beyond. "
             "One eigenvalue alone reaches the height of the markers. The kernel blurs what lies "
-            "nearer to zero than λ₀; the counts at a cut-off do not depend on it."
+            "nearer to zero than λ₀, and the band knows the draw of the probes alone: for proofs "
+            "take the counts at a cut-off."
         ),
         x_label="eigenvalue λ",
         y_label="eigenvalues per unit of t",
@@ -62,13 +64,15 @@ def _density(matrix: Estimated, linear: float) -> list[Series]:
     band = measure.density(linear * np.sinh(t), _WIDTH, linear=linear)
     finite = bool(np.isfinite(band.upper).all())
     n = measure.dim
+    there = np.flatnonzero(n * band.value > _LEAST)
+    part = slice(there[0], there[-1] + 1)
 
-    def shown(values: object) -> np.ndarray:
-        return np.maximum(n * np.asarray(values), _LEAST)
+    def shown(values: FloatArray) -> FloatArray:
+        return np.maximum(n * values[part], _LEAST)
 
     curve = Series(
         label=f"{matrix.sign}, {measure.probes} probes, measured",
-        x=band.x,
+        x=band.x[part],
         y=shown(band.value),
         low=shown(band.lower) if finite else None,
         high=shown(band.upper) if finite else None,

@@ -100,7 +100,7 @@ class LargePortrait:
         notes += [
             f"Of {total} eigenpairs of {sign}, {missing} have not converged to a relative residual "
             f"of {digits(ACCURACY)}: within its residual of each value there is an eigenvalue, but "
-            "others may lie further out. More --probes or --steps also allow them more products."
+            "others may lie further out. A larger --top also allows more products."
             for sign, missing, total in open_pairs
         ]
         return tuple(notes)

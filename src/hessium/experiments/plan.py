@@ -52,7 +52,7 @@ class Plan:
     @property
     def most_products(self) -> int:
         """Products after which eigenpairs are taken as they are."""
-        return max(100, self.probes * self.steps // 2)
+        return max(100, 40 * self.top)
 
     def products(self, risk: EmpiricalRisk) -> dict[str, int]:
         """Products of each part at most, layers included."""

@@ -161,4 +161,4 @@ def tick_text(value: float) -> str:
         return f"{value:.10g}".replace("-", "−")
     factor = f"{value / 10.0**exponent:.3g}".replace("-", "−")
     power = "10" + superscript(exponent)
-    return power if factor == "1" else f"{factor}×{power}"
+    return factor[:-1] + power if factor in ("1", "−1") else f"{factor}×{power}"
