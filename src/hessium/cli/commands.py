@@ -7,7 +7,6 @@ import shlex
 import shutil
 import textwrap
 import time
-from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from hessium._typing import AnyArray
 from hessium.cli.cluster import executor_at
 from hessium.cli.console import Bars, Tally, say
 from hessium.cli.target import Target
@@ -25,20 +23,22 @@ from hessium.experiments.critical_points.fig6 import SWEEP
 from hessium.experiments.experiment import Experiment, settings
 from hessium.experiments.fingerprint import versions
 from hessium.experiments.own_comparison import compare_own
-from hessium.experiments.own_model import describe, portray
-from hessium.experiments.records import Findings, Section
+from hessium.experiments.own_model import OwnModel, describe
+from hessium.experiments.plan import Plan
+from hessium.experiments.records import Section, Table
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
 from hessium.experiments.sweep_config import read_config
 from hessium.experiments.sweep_store import find_point
 from hessium.report import write_report
-from hessium.report.words import lines
+from hessium.report.words import bases, lines
 
 
 def reproduce(options: argparse.Namespace) -> None:
     """Run experiments and write the page after each, so that Ctrl-C leaves a page as well."""
     chosen = [(e, e.config(options.preset)) for e in REGISTRY.select(options.names)]
-    directory = RunDirectory.create(options.out)
+    directory = RunDirectory.create(options.out, options.line)
+    directory.require_none_but([e.name for e in REGISTRY])
     with executor_at(options.dask) as executor:
         for experiment, config in chosen:
             command = f"hessium reproduce {experiment.name} --preset {options.preset}"
@@ -49,7 +49,7 @@ def reproduce(options: argparse.Namespace) -> None:
 def sweep(options: argparse.Namespace) -> None:
     """Run the searches of a TOML file, every point into one database, and write the page."""
     config = read_config(options.config)
-    directory = RunDirectory.create(options.out)
+    directory = RunDirectory.create(options.out, options.line)
     with executor_at(options.dask) as executor:
         command = shlex.join(["hessium", "sweep", str(options.config)])
         page = _conduct(SWEEP, config, directory, options, executor, command)
@@ -117,7 +117,7 @@ def _conduct(
 def _say_verdicts(section: Section) -> None:
     say("  Claims put to the test; one that does not hold is a finding, not a failure:")
     for statement in section.findings.statements:
-        say(f"  [{statement.verdict}] {statement.claim}")
+        say(f"  {statement.verdict}: {statement.claim}")
         say(f"      {statement.evidence}")
 
 
@@ -130,62 +130,88 @@ def listing(options: argparse.Namespace) -> None:
 
 
 def spectrum(options: argparse.Namespace) -> None:
-    """Measure the user's own risk and write a page about it."""
-    _own(
-        options,
-        "Spectrum of {}() in {}",
-        "Curvature of {}.",
-        {"tol": options.tol, "max_dim": options.max_dim},
-        portray,
+    """Measure the user's own risk and write a page about it, whole or as far as it came."""
+    target = Target.parse(options.target)
+    out = options.out or Path("runs/spectrum") / f"{target.file.stem}-{target.name}"
+    directory = RunDirectory.create(out, options.line)
+    directory.require_none_but(("spectrum",), {"file": target.place})
+    plan = Plan(
+        tol=options.tol,
+        max_dim=options.max_dim,
+        top=options.top,
+        probes=options.probes,
+        steps=options.steps,
+        seed=options.seed,
+        max_bytes=int(options.memory * 2**30),
     )
+    risk = target.risk()
+    model = OwnModel(risk, plan, directory.store("spectrum"))
+    if model.foreseen():
+        say(textwrap.fill(model.foreseen(), 98, subsequent_indent="  "))
+    with Bars() as bars:
+        found = model.portray(bars)
+    section = Section(
+        experiment="spectrum",
+        title=f"Spectrum of {target.name}() in {target.file.name}",
+        shows=f"Curvature of {risk!r}.",
+        preset="",
+        config={
+            **describe(risk),
+            **settings(plan),
+            "file": target.place,
+            "source_sha256": target.digest(),
+            "complete": found.stopped is None,
+        },
+        seeds=(plan.seed,),
+        command=options.line,
+        versions=versions(),
+        tasks=1,
+        seconds=found.seconds,
+        finished=_now(),
+        findings=found.findings,
+    )
+    directory.put(section, found.arrays, order=())
+    if found.reused:
+        say(f"{found.reused} parts from an earlier run")
+    for table in found.findings.tables[:2]:  # where the Hessian was taken, and its matrices
+        _say_table(table)
+    for note in found.findings.notes:
+        say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
+    _say_verdicts(section)
+    say(f"page: {write_report(directory)}")
+    if found.stopped is not None:
+        raise found.stopped
 
 
 def compare(options: argparse.Namespace) -> None:
     """Set the user's own risk beside random matrix theory and write a page about it."""
-    _own(
-        options,
-        "Theory beside {}() in {}",
-        "Do the assumptions of random matrix theory hold for {}?",
-        {
-            "level": options.level,
-            "rotations": options.rotations,
-            "seed": options.seed,
-            "max_dim": options.max_dim,
-        },
-        compare_own,
-    )
-
-
-def _own(
-    options: argparse.Namespace,
-    title: str,
-    shows: str,
-    arguments: dict[str, Any],
-    work: Callable[..., tuple[Findings, Mapping[str, AnyArray]]],
-) -> None:
-    """A page about FILE.py:FUNCTION; the numbers of its first tables go to the terminal."""
     target = Target.parse(options.target)
-    directory = RunDirectory.create(options.out)
+    out = options.out or Path("runs/compare") / f"{target.file.stem}-{target.name}"
+    directory = RunDirectory.create(out, options.line)
+    directory.require_none_but(("compare",), {"file": target.place})
+    arguments = {
+        "level": options.level,
+        "rotations": options.rotations,
+        "seed": options.seed,
+        "max_dim": options.max_dim,
+    }
     risk = target.risk()
     start = time.perf_counter()
     with Bars() as bars:
-        findings, arrays = work(risk, **arguments, progress=bars)
-    flags = [
-        text
-        for name, value in arguments.items()
-        for text in (
-            f"--{name.replace('_', '-')}",
-            f"{value:g}" if isinstance(value, float) else str(value),
-        )
-    ]
+        findings, arrays = compare_own(risk, **arguments, progress=bars)
     section = Section(
-        experiment=options.name,
-        title=title.format(target.name, target.file.name),
-        shows=shows.format(repr(risk)),
+        experiment="compare",
+        title=f"Theory beside {target.name}() in {target.file.name}",
+        shows=f"Do the assumptions of random matrix theory hold for {risk!r}?",
         preset="",
-        config={**describe(risk), **arguments, "source_sha256": target.digest()},
-        seeds=(arguments["seed"],) if "seed" in arguments else (),
-        command=shlex.join(["hessium", options.name, options.target, *flags]),
+        config={
+            **describe(risk),
+            **arguments,
+            "file": target.place,
+            "source_sha256": target.digest(),
+        },
+        seeds=(options.seed,),
+        command=options.line,
         versions=versions(),
         tasks=1,
         seconds=time.perf_counter() - start,
@@ -194,12 +220,18 @@ def _own(
     )
     directory.put(section, arrays, order=())
     for table in findings.tables[:2]:
-        for line in lines(table):
-            say(f"  {line}")
+        _say_table(table)
     for note in findings.notes[1:]:
         say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
     _say_verdicts(section)
     say(f"page: {write_report(directory)}")
+
+
+def _say_table(table: Table) -> None:
+    for line in lines(table):
+        say(f"  {line}")
+    if basis := bases(table):
+        say(textwrap.fill(basis, 98, initial_indent="  ", subsequent_indent="    "))
 
 
 def report(options: argparse.Namespace) -> None:
@@ -207,6 +239,8 @@ def report(options: argparse.Namespace) -> None:
     directory = RunDirectory.open(options.run_dir)
     try:
         say(f"page: {write_report(directory)}")
+        for name in directory.unfinished():
+            say(f"{name} was stopped before its end; `{directory.command()}` goes on where it was")
     except OSError as error:
         msg = f"RUN_DIR: {error.filename} cannot be written ({error.strerror})"
         raise InputError(msg + "; copy the directory to where it can") from error

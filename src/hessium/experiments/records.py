@@ -179,8 +179,9 @@ class Chart:
         caption: one or two sentences: what is shown and what to see in it.
         x_label: meaning and unit of x.
         y_label: meaning and unit of y.
-        x_scale: linear, log or symlog.
-        y_scale: linear, log or symlog.
+        x_scale: linear, log, or symlog: linear about zero and logarithmic beyond, by asinh.
+        y_scale: likewise.
+        x_linear: where symlog turns from linear to logarithmic: x is at asinh(x / x_linear).
         x_ticks: positions of labelled ticks, or empty for automatic ones.
         y_ticks: likewise.
         series: what is drawn, first below.
@@ -193,6 +194,7 @@ class Chart:
     y_label: str
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
+    x_linear: float = 1.0
     x_ticks: tuple[float, ...] = ()
     y_ticks: tuple[float, ...] = ()
     series: tuple[Series, ...]
@@ -201,6 +203,7 @@ class Chart:
         _require(
             self.name.replace("-", "").isalnum(), f"name: {self.name!r}; letters, digits and -"
         )
+        _require(self.x_linear > 0, f"x_linear of chart {self.name}: {self.x_linear}; must be > 0")
         _require(bool(self.series), f"series of chart {self.name}: empty; nothing to draw")
 
 
