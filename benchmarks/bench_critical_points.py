@@ -20,7 +20,7 @@ from hessium.experiments.critical_points.search import SADDLE, search, tolerance
 from race import note
 
 N, SAMPLES = 16, 64
-LIMIT = 90.0  # CPU seconds for each baseline
+LIMIT = 60.0  # CPU seconds for each baseline
 
 
 class Straightforward:

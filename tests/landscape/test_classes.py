@@ -77,7 +77,7 @@ class Quartic(Surface):
 def test_descent_on_the_gradient_norm(start: tuple[float, float], kind: str) -> None:
     surface = Quartic()
     walk = GradientNorm().find(
-        surface, torch.tensor(start, dtype=torch.float64), Stopping(steps=3000)
+        surface, torch.tensor(start, dtype=torch.float64), Stopping(steps=1500)
     )
     assert certify(surface, walk, draw(2)).kind == kind
 
