@@ -39,13 +39,13 @@ def test_atoms_are_met_up_to_rounding() -> None:
 
 
 def test_p_values_are_uniform_and_turn() -> None:
-    # 120 draws at level .05: expected 6, more than 17 with probability 5e-5
+    # 60 draws at level .05: expected 3, more than 11 with probability 5e-5
     law, rng = wishart_wigner(0.1, 0.5), np.random.default_rng(0)
     other = wishart_wigner(0.12, 0.5)
-    spectra = [np.linalg.eigvalsh(law.matrix(150, rng)) for _ in range(120)]
-    assert sum(distance(x, law).p_value < 0.05 for x in spectra) <= 17
+    spectra = [np.linalg.eigvalsh(law.matrix(150, rng)) for _ in range(60)]
+    assert sum(distance(x, law).p_value < 0.05 for x in spectra) <= 11
     # a law with 6 percent more variance is told from one matrix of side 150
-    assert np.mean([distance(x, other).p_value < 0.05 for x in spectra[:20]]) > 0.5
+    assert np.mean([distance(x, other).p_value < 0.05 for x in spectra[:10]]) > 0.5
 
 
 def test_kolmogorov_distance_of_draws() -> None:
@@ -63,14 +63,14 @@ def test_kolmogorov_distance_of_draws() -> None:
 
 
 def test_cumulants_of_one_spectrum_know_their_errors() -> None:
-    # sample deviation of 250 scores is within 22 % of one but with probability 1e-6
+    # sample deviation of 100 scores is within 32 % of one but with probability 1e-5
     law, rng, scores = wishart_wigner(0.1, 0.5, 3.0), np.random.default_rng(1), []
-    for _ in range(250):
+    for _ in range(100):
         found = cumulants(np.linalg.eigvalsh(law.matrix(150, rng)))
         scores.append((found.free - law.free_cumulants(4)) / found.free_errors)
     table = np.array(scores)
-    assert (np.abs(table.std(axis=0) - 1) < 0.22).all()
-    assert (np.abs(table.mean(axis=0)) < 0.6).all()  # of order 1/n, as documented
+    assert (np.abs(table.std(axis=0) - 1) < 0.32).all()
+    assert (np.abs(table.mean(axis=0)) < 0.8).all()  # of order 1/n, as documented
 
 
 def test_cumulants_of_draws() -> None:

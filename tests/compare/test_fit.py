@@ -45,11 +45,11 @@ def coverage(draws: int, spikes: int, unit: float, n: int = 200) -> Any:
 
 
 def test_intervals_cover_in_miniature() -> None:
-    # 8 draws at 95 %: fewer than 4 covered with probability 2e-5 each
+    # 6 draws at 95 %: fewer than 3 covered with probability 9e-5 each
     for spikes, unit in ((0, 1.0), (5, 1e-6)):
-        shares, rejected = coverage(8, spikes, unit)
-        assert (shares >= 4 / 8).all()
-        assert rejected < 0.6
+        shares, rejected = coverage(6, spikes, unit)
+        assert (shares >= 3 / 6).all()
+        assert rejected < 0.7
 
 
 @pytest.mark.slow
@@ -105,12 +105,12 @@ def test_other_families() -> None:
 def test_a_ratio_that_the_data_do_not_tell_has_a_wide_interval() -> None:
     # at energy 3 the skewness that tells the ratio drowns: the interval must still cover
     rng, covered = np.random.default_rng(3), 0
-    for _ in range(4):
+    for _ in range(3):
         values = np.linalg.eigvalsh(wishart(100, 1000, rng=rng) + goe(100, 6.0, rng))
         ratio = fit(values).parameters["ratio"]
         covered += ratio.covers(0.1)
         assert ratio.high > 0.15
-    assert covered >= 2  # 4 at 95 %: fewer with probability 5e-4
+    assert covered >= 1  # none of 3 at 95 % with probability 1e-4
 
 
 def test_what_is_no_such_matrix_is_rejected() -> None:

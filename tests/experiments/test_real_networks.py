@@ -67,8 +67,8 @@ SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     "assumed": (
         assumed.EXPERIMENT,
         assumed.AssumedConfig(
-            activations=("relu", "tanh"), widths=(5,), ratios=(0.5, 2.0), max_iterations=5,
-            rotations=9, draws=3, seeds=(0,),
+            activations=("relu",), widths=(5,), ratios=(0.5, 2.0), max_iterations=5,
+            rotations=19, draws=3, seeds=(0,),
         ),
     ),
 }  # fmt: skip
