@@ -177,7 +177,8 @@ class SpectralEstimate(DiscreteMeasure):
         The fractions of |z|^2 that the eigenvectors carry have a Dirichlet law, so that the mean of
         f over P probes in d dimensions has the variance
         $2 (\int f^2 d\mu - (\int f d\mu)^2) / (d P + 2)$: the rules know both integrals, and far
-        better than the scatter of a few probes would tell it.
+        better than the scatter of a few probes would tell it. Rules of one node know only the first
+        of them; then the error is that scatter, infinite for one probe.
 
         The error of the rules themselves is not in it; it is zero for polynomials of degree less
         than twice the steps.
@@ -191,8 +192,21 @@ class SpectralEstimate(DiscreteMeasure):
             square += float(share @ values**2)
         rest = self.dim - self.exact.size
         value = (float(f(self.exact).sum()) + rest * mean) / self.dim
-        variance = 2 * max(0.0, square - mean**2) / (rest * self.probes + 2)
+        if any(rule.diagonal.size == 1 and not rule.complete for rule in self.rules):
+            variance = self._scatter(f, mean)
+        else:
+            variance = 2 * max(0.0, square - mean**2) / (rest * self.probes + 2)
         return value, rest / self.dim * math.sqrt(variance)
+
+    def _scatter(self, f: Callable[[FloatArray], FloatArray], mean: float) -> float:
+        """Variance of the weighted mean over probes, from the probes themselves."""
+        count = self.probes
+        if count < 2:
+            return math.inf
+        masses = np.array([rule.mass for rule in self.rules])
+        parts = np.array([weights @ f(nodes) for nodes, weights in (r.gauss() for r in self.rules)])
+        spread = masses / masses.sum() * (parts - mean)
+        return float((spread**2).sum() * count / (count - 1))
 
     def density(
         self, x: npt.ArrayLike, width: float, *, level: float = 0.95, linear: float | None = None

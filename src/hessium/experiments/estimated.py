@@ -97,12 +97,12 @@ class Estimated:
         value, n = self.measure.dim * mean, self.measure.dim
         if not math.isfinite(error):
             return Number(value=value, basis="one probe, so without an error", digits=4)
-        reach = n * error * float(scipy.stats.t.ppf((1 + _LIKELY) / 2, self.measure.probes - 1))
+        reach = n * error * float(scipy.stats.norm.ppf((1 + _LIKELY) / 2))
         return Number(
             value=value,
             low=value - reach,
             high=value + reach,
-            basis=f"value [{_LIKELY:.0%} interval of Student's t over the probes]",
+            basis=f"value [{_LIKELY:.0%} interval over the draw of the probes]",
             digits=4,
         )
 

@@ -186,7 +186,7 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
         found.append(
             judge(
                 claim,
-                rejected <= chance,
+                bool(rejected <= chance),
                 f"not rejected in {', '.join(parts)}; {_statistic(assumption)} at the start: "
                 f"{by_activation}",
             )
