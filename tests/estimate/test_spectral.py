@@ -47,6 +47,7 @@ def network(kind: str, *widths: int) -> tuple[Tensor, np.ndarray]:
 
 def gap_near(values: np.ndarray, fraction: float) -> float:
     """A point in the widest gap near a quantile: no eigenvalue is within rounding of it."""
+    values = values[np.abs(values) > 1e-9 * np.abs(values).max()]  # a null space is all rounding
     at = int(fraction * values.size)
     window = values[max(0, at - 3) : at + 5]
     widest = int(np.diff(window).argmax())
@@ -68,24 +69,21 @@ def check_coverage(estimates: list[SpectralEstimate], values: np.ndarray) -> Non
     """All steps, so that only the draw of the probes is left: 93 to 97 %."""
     points = np.array([gap_near(values, f) for f in (0.3, 0.6, 0.9)])
     truth = np.searchsorted(values, points)
-    band, counts, trace = [], [], []
+    band, counts = [], []
     for estimate in estimates:
         found = estimate.cdf_band(points)
         lower, upper = found.lower * values.size, found.upper * values.size
         band.append(((lower <= truth) & (truth <= upper)).tolist())
         bracket = estimate.count(-np.inf, points[-1])
         counts.append([bool(bracket.lower <= truth[-1] <= bracket.upper)])
-        mean, error = estimate.integral(lambda x: x)
-        trace.append([abs(mean - values.mean()) <= 1.96 * error])
     assert ((shares(band) >= 0.93) & (shares(band) <= 0.97)).all(), shares(band)
-    assert 0.93 <= shares(trace)[0] <= 0.97, shares(trace)
     # an integer inside of the band is inside of the bracket; one outside may be too
     assert shares(counts)[0] >= shares(band)[-1], shares(counts)
 
 
 def test_intervals_cover_what_they_say() -> None:
     _, values = network("H", 2, 3, 2)
-    check_coverage(sampled("H", 2, 3, 2, probes=3, steps=17), values)
+    check_coverage(sampled("H", 2, 3, 2, probes=2, steps=17), values)
 
 
 @pytest.mark.slow
@@ -93,7 +91,19 @@ def test_intervals_cover_what_they_say() -> None:
 def test_intervals_cover_what_they_say_for_three_hundred_parameters(kind: str) -> None:
     _, values = network(kind, 8, 16, 8, 3)
     assert values.size == 307
-    check_coverage(sampled(kind, 8, 16, 8, 3, probes=3, steps=307), values)
+    check_coverage(sampled(kind, 8, 16, 8, 3, probes=2, steps=307), values)
+
+
+@pytest.mark.parametrize("kind", ["H", "H0", "H1"])
+def test_standard_errors_of_the_trace_cover_what_they_say(kind: str) -> None:
+    """Ten probes: with fewer, a sum that two or three eigenvalues dominate is not normal."""
+    _, values = network(kind, 8, 16, 8, 3)
+    hits = 0
+    # two steps integrate x and x^2 exactly
+    for estimate in sampled(kind, 8, 16, 8, 3, probes=10, steps=2):
+        mean, error = estimate.integral(lambda x: x)
+        hits += abs(mean - values.mean()) <= 1.96 * error
+    assert 0.93 <= hits / SEEDS <= 0.97
 
 
 def test_a_biased_probe_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +111,7 @@ def test_a_biased_probe_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = vectors.gaussian
     monkeypatch.setattr(sampler, "gaussian", lambda op, rng: drawn(op, rng).abs())
     matrix, values = network("H", 2, 3, 2)
-    biased = [hs.spectral_measure(matrix, 3, 17, rng=seed) for seed in range(100)]
+    biased = [hs.spectral_measure(matrix, 2, 17, rng=seed) for seed in range(100)]
     with pytest.raises(AssertionError):
         check_coverage(biased, values)
 
@@ -126,16 +136,16 @@ def test_a_dropped_atom_fails() -> None:
 
 
 def test_the_normal_approximation_fails_where_one_eigenvalue_is_counted() -> None:
-    """Control: mean +- 1.96 times the scatter of three probes, against the exact law."""
+    """Control: mean +- 1.96 times the scatter of two probes, against the exact law."""
     _, values = network("H", 2, 3, 2)
     x, n = float(values[-2:].mean()), values.size
     exact, normal = 0, 0
-    for estimate in sampled("H", 2, 3, 2, probes=3, steps=17):
+    for estimate in sampled("H", 2, 3, 2, probes=2, steps=17):
         bracket = estimate.count(x, np.inf)
         exact += bracket.lower <= 1 <= bracket.upper
         rules = [rule.gauss() for rule in estimate.rules]
         parts = np.array([n * weights[nodes > x].sum() for nodes, weights in rules])
-        half = 1.96 * parts.std(ddof=1) / 3**0.5
+        half = 1.96 * parts.std(ddof=1) / 2**0.5
         normal += bool(abs(parts.mean() - 1) <= half)
     assert exact >= 0.95 * SEEDS
     assert normal < 0.90 * SEEDS
