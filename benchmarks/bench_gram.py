@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 import hessium as hs
@@ -83,6 +85,73 @@ def bench_million_parameters(benchmark: Any) -> None:
         f"exact non-zero spectrum of H0, {dim:,.0f} parameters, 100 samples x 10 outputs: rank "
         f"{rank:.0f}, {seconds:.2f} s, {gigabytes:.2f} GiB above the start (goals: 60 s, 2 GiB)"
     )
+
+
+class SmallGPT(nn.Module):
+    """Two blocks of attention with a tied head, on 16 tokens of 32 kinds."""
+
+    def __init__(self, width: int = 64, blocks: int = 2) -> None:
+        super().__init__()
+        self.tokens, self.places = nn.Embedding(32, width), nn.Embedding(16, width)
+        self.blocks: Any = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    "norm": nn.LayerNorm(width), "qkv": nn.Linear(width, 3 * width),
+                    "mix": nn.Linear(width, width), "last": nn.LayerNorm(width),
+                    "up": nn.Linear(width, 4 * width), "down": nn.Linear(4 * width, width),
+                }
+            )
+            for _ in range(blocks)
+        )  # fmt: skip
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, 32, bias=False)
+        self.head.weight = self.tokens.weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        n, t = tokens.shape
+        x = self.tokens(tokens) + self.places(torch.arange(t)[None])
+        for block in self.blocks:
+            q, k, v = block["qkv"](block["norm"](x)).view(n, t, 3, 4, -1).permute(2, 0, 3, 1, 4)
+            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + block["mix"](mixed.transpose(1, 2).reshape(n, t, -1))
+            x = x + block["down"](F.gelu(block["up"](block["last"](x))))
+        return self.head(self.norm(x[:, -4:])).transpose(1, 2)
+
+
+def image_net() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1), nn.GroupNorm(4, 16), nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.GroupNorm(4, 32), nn.ReLU(),
+        nn.Conv2d(32, 32, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 10),
+    )  # fmt: skip
+
+
+def gram_risk(name: str) -> hs.EmpiricalRisk:
+    torch.manual_seed(0)
+    if name == "conv net":
+        data = torch.randn(32, 3, 16, 16), torch.randint(0, 10, (32,))
+        return hs.EmpiricalRisk(image_net(), nn.CrossEntropyLoss(), data)
+    tokens = torch.randint(0, 32, (8, 17))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return hs.EmpiricalRisk(SmallGPT(), nn.CrossEntropyLoss(), (tokens[:, :-1], tokens[:, -4:]))
+
+
+@pytest.mark.parametrize("name", ["conv net", "transformer"])
+def bench_gram_of_real_layers(benchmark: Any, name: str) -> None:
+    """Layer by layer against whole rows of the Jacobian, one backward pass for each."""
+    risk = gram_risk(name)
+    operator = hs.Gram(risk)
+    rows = operator._from_rows(2**33)
+    assert float((operator.dense() - rows).norm()) < 1e-5 * float(rows.norm())
+    assert "layer-wise" not in risk.refuted
+    contestants = {
+        "hessium": operator.dense,
+        "one gradient": risk.gradient,
+        "whole rows": lambda: operator._from_rows(2**33),
+    }
+    title = f"Gram matrix, {name}, {risk.dim:,} parameters, {operator.shape[0]} rows"
+    ratios = race(benchmark, title, contestants, rounds=3)
+    note(f"  that is {1 / ratios['one gradient']:.0f} gradients")
 
 
 def bench_gram_equals_dense(benchmark: Any) -> None:

@@ -1,10 +1,14 @@
 """A physics-informed network: `hessium spectrum examples/physics_informed.py:make`.
 
 The equation is u'' = -pi^2 sin(pi x) on [0, 1] with u(0) = u(1) = 0. Its residuals are the outputs,
-so the loss is a sum of squares of outputs, and H = H0 + H1 as for any regression.
+so the loss is a sum of squares of outputs, and H = H0 + H1 as for any regression. However many
+parameters the network has, H0 has no more non-zero eigenvalues than there are residuals: `large`
+has 132,353 parameters and 32 residuals.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +19,12 @@ import hessium as hs
 class PoissonResiduals(nn.Module):
     """Residual of the equation at interior points, and of the boundary values."""
 
-    def __init__(self) -> None:
+    def __init__(self, *widths: int) -> None:
         super().__init__()
-        self.network = nn.Sequential(
-            nn.Linear(1, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1)
-        )
+        layers: list[nn.Module] = []
+        for d_in, d_out in itertools.pairwise((1, *widths)):
+            layers += [nn.Linear(d_in, d_out), nn.Tanh()]
+        self.network = nn.Sequential(*layers, nn.Linear(widths[-1], 1))
 
     def forward(self, points: Tensor) -> Tensor:
         """One residual for each point, then the two ends."""
@@ -32,15 +37,15 @@ class PoissonResiduals(nn.Module):
         return torch.cat([equation, 10.0 * ends])
 
 
-def make() -> hs.EmpiricalRisk:
+def make(widths: tuple[int, ...] = (16, 16), steps: int = 300) -> hs.EmpiricalRisk:
     """The risk after training with L-BFGS on 30 points."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = PoissonResiduals().double()
+        model = PoissonResiduals(*widths).double()
     points = torch.linspace(0, 1, 32, dtype=torch.float64)[1:-1, None]
     targets = torch.zeros(32, 1, dtype=torch.float64)
     loss = hs.SquaredError()
-    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=300, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=steps, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimiser.zero_grad()
@@ -50,3 +55,8 @@ def make() -> hs.EmpiricalRisk:
 
     optimiser.step(closure)
     return hs.EmpiricalRisk(model, loss, (points, targets))
+
+
+def large() -> hs.EmpiricalRisk:
+    """The same with three hidden layers of 256."""
+    return make(widths=(256, 256, 256), steps=100)

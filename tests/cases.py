@@ -6,7 +6,7 @@ Float64 throughout. Each case is made afresh from seeds, so tests cannot disturb
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +23,18 @@ class Problem:
 
     model: nn.Module
     loss: Any
-    batches: list[tuple[Any, Any]]
+    batches: Iterable[tuple[Any, Any]]
     reduction: Any = None
     restrict: tuple[str, ...] = ()
     closure: Callable[[nn.Module], Tensor] | None = None
+    forward: Callable[[nn.Module, Any], Any] | None = None
 
     def risk(self) -> hs.EmpiricalRisk:
         if self.closure is not None:
             return hs.EmpiricalRisk.from_closure(self.model, self.closure)
-        risk = hs.EmpiricalRisk(self.model, self.loss, self.batches, reduction=self.reduction)
+        risk = hs.EmpiricalRisk(
+            self.model, self.loss, self.batches, reduction=self.reduction, forward=self.forward
+        )
         return risk.restrict(self.restrict) if self.restrict else risk
 
 

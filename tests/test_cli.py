@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,8 +44,8 @@ def test_reproduce_writes_a_run_directory(
     assert main(["reproduce", "--out", str(out)]) == 0
     words = capsys.readouterr().out
     assert "toy: 6 tasks computed" in words
-    assert "[holds] It is near 2." in words
-    assert "[does not hold] It is above 5." in words
+    assert "  holds: It is near 2." in words
+    assert "  does not hold: It is above 5." in words
     assert f"page: {out / 'report.html'}" in words
     assert {p.name for p in out.iterdir()} == {
         ".hessium-run",
@@ -102,6 +103,8 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "/nowhere"], "RUN_DIR: /nowhere is not a directory"),
         (["spectrum", "a.py:f", "--tol", "2"], "--tol: 2; a number between 0 and 1 is required"),
         (["spectrum", "a.py:f", "--max-dim", "-1"], "--max-dim: -1; a positive integer"),
+        (["compare", "a.py:f", "--seed", "-1"], "--seed: -1; an integer >= 0 is required"),
+        (["compare", "a.py:f", "--rotations", "0"], "--rotations: 0; a positive integer"),
     ],
 )
 def test_bad_arguments(
@@ -328,7 +331,7 @@ def test_spectrum_measures_a_model(
     assert main(["spectrum", f"{model}:build", "--out", str(out), "--tol", "1e-5"]) == 0
     assert f"page: {out / 'report.html'}" in capsys.readouterr().out
     (section,) = RunDirectory.open(out).sections()
-    assert section.command == f"hessium spectrum {model}:build --tol 1e-05 --max-dim 8000"
+    assert section.command == f"hessium spectrum {model}:build --out {out} --tol 1e-5"
     assert section.config["parameters"] == 13
     assert section.config["samples"] == 9
     with np.load(out / "arrays" / "spectrum.npz", allow_pickle=False) as arrays:
@@ -346,7 +349,8 @@ def test_spectrum_measures_a_model(
         ("leaves", "line 20: SystemExit: 3"),
         ("needs", "needs needs path"),
         ("value", "an int of that name"),
-        ("nothing", "no such function"),
+        ("nothing", "has no such function; nothing must be a function"),
+        ("biuld", "has no such function: biuld; did you mean 'build'?"),
         ("not-a-name", "a Python file, a colon and a function are required"),
         ("empty", "data: "),
         ("training", "Dropout"),
@@ -381,3 +385,170 @@ def test_bad_files(
     assert message in fails(
         capsys, "spectrum", f"{tmp_path / name}:f", "--out", str(model.parent / "r")
     )
+
+
+def test_compare_says_in_words_what_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example, out = ROOT / "examples" / "relu_landscape.py", tmp_path / "run"
+    assert main(["compare", f"{example}:make", "--out", str(out), "--rotations", "99"]) == 0
+    said = capsys.readouterr().out
+    assert "does not hold: H₀ is Wishart of the network's ratio." in said
+    assert "holds: All zero eigenvalues of H₀ have a name." in said
+    (section,) = RunDirectory.open(out).sections()
+    assert section.seeds == (0,)
+    assert "--rotations 99" in section.command
+    page = (out / "report.html").read_text()
+    assert "rescalings of the 12 units" in page
+    assert fails(capsys, "compare", f"{example}:make", "--out", str(out), "--rotations", "3").count(
+        "level: 0.01"
+    )
+
+
+LARGE = """
+import torch, hessium as hs
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(50, 400), nn.Tanh(), nn.Linear(400, 200), nn.Tanh(),
+                        nn.Linear(200, 2))
+    x = torch.randn(30, 50)
+    return hs.EmpiricalRisk(net, nn.CrossEntropyLoss(), (x, torch.arange(30) % 2))
+"""
+
+
+def test_a_folder_holds_one_target(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "run")
+    assert main(["reproduce", "toy", "--out", out]) == 0
+    capsys.readouterr()
+    err = fails(capsys, "spectrum", f"{model}:build", "--out", out)
+    assert f"--out: {out} holds another run (Toy" in err
+    mine = str(tmp_path / "mine")
+    assert main(["spectrum", f"{model}:build", "--out", mine]) == 0
+    capsys.readouterr()
+    other = tmp_path / "other.py"
+    other.write_text(MODEL)
+    before = (tmp_path / "mine" / "summary.json").read_bytes()
+    assert "holds another run" in fails(capsys, "spectrum", f"{other}:build", "--out", mine)
+    assert "holds another run" in fails(capsys, "reproduce", "toy", "--out", mine)
+    assert (tmp_path / "mine" / "summary.json").read_bytes() == before
+    # the same function again, after an edit that changes nothing, takes what is there
+    model.write_text(MODEL + "\n")
+    assert main(["spectrum", f"{model}:build", "--out", mine]) == 0
+    assert "7 parts from an earlier run" in capsys.readouterr().out
+
+
+def test_without_out_every_function_has_a_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["spectrum", "model.py:build"]) == 0
+    assert "page: runs/spectrum/model-build/report.html" in capsys.readouterr().out
+    assert (tmp_path / "runs/spectrum/model-build/report.html").exists()
+
+
+def test_brackets_in_the_terminal_are_errors_of_numbers(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["spectrum", f"{model}:build", "--out", str(tmp_path / "run")]) == 0
+    out = capsys.readouterr().out
+    assert "  does not hold: " in out or "  holds: " in out
+    for inside in re.findall(r"\[(.*?)\]", out):
+        assert "," in inside or "bounds" in inside, inside
+
+
+@pytest.mark.slow
+def test_a_large_model_as_a_real_process(tmp_path: Path) -> None:
+    """101,002 parameters: Ctrl-C while probes run, a page of what there is, and on to the end."""
+    (tmp_path / "large.py").write_text(LARGE)
+    out = tmp_path / "run"
+    line = ["spectrum", "large.py:build", "--out", "run", "--probes", "4", "--steps", "30"]
+    command = [sys.executable, "-m", "hessium.cli", *line, "--top", "3"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 120
+    while len(list((out / "tasks" / "spectrum").glob("*.npz"))) < 3:  # gradient, pairs, a probe
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    words, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "interrupted: what was finished is kept; the same command goes on" in err
+    assert "Traceback" not in err
+    assert "memory" in words  # said in advance
+    assert "Stopped before the end by Ctrl-C" in (out / "report.html").read_text()
+
+    def hessium(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "hessium.cli", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stdout
+
+    assert f"spectrum was stopped before its end; `hessium {' '.join(line)} --top 3` goes on" in (
+        hessium("report", "run")
+    )
+    said = hessium(*line, "--top", "3")
+    assert "parts from an earlier run" in said
+    assert "stopped" not in hessium("report", "run").lower()
+    page = (out / "report.html").read_text()
+    assert "Stopped before" not in page
+    (section,) = RunDirectory.open(out).sections()
+    assert section.config["parameters"] == 101_002
+    titles = [t.title for t in section.findings.tables]
+    assert "Diagonal blocks of H by layer" in titles
+    assert [c.name for c in section.findings.charts] == ["density", "ends", "cut-off", "spectrum"]
+
+
+def test_a_run_that_was_killed_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    RunDirectory.create(tmp_path, "hessium reproduce toy --out here")
+    assert "nothing is finished yet; `hessium reproduce toy --out here` goes on" in fails(
+        capsys, "report", str(tmp_path)
+    )
+    assert main(["reproduce", "toy", "--out", str(tmp_path)]) == 0
+    (tmp_path / "tasks" / "other").mkdir()
+    (tmp_path / "tasks" / "other" / "x.npz").write_bytes(b"")
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"other was stopped before its end; `hessium reproduce toy --out {tmp_path}`" in out
+
+
+def test_interrupted_while_it_imports() -> None:
+    # an import hook stands for the finger: the signal comes while torch is being imported
+    script = """
+import os, signal, sys
+class Finger:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finger())
+from hessium_command import main
+sys.exit(main())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert done.returncode == 130, done
+    assert done.stderr == "interrupted: nothing had begun\n"

@@ -13,9 +13,13 @@ import hessium as hs
 
 ROOT = Path(__file__).parents[1]
 NAMES = [
-    "Count", "DiscreteMeasure", "EmpiricalFisher", "EmpiricalRisk", "GaussNewton", "Gram",
-    "Hessian", "Inertia", "Linearization", "RankProfile", "ResidualHessian", "SquaredError",
-    "inertia", "rank", "rank_profile", "spectrum", "theory",
+    "Certificate", "Count", "CriticalPoint", "DiagonalEstimate", "DiscreteMeasure",
+    "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton", "Gram",
+    "Hessian", "Inertia", "Linearization", "NormEstimate", "RankProfile", "ResidualHessian",
+    "SpectralEstimate", "SpectralSum", "SquaredError", "compare", "diagonal",
+    "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
+    "load_sweep", "log_determinant", "rank", "rank_profile", "spectral_measure", "spectrum",
+    "theory", "trace",
 ]  # fmt: skip
 
 

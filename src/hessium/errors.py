@@ -23,6 +23,20 @@ class NonFiniteError(ArithmeticError):
         self.partial = partial
 
 
+class IndefiniteError(ArithmeticError):
+    """A matrix that must be positive definite is not.
+
+    Attributes:
+        ritz_value: an upper bound on its smallest eigenvalue, not positive.
+        partial: what had been computed before, or None.
+    """
+
+    def __init__(self, message: str, ritz_value: float, partial: object = None) -> None:
+        super().__init__(message)
+        self.ritz_value = ritz_value
+        self.partial = partial
+
+
 class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance; the result says how far it came."""
 

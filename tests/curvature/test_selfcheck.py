@@ -133,8 +133,10 @@ def test_a_stopped_gradient_is_caught() -> None:
         hs.Hessian(hs.EmpiricalRisk(Detached(), nn.MSELoss(), DATA))
 
 
-def test_checkpointing_at_other_parameters_is_caught() -> None:
-    risk = hs.EmpiricalRisk(Checkpointed(), nn.MSELoss(), DATA)
+def test_checkpointing_is_refused_and_at_other_parameters_caught() -> None:
+    with pytest.raises(InputError, match="model: it checkpoints activations"):
+        hs.EmpiricalRisk(Checkpointed(), nn.MSELoss(), DATA)
+    risk = hs.EmpiricalRisk(Checkpointed(), nn.MSELoss(), DATA, check=False)
     with pytest.raises(SelfCheckError, match="along its gradient the loss rises"):
         hs.Hessian(risk.at(2 * risk.theta))
 
@@ -149,6 +151,26 @@ def test_the_slope_check_lets_kinks_and_critical_points_pass(dtype: torch.dtype)
     best = risk.at(hs.Linearization(risk).minimiser())
     assert float(best.gradient().norm()) < 1e3 * torch.finfo(dtype).eps
     hs.Hessian(best)
+
+
+def test_the_slope_check_lets_a_loss_pass_that_bends_within_its_step() -> None:
+    """A sharp network with a large norm of its parameters, in one dimension."""
+
+    # both steps of the check end at zeros of the sine, and agree on a slope of zero
+    omega = 20 * torch.pi / torch.finfo(torch.float64).eps ** (1 / 3)
+
+    class Wave(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1).double())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sin(omega * self.weight) + 0 * x
+
+    risk = hs.EmpiricalRisk(
+        Wave(), nn.MSELoss(), (torch.zeros(1).double(), -torch.ones(1).double())
+    )
+    assert float(hs.Hessian(risk).dense()) == pytest.approx(2 * omega**2, rel=1e-12)
 
 
 def test_an_infinite_slope_is_caught() -> None:

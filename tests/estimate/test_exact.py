@@ -10,14 +10,7 @@ from torch import Tensor, nn
 import hessium as hs
 from cases import classes, draw, mlp
 from hessium.linalg.operator import SymmetricOperator
-
-
-def with_eigenvalues(values: np.ndarray, seed: int = 0) -> Tensor:
-    generator = np.random.default_rng(seed)
-    Q, _ = np.linalg.qr(generator.standard_normal((values.size, values.size)))
-    matrix = torch.as_tensor((Q * values) @ Q.T)
-    return (matrix + matrix.mT) / 2
-
+from matrices import with_eigenvalues
 
 SMALL = np.concatenate([[-2.0, -1e-3, -3e-6], np.zeros(10), [2e-6, 1e-4, 0.5, 4.0]])
 # the same counts at a size where factorisations are used

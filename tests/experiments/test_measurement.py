@@ -1,13 +1,17 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from hessium.curvature import Hessian
-from hessium.errors import InputError
+from hessium.experiments.kept import Kept
 from hessium.experiments.measurement import layers, measure
-from hessium.experiments.own_model import portray
+from hessium.experiments.own_model import OwnModel, Portrayal
+from hessium.experiments.plan import Plan
 from hessium.experiments.records import Number
+from hessium.experiments.store import Store
 from hessium.problem import EmpiricalRisk, SquaredError
 
 
@@ -16,6 +20,10 @@ def _risk(samples: int = 6) -> EmpiricalRisk:
     net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)).double()
     x = torch.randn(samples, 2, dtype=torch.float64)
     return EmpiricalRisk(net, SquaredError(), (x, x.sum(dim=1, keepdim=True) + 3))
+
+
+def portray(risk: EmpiricalRisk, tol: float = 1e-6) -> Portrayal:
+    return OwnModel(risk, Plan(tol=tol)).portray()
 
 
 def _closure() -> EmpiricalRisk:
@@ -49,20 +57,33 @@ def test_progress_counts_the_matrices() -> None:
     assert seen == [(i, 7, "matrices") for i in range(8)]
 
 
-def test_what_is_too_large_goes_through_the_gram_matrix() -> None:
-    risk = _risk()
-    found = measure(risk, max_dim=10)
-    assert set(found) == {"gauss_newton"}
-    np.testing.assert_allclose(found["gauss_newton"], measure(risk)["gauss_newton"], atol=1e-12)
-    findings, _ = portray(risk, max_dim=10)
-    assert any("H was not measured" in note for note in findings.notes)
-    with pytest.raises(InputError, match=r"--max-dim: 5; the risk has 17 parameters"):
-        measure(risk, max_dim=5)
+def test_what_is_finished_is_found_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first, again, other = (Kept(store, {"risk": name}) for name in ("a", "a", "b"))
+    expected = measure(_risk(), kept=first)
+    found = measure(_risk(), kept=again)
+    assert again.loaded == list(expected)
+    assert not first.loaded
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    measure(_risk(), kept=other)
+    assert not other.loaded
+
+
+def test_layers_within_layers_are_taken_together() -> None:
+    inner = [nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2)) for _ in range(3)]
+    x = torch.randn(4, 2)
+    risk = EmpiricalRisk(nn.Sequential(*inner), nn.MSELoss(), (x, x))
+    assert list(layers(risk)) == ["0.0", "0.2", "1.0", "1.2", "2.0", "2.2"]
+    assert {k: len(v) for k, v in layers(risk, most=5).items()} == {"0": 4, "1": 4, "2": 4}
+    assert len(layers(risk, most=6)) == 6
+    assert len(layers(risk, most=1)) == 3
 
 
 def test_a_portrait_holds_the_counts_of_the_matrices() -> None:
     risk = _risk()
-    findings, arrays = portray(risk, tol=1e-6)
+    found = portray(risk, tol=1e-6)
+    findings, arrays = found.findings, found.arrays
     table = findings.tables[1]
     cells = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     values = arrays["hessian"]
@@ -75,7 +96,8 @@ def test_a_portrait_holds_the_counts_of_the_matrices() -> None:
 
 
 def test_a_closure_has_a_hessian_only() -> None:
-    findings, arrays = portray(_closure())
+    found = portray(_closure())
+    findings, arrays = found.findings, found.arrays
     assert set(arrays) == {"hessian"}
     assert [s.verdict for s in findings.statements] == ["holds"]
     assert any("closure" in note for note in findings.notes)
@@ -86,14 +108,14 @@ def test_single_precision_says_what_rounding_leaves_open() -> None:
     net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3))
     # softmax is blind to a constant: five eigenvalues are zero, up to rounding
     risk = EmpiricalRisk(net, nn.CrossEntropyLoss(), (torch.randn(6, 2), torch.arange(6) % 3))
-    findings, _ = portray(risk, tol=1e-6)
+    findings = portray(risk, tol=1e-6).findings
     assert any("are brackets" in note for note in findings.notes)
     rank = dict(zip(findings.tables[1].columns, findings.tables[1].rows[0], strict=True))["rank"]
     assert isinstance(rank, Number)
     assert rank.low is not None
     assert rank.high is not None
     assert rank.low <= 22 < rank.high
-    coarse, _ = portray(risk, tol=1e-3)
+    coarse = portray(risk, tol=1e-3).findings
     assert not any("are brackets" in note for note in coarse.notes)
     for chart in findings.charts:
         for series in chart.series:
@@ -102,7 +124,8 @@ def test_single_precision_says_what_rounding_leaves_open() -> None:
 
 def test_a_zero_hessian_has_no_spectrum_to_draw() -> None:
     risk = EmpiricalRisk.from_closure(nn.Linear(2, 1).double(), _sum_of_weights)
-    findings, arrays = portray(risk)
+    found = portray(risk)
+    findings, arrays = found.findings, found.arrays
     assert (arrays["hessian"] == 0).all()
     assert [chart.name for chart in findings.charts] == ["cut-off"]
     assert findings.statements[0].verdict == "holds"

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hessium.experiments.store import CorruptTaskWarning, Store, key, write_atomically
+from hessium._files import write_atomically
+from hessium.experiments.store import CorruptTaskWarning, Store, key
 
 RESULT = {
     "array": np.arange(6.0).reshape(2, 3),

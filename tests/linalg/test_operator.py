@@ -13,7 +13,7 @@ from torch import Tensor
 from cases import draw
 from hessium.errors import InputError, NonFiniteError
 from hessium.linalg import SymmetricOperator, as_operator
-from hessium.linalg.operator import symmetrize_
+from hessium.linalg.operator import mirror_lower_, symmetrize_
 
 
 def symmetric(n: int, seed: int) -> Tensor:
@@ -146,3 +146,9 @@ def test_operators_of_different_kind_do_not_add() -> None:
         float("nan") * ByProducts(A)
     with pytest.raises(TypeError):
         ByProducts(A) + 3.0  # type: ignore[operator]
+
+
+def test_mirror_covers_every_tile() -> None:
+    A = draw(2100, 2100)
+    expected = A.tril() + A.tril(-1).mT
+    assert torch.equal(mirror_lower_(A.clone()), expected)

@@ -11,7 +11,7 @@ from matplotlib.text import Text
 
 from hessium.experiments.records import Chart, Series, measured
 from hessium.plots import PALETTE, describe, draw, to_png, to_svg
-from hessium.plots.draw import tick_text
+from hessium.plots.draw import symlog_ticks, tick_text
 from hessium.plots.style import FAINT, INK
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -169,6 +169,7 @@ def test_pyplot_is_not_touched() -> None:
         (1e-3, "10⁻³"),
         (2e-5, "2×10⁻⁵"),
         (1e6, "10⁶"),
+        (-1e6, "−10⁶"),
     ],
 )
 def test_tick_text(value: float, text: str) -> None:
@@ -194,3 +195,30 @@ def test_series_of_one_hue_share_a_colour_and_differ_in_dashes() -> None:
 
 def test_png_is_a_picture_on_white() -> None:
     assert to_png(draw(_chart())).startswith(b"\x89PNG")
+
+
+def test_symlog_is_asinh_with_the_linear_width_of_the_chart() -> None:
+    x = np.array([-30.0, 0.0, 0.01, 30.0])
+    series = Series(label="a", x=x, y=x**2, error="exact", source="theory", mark="line")
+    chart = _chart(x_scale="symlog", x_linear=1e-3, y_scale="symlog", series=(series,))
+    axes = draw(chart).axes[0]
+    forward = axes.transScale.transform(np.stack([x, np.zeros(4)], axis=1))[:, 0]
+    steps = np.arcsinh(x / 1e-3)
+    np.testing.assert_allclose(np.diff(forward) / np.diff(steps), np.full(3, 1e-3), rtol=1e-9)
+    assert axes.get_ylim()[0] == 0.0  # nothing is negative
+    ticks = axes.get_xticks()
+    assert 0.0 in ticks
+    assert -10.0 in ticks
+    assert 10.0 in ticks
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "linear"), [(-1.0, 100.0, 1e-3), (0.0, 1e6, 1.0), (-5, 5, 2.0), (-1e-9, 1, 1)]
+)
+def test_symlog_ticks_stay_apart(low: float, high: float, linear: float) -> None:
+    ticks = np.array(symlog_ticks(low, high, linear))
+    assert 0.0 in ticks
+    assert ((ticks >= low) & (ticks <= high)).all()
+    gaps = np.diff(np.arcsinh(ticks / linear))
+    room = np.arcsinh(high / linear) - np.arcsinh(low / linear)
+    assert (gaps >= 0.09 * room).all()

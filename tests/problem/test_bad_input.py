@@ -126,6 +126,7 @@ def batches(loss: Any, y: Tensor, **options: Any) -> Any:
 META = torch.zeros(6, 3, device="meta", dtype=torch.float64)
 
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
+    "dtype": (lambda: regression(dtype=torch.bfloat16), "dtype: torch.bfloat16; torch.float32, torch.float64 or None"),
     "no batches": (lambda: hs.EmpiricalRisk(mlp(3, 4, 2), nn.MSELoss(), []), "data: no batches"),
     "no samples": (lambda: regression(x=X[:0], y=Y[:0]), "data: batch 0 has no samples"),
     "nan inputs": (lambda: regression(x=poisoned(X, float("nan"))), "data: inputs of batch 0 have 1 of 18"),

@@ -7,63 +7,117 @@ import shlex
 import shutil
 import textwrap
 import time
+from concurrent.futures import Executor
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
-from hessium.cli.console import Bars, say
+import numpy as np
+
+from hessium.cli.cluster import executor_at
+from hessium.cli.console import Bars, Tally, say
 from hessium.cli.target import Target
 from hessium.errors import InputError
 from hessium.experiments import REGISTRY
-from hessium.experiments.experiment import settings
+from hessium.experiments.critical_points.fig6 import SWEEP
+from hessium.experiments.experiment import Experiment, settings
 from hessium.experiments.fingerprint import versions
-from hessium.experiments.own_model import describe, portray
-from hessium.experiments.records import Section
+from hessium.experiments.own_comparison import compare_own
+from hessium.experiments.own_model import OwnModel, describe
+from hessium.experiments.plan import Plan
+from hessium.experiments.records import Section, Table
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
+from hessium.experiments.sweep_config import read_config
+from hessium.experiments.sweep_store import find_point
 from hessium.report import write_report
-from hessium.report.words import lines
+from hessium.report.words import bases, lines
 
 
 def reproduce(options: argparse.Namespace) -> None:
     """Run experiments and write the page after each, so that Ctrl-C leaves a page as well."""
     chosen = [(e, e.config(options.preset)) for e in REGISTRY.select(options.names)]
-    directory = RunDirectory.create(options.out)
-    for experiment, config in chosen:
-        with Bars() as bars:
-            outcome = run(
-                experiment,
-                config,
-                directory.store(experiment.name),
-                workers=options.workers,
-                force=options.force,
-                progress=bars,
-            )
-        findings, arrays = experiment.summarise(config, outcome.results)
-        section = Section(
-            experiment=experiment.name,
-            title=experiment.title,
-            shows=experiment.shows,
-            preset=options.preset,
-            config=settings(config),
-            seeds=experiment.seeds(config),
-            command=f"hessium reproduce {experiment.name} --preset {options.preset}",
-            versions=versions(),
-            tasks=len(outcome.results),
-            seconds=outcome.seconds,
-            finished=_now(),
-            findings=findings,
-        )
-        directory.put(section, arrays, order=tuple(e.name for e in REGISTRY))
-        page = write_report(directory)
-        again = f", {outcome.reused} from an earlier run" if outcome.reused else ""
-        say(f"{experiment.name}: {outcome.computed} tasks computed{again}")
-        _say_verdicts(section)
+    directory = RunDirectory.create(options.out, options.line)
+    directory.require_none_but([e.name for e in REGISTRY])
+    with executor_at(options.dask) as executor:
+        for experiment, config in chosen:
+            command = f"hessium reproduce {experiment.name} --preset {options.preset}"
+            page = _conduct(experiment, config, directory, options, executor, command)
     say(f"page: {page}")
+
+
+def sweep(options: argparse.Namespace) -> None:
+    """Run the searches of a TOML file, every point into one database, and write the page."""
+    config = read_config(options.config)
+    directory = RunDirectory.create(options.out, options.line)
+    with executor_at(options.dask) as executor:
+        command = shlex.join(["hessium", "sweep", str(options.config)])
+        page = _conduct(SWEEP, config, directory, options, executor, command)
+    say(f"page: {page}")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print one point of a sweep with its certificate and its spectrum."""
+    point = find_point(options.store, options.id)
+    for name, value in point.items():
+        text = f"{value.size} numbers" if isinstance(value, np.ndarray) else value
+        say(f"{name}: {text}")
+    if "spectrum" in point:
+        say("eigenvalues:")
+        for line in textwrap.wrap(" ".join(f"{v:.6g}" for v in point["spectrum"]), 98):
+            say(f"  {line}")
+
+
+def _conduct(
+    experiment: Experiment[Any],
+    config: Any,
+    directory: RunDirectory,
+    options: argparse.Namespace,
+    executor: Executor | None,
+    command: str,
+) -> Path:
+    """Run one experiment, write its section and the page."""
+    with Bars() as bars:
+        tally = Tally(bars, experiment.name)
+        outcome = run(
+            experiment,
+            config,
+            directory.store(experiment.name, points=experiment.points),
+            workers=options.workers,
+            executor=executor,
+            force=options.force,
+            progress=bars,
+            seen=tally if experiment.points else None,
+        )
+    findings, arrays = experiment.summarise(config, outcome.results)
+    section = Section(
+        experiment=experiment.name,
+        title=experiment.title,
+        shows=experiment.shows,
+        preset=getattr(options, "preset", ""),
+        config=settings(config),
+        seeds=experiment.seeds(config),
+        command=command,
+        versions=versions(),
+        tasks=len(outcome.results),
+        seconds=outcome.seconds,
+        finished=_now(),
+        findings=findings,
+    )
+    directory.put(section, arrays, order=tuple(e.name for e in REGISTRY))
+    page = write_report(directory)
+    again = f", {outcome.reused} from an earlier run" if outcome.reused else ""
+    say(f"{experiment.name}: {outcome.computed} tasks computed{again}")
+    if experiment.points:
+        say(f"  {tally}")
+    _say_verdicts(section)
+    return page
 
 
 def _say_verdicts(section: Section) -> None:
     say("  Claims put to the test; one that does not hold is a finding, not a failure:")
     for statement in section.findings.statements:
-        say(f"  [{statement.verdict}] {statement.claim}")
+        say(f"  {statement.verdict}: {statement.claim}")
         say(f"      {statement.evidence}")
 
 
@@ -76,14 +130,26 @@ def listing(options: argparse.Namespace) -> None:
 
 
 def spectrum(options: argparse.Namespace) -> None:
-    """Measure the user's own risk and write a page about it."""
+    """Measure the user's own risk and write a page about it, whole or as far as it came."""
     target = Target.parse(options.target)
-    directory = RunDirectory.create(options.out)
+    out = options.out or Path("runs/spectrum") / f"{target.file.stem}-{target.name}"
+    directory = RunDirectory.create(out, options.line)
+    directory.require_none_but(("spectrum",), {"file": target.place})
+    plan = Plan(
+        tol=options.tol,
+        max_dim=options.max_dim,
+        top=options.top,
+        probes=options.probes,
+        steps=options.steps,
+        seed=options.seed,
+        max_bytes=int(options.memory * 2**30),
+    )
     risk = target.risk()
-    start = time.perf_counter()
+    model = OwnModel(risk, plan, directory.store("spectrum"))
+    if model.foreseen():
+        say(textwrap.fill(model.foreseen(), 98, subsequent_indent="  "))
     with Bars() as bars:
-        findings, arrays = portray(risk, tol=options.tol, max_dim=options.max_dim, progress=bars)
-    arguments = ["--tol", f"{options.tol:g}", "--max-dim", str(options.max_dim)]
+        found = model.portray(bars)
     section = Section(
         experiment="spectrum",
         title=f"Spectrum of {target.name}() in {target.file.name}",
@@ -91,12 +157,61 @@ def spectrum(options: argparse.Namespace) -> None:
         preset="",
         config={
             **describe(risk),
-            "tol": options.tol,
-            "max_dim": options.max_dim,
+            **settings(plan),
+            "file": target.place,
+            "source_sha256": target.digest(),
+            "complete": found.stopped is None,
+        },
+        seeds=(plan.seed,),
+        command=options.line,
+        versions=versions(),
+        tasks=1,
+        seconds=found.seconds,
+        finished=_now(),
+        findings=found.findings,
+    )
+    directory.put(section, found.arrays, order=())
+    if found.reused:
+        say(f"{found.reused} parts from an earlier run")
+    for table in found.findings.tables[:2]:  # where the Hessian was taken, and its matrices
+        _say_table(table)
+    for note in found.findings.notes:
+        say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
+    _say_verdicts(section)
+    say(f"page: {write_report(directory)}")
+    if found.stopped is not None:
+        raise found.stopped
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Set the user's own risk beside random matrix theory and write a page about it."""
+    target = Target.parse(options.target)
+    out = options.out or Path("runs/compare") / f"{target.file.stem}-{target.name}"
+    directory = RunDirectory.create(out, options.line)
+    directory.require_none_but(("compare",), {"file": target.place})
+    arguments = {
+        "level": options.level,
+        "rotations": options.rotations,
+        "seed": options.seed,
+        "max_dim": options.max_dim,
+    }
+    risk = target.risk()
+    start = time.perf_counter()
+    with Bars() as bars:
+        findings, arrays = compare_own(risk, **arguments, progress=bars)
+    section = Section(
+        experiment="compare",
+        title=f"Theory beside {target.name}() in {target.file.name}",
+        shows=f"Do the assumptions of random matrix theory hold for {risk!r}?",
+        preset="",
+        config={
+            **describe(risk),
+            **arguments,
+            "file": target.place,
             "source_sha256": target.digest(),
         },
-        seeds=(),
-        command=shlex.join(["hessium", "spectrum", options.target, *arguments]),
+        seeds=(options.seed,),
+        command=options.line,
         versions=versions(),
         tasks=1,
         seconds=time.perf_counter() - start,
@@ -104,13 +219,19 @@ def spectrum(options: argparse.Namespace) -> None:
         findings=findings,
     )
     directory.put(section, arrays, order=())
-    for table in findings.tables[:2]:  # where the Hessian was taken, and its matrices
-        for line in lines(table):
-            say(f"  {line}")
+    for table in findings.tables[:2]:
+        _say_table(table)
     for note in findings.notes[1:]:
         say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
     _say_verdicts(section)
     say(f"page: {write_report(directory)}")
+
+
+def _say_table(table: Table) -> None:
+    for line in lines(table):
+        say(f"  {line}")
+    if basis := bases(table):
+        say(textwrap.fill(basis, 98, initial_indent="  ", subsequent_indent="    "))
 
 
 def report(options: argparse.Namespace) -> None:
@@ -118,6 +239,8 @@ def report(options: argparse.Namespace) -> None:
     directory = RunDirectory.open(options.run_dir)
     try:
         say(f"page: {write_report(directory)}")
+        for name in directory.unfinished():
+            say(f"{name} was stopped before its end; `{directory.command()}` goes on where it was")
     except OSError as error:
         msg = f"RUN_DIR: {error.filename} cannot be written ({error.strerror})"
         raise InputError(msg + "; copy the directory to where it can") from error

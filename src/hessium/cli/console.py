@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -39,6 +42,7 @@ class Bars:
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._starts: dict[str, tuple[float, int]] = {}
+        self._notes: dict[str, str] = {}
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Bars:
@@ -81,5 +85,37 @@ class Bars:
             known = done - before >= max(3, total // 20)
             left = (now - start) / (done - before) * (total - done) if known else 0.0
             tail = f", about {left:.0f} s left" if known else ""
-            sys.stderr.write(f"{what}: {done} of {total}{tail}\n")
+            note = f" ({self._notes[what]})" if what in self._notes else ""
+            sys.stderr.write(f"{what}: {done} of {total}{tail}{note}\n")
             sys.stderr.flush()
+
+    def note(self, what: str, text: str) -> None:
+        """Words behind the bar of `what`."""
+        if self._bars is not None and what in self._tasks:
+            self._bars.update(self._tasks[what], description=f"{what} ({text})")
+        self._notes[what] = text
+
+
+class Tally:
+    """Counts the points of a sweep by class, and how many certified ones a minute brings.
+
+    Args:
+        bars: where to show it.
+        what: the name of the sweep there.
+    """
+
+    def __init__(self, bars: Bars, what: str) -> None:
+        self._bars, self._what = bars, what
+        self._kinds: Counter[str] = Counter()
+        self._start = time.monotonic()
+
+    def __call__(self, result: Mapping[str, Any]) -> None:
+        """Count one more."""
+        self._kinds[str(result.get("kind", "other"))] += 1
+        self._bars.note(self._what, str(self))
+
+    def __str__(self) -> str:
+        minutes = (time.monotonic() - self._start) / 60
+        counts = ", ".join(f"{count} {kind}" for kind, count in self._kinds.most_common())
+        rate = self._kinds["critical"] / minutes if minutes > 0.05 else 0.0
+        return counts + (f"; {rate:.3g} critical a minute" if rate else "")

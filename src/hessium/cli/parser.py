@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -25,12 +26,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options, with the function to call in `.command`.
+    """The options, with the function to call in `.command` and what was typed in `.line`.
 
     Raises:
         InputError: if they follow no rule of the grammar.
     """
-    return _parser().parse_args(arguments)
+    options = _parser().parse_args(arguments)
+    options.line = shlex.join(["hessium", *arguments])
+    return options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,11 +52,21 @@ def _parser() -> argparse.ArgumentParser:
         "--preset", default="quick", help="quick (minutes) or paper (as published); quick"
     )
     _out(reproduce, "runs/reproduce")
-    reproduce.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="processes, each on one thread; 1"
-    )
-    reproduce.add_argument("--force", action="store_true", help="recompute what is finished")
+    _computing(reproduce)
     reproduce.set_defaults(command=commands.reproduce)
+
+    sweep = commands_of.add_parser(
+        "sweep", help="search for critical points as a TOML file says; goes on where it was"
+    )
+    sweep.add_argument("config", type=Path, metavar="CONFIG.toml")
+    _out(sweep, "runs/sweep")
+    _computing(sweep)
+    sweep.set_defaults(command=commands.sweep)
+
+    show = commands_of.add_parser("show", help="print one point of a sweep with its certificate")
+    show.add_argument("store", type=Path, metavar="STORE", help="run directory or points.sqlite")
+    show.add_argument("id", metavar="ID", help="of the point, or how it starts")
+    show.set_defaults(command=commands.show)
 
     listing = commands_of.add_parser("list", help="name the experiments and say what each shows")
     listing.set_defaults(command=commands.listing)
@@ -64,7 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     spectrum.add_argument(
         "target", metavar="FILE.py:FUNCTION", help="FUNCTION() returns a hessium.EmpiricalRisk"
     )
-    _out(spectrum, "runs/spectrum")
+    spectrum.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="run directory, new, empty or of the same function; runs/spectrum/FILE-FUNCTION",
+    )
     spectrum.add_argument(
         "--tol",
         type=_fraction,
@@ -76,9 +94,62 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=8000,
         metavar="N",
-        help="largest number of parameters for a dense matrix; 8000 (0.5 GB in float64)",
+        help="largest number of parameters, or of samples x outputs, for a dense matrix; 8000 "
+        "(0.5 GB in float64); what is larger is measured by products",
+    )
+    large = spectrum.add_argument_group("of models larger than --max-dim")
+    large.add_argument(
+        "--top", type=_positive, default=10, metavar="K", help="eigenpairs at each end; 10"
+    )
+    large.add_argument(
+        "--probes", type=_positive, default=10, metavar="N", help="random vectors; 10"
+    )
+    large.add_argument(
+        "--steps", type=_positive, default=80, metavar="N", help="Lanczos steps for each; 80"
+    )
+    large.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the vectors; 0")
+    large.add_argument(
+        "--memory",
+        type=_above_zero,
+        default=8.0,
+        metavar="GIB",
+        help="what Krylov bases may take; 8",
     )
     spectrum.set_defaults(command=commands.spectrum)
+
+    compare = commands_of.add_parser(
+        "compare", help="test the assumptions of random matrix theory on your own model"
+    )
+    compare.add_argument(
+        "target", metavar="FILE.py:FUNCTION", help="FUNCTION() returns a hessium.EmpiricalRisk"
+    )
+    compare.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="run directory, new, empty or of the same function; runs/compare/FILE-FUNCTION",
+    )
+    compare.add_argument(
+        "--level", type=_fraction, default=0.01, help="false-alarm rate of each test; 0.01"
+    )
+    compare.add_argument(
+        "--rotations",
+        type=_positive,
+        default=99,
+        metavar="N",
+        help="random rotations of the test of freeness, at least 1/level - 1; 99",
+    )
+    compare.add_argument(
+        "--seed", type=_seed, default=0, metavar="N", help="of the random matrices; 0"
+    )
+    compare.add_argument(
+        "--max-dim",
+        type=_positive,
+        default=3000,
+        metavar="N",
+        help="largest number of parameters; 3000",
+    )
+    compare.set_defaults(command=commands.compare)
 
     law = commands_of.add_parser(
         "theory", help="print the limit law of the Hessian at a ratio and an energy"
@@ -137,6 +208,16 @@ def _out(parser: argparse.ArgumentParser, default: str) -> None:
     )
 
 
+def _computing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workers", type=_positive, default=1, metavar="N", help="processes, each on one thread; 1"
+    )
+    parser.add_argument(
+        "--dask", default=None, metavar="ADDRESS", help="compute at this Dask scheduler instead"
+    )
+    parser.add_argument("--force", action="store_true", help="recompute what is finished")
+
+
 def _positive(text: str) -> int:
     try:
         value = int(text)
@@ -146,6 +227,13 @@ def _positive(text: str) -> int:
         msg = f"{text}; a positive integer is required"
         raise argparse.ArgumentTypeError(msg)
     return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        msg = f"{text}; an integer >= 0 is required"
+        raise argparse.ArgumentTypeError(msg)
+    return int(text)
 
 
 def _fraction(text: str) -> float:

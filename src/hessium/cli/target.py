@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
 import inspect
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hessium.errors import InputError
@@ -62,6 +64,11 @@ class Target:
             raise InputError(msg)
         return risk
 
+    @property
+    def place(self) -> str:
+        """Where the function is, whatever directory the command is given in."""
+        return f"{self.file.resolve()}:{self.name}"
+
     def digest(self) -> str:
         """Hash of the file, so that a page tells which version it shows."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]
@@ -86,11 +93,23 @@ def _function(file: Path, name: str) -> Callable[[], Any]:
     if not callable(function):
         found = "no such function" if function is None else f"{_a(function)} of that name"
         msg = f"{_ARGUMENT}: {file} has {found}; {name} must be a function without arguments"
+        nearest = difflib.get_close_matches(name, _functions(module), n=1)
+        if nearest:
+            msg = f"{_ARGUMENT}: {file} has {found}: {name}; did you mean {nearest[0]!r}?"
         raise InputError(msg)
     if _required(function):
         msg = f"{_ARGUMENT}: {name} needs {_required(function)}; it must do without arguments"
         raise InputError(msg)
     return function
+
+
+def _functions(module: ModuleType) -> list[str]:
+    """Functions written in the file itself."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if callable(value) and getattr(value, "__module__", None) == module.__name__
+    ]
 
 
 def _guarded(call: Callable[[], Any], what: str, file: Path) -> Any:

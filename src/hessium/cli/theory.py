@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from hessium._files import write_atomically
 from hessium._typing import FloatArray
 from hessium.cli.console import say
 from hessium.cli.density import bars
 from hessium.errors import InputError
 from hessium.experiments.records import Chart, Series
-from hessium.experiments.store import write_atomically
 from hessium.experiments.wording import digits
 from hessium.theory import (
     LevyLaw,

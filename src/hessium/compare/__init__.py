@@ -1,1 +1,47 @@
-"""Measured spectra beside laws."""
+"""Measured spectra beside laws, H0 beside H1, levels beside ensembles, ranks beside theory."""
+
+from hessium.compare._spectrum import nonzero
+from hessium.compare.assumptions import Assumptions, Check, Prediction, assumptions
+from hessium.compare.cumulants import Cumulants, cumulants
+from hessium.compare.distance import Distance, distance
+from hessium.compare.families import FAMILIES, Family
+from hessium.compare.fit import Estimate, Fit, fit
+from hessium.compare.freeness import Freeness, MixedMoment, freeness, mixed_moments
+from hessium.compare.levels import LevelStatistics, levels
+from hessium.compare.normality import Normality, normality
+from hessium.compare.outliers import Detached, Outliers, outliers
+from hessium.compare.ranks import Ranks, ranks
+from hessium.compare.symmetry import NullSpace, Symmetries, symmetries
+
+__all__ = [
+    "FAMILIES",
+    "Assumptions",
+    "Check",
+    "Cumulants",
+    "Detached",
+    "Distance",
+    "Estimate",
+    "Family",
+    "Fit",
+    "Freeness",
+    "LevelStatistics",
+    "MixedMoment",
+    "Normality",
+    "NullSpace",
+    "Outliers",
+    "Prediction",
+    "Ranks",
+    "Symmetries",
+    "assumptions",
+    "cumulants",
+    "distance",
+    "fit",
+    "freeness",
+    "levels",
+    "mixed_moments",
+    "nonzero",
+    "normality",
+    "outliers",
+    "ranks",
+    "symmetries",
+]

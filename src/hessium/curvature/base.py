@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
+from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.layerwise import work_bytes
+from hessium.curvature.routes import BatchProduct, Graphs, Recorded, RouteName, fastest
 from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
 from hessium.errors import InputError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory
@@ -19,18 +21,9 @@ from hessium.problem.data import Batch
 
 logger = logging.getLogger(__name__)
 
-
-@runtime_checkable
-class BatchProduct(Protocol):
-    """The part of a product that comes from one batch, times the risk's denominator."""
-
-    def product(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
-        """Leaf by leaf; with `batched`, parts carry a leading block dimension."""
-        ...
-
-    def nbytes(self) -> int:
-        """Bytes that its graph keeps alive."""
-        ...
+_PROGRAMS: dict[str, Recorded] = {"traced": "recorded", "compiled": "compiled"}
+_BLOCK_FROM = 400  # products: blocks are tried where that costs a few percent of the work
+_BLOCK = 8  # columns of the blocks that are tried, and used where they win
 
 
 class RiskOperator(SymmetricOperator):
@@ -39,29 +32,49 @@ class RiskOperator(SymmetricOperator):
     Args:
         risk: where.
         check: compare the route of the products with an independent double backward on one random
-            vector, and test symmetry, determinism, finiteness and that no state changed. Cost: one
-            gradient and about six products.
-        graph_bytes: keep the graphs of all batches, so that products need no forward pass, if they
-            take no more than this (1 GiB); else start over for every product.
+            vector, compare the gradient with the slope of the loss, and test symmetry, determinism,
+            finiteness and that no state changed. Cost: one gradient, about six products, and eight
+            evaluations of the loss.
+        graph_bytes: keep the graphs of as many batches as take no more than this (1 GiB), so that
+            products need no forward pass for them; the others start over for every product.
+        route: "auto" keeps graphs and, where long work is announced (`prepare`), records them as
+            programs and multiplies blocks at once, if that is faster; "retained" keeps graphs and
+            tries nothing; "streaming" keeps nothing; "traced" records at once; "compiled" has torch
+            compile the programs; "finite-difference" takes differences of gradients.
 
     Raises:
-        InputError: if `risk` is no risk, or its model has been put in training mode.
+        InputError: if `risk` is no risk, its model has been put in training mode, or there is no
+            such route.
         SelfCheckError: if a check fails.
+        CannotTraceError: if a route was asked for that this model does not allow.
     """
 
     def __init__(
-        self, risk: EmpiricalRisk, *, check: bool = True, graph_bytes: int = 2**30
+        self,
+        risk: EmpiricalRisk,
+        *,
+        check: bool = True,
+        graph_bytes: int = 2**30,
+        route: RouteName = "auto",
     ) -> None:
         require_risk(risk)
+        if route not in get_args(RouteName):
+            msg = f"route: {route!r}; one of {', '.join(get_args(RouteName))} is required"
+            raise InputError(msg)
         self.risk = risk
-        self._graph_bytes = graph_bytes
-        self._kept: list[BatchProduct] | None = None
-        self._streaming = graph_bytes <= 0
+        self._asked = route
+        self._graphs = Graphs(
+            risk,
+            0 if route == "streaming" else graph_bytes,
+            _PROGRAMS.get(route, ""),
+        )
         # on CPUs a convolution is twice as fast for one vector after the other as for many at once
-        self._batched = not (
+        self._batched = route != "compiled" and not (
             risk.device.type == "cpu"
             and any(isinstance(m, nn.modules.conv._ConvNd) for m in risk.model.modules())
         )
+        self._preferred = 1
+        self._difference = self._differences() if route == "finite-difference" else None
         if check:
             with torch.enable_grad():
                 self_check(self, risk, self._reference)
@@ -93,29 +106,104 @@ class RiskOperator(SymmetricOperator):
         """The product by an independent route and the size of its terms, for the self-check."""
         return None
 
+    def _differences(self) -> CentralDifference:
+        msg = f"route: finite differences give the Hessian, not a {type(self).__name__}"
+        raise InputError(msg)
+
+    def prepare(
+        self, products: int, columns: int = 1, *, choice: str | None = None
+    ) -> RiskOperator:
+        """Choose the fastest route for long work, by trying. Cost: a few products.
+
+        Args:
+            products: how many vectors will be multiplied.
+            columns: how many of them could go into one block product.
+            choice: what `choice` said when the same work began; taken as it is.
+        """
+        if choice:
+            program, batched, preferred = choice.split()
+            self._batched, self._preferred = batched == "block", int(preferred)
+            if program == "recorded":
+                self._single(probe_vectors(self, 1)[:, 0], self._products())
+                self._graphs.trace()
+        elif self._asked == "auto":
+            many = columns >= _BLOCK and products >= _BLOCK_FROM
+            vectors = probe_vectors(self, _BLOCK if many else 1)
+            with torch.enable_grad():
+                self._batched = fastest(
+                    self._graphs,
+                    lambda block, batched: self._apply(block, self._products(), batched=batched),
+                    vectors,
+                    products,
+                    lambda a, b: bool((a - b).norm() <= tolerance(self.dtype) * b.norm()),
+                    batched=self._batched,
+                )
+            self._preferred = _BLOCK if many and self._batched else 1
+            logger.info("%r: %s", self, self.route)
+        return self
+
+    @property
+    def choice(self) -> str:
+        """The choice that `prepare` made, for a later `prepare`."""
+        program = "recorded" if self._graphs.recorded else "walked"
+        return f"{program} {'block' if self._batched else 'loop'} {self._preferred}"
+
+    @property
+    def preferred_columns(self) -> int:
+        """How many vectors at once make a product cheapest, as `prepare` found."""
+        return self._preferred
+
+    @property
+    def route(self) -> str:
+        """What a product does now, in words."""
+        if self._difference is not None:
+            return f"differences of gradients, relative error about {self._difference.error:.1g}"
+        return str(self._graphs.route(batched=self._batched))
+
     def _matmat(self, block: Tensor) -> Tensor:
-        return self._apply(block, self._graphs())
+        if self._difference is not None:
+            return torch.stack([self._difference(column) for column in block.unbind(1)], dim=1)
+        return self._apply(block, self._products(), batched=self._batched)
+
+    def _products(self, *, keep: bool = True) -> Iterator[BatchProduct]:
+        """One pass over the batches. The graphs do not know the operator: no cycle holds them."""
+        if keep:
+            return self._graphs.over(self._make)
+        return (self._make(batch) for batch in self.risk.batches())
+
+    def _make(self, batch: Batch) -> BatchProduct:
+        return self._graph(self.risk.leaves(), batch)
 
     @torch.enable_grad()
-    def _apply(self, block: Tensor, graphs: Iterable[BatchProduct]) -> Tensor:
+    def _apply(self, block: Tensor, graphs: Iterable[BatchProduct], *, batched: bool) -> Tensor:
+        if block.shape[1] == 1:
+            return self._single(block[:, 0].contiguous(), graphs)[:, None]
         layout = self.risk.layout
-        product = torch.zeros_like(block)
-        batched = self._batched and block.shape[1] > 1
+        # rows are contiguous vectors; the transposed result is what the caller gets
+        vectors = block.mT.contiguous()
+        product = torch.zeros_like(vectors)
         width = COLUMNS if batched else 1
         for graph in graphs:
-            for start in range(0, block.shape[1], width):
-                columns = block[:, start : start + width]
+            for start in range(0, len(vectors), width):
+                rows = vectors[start : start + width]
                 if batched:
-                    flat = torch.split(columns.mT, list(layout.sizes), dim=1)
+                    flat = torch.split(rows, list(layout.sizes), dim=1)
                     parts = [f.reshape(-1, *s) for f, s in zip(flat, layout.shapes, strict=True)]
                     images = graph.product(parts, batched=True)
-                    stacked = torch.cat([p.reshape(columns.shape[1], -1) for p in images], dim=1)
-                    product[:, start : start + width] += stacked.mT
+                    found = torch.cat([p.reshape(len(rows), -1) for p in images], dim=1)
+                    product[start : start + width] += found
                 else:
-                    images = graph.product(
-                        layout.unflatten(columns[:, 0].contiguous()), batched=False
-                    )
-                    product[:, start] += torch.cat([p.reshape(-1) for p in images])
+                    images = graph.product(layout.unflatten(rows[0]), batched=False)
+                    product[start] += torch.cat([p.reshape(-1) for p in images])
+        return product.div_(self.risk.denominator).mT
+
+    def _single(self, vector: Tensor, graphs: Iterable[BatchProduct]) -> Tensor:
+        parts = self.risk.layout.unflatten(vector)
+        product: Tensor | None = None
+        for graph in graphs:
+            images = torch.cat([p.reshape(-1) for p in graph.product(parts, batched=False)])
+            product = images if product is None else product.add_(images)
+        assert product is not None
         return product.div_(self.risk.denominator)
 
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
@@ -135,7 +223,7 @@ class RiskOperator(SymmetricOperator):
         """
         require_memory(self.shape[0], self.dtype, max_bytes)
         refuted = self.risk.refuted
-        if "layer-wise" not in refuted:
+        if self._difference is None and "layer-wise" not in refuted:
             free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
             with torch.enable_grad():
                 matrix = self._assemble(work_bytes(free))
@@ -150,36 +238,16 @@ class RiskOperator(SymmetricOperator):
         return super().dense(max_bytes=max_bytes)
 
     def _agrees(self, matrix: Tensor) -> bool:
-        vector = probe_vectors(self, 1)[:, 0]
+        vector = probe_vectors(self, 1)
         # graphs that exist are used; none is kept for this one product
-        expected = self._apply(vector[:, None], self._kept or self._fresh_graphs())[:, 0]
+        graphs = self._products(keep=self._graphs.complete)
+        expected = self._apply(vector, graphs, batched=False)
         error = (matrix @ vector - expected).norm()
         scale = expected.norm() + torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
         return bool(error <= tolerance(self.dtype) * scale)
 
-    def _fresh_graphs(self) -> Iterator[BatchProduct]:
-        for batch in self.risk.batches():
-            yield self._graph(self.risk.leaves(), batch)
-
-    def _graphs(self) -> Iterator[BatchProduct]:
-        """One graph for each batch, kept for the next product if all of them fit."""
-        if self._kept is not None:
-            yield from self._kept
-            return
-        kept: list[BatchProduct] = []
-        used = 0
-        for graph in self._fresh_graphs():
-            if not self._streaming:
-                used += graph.nbytes()
-                self._streaming = used > self._graph_bytes
-                kept = [] if self._streaming else [*kept, graph]
-            yield graph
-        if not self._streaming:
-            self._kept = kept
-
     def _columns_within(self, free_bytes: int) -> int:
-        kept = sum(g.nbytes() for g in self._kept) if self._kept else 0
-        per_column = 4 * self.shape[0] * self.dtype.itemsize + kept
+        per_column = 4 * self.shape[0] * self.dtype.itemsize + self._graphs.nbytes
         return max(1, min(COLUMNS, free_bytes // max(per_column, 1)))
 
     def __repr__(self) -> str:

@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import Tensor
 
-from hessium.curvature.base import BatchProduct, RiskOperator, require_outputs
+from hessium.curvature.base import RiskOperator, require_outputs
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.hessian import double_backward, output_gradient
 from hessium.curvature.layerwise import dense_outer
+from hessium.curvature.routes import BatchProduct, RouteName
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
 from hessium.problem import EmpiricalRisk
@@ -33,10 +34,15 @@ class GaussNewton(RiskOperator):
     """
 
     def __init__(
-        self, risk: EmpiricalRisk, *, check: bool = True, graph_bytes: int = 2**30
+        self,
+        risk: EmpiricalRisk,
+        *,
+        check: bool = True,
+        graph_bytes: int = 2**30,
+        route: RouteName = "auto",
     ) -> None:
         require_outputs(risk, "Gauss-Newton part")
-        super().__init__(risk, check=check, graph_bytes=graph_bytes)
+        super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
 
     def companion(self) -> SymmetricOperator | None:
         """The Gram matrix, where it is the smaller one and the loss is convex."""
@@ -80,10 +86,15 @@ class EmpiricalFisher(RiskOperator):
     """
 
     def __init__(
-        self, risk: EmpiricalRisk, *, check: bool = True, graph_bytes: int = 2**30
+        self,
+        risk: EmpiricalRisk,
+        *,
+        check: bool = True,
+        graph_bytes: int = 2**30,
+        route: RouteName = "auto",
     ) -> None:
         require_outputs(risk, "empirical Fisher")
-        super().__init__(risk, check=check, graph_bytes=graph_bytes)
+        super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         f = self.risk.outputs(leaves, batch[0])
@@ -137,6 +148,12 @@ class _OuterProduct:
         samples = rows(self.graph.outputs).shape[0]
         weighted = self.middle.product(pushed.reshape(*lead, samples, -1)).reshape(pushed.shape)
         return self.graph.pull(weighted, parts, batched=batched)
+
+    def trace(self, *, compiled: bool) -> None:
+        self.graph.trace(compiled=compiled)
+
+    def forget(self) -> None:
+        self.graph.program = None
 
     def nbytes(self) -> int:
         return self.graph.nbytes()

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from hessium.curvature.base import require_outputs
 from hessium.curvature.graph import OutputGraph
-from hessium.curvature.layerwise import gram, work_bytes
+from hessium.curvature.inner import gram
+from hessium.curvature.layerwise import work_bytes
 from hessium.curvature.selfcheck import probe_vectors, tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
@@ -32,8 +33,9 @@ class Gram(SymmetricOperator):
     Raises:
         InputError: if the loss is not convex, couples samples, or the risk is a closure.
 
-    Cost of `dense`: for networks of linear layers one backward pass per output of a sample and a
-    few small matrix products, no Jacobian; else one backward pass per row, in blocks.
+    Cost of `dense`: for networks of linear layers, convolutions, embeddings and normalisations one
+    backward pass per output of a sample and matrix products layer by layer, no Jacobian; else one
+    backward pass per row, in blocks.
     """
 
     def __init__(self, risk: EmpiricalRisk) -> None:
@@ -72,7 +74,7 @@ class Gram(SymmetricOperator):
         if "layer-wise" not in refuted:
             with torch.enable_grad():
                 free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
-                matrix = gram(self.risk, self.risk.loss.hessian, work_bytes(free))
+                matrix = gram(self.risk, self.risk.loss.hessian, work_bytes(free), free // 2)
             if matrix is not None:
                 matrix = symmetrize_(matrix.div_(self.risk.denominator))
                 if self._error(matrix) <= tolerance(self.dtype):

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from hessium.curvature.traced import Program
+
 
 class GradientGraph:
     r"""The gradient of a scalar, kept with its graph, so that Hessian products cost one backward.
@@ -31,9 +33,29 @@ class GradientGraph:
             )
         # entries that are constant in the parameters have no second derivative
         self._live = [(i, g) for i, g in enumerate(gradient) if g is not None and g.requires_grad]
+        self.program: Program | None = None
 
     def product(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
         r"""$\nabla^2 s\, V$, leaf by leaf; with `batched`, parts have a leading block dimension."""
+        if self.program is not None:
+            return self.program(parts, batched=batched)
+        return self._walk(parts, batched=batched)
+
+    def trace(self, *, compiled: bool = False) -> None:
+        """Record the product as a program. Raises CannotTraceError."""
+        self.program = Program(
+            lambda parts: self._walk(parts, batched=False), self._leaves, compiled=compiled
+        )
+
+    def forget(self) -> None:
+        """Go back from the program to the graph."""
+        self.program = None
+
+    def nbytes(self) -> int:
+        """Bytes that the graph and its program keep alive."""
+        return held_bytes([g for _, g in self._live], self.program)
+
+    def _walk(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
         return differentiate(
             [g for _, g in self._live],
             self._leaves,
@@ -41,10 +63,6 @@ class GradientGraph:
             batched=batched,
             like=parts,
         )
-
-    def nbytes(self) -> int:
-        """Bytes that the graph keeps alive."""
-        return graph_bytes([g for _, g in self._live])
 
 
 class OutputGraph:
@@ -61,6 +79,7 @@ class OutputGraph:
         self.outputs = outputs
         self._leaves = list(leaves)
         self._dual = torch.zeros_like(outputs, requires_grad=True)
+        self.program: Program | None = None
 
     @functools.cached_property
     def _live(self) -> list[tuple[int, Tensor]]:
@@ -74,6 +93,28 @@ class OutputGraph:
 
     def push(self, parts: Sequence[Tensor], *, batched: bool) -> Tensor:
         """J V, in the shape of the outputs (after the block dimension)."""
+        if self.program is not None:
+            (product,) = self.program(parts, batched=batched)
+            return product
+        return self._walk(parts, batched=batched)
+
+    def trace(self, *, compiled: bool = False) -> None:
+        """Record J v as a program. Raises CannotTraceError."""
+        self.program = Program(
+            lambda parts: [self._walk(parts, batched=False)], self._leaves, compiled=compiled
+        )
+
+    def pull(self, cotangents: Tensor, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
+        """J^T W, leaf by leaf; `parts` give the shapes."""
+        outputs = [self.outputs] if self.outputs.requires_grad else []
+        cotangent = [cotangents] if outputs else []
+        return differentiate(outputs, self._leaves, cotangent, batched=batched, like=parts)
+
+    def nbytes(self) -> int:
+        """Bytes that the graph and its program keep alive."""
+        return held_bytes([self.outputs, *(g for _, g in self._live)], self.program)
+
+    def _walk(self, parts: Sequence[Tensor], *, batched: bool) -> Tensor:
         lead = parts[0].shape[:1] if batched else ()
         (product,) = differentiate(
             [g for _, g in self._live],
@@ -83,16 +124,6 @@ class OutputGraph:
             like=[self._dual.new_empty(()).expand(*lead, *self._dual.shape)],
         )
         return product
-
-    def pull(self, cotangents: Tensor, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
-        """J^T W, leaf by leaf; `parts` give the shapes."""
-        outputs = [self.outputs] if self.outputs.requires_grad else []
-        cotangent = [cotangents] if outputs else []
-        return differentiate(outputs, self._leaves, cotangent, batched=batched, like=parts)
-
-    def nbytes(self) -> int:
-        """Bytes that the graph keeps alive."""
-        return graph_bytes([self.outputs, *(g for _, g in self._live)])
 
 
 def differentiate(
@@ -142,9 +173,9 @@ def differentiate(
     ]
 
 
-def graph_bytes(roots: Sequence[Tensor]) -> int:
-    """Bytes of the distinct tensors that the graph behind `roots` has saved for backward."""
-    storages: dict[int, int] = {}
+def held_bytes(roots: Sequence[Tensor], program: Program | None = None) -> int:
+    """Bytes of the distinct tensors that the graph behind `roots`, and a program, hold."""
+    storages = {} if program is None else program.storages()
     seen = set()
     stack = [root.grad_fn for root in roots if root.grad_fn is not None]
     while stack:

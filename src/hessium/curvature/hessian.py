@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessium.curvature.base import BatchProduct, RiskOperator, require_outputs
+from hessium.curvature.base import RiskOperator, require_outputs
+from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.graph import GradientGraph
 from hessium.curvature.layerwise import dense_second_order
+from hessium.curvature.routes import BatchProduct, RouteName
+from hessium.curvature.selfcheck import probe_vectors
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 
@@ -29,7 +32,12 @@ class Hessian(RiskOperator):
     def _assemble(self, work: int) -> Tensor | None:
         return dense_second_order(self.risk, self.risk.loss.total, work)
 
-    def _reference(self, vector: Tensor) -> tuple[Tensor, float]:
+    def _differences(self) -> CentralDifference:
+        return CentralDifference(self.risk, probe_vectors(self, 1)[:, 0])
+
+    def _reference(self, vector: Tensor) -> tuple[Tensor, float] | None:
+        if self._asked == "finite-difference":  # asked for where double backward is not to be had
+            return None
         return double_backward(self.risk, self.risk.loss.total, vector)
 
 
@@ -42,10 +50,15 @@ class ResidualHessian(RiskOperator):
     """
 
     def __init__(
-        self, risk: EmpiricalRisk, *, check: bool = True, graph_bytes: int = 2**30
+        self,
+        risk: EmpiricalRisk,
+        *,
+        check: bool = True,
+        graph_bytes: int = 2**30,
+        route: RouteName = "auto",
     ) -> None:
         require_outputs(risk, "residual part")
-        super().__init__(risk, check=check, graph_bytes=graph_bytes)
+        super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         f = self.risk.outputs(leaves, batch[0])

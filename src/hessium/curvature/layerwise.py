@@ -1,4 +1,4 @@
-r"""Dense curvature of networks whose parameters sit in linear layers, assembled layer by layer.
+r"""Dense curvature of networks, assembled layer by layer.
 
 A linear layer computes $z = W a + b$ for each sample. Parameters act on the loss only through z, so
 put an additive perturbation $\varepsilon_l$ at the output of every layer: all derivatives of the
@@ -12,11 +12,8 @@ $$H_{(l i p),(k j q)} = \sum_s \Big[
     + \delta_{k j} \frac{\partial a_{k q}}{\partial\varepsilon_{l i}} \bar a_{l p} \Big].$$
 
 A network with P parameters and M units needs M differentiations instead of P, and matrix products
-for the rest; the Gram matrix needs no Jacobian at all,
-
-$$K_{(s c),(t d)} = \sum_l \langle b_{l s c}, b_{l t d}\rangle\,
-      \langle\bar a_{l s}, \bar a_{l t}\rangle,
-    \quad b_{l s c} = \partial f_{s c} / \partial \varepsilon_l .$$
+for the rest. Other networks whose layers are known have matrices $J^T \Lambda J$ from the gradients
+of their samples, a few at a time.
 
 Holds where samples do not see each other; the caller checks the result on a random vector.
 """
@@ -30,8 +27,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from hessium.curvature.calls import Outer
 from hessium.curvature.graph import differentiate
-from hessium.curvature.taps import Tap, TappedBatch, tap
+from hessium.curvature.inner import jacobian_rows
+from hessium.curvature.taps import TappedBatch, plain_layers, tap
 from hessium.linalg.operator import symmetrize_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
@@ -62,9 +61,10 @@ def dense_second_order(
     matrix = torch.zeros(risk.dim, risk.dim, dtype=risk.dtype, device=risk.device)
     for inputs, targets in risk.batches():
         batch = tap(risk, inputs)
-        if batch is None:
+        layers = plain_layers(batch)
+        if batch is None or layers is None:
             return None
-        _add_second_order(matrix, risk, batch, scalar(batch.outputs, targets), work)
+        _add_second_order(matrix, risk, layers, scalar(batch.outputs, targets), work)
     return symmetrize_(matrix)
 
 
@@ -86,55 +86,21 @@ def dense_outer(
         batch = tap(risk, inputs)
         if batch is None:
             return None
-        for pulled in _pulled(batch, middle(batch.outputs, targets), work):
-            _add_outer(matrix, risk, batch, pulled, work)
+        factors, layers = middle(batch.outputs, targets), plain_layers(batch)
+        if layers is None:
+            for some in jacobian_rows(risk, batch, factors, work):
+                matrix.addmm_(some.mT, some)
+        else:
+            for pulled in _pulled(batch, factors, work):
+                _add_outer(matrix, risk, layers, pulled, work)
     return symmetrize_(matrix)
-
-
-def gram(
-    risk: EmpiricalRisk, middle: Callable[[Tensor, Any], OutputHessian], work: int = WORK_BYTES
-) -> Tensor | None:
-    r"""$S^T J J^T S$ over all samples of all batches, without forming J; not yet normalised.
-
-    Args:
-        risk: where.
-        middle: (outputs, targets) -> what has the factor S, of one rank r for all batches.
-        work: bytes of one piece of work.
-
-    Returns:
-        Shape (R, R) with rows ordered by sample, then column of S; None where taps do not apply.
-    """
-    inputs_of: list[list[Tensor]] = []
-    rows_of: list[list[Tensor]] = []
-    for inputs, targets in risk.batches():
-        batch = tap(risk, inputs)
-        if batch is None:
-            return None
-        pieces = list(_pulled(batch, middle(batch.outputs, targets), work))
-        inputs_of.append([t.extended_inputs() for t in batch.taps])
-        rows_of.append(
-            [torch.cat(b).transpose(0, 1) for b in zip(*pieces, strict=True)]
-        )  # (N, r, d)
-    samples, rank = sum(len(b[0]) for b in rows_of), rows_of[0][0].shape[1]
-    matrix = torch.zeros(samples, rank, samples, rank, dtype=risk.dtype, device=risk.device)
-    step = max(1, work // (rank * samples * rank * matrix.itemsize))
-    for a_parts, b_parts in zip(
-        zip(*inputs_of, strict=True), zip(*rows_of, strict=True), strict=True
-    ):
-        a, b = torch.cat(a_parts), torch.cat(b_parts)
-        flat = b.reshape(samples * rank, -1)
-        for start in range(0, samples, step):
-            some = slice(start, start + step)
-            part = (b[some].reshape(-1, flat.shape[1]) @ flat.mT).view(-1, rank, samples, rank)
-            matrix[some] += part.mul_((a[some] @ a.mT)[:, None, :, None])
-    return matrix.view(samples * rank, samples * rank)
 
 
 def _pulled(batch: TappedBatch, middle: OutputHessian, work: int) -> Iterator[list[Tensor]]:
     """Columns of the factor pulled back to the taps, as many at once as the work space takes."""
     middle.require_factor()
     samples = rows(batch.outputs).shape[0]
-    per_column = sum(t.offset.nbytes for t in batch.taps) + 2 * batch.outputs.nbytes
+    per_column = sum(t.offset.nbytes for t in batch.calls) + 2 * batch.outputs.nbytes
     step = max(1, work // per_column)
     for start in range(0, middle.rank, step):
         columns = middle.columns(start, min(start + step, middle.rank), samples)
@@ -142,10 +108,9 @@ def _pulled(batch: TappedBatch, middle: OutputHessian, work: int) -> Iterator[li
 
 
 def _add_outer(
-    matrix: Tensor, risk: EmpiricalRisk, batch: TappedBatch, pulled: list[Tensor], work: int
+    matrix: Tensor, risk: EmpiricalRisk, taps: list[Outer], pulled: list[Tensor], work: int
 ) -> None:
     """Add sum_r b_r b_r^T of the parameters, for rows b (r, N, d) pulled back to each tap."""
-    taps = batch.taps
     extended = [t.extended_inputs() for t in taps]
     for row, later in enumerate(taps):
         for column, earlier in enumerate(taps[: row + 1]):
@@ -158,9 +123,8 @@ def _add_outer(
 
 
 def _add_second_order(
-    matrix: Tensor, risk: EmpiricalRisk, batch: TappedBatch, scalar: Tensor, work: int
+    matrix: Tensor, risk: EmpiricalRisk, taps: list[Outer], scalar: Tensor, work: int
 ) -> None:
-    taps = batch.taps
     offsets = [t.offset for t in taps]
     # One scalar holds both kinds of derivative: its Hessian in (offset, dual) has the second
     # derivatives of the loss and, against the duals, the Jacobians of the layers' inputs.
@@ -217,8 +181,8 @@ def _outer_sum(core: Tensor, left: Tensor, right: Tensor, work: int) -> Tensor:
 def _add_block(
     matrix: Tensor,
     risk: EmpiricalRisk,
-    later: Tap,
-    earlier: Tap,
+    later: Outer,
+    earlier: Outer,
     block: Tensor,
     units: slice,
 ) -> None:
@@ -235,7 +199,7 @@ def _add_block(
 
 
 def _unit_chunks(
-    earlier: Tap, left: Tensor, right: Tensor, later: Tap, work: int, extra: int = 0
+    earlier: Outer, left: Tensor, right: Tensor, later: Outer, work: int, extra: int = 0
 ) -> Iterator[slice]:
     """Units of a layer in chunks whose blocks (and `extra` bytes a unit) fit the work space."""
     units = earlier.offset.shape[1]
@@ -246,7 +210,7 @@ def _unit_chunks(
         yield slice(start, min(start + step, units))
 
 
-def _places(risk: EmpiricalRisk, t: Tap, units: slice) -> list[tuple[slice, slice]]:
+def _places(risk: EmpiricalRisk, t: Outer, units: slice) -> list[tuple[slice, slice]]:
     """(where in theta, which extended inputs) for the weight and the bias of some units."""
     layout = risk.layout
     width = t.inputs.shape[1] if t.weight is not None else 0

@@ -7,11 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hessium.errors import SelfCheckError
+from hessium.errors import InputError, SelfCheckError
 from hessium.linalg.operator import SymmetricOperator
 from hessium.problem import EmpiricalRisk
 
 Reference = Callable[[Tensor], "tuple[Tensor, float] | None"]
+# how torch says that an operation has a first derivative only
+_ONCE = ("is not implemented", "differentiate twice", "not supported for double backward")
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -33,6 +35,7 @@ def self_check(operator: SymmetricOperator, risk: EmpiricalRisk, reference: Refe
     """Try an operator on two vectors.
 
     Raises:
+        InputError: if torch cannot differentiate an operation of the model twice.
         NonFiniteError: if the gradient or a product is not finite.
         SelfCheckError: naming the check that failed, with the size of the disagreement.
     """
@@ -40,7 +43,17 @@ def self_check(operator: SymmetricOperator, risk: EmpiricalRisk, reference: Refe
     _check_slope(operator, risk)
     vectors = probe_vectors(operator, 2)
     v, w = vectors.unbind(1)
-    first, second = operator @ v, operator @ w
+    try:
+        first, second = operator @ v, operator @ w
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        if not any(words in reason for words in _ONCE):
+            raise
+        msg = (
+            f"model: torch cannot differentiate one of its operations twice ({reason}); write it "
+            "with operations that it can, such as Embedding(...).mean(dim=1) for EmbeddingBag"
+        )
+        raise InputError(msg) from error
     scale = float(first.norm() + second.norm())
     found = reference(v)
     if found is not None:
@@ -72,8 +85,10 @@ def _check_slope(operator: SymmetricOperator, risk: EmpiricalRisk) -> None:
     """The gradient is the slope of the loss: the one check that looks at values, not at graphs.
 
     Central differences along the gradient at two steps. Where these disagree, by rounding or a
-    kink, nothing is concluded; what remains is coarse, and enough for what it must find: a
-    stop-gradient, a wrong backward pass, or recomputation at other parameters (checkpointing).
+    kink, nothing is concluded; where they agree with each other but not with the gradient, the loss
+    may bend within the step, and smaller ones are tried until rounding would drown them. What
+    remains is coarse, and enough for what it must find: a stop-gradient, a wrong backward pass, or
+    recomputation at other parameters (checkpointing).
     """
     gradient = risk.gradient()
     norm = float(gradient.norm())
@@ -81,20 +96,24 @@ def _check_slope(operator: SymmetricOperator, risk: EmpiricalRisk) -> None:
         return
     direction, theta = gradient / norm, risk.theta
     step = torch.finfo(risk.dtype).eps ** (1 / 3) * max(1.0, float(theta.norm()))
-    slopes = []
-    for h in (step, step / 2):
+
+    def slope(h: float) -> float:
         up, down = risk.at(theta + h * direction).value(), risk.at(theta - h * direction).value()
-        slopes.append((up - down) / (2 * h))
-    doubt = 10 * abs(slopes[0] - slopes[1])
-    noise = 100 * torch.finfo(risk.dtype).eps * abs(risk.value()) / step
+        return (up - down) / (2 * h)
+
+    rounding = 100 * torch.finfo(risk.dtype).eps * abs(risk.value())
     coarse = torch.finfo(risk.dtype).eps ** 0.25  # 1e-4 in float64, 2e-2 in float32
-    if abs(slopes[1] - norm) > coarse * norm + doubt + noise:
-        msg = (
-            f"{operator!r}: along its gradient the loss rises by {slopes[1]:.6g}, but the gradient "
-            f"says {norm:.6g}; the model may stop gradients (detach), checkpoint activations "
-            "(switch that off), or have a wrong backward pass"
-        )
-        raise SelfCheckError(msg)
+    before, found = slope(step), slope(step / 2)
+    while abs(found - norm) > coarse * norm + 10 * abs(found - before) + rounding / step:
+        step /= 4
+        if rounding / step > norm / 10 or step < torch.finfo(risk.dtype).eps ** 0.5:
+            msg = (
+                f"{operator!r}: along its gradient the loss rises by {found:.6g}, but the gradient "
+                f"says {norm:.6g}; the model may stop gradients (detach), checkpoint activations "
+                "(switch that off), or have a wrong backward pass"
+            )
+            raise SelfCheckError(msg)
+        before, found = found, slope(step / 2)
 
 
 def _compare(
@@ -106,8 +125,7 @@ def _compare(
         msg = (
             f"{operator!r}: failed the check that it {what} (difference {error:.3g}, rounding "
             f"allows {allowed:.3g}); the model may be random or stateful, need float64 "
-            "(model.double()), or use an operation whose second derivative torch has wrong "
-            "(weight_norm is one)"
+            "(dtype=torch.float64), or use an operation whose second derivative is wrong"
         )
         raise SelfCheckError(msg)
 

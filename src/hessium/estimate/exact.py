@@ -46,42 +46,8 @@ def spectrum(
     return DiscreteMeasure.uniform(_eigenvalues(operator, max_bytes)[0])
 
 
-def rank(
-    op: Operator | SymmetricOperator | Tensor, tol: float = 1e-6, *, max_bytes: int = 2**33
-) -> Count:
-    r"""Number of eigenvalues with $|\lambda| > \mathrm{tol} \cdot \max|\lambda|$.
-
-    Args, errors and cost as in `inertia`.
-    """
-    return inertia(op, tol, max_bytes=max_bytes).rank
-
-
-def inertia(
-    op: Operator | SymmetricOperator | Tensor, tol: float = 1e-6, *, max_bytes: int = 2**33
-) -> Inertia:
-    r"""Numbers of negative, zero and positive eigenvalues, zero meaning $|\lambda| \le t$.
-
-    The threshold $t = \mathrm{tol} \cdot \max|\lambda|$ is the convention of the rank experiment
-    (ADCME.jl: positive above $10^{-6}\lambda_{\max}$, negative below its negative).
-
-    Large matrices are counted by Sylvester's law from LDL^T factorisations of $A \pm tI$, which
-    takes no eigenvalue but the largest. Rounding moves eigenvalues by about
-    $4\sqrt n\,u\max|\lambda|$ (u: machine epsilon of the operator's dtype, errors taken as
-    independent); where one lies so close to $\pm t$ the counts become brackets.
-
-    Args:
-        op: an operator, or a symmetric tensor.
-        tol: relative threshold, 0 <= tol < 1.
-        max_bytes: what the dense matrix and its work space may take (8 GiB).
-
-    Raises:
-        InputError: for a bad tol, or if the dense matrix does not fit.
-
-    Cost: the products of `dense`, and $2n^3/3$ multiply-adds; twice that, or all eigenvalues, where
-    an eigenvalue lies near the threshold.
-    """
-    tol = check_tol(tol)
-    operator = as_operator(op)
+def exact_inertia(operator: SymmetricOperator, tol: float, *, max_bytes: int) -> Inertia:
+    """What `inertia` says of a matrix that fits: by factorisation, or from all eigenvalues."""
     companion = operator.companion()
     if companion is None and operator.shape[0] >= FACTORISE_FROM:
         # the matrix, the shifted one, its factor, and what LAPACK takes
@@ -91,6 +57,13 @@ def inertia(
         return inertia_of(_solve(matrix), tol, resolution) if found is None else found
     values, resolution = _eigenvalues(operator, max_bytes)
     return inertia_of(values, tol, resolution)
+
+
+def fits(operator: SymmetricOperator, max_bytes: int) -> bool:
+    """Whether `exact_inertia` has the memory it needs."""
+    companion = operator.companion()
+    size = operator.shape[0] if companion is None else companion.shape[0]
+    return 4 * size * size * 8 <= max_bytes
 
 
 def rank_profile(

@@ -19,11 +19,13 @@ class Count:
         value: the best single answer.
         lower: no fewer than this.
         upper: no more than this; equal to `lower` where the count is exact.
+        level: probability that the bracket holds, over random probes; None where it is certain.
     """
 
     value: int
     lower: int
     upper: int
+    level: float | None = None
 
     @property
     def exact(self) -> bool:
@@ -59,7 +61,10 @@ class Count:
         return format(self.value, spec) if spec else repr(self)
 
     def __repr__(self) -> str:
-        return str(self.value) if self.exact else f"{self.value} in [{self.lower}, {self.upper}]"
+        likely = "" if self.level is None else f" at level {self.level:g}"
+        if self.exact:
+            return f"{self.value}{likely}"
+        return f"{self.value} in [{self.lower}, {self.upper}]{likely}"
 
 
 def _value(number: Count | float) -> float:
@@ -77,7 +82,7 @@ class Inertia:
         tol: relative threshold.
         scale: $\max|\lambda|$, to three digits at least where the method is "ldl".
         resolution: half-width of the band around $\pm t$ in which rounding leaves a sign open.
-        method: "ldl" (two factorisations) or "eigenvalues" (all of them).
+        method: "ldl" (two factorisations), "eigenvalues" (all of them) or "quadrature".
     """
 
     negative: Count
@@ -93,7 +98,9 @@ class Inertia:
         r"""$\#\{|\lambda| > t\}$."""
         n = self.negative.value + self.zero.value + self.positive.value
         zero = self.zero
-        return Count(value=n - zero.value, lower=n - zero.upper, upper=n - zero.lower)
+        return Count(
+            value=n - zero.value, lower=n - zero.upper, upper=n - zero.lower, level=zero.level
+        )
 
     @property
     def threshold(self) -> float:

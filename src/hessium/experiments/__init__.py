@@ -1,8 +1,18 @@
 """Configured runs: each name is a figure of the sources or a question about them."""
 
 from hessium.experiments import linearization, rank_vs_duplicates, rank_vs_samples, real_data
+from hessium.experiments.critical_points import fig6, linear
 from hessium.experiments.experiment import Registry
 from hessium.experiments.random_hessian import critical, fig1, index
+from hessium.experiments.real_networks import (
+    assumed,
+    gap,
+    null_space,
+    rank_theory,
+    residual,
+    spacings,
+    turned,
+)
 
 REGISTRY = Registry(
     [
@@ -13,6 +23,15 @@ REGISTRY = Registry(
         fig1.EXPERIMENT,
         index.EXPERIMENT,
         critical.EXPERIMENT,
+        turned.EXPERIMENT,
+        residual.EXPERIMENT,
+        null_space.EXPERIMENT,
+        gap.EXPERIMENT,
+        rank_theory.EXPERIMENT,
+        spacings.EXPERIMENT,
+        assumed.EXPERIMENT,
+        fig6.EXPERIMENT,
+        linear.EXPERIMENT,
     ]
 )
 """What `hessium reproduce` runs, in the order of its page."""

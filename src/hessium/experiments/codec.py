@@ -72,9 +72,11 @@ def _checked(valid: bool, data: Any, where: str) -> Any:
 
 def _decode_record(kind: Any, data: Any, where: str) -> Any:
     hints = get_type_hints(kind)
-    _checked(isinstance(data, dict) and set(data) == set(hints), data, where)
+    # a field with a default may be younger than the file
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    _checked(isinstance(data, dict) and needed <= set(data) <= set(hints), data, where)
     try:
-        return kind(**{k: _decode(hint, data[k], f"{where}.{k}") for k, hint in hints.items()})
+        return kind(**{k: _decode(hints[k], v, f"{where}.{k}") for k, v in data.items()})
     except DecodeError:
         raise
     except (TypeError, ValueError) as error:

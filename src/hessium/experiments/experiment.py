@@ -34,6 +34,7 @@ class Experiment(Generic[Config]):
         tasks: the computations of a config, each on its own.
         compute: one computation; a function at the top of a module, so that a worker finds it.
         summarise: findings and arrays to keep, from the results in the order of the tasks.
+        points: whether its results are points of a sweep, to be kept in one database.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Experiment(Generic[Config]):
     tasks: Callable[[Config], list[Task]]
     compute: Callable[[Task], Result]
     summarise: Callable[[Config, Sequence[Result]], tuple[Findings, Mapping[str, AnyArray]]]
+    points: bool = False
 
     def config(self, preset: str) -> Config:
         """The config of a preset.

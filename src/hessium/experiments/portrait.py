@@ -195,7 +195,7 @@ class Portrait:
     def _resolution(self, of: str) -> float:
         return 4 * float(np.sqrt(self.results[0][of].size)) * self.unit_roundoff
 
-    def _index_chart(
+    def _size_chart(
         self, name: str, title: str, caption: str, curves: list[Series | None]
     ) -> Chart | None:
         if not any(curves):  # a zero matrix
@@ -204,7 +204,7 @@ class Portrait:
             name=name + self.suffix,
             title=title + self.when,
             caption=caption,
-            x_label="index of the eigenvalue",
+            x_label="place in the order of size",
             y_label=f"|eigenvalue| / largest of {_SIGNS[self._main()]}",
             x_scale="log",
             y_scale="log",
@@ -213,15 +213,15 @@ class Portrait:
 
     def _spectrum_chart(self) -> Chart | None:
         if not self.has_hessian:
-            caption = "Non-zero eigenvalues of H₀, from the Gram matrix; H itself is too large."
+            caption = "Non-zero eigenvalues of H₀, from the Gram matrix."
             curves = [self._curve("H₀, measured", "gauss_newton")]
-            return self._index_chart("spectrum", "Spectrum", caption, curves)
+            return self._size_chart("spectrum", "Spectrum of H₀", caption, curves)
         curves = [
             self._curve("H, positive eigenvalues, measured", "hessian"),
             self._curve("H, negative eigenvalues, measured", "hessian", -1),
         ]
         caption = "Eigenvalues of each sign in the order of their size, over the largest."
-        return self._index_chart("spectrum", "Spectrum of the Hessian", caption, curves)
+        return self._size_chart("spectrum", "Spectrum of the Hessian", caption, curves)
 
     def _parts_chart(self) -> Chart | None:
         curves = [
@@ -233,7 +233,7 @@ class Portrait:
             "The part that the data determine, and the part that the residuals add: where H₁ "
             "meets H₀, the Hessian is no longer positive."
         )
-        return self._index_chart("parts", "Its two parts", caption, curves)
+        return self._size_chart("parts", "Its two parts", caption, curves)
 
     def _layer_chart(self) -> Chart | None:
         curves = [
@@ -243,7 +243,7 @@ class Portrait:
             for layer in layer_names(self.results)
         ]
         caption = "Positive eigenvalues of the diagonal block of H of each layer, by its name."
-        return self._index_chart("layers", "Layer by layer", caption, curves[:6])
+        return self._size_chart("layers", "Layer by layer", caption, curves[:6])
 
     def _tol_chart(self) -> Chart:
         choices = (

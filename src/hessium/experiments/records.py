@@ -100,6 +100,7 @@ class Series:
         mark: points, a line, or both.
         nudge: sideways shift in typographic points, so that equal integers do not hide each other.
         hue: series with the same number share a colour; None takes the next one.
+        ids: of the runs behind the points, one each, or none.
     """
 
     label: str
@@ -112,6 +113,7 @@ class Series:
     mark: Mark
     nudge: float = 0.0
     hue: int | None = None
+    ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _require(bool(self.error.strip()), f"error of {self.label!r}: empty; say what it is")
@@ -129,6 +131,9 @@ class Series:
             _require(bool(np.isfinite(array).all()), f"{name} of {self.label!r}: not all finite")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        _require(
+            len(self.ids) in (0, shape[0]), f"ids of {self.label!r}: {len(self.ids)} for {shape}"
+        )
 
 
 def measured(
@@ -174,8 +179,9 @@ class Chart:
         caption: one or two sentences: what is shown and what to see in it.
         x_label: meaning and unit of x.
         y_label: meaning and unit of y.
-        x_scale: linear, log or symlog.
-        y_scale: linear, log or symlog.
+        x_scale: linear, log, or symlog: linear about zero and logarithmic beyond, by asinh.
+        y_scale: likewise.
+        x_linear: where symlog turns from linear to logarithmic: x is at asinh(x / x_linear).
         x_ticks: positions of labelled ticks, or empty for automatic ones.
         y_ticks: likewise.
         series: what is drawn, first below.
@@ -188,6 +194,7 @@ class Chart:
     y_label: str
     x_scale: Scale = "linear"
     y_scale: Scale = "linear"
+    x_linear: float = 1.0
     x_ticks: tuple[float, ...] = ()
     y_ticks: tuple[float, ...] = ()
     series: tuple[Series, ...]
@@ -196,6 +203,7 @@ class Chart:
         _require(
             self.name.replace("-", "").isalnum(), f"name: {self.name!r}; letters, digits and -"
         )
+        _require(self.x_linear > 0, f"x_linear of chart {self.name}: {self.x_linear}; must be > 0")
         _require(bool(self.series), f"series of chart {self.name}: empty; nothing to draw")
 
 

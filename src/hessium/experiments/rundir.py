@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from hessium._files import write_atomically
 from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.experiments.codec import DecodeError, decode, encode
 from hessium.experiments.records import Section
-from hessium.experiments.store import Store, save_arrays, write_atomically
+from hessium.experiments.store import Results, Store, save_arrays
+from hessium.experiments.sweep_store import SweepStore
 
 _SCHEMA = 1
 _MARK = ".hessium-run"
+_WARNING = "Written by hessium, which may overwrite what is here."
 _SUMMARY = "summary.json"
 
 
@@ -33,8 +37,13 @@ class RunDirectory:
         self.path = path
 
     @classmethod
-    def create(cls, path: Path, argument: str = "--out") -> RunDirectory:
+    def create(cls, path: Path, command: str = "", argument: str = "--out") -> RunDirectory:
         """Make a run directory at `path`, or go on with the one that is there.
+
+        Args:
+            path: the folder.
+            command: what fills it, to be named where it was stopped.
+            argument: what to call the path in errors.
 
         Raises:
             InputError: if it cannot be written, or holds files that hessium did not write.
@@ -54,9 +63,7 @@ class RunDirectory:
             )
             raise InputError(msg)
         try:
-            write_atomically(
-                path / _MARK, b"Written by hessium, which may overwrite what is here.\n"
-            )
+            write_atomically(path / _MARK, f"{_WARNING}\n{command}\n".encode())
         except OSError as error:
             msg = (
                 f"{argument}: {path} cannot be written ({error.strerror}); choose another directory"
@@ -76,9 +83,10 @@ class RunDirectory:
             raise InputError(msg)
         run = cls(path)
         if not (path / _SUMMARY).is_file():
-            msg = (
-                f"{argument}: {path} has no {_SUMMARY}; give a directory with a finished experiment"
-            )
+            advice = "give a directory with a finished experiment"
+            if run.command():
+                advice = f"nothing is finished yet; `{run.command()}` goes on where it was"
+            msg = f"{argument}: {path} has no {_SUMMARY}; {advice}"
             raise InputError(msg)
         try:
             sections = run._read()
@@ -93,9 +101,46 @@ class RunDirectory:
             raise InputError(msg)
         return run
 
-    def store(self, experiment: str) -> Store:
-        """The finished tasks of an experiment."""
-        return Store(self.path / "tasks" / experiment)
+    def store(self, experiment: str, *, points: bool = False) -> Results:
+        """The finished tasks of an experiment, as files or, for a sweep, in one database."""
+        folder = self.path / "tasks" / experiment
+        return SweepStore(folder) if points else Store(folder)
+
+    def command(self) -> str:
+        """What was typed last to fill the folder; empty if that is not known."""
+        try:
+            text = (self.path / _MARK).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return "".join(text.splitlines()[1:2])
+
+    def unfinished(self) -> list[str]:
+        """Experiments that were stopped before their end."""
+        sections = {s.experiment: s for s in self.sections()}
+        stopped = {n for n, s in sections.items() if not s.config.get("complete", True)}
+        begun = {folder.name for folder in (self.path / "tasks").glob("*") if any(folder.iterdir())}
+        return sorted(stopped | (begun - set(sections)))
+
+    def require_none_but(
+        self, experiments: Sequence[str], config: Mapping[str, Any] | None = None
+    ) -> None:
+        """Nothing else may be on the page: what is measured is not mixed silently.
+
+        Args:
+            experiments: names of sections that may be there.
+            config: settings that they must have, where they have them.
+
+        Raises:
+            InputError: if something else is there.
+        """
+        for section in self.sections():
+            other = {k: v for k, v in (config or {}).items() if section.config.get(k, v) != v}
+            if section.experiment not in experiments or other:
+                msg = (
+                    f"--out: {self.path} holds another run ({section.title}); give a directory "
+                    "of its own, or remove this one"
+                )
+                raise InputError(msg)
 
     def sections(self) -> tuple[Section, ...]:
         """What was found so far; nothing, with a warning, where the summary is broken."""

@@ -8,10 +8,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import active_children, connection, get_context, parent_process
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,7 +18,7 @@ import torch
 from hessium.errors import InputError
 from hessium.experiments.experiment import Config, Experiment, Result, Task
 from hessium.experiments.fingerprint import fingerprint
-from hessium.experiments.store import Store, key
+from hessium.experiments.store import About, Results, key
 from hessium.progress import Progress, silent
 
 _SECONDS = "seconds"
@@ -46,25 +45,30 @@ class Outcome:
 def run(
     experiment: Experiment[Config],
     config: Config,
-    store: Store,
+    store: Results,
     *,
     workers: int = 1,
+    executor: Executor | None = None,
     force: bool = False,
     progress: Progress = silent,
+    seen: Callable[[Result], None] | None = None,
 ) -> Outcome:
     """Compute what is missing in `store` and return everything.
 
     A task runs on one thread, whatever the number of workers, so that its numbers do not depend on
-    what runs beside it. Each is stored when it ends: a run that is interrupted or killed goes on
-    where it was.
+    what runs beside it. Each is stored, by this process alone, when it ends: a run that is
+    interrupted or killed goes on where it was.
 
     Args:
         experiment: what to run.
         config: with which settings.
         store: finished tasks, read and added to.
         workers: processes; 1 computes in this one.
+        executor: where to compute instead, such as `dask.distributed.Client(...).get_executor()`;
+            it stays open.
         force: compute again what is there.
         progress: called with tasks done, tasks in all, and the experiment's name.
+        seen: called with every result, the stored ones first.
 
     Raises:
         InputError: if `workers` is not a positive integer.
@@ -80,16 +84,23 @@ def run(
 
     done = len(tasks) - len(missing)
     progress(done, len(tasks), experiment.name)
-    for _ in _computed(experiment, missing, store, min(workers, len(missing))):
+    for known in found.values():
+        if seen is not None:
+            seen(known)
+    source = _computed(experiment, missing, min(workers, len(missing)), executor)
+    for name, result in source:
+        store.save(name, result, About(experiment=experiment.name, task=missing[name], code=code))
         done += 1
+        if seen is not None:
+            seen(result)
         progress(done, len(tasks), experiment.name)
 
     for name in missing:
-        result = store.load(name)
-        if result is None:
-            msg = f"the result just written to {store.path(name)} cannot be read back"
+        stored = store.load(name)
+        if stored is None:
+            msg = f"the result just stored as {name} cannot be read back"
             raise OSError(msg)
-        found[name] = result
+        found[name] = stored
     seconds = sum(float(found[n][_SECONDS]) for n in dict.fromkeys(names))
     return Outcome(
         results=tuple(found[n] for n in names),
@@ -100,28 +111,34 @@ def run(
 
 
 def _computed(
-    experiment: Experiment[Any], missing: dict[str, Task], store: Store, workers: int
-) -> Iterator[None]:
-    if workers <= 1:
-        with _one_thread():
-            for name, task in missing.items():
-                _work(experiment.compute, task, store.folder, name)
-                yield
+    experiment: Experiment[Any],
+    missing: dict[str, Task],
+    workers: int,
+    executor: Executor | None,
+) -> Iterator[tuple[str, Result]]:
+    if executor is None and workers <= 1:
+        for name, task in missing.items():
+            yield name, _work(experiment.compute, task)
         return
-    with _pool(workers) as pool:
-        futures: list[Future[None]] = [
-            pool.submit(_work, experiment.compute, task, store.folder, name)
-            for name, task in missing.items()
-        ]
-        for future in as_completed(futures):
-            future.result()
-            yield
+    with contextlib.ExitStack() as stack:
+        pool = executor or stack.enter_context(_pool(workers))
+        futures: dict[Future[Result], str] = {
+            pool.submit(_work, experiment.compute, task): name for name, task in missing.items()
+        }
+        try:
+            for future in as_completed(futures):
+                # a result is let go when it is stored: a long sweep must not gather them
+                yield futures.pop(future), future.result()
+        finally:
+            for future in futures:
+                future.cancel()
 
 
-def _work(compute: Callable[[Task], Result], task: Task, folder: Path, name: str) -> None:
-    start = time.perf_counter()
-    result = compute(task)
-    Store(folder).save(name, {**result, _SECONDS: time.perf_counter() - start})
+def _work(compute: Callable[[Task], Result], task: Task) -> Result:
+    with _one_thread():
+        start = time.perf_counter()
+        result = compute(task)
+        return {**result, _SECONDS: time.perf_counter() - start}
 
 
 @contextlib.contextmanager

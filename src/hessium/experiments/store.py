@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 import warnings
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from hessium._files import write_atomically
 from hessium.experiments.codec import encode
 from hessium.experiments.experiment import Result, Task
 
@@ -27,30 +29,39 @@ def key(experiment: str, task: Task, code: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees all of it or the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".unfinished-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
 class CorruptTaskWarning(UserWarning):
     """A stored computation could not be read and is done again."""
 
 
-class Store:
-    """The finished computations of a run directory.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Where a result comes from.
+
+    Attributes:
+        experiment: name.
+        task: what was computed.
+        code: fingerprint of the code.
+    """
+
+    experiment: str
+    task: Task
+    code: str
+
+
+class Results(ABC):
+    """Finished computations by name: what the runner reads and adds to, one process at a time."""
+
+    @abstractmethod
+    def load(self, name: str) -> dict[str, Any] | None:
+        """The result kept as `name`; None if there is none, or, with a warning, a corrupt one."""
+
+    @abstractmethod
+    def save(self, name: str, result: Result, about: About | None = None) -> None:
+        """Keep `result`: its arrays as they are, all else as JSON. Objects are refused."""
+
+
+class Store(Results):
+    """The finished computations of a run directory, one file each.
 
     Args:
         folder: where the files are; made on the first write.
@@ -63,7 +74,7 @@ class Store:
         """The file of the computation `name`."""
         return self.folder / f"{name}.npz"
 
-    def save(self, name: str, result: Result) -> None:
+    def save(self, name: str, result: Result, about: About | None = None) -> None:
         """Keep `result`: its arrays as they are, all else as JSON. Objects are refused."""
         arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
         rest = {k: encode(v) for k, v in result.items() if k not in arrays}

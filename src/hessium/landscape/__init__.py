@@ -1,1 +1,5 @@
-"""Critical points."""
+"""Critical points: finders, certificates, classes, index intervals."""
+
+from hessium.landscape.find import find_critical_point as find_critical_point
+from hessium.landscape.point import Certificate as Certificate
+from hessium.landscape.point import CriticalPoint as CriticalPoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Real
 from typing import Any
 
@@ -67,7 +67,14 @@ class SymmetricOperator(ABC):
             raise InputError(msg)
         block = other.detach().reshape(n, -1)
         product = self._matmat(block).reshape(other.shape)
-        if not bool(torch.isfinite(product).all()) and bool(torch.isfinite(block).all()):
+        if product.data_ptr() == block.data_ptr():
+            product = product.clone()  # products are overwritten; an identity gives back its input
+        # one pass over the entries tells in all ordinary cases: a sum that is finite has no NaN
+        if not (
+            bool(torch.isfinite(product.sum()))
+            or bool(torch.isfinite(product).all())
+            or not bool(torch.isfinite(block).all())
+        ):
             msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
             raise NonFiniteError(msg, partial=product)
         return product
@@ -86,17 +93,46 @@ class SymmetricOperator(ABC):
         n = self.shape[0]
         require_memory(n, self.dtype, max_bytes)
         matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        step = self._columns_within(max_bytes - matrix.nbytes)
-        for start in range(0, n, step):
-            stop = min(start + step, n)
-            unit = torch.zeros(n, stop - start, dtype=self.dtype, device=self.device)
-            unit[start:stop].fill_diagonal_(1.0)
-            matrix[:, start:stop] = self @ unit
+        for columns in self.column_blocks(n, max_bytes - matrix.nbytes):
+            unit = torch.zeros(
+                n, columns.stop - columns.start, dtype=self.dtype, device=self.device
+            )
+            unit[columns].fill_diagonal_(1.0)
+            matrix[:, columns] = self @ unit
         return symmetrize_(matrix)
+
+    def column_blocks(self, count: int, free_bytes: int) -> Iterator[slice]:
+        """Columns 0 to `count`, as many at a time as a block product within `free_bytes` takes."""
+        step = self._columns_within(free_bytes)
+        for start in range(0, count, step):
+            yield slice(start, min(start + step, count))
 
     def companion(self) -> SymmetricOperator | None:
         """A smaller symmetric operator with the same non-zero spectrum, or None."""
         return None
+
+    def prepare(
+        self, products: int, columns: int = 1, *, choice: str | None = None
+    ) -> SymmetricOperator:
+        """The operator, ready for long work: one that has a choice of routes makes it here.
+
+        Args:
+            products: how many vectors will be multiplied.
+            columns: how many of them could go into one block product.
+            choice: what `choice` said when the same work began, to go on with the same rounding.
+        """
+        del products, columns, choice  # of no interest to an operator without a choice
+        return self
+
+    @property
+    def choice(self) -> str:
+        """The choice that `prepare` made, for a later `prepare`."""
+        return ""
+
+    @property
+    def preferred_columns(self) -> int:
+        """How many vectors at once make a product cheapest for each of them."""
+        return 1
 
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
         """For SciPy's solvers: takes and gives NumPy arrays of the operator's precision."""
@@ -308,6 +344,17 @@ def symmetrize_(matrix: Tensor) -> Tensor:
             mean = (upper + lower.mT) / 2
             upper.copy_(mean)
             lower.copy_(mean.mT)
+    return matrix
+
+
+def mirror_lower_(matrix: Tensor) -> Tensor:
+    """Replace what lies above the diagonal by what lies below, in place, tile by tile."""
+    n, tile = matrix.shape[0], 1024
+    for j in range(0, n, tile):
+        corner = matrix[j : j + tile, j : j + tile]
+        corner.copy_(corner.tril() + corner.tril(-1).mT)
+        for i in range(j + tile, n, tile):
+            matrix[j : j + tile, i : i + tile] = matrix[i : i + tile, j : j + tile].mT
     return matrix
 
 

@@ -45,6 +45,10 @@ def draw(chart: Chart) -> Figure:
             _draw_series(axes, series, style)
             for series, style in zip(chart.series, styles, strict=True)
         ]
+        for number, (handle, series) in enumerate(zip(handles, chart.series, strict=True)):
+            if series.ids:  # the SVG writer hangs the ids of the runs on these
+                line = handle.lines[0] if hasattr(handle, "lines") else handle
+                line.set_gid(f"points-{number}")
         _finish_axis(axes, chart, "x")
         _finish_axis(axes, chart, "y")
         figure.legend(
@@ -108,8 +112,15 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
     scale = chart.x_scale if which == "x" else chart.y_scale
     ticks = chart.x_ticks if which == "x" else chart.y_ticks
     label = chart.x_label if which == "x" else chart.y_label
-    options = {"linthresh": 1.0} if scale == "symlog" else {}
-    getattr(axes, f"set_{which}scale")(scale, **options)
+    if scale == "symlog":  # asinh has no kink, and areas on it are those of its densities
+        linear = chart.x_linear if which == "x" else 1.0
+        getattr(axes, f"set_{which}scale")("asinh", linear_width=linear)
+        if which == "y" and all(_lowest(one) >= 0 for one in chart.series):
+            axes.set_ylim(bottom=0.0)  # the margin of what is never negative would go far below
+        low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+        ticks = ticks or symlog_ticks(low, high, linear)
+    else:
+        getattr(axes, f"set_{which}scale")(scale)
     getattr(axes, f"set_{which}label")(
         textwrap.fill(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
     )
@@ -122,6 +133,23 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
         axis.set_major_locator(LogLocator(numticks=8))
         axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
+
+
+def _lowest(series: Series) -> float:
+    return float(np.min(series.y if series.low is None else series.low, initial=0.0))
+
+
+def symlog_ticks(low: float, high: float, linear: float, most: int = 9) -> tuple[float, ...]:
+    """Zero and powers of ten on both sides of it, so few that their labels stay apart."""
+    first = math.ceil(math.log10(linear) + 0.3)
+    reach = max(abs(low), abs(high), linear)
+    powers = list(range(first, max(first, math.floor(math.log10(reach))) + 1))
+    length = math.asinh(high / linear) - math.asinh(low / linear)
+    # labels need a room of 1 / most of the axis, and a decade has log(10) of its length
+    step = max(1, math.ceil(length / most / math.log(10)))
+    sizes = [10.0**k for k in powers[::-1][::step][::-1]]
+    found = [-x for x in sizes[::-1] if -x >= low] + [0.0] + [x for x in sizes if x <= high]
+    return tuple(x for x in found if low <= x <= high)
 
 
 def _counts(series: Series) -> bool:
@@ -137,4 +165,4 @@ def tick_text(value: float) -> str:
         return f"{value:.10g}".replace("-", "−")
     factor = f"{value / 10.0**exponent:.3g}".replace("-", "−")
     power = "10" + superscript(exponent)
-    return power if factor == "1" else f"{factor}×{power}"
+    return factor[:-1] + power if factor in ("1", "−1") else f"{factor}×{power}"

@@ -34,7 +34,7 @@ def to_svg(figure: Figure, chart: Chart, prefix: str) -> str:
     text = text[text.index("<svg") :]
     # a style element would reach beyond the figure, to the whole page
     text = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
-    text = _own_ids(text, prefix)
+    text = _own_ids(_traceable(text, chart), prefix)
     text = _page_colours(text)
     opening = text[: text.index(">") + 1]
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', opening)
@@ -50,6 +50,24 @@ def to_svg(figure: Figure, chart: Chart, prefix: str) -> str:
         f'<desc id="{prefix}-desc">{escape(describe(chart))}</desc>'
     )
     return head + text[len(opening) :]
+
+
+def _traceable(text: str, chart: Chart) -> str:
+    """Each marker of a series with ids says on hover which run it is."""
+    for number, series in enumerate(chart.series):
+        start = text.find(f'<g id="points-{number}">')
+        if not series.ids or start < 0:
+            continue
+        stop = text.index("</g>\n   </g>", start)
+        head, *marks = re.split(r"(?=<use )", text[start:stop])
+        if len(marks) != len(series.ids):  # some lie outside the axes: no telling which
+            continue
+        named = [
+            re.sub(r"/>", f"><title>{escape(one)}</title></use>", mark, count=1)
+            for mark, one in zip(marks, series.ids, strict=True)
+        ]
+        text = text[:start] + head + "".join(named) + text[stop:]
+    return text
 
 
 def _own_ids(text: str, prefix: str) -> str:

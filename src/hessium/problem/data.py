@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.data import DataLoader, Dataset
 
 from hessium.errors import InputError
@@ -54,8 +54,12 @@ def as_batches(data: Any) -> Iterable[Batch]:
     return data
 
 
-def iterate(batches: Iterable[Batch]) -> Iterator[Batch]:
+def iterate(batches: Iterable[Batch], dtype: torch.dtype | None = None) -> Iterator[Batch]:
     """One pass over the data.
+
+    Args:
+        batches: pairs.
+        dtype: what floating-point tensors become, if given.
 
     Raises:
         InputError: if a batch is no pair.
@@ -70,7 +74,15 @@ def iterate(batches: Iterable[Batch]) -> Iterator[Batch]:
         inputs = batch[0]
         # a mapping that is no dict (a tokeniser's) hides its tensors from what walks over inputs
         plain = isinstance(inputs, Mapping) and not isinstance(inputs, dict)
-        yield (dict(inputs) if plain else inputs), batch[1]
+        pair = (dict(inputs) if plain else inputs), batch[1]
+        yield pair if dtype is None else tree_map(lambda leaf: converted(leaf, dtype), pair)
+
+
+def converted(value: Any, dtype: torch.dtype | None) -> Any:
+    """A floating-point tensor in that dtype, if any; anything else as it is."""
+    if dtype is None or not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    return value.to(dtype)
 
 
 @contextmanager

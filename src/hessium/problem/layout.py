@@ -74,8 +74,12 @@ class Layout:
         return Layout(names=tuple(n for n, _ in keep), shapes=tuple(s for _, s in keep))
 
 
-def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, nn.Parameter]:
     """The parameters that require gradients, tied ones once.
+
+    Args:
+        model: the module.
+        dtype: what they will be converted to, if anything.
 
     Raises:
         InputError: if there is none, or one has a dtype, device or value that no Hessian can have.
@@ -93,17 +97,18 @@ def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
         msg = f"model: all {len(parameters)} parameters are frozen; at least one must require grad"
         raise InputError(msg)
     for name, parameter in free.items():
-        if parameter.dtype not in (torch.float32, torch.float64):
+        if dtype is None and parameter.dtype not in (torch.float32, torch.float64):
             msg = (
                 f"model: parameter '{name}' has dtype {parameter.dtype}; second derivatives need "
-                "float32 or float64 (model.float() or model.double())"
+                "float32 or float64 (say dtype=torch.float32, and the model stays as it is)"
             )
             raise InputError(msg)
         if not bool(torch.isfinite(parameter).all()):
             bad = int((~torch.isfinite(parameter)).sum())
             msg = f"model: parameter '{name}' has {bad} entries that are NaN or infinite"
             raise InputError(msg)
-    _one_value("dtype", {name: p.dtype for name, p in free.items()})
+    if dtype is None:
+        _one_value("dtype", {name: p.dtype for name, p in free.items()})
     _one_value("device", {name: p.device for name, p in free.items()})
     return free
 
@@ -114,7 +119,11 @@ def _one_value(what: str, values: Mapping[str, object]) -> None:
         kinds.setdefault(value, name)
     if len(kinds) > 1:
         listed = ", ".join(f"'{name}' {value}" for value, name in kinds.items())
-        msg = f"model: trainable parameters differ in {what} ({listed}); one {what} is required"
+        remedy = " (say dtype=torch.float32, or float64)" if what == "dtype" else ""
+        msg = (
+            f"model: trainable parameters differ in {what} ({listed}); "
+            f"one {what} is required{remedy}"
+        )
         raise InputError(msg)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from hessium.errors import InputError
 from hessium.problem.losses import CallableLoss, Loss, num_rows
+
+RECOMPUTES = (
+    "model: it checkpoints activations, that is, computes them again in every backward pass, from "
+    "the parameters that the module has by then; switch checkpointing off"
+)
 
 
 class Looks:
@@ -28,6 +33,7 @@ class Looks:
         self._loss = loss
         self._free = {id(p): name for p, name in zip(parameters, names, strict=True)}
         self._own = {id(p): name for name, p in model.named_parameters()}
+        self._dtype = parameters[0].dtype
         self._frozen = [(name, p, p._version) for name, p in model.named_parameters()]
         self._reached: set[str] = set()
         self._not_additive: str | None = None
@@ -37,9 +43,16 @@ class Looks:
 
         Raises:
             InputError: if the outputs depend on a parameter that was not handed in, the forward
-                pass wrote to one, or the loss does not add up over batches as it was said to.
+                pass wrote to one, part of it is recomputed or of lower precision, or the loss does
+                not add up over batches as it was said to.
         """
-        for leaf in _leaves_behind(outputs):
+        nodes = _nodes_behind(outputs)
+        self._require_precision(nodes, "model", "its forward pass")
+        if number == 0:
+            point = outputs.detach().requires_grad_()
+            slope = _nodes_behind(self._loss.total(point, targets))
+            self._require_precision(slope, "loss", repr(self._loss))
+        for leaf in (node.variable for node in nodes if hasattr(node, "variable")):
             if id(leaf) in self._free:
                 self._reached.add(self._free[id(leaf)])
             elif id(leaf) in self._own:
@@ -77,6 +90,52 @@ class Looks:
             raise InputError(msg)
         return unused
 
+    def require_no_effect(
+        self,
+        unused: Sequence[str],
+        outputs: Callable[[Sequence[Tensor], Any], Tensor],
+        parameters: Sequence[Tensor],
+        inputs: Any,
+    ) -> None:
+        """Parameters that no gradient reaches do not move the outputs either.
+
+        Raises:
+            InputError: if they do: their gradient is cut off, and zero would be a lie.
+        """
+        step = torch.finfo(self._dtype).eps ** (1 / 3)
+        here = outputs(parameters, inputs).detach()
+
+        def matter(names: Sequence[str]) -> bool:
+            moved = [
+                p + step * (1 + p.abs()) if self._free[id(p)] in names else p for p in parameters
+            ]
+            change = outputs(moved, inputs).detach() - here
+            return float(change.norm()) > 1e-2 * step * float(here.norm())
+
+        if not matter(unused):
+            return
+        culprit = next((name for name in unused if matter([name])), unused[0])
+        msg = (
+            f"model: its outputs change with '{culprit}', but no gradient reaches it (detach, "
+            "no_grad or reentrant checkpointing inside); let gradients through, or freeze what is "
+            "meant to be fixed (requires_grad_(False))"
+        )
+        raise InputError(msg)
+
+    def _require_precision(self, nodes: Sequence[Any], argument: str, place: str) -> None:
+        for node in nodes:
+            if node.name() == "CheckpointFunctionBackward":
+                raise InputError(RECOMPUTES)
+            for made in node._input_metadata:
+                real = made.dtype.to_real()
+                if real.is_floating_point and real.itemsize < self._dtype.itemsize:
+                    msg = (
+                        f"{argument}: {place} computes in {made.dtype} inside (autocast, a cast "
+                        f"or a constant), less than the {self._dtype} of the parameters; say "
+                        f"dtype={self._dtype} to leave casts out, or lower that of the parameters"
+                    )
+                    raise InputError(msg)
+
     def _adds_up(self, outputs: Tensor, targets: Any) -> str | None:
         """None, or the message if the loss of a batch is not that of its two parts together."""
         samples = num_rows(outputs)
@@ -108,17 +167,13 @@ def _look_alike(outputs: Tensor, targets: Any) -> bool:
     )
 
 
-def _leaves_behind(tensor: Tensor) -> list[Tensor]:
-    """The leaves that require gradients in the graph of a tensor."""
-    leaves: list[Tensor] = []
-    seen = set()
+def _nodes_behind(tensor: Tensor) -> list[Any]:
+    """The nodes of the graph of a tensor, leaves included."""
+    seen: dict[Any, None] = {}
     stack: list[Any] = [tensor.grad_fn]
     while stack:
         node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            leaves.append(node.variable)
-        stack += [parent for parent, _ in node.next_functions]
-    return leaves
+        if node is not None and node not in seen:
+            seen[node] = None
+            stack += [parent for parent, _ in node.next_functions]
+    return list(seen)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hessium.errors import InputError
+from hessium.problem.kernels import at_least
 from hessium.problem.output_hessian import Autodiff, Diagonal, OutputHessian
 
 Reduction: TypeAlias = Literal["mean", "sum"]
@@ -99,20 +100,24 @@ class CallableLoss(Loss):
         function: the loss of one batch.
         reduction: "sum"; "mean" over samples; or a function of the targets of one batch that
             returns what its mean is divided by, such as the number of tokens that count.
+        dtype: casts to a lower precision inside the function are left out, if given.
     """
 
     def __init__(
         self,
         function: Callable[[Tensor, Any], Tensor],
         reduction: Reduction | Callable[[Any], float],
+        dtype: torch.dtype | None = None,
     ) -> None:
         self._function = function
+        self._dtype = dtype
         self._count = reduction if callable(reduction) else None
         self.reduction = "mean" if callable(reduction) else check_reduction(reduction)
 
     def total(self, outputs: Tensor, targets: Any) -> Tensor:
         """The value times what the mean was divided by."""
-        value = self._function(outputs, targets)
+        with at_least(self._dtype):
+            value = self._function(outputs, targets)
         if not isinstance(value, Tensor) or value.numel() != 1:
             got = (
                 f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__

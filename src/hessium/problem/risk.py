@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hessium.errors import InputError, NonFiniteError
-from hessium.problem.data import Batch, as_batches, global_randomness_kept, iterate
+from hessium.problem.data import Batch, as_batches, converted, global_randomness_kept, iterate
 from hessium.problem.determinism import require_evaluation_mode, require_readable
 from hessium.problem.forward import Forward, ForwardModule, call, describe
 from hessium.problem.kernels import twice_differentiable
@@ -46,6 +46,10 @@ class EmpiricalRisk:
             simply a call.
         reduction: how a plain callable loss adds up: "mean" (over samples), "sum", or a function of
             the targets of a batch that returns what its mean is divided by.
+        dtype: compute in this one, float32 or float64, whatever that of the model: parameters,
+            buffers, data and the loss's own tensors are converted in copies, and casts to a lower
+            precision inside the forward pass are left out. For models in half or mixed precision,
+            and to see float32 spectra without their rounding.
         check: read the data twice before anything else: shapes, NaN, devices, determinism. Without
             it the data are read once, to count.
 
@@ -63,27 +67,33 @@ class EmpiricalRisk:
         *,
         forward: Forward | None = None,
         reduction: Reduction | Callable[[Any], float] | None = None,
+        dtype: torch.dtype | None = None,
         check: bool = True,
     ) -> None:
         if not isinstance(model, nn.Module):
             msg = f"model: {type(model).__name__}; a torch.nn.Module is required"
             raise InputError(msg)
-        free = trainable(model)
-        self._loss = as_loss(loss, reduction)
+        if dtype not in (None, torch.float32, torch.float64):
+            msg = f"dtype: {dtype}; torch.float32, torch.float64 or None (the model's) is required"
+            raise InputError(msg)
+        free = trainable(model, dtype)
+        self._loss = as_loss(loss, reduction, dtype)
+        self._convert_to = dtype
         self._batches = as_batches(data)
         self._module = ForwardModule(model, forward or call)
         self._layout = layout_of(free)
-        self._fixed: dict[str, Tensor] = {}
+        self._fixed = self._converted_frozen(model)
         self._refuted: set[str] = set()
-        self._theta = self._layout.flatten(free)
-        self._buffers = {n: b.detach().clone() for n, b in model.named_buffers()}
+        self._theta = converted(self._layout.flatten(free), dtype)
+        self._buffers = {n: converted(b.detach().clone(), dtype) for n, b in model.named_buffers()}
         self._check_mode = check
         if check:
             require_evaluation_mode(model)
             require_readable(model, loss)
         self._survey = take_survey(
-            self._batches, self._loss, self.outputs, self.leaves(), self.names, model, check=check
-        )
+            self._batches, self._loss, self.outputs, self.leaves(), self.names, model,
+            dtype=dtype, check=check,
+        )  # fmt: skip
 
     @classmethod
     def from_closure(
@@ -92,6 +102,7 @@ class EmpiricalRisk:
         closure: Callable[[nn.Module], Tensor],
         *,
         num_samples: int = 1,
+        dtype: torch.dtype | None = None,
         check: bool = True,
     ) -> EmpiricalRisk:
         r"""A risk that is no model-plus-criterion: `closure(model)` returns the loss as one number.
@@ -105,11 +116,13 @@ class EmpiricalRisk:
             model: the module whose parameters are free.
             closure: module -> scalar tensor; must use the module that it is given.
             num_samples: what to report as number of samples.
+            dtype: as in the constructor; data that the closure holds are its own business.
             check: as in the constructor.
         """
         risk = cls(
-            model, Value(), [(None, None)], forward=lambda module, _: closure(module), check=check
-        )
+            model, Value(), [(None, None)], forward=lambda module, _: closure(module), dtype=dtype,
+            check=check,
+        )  # fmt: skip
         risk._survey = dataclasses.replace(risk._survey, samples=num_samples)
         return risk
 
@@ -256,7 +269,7 @@ class EmpiricalRisk:
         """One pass over the data, in the same order every time; leaves the global random state."""
         number = 0
         with global_randomness_kept(self._batches, seed=0):
-            for batch in iterate(self._batches):
+            for batch in iterate(self._batches, self._convert_to):
                 number += 1
                 yield batch
         if number == 0:
@@ -277,7 +290,7 @@ class EmpiricalRisk:
             # a forward pass may write to its buffers: let it write to copies
             **{n: b.clone() for n, b in self._buffers.items()},
         }
-        with torch.enable_grad(), twice_differentiable(self.device.type):
+        with torch.enable_grad(), twice_differentiable(self.device.type, self._convert_to):
             outputs = torch.func.functional_call(
                 self._module, {f"model.{n}": v for n, v in values.items()}, (inputs,)
             )
@@ -288,6 +301,13 @@ class EmpiricalRisk:
             )
             raise InputError(msg)
         return outputs
+
+    def _converted_frozen(self, model: nn.Module) -> dict[str, Tensor]:
+        """Frozen parameters in the dtype asked for; without one they are the model's own."""
+        if self._convert_to is None:
+            return {}
+        frozen = {n: p for n, p in model.named_parameters() if not p.requires_grad}
+        return {n: p.detach().to(self._convert_to) for n, p in frozen.items()}
 
     def total(self, parameters: Sequence[Tensor], batch: Batch) -> Tensor:
         """Numerator of one batch: its loss summed, as a scalar of a graph."""

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import disable_saved_tensors_hooks
 
 from hessium.errors import InputError, RouteWarning
 from hessium.problem.data import Batch, check_batch, global_randomness_kept, iterate, num_samples
 from hessium.problem.determinism import require_same
 from hessium.problem.forward import describe
 from hessium.problem.kernels import AttentionWatch
-from hessium.problem.looks import Looks
+from hessium.problem.looks import RECOMPUTES, Looks
 from hessium.problem.losses import Loss
 
 Outputs = Callable[[Sequence[Tensor], Any], Tensor]
@@ -50,6 +51,7 @@ def take_survey(
     names: Sequence[str],
     model: nn.Module,
     *,
+    dtype: torch.dtype | None,
     check: bool,
 ) -> Survey:
     """Read the data once to count, and with `check` once more to see that nothing changed.
@@ -60,16 +62,19 @@ def take_survey(
     looks = Looks(loss, parameters, names, model) if check else None
     # both passes inside one guard: a random loader must be free to differ between them
     with global_randomness_kept(batches):
-        survey = _pass_over(batches, loss, outputs, parameters, looks)
+        survey = _pass_over(iterate(batches, dtype), loss, outputs, parameters, looks)
         if looks is not None:
-            again = _pass_over(batches, loss, outputs, parameters, None)
+            again = _pass_over(iterate(batches, dtype), loss, outputs, parameters, None)
             require_same(survey.value, again.value, parameters[0].dtype)
             survey = dataclasses.replace(survey, unused=looks.unused())
+            if survey.unused:
+                inputs, _ = next(iter(iterate(batches, dtype)))
+                looks.require_no_effect(survey.unused, outputs, parameters, inputs)
     return survey
 
 
 def _pass_over(
-    batches: Iterable[Batch],
+    pairs: Iterable[Batch],
     loss: Loss,
     outputs: Outputs,
     parameters: Sequence[Tensor],
@@ -78,7 +83,7 @@ def _pass_over(
     samples = entries = 0
     denominators: list[float] = []
     totals: list[float] = []
-    for number, (inputs, targets) in enumerate(iterate(batches)):
+    for number, (inputs, targets) in enumerate(pairs):
         size = num_samples(inputs)
         if size == 0:
             msg = f"data: batch {number} has no samples; every batch needs at least one"
@@ -88,11 +93,11 @@ def _pass_over(
             f = _guarded(outputs, parameters, inputs, watch=number == 0)
             _check_outputs(f, number)
             loss.check(f, targets)
-            looks.at_batch(f, targets, number)
         else:
             f = outputs(parameters, inputs)
-        total = _total(loss, f.detach(), targets, number)
-        totals.append(total)
+        totals.append(_total(loss, f.detach(), targets, number))
+        if looks is not None:
+            looks.at_batch(f, targets, number)
         denominators.append(loss.count(f, targets))
         samples += 1 if size is None else size
         entries += f.numel()
@@ -114,11 +119,13 @@ def _guarded(outputs: Outputs, parameters: Sequence[Tensor], inputs: Any, *, wat
     try:
         if not watch:
             return outputs(parameters, inputs)
-        with AttentionWatch() as attention:
+        with AttentionWatch() as attention, disable_saved_tensors_hooks(RECOMPUTES):
             f = outputs(parameters, inputs)
     except InputError:
         raise
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        if str(error) == RECOMPUTES:
+            raise InputError(RECOMPUTES) from None
         msg = (
             f"model: its forward pass failed on the data ({_reason(error)}); parameters are "
             f"{parameters[0].dtype} on {parameters[0].device}, inputs {describe(inputs)}"
@@ -129,7 +136,7 @@ def _guarded(outputs: Outputs, parameters: Sequence[Tensor], inputs: Any, *, wat
             "scaled_dot_product_attention runs on its MATH kernel here, because the fused kernels "
             "have no second derivative; values agree to rounding",
             RouteWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
     return f
 

@@ -166,13 +166,18 @@ class PerSample(Loss):
         return f"{type(self._module).__name__}(reduction={self.reduction!r})"
 
 
-def as_loss(loss: Any, reduction: Reduction | Callable[[Any], float] | None = None) -> Loss:
+def as_loss(
+    loss: Any,
+    reduction: Reduction | Callable[[Any], float] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Loss:
     """Recognise a loss, so that its normalisation is known.
 
     Args:
         loss: one of ours, a torch loss module or function, `functools.partial` of such a function,
             or any callable (outputs, targets) -> scalar together with `reduction`.
         reduction: how a plain callable adds up; see `CallableLoss`.
+        dtype: what the loss's own tensors are converted to (in a copy), if given.
 
     Raises:
         InputError: if the reduction is unknown, "none", or contradicts the one of the loss.
@@ -180,6 +185,8 @@ def as_loss(loss: Any, reduction: Reduction | Callable[[Any], float] | None = No
     if reduction is not None and not callable(reduction):
         check_reduction(reduction)
     module = _as_module(loss)
+    if dtype is not None and isinstance(module, nn.Module):
+        loss = module = copy.deepcopy(module).to(dtype)
     if type(module) in _PER_SAMPLE or (
         type(module) is nn.KLDivLoss and module.reduction == "batchmean"
     ):
@@ -216,7 +223,7 @@ def as_loss(loss: Any, reduction: Reduction | Callable[[Any], float] | None = No
     if isinstance(own, str) and isinstance(reduction, str) and own != reduction:
         msg = f"reduction: {reduction!r} contradicts the loss, which says {own!r}"
         raise InputError(msg)
-    return CallableLoss(loss, reduction)
+    return CallableLoss(loss, reduction, dtype)
 
 
 def _huber(module: Any, f: Tensor, y: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hessium._files import write_atomically
 from hessium.experiments.records import Section
 from hessium.experiments.rundir import RunDirectory
-from hessium.experiments.store import write_atomically
 from hessium.experiments.wording import digits
 from hessium.plots import PALETTE, draw, to_svg
 from hessium.report import words

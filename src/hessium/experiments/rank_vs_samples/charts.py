@@ -104,7 +104,7 @@ def _spectrum_chart(runs: Runs) -> Chart:
             "They fall about tenfold per index: the plateau is where the cut-off crosses this "
             "line. Below 3×10⁻¹⁴ rounding decides."
         ),
-        x_label="index of the eigenvalue",
+        x_label="place in the order of size",
         y_label="eigenvalue / largest eigenvalue",
         y_scale="log",
         x_ticks=tuple(float(i) for i in range(2, _SHOWN + 1, 2)),

@@ -1,0 +1,185 @@
+"""Whole tasks in units of a gradient: ten eigenvalues, a spectral measure, a trace."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse.linalg
+import torch
+from curvlinops import HessianLinearOperator
+from hessian_eigenthings import lanczos, spectral_density, trace
+from torch import Tensor, nn
+
+import hessium as hs
+from bench_products import curvlinops, eigenthings, gradient
+from models import gpt, mlp
+from race import note
+
+
+def trained(name: str) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
+    """Fifteen Adam steps: a spectrum with outliers and both signs."""
+    model, loss, x, y = mlp() if name == "MLP" else gpt()
+    if name == "MLP":  # clusters, a fifth of the labels random
+        torch.manual_seed(1)
+        centres = torch.randn(10, 784)
+        x = centres[y] + torch.randn(512, 784)
+        y = torch.where(torch.rand(512) < 0.2, torch.randint(0, 10, (512,)), y)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(15):
+        optimiser.zero_grad()
+        loss(model(x), y).backward()
+        optimiser.step()
+    model.zero_grad()
+    return model, loss, x, y
+
+
+def in_gradients(run: Callable[[], Any], one: Callable[[], Any]) -> tuple[float, Any]:
+    """Processor time of a task over that of a gradient, measured before and after it."""
+
+    def clock() -> float:
+        times = []
+        for _ in range(9):
+            start = time.process_time()
+            one()
+            times.append(time.process_time() - start)
+        return float(np.median(times))
+
+    before = clock()
+    start = time.process_time()
+    result = run()
+    seconds = time.process_time() - start
+    return seconds / np.sqrt(before * clock()), result
+
+
+def report(benchmark: Any, title: str, runs: dict[str, Callable[[], Any]], one: Any) -> None:
+    shown = []
+    for name, run in runs.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cost, words = in_gradients(run, one)
+        benchmark.extra_info[name] = cost
+        shown.append(f"{name} {cost:.0f} ({words})")
+    note(f"{title}, in gradients: {', '.join(shown)}")
+    benchmark.pedantic(one, rounds=1)
+
+
+def patched(model: nn.Module, loss: Any, x: Tensor, y: Tensor, monkeypatch: Any) -> None:
+    """Let the makers of `bench_products` see this setting."""
+    monkeypatch.setattr("bench_products.setting", lambda _: (model, loss, x, y))
+
+
+@pytest.mark.parametrize("name", ["MLP", "GPT"])
+def bench_ten_eigenvalues(benchmark: Any, name: str, monkeypatch: Any) -> None:
+    """Largest in magnitude, to a relative residual of 1e-3; everything from model and data on."""
+    model, loss, x, y = trained(name)
+    patched(model, loss, x, y, monkeypatch)
+    reference = hs.eigenpairs(
+        hs.Hessian(hs.EmpiricalRisk(model.double(), loss, (_double(x), y))), 10, tol=1e-7
+    ).values
+    model.float()
+
+    def judged(values: Any, products: int) -> str:
+        error = np.abs(np.asarray(values)[:10] / reference[: len(values)] - 1).max()
+        return f"{products} products, error {error:.0e}"
+
+    def ours() -> str:
+        found = hs.eigenpairs(hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))), 10, tol=1e-3)
+        return judged(found.values, found.num_matvecs)
+
+    def bare() -> str:
+        risk = hs.EmpiricalRisk(model, loss, (x, y), check=False)
+        found = hs.eigenpairs(hs.Hessian(risk, check=False), 10, tol=1e-3)
+        return judged(found.values, found.num_matvecs)
+
+    def arpack() -> str:
+        operator = curvlinops(HessianLinearOperator, name)
+        counted = {"n": 0}
+        inner = operator.to_scipy()
+
+        def multiply(v: Any) -> Any:
+            counted["n"] += 1
+            return inner @ v
+
+        wrapped = scipy.sparse.linalg.LinearOperator(inner.shape, matvec=multiply, dtype=np.float32)
+        values = scipy.sparse.linalg.eigsh(
+            wrapped, k=10, which="LM", tol=1e-3, return_eigenvectors=False
+        )
+        return judged(values[np.argsort(-np.abs(values))], counted["n"])
+
+    def rival(**options: Any) -> Callable[[], str]:
+        def run() -> str:
+            found = lanczos(eigenthings("hessian", name), k=10, tol=1e-3, seed=0, **options)
+            values = found.eigenvalues.numpy()
+            return judged(values[np.argsort(-np.abs(values))], options.get("max_iter", 20))
+
+        return run
+
+    report(
+        benchmark,
+        f"ten eigenvalues to 1e-3, {name}",
+        {
+            "hessium with all its checks": ours,
+            "hessium, checks off": bare,
+            "curvlinops + ARPACK": arpack,
+            "hessian-eigenthings": rival(),
+            "hessian-eigenthings, 50 steps": rival(max_iter=50),
+        },
+        gradient(model, loss, x, y),
+    )
+
+
+def _double(x: Tensor) -> Tensor:
+    return x.double() if x.is_floating_point() else x
+
+
+@pytest.mark.parametrize("name", ["MLP", "GPT"])
+def bench_spectral_measure(benchmark: Any, name: str, monkeypatch: Any) -> None:
+    """Ten probes, eighty steps, one pass of reorthogonalisation."""
+    model, loss, x, y = trained(name)
+    patched(model, loss, x, y, monkeypatch)
+    cut = 1e-3
+
+    def ours() -> str:
+        found = hs.spectral_measure(hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))), 10, 80)
+        below = found.cdf(-cut * np.abs(found.nodes).max())
+        return f"mass below -1e-3 of the largest {float(below):.3f}"
+
+    def rival() -> str:
+        found = spectral_density(
+            eigenthings("hessian", name), num_runs=10, lanczos_steps=80, seed=0
+        )
+        return f"{type(found).__name__}"
+
+    report(
+        benchmark,
+        f"spectral measure 10 x 80, {name}",
+        {"hessium": ours, "hessian-eigenthings": rival},
+        gradient(model, loss, x, y),
+    )
+
+
+@pytest.mark.parametrize("name", ["MLP", "GPT"])
+def bench_trace(benchmark: Any, name: str, monkeypatch: Any) -> None:
+    """A hundred products."""
+    model, loss, x, y = trained(name)
+    patched(model, loss, x, y, monkeypatch)
+
+    def ours() -> str:
+        found = hs.trace(hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))), probes=100)
+        return f"{found.value:.4g} +- {found.stderr:.1g}"
+
+    def rival() -> str:
+        found = trace(eigenthings("hessian", name), num_matvecs=100, method="hutchinson", seed=0)
+        return f"{float(found.estimate):.4g}"
+
+    report(
+        benchmark,
+        f"trace, 100 products, {name}",
+        {"hessium": ours, "hessian-eigenthings": rival},
+        gradient(model, loss, x, y),
+    )

@@ -1,0 +1,75 @@
+"""What every comparison asks of a measure: its size, and nodes that sit on a law's atoms."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.theory import Law
+from hessium.theory._arrays import ArrayLike
+
+_ON_ATOM = 1e-9  # of the largest absolute node: rounding of a dense eigensolver, with room
+
+
+def as_measure(spectrum: DiscreteMeasure | ArrayLike) -> DiscreteMeasure:
+    """A measure as it is, a list of eigenvalues with equal weights."""
+    if isinstance(spectrum, DiscreteMeasure):
+        return spectrum
+    return DiscreteMeasure.uniform(spectrum)
+
+
+def size_of(measure: DiscreteMeasure, size: int | None = None) -> int:
+    """The side of the matrix that a spectrum belongs to.
+
+    Raises:
+        InputError: if the weights are unequal (a quadrature) and no size is given.
+    """
+    if size is not None:
+        if size < 2:
+            msg = f"size: {size}; the side of the matrix, at least 2, is required"
+            raise InputError(msg)
+        return int(size)
+    if np.ptp(measure.weights) > 1e-9 * measure.weights[0]:
+        msg = f"size: None; {measure!r} has unequal weights, so the side of its matrix is required"
+        raise InputError(msg)
+    return int(measure.nodes.size)
+
+
+def eigenvalues_of(measure: DiscreteMeasure) -> FloatArray:
+    """All eigenvalues of a whole spectrum.
+
+    Raises:
+        InputError: if the weights are unequal: a quadrature has nodes, not eigenvalues.
+    """
+    size_of(measure)
+    return measure.nodes
+
+
+def nonzero(spectrum: DiscreteMeasure | ArrayLike, tol: float = 1e-10) -> DiscreteMeasure:
+    r"""The spectrum without its null space, $|\lambda| \le \mathrm{tol} \max|\lambda|$.
+
+    Args:
+        spectrum: eigenvalues or a measure.
+        tol: relative threshold; the default is far above the rounding of a dense solver.
+
+    Raises:
+        InputError: if nothing is left.
+    """
+    measure = as_measure(spectrum)
+    kept = np.abs(measure.nodes) > tol * np.abs(measure.nodes).max()
+    if not kept.any():
+        msg = f"spectrum: {measure!r} has no non-zero eigenvalue"
+        raise InputError(msg)
+    weights = measure.weights[kept]
+    return DiscreteMeasure(nodes=measure.nodes[kept], weights=weights / weights.sum())
+
+
+def snapped(measure: DiscreteMeasure, law: Law) -> DiscreteMeasure:
+    """Nodes that rounding moved off an atom of the law, put back on it."""
+    nodes = measure.nodes.copy()
+    reach = _ON_ATOM * max(float(np.abs(nodes).max()), abs(law.support()[0]), abs(law.support()[1]))
+    for atom in law.atoms:
+        nodes[np.abs(nodes - atom) <= reach] = atom
+    return DiscreteMeasure(nodes=nodes, weights=measure.weights)

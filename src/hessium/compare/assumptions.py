@@ -1,0 +1,371 @@
+"""Does random matrix theory apply to this network? One call, one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import chi2
+
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray
+from hessium.compare._spectrum import nonzero
+from hessium.compare.cumulants import cumulants
+from hessium.compare.distance import distance
+from hessium.compare.fit import Fit, fit
+from hessium.compare.freeness import Freeness, freeness
+from hessium.compare.normality import critical, normality
+from hessium.curvature import GaussNewton, ResidualHessian
+from hessium.curvature.hessian import output_gradient
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.problem import EmpiricalRisk
+from hessium.progress import Progress, silent
+from hessium.theory import Law, MarchenkoPastur, Semicircle, hessian_law
+from hessium.theory.energies import ACTIVATIONS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One assumption, put to the test.
+
+    Attributes:
+        assumption: what is assumed.
+        statistic: what was computed.
+        value: its value here.
+        low, high: where it lies if the assumption is true, with `coverage`.
+        coverage: what the range is.
+        p_value: of the assumption, or None where the range alone decides.
+        holds: verdict at the level of the table.
+    """
+
+    assumption: str
+    statistic: str
+    value: float
+    low: float
+    high: float
+    coverage: str
+    p_value: float | None
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What a model of the Hessian says of the spectrum of H, and what was measured.
+
+    Attributes:
+        quantity: "index", "lower edge", "upper edge", "mean" or "variance".
+        measured: of H.
+        linear: of Wishart + Wigner at this energy, ratio and scale (eq. 16).
+        relu: of Wishart + product Wishart (eq. 29).
+    """
+
+    quantity: str
+    measured: float
+    linear: float
+    relu: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Assumptions:
+    r"""The table, and what it was made from.
+
+    Attributes:
+        checks: assumption by assumption.
+        predictions: of the published models, beside the measurement.
+        energy: $\frac12 \overline{e^2}$ over samples and outputs, $e = (N/D)\,\partial\ell$.
+        ratio: parameters over samples times outputs.
+        scale: mean of the spectrum of H0, what the models take for sigma.
+        gauss_newton, residual, hessian: the three spectra.
+        wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None where it fails.
+        wigner: fit of a semicircle to that of H1, None where it fails or H1 is zero.
+        free: H0 beside H1, None where H1 is zero.
+        level: false-alarm rate of each check.
+    """
+
+    checks: tuple[Check, ...]
+    predictions: tuple[Prediction, ...]
+    energy: float
+    ratio: float
+    scale: float
+    gauss_newton: DiscreteMeasure
+    residual: DiscreteMeasure
+    hessian: DiscreteMeasure
+    wishart: Fit | None
+    wigner: Fit | None
+    free: Freeness | None
+    level: float
+
+    def __repr__(self) -> str:
+        held = sum(check.holds for check in self.checks)
+        failed = [check.assumption for check in self.checks if not check.holds]
+        return (
+            f"Assumptions({held} of {len(self.checks)} hold at ratio {self.ratio:.4g}, energy "
+            f"{self.energy:.4g}; not: {'; '.join(failed) or 'none'})"
+        )
+
+    def __str__(self) -> str:
+        """The table as text."""
+        lines = [f"ratio {self.ratio:.5g}, energy {self.energy:.5g}, scale {self.scale:.5g}"]
+        for one in self.checks:
+            verdict = "holds" if one.holds else "does not hold"
+            chance = "" if one.p_value is None else f", p {one.p_value:.2g}"
+            lines.append(
+                f"[{verdict}] {one.assumption}: {one.statistic} {one.value:.4g}, if true "
+                f"[{one.low:.4g}, {one.high:.4g}] ({one.coverage}){chance}"
+            )
+        lines.extend(
+            f"{row.quantity}: measured {row.measured:.4g}; Wishart + Wigner {row.linear:.4g}; "
+            f"ReLU model {row.relu:.4g}"
+            for row in self.predictions
+        )
+        return "\n".join(lines)
+
+
+def assumptions(
+    risk: EmpiricalRisk,
+    *,
+    level: float = 0.01,
+    draws: int = 19,
+    rotations: int = 99,
+    tol: float = 1e-10,
+    rng: Rng = None,
+    max_bytes: int = 2**33,
+    progress: Progress = silent,
+) -> Assumptions:
+    r"""Test every assumption behind the random-matrix picture of a Hessian on one network.
+
+    Pennington and Bahri (ICML 2017) take H0 for Wishart of ratio parameters / (samples x outputs),
+    H1 for Wigner of variance twice the energy, both free of each other, residuals and weights for
+    normal. Each is tested for itself, with a null distribution for matrices of this very size, and
+    the predictions that follow are set beside the spectrum of H.
+
+    The energy is that of the source, loss per output of $(2N)^{-1}\sum e^2$; other losses enter
+    through their output gradient in the same normalisation. Exact zeros of H0 and H1 (`tol`) are
+    taken off before a shape is judged, except the atom that a ratio above one forces.
+
+    Args:
+        risk: where.
+        level: false-alarm rate of each check on its own, at least 1/(rotations + 1).
+        draws: random matrices for the ranges of the Kolmogorov distances.
+        rotations: Haar rotations for freeness.
+        tol: relative size of zero.
+        rng: seed of both.
+        max_bytes: what dense matrices may take.
+        progress: called with steps done and steps in all.
+
+    Raises:
+        InputError: for a closure, a bad argument, or if the dense matrices do not fit.
+
+    Cost: dense H0 and H1, and one eigendecomposition for each draw and rotation.
+    """
+    if not 1 / (rotations + 1) <= level < 1:
+        msg = f"level: {level}; a number from 1/(rotations + 1) = {1 / (rotations + 1):g} to 1"
+        raise InputError(msg + " is required")
+    if draws < 2:
+        msg = f"draws: {draws}; at least 2 are required for a range"
+        raise InputError(msg)
+    source = generator(rng)
+    first = GaussNewton(risk).dense(max_bytes=max_bytes // 2).double()
+    second = ResidualHessian(risk).dense(max_bytes=max_bytes // 2).double()
+    spectra = [
+        DiscreteMeasure.uniform(torch.linalg.eigvalsh(matrix).cpu().numpy())
+        for matrix in (first, second, first + second)
+    ]
+    h0, h1, h = spectra
+    errors = _residuals(risk)
+    energy = float((errors**2).mean() / 2)
+    ratio, scale = risk.dim / risk.num_outputs, h0.mean()
+    has_residual = bool(np.abs(h1.nodes).max() > tol * np.abs(h0.nodes).max())
+    bulk0 = h0 if ratio > 1 else nonzero(h0, tol)
+    wishart, wigner = _fitted(bulk0, ratio), None
+    law0 = MarchenkoPastur(ratio=ratio, scale=bulk0.mean())
+    checks = [
+        _shape("H0 is Wishart of the network's ratio", bulk0, law0, draws, source),
+        *_fit_check("H0 is Wishart of some ratio and scale", wishart, level),
+    ]
+    progress(1, 4, "steps")
+    free = None
+    if has_residual:
+        bulk1 = nonzero(h1, tol)
+        wigner = _fitted(bulk1, None)
+        law1 = Semicircle(variance=bulk1.moment(2))
+        checks.append(_shape("H1 is Wigner of its own variance", bulk1, law1, draws, source))
+        checks += _fit_check("H1 is Wigner of some variance", wigner, level)
+        checks.append(_variance(h1, energy))
+        progress(2, 4, "steps")
+        free = freeness(first, second, rotations=rotations, rng=source, max_bytes=max_bytes)
+        checks += _free_checks(free, level)
+    progress(3, 4, "steps")
+    checks += _normal_checks(risk, errors, level)
+    progress(4, 4, "steps")
+    return Assumptions(
+        checks=tuple(checks),
+        predictions=_predictions(h, energy, ratio, scale),
+        energy=energy,
+        ratio=ratio,
+        scale=scale,
+        gauss_newton=h0,
+        residual=h1,
+        hessian=h,
+        wishart=wishart,
+        wigner=wigner,
+        free=free,
+        level=level,
+    )
+
+
+def _residuals(risk: EmpiricalRisk) -> FloatArray:
+    """Output gradients of all samples in the normalisation (2N)^-1 sum e^2, flat."""
+    parts = [
+        output_gradient(risk, risk.outputs(risk.leaves(), inputs), targets).reshape(-1)
+        for inputs, targets in risk.batches()
+    ]
+    errors = torch.cat(parts).double().cpu().numpy()
+    return np.asarray(errors * risk.num_samples / risk.denominator)
+
+
+def _fitted(bulk: DiscreteMeasure, ratio: float | None) -> Fit | None:
+    """Of Marchenko-Pastur, if there is a ratio, or a semicircle; None where nothing fits."""
+    try:
+        if ratio is None:
+            return fit(bulk, "semicircle")
+        # above one the number of zeros is the ratio; the shape is that of the non-zero part
+        return fit(bulk, "marchenko-pastur", fixed={"ratio": ratio} if ratio > 1 else None)
+    except (InputError, np.linalg.LinAlgError, ValueError):
+        return None
+
+
+def _shape(
+    assumption: str, bulk: DiscreteMeasure, law: Law, draws: int, source: np.random.Generator
+) -> Check:
+    found = distance(bulk, law, draws=draws, rng=source)
+    value, null = found.kolmogorov, found.null
+    # a quantile far out needs more draws than it is worth: the distances are nearly normal
+    high = float(null.mean() + 4 * null.std(ddof=1))
+    return Check(
+        assumption=assumption,
+        statistic="Kolmogorov distance",
+        value=value,
+        low=0.0,
+        high=high,
+        coverage=f"mean + 4 sd of {draws} random matrices of this size",
+        p_value=None,
+        holds=value <= high,
+    )
+
+
+def _fit_check(assumption: str, found: Fit | None, level: float) -> list[Check]:
+    if found is None:
+        return []
+    return [
+        Check(
+            assumption=assumption,
+            statistic=f"chi2 on {found.freedom} after a fit, {len(found.outliers)} outliers aside",
+            value=found.statistic,
+            low=0.0,
+            high=float(chi2.ppf(1 - level, found.freedom)),
+            coverage=f"{1 - level:.0%}",
+            p_value=found.p_value,
+            holds=found.p_value >= level,
+        )
+    ]
+
+
+def _variance(h1: DiscreteMeasure, energy: float) -> Check:
+    found = cumulants(h1, count=2)
+    value, error = float(found.moments[1]) / energy, float(found.moment_errors[1]) / energy
+    return Check(
+        assumption="H1 has the variance of the Wigner model, 2 energy",
+        statistic="variance of H1 / energy",
+        value=value,
+        low=2 - 4 * error,
+        high=2 + 4 * error,
+        coverage="4 standard errors",
+        p_value=None,
+        holds=abs(value - 2) <= 4 * error,
+    )
+
+
+def _free_checks(free: Freeness, level: float) -> list[Check]:
+    last = free.moments[-1]
+    return [
+        Check(
+            assumption="H0 and H1 are free: mixed moments",
+            statistic=f"normalised {last.name}",
+            value=last.value,
+            low=last.free_mean - 3 * last.free_spread,
+            high=last.free_mean + 3 * last.free_spread,
+            coverage="3 sd of Haar rotations; p from all seven moments",
+            p_value=free.p_value,
+            holds=free.p_value > level,
+        ),
+        Check(
+            assumption="H0 and H1 are free: spectrum of the sum",
+            statistic="Kolmogorov distance from the rotated sums",
+            value=free.distance,
+            low=0.0,
+            high=float(np.quantile(free.rotated_distances, 1 - level)),
+            coverage=f"{1 - level:.0%} of {len(free.rotated)} rotations",
+            p_value=free.distance_p_value,
+            holds=free.distance_p_value > level,
+        ),
+    ]
+
+
+def _normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> list[Check]:
+    samples = {"residuals": errors}
+    for name, part in zip(risk.names, risk.layout.unflatten(risk.theta), strict=True):
+        if part.dim() > 1:
+            samples[f"weights {name}"] = part.double().cpu().numpy().reshape(-1)
+    checks = []
+    for name, values in samples.items():
+        if values.size < 8 or np.ptp(values) == 0:
+            continue
+        found = normality(values)
+        checks.append(
+            Check(
+                assumption=f"{name} are normal",
+                statistic=f"Anderson-Darling (excess kurtosis {found.kurtosis:.2g} +- "
+                f"{found.kurtosis_error:.1g})",
+                value=found.statistic,
+                low=0.0,
+                high=critical(level),
+                coverage=f"{1 - level:.0%}",
+                p_value=found.p_value,
+                holds=found.p_value >= level,
+            )
+        )
+    return checks
+
+
+def _predictions(
+    h: DiscreteMeasure, energy: float, ratio: float, scale: float
+) -> tuple[Prediction, ...]:
+    laws = [hessian_law(energy, ratio, activation, scale) for activation in ACTIVATIONS]
+    tiny = 1e-10 * float(np.abs(h.nodes).max())
+    measured = {
+        "index": float(h.weights[h.nodes < -tiny].sum()),
+        "lower edge": float(h.nodes[0]),
+        "upper edge": float(h.nodes[-1]),
+        "mean": h.mean(),
+        "variance": h.var(),
+    }
+
+    def of(law: Law) -> dict[str, float]:
+        low, high = law.support()
+        index = float(law.cdf(0.0)) - law.atoms.get(0.0, 0.0)
+        return {
+            "index": index,
+            "lower edge": low,
+            "upper edge": high,
+            "mean": law.mean(),
+            "variance": law.var(),
+        }
+
+    linear, relu = (of(law) for law in laws)
+    return tuple(
+        Prediction(quantity=name, measured=value, linear=linear[name], relu=relu[name])
+        for name, value in measured.items()
+    )

@@ -1,0 +1,161 @@
+"""How far a measured spectrum is from a law."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import chi2
+
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray
+from hessium.compare._spectrum import as_measure, size_of, snapped
+from hessium.compare.cumulants import Cumulants, cumulants
+from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.theory import Law
+from hessium.theory._arrays import ArrayLike
+
+_GRID = 4000  # points of the law's distribution function for the Wasserstein distance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Distance:
+    r"""A measured spectrum beside a law.
+
+    Attributes:
+        kolmogorov: $\sup_x |F_n(x) - F(x)|$, at least $1/(2n)$ for n separate eigenvalues.
+        kolmogorov_at: where.
+        wasserstein: $\int |F_n - F|\,dx$, in the units of the eigenvalues.
+        cumulants: of the spectrum, errors under the law.
+        law_cumulants: free cumulants of the law, shape (k,).
+        statistic: $\chi^2$ of the first Chebyshev statistics under the law's own fluctuations.
+        freedom: their number.
+        p_value: of that statistic. For a law that the data did not choose.
+        null: Kolmogorov distances of matrices drawn from the law, shape (draws,), perhaps empty.
+    """
+
+    kolmogorov: float
+    kolmogorov_at: float
+    wasserstein: float
+    cumulants: Cumulants
+    law_cumulants: FloatArray
+    statistic: float
+    freedom: int
+    p_value: float
+    null: FloatArray
+
+    @property
+    def kolmogorov_p_value(self) -> float | None:
+        """Rank of the distance among those of the draws, or None where there were none."""
+        if not self.null.size:
+            return None
+        return float((1 + (self.null >= self.kolmogorov).sum()) / (1 + self.null.size))
+
+    def __repr__(self) -> str:
+        return (
+            f"Distance(Kolmogorov {self.kolmogorov:.3g} at {self.kolmogorov_at:.4g}, Wasserstein "
+            f"{self.wasserstein:.3g}, chi2 {self.statistic:.3g} on {self.freedom}, p "
+            f"{self.p_value:.2g})"
+        )
+
+
+def distance(
+    spectrum: DiscreteMeasure | ArrayLike,
+    law: Law,
+    *,
+    size: int | None = None,
+    beta: int = 1,
+    draws: int = 0,
+    rng: Rng = None,
+) -> Distance:
+    r"""Distances of a spectrum from a law, and whether a matrix of that law would show them.
+
+    Eigenvalues repel: for independent draws $\sqrt n \sup|F_n - F|$ is of order one, for
+    eigenvalues $n \sup|F_n - F|$ is, up to a logarithm. The textbook p-value of the Kolmogorov
+    statistic is therefore worthless here. The p-value is that of a $\chi^2$ of sums of Chebyshev
+    polynomials, whose covariance is known (`fluctuations`); `draws` matrices of the law add the
+    null distribution of the Kolmogorov distance itself.
+
+    Args:
+        spectrum: eigenvalues or a measure. Nodes within 1e-9 of the largest of an atom count as
+            being on it.
+        law: to compare with; not fitted to this spectrum.
+        size: side of the matrix, for measures with unequal weights.
+        beta: 1 for real symmetric, 2 for complex Hermitian matrices.
+        draws: matrices `law.matrix(n)` to draw.
+        rng: seed of the draws.
+
+    Raises:
+        InputError: if an argument breaks its rule.
+
+    Cost: a few thousand values of the law's distribution function; one eigendecomposition a draw.
+    """
+    if draws < 0:
+        msg = f"draws: {draws}; an integer >= 0 is required"
+        raise InputError(msg)
+    measure = snapped(as_measure(spectrum), law)
+    n = size_of(measure, size)
+    farthest, at = kolmogorov(measure, law)
+    statistic, freedom = _chi2(measure, law, n, beta)
+    random = generator(rng)
+    null = [
+        kolmogorov(snapped(DiscreteMeasure.uniform(values), law), law)[0]
+        for values in (np.linalg.eigvalsh(law.matrix(n, random)) for _ in range(draws))
+    ]
+    return Distance(
+        kolmogorov=farthest,
+        kolmogorov_at=at,
+        wasserstein=wasserstein(measure, law),
+        cumulants=cumulants(measure, law=law, size=n, beta=beta),
+        law_cumulants=law.free_cumulants(4),
+        statistic=statistic,
+        freedom=freedom,
+        p_value=float(chi2.sf(statistic, freedom)),
+        null=np.array(null),
+    )
+
+
+def kolmogorov(measure: DiscreteMeasure, law: Law) -> tuple[float, float]:
+    """The largest difference of the distribution functions, and where it is."""
+    points = np.union1d(measure.nodes, list(law.atoms))
+    upto = law.cdf(points)
+    below = upto - np.array([law.atoms.get(float(x), 0.0) for x in points])
+    mass = np.concatenate([[0.0], np.cumsum(measure.weights)])
+    ours = mass[np.searchsorted(measure.nodes, points, side="right")]
+    before = mass[np.searchsorted(measure.nodes, points, side="left")]
+    gaps = np.maximum(np.abs(ours - upto), np.abs(before - below))
+    worst = int(np.argmax(gaps))
+    return float(gaps[worst]), float(points[worst])
+
+
+def wasserstein(measure: DiscreteMeasure, law: Law) -> float:
+    """The area between the distribution functions; about 1e-6 of the law's width accurate."""
+    low, high = law.support()
+    spans = [law.support_intervals() or ((low, high),)]
+    ease = 0.5 * (1 - np.cos(np.linspace(0, np.pi, _GRID // len(spans[0]))))
+    grid = [a + (b - a) * ease for a, b in spans[0]]
+    x = np.unique(np.concatenate([measure.nodes, list(law.atoms), *grid]))
+    upto = law.cdf(x)
+    below = upto - np.array([law.atoms.get(float(point), 0.0) for point in x])
+    level = measure.cdf(x)[:-1]
+    # on each step the law rises from upto[i] to below[i + 1] and the measure stays at its level
+    left, right = upto[:-1] - level, below[1:] - level
+    crossing = left * right < 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        triangle = (left**2 + right**2) / (2 * np.abs(right - left))
+    area = np.where(crossing, triangle, np.abs(left + right) / 2)
+    return float((np.diff(x) * area).sum())
+
+
+def _chi2(measure: DiscreteMeasure, law: Law, n: int, beta: int) -> tuple[float, int]:
+    low, high = law.support()
+    if not law.support_intervals():
+        msg = f"law: {law!r} has no continuous part to compare with"
+        raise InputError(msg)
+    functions = Polynomials(low=low, high=high, count=degree_for(n))
+    statistics = LinearStatistics(functions=functions, contour=Contour.around(low, high), beta=beta)
+    excess = n * (functions.at(measure.nodes) @ measure.weights) - statistics.mean(law, n)
+    found = excess @ np.linalg.solve(statistics.covariance(law), excess)
+    return float(found), functions.count

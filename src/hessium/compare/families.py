@@ -1,0 +1,127 @@
+"""Laws by name with positive parameters to be fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+from hessium.theory import (
+    Law,
+    MarchenkoPastur,
+    Semicircle,
+    relu_hessian,
+    relu_residual,
+    wishart_wigner,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """Laws that differ in a few positive numbers.
+
+    Attributes:
+        name: for words.
+        parameters: their names, each with the power of the eigenvalues' unit that it scales as: a
+            variance is of power 2, a ratio of power 0.
+        make: the law of given parameters.
+        start: rough parameters from the mean, variance and third central moment of trimmed
+            eigenvalues.
+    """
+
+    name: str
+    parameters: Mapping[str, int]
+    make: Callable[..., Law]
+    start: Callable[[float, float, float], Mapping[str, float]]
+
+    def law(self, values: Mapping[str, float]) -> Law:
+        """The law of named parameters."""
+        return self.make(**values)
+
+
+def _wishart_wigner(mean: float, variance: float, third: float) -> dict[str, float]:
+    # free cumulants: scale, scale^2 ratio + 2 energy, scale^3 ratio^2
+    scale = mean if mean > 0.05 * variance**0.5 else 0.05 * variance**0.5
+    ratio = float(np.sqrt(max(third, 0.0) / scale**3))
+    ratio = float(np.clip(ratio, 0.1 * variance / scale**2, 0.9 * variance / scale**2))
+    return {"scale": scale, "ratio": ratio, "energy": (variance - scale**2 * ratio) / 2}
+
+
+def _relu(mean: float, variance: float, third: float) -> dict[str, float]:
+    # free cumulants: scale, scale^2 ratio + energy ratio / 2, scale^3 ratio^2
+    rough = _wishart_wigner(mean, variance, third)
+    rest = variance - rough["scale"] ** 2 * rough["ratio"]
+    return {**rough, "energy": 2 * rest / rough["ratio"]}
+
+
+def _marchenko_pastur(mean: float, variance: float, third: float) -> dict[str, float]:
+    scale = mean if mean > 0.05 * variance**0.5 else 0.05 * variance**0.5
+    return {"scale": scale, "ratio": variance / scale**2}
+
+
+def _relu_residual(mean: float, variance: float, third: float) -> dict[str, float]:
+    return {"ratio": 0.5, "energy": 4 * variance}
+
+
+FAMILIES: Mapping[str, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            name="wishart-wigner",
+            parameters={"scale": 1, "ratio": 0, "energy": 2},
+            make=wishart_wigner,
+            start=_wishart_wigner,
+        ),
+        Family(
+            name="relu",
+            parameters={"scale": 1, "ratio": 0, "energy": 2},
+            make=relu_hessian,
+            start=_relu,
+        ),
+        Family(
+            name="marchenko-pastur",
+            parameters={"scale": 1, "ratio": 0},
+            make=MarchenkoPastur,
+            start=_marchenko_pastur,
+        ),
+        Family(
+            name="semicircle",
+            parameters={"variance": 2},
+            make=Semicircle,
+            start=lambda mean, variance, third: {"variance": variance},
+        ),
+        Family(
+            name="relu-residual",
+            parameters={"ratio": 0, "energy": 2},
+            make=relu_residual,
+            start=_relu_residual,
+        ),
+    )
+}
+"""The families that `fit` knows."""
+
+
+def family_of(name: str | Family) -> Family:
+    """A family by its name, or one of the user's own.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    if isinstance(name, Family):
+        return name
+    if name not in FAMILIES:
+        msg = f"family: {name!r}; one of {', '.join(FAMILIES)}, or a Family, is required"
+        raise InputError(msg)
+    return FAMILIES[name]
+
+
+def trimmed_moments(values: FloatArray) -> tuple[float, float, float]:
+    """Mean, variance and third central moment without what lies far outside the middle 80 %."""
+    low, high = np.quantile(values, [0.1, 0.9])
+    reach = 1.5 * (high - low)
+    kept = values[(values >= low - reach) & (values <= high + reach)]
+    mean = float(kept.mean())
+    return mean, float(kept.var()), float(((kept - mean) ** 3).mean())

@@ -1,0 +1,342 @@
+"""The law of a family that a spectrum looks most like, with intervals that mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import brentq, least_squares
+from scipy.stats import chi2, norm
+
+from hessium._typing import FloatArray
+from hessium.compare._spectrum import as_measure, eigenvalues_of
+from hessium.compare.families import Family, family_of, trimmed_moments
+from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
+from hessium.compare.outliers import outliers
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.theory import Law, LevyLaw
+from hessium.theory._arrays import ArrayLike
+
+_PILOT_POINTS = 32
+_OUTLIER_LEVEL = 1e-2
+_ROUNDS = 4
+_WIDE = 0.1  # standard errors of a logarithm beyond which a parabola is no good
+_STEP = 1.0  # e-folds that one set of weights may be trusted over
+_REWEIGHTED = 4
+_FINE = 0.01  # e-folds to which the end of a profile is found
+_FAR = 12.0  # e-folds at which a profile is called unbounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Estimate:
+    """One fitted parameter.
+
+    Attributes:
+        value: best fit.
+        low: lower end of its interval, 0 if the data do not bound it from below.
+        high: upper end, infinite if they do not bound it from above.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def covers(self, truth: float) -> bool:
+        """Whether a number lies in the interval."""
+        return self.low <= truth <= self.high
+
+    def __repr__(self) -> str:
+        return f"{self.value:.6g} [{self.low:.6g}, {self.high:.6g}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Fit:
+    r"""A law fitted to a spectrum.
+
+    Attributes:
+        family: its name.
+        parameters: estimates by name; a fixed one has an interval of length zero.
+        law: the law of the estimates.
+        confidence: of each interval on its own.
+        outliers: eigenvalues set aside as detached from the bulk, ascending.
+        statistic: $\chi^2$ of what the law leaves unexplained.
+        freedom: statistics less fitted parameters.
+        p_value: of the statistic. Where it is small the intervals mean little: no member of the
+            family has made this spectrum.
+    """
+
+    family: str
+    parameters: Mapping[str, Estimate]
+    law: Law
+    confidence: float
+    outliers: tuple[float, ...]
+    statistic: float
+    freedom: int
+    p_value: float
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {one!r}" for name, one in self.parameters.items())
+        return (
+            f"Fit({self.family}: {parts} at {self.confidence:.0%}; {len(self.outliers)} outliers; "
+            f"chi2 {self.statistic:.3g} on {self.freedom}, p {self.p_value:.2g})"
+        )
+
+
+def fit(
+    spectrum: DiscreteMeasure | ArrayLike,
+    family: str | Family = "wishart-wigner",
+    *,
+    fixed: Mapping[str, float] | None = None,
+    confidence: float = 0.95,
+    beta: int = 1,
+) -> Fit:
+    r"""Fit the parameters of a law to all eigenvalues of a matrix.
+
+    Three steps. A robust fit of the distribution function finds the bulk; eigenvalues that the
+    Tracy-Widom law of its edges excludes are set aside; the others enter through Chebyshev
+    polynomials, functionals of the distribution function, weighted by their exact covariance
+    (generalised least squares, `fluctuations`), with the shift that each outlier leaves in the
+    bulk taken off. Steps two and three repeat until the outliers stay. The errors are of order
+    1/n. Equivariant: a multiple of the matrix gives the same fit in other units.
+
+    Intervals are those of the $\chi^2$: parabolic in the logarithm of a parameter where it is well
+    determined, else by profile, and then perhaps unbounded. They hold if the matrix is of the
+    family, a sum of Wishart and Gaussian matrices; `p_value` tells whether it looks so.
+
+    Args:
+        spectrum: all eigenvalues; take forced zeros off first (`nonzero`).
+        family: "wishart-wigner" or "relu" (scale, ratio, energy), "marchenko-pastur" (scale,
+            ratio), "semicircle" (variance), "relu-residual" (ratio, energy), or a `Family`.
+        fixed: parameters that are known.
+        confidence: of each interval.
+        beta: 1 for real symmetric, 2 for complex Hermitian matrices.
+
+    Raises:
+        InputError: if an argument breaks its rule, or there are too few eigenvalues.
+
+    Cost: some hundred evaluations of the law on a contour; tens of milliseconds, whatever n.
+    """
+    chosen = family_of(family)
+    known = dict(fixed or {})
+    if unknown := set(known) - set(chosen.parameters):
+        msg = f"fixed: {sorted(unknown)}; {chosen.name} has {', '.join(chosen.parameters)}"
+        raise InputError(msg)
+    free = tuple(name for name in chosen.parameters if name not in known)
+    if not free:
+        msg = f"fixed: all of {', '.join(chosen.parameters)}; nothing is left to fit"
+        raise InputError(msg)
+    if not 0 < confidence < 1:
+        msg = f"confidence: {confidence}; a number between 0 and 1 is required"
+        raise InputError(msg)
+    values = np.array(eigenvalues_of(as_measure(spectrum)))
+    if values.size < 10 or np.ptp(values) == 0:
+        msg = f"spectrum: {values.size} eigenvalues, range {np.ptp(values):g}; 10 with a spread"
+        raise InputError(msg + " are required")
+    return _Fitting(chosen, known, free, values, beta).run(confidence)
+
+
+class _Fitting:
+    """One fit: logarithms of the free parameters, in units in which the spectrum is of order 1."""
+
+    def __init__(
+        self,
+        family: Family,
+        known: Mapping[str, float],
+        free: tuple[str, ...],
+        values: FloatArray,
+        beta: int,
+    ) -> None:
+        self.family, self.free, self.beta = family, free, beta
+        mean, variance, third = trimmed_moments(values)
+        self.unit = float(np.sqrt(mean**2 + variance))
+        self.values = values / self.unit
+        self.known = {name: value / self._unit_of(name) for name, value in known.items()}
+        start = family.start(mean / self.unit, variance / self.unit**2, third / self.unit**3)
+        self.start = np.log([start[name] for name in free])
+
+    def _unit_of(self, name: str) -> float:
+        return float(self.unit ** self.family.parameters[name])
+
+    def law(self, logs: FloatArray) -> Law:
+        named = dict(zip(self.free, np.exp(logs).tolist(), strict=True))
+        return self.family.law({**named, **self.known})
+
+    def run(self, confidence: float) -> Fit:
+        logs = self._pilot()
+        outside: tuple[float, ...] | None = None
+        for _ in range(_ROUNDS):
+            found = outliers(self.values, self.law(logs), level=_OUTLIER_LEVEL, beta=self.beta)
+            if found.values == outside:
+                break
+            outside, bulk = found.values, found.bulk
+            for _ in range(_REWEIGHTED):  # the weights are those of the fit before
+                model = _Weighted(self, logs, bulk, outside)
+                fresh = model.solve(logs, _STEP)
+                moved, logs = float(np.abs(fresh - logs).max()), fresh
+                if moved < 0.02:
+                    break
+        assert outside is not None
+        freedom = model.count - len(self.free)
+        statistic = float((model.residuals(logs) ** 2).sum())
+        return Fit(
+            family=self.family.name,
+            parameters=self._estimates(model, logs, confidence),
+            law=self._law_in_user_units(logs),
+            confidence=confidence,
+            outliers=tuple(self.unit * x for x in outside),
+            statistic=statistic,
+            freedom=freedom,
+            p_value=float(chi2.sf(statistic, freedom)),
+        )
+
+    def _law_in_user_units(self, logs: FloatArray) -> Law:
+        named = {**dict(zip(self.free, np.exp(logs).tolist(), strict=True)), **self.known}
+        return self.family.law({k: v * self._unit_of(k) for k, v in named.items()})
+
+    def _pilot(self) -> FloatArray:
+        """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
+        n = self.values.size
+        which = np.unique(np.linspace(0, n - 1, min(n, _PILOT_POINTS)).astype(int))
+        points, levels = self.values[which], (which + 0.5) / n
+
+        def misfit(logs: FloatArray) -> FloatArray:
+            return np.asarray(self.law(logs).cdf(points) - levels)
+
+        found = least_squares(
+            misfit,
+            self.start,
+            bounds=(self.start - 8, self.start + 8),
+            loss="soft_l1",
+            f_scale=0.01,
+            diff_step=[1e-4] * self.start.size,
+            max_nfev=25,
+            xtol=1e-2,
+            ftol=1e-2,
+        )
+        return np.asarray(found.x)
+
+    def _estimates(
+        self, model: _Weighted, logs: FloatArray, confidence: float
+    ) -> dict[str, Estimate]:
+        errors = _errors(model.information(logs))
+        reach = float(norm.ppf((1 + confidence) / 2))
+        found: dict[str, Estimate] = {}
+        for name in self.family.parameters:
+            unit = self._unit_of(name)
+            if name in self.known:
+                value = self.known[name] * unit
+                found[name] = Estimate(value=value, low=value, high=value)
+                continue
+            k = self.free.index(name)
+            if errors[k] < _WIDE:
+                ends = [logs[k] - reach * errors[k], logs[k] + reach * errors[k]]
+            else:
+                ends = [model.profile(logs, k, side, errors[k], reach) for side in (-1, 1)]
+            low, high = (unit * float(np.exp(end)) for end in ends)
+            found[name] = Estimate(value=unit * float(np.exp(logs[k])), low=low, high=high)
+        return found
+
+
+def _errors(information: FloatArray) -> FloatArray:
+    """Standard errors; infinite where the statistics say nothing about some combination."""
+    if np.linalg.cond(information) > 1e12:
+        return np.full(len(information), np.inf)
+    return np.asarray(np.sqrt(np.diag(np.linalg.inv(information))))
+
+
+class _Weighted:
+    """Generalised least squares with the covariance of one law."""
+
+    def __init__(
+        self, fitting: _Fitting, logs: FloatArray, bulk: FloatArray, outside: tuple[float, ...]
+    ) -> None:
+        law = fitting.law(logs)
+        spans = law.support_intervals()
+        low, high = spans[0][0], spans[-1][1]
+        # a detached atom (exact zeros) is left out of the contour, like an outlier
+        atoms = [x for x in law.atoms if not low <= x <= high]
+        inside = bulk[~np.isin(np.round(bulk, 9), np.round(atoms, 9))]
+        self.fitting = fitting
+        self.size = fitting.values.size
+        self.count = degree_for(self.size, len(fitting.free) + 2)
+        functions = Polynomials(low=low, high=high, count=self.count)
+        self.statistics = LinearStatistics(
+            functions=functions,
+            contour=Contour.around(low, high, [*outside, *atoms]),
+            beta=fitting.beta,
+            spikes=outside,
+            near=law if isinstance(law, LevyLaw) else None,
+        )
+        self._outside = [*outside, *atoms]
+        self.sums = functions.at(inside).sum(axis=1)
+        self.factor = np.linalg.cholesky(self.statistics.covariance(law))
+
+    def around(self, logs: FloatArray) -> _Weighted:
+        """The same statistics and weights, their contour drawn around another law."""
+        law, other = self.fitting.law(logs), copy(self)
+        spans = law.support_intervals()
+        other.statistics = replace(
+            self.statistics,
+            contour=Contour.around(spans[0][0], spans[-1][1], self._outside),
+            near=law if isinstance(law, LevyLaw) else None,
+        )
+        return other
+
+    def residuals(self, logs: FloatArray) -> FloatArray:
+        excess = self.sums - self.statistics.mean(self.fitting.law(logs), self.size)
+        return np.asarray(np.linalg.solve(self.factor, excess))
+
+    def information(self, logs: FloatArray) -> FloatArray:
+        steps = 1e-5 * np.eye(logs.size)
+        jacobian = np.array(
+            [(self.residuals(logs + s) - self.residuals(logs - s)) / 2e-5 for s in steps]
+        ).T
+        return np.asarray(jacobian.T @ jacobian)
+
+    def solve(self, logs: FloatArray, reach: float, hold: int | None = None) -> FloatArray:
+        """The best parameters within `reach` of some, perhaps with one of them held."""
+        free = [k for k in range(logs.size) if k != hold]
+        if not free:
+            return logs
+
+        def merged(part: FloatArray) -> FloatArray:
+            whole = logs.copy()
+            whole[free] = part
+            return whole
+
+        def misfit(part: FloatArray) -> FloatArray:
+            return self.residuals(merged(part))
+
+        start = logs[free]
+        found = least_squares(
+            misfit,
+            start,
+            bounds=(start - reach, start + reach),
+            diff_step=[1e-6] * len(free),
+            max_nfev=40,
+            xtol=1e-8,
+        )
+        return merged(found.x)
+
+    def profile(self, logs: FloatArray, which: int, side: int, error: float, reach: float) -> float:
+        """Where the best chi2 with one parameter held has risen by `reach` squared."""
+        best = float((self.residuals(logs) ** 2).sum())
+        at = logs
+
+        def rise(step: float) -> float:
+            nonlocal at
+            held = at.copy()
+            held[which] = logs[which] + side * step
+            model = self.around(held)
+            at = model.solve(held, _STEP, hold=which)
+            return float((model.residuals(at) ** 2).sum()) - best - reach**2
+
+        inner, step = 0.0, min(reach * error, 1.0)
+        while rise(step) < 0:
+            inner, step = step, 1.6 * step
+            if step > _FAR:
+                return float(side * np.inf)
+        return float(logs[which] + side * brentq(rise, inner, step, xtol=_FINE))

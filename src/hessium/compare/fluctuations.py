@@ -1,0 +1,198 @@
+r"""How much sums over eigenvalues fluctuate from one random matrix to the next.
+
+Eigenvalues repel, so $\sum_i f(\lambda_i)$ has an error of order one, not $\sqrt n$: treating them
+as independent draws overstates every error n-fold. For the Gaussian ensembles, Wishart matrices and
+free sums of these the second-order free cumulants vanish, and with $F = 1/G$ of the limit law
+
+$$\operatorname{Cov}\Big(\sum f, \sum g\Big) = \frac2\beta \oint\!\oint f'(z) g'(w)
+  \log\frac{F(z) - F(w)}{z - w}, \quad
+  E\sum f - n\!\int\! f = \Big(\frac2\beta - 1\Big) \frac12 \oint f'(z) \log F'(z),$$
+
+both with $dz/2\pi i$ around the support (Mingo and Speicher, J. Funct. Anal. 235, 2006; for the
+mean term of the real case see Bai and Silverstein, Ann. Probab. 32, 2004). A spike
+$\theta u u^T$ adds $\oint f\, d\log(1 - \theta G)$: interlacing moves the bulk by as much as one
+eigenvalue although the spike itself lies outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.polynomial import chebyshev
+
+from hessium._typing import AnyArray, FloatArray
+from hessium.theory import Law, LevyLaw
+from hessium.theory._arrays import ComplexArray
+
+_DIGITS = 18.0  # e-folds that the trapezoidal rule gains on the upper half of the contour
+_NEAREST = 1e-2  # half-widths: a contour closer to the support would need too many points
+_WIDEST = 1.6  # Bernstein parameter of the contour where nothing is in its way
+
+
+def degree_for(size: int, at_least: int = 3) -> int:
+    """How many Chebyshev statistics the limit formulas describe at a size.
+
+    Their variances are right up to about $k^3/(10 n)$, so k grows as the cube root of n.
+    """
+    return max(at_least, round((size / 2) ** (1 / 3)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contour:
+    """The ellipse with foci at the ends of an interval, as nodes of the trapezoidal rule.
+
+    Attributes:
+        low, high: foci.
+        stretch: sum of its semi-axes over half the focal distance, > 1.
+    """
+
+    low: float
+    high: float
+    stretch: float
+
+    @classmethod
+    def around(cls, low: float, high: float, outside: Sequence[float] = ()) -> Contour:
+        """As wide as is useful, half-way (in the exponent) to the nearest point to leave out."""
+        half = (high - low) / 2
+        gaps = [max(x - high, low - x) / half for x in outside]
+        gap = max(min(gaps, default=np.inf), _NEAREST)
+        reach = 1 + gap + np.sqrt(gap * (2 + gap))
+        return cls(low=low, high=high, stretch=float(min(_WIDEST, np.sqrt(reach))))
+
+    @property
+    def nodes(self) -> tuple[ComplexArray, ComplexArray]:
+        r"""Points of the upper half and their weights, $dz/(2\pi i)$ included."""
+        points = int(np.ceil(_DIGITS / np.log(self.stretch)))
+        angle = np.exp(1j * np.pi * (np.arange(points) + 0.5) / points)
+        centre, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        outer, inner = self.stretch * angle, 1 / (self.stretch * angle)
+        weights = half * (outer - inner) / (4 * points)
+        return centre + half * (outer + inner) / 2, weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polynomials:
+    r"""Chebyshev polynomials $T_1, \dots, T_K$ of an interval, as functions of eigenvalues.
+
+    $\sum_i T_k(\lambda_i)$ is an integral of the distribution function: no histogram, no kernel.
+
+    Attributes:
+        low, high: the interval.
+        count: K.
+    """
+
+    low: float
+    high: float
+    count: int
+
+    def at(self, x: AnyArray) -> AnyArray:
+        """Values at real or complex points, shape (count, x.size)."""
+        return np.asarray(chebyshev.chebvander(self._inner(x), self.count).T[1:])
+
+    def slopes(self, x: AnyArray) -> AnyArray:
+        """Derivatives, shape (count, x.size)."""
+        basis = chebyshev.chebder(np.eye(self.count + 1)[:, 1:])
+        values = chebyshev.chebval(self._inner(x), basis)
+        return np.asarray(2 / (self.high - self.low) * values)
+
+    def _inner(self, x: AnyArray) -> AnyArray:
+        return (2 * x - self.low - self.high) / (self.high - self.low)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Path:
+    """A contour with what a law says along it.
+
+    Attributes:
+        z, weights: points and weights of the rule.
+        g: G there.
+        bend: F' there.
+        inverse: G at the places of spikes, which is 1/theta.
+    """
+
+    z: ComplexArray
+    weights: ComplexArray
+    g: ComplexArray
+    bend: ComplexArray
+    inverse: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LinearStatistics:
+    """Mean and covariance of sums of polynomials over the eigenvalues inside a contour.
+
+    Attributes:
+        functions: the polynomials.
+        contour: what counts as inside.
+        beta: 1 for real symmetric matrices, 2 for complex Hermitian ones.
+        spikes: eigenvalues that additive spikes have pushed out of the contour.
+        near: a law close to those asked for. Of laws of Levy type z is an explicit function of
+            w = 1/G, so the contour is then held in the w-plane and nothing is solved for.
+    """
+
+    functions: Polynomials
+    contour: Contour
+    beta: int = 1
+    spikes: tuple[float, ...] = ()
+    near: LevyLaw | None = None
+    _guide: tuple[ComplexArray, ComplexArray, FloatArray] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        guide = None
+        if self.near is not None:
+            path = self._solved(self.near)
+            guide = 1 / path.g, path.bend * path.weights, 1 / path.inverse
+        object.__setattr__(self, "_guide", guide)
+
+    def mean(self, law: Law, size: int) -> FloatArray:
+        """Expectation to order one for matrices of side `size`, shape (count,)."""
+        path = self._path(law)
+        density = size * path.g
+        if self.spikes:
+            # a spike theta sits where G = 1/theta, and moves the others by d log(1 - theta G)
+            slope = -path.bend * path.g**2
+            density = density + (slope / (path.g - path.inverse[:, None])).sum(axis=0)
+        total = self.functions.at(path.z) @ (path.weights * density)
+        shift = self.functions.slopes(path.z) @ (path.weights * np.log(path.bend))
+        return np.asarray(2 * total.real + (2 / self.beta - 1) * shift.real)
+
+    def covariance(self, law: Law) -> FloatArray:
+        """Limit covariance, shape (count, count)."""
+        path = self._path(law)
+        z, f, bend = (np.concatenate([v, v.conj()]) for v in (path.z, 1 / path.g, path.bend))
+        apart = np.subtract.outer(z, z)
+        np.fill_diagonal(apart, 1.0)
+        ratio = np.subtract.outer(f, f) / apart
+        np.fill_diagonal(ratio, bend)
+        upper = self.functions.slopes(path.z) * path.weights
+        slopes = np.concatenate([upper, upper.conj()], axis=1)
+        covariance = 2 / self.beta * (slopes @ np.log(ratio) @ slopes.T).real
+        return np.asarray((covariance + covariance.T) / 2)
+
+    def _path(self, law: Law) -> _Path:
+        if self._guide is None or not isinstance(law, LevyLaw):
+            return self._solved(law)
+        w, steps, places = self._guide
+        value, q = law.triple.remainder(w)
+        return _Path(
+            z=law.triple.centre + w + value,
+            weights=(1 - q) * steps,
+            g=1 / w,
+            bend=1 / (1 - q),
+            inverse=1 / self._moved(law, places),
+        )
+
+    def _moved(self, law: LevyLaw, places: FloatArray) -> FloatArray:
+        """Where w is at the spikes, by Newton from where it was for the law nearby."""
+        for _ in range(4 if places.size else 0):
+            x, slope = law.triple.position(places)
+            places = places - (x - np.array(self.spikes)) / slope
+        return places
+
+    def _solved(self, law: Law) -> _Path:
+        z, weights = self.contour.nodes
+        g, slope = law._transform(z)
+        inverse = law.stieltjes(np.array(self.spikes)).real
+        return _Path(z=z, weights=weights, g=g, bend=-slope / g**2, inverse=inverse)

@@ -1,0 +1,182 @@
+"""Do eigenvalues repel as those of a random matrix? Ratios of spacings, no unfolding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.stats import norm
+from torch import Tensor
+
+from hessium._typing import FloatArray
+from hessium.compare._spectrum import eigenvalues_of
+from hessium.errors import InputError
+from hessium.linalg import SymmetricOperator
+from hessium.linalg.adapt import Operator, as_operator
+from hessium.measure import DiscreteMeasure
+from hessium.theory import SpacingRatio
+
+_ENSEMBLES = ("poisson", "goe", "gue")
+_EXACT = 1e-12  # entries below this fraction of the largest couple nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class LevelStatistics:
+    r"""Ratios $r = \min(s_k, s_{k+1})/\max(s_k, s_{k+1})$ of consecutive spacings.
+
+    Attributes:
+        ratios: of all sectors, shape (k,).
+        stderr: of their mean; neighbours share a spacing, and it knows.
+        sectors: number of levels in each sector that has ratios, what was removed not counted.
+        zeros: levels removed as null space.
+        degenerate: pairs of levels of one sector that are equal to rounding: a symmetry that was
+            not removed. They count as r = 0.
+    """
+
+    ratios: FloatArray
+    stderr: float
+    sectors: tuple[int, ...]
+    zeros: int
+    degenerate: int
+
+    @property
+    def mean(self) -> float:
+        """Mean ratio: 0.3863 without repulsion (Poisson), 0.5307 GOE, 0.5996 GUE."""
+        return float(self.ratios.mean())
+
+    @property
+    def z(self) -> Mapping[str, float]:
+        """Difference from each ensemble's large-matrix mean, in standard errors."""
+        return {
+            name: (self.mean - SpacingRatio(name).large_matrix_mean) / self.stderr
+            for name in _ENSEMBLES
+        }
+
+    def p_value(self, ensemble: str = "goe") -> float:
+        """Probability of a mean as far from that of an ensemble, from the normal law."""
+        z = (self.mean - SpacingRatio(ensemble).large_matrix_mean) / self.stderr
+        return float(2 * norm.sf(abs(z)))
+
+    @property
+    def nearest(self) -> str:
+        """The ensemble whose mean is nearest."""
+        return min(self.z, key=lambda name: abs(self.z[name]))
+
+    def __repr__(self) -> str:
+        return (
+            f"LevelStatistics(mean ratio {self.mean:.4f} +- {self.stderr:.2g} of "
+            f"{self.ratios.size} in {len(self.sectors)} sectors; nearest {self.nearest}; "
+            f"{self.zeros} zeros removed, {self.degenerate} degenerate pairs)"
+        )
+
+
+def levels(
+    *sources: Operator | SymmetricOperator | Tensor | DiscreteMeasure,
+    sectors: Sequence[FloatArray] | None = None,
+    tol: float = 1e-10,
+    max_bytes: int = 2**33,
+) -> LevelStatistics:
+    r"""Spacing ratios of an operator, sector by sector.
+
+    Levels of different symmetry sectors do not repel: mixed together they lower the ratio towards
+    Poisson's although each sector is random-matrix-like. Of an operator the sectors are found: the
+    connected blocks of its matrix (the hidden units of the residual part of a ReLU network), and
+    within a block whose spectrum is symmetric about zero the positive half. Symmetries in another
+    basis must be said: `sectors`. The null space, $|\lambda| \le \mathrm{tol} \max|\lambda|$, is
+    removed first.
+
+    Args:
+        sources: operators, whose dense matrices are taken, or spectra, each one a sector.
+        sectors: orthonormal bases (n, k) of invariant subspaces, together all of space, in the
+            place of the blocks.
+        tol: relative size of zero, and of a degenerate spacing.
+        max_bytes: what the dense matrix may take.
+
+    Raises:
+        InputError: if fewer than three ratios are left, the sectors are no invariant subspaces, or
+            `sectors` is given for a spectrum.
+
+    Cost: an eigendecomposition of each block.
+    """
+    if not sources or (sectors is not None and len(sources) > 1):
+        msg = f"sources: {len(sources)} given; one is required, several only without `sectors`"
+        raise InputError(msg)
+    spectra: list[FloatArray] = []
+    for source in sources:
+        if isinstance(source, DiscreteMeasure):
+            if sectors is not None:
+                msg = "sectors: given with a spectrum; they need the operator"
+                raise InputError(msg)
+            spectra.append(np.array(eigenvalues_of(source)))
+            continue
+        matrix = as_operator(source).dense(max_bytes=max_bytes).double().cpu().numpy()
+        parts = _blocks(matrix) if sectors is None else _projected(matrix, sectors)
+        spectra += [np.array(np.linalg.eigvalsh(part), dtype=np.float64) for part in parts]
+    scale = max(float(np.abs(one).max()) for one in spectra)
+    zeros, degenerate, found, sizes = 0, 0, [], []
+    for values in spectra:
+        kept = values[np.abs(values) > tol * scale]
+        zeros += values.size - kept.size
+        if kept.size > 2 and np.abs(kept + kept[::-1]).max() <= 10 * tol * scale:
+            kept = kept[kept > 0]  # +x and -x are one level of a bipartite block
+        spacings = np.diff(kept)
+        equal = spacings <= tol * scale
+        degenerate += int(equal.sum())
+        if spacings.size < 2:
+            continue
+        near, far = np.minimum(spacings[1:], spacings[:-1]), np.maximum(spacings[1:], spacings[:-1])
+        defined = far > tol * scale
+        found.append(np.where(near[defined] <= tol * scale, 0.0, near[defined] / far[defined]))
+        sizes.append(kept.size)
+    if sum(map(len, found)) < 3:
+        msg = f"sources: {sum(map(len, found))} spacing ratios after the null space; 3 are required"
+        raise InputError(msg)
+    return LevelStatistics(
+        ratios=np.concatenate(found),
+        stderr=_error(found),
+        sectors=tuple(sizes),
+        zeros=zeros,
+        degenerate=degenerate,
+    )
+
+
+def _blocks(matrix: FloatArray) -> list[FloatArray]:
+    """Diagonal blocks of a matrix that some permutation makes block diagonal."""
+    coupled = np.abs(matrix) > _EXACT * np.abs(matrix).max()
+    count, label = connected_components(csr_matrix(coupled), directed=False)
+    places = [np.flatnonzero(label == k) for k in range(count)]
+    return [matrix[np.ix_(at, at)] for at in places]
+
+
+def _projected(matrix: FloatArray, sectors: Sequence[FloatArray]) -> list[FloatArray]:
+    n = matrix.shape[0]
+    whole = np.concatenate([np.asarray(one, dtype=np.float64) for one in sectors], axis=1)
+    if whole.shape != (n, n) or np.abs(whole.T @ whole - np.eye(n)).max() > 1e-8:
+        msg = f"sectors: bases of shape {whole.shape} together; an orthonormal basis of all {n} "
+        raise InputError(msg + "dimensions is required")
+    turned = whole.T @ matrix @ whole
+    ends = np.cumsum([0, *(np.asarray(one).shape[1] for one in sectors)])
+    parts = [turned[a:b, a:b] for a, b in pairwise(ends.tolist())]
+    left = np.sqrt(max((turned**2).sum() - sum((part**2).sum() for part in parts), 0.0))
+    if left > 1e-8 * np.sqrt((turned**2).sum()):
+        msg = f"sectors: {left:.3g} of the matrix (Frobenius) couples them; invariant subspaces"
+        raise InputError(msg + " are required")
+    return parts
+
+
+def _error(found: Sequence[FloatArray]) -> float:
+    """Standard error of the mean with the covariances of neighbours up to two apart."""
+    everything = np.concatenate(found)
+    mean, count = everything.mean(), everything.size
+    variance = float(((everything - mean) ** 2).sum())
+    for lag in (1, 2):
+        variance += 2 * sum(
+            float(((one[lag:] - mean) * (one[:-lag] - mean)).sum()) for one in found
+        )
+    # a handful of ratios may make the sum of covariances negative
+    floor = 0.2 * float(((everything - mean) ** 2).sum())
+    return float(np.sqrt(max(variance, floor, 1e-300)) / count)

@@ -1,0 +1,140 @@
+"""Eigenvalues beyond the edge of a law: how unlikely, and which spikes they would come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessium._typing import FloatArray
+from hessium.compare._spectrum import as_measure, eigenvalues_of, snapped
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.theory import Law, SoftEdge, soft_edge
+from hessium.theory import outliers as of_spikes
+from hessium.theory._arrays import ArrayLike
+
+_LEAST = 1e-14  # what the Tracy-Widom distribution function resolves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detached:
+    r"""One eigenvalue that does not belong to the bulk.
+
+    Attributes:
+        value: the eigenvalue.
+        score: its distance from the edge over the Tracy-Widom scale, $(x - x_*)/s_n$.
+        p_value: probability that the extreme eigenvalue of the bulk lies as far out; 1e-14 stands
+            for anything smaller.
+        spike: the $\theta$ that an additive spike $\theta uu^T$ must have, $G(x) = 1/\theta$.
+        overlap: what such a spike predicts of $\langle u, v\rangle^2$ with the eigenvector v.
+    """
+
+    value: float
+    score: float
+    p_value: float
+    spike: float
+    overlap: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Outliers:
+    """The detached eigenvalues of a spectrum and what is left without them.
+
+    Attributes:
+        above: beyond the upper edge, largest first.
+        below: beyond the lower edge, smallest first.
+        bulk: the other eigenvalues, ascending.
+        level: false-alarm rate of each side.
+    """
+
+    above: tuple[Detached, ...]
+    below: tuple[Detached, ...]
+    bulk: FloatArray
+    level: float
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """All detached eigenvalues, ascending."""
+        return tuple(sorted(one.value for one in (*self.above, *self.below)))
+
+    def __repr__(self) -> str:
+        return (
+            f"Outliers({len(self.below)} below and {len(self.above)} above {self.bulk.size} "
+            f"eigenvalues, each side wrong in {self.level:g} of spectra without any)"
+        )
+
+
+def outliers(
+    spectrum: DiscreteMeasure | ArrayLike, law: Law, *, level: float = 1e-3, beta: int = 1
+) -> Outliers:
+    r"""Eigenvalues that the bulk law does not explain, by the Tracy-Widom law of its edges.
+
+    From the outside in: the extreme eigenvalue is tested against the law of the extreme eigenvalue
+    of a matrix of the remaining size; if it is rejected it is set aside and the next one is
+    tested. The first that is not rejected ends the search, so the probability of any false alarm on
+    a side is `level`, up to finite-size corrections of the Tracy-Widom law. Where an edge is hard
+    (Marchenko-Pastur of ratio one at zero) only what lies beyond it by more than rounding is
+    detached.
+
+    Args:
+        spectrum: all eigenvalues.
+        law: of the bulk.
+        level: false-alarm rate of each side, in (0, 1).
+        beta: 1 for real symmetric, 2 for complex Hermitian matrices.
+
+    Raises:
+        InputError: if an argument breaks its rule.
+    """
+    if not 0 < level < 1:
+        msg = f"level: {level}; a false-alarm rate between 0 and 1 is required"
+        raise InputError(msg)
+    values = np.array(eigenvalues_of(snapped(as_measure(spectrum), law)))
+    rest, above = _side(values, law, "right", level, beta)
+    rest, below = _side(rest, law, "left", level, beta)
+    return Outliers(above=above, below=below, bulk=rest, level=level)
+
+
+def _side(
+    values: FloatArray, law: Law, side: str, level: float, beta: int
+) -> tuple[FloatArray, tuple[Detached, ...]]:
+    found: list[Detached] = []
+    rest = values
+    end = law.support()[side == "right"]
+    while rest.size > 1:
+        extreme = float(rest[-1] if side == "right" else rest[0])
+        beyond = extreme - end if side == "right" else end - extreme
+        edge = _edge(law, rest.size, side, end, beta)
+        if edge is None:  # nothing may lie beyond a hard edge or an atom but rounding
+            p_value, score = (0.0, np.inf) if beyond > 1e-9 * abs(law.std()) else (1.0, 0.0)
+        else:
+            upper = float(edge.cdf(extreme))
+            p_value = max(1 - upper if side == "right" else upper, _LEAST)
+            score = beyond / edge.scale
+        if p_value >= level or beyond <= 0:
+            break
+        found.append(_detached(extreme, score, p_value, law))
+        rest = rest[:-1] if side == "right" else rest[1:]
+    return rest, tuple(found)
+
+
+def _edge(law: Law, size: int, side: str, end: float, beta: int) -> SoftEdge | None:
+    intervals = law.support_intervals()
+    if not intervals or end in law.atoms:
+        return None
+    try:
+        return soft_edge(law, size, side, beta=beta)
+    except InputError:
+        return None
+
+
+def _detached(value: float, score: float, p_value: float, law: Law) -> Detached:
+    spike = 1 / float(law.stieltjes(value).real)
+    near = [o.overlap for o in of_spikes([spike], law) if np.isclose(o.location, value, rtol=1e-6)]
+    return Detached(
+        value=value,
+        score=float(score),
+        p_value=float(p_value),
+        spike=spike,
+        overlap=near[0] if near else float("nan"),
+    )

@@ -1,0 +1,230 @@
+"""How products are made: graphs kept or not, recorded or not, vectors one by one or at once."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from hessium.curvature.traced import CannotTraceError
+from hessium.problem import EmpiricalRisk
+from hessium.problem.data import Batch
+
+Make: TypeAlias = Callable[[Batch], "BatchProduct"]
+Recorded: TypeAlias = Literal["", "recorded", "compiled"]
+
+logger = logging.getLogger(__name__)
+
+RouteName = Literal["auto", "retained", "streaming", "traced", "compiled", "finite-difference"]
+
+_TRACE_SECONDS = 1.0  # what recording takes for one batch, as a guess before it is tried
+_WORTH = 10.0  # recording is tried where all the work takes this many times as long
+
+
+@runtime_checkable
+class BatchProduct(Protocol):
+    """The part of a product that comes from one batch, times the risk's denominator."""
+
+    def product(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
+        """Leaf by leaf; with `batched`, parts carry a leading block dimension."""
+        ...
+
+    def trace(self, *, compiled: bool) -> None:
+        """Record the product as a program. Raises CannotTraceError."""
+        ...
+
+    def forget(self) -> None:
+        """Go back from the program to the graph."""
+        ...
+
+    def nbytes(self) -> int:
+        """Bytes that its graph and program keep alive."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What an operator does for one product.
+
+    Attributes:
+        kept: batches whose graphs are kept.
+        anew: whether there are others, whose graphs are made for every product.
+        program: whether the kept graphs are recorded, and compiled.
+        batched: whether blocks of vectors are multiplied at once.
+        nbytes: what graphs and programs hold.
+    """
+
+    kept: int
+    anew: bool
+    program: Recorded
+    batched: bool
+    nbytes: int
+
+    def __str__(self) -> str:
+        words = []
+        if self.kept:
+            graphs = f"{self.kept} batch{'es' if self.kept > 1 else ''}"
+            words.append(f"graphs of {graphs} kept ({self.nbytes / 2**20:.3g} MiB)")
+        if self.program:
+            words.append(f"{self.program} as programs")
+        if self.anew:
+            words.append("others made anew for every product" if words else "graphs made anew")
+        words.append("blocks at once" if self.batched else "one vector after the other")
+        return ", ".join(words)
+
+
+class Graphs:
+    """The products of all batches, those that a budget allows kept from one pass to the next.
+
+    Args:
+        risk: whose batches.
+        budget: bytes that may be kept.
+        program: record what is kept as it is made.
+    """
+
+    def __init__(
+        self,
+        risk: EmpiricalRisk,
+        budget: int,
+        program: Recorded = "",
+    ) -> None:
+        self._risk, self._budget, self._program = risk, budget, program
+        self.kept: list[BatchProduct] = []
+        self.nbytes = 0
+        self.complete = False
+        self._open = budget > 0
+
+    def over(self, make: Make) -> Iterator[BatchProduct]:
+        """One pass; `make` gives the product of a batch that is not kept."""
+        yield from tuple(self.kept)
+        if self.complete:
+            return
+        known, number = len(self.kept), -1
+        for number, batch in enumerate(self._risk.batches()):
+            if number >= known:
+                yield self._keep(make(batch))
+        self.complete = len(self.kept) == number + 1
+        self._open = False
+
+    def trace(self) -> bool:
+        """Record all graphs that are kept; False, and nothing changed, if one cannot be."""
+        try:
+            for graph in self.kept:
+                graph.trace(compiled=False)
+        except CannotTraceError as error:
+            logger.info("products are not recorded: %s", error)
+            self.forget()
+            return False
+        self.nbytes = sum(graph.nbytes() for graph in self.kept)
+        if self.nbytes > self._budget:
+            self.forget()
+            return False
+        self._program = "recorded"
+        return True
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the graphs that are kept are recorded as programs."""
+        return self._program == "recorded"
+
+    def forget(self) -> None:
+        """Go back from programs to graphs."""
+        for graph in self.kept:
+            graph.forget()
+        self.nbytes = sum(graph.nbytes() for graph in self.kept)
+        self._program = ""
+
+    def route(self, *, batched: bool) -> Route:
+        """In words and numbers, as it is now."""
+        return Route(
+            kept=len(self.kept),
+            anew=not self.complete,
+            program=self._program if self.kept else "",
+            batched=batched,
+            nbytes=self.nbytes,
+        )
+
+    def _keep(self, graph: BatchProduct) -> BatchProduct:
+        if self._open:
+            if self._program:
+                graph.trace(compiled=self._program == "compiled")
+            size = graph.nbytes()
+            self._open = self.nbytes + size <= self._budget
+            if self._open:
+                self.nbytes += size
+                self.kept.append(graph)
+        return graph
+
+
+def fastest(
+    graphs: Graphs,
+    multiply: Callable[[Tensor, bool], Tensor],
+    vectors: Tensor,
+    products: int,
+    agree: Callable[[Tensor, Tensor], bool],
+    *,
+    batched: bool,
+) -> bool:
+    """Try what long work could use, and leave `graphs` as the fastest wants it.
+
+    Args:
+        graphs: recorded or not, according to what is found.
+        multiply: product with a block, its columns at once or not.
+        vectors: to try with, shape (n, k); with k > 1 blocks are tried too.
+        products: vectors that the work will multiply.
+        agree: whether two products are equal to rounding.
+        batched: what blocks do now, kept where they are not tried.
+
+    Returns:
+        Whether blocks are to be multiplied at once.
+
+    Cost: a few products; recording only where it takes a small part of the work.
+    """
+    expected = multiply(vectors, False)
+    seconds = {(False, False): _clock(multiply, vectors[:, :1], False)}
+    tried = (False, True) if vectors.shape[1] > 1 else (False,)
+    if len(tried) > 1:
+        seconds[False, True] = _clock(multiply, vectors, True)
+    work = products * seconds[False, False]
+    if graphs.kept and work > _WORTH * _TRACE_SECONDS * len(graphs.kept) and graphs.trace():
+        # twice: a program that writes to what it has stored would drift
+        if all(agree(multiply(vectors, many), expected) for many in (*tried, False)):
+            for many in tried:
+                block = vectors if many else vectors[:, :1]
+                seconds[True, many] = _clock(multiply, block, many)
+        else:
+            logger.warning("recorded products differ from the graphs; not used")
+            graphs.forget()
+    program, best = min(seconds, key=lambda choice: seconds[choice])
+    # a difference within the noise of the clock is no reason to leave the plain route
+    if seconds[False, False] < 1.03 * seconds[program, best]:
+        program, best = False, False
+    if not program:
+        graphs.forget()
+    logger.info("seconds a vector, (recorded, at once): %s", seconds)
+    return best if len(tried) > 1 else batched
+
+
+def _clock(multiply: Callable[[Tensor, bool], Tensor], block: Tensor, many: bool) -> float:
+    """Seconds for one vector, the better of two."""
+    # where one thread does all the work, its own clock is not disturbed by other processes
+    alone = not block.is_cuda and torch.get_num_threads() == 1
+    clock = time.process_time if alone else time.perf_counter
+    runs = []
+    for _ in range(2):
+        _synchronize(block)
+        start = clock()
+        multiply(block, many)
+        _synchronize(block)
+        runs.append(clock() - start)
+    return min(runs) / block.shape[1]
+
+
+def _synchronize(tensor: Tensor) -> None:
+    if tensor.is_cuda:
+        torch.cuda.synchronize(tensor.device)

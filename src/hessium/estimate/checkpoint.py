@@ -1,0 +1,142 @@
+"""Long work that goes on where it was killed: numbers as JSON, vectors as safetensors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from hessium._files import replace_atomically, write_atomically
+from hessium.errors import InputError
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.vectors import gaussian
+
+logger = logging.getLogger(__name__)
+
+_STATE = "state.json"
+Numbers: TypeAlias = dict[str, Any]
+
+
+class Checkpoint:
+    """The state of one piece of work in a folder of its own.
+
+    `state.json` names the files that hold the vectors; it is replaced last, so at every moment the
+    folder holds one whole state, the present one or the one before.
+
+    Args:
+        folder: made if it is not there.
+        work: what identifies the work; a folder with the state of other work is refused.
+        operator: whose product with a fixed vector is part of the identity. Cost: one product.
+        every: seconds between two states.
+
+    Raises:
+        InputError: if the folder cannot be written, or holds the state of other work.
+    """
+
+    def __init__(
+        self, folder: Path, work: Mapping[str, Any], operator: SymmetricOperator, every: float
+    ) -> None:
+        self._folder, self._every = folder, every
+        product = operator @ gaussian(operator, np.random.default_rng(0))
+        self._unit = float(torch.finfo(operator.dtype).eps ** 0.5)
+        self._work = {
+            **work,
+            "n": operator.shape[0],
+            "dtype": str(operator.dtype),
+            "product": float(product.double().norm()),
+        }
+        self._files: list[str] = []
+        self._last = time.monotonic()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(13, "no permission")
+        except OSError as error:
+            msg = f"checkpoint: {folder} cannot be written ({error.strerror})"
+            raise InputError(msg) from error
+
+    def load(self) -> tuple[Numbers, list[dict[str, Tensor]]] | None:
+        """The last state: its numbers, and its vectors file by file; None if there is none.
+
+        Raises:
+            InputError: if it belongs to other work, or cannot be read.
+        """
+        path = self._folder / _STATE
+        if not path.exists():
+            return None
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            work, numbers, files = document["work"], document["numbers"], document["files"]
+            found = [load_file(self._folder / name) for name in files]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            msg = (
+                f"checkpoint: {path} cannot be read ({error}); remove {self._folder} to start over"
+            )
+            raise InputError(msg) from error
+        self._require_same(work)
+        self._files = list(files)
+        return numbers, found
+
+    @property
+    def due(self) -> bool:
+        """Whether the last state is old enough."""
+        return time.monotonic() - self._last >= self._every
+
+    def save(
+        self, numbers: Mapping[str, Any], vectors: Mapping[str, Tensor], *, append: bool
+    ) -> None:
+        """Write a state.
+
+        Args:
+            numbers: what JSON takes; floats come back bit for bit.
+            vectors: new tensors.
+            append: keep the files of the state before, instead of replacing them.
+        """
+        name = f"{time.time_ns():020d}.safetensors"
+        kept = self._files if append else []
+        files = [*kept, name] if vectors else kept
+        document = {"work": self._work, "numbers": dict(numbers), "files": files}
+        try:
+            if vectors:
+                tensors = {key: value.contiguous() for key, value in vectors.items()}
+                replace_atomically(self._folder / name, lambda path: save_file(tensors, path))
+            write_atomically(self._folder / _STATE, json.dumps(document).encode())
+        except (OSError, SafetensorError) as error:
+            # the work itself is not lost by a full disk; the next state may fit again
+            logger.warning("checkpoint %s cannot be written (%s); going on", self._folder, error)
+            self._last = time.monotonic()
+            return
+        # what is not named any more, and what a killed process left unfinished
+        for old in (*self._folder.glob("*.safetensors"), *self._folder.glob(".unfinished-*")):
+            if old.name not in files:
+                old.unlink(missing_ok=True)
+        self._files = files
+        self._last = time.monotonic()
+
+    def _require_same(self, work: Mapping[str, Any]) -> None:
+        for name, mine in self._work.items():
+            other = work.get(name)
+            if name == "product" and isinstance(other, float):
+                if abs(other - mine) <= self._unit * abs(mine):
+                    continue
+                msg = (
+                    f"checkpoint: {self._folder} was written for another operator (its product "
+                    f"with a fixed vector has norm {other:.6g}, here {mine:.6g})"
+                )
+                raise InputError(msg)
+            if other != mine:
+                msg = (
+                    f"checkpoint: {self._folder} holds other work ({name}: {other}, here {mine}); "
+                    "give another folder"
+                )
+                raise InputError(msg)

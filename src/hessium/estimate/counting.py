@@ -1,0 +1,132 @@
+"""Ranks and inertias: exact where a matrix fits, bracketed where none does."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from hessium._random import Rng, generator
+from hessium.errors import InputError
+from hessium.estimate.eigenpairs import eigenpairs
+from hessium.estimate.exact import check_tol, exact_inertia, fits
+from hessium.estimate.results import Count, Inertia
+from hessium.estimate.sampling import check_request, spectral_measure
+from hessium.estimate.spectral import check_level
+from hessium.linalg.adapt import Operator, as_operator
+from hessium.linalg.operator import SymmetricOperator
+from hessium.progress import Progress, silent
+
+Method = Literal["auto", "exact", "quadrature"]
+
+
+def rank(
+    op: Operator | SymmetricOperator | Tensor,
+    tol: float = 1e-6,
+    *,
+    method: Method = "auto",
+    max_bytes: int = 2**33,
+    probes: int = 10,
+    steps: int = 80,
+    level: float = 0.999,
+    rng: Rng = 0,
+    progress: Progress = silent,
+) -> Count:
+    r"""Number of eigenvalues with $|\lambda| > \mathrm{tol} \cdot \max|\lambda|$.
+
+    Args, errors and cost as in `inertia`.
+    """
+    return inertia(
+        op, tol, method=method, max_bytes=max_bytes, probes=probes, steps=steps, level=level,
+        rng=rng, progress=progress,
+    ).rank  # fmt: skip
+
+
+def inertia(
+    op: Operator | SymmetricOperator | Tensor,
+    tol: float = 1e-6,
+    *,
+    method: Method = "auto",
+    max_bytes: int = 2**33,
+    probes: int = 10,
+    steps: int = 80,
+    deflate: int = 10,
+    level: float = 0.999,
+    rng: Rng = 0,
+    progress: Progress = silent,
+) -> Inertia:
+    r"""Numbers of negative, zero and positive eigenvalues, zero meaning $|\lambda| \le t$.
+
+    The threshold $t = \mathrm{tol} \cdot \max|\lambda|$ is the convention of the rank experiment
+    (ADCME.jl: positive above $10^{-6}\lambda_{\max}$, negative below its negative).
+
+    Exact, where the matrix or its smaller companion fits: large matrices are counted by Sylvester's
+    law from LDL^T factorisations of $A \pm tI$, which takes no eigenvalue but the largest. Rounding
+    moves eigenvalues by about $4\sqrt n\,u\max|\lambda|$ (u: machine epsilon of the operator's
+    dtype, errors taken as independent); where one lies so close to $\pm t$ the counts become
+    brackets.
+
+    By quadrature, where it does not: the eigenvalues largest in magnitude are found and deflated,
+    the others counted by stochastic Lanczos quadrature. The brackets then hold what the steps leave
+    open and what the draw of the probes leaves open (`SpectralEstimate.count`): where many
+    eigenvalues crowd at the threshold, as in a null space at a small tol, they are wide, and true.
+
+    Args:
+        op: an operator, or a symmetric tensor.
+        tol: relative threshold, 0 <= tol < 1.
+        method: "exact", "quadrature", or "auto": exact if it fits.
+        max_bytes: what a dense matrix, or a basis, and its work space may take (8 GiB).
+        probes: of the quadrature.
+        steps: of the quadrature.
+        deflate: eigenpairs to deflate, of the quadrature.
+        level: probability that all brackets of the quadrature hold.
+        rng: of the quadrature.
+        progress: of the quadrature: called with products done and products in all.
+
+    Raises:
+        InputError: for a bad argument, or if the memory does not suffice.
+
+    Cost: exact, the products of `dense`, and $2n^3/3$ multiply-adds; twice that, or all
+    eigenvalues, where one lies near the threshold. Quadrature: probes x steps products and those of
+    `eigenpairs`.
+    """
+    tol = check_tol(tol)
+    operator = as_operator(op)
+    if method not in ("auto", "exact", "quadrature"):
+        msg = f"method: {method!r}; auto, exact or quadrature is required"
+        raise InputError(msg)
+    if method == "exact" or (method == "auto" and fits(operator, max_bytes)):
+        return exact_inertia(operator, tol, max_bytes=max_bytes)
+    seeds = generator(rng)
+    n = operator.shape[0]
+    count = max(1, min(deflate, n))
+    check_request(operator, probes, steps, count, max_bytes)
+    each = 1 - check_level(level) / 3  # three counts, and all of them true
+    largest = eigenpairs(operator, count, max_bytes=max_bytes, rng=seeds, progress=progress)
+    measure = spectral_measure(
+        operator, probes, steps, deflate=largest, max_bytes=max_bytes, rng=seeds, progress=progress
+    )
+    scale = float(np.abs(largest.values[0]))
+    t, doubt = tol * scale, tol * float(largest.residuals[0])
+    below = float(np.nextafter(-t, -np.inf))  # eigenvalues at -t are zeros, also where t = 0
+    negative = measure.count(-np.inf, below, level=each, margin=doubt)
+    positive = measure.count(t, np.inf, level=each, margin=doubt)
+    inner = measure.count(below, t, level=each, margin=doubt)
+    # what one count proves about another: they add up to n
+    zero = Count(
+        value=n - negative.value - positive.value,
+        lower=max(inner.lower, n - negative.upper - positive.upper),
+        upper=min(inner.upper, n - negative.lower - positive.lower),
+        level=level,
+    )
+    return Inertia(
+        negative=dataclasses.replace(negative, level=level),
+        zero=zero,
+        positive=dataclasses.replace(positive, level=level),
+        tol=tol,
+        scale=scale,
+        resolution=measure.resolution + doubt,
+        method="quadrature",
+    )

@@ -1,0 +1,360 @@
+"""A few eigenpairs of a large operator, with their residuals."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray, IntArray
+from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
+from hessium.estimate.checkpoint import Checkpoint
+from hessium.linalg.adapt import Operator, as_operator
+from hessium.linalg.krylov import KrylovSpace, RitzPairs
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.vectors import gaussian
+from hessium.progress import Progress, silent
+
+Which = Literal["LA", "SA", "LM", "BE"]
+
+_ORDER: dict[str, str] = {
+    "LA": "largest",
+    "SA": "smallest",
+    "LM": "largest in magnitude",
+    "BE": "from both ends",
+}
+_CHECK_EVERY = 4  # products between two looks at the Ritz values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class Eigenpairs:
+    r"""Approximate eigenpairs $(\theta_i, x_i)$ with $|x_i| = 1$.
+
+    Within `residuals[i]` of `values[i]` the operator has an eigenvalue, always; how many is a
+    question of multiplicity, which a Krylov space of block size b can tell up to b - 1.
+
+    Attributes:
+        values: in the order of `which`, shape (k,); fewer than asked for where the rest is zero.
+        vectors: orthonormal columns, shape (n, k), on the operator's device.
+        residuals: $|A x_i - \theta_i x_i|$, shape (k,).
+        converged: which residuals meet the tolerance, shape (k,).
+        multiplicity_known: whether an eigenvalue is listed with all its copies, shape (k,). Copies
+            are those that the residuals cannot tell apart.
+        null_space: eigenvalues that are zero to rounding were found and left out.
+        requested: k as asked for.
+        which: as asked for.
+        dim: n.
+        scale: largest |eigenvalue| seen.
+        num_matvecs: products spent.
+    """
+
+    values: FloatArray
+    vectors: Float[Tensor, "n k"]
+    residuals: FloatArray
+    converged: npt.NDArray[np.bool_]
+    multiplicity_known: npt.NDArray[np.bool_]
+    null_space: bool
+    requested: int
+    which: Which
+    dim: int
+    scale: float
+    num_matvecs: int
+
+    def __len__(self) -> int:
+        return self.values.size
+
+    def __repr__(self) -> str:
+        words = [f"{len(self)} eigenvalues {_ORDER[self.which]}"]
+        if len(self):
+            words[0] += f", {self.values[0]:.6g} to {self.values[-1]:.6g}"
+            words[0] += f", residuals up to {self.residuals.max():.1e}"
+        if not self.converged.all():
+            words.append(f"{int((~self.converged).sum())} not converged")
+        if self.null_space:
+            words.append("and a null space")
+        if not self.multiplicity_known.all():
+            words.append("multiplicities not resolved")
+        return f"Eigenpairs({'; '.join(words)}; {self.num_matvecs} products)"
+
+
+def eigenpairs(
+    op: Operator | SymmetricOperator | Tensor,
+    k: int,
+    which: Which = "LM",
+    *,
+    tol: float | None = None,
+    block: int = 1,
+    max_products: int | None = None,
+    max_bytes: int = 2**33,
+    rng: Rng = 0,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 60.0,
+    progress: Progress = silent,
+) -> Eigenpairs:
+    r"""The k eigenpairs at one end of the spectrum, or at both.
+
+    Block Lanczos with full reorthogonalisation and thick restarts (Wu & Simon 2000). It stops when
+    $|A x - \theta x| \le \mathrm{tol}\,|\theta|$ for all of them, or $\epsilon^{3/4}\max|\theta|$
+    where that is more ($\epsilon$: machine epsilon; 2e-12 and 6e-6), about what products are known
+    to. No eigenvalue is ever returned twice by loss of orthogonality, and none is invented.
+
+    Args:
+        op: an operator, or a symmetric tensor.
+        k: how many, 1 <= k <= n.
+        which: "LA" largest, "SA" smallest, "LM" largest in magnitude, "BE" both ends, one more from
+            the upper end if k is odd.
+        tol: relative residual; by default 1e-6 in float64 and 1e-4 in float32. The error of an
+            eigenvalue is at most its residual, and of the order of its square over the gap.
+        block: vectors at a time; multiplicities up to block - 1 are resolved.
+        max_products: give up after so many products, with a warning and what there is; by default
+            50 k, at least 1000.
+        max_bytes: what the basis may take; with less memory it restarts more often.
+        rng: of the start.
+        checkpoint: a folder for the state of the work; the same call goes on from it, bit for bit.
+        checkpoint_every: seconds between two states.
+        progress: called with products done and the number foreseen from the convergence so far.
+
+    Raises:
+        InputError: for a bad argument, or if k + 2 block + 1 vectors do not fit.
+        NonFiniteError: if a product is not finite, with the eigenpairs so far as `partial`.
+
+    Cost: `num_matvecs` products (one of them to see how products are rounded), and for each
+    4 j n multiply-adds with j the size of the basis.
+    """
+    operator = as_operator(op)
+    n = operator.shape[0]
+    limit = max(1000, 50 * k) if max_products is None else max_products
+    tol = _checked(operator, k, which, tol, block, limit)
+    capacity = _capacity(operator, k, block, max_bytes)
+    seeds = generator(rng)
+    start = torch.stack([gaussian(operator, seeds) for _ in range(min(block, n))])
+    work = {"work": "eigenpairs", "k": k, "which": which, "tol": tol, "block": block}
+    log = None
+    if checkpoint is not None:
+        identity = {**work, "capacity": capacity, "start": float(start.double().sum())}
+        log = _Log(Checkpoint(Path(checkpoint), identity, operator, checkpoint_every), seeds)
+    operator = operator.prepare(limit // 10, block, choice=log.choice if log else None)
+    space = KrylovSpace(operator, start, capacity, seeds)
+    forecast = _Forecast(limit)
+    checked, done = log.restore(space) if log else (0, False)
+    while not done and space.num_matvecs < limit:
+        try:
+            space.expand()
+        except NonFiniteError as error:
+            msg = f"{error} (after {space.num_matvecs} products)"
+            partial = (
+                _result(space, space.ritz(), k, which, tol, check=False) if space.size else None
+            )
+            raise NonFiniteError(msg, partial=partial) from error
+        if log:
+            log.save_if_due(space, checked)
+        soon = space.num_matvecs - checked < _CHECK_EVERY and not space.full
+        if soon or space.size < min(k, n):
+            continue
+        checked = space.num_matvecs
+        pairs = space.ritz()
+        chosen = _wanted(pairs.values, which)[:k]
+        bounds = _bounds(pairs.values[chosen], tol, space.scale, operator.dtype)
+        worst = float((pairs.residuals[chosen] / bounds).max())
+        done = worst <= 1 or space.complete
+        progress(space.num_matvecs, forecast(space.num_matvecs, worst), "products")
+        if space.full and not done:
+            kept = k + (space.size - k) // 3
+            kept = min(kept, space.size - space.block)
+            space.restart(pairs, np.sort(_wanted(pairs.values, which)[:kept]))
+            if log:
+                log.forget_rows()
+    if log:
+        log.save(space, checked, done=done)
+    try:
+        result = _result(space, space.ritz(), k, which, tol)
+    except NonFiniteError as error:
+        partial = _result(space, space.ritz(), k, which, tol, check=False)
+        msg = f"{error} (after {space.num_matvecs} products)"
+        raise NonFiniteError(msg, partial=partial) from error
+    if not done:
+        warnings.warn(
+            f"{result!r}: stopped after max_products = {limit}; raise it, ask for fewer "
+            "eigenpairs, or a larger tol",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    elif not result.converged.all():
+        warnings.warn(
+            f"{result!r}: products are rounded by more than tol allows; a larger tol, or float64",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return result
+
+
+def _checked(
+    operator: SymmetricOperator, k: int, which: str, tol: float | None, block: int, limit: int
+) -> float:
+    n = operator.shape[0]
+    if not 1 <= k <= n:
+        msg = f"k: {k}; 1 <= k <= {n}, the size of the operator, is required"
+        raise InputError(msg)
+    if which not in get_args(Which):
+        msg = f"which: {which!r}; one of {', '.join(get_args(Which))} is required"
+        raise InputError(msg)
+    if block < 1:
+        msg = f"block: {block}; at least 1 is required"
+        raise InputError(msg)
+    if limit < 1:
+        msg = f"max_products: {limit}; at least 1 is required"
+        raise InputError(msg)
+    if tol is None:
+        return 1e-6 if operator.dtype == torch.float64 else 1e-4
+    if not 0 < tol < 1:
+        msg = f"tol: {tol}; 0 < tol < 1 is required"
+        raise InputError(msg)
+    return tol
+
+
+def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -> int:
+    """Rows of the basis: enough that restarts are rare, as far as memory goes."""
+    n = operator.shape[0]
+    row = n * operator.dtype.itemsize
+    # the basis, the block behind it, a product, and the vectors that are returned
+    fits = max_bytes // row - 3 * block - k
+    least = min(n, k + 2 * block + 1)
+    if fits < least:
+        needed = (least + 3 * block + k) * row
+        msg = (
+            f"max_bytes: {max_bytes / 2**30:.3g} GiB; {k} eigenpairs of an operator of size {n} "
+            f"need {needed / 2**30:.3g} GiB (ask for fewer, or raise it)"
+        )
+        raise InputError(msg)
+    return min(n, fits, max(3 * k + 2 * block, 120 + 2 * block))
+
+
+def _wanted(values: FloatArray, which: Which) -> IntArray:
+    """Indices of ascending values, the most wanted first."""
+    j = values.size
+    if which == "LA":
+        return np.arange(j)[::-1]
+    if which == "SA":
+        return np.arange(j)
+    if which == "LM":
+        return np.argsort(-np.abs(values), kind="stable")
+    ends = np.empty(j, dtype=np.int64)
+    ends[0::2] = np.arange(j)[::-1][: (j + 1) // 2]
+    ends[1::2] = np.arange(j // 2)
+    return ends
+
+
+def _bounds(values: FloatArray, tol: float, scale: float, dtype: torch.dtype) -> FloatArray:
+    """What residuals must meet: relative, but no smaller than products are known."""
+    floor = torch.finfo(dtype).eps ** (3 / 4) * scale
+    return np.maximum(tol * np.abs(values), floor or 1.0)
+
+
+def _result(
+    space: KrylovSpace, pairs: RitzPairs, k: int, which: Which, tol: float, *, check: bool = True
+) -> Eigenpairs:
+    n, dtype = space.basis.shape[1], space.basis.dtype
+    chosen = _wanted(pairs.values, which)[:k]
+    unit = float(torch.finfo(dtype).eps) * space.scale
+    # residuals come from T, which knows nothing of how products are rounded: one product tells
+    rounding = max(unit, 2 * space.departure(pairs, chosen)) if check else unit
+    known = np.maximum(pairs.residuals, rounding) <= _bounds(pairs.values, tol, space.scale, dtype)
+    zero = (np.abs(pairs.values[chosen]) <= 100 * unit) & known[chosen] & (space.scale > 0)
+    # zeros are named, not listed, unless there is nothing else
+    if zero.all():
+        zero = np.zeros_like(zero)
+    chosen = chosen[~zero]
+    values = pairs.values[chosen]
+    residuals = pairs.residuals[chosen] + rounding
+    # copies of a value, among those listed and among all that the space shows
+    doubt = pairs.residuals + rounding
+    near = np.abs(values[:, None] - pairs.values) <= residuals[:, None] + doubt
+    copies = near.sum(axis=1)
+    listed = near[:, chosen].sum(axis=1) == copies
+    return Eigenpairs(
+        values=values,
+        vectors=space.vectors(pairs, chosen),
+        residuals=residuals,
+        converged=known[chosen],
+        multiplicity_known=listed & ((copies < space.width) | space.complete),
+        null_space=bool(zero.any()) or (space.scale == 0.0),
+        requested=k,
+        which=which,
+        dim=n,
+        scale=space.scale,
+        num_matvecs=space.num_matvecs,
+    )
+
+
+class _Log:
+    """Writes the state of a Krylov space, the rows of its basis once each."""
+
+    def __init__(self, checkpoint: Checkpoint, seeds: np.random.Generator) -> None:
+        self._checkpoint, self._seeds = checkpoint, seeds
+        self._found = checkpoint.load()
+        self.choice: str | None = None
+        if self._found is not None:
+            self.choice = str(self._found[0]["choice"])
+        self._rows = 0
+
+    def restore(self, space: KrylovSpace) -> tuple[int, bool]:
+        """Put the space where it was; returns the products at the last look, and if it was all."""
+        self.choice = space.operator.choice
+        if self._found is None:
+            return 0, False
+        numbers, files = self._found
+        self._found = None
+        space.restore(numbers, files)
+        self._seeds.bit_generator.state = numbers["rng"]
+        self._rows = space.size + space.block
+        return numbers["checked"], numbers["done"]
+
+    def forget_rows(self) -> None:
+        """A restart has written over all rows."""
+        self._rows = 0
+
+    def save_if_due(self, space: KrylovSpace, checked: int) -> None:
+        """After each step."""
+        if self._checkpoint.due:
+            self.save(space, checked, done=False)
+
+    def save(self, space: KrylovSpace, checked: int, *, done: bool) -> None:
+        """A state now."""
+        numbers, tensors = space.state(self._rows)
+        extra = {
+            "rng": self._seeds.bit_generator.state,
+            "choice": self.choice,
+            "checked": checked,
+            "done": done,
+        }
+        self._checkpoint.save({**numbers, **extra}, tensors, append=self._rows > 0)
+        self._rows = space.size + space.block
+
+
+class _Forecast:
+    """How many products it will take, if residuals go on to fall as they did."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._first: tuple[int, float] | None = None
+
+    def __call__(self, products: int, worst: float) -> int:
+        if worst <= 1:
+            return products
+        level = math.log(worst)
+        if self._first is None:
+            self._first = (products, level)
+        start, high = self._first
+        if level >= high or products == start:
+            return self._limit
+        rate = (high - level) / (products - start)
+        return min(self._limit, products + math.ceil(level / rate))

@@ -1,0 +1,291 @@
+r"""Sums $\sum_i f(\lambda_i)$ from stochastic Lanczos quadrature, with both of its errors.
+
+For a probe $\omega$ uniform on the sphere of radius $\sqrt n$ the quadrature of A in its direction,
+times n, estimates the sum without bias: the Monte-Carlo error. A quadrature with k nodes is itself
+off: the algorithmic error. Here every derivative of f has one sign, odd ones positive, even ones
+negative; then the Gauss rule lies above the integral and the Gauss-Radau rule with a node below
+the spectrum lies under it (Golub & Meurant 2010, section 6.2), so that the error is a bracket.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._random import Rng
+from hessium._typing import FloatArray
+from hessium.errors import IndefiniteError, InputError, NonFiniteError
+from hessium.estimate.probes import sphere
+from hessium.estimate.sampled import student
+from hessium.estimate.source import Source, whole
+from hessium.linalg.adapt import Operator
+from hessium.linalg.lanczos import lanczos_rules
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.quadrature import GaussRule
+from hessium.measure import DiscreteMeasure
+from hessium.progress import Progress, silent
+
+FAILURE = 1e-6  # probability that the bound on the spectrum found from random starts is wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class SpectralSum:
+    r"""$\sum_i f(\lambda_i)$; as a float it is its value.
+
+    Attributes:
+        value: the best single number: the middle of the bracket, or its upper end if the lower one
+            is open.
+        lower: the mean over probes is no smaller than this, for exact quadrature.
+        upper: and no larger than this.
+        stderr: Monte-Carlo standard error.
+        num_matvecs: products that it cost.
+        steps: of Lanczos, for each probe.
+        brackets: lower and upper end for each probe, shape (probes, 2).
+        smallest: the lower bound on the eigenvalues that the lower ends rest on, minus infinity
+            where there is none.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    stderr: float
+    num_matvecs: int
+    steps: int
+    brackets: FloatArray
+    smallest: float
+
+    @property
+    def samples(self) -> FloatArray:
+        """One estimate for each probe, shape (probes,)."""
+        return _middle(self.brackets)
+
+    @property
+    def method(self) -> str:
+        """How it was found."""
+        return "stochastic Lanczos quadrature"
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Both errors together: Student's interval, from the lower ends to the upper ends.
+
+        Raises:
+            InputError: if not 0 < level < 1.
+        """
+        width = student(level, len(self.brackets)) / len(self.brackets) ** 0.5
+        down, up = (_spread(self.brackets[:, side]) for side in (0, 1))
+        return self.lower - width * down, self.upper + width * up
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __repr__(self) -> str:
+        return (
+            f"SpectralSum({self.value:.6g} +- {self.stderr:.2g}, quadrature in "
+            f"[{self.lower:.6g}, {self.upper:.6g}], {self.num_matvecs} products)"
+        )
+
+
+def log_determinant(
+    op: Operator | SymmetricOperator | Tensor,
+    *,
+    shift: float = 0.0,
+    probes: int = 10,
+    steps: int = 80,
+    smallest: float | None = None,
+    rng: Rng = 0,
+    max_bytes: int = 2**33,
+    progress: Progress = silent,
+) -> SpectralSum:
+    r"""$\log\det(A + sI) = \sum_i \log(\lambda_i + s)$ for a positive definite $A + sI$.
+
+    Args:
+        op: A, an operator or a symmetric tensor.
+        shift: s.
+        probes: random starts.
+        steps: of Lanczos for each start.
+        smallest: a proven lower bound on the eigenvalues of A, such as 0 for `GaussNewton`. Without
+            one, what the random starts prove with probability 1 - 1e-6; where that is not enough
+            for A + sI to be positive, the lower end of the bracket is minus infinity.
+        rng: seed or generator.
+        max_bytes: what the Krylov bases may take (8 GiB): as many starts as fit go side by side.
+        progress: called with products done and in all.
+
+    Raises:
+        InputError: for a bad argument, or a basis that does not fit.
+        IndefiniteError: if A + sI is not positive definite, with the Ritz value that shows it and
+            the quadratures so far as a `DiscreteMeasure`.
+        NonFiniteError: if a product is not finite; `partial` holds the same.
+
+    Cost: probes x steps products and $2 \, \mathrm{probes} \, \mathrm{steps}^2 n$ operations; the
+    quadrature error falls like $\exp(-4 \, \mathrm{steps} / \sqrt\kappa)$ with the condition number
+    of A + sI.
+
+    Source: Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 38, 2017, section 3.
+    """
+    quadratures = _Quadratures(op, shift, probes, steps, smallest, rng, max_bytes, progress)
+    return quadratures.total(np.log)
+
+
+def effective_dimension(
+    op: Operator | SymmetricOperator | Tensor,
+    shift: float,
+    *,
+    probes: int = 10,
+    steps: int = 80,
+    smallest: float | None = None,
+    rng: Rng = 0,
+    max_bytes: int = 2**33,
+    progress: Progress = silent,
+) -> SpectralSum:
+    r"""$\mathrm{tr} A (A + sI)^{-1} = \sum_i \lambda_i / (\lambda_i + s)$: directions above s > 0.
+
+    The number of parameters that the data determine beside a prior of precision s (MacKay 1992,
+    eq. 4.8, his gamma). $A + sI$ must be positive definite; A need not be.
+
+    Arguments, errors and cost as in `log_determinant`.
+    """
+    if not shift > 0:
+        msg = f"shift: {shift}; a positive number is required"
+        raise InputError(msg)
+    quadratures = _Quadratures(op, shift, probes, steps, smallest, rng, max_bytes, progress)
+    return quadratures.total(lambda x: 1 - shift / x)
+
+
+class _Quadratures:
+    """One Lanczos run for each probe, checked for positive definiteness as they come."""
+
+    def __init__(
+        self,
+        op: Operator | SymmetricOperator | Tensor,
+        shift: float,
+        probes: int,
+        steps: int,
+        smallest: float | None,
+        rng: Rng,
+        max_bytes: int,
+        progress: Progress,
+    ) -> None:
+        whole("probes", probes, at_least=2)
+        whole("steps", steps, at_least=2)
+        if not math.isfinite(shift):
+            msg = f"shift: {shift}; a finite number is required"
+            raise InputError(msg)
+        if smallest is not None and not smallest + shift > 0:
+            msg = f"smallest: {smallest:g}; with shift {shift:g} it must be positive, or None"
+            raise InputError(msg)
+        self._source = Source(op, probes * steps, rng, max_bytes, progress)
+        self._shift, self._smallest, self._steps = float(shift), smallest, steps
+        operator = self._source.operator
+        each = (min(steps, operator.shape[0]) + 4) * operator.shape[0] * operator.dtype.itemsize
+        if each > max_bytes:
+            msg = (
+                f"max_bytes: {max_bytes / 2**30:.3g} GiB; {steps} steps hold {each / 2**30:.3g} "
+                "GiB of vectors (take fewer)"
+            )
+            raise InputError(msg)
+        self._runs: list[GaussRule] = []
+        while len(self._runs) < probes:
+            self._run(min(probes - len(self._runs), max_bytes // each))
+
+    def total(self, f: Callable[[FloatArray], FloatArray]) -> SpectralSum:
+        """Of f at the eigenvalues plus the shift; f is increasing, concave, and so on."""
+        n = self._source.operator.shape[0]
+        bound = self._bound()
+
+        def integral(rule: tuple[FloatArray, FloatArray]) -> float:
+            return n * float(rule[1] @ f(rule[0] + self._shift))
+
+        brackets = np.array(
+            [
+                (integral(run.radau(bound)) if bound > -np.inf else -np.inf, integral(run.gauss()))
+                for run in self._runs
+            ]
+        )
+        exhausted = np.array([run.complete for run in self._runs])
+        brackets[exhausted, 0] = brackets[exhausted, 1]
+        samples = _middle(brackets)
+        lower, upper = brackets.mean(axis=0)
+        return SpectralSum(
+            value=float(samples.mean()),
+            lower=float(lower),
+            upper=float(upper),
+            stderr=_spread(samples) / len(samples) ** 0.5,
+            num_matvecs=self._source.num_matvecs,
+            steps=self._steps,
+            brackets=brackets,
+            smallest=bound,
+        )
+
+    def _run(self, count: int) -> None:
+        """Some more starts side by side."""
+        try:
+            starts = self._source.draw(sphere, count)
+            made = lanczos_rules(self._source.operator, starts, self._steps, self._source.count)
+        except NonFiniteError as error:
+            raise NonFiniteError(str(error), partial=self._measure()) from error
+        self._runs += made
+        nodes = np.concatenate([run.gauss()[0] for run in made])
+        lowest, size = float(nodes.min()), float(np.abs(nodes).max())
+        if lowest + self._shift <= 0:
+            doubt = " (rounding alone may do that)" if -lowest < self._rounding(size) else ""
+            msg = (
+                f"op: {self._source.operator!r} has an eigenvalue of at most {lowest:.6g} (a Ritz "
+                f"value){doubt}, so plus shift {self._shift:g} it is not positive definite; a "
+                f"shift above {-lowest:.6g} is required"
+            )
+            raise IndefiniteError(msg, ritz_value=lowest + self._shift, partial=self._measure())
+
+    def _measure(self) -> DiscreteMeasure | None:
+        """All Gauss rules so far, as one measure."""
+        rules = [run.gauss() for run in self._runs]
+        parts = [DiscreteMeasure(nodes=x, weights=w / w.sum()) for x, w in rules]
+        return DiscreteMeasure.mixture(parts) if parts else None
+
+    def _bound(self) -> float:
+        """Below all eigenvalues, and above minus the shift; minus infinity where there is none."""
+        nodes = np.concatenate([run.gauss()[0] for run in self._runs])
+        low, high = float(nodes.min()), float(nodes.max())
+        rounding = self._rounding(max(abs(low), abs(high)))
+        if self._smallest is not None and low < self._smallest - rounding:
+            msg = (
+                f"smallest: {self._smallest:g}; a Ritz value {low:.6g} lies below, so that is no "
+                "lower bound on the eigenvalues"
+            )
+            raise InputError(msg)
+        bounds = [low - self._uncertainty() * (high - low) - rounding]
+        if self._smallest is not None:
+            bounds.append(min(self._smallest, low - rounding))
+        bound = max(bounds)
+        return bound if bound + self._shift > 0 else -math.inf
+
+    def _rounding(self, size: float) -> float:
+        """Error of a Ritz value."""
+        return float(32 * torch.finfo(self._source.operator.dtype).eps * size)
+
+    def _uncertainty(self) -> float:
+        r"""How far below the Ritz values an eigenvalue may lie, over the width of the Ritz values.
+
+        A start uniform on the sphere misses the end of the spectrum by more than $\epsilon$ times
+        its width with probability below $q = 1.648 \sqrt n \exp(-\sqrt\epsilon (2k - 1))$
+        (Kuczynski & Wozniakowski 1992, theorem 4.2); p starts all miss it with $q^p$. Both ends are
+        needed, as the width is not known either.
+        """
+        n = self._source.operator.shape[0]
+        if any(run.complete for run in self._runs):
+            return 0.0
+        q = (FAILURE / 2) ** (1 / len(self._runs))
+        epsilon = (math.log(1.648 * n**0.5 / q) / (2 * self._steps - 1)) ** 2
+        return epsilon / (1 - 2 * epsilon) if epsilon < 0.5 else math.inf
+
+
+def _middle(brackets: FloatArray) -> FloatArray:
+    open_below = np.isneginf(brackets[:, 0])
+    return np.where(open_below, brackets[:, 1], brackets.mean(axis=1))
+
+
+def _spread(samples: FloatArray) -> float:
+    return float(samples.std(ddof=1)) if np.isfinite(samples).all() else 0.0

@@ -1,0 +1,207 @@
+"""Lanczos runs from random vectors, and their rules: what stochastic quadrature is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._typing import FloatArray
+from hessium.errors import NonFiniteError
+from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.eigenpairs import Eigenpairs
+from hessium.estimate.spectral import SpectralEstimate
+from hessium.linalg.lanczos import LanczosProcess, Passes
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.quadrature import GaussRule
+from hessium.linalg.vectors import gaussian, subtract_projection_
+from hessium.progress import Progress
+
+BESIDE = 3  # vectors beside the basis: start, product and what the operator adds to it
+
+
+class Sampler:
+    """Runs probes and keeps their rules.
+
+    Args:
+        operator: A.
+        known: eigenpairs to take out of the probes.
+        steps: of each probe.
+        passes: of reorthogonalisation.
+        max_bytes: for the bases.
+        seeds: of the probes.
+        checkpoint: where the state goes, if anywhere.
+    """
+
+    def __init__(
+        self,
+        operator: SymmetricOperator,
+        known: Eigenpairs | None,
+        steps: int,
+        passes: Passes,
+        max_bytes: int,
+        seeds: np.random.Generator,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        self._operator, self._passes, self._seeds = operator, passes, seeds
+        self._exact: FloatArray = np.zeros(0)
+        self._out: Tensor | None = None
+        self._products = 0
+        self._residual = 0.0
+        if known is not None:
+            keep = known.converged & (known.values != 0)
+            keep[operator.shape[0] - 1 :] = False  # one direction is left to the probes
+            self._exact = known.values[keep]
+            self._out = known.vectors[:, torch.as_tensor(keep)].mT.contiguous()
+            self._residual = float(np.linalg.norm(known.residuals[keep]))
+            self._products = known.num_matvecs
+        self._room = operator.shape[0] - self._exact.size  # dimensions left to the probes
+        self._steps = min(steps, self._room)
+        row = operator.shape[0] * operator.dtype.itemsize
+        self._vectors = max_bytes // row - 2 * self._exact.size  # that memory allows
+        self._rules: list[GaussRule] = []
+        self._running: list[LanczosProcess] = []
+        self._idle: list[LanczosProcess] = []  # their memory is used again
+        self._checkpoint = checkpoint
+        self._saved = 0  # rows of each running basis that are on disk
+
+    @property
+    def rules(self) -> int:
+        """How many are finished."""
+        return len(self._rules)
+
+    def run(self, total: int, progress: Progress) -> None:
+        """Add rules until there are so many, several at a time where products are cheaper so."""
+        while self._running or self.rules < total:
+            if not self._running:
+                together = min(
+                    self._operator.preferred_columns, total - self.rules, self._fitting()
+                )
+                self._begin(together, self._steps)
+            while active := [p for p in self._running if not p.finished]:
+                self._advance(active)
+                done = sum(len(p.alphas) for p in self._running)
+                progress(self.rules * self._steps + done, total * self._steps, "products")
+            self._finish()
+
+    def find_steps(self, error: float, most: int) -> None:
+        """Grow the first probe until its brackets are as narrow as wanted, and keep the steps."""
+        if self._rules:  # found before the work was interrupted
+            self._steps = self._rules[0].diagonal.size
+            return
+        if not self._running:
+            self._begin(1, max(1, min(most, self._room, self._vectors - BESIDE)))
+        (process,) = self._running
+        while not process.finished:
+            self._advance([process])
+            look = len(process.alphas) % 20 == 0 or process.finished
+            if look and process.rule().open_mass() <= error:
+                break
+        self._steps = len(process.alphas)
+        self._finish()
+
+    def estimate(self) -> SpectralEstimate:
+        """All rules so far as a measure."""
+        # bounds the norms of the tridiagonal matrices (Gershgorin)
+        reach = max(float(np.abs(r.diagonal).max() + 2 * r.offdiagonal.max()) for r in self._rules)
+        scale = max(reach, float(np.abs(self._exact).max(initial=0.0)))
+        rounding = 20 * float(torch.finfo(self._operator.dtype).eps) * scale
+        return SpectralEstimate.of(
+            tuple(self._rules),
+            self._exact,
+            dim=self._operator.shape[0],
+            resolution=rounding + self._leakage(reach),
+            num_matvecs=self._products,
+        )
+
+    def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:
+        """Go on from a state that was saved."""
+        self._seeds.bit_generator.state = numbers["rng"]
+        self._products, self._steps = numbers["products"], numbers["steps"]
+        self._rules = [
+            GaussRule(diagonal=np.array(d), offdiagonal=np.array(o), mass=m)
+            for d, o, m in numbers["rules"]
+        ]
+        for i, (alphas, betas, mass, steps) in enumerate(numbers["running"]):
+            rows = torch.cat([file[f"basis{i}"] for file in files]).to(self._operator.device)
+            process = LanczosProcess(rows[0], steps, passes=self._passes)
+            process.basis[: len(rows)] = rows
+            process.alphas, process.betas, process.mass = alphas, betas, mass
+            process.finished = len(alphas) == steps or betas[-1:] == [0.0]
+            self._running.append(process)
+            self._saved = len(rows)
+
+    def save(self) -> None:
+        """Write a state, the rows of running bases once each."""
+        if self._checkpoint is None:
+            return
+        longest = max((len(p.alphas) for p in self._running), default=0)
+        vectors = {
+            f"basis{i}": p.basis[self._saved : min(len(p.alphas) + 1, len(p.basis))].cpu()
+            for i, p in enumerate(self._running)
+        }
+        numbers = {
+            "rng": self._seeds.bit_generator.state,
+            "choice": self._operator.choice,
+            "products": self._products,
+            "steps": self._steps,
+            "rules": [(r.diagonal.tolist(), r.offdiagonal.tolist(), r.mass) for r in self._rules],
+            "running": [(p.alphas, p.betas, p.mass, len(p.basis)) for p in self._running],
+        }
+        self._checkpoint.save(numbers, vectors, append=self._saved > 0)
+        if self._running:
+            self._saved = min(longest + 1, len(self._running[0].basis))
+
+    def _begin(self, count: int, steps: int) -> None:
+        self._running, self._saved = [], 0
+        for _ in range(count):
+            start = gaussian(self._operator, self._seeds)
+            if self._out is not None:
+                subtract_projection_(start, self._out)
+                subtract_projection_(start, self._out)
+            if self._idle and len(self._idle[-1].basis) == min(steps, len(start)):
+                process = self._idle.pop()
+                process.begin(start, self._passes)
+            else:
+                process = LanczosProcess(start, steps, passes=self._passes)
+            self._running.append(process)
+
+    def _advance(self, processes: list[LanczosProcess]) -> None:
+        try:
+            if len(processes) == 1:
+                products = [self._operator @ processes[0].direction]
+            else:
+                block = torch.stack([p.direction for p in processes], dim=1)
+                products = list((self._operator @ block).mT.contiguous())
+        except NonFiniteError as error:
+            msg = f"{error} (in step {len(processes[0].alphas) + 1})"
+            self._rules += [p.rule() for p in processes if p.alphas]
+            partial = self.estimate() if self._rules else None
+            raise NonFiniteError(msg, partial=partial) from error
+        self._products += len(processes)
+        for process, product in zip(processes, products, strict=True):
+            if self._out is not None:
+                subtract_projection_(product, self._out)
+            process.absorb(product)
+        if self._checkpoint is not None and self._checkpoint.due:
+            self.save()
+
+    def _finish(self) -> None:
+        self._rules += [process.rule() for process in self._running]
+        self._idle, self._running, self._saved = self._running, [], 0
+
+    def _leakage(self, reach: float) -> float:
+        """How far the residuals of deflated pairs can move the eigenvalues of the others.
+
+        By |R|^2 over the gap between the two sets (Mathias 1998), and never more than |R|.
+        """
+        if not self._exact.size:
+            return 0.0
+        gap = float(np.abs(self._exact).min()) - reach
+        return min(self._residual, self._residual**2 / gap) if gap > 0 else self._residual
+
+    def _fitting(self) -> int:
+        return max(1, self._vectors // (self._steps + BESIDE))

@@ -1,0 +1,168 @@
+"""Stochastic Lanczos quadrature: which vectors, how many steps, how many probes."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from hessium._random import Rng, generator
+from hessium.errors import ConvergenceWarning, InputError
+from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
+from hessium.estimate.sampler import BESIDE, Sampler
+from hessium.estimate.spectral import SpectralEstimate
+from hessium.linalg.adapt import Operator, as_operator
+from hessium.linalg.lanczos import Passes
+from hessium.linalg.operator import SymmetricOperator
+from hessium.progress import Progress, silent
+
+_MOST_STEPS = 4  # times the steps asked for, where `until` may raise them
+_MOST_PROBES = 400
+
+
+def spectral_measure(
+    op: Operator | SymmetricOperator | Tensor,
+    probes: int = 10,
+    steps: int = 80,
+    *,
+    deflate: int | Eigenpairs = 0,
+    until: float | None = None,
+    reorthogonalize: Passes = 1,
+    max_bytes: int = 2**33,
+    rng: Rng = 0,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: float = 60.0,
+    progress: Progress = silent,
+) -> SpectralEstimate:
+    r"""The spectral distribution by stochastic Lanczos quadrature, with both its errors.
+
+    Gaussian probes, a Gauss rule of `steps` nodes for each (Golub & Welsch 1969; Ubaru, Chen &
+    Saad 2017). Eigenpairs that are known are taken out of the probes and put back exactly, with
+    mass 1/n each; the probes then see the bulk alone.
+
+    Args:
+        op: an operator, or a symmetric tensor.
+        probes: random vectors.
+        steps: Lanczos steps for each.
+        deflate: eigenpairs to take out: a number of those largest in magnitude, computed first, or
+            some that are there already; those that have not converged are left in.
+        until: go on until the 95 % band of the cdf is on average over the range of the bulk no
+            wider than +- this: the first probe finds the number of steps that leaves half of it
+            open (at most four times `steps`), then probes are added (at most 400). A warning says
+            where that is not enough.
+        reorthogonalize: passes of full reorthogonalisation in every step.
+        max_bytes: what the basis may take.
+        rng: of the probes.
+        checkpoint: a folder for the state of the work; the same call goes on from it, bit for bit.
+        checkpoint_every: seconds between two states.
+        progress: called with products done and products in all.
+
+    Raises:
+        InputError: for a bad argument, or if the basis of one probe does not fit.
+        NonFiniteError: if a product is not finite, with the measure so far as `partial`.
+
+    Cost: probes x steps products, and about 2 probes x steps^2 x n multiply-adds a pass.
+    """
+    operator = as_operator(op)
+    n = operator.shape[0]
+    taken = len(deflate) if isinstance(deflate, Eigenpairs) else min(deflate, n)
+    check_request(operator, probes, steps, taken, max_bytes)
+    if isinstance(deflate, Eigenpairs) and deflate.dim != n:
+        msg = f"deflate: eigenpairs of size {deflate.dim}; size {n} is required"
+        raise InputError(msg)
+    if until is not None and not 0 < until < 1:
+        msg = f"until: {until}; 0 < until < 1 is required"
+        raise InputError(msg)
+    seeds = generator(rng)
+    folder = None if checkpoint is None else Path(checkpoint)
+    known: Eigenpairs | None = None
+    if isinstance(deflate, Eigenpairs):
+        known = deflate
+    elif deflate:
+        known = eigenpairs(
+            operator,
+            min(deflate, n),
+            rng=seeds,
+            max_bytes=max_bytes,
+            checkpoint=None if folder is None else folder / "deflation",
+            checkpoint_every=checkpoint_every,
+            progress=progress,
+        )
+    log = found = None
+    if folder is not None:
+        work = {"work": "spectral_measure", "steps": steps, "passes": reorthogonalize}
+        work |= {"until": until, "rng": str(seeds.bit_generator.state)}
+        log = Checkpoint(folder, work, operator, checkpoint_every)
+        found = log.load()
+    operator = operator.prepare(
+        probes * steps, probes, choice=None if found is None else found[0]["choice"]
+    )
+    sampler = Sampler(operator, known, steps, reorthogonalize, max_bytes, seeds, log)
+    if found is not None:
+        sampler.restore(*found)
+    if until is None:
+        sampler.run(probes, progress)
+        sampler.save()
+        return sampler.estimate()
+    sampler.find_steps(until / 2, _MOST_STEPS * steps)
+    while True:
+        estimate = sampler.estimate()
+        missing = _probes_missing(estimate, until)
+        if estimate.probes >= probes and missing == 0:
+            sampler.save()
+            return estimate
+        if estimate.probes >= probes and (missing is None or estimate.probes >= _MOST_PROBES):
+            warnings.warn(
+                f"{estimate!r}: the band is wider than until = {until:g}; allow more steps, "
+                "deflate more eigenpairs, or a larger until",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+            return estimate
+        wanted = max(probes, min(_MOST_PROBES, estimate.probes + (missing or 0)))
+        sampler.run(wanted, progress)
+
+
+def check_request(
+    operator: SymmetricOperator, probes: int, steps: int, deflate: int, max_bytes: int
+) -> None:
+    """What can be known to be wrong before the first product.
+
+    Raises:
+        InputError: for a number that is too small, or if the basis of one probe does not fit.
+    """
+    for name, number in (("probes", probes), ("steps", steps), ("deflate", deflate)):
+        least = 0 if name == "deflate" else 1
+        if number < least:
+            msg = f"{name}: {number}; at least {least} is required"
+            raise InputError(msg)
+    n = operator.shape[0]
+    vectors = min(steps, n) + BESIDE + 2 * deflate
+    needed = vectors * n * operator.dtype.itemsize
+    if needed > max_bytes:
+        msg = (
+            f"max_bytes: {max_bytes / 2**30:.3g} GiB; {vectors} vectors of size {n} for {steps} "
+            f"Lanczos steps need {needed / 2**30:.3g} GiB (fewer steps, or raise it)"
+        )
+        raise InputError(msg)
+
+
+def _probes_missing(estimate: SpectralEstimate, until: float) -> int | None:
+    """Probes that would narrow the band to what is wanted; None where the steps forbid it."""
+    grid = np.linspace(
+        min(r.gauss()[0][0] for r in estimate.rules),
+        max(r.gauss()[0][-1] for r in estimate.rules),
+        65,
+    )
+    band = estimate.cdf_band(grid)
+    half = float((band.upper - band.lower).mean() / 2)
+    left = float(band.algorithmic.mean())
+    if half <= until:
+        return 0
+    if left >= until:
+        return None
+    factor = ((half - left) / (until - left)) ** 2
+    return max(1, int(np.ceil(estimate.probes * min(factor, 4.0))) - estimate.probes)

@@ -1,0 +1,145 @@
+"""Random probes and their images under an operator, in blocks, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray
+from hessium.errors import InputError, NonFiniteError
+from hessium.estimate.probes import Draw, probe_block
+from hessium.linalg.adapt import Operator, as_operator
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.sketch import ARRAYS, to_float64
+from hessium.progress import Progress
+
+Form: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+
+
+class Source:
+    """Draws probes and multiplies them.
+
+    Args:
+        op: an operator, or a symmetric tensor.
+        probes: products to spend in total.
+        rng: seed or generator.
+        max_bytes: what blocks of vectors may take.
+        progress: called after every block.
+
+    Attributes:
+        operator: that of `op`.
+        num_matvecs: products spent so far.
+
+    Raises:
+        InputError: for a bad argument.
+    """
+
+    def __init__(
+        self,
+        op: Operator | SymmetricOperator | Tensor,
+        probes: int,
+        rng: Rng,
+        max_bytes: int,
+        progress: Progress,
+    ) -> None:
+        self.probes = whole("probes", probes, at_least=1)
+        self.operator = as_operator(op).prepare(self.probes, self.probes)
+        self.num_matvecs = 0
+        self._generator = generator(rng)
+        self.max_bytes = max_bytes
+        self._progress = progress
+
+    def draw(self, kind: Draw, count: int) -> Tensor:
+        """The next `count` probes, (n, count)."""
+        return probe_block(kind, self._generator, self.operator, count)
+
+    def images(self, block: Tensor) -> Tensor:
+        """A V for any number of columns."""
+        images = torch.empty_like(block)
+        for columns in self.operator.column_blocks(block.shape[1], self.max_bytes):
+            images[:, columns] = self._multiply(block[:, columns])
+        return images
+
+    def forms(self, kind: Draw, count: int, form: Form) -> FloatArray:
+        """`form` of `count` fresh probes and their images, one number for each.
+
+        Raises:
+            NonFiniteError: if a product is not finite; `partial` holds the numbers before it.
+        """
+        found: list[FloatArray] = []
+        for columns in self.operator.column_blocks(count, self.max_bytes):
+            probes = self.draw(kind, columns.stop - columns.start)
+            try:
+                found.append(to_float64(form(probes, self._multiply(probes))))
+            except NonFiniteError as error:
+                msg = f"{error}; product {self.num_matvecs + 1} of {self.probes} or soon after"
+                raise NonFiniteError(msg, partial=np.concatenate([*found, []])) from error
+        return np.concatenate(found)
+
+    def count(self, products: int) -> None:
+        """Take note of products, here or elsewhere."""
+        self.num_matvecs += products
+        self._progress(self.num_matvecs, self.probes, "products")
+
+    def holds(self, columns: int) -> bool:
+        """Whether a sketch of so many columns fits into memory."""
+        return self.sketch_bytes(columns) <= self.max_bytes
+
+    def sketch_bytes(self, columns: int) -> int:
+        """What a sketch of so many columns takes."""
+        return ARRAYS * self.operator.shape[0] * columns * self.operator.dtype.itemsize
+
+    def require_sketch(self, method: str, columns: int, products: int) -> None:
+        """A sketch of so many columns makes sense, and fits.
+
+        Raises:
+            InputError: if not.
+        """
+        n = self.operator.shape[0]
+        if not products <= self.probes < n:
+            msg = (
+                f"probes: {self.probes}; method {method!r} takes at least {products} products, and "
+                f"with {n} or more the answer is exact: method='exact'"
+            )
+            raise InputError(msg)
+        if not self.holds(columns):
+            msg = (
+                f"max_bytes: {self.max_bytes / 2**30:.3g} GiB; method {method!r} holds "
+                f"{self.sketch_bytes(columns) / 2**30:.3g} GiB of vectors (method='hutchinson' "
+                "holds one block)"
+            )
+            raise InputError(msg)
+
+    def _multiply(self, block: Tensor) -> Tensor:
+        product = self.operator @ block
+        self.count(block.shape[1])
+        return product
+
+
+def whole(name: str, value: Any, *, at_least: int) -> int:
+    """An integer argument.
+
+    Raises:
+        InputError: if it is none, or too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+        msg = f"{name}: {value!r}; an integer of at least {at_least} is required"
+        raise InputError(msg)
+    return int(value)
+
+
+def one_of(method: str, allowed: tuple[str, ...]) -> str:
+    """The name of a method.
+
+    Raises:
+        InputError: if there is none of that name.
+    """
+    if method not in allowed:
+        msg = f"method: {method!r}; one of {', '.join(repr(a) for a in allowed)} is required"
+        raise InputError(msg)
+    return method

@@ -1,0 +1,165 @@
+"""Trace and Frobenius norm from products, with errors that tell the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._random import Rng
+from hessium._typing import FloatArray
+from hessium.estimate.probes import signs, sphere
+from hessium.estimate.sampled import Estimate, NormEstimate, exactly, from_samples
+from hessium.estimate.source import Source, one_of
+from hessium.linalg.adapt import Operator
+from hessium.linalg.leave_one_out import square_estimates, trace_estimates
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.sketch import Sketch, missed_part, to_float64
+from hessium.progress import Progress, silent
+
+FEWEST = 6  # products for a sketch with an error: three probes, twice
+
+
+def trace(
+    op: Operator | SymmetricOperator | Tensor,
+    probes: int = 100,
+    *,
+    method: str = "auto",
+    rng: Rng = 0,
+    max_bytes: int = 2**33,
+    progress: Progress = silent,
+) -> Estimate:
+    r"""$\mathrm{tr} A$ from `probes` products, without bias, with a standard error.
+
+    - "hutchinson": the mean of $\omega^T A \omega$ over random signs. Variance
+      $2 (\|A\|_F^2 - \sum_i a_{ii}^2) / N$ with N products. Holds one block of vectors.
+    - "hutch++": N/3 products find a subspace, N/3 take the trace inside it exactly, N/3 estimate
+      what is left (Meyer, Musco, Musco & Woodruff 2021, algorithm 1).
+    - "xtrace": N/2 probes make the subspace, and each one estimates what the others left over
+      (Epperly, Tropp & Webber 2024, section 2.3). Its error counts that these are not independent,
+      which the error of the source does not.
+    - "auto": half of the products, then whichever of xtrace and hutchinson promises less variance
+      for the rest: the first where eigenvalues decay or stand out, the second on flat spectra.
+    - "exact": n unit vectors, what "auto" does if probes >= n.
+
+    Args:
+        op: an operator, or a symmetric tensor.
+        probes: N, the number of products spent in total, whatever the method.
+        method: see above.
+        rng: seed or generator.
+        max_bytes: what vectors may take (8 GiB); "auto" is "hutchinson" where a sketch, five times
+            N/2 vectors, takes more.
+        progress: called with products done and in all.
+
+    Raises:
+        InputError: for a bad argument, or a sketch that does not fit.
+        NonFiniteError: if a product is not finite; `partial` has the samples found before.
+
+    Cost: at most N products; for a sketch $O(n N^2)$ operations.
+    """
+    one_of(method, ("auto", "hutchinson", "hutch++", "xtrace", "exact"))
+    source = Source(op, probes, rng, max_bytes, progress)
+    n = source.operator.shape[0]
+    if method == "exact" or (method == "auto" and probes >= n):
+        diagonal = source.operator.dense(max_bytes=max_bytes).diagonal()
+        return exactly(float(diagonal.sum(dtype=torch.float64)), num_matvecs=n)
+    half = probes // 2
+    if method == "hutch++":
+        return _hutch_plus_plus(source)
+    if method == "hutchinson" or (method == "auto" and (probes < FEWEST or not source.holds(half))):
+        return _plain(source.forms(signs, probes, _quadratic), source)
+    source.require_sketch(method, half, FEWEST)
+    omega = source.draw(sphere, half)
+    images = source.images(omega)
+    if method == "auto":
+        forms = to_float64(_quadratic(omega, images))
+        # of one probe, on the sphere: 2 (|A|_F^2 - (tr A)^2 / n)
+        plain = 2 * (to_float64(_length(omega, images)).mean() - forms.mean() ** 2 / n)
+        # an estimate costs two products, and estimates move together: a factor two each
+        if 4 * missed_part(images).mean() >= plain:
+            del omega, images
+            more = source.forms(sphere, probes - half, _quadratic)
+            return _plain(np.concatenate([forms, more]), source)
+    sketch = Sketch.of(images)
+    overlap = to_float64(sketch.basis.mT @ omega)
+    del images, omega
+    compressed = to_float64(sketch.basis.mT @ source.images(sketch.basis))
+    compressed = (compressed + compressed.T) / 2
+    samples, variance = trace_estimates(sketch, overlap, compressed)
+    return _exchangeable(samples, variance, source, "xtrace")
+
+
+def frobenius_norm(
+    op: Operator | SymmetricOperator | Tensor,
+    probes: int = 100,
+    *,
+    method: str = "auto",
+    rng: Rng = 0,
+    max_bytes: int = 2**33,
+    progress: Progress = silent,
+) -> NormEstimate:
+    r"""$\|A\|_F = (\sum_i \lambda_i^2)^{1/2}$ from `probes` products.
+
+    Its square is estimated without bias: by the mean of $\|A\omega\|^2$ ("hutchinson"), or by
+    $\|A P_i\|_F^2 + \|(I - P_i) A \omega_i\|^2$ with the projector of the other probes
+    ("exchangeable", after Epperly, Tropp & Webber 2024). "auto" and "exact" as in `trace`.
+
+    Arguments, errors and cost as in `trace`.
+    """
+    one_of(method, ("auto", "hutchinson", "exchangeable", "exact"))
+    source = Source(op, probes, rng, max_bytes, progress)
+    n = source.operator.shape[0]
+    if method == "exact" or (method == "auto" and probes >= n):
+        matrix = source.operator.dense(max_bytes=max_bytes)
+        square = float(matrix.square().sum(dtype=torch.float64))
+        return NormEstimate(square=exactly(square, num_matvecs=n))
+    half = probes // 2
+    if method == "hutchinson" or (method == "auto" and (probes < FEWEST or not source.holds(half))):
+        return NormEstimate(square=_plain(source.forms(signs, probes, _length), source))
+    source.require_sketch(method, half, FEWEST)
+    omega = source.draw(signs, half)
+    images = source.images(omega)
+    if method == "auto":
+        lengths = to_float64(_length(omega, images))
+        if 4 * missed_part(images).var(ddof=1) >= lengths.var(ddof=1):
+            del omega, images
+            more = source.forms(signs, probes - half, _length)
+            return NormEstimate(square=_plain(np.concatenate([lengths, more]), source))
+    sketch = Sketch.of(images)
+    del omega, images
+    pushed = source.images(sketch.basis)
+    samples, variance = square_estimates(sketch, to_float64(pushed.mT @ pushed))
+    return NormEstimate(square=_exchangeable(samples, variance, source, "exchangeable"))
+
+
+def _hutch_plus_plus(source: Source) -> Estimate:
+    third = source.probes // 3
+    source.require_sketch("hutch++", third, FEWEST)
+    basis, _ = torch.linalg.qr(source.images(source.draw(signs, third)))
+    inside = float((basis * source.images(basis)).sum(dtype=torch.float64))
+    left = source.draw(signs, source.probes - 2 * third)
+    left -= basis @ (basis.mT @ left)
+    samples = inside + to_float64(_quadratic(left, source.images(left)))
+    return from_samples(samples, num_matvecs=source.num_matvecs, method="hutch++")
+
+
+def _quadratic(probes: Tensor, images: Tensor) -> Tensor:
+    return (probes * images).sum(dim=0, dtype=torch.float64)
+
+
+def _length(probes: Tensor, images: Tensor) -> Tensor:
+    return images.square().sum(dim=0, dtype=torch.float64)
+
+
+def _plain(samples: FloatArray, source: Source) -> Estimate:
+    return from_samples(samples, num_matvecs=source.num_matvecs, method="hutchinson")
+
+
+def _exchangeable(samples: FloatArray, variance: float, source: Source, method: str) -> Estimate:
+    return Estimate(
+        value=float(samples.mean()),
+        stderr=variance**0.5,
+        num_matvecs=source.num_matvecs,
+        method=method,
+        samples=samples,
+    )

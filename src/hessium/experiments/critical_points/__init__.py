@@ -1,0 +1,1 @@
+"""Index against energy at true critical points, beside the published protocol."""

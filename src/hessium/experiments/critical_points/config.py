@@ -1,0 +1,118 @@
+"""What a sweep over critical points consists of, and its tasks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hessium.errors import InputError
+from hessium.experiments.critical_points.search import MINIMISE, PLAIN, PUBLISHED, SADDLE
+from hessium.experiments.experiment import Task
+
+METHODS = ("levenberg-marquardt", "newton-mr")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CriticalPointsConfig:
+    """Settings of a sweep: two-layer square networks on Gaussian data, fresh in every task.
+
+    Attributes:
+        size: n inputs, n units, n outputs; 2 n^2 parameters.
+        activation: "tanh" or "linear".
+        ratios: 2 n / samples.
+        ridge: of all methods but the published protocol, which has none.
+        targeted: index-targeted searches at each ratio, targets evenly spaced.
+        highest: largest target, as a share of the parameters.
+        restarts: tries beyond the first for each of these.
+        max_steps: of each try.
+        published: runs at each ratio with the published starts and the published acceptance, in
+            which Levenberg-Marquardt makes the squared gradient small: plain descent takes hours.
+        plain: runs of the protocol as it was, with plain descent on the squared gradient.
+        plain_steps: of that, at most.
+        others: runs of each other method at each ratio.
+        minimisers: minimisations without ridge at each ratio.
+        iterations: where their energies are read.
+        seed: the first seed.
+    """
+
+    size: int = 16
+    activation: str = "tanh"
+    ratios: tuple[float, ...] = (2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 8, 1 / 16)
+    ridge: float = 1e-3
+    targeted: int = 205
+    highest: float = 0.4
+    restarts: int = 4
+    max_steps: int = 150
+    published: int = 60
+    plain: int = 1
+    plain_steps: int = 20000
+    others: int = 10
+    minimisers: int = 5
+    iterations: tuple[int, ...] = (300, 3000)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        rules = {
+            "size": 2 <= self.size <= 40,
+            "activation": self.activation in ("tanh", "linear"),
+            "ratios": bool(self.ratios) and all(0 < ratio <= 2 for ratio in self.ratios),
+            "ridge": self.ridge >= 0,
+            "highest": 0 < self.highest <= 0.5,
+            "iterations": bool(self.iterations)
+            and list(self.iterations) == sorted(set(self.iterations))
+            and self.iterations[0] > 0,
+        }
+        for name in ("targeted", "restarts", "published", "plain", "others", "minimisers", "seed"):
+            rules[name] = getattr(self, name) >= 0
+        for name in ("max_steps", "plain_steps"):
+            rules[name] = getattr(self, name) >= 1
+        for name, holds in rules.items():
+            if not holds:
+                msg = f"{name}: {getattr(self, name)!r} is out of range"
+                raise InputError(msg)
+
+    @property
+    def dim(self) -> int:
+        """Parameters of the network."""
+        return 2 * self.size**2
+
+    def targets(self) -> list[int]:
+        """Indices to aim at."""
+        top = self.highest * self.dim
+        return [round(top * i / max(self.targeted - 1, 1)) for i in range(self.targeted)]
+
+
+def tasks(config: CriticalPointsConfig) -> list[Task]:
+    """Every search, methods and ratios taking turns, so that an early page shows all of them."""
+    base = {"size": config.size, "activation": config.activation}
+    rounds: list[tuple[int, int, Task]] = []
+    for ratio in config.ratios:
+        common = {**base, "ratio": ratio}
+        for i, target in enumerate(config.targets()):
+            task = common | {"method": SADDLE, "ridge": config.ridge, "target": target}
+            task |= {"restarts": config.restarts, "max_steps": config.max_steps}
+            rounds.append(
+                (i * 1000 // max(config.targeted, 1), 0, task | {"seed": config.seed + i})
+            )
+        for i in range(config.published):
+            task = common | {"method": PUBLISHED, "ridge": 0.0}
+            task |= {"max_steps": 400, "seed": config.seed + 10_000 + i}
+            rounds.append((i * 1000 // config.published, 1, task))
+        for i in range(config.plain):
+            task = common | {"method": PLAIN, "ridge": 0.0}
+            task |= {"max_steps": config.plain_steps, "seed": config.seed + 40_000 + i}
+            rounds.append((i * 1000 // config.plain, 5, task))
+        for k, method in enumerate(METHODS):
+            for i in range(config.others):
+                task = common | {"method": method, "ridge": config.ridge}
+                task |= {"max_steps": 2 * config.max_steps, "seed": config.seed + 20_000 + i}
+                rounds.append((i * 1000 // config.others, 2 + k, task))
+        for i in range(config.minimisers):
+            task = common | {"method": MINIMISE, "ridge": 0.0, "seed": config.seed + 30_000 + i}
+            task |= {"iterations": list(config.iterations)}
+            rounds.append((i * 1000 // config.minimisers, 4, task))
+    return [task for _, _, task in sorted(rounds, key=lambda entry: entry[:2])]
+
+
+def seeds(config: CriticalPointsConfig) -> tuple[int, ...]:
+    """All seeds of its tasks."""
+    return tuple(sorted({task["seed"] for task in tasks(config)}))

@@ -1,0 +1,1 @@
+"""Theory beside real networks: two-layer networks without biases, as the second source has them."""

@@ -1,0 +1,181 @@
+"""The points of a sweep in one SQLite file, arrays beside it; killed at any time, it is whole."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import warnings
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hessium.errors import InputError
+from hessium.experiments.codec import encode
+from hessium.experiments.experiment import Result
+from hessium.experiments.store import About, CorruptTaskWarning, Results, Store
+
+FILE = "points.sqlite"
+_SCHEMA = 1
+_WAIT = 60.0  # seconds for another sweep to finish its row
+_TABLE = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS points (
+    key TEXT PRIMARY KEY, experiment TEXT NOT NULL, task TEXT NOT NULL, result TEXT NOT NULL,
+    arrays INTEGER NOT NULL, code TEXT NOT NULL, finished TEXT NOT NULL
+) WITHOUT ROWID;
+PRAGMA user_version = {_SCHEMA};
+COMMIT;
+"""
+
+
+class SweepStore(Results):
+    """Finished points by content: task, result, code version; spectra in `arrays/KEY.npz`.
+
+    A row is written, in one transaction, after its arrays are on disk, so every row is complete.
+    The journal is a write-ahead log: readers look on while a sweep writes, two sweeps take turns,
+    and a process that is killed leaves nothing half done.
+
+    Args:
+        folder: holds the file and the arrays; made on the first write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._arrays = Store(folder / "arrays")
+
+    @property
+    def path(self) -> Path:
+        """The database."""
+        return self.folder / FILE
+
+    def load(self, name: str) -> dict[str, Any] | None:
+        """The result kept as `name`, with its arrays; None if there is none or they are lost."""
+        found = self._select("SELECT result, arrays FROM points WHERE key = ?", name)
+        if not found:
+            return None
+        row = found[0]
+        rest: dict[str, Any] = json.loads(row[0])
+        if not row[1]:
+            return rest
+        arrays = self._arrays.load(name)
+        if arrays is None:
+            if not self._arrays.path(name).exists():
+                warnings.warn(
+                    f"{self._arrays.path(name)} is gone; it is computed again",
+                    CorruptTaskWarning,
+                    stacklevel=2,
+                )
+            return None
+        return arrays | rest
+
+    def save(self, name: str, result: Result, about: About | None = None) -> None:
+        """Arrays first, then the row; an earlier row of the same name is replaced."""
+        arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
+        rest = {k: encode(v) for k, v in result.items() if k not in arrays}
+        text = json.dumps(rest, allow_nan=False)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if arrays:
+            self._arrays.save(name, arrays)
+        task = json.dumps(encode(about.task) if about else {}, allow_nan=False)
+        row = (
+            name,
+            about.experiment if about else "",
+            task,
+            text,
+            int(bool(arrays)),
+            about.code if about else "",
+            datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        with closing(self._connect("rwc")) as connection, _as_os_errors(self.path):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(_TABLE)
+            connection.execute("INSERT OR REPLACE INTO points VALUES (?,?,?,?,?,?,?)", row)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """All points, oldest key first: `id`, the fields of the task, those of the result."""
+        columns = "key, experiment, task, result, code, finished"
+        for key, experiment, task, result, code, finished in self._select(
+            f"SELECT {columns} FROM points ORDER BY key"
+        ):
+            about = {"id": key, "experiment": experiment, "code": code, "finished": finished}
+            # a task and a result may share a name, such as the method: the result is the truth
+            yield about | json.loads(task) | json.loads(result)
+
+    def _select(self, query: str, *values: str) -> list[Any]:
+        """All rows at once: a reader must not stand in the way of a sweep that writes."""
+        if not self.path.is_file():
+            return []
+        # a reader may have no right to write: it opens the file as it is
+        with closing(self._connect("ro")) as connection, _as_os_errors(self.path):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if version == 0 and tables == 0:  # killed before its first row
+                return []
+            if version != _SCHEMA:
+                msg = f"{self.path}: not a sweep of schema {_SCHEMA}"
+                raise InputError(msg)
+            return connection.execute(query, values).fetchall()
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        with _as_os_errors(self.path):
+            return sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                timeout=_WAIT,
+                isolation_level=None,
+            )
+
+
+class _as_os_errors:  # noqa: N801 - reads as a statement
+    """SQLite says `database or disk is full`; the rest of the program knows OSError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.DatabaseError):
+            raise OSError(0, str(error), str(self._path)) from error
+
+
+def stores(path: Path, argument: str = "STORE") -> list[SweepStore]:
+    """The sweeps at a path: a database, its folder, or a run directory.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if path.is_file():
+        return [SweepStore(path.parent)]
+    found = [path] if (path / FILE).is_file() else []
+    found += sorted(p.parent for p in (path / "tasks").glob(f"*/{FILE}"))
+    if not found:
+        msg = f"{argument}: {path} has no sweep in it ({FILE}, or tasks/*/{FILE})"
+        raise InputError(msg)
+    return [SweepStore(folder) for folder in found]
+
+
+def find_point(path: Path, start: str) -> dict[str, Any]:
+    """The one point whose id starts so, with its arrays.
+
+    Raises:
+        InputError: if there is no sweep at `path`, or no such point in it, or several.
+    """
+    found = [
+        (store, row)
+        for store in stores(path)
+        for row in store.rows()
+        if row["id"].startswith(start)
+    ]
+    if len(found) != 1:
+        what = f"{len(found)} points start so; give more of it" if found else "no such point"
+        msg = f"ID: {start!r}; {what}"
+        raise InputError(msg)
+    store, row = found[0]
+    return row | (store.load(row["id"]) or {})

@@ -1,0 +1,89 @@
+"""Where a search starts: on the training path, at an energy or at an index."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hessium.landscape.surface import Surface
+from hessium.landscape.walk import descend, interpolate
+from hessium.linalg.ldl import ShiftedLDL
+
+
+def index_at(surface: Surface, theta: Tensor) -> int:
+    """Negative eigenvalues of the Hessian, by one factorisation."""
+    return ShiftedLDL(surface.hessian(theta), 0.0).count_below()
+
+
+def down_to_energy(surface: Surface, start: Tensor, level: float, *, steps: int = 20000) -> Tensor:
+    """The first point of the training path from `start` at which F is no more than `level`.
+
+    Cost: one gradient and about one value a step.
+    """
+    if surface.value(start) <= level:
+        return start
+    return descend(surface, start, lambda _, value: value <= level, steps=steps)[-1]
+
+
+def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3000) -> Tensor:
+    r"""A point of the training path at which the Hessian has so many negative eigenvalues.
+
+    The index falls along the path, not steadily: the path is searched for where it passes `index`,
+    and that stretch by bisection. Where the start lies below it, the start is shrunk towards zero
+    first (networks without biases have their largest index there).
+
+    Args:
+        surface: F.
+        start: first point.
+        index: wanted.
+        steps: of the descent, at most; near index 0 it crawls, and the search itself is faster.
+
+    Cost: one gradient and about one value a step; one Hessian and one factorisation every 8 to 200
+    steps and for each bisection.
+    """
+    for _ in range(12):
+        if index_at(surface, start) >= index:
+            break
+        start = 0.7 * start
+    here, every = start, 8
+    while steps > 0:
+        path = descend(surface, here, lambda *_: True, every=every, steps=every)
+        steps -= every
+        here = path[-1]
+        if len(path) < 2:
+            return here
+        now = index_at(surface, here)
+        if now <= index:
+            return _passing(surface, path, index)
+        every = min(every * 5 // 4, 200) if now > index + 10 else 25
+    return here
+
+
+def _passing(surface: Surface, path: list[Tensor], index: int) -> Tensor:
+    """Between the first point, of an index above, and the last, of one no greater."""
+    low, high = 0.0, float(len(path) - 1)
+    for _ in range(12):
+        middle = (low + high) / 2
+        here = interpolate(path, middle)
+        now = index_at(surface, here)
+        if now == index:
+            return here
+        low, high = (middle, high) if now > index else (low, middle)
+    return interpolate(path, high)
+
+
+def random_like(start: Tensor, sizes: tuple[int, ...], scale: float, draws: Tensor) -> Tensor:
+    """A fresh start: `start` plus noise of `scale` times the root mean square of each parameter.
+
+    Args:
+        start: shape (n,).
+        sizes: of the parameters, one after the other.
+        scale: of the noise.
+        draws: standard normal, shape (n,).
+    """
+    parts = zip(start.split(list(sizes)), draws.split(list(sizes)), strict=True)
+    noise = [
+        part.square().mean().sqrt().clamp_min(1e-2 * float(start.abs().max())) * draw
+        for part, draw in parts
+    ]
+    return start + scale * torch.cat(noise)

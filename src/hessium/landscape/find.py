@@ -1,0 +1,231 @@
+"""The door: from a risk to a point with its certificate."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._random import Rng, generator
+from hessium.curvature import Hessian
+from hessium.curvature.base import require_risk
+from hessium.errors import ConvergenceWarning, InputError
+from hessium.landscape.approach import down_to_index, random_like
+from hessium.landscape.certify import Judged, certify
+from hessium.landscape.gradient_norm import GradientNorm
+from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
+from hessium.landscape.newton_mr import NewtonMR
+from hessium.landscape.point import CriticalPoint
+from hessium.landscape.saddle import Saddle
+from hessium.landscape.surface import RiskSurface, Surface
+from hessium.landscape.two_layer import recognise
+from hessium.landscape.walk import Finder, Stopping
+from hessium.problem import EmpiricalRisk
+from hessium.progress import Progress, silent
+
+METHODS: dict[str, Callable[[], Finder]] = {
+    "levenberg-marquardt": LevenbergMarquardt,
+    "newton-mr": NewtonMR,
+    "gradient-norm": GradientNorm,
+}
+_SADDLE = "saddle"
+MAX_DIM = 4000
+
+Start: TypeAlias = "Tensor | Callable[[np.random.Generator], Tensor] | None"
+
+
+def find_critical_point(
+    risk: EmpiricalRisk,
+    start: Start = None,
+    method: str = "levenberg-marquardt",
+    *,
+    index: int | None = None,
+    index_tolerance: int | None = None,
+    ridge: float = 0.0,
+    restarts: int = 0,
+    max_steps: int = 300,
+    rng: Rng = 0,
+    progress: Progress = silent,
+) -> CriticalPoint:
+    r"""Search for a zero of the gradient, run to the floor, and say what was found.
+
+    The point belongs to $F(\theta) = L(\theta) + \tfrac r2|\theta|^2$: its gradient, Hessian, index
+    and certificate are those of F, its `loss` is L.
+
+    | method | what it does | for |
+    |---|---|---|
+    | "saddle" | reflected Newton dynamics towards a wanted `index` | dense Hessians |
+    | "levenberg-marquardt" | damped least-squares Newton steps on the gradient | dense Hessians |
+    | "newton-mr" | the same from Hessian products | larger models |
+    | "gradient-norm" | plain descent on the squared gradient | what was published |
+
+    The last three minimise $|g|$ and stop where g is in the kernel of H; the kind says so. With
+    `index` given the search starts on the training path, where the Hessian has that index.
+
+    Args:
+        risk: whose loss is L, in float64.
+        start: parameters; a function that draws them from a generator, asked again at each restart;
+            or None for where the risk is. Restarts from fixed parameters add noise, of a tenth,
+            three tenths, ... of their size.
+        method: see above.
+        index: for "saddle", how many negative eigenvalues to end with.
+        index_tolerance: what difference counts as reached; a tenth of the index, at least 3.
+        ridge: r.
+        restarts: tries beyond the first, while the point is not critical or its index is off.
+        max_steps: of each try.
+        rng: of the noise, of drawn starts, and of the contraction test.
+        progress: called with tries begun, tries in all.
+
+    Returns:
+        The first try that succeeds; else the best one, with its true kind, and a warning.
+
+    Raises:
+        InputError: for arguments that break a rule, before any search.
+        SelfCheckError: if products of the Hessian are wrong for this model.
+
+    Cost: reported in the result.
+    """
+    tolerance = _check(risk, method, index, index_tolerance, ridge, restarts, max_steps)
+    source = generator(rng)
+    surface = surface_of(risk, ridge)
+    finder = Saddle(index, tolerance) if index is not None else METHODS[method]()
+    stopping = Stopping(steps=max_steps)
+    steps, best = 0, None
+    for attempt in range(restarts + 1):
+        progress(attempt, restarts + 1, "tries")
+        first = _start(risk, start, attempt, source)
+        if index is not None:
+            first = down_to_index(surface, first, index)
+        walk = finder.find(surface, first, stopping)
+        steps += walk.steps
+        judged = certify(surface, walk, _normal(risk.dim, source).to(risk.device))
+        best = judged if best is None else min(best, judged, key=lambda j: _rank(j, index))
+        if _succeeds(judged, index, tolerance):
+            break
+    assert best is not None
+    if not _succeeds(best, index, tolerance):
+        warnings.warn(_advice(best, index, attempt), ConvergenceWarning, stacklevel=2)
+    return CriticalPoint(
+        theta=best.theta,
+        loss=surface.loss(best.theta),
+        ridge=ridge,
+        gradient_norm=best.gradient,
+        kind=best.kind,
+        index=best.index,
+        certificate=best.certificate,
+        spectrum=best.spectrum,
+        method=method,
+        target=index,
+        restarts=attempt,
+        steps=steps,
+        num_gradients=surface.cost.gradients,
+        num_hessians=surface.cost.hessians,
+        num_matvecs=surface.cost.products,
+    )
+
+
+def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:
+    """The closed form where there is one, compared with the risk at one point; else the risk.
+
+    Raises:
+        SelfCheckError: if products of the Hessian are wrong for this model.
+    """
+    operator = Hessian(risk)
+    closed = recognise(risk, ridge)
+    if closed is not None:
+        theta = risk.theta
+        vector = _normal(risk.dim, np.random.default_rng(0)).to(theta)
+        pairs = (
+            (closed.gradient(theta), risk.gradient() + ridge * theta),
+            (closed.operator(theta) @ vector, operator @ vector + ridge * vector),
+        )
+        if all(float((a - b).norm()) <= 1e-10 * float(b.norm()) for a, b in pairs):
+            closed.cost.gradients = 0
+            return closed
+    return RiskSurface(risk, ridge)
+
+
+def _check(
+    risk: EmpiricalRisk,
+    method: str,
+    index: int | None,
+    index_tolerance: int | None,
+    ridge: float,
+    restarts: int,
+    max_steps: int,
+) -> int:
+    """All rules of the arguments; the tolerance of the index."""
+    require_risk(risk)
+    names = (*METHODS, _SADDLE)
+    if method not in names:
+        msg = f"method: {method!r}; {', '.join(names)} are possible"
+        raise InputError(msg)
+    if risk.dtype != torch.float64:
+        msg = f"risk: {risk.dtype}; critical points need float64 (model.double() and double data)"
+        raise InputError(msg)
+    if risk.dim > MAX_DIM:
+        msg = f"risk: {risk.dim} parameters; certificates need a dense Hessian, at most {MAX_DIM}"
+        raise InputError(msg + " (restrict the risk to some parameters)")
+    if (index is not None) != (method == _SADDLE):
+        msg = f"index: {index} with method {method!r}; an index and 'saddle' belong together"
+        raise InputError(msg)
+    if index is not None and not 0 <= index <= risk.dim:
+        msg = f"index: {index}; 0 <= index <= {risk.dim} (the parameters) is required"
+        raise InputError(msg)
+    if not (math.isfinite(ridge) and ridge >= 0):
+        msg = f"ridge: {ridge}; a finite number >= 0 is required"
+        raise InputError(msg)
+    for name, value, least in (("restarts", restarts, 0), ("max_steps", max_steps, 1)):
+        if value < least:
+            msg = f"{name}: {value}; at least {least} is required"
+            raise InputError(msg)
+    if index_tolerance is not None and index_tolerance < 0:
+        msg = f"index_tolerance: {index_tolerance}; at least 0 is required"
+        raise InputError(msg)
+    return index_tolerance if index_tolerance is not None else max(3, (index or 0) // 10)
+
+
+def _start(risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Generator) -> Tensor:
+    if callable(start):
+        return risk.at(start(source)).theta
+    theta = risk.theta if start is None else risk.at(start).theta
+    if attempt == 0:
+        return theta
+    draws = _normal(risk.dim, source).to(theta)
+    return random_like(theta, risk.layout.sizes, 0.1 * 3.0 ** (attempt - 1), draws)
+
+
+def _normal(dim: int, source: np.random.Generator) -> Tensor:
+    return torch.from_numpy(source.standard_normal(dim))
+
+
+def _succeeds(judged: Judged, index: int | None, tolerance: int) -> bool:
+    return judged.kind == "critical" and (
+        index is None or abs(judged.index.value - index) <= tolerance
+    )
+
+
+def _rank(judged: Judged, index: int | None) -> tuple[bool, float]:
+    """Critical points first, by how far their index is off; others by their gradient."""
+    off = abs(judged.index.value - index) if index is not None else 0
+    critical = judged.kind == "critical"
+    return (not critical, float(off) if critical else judged.gradient)
+
+
+def _advice(best: Judged, index: int | None, attempt: int) -> str:
+    tries = f"{attempt + 1} tries" if attempt else "one try"
+    if best.kind == "critical":
+        return f"the nearest critical point in {tries} has index {best.index!r}, not {index}; " + (
+            "raise restarts or index_tolerance"
+        )
+    advice = {
+        "gradient-flat": "try restarts, another start, or method='saddle' with an index",
+        "diverging": "its critical points may lie at infinity: add a ridge",
+        "unconverged": "raise max_steps or restarts",
+    }[best.kind]
+    return f"no critical point in {tries}: {best.certificate.reason}; {advice}"

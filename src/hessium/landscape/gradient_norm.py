@@ -1,0 +1,44 @@
+"""Minimising the norm of the gradient by its own gradient: the published protocol."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hessium.landscape.surface import Surface
+from hessium.landscape.walk import Finder, Stopping, Walk, backtrack, half_square
+
+
+class GradientNorm(Finder):
+    r"""Plain gradient descent on $\tfrac12|g|^2$, whose gradient is $H g$ (one Hessian product).
+
+    The second half of the protocol of Pennington & Bahri (2017), who accept at
+    $|g|^2 \le 10^{-6}$. The step length, not stated there, is found by backtracking and may grow
+    again. On their networks it takes more than $10^4$ steps.
+
+    Cost of a step: one product and about two gradients.
+    """
+
+    name = "gradient-norm"
+
+    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
+        """Walk downhill in the norm of the gradient."""
+        walk = Walk(start)
+        theta, gradient, length = start, surface.gradient(start), 1.0
+        while walk.arrive(theta, gradient, stopping):
+            downhill = -(surface.operator(theta) @ gradient)
+            surface.cost.products += 1
+            found = backtrack(
+                lambda there: half_square(surface.gradient(there)),
+                theta,
+                downhill,
+                half_square(gradient),
+                -float(downhill @ downhill),
+                length=length,
+            )
+            if found is None:
+                walk.ended = "stuck"
+                break
+            theta, _, length = found
+            length *= 2
+            gradient = surface.gradient(theta)
+        return walk

@@ -1,0 +1,64 @@
+"""Levenberg-Marquardt on the gradient, with the exact Hessian as its Jacobian."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hessium.landscape.surface import Surface
+from hessium.landscape.walk import Finder, Stopping, Walk, half_square
+from hessium.linalg.damped import damped_solve
+
+
+class LevenbergMarquardt(Finder):
+    r"""Minimises $\tfrac12|g|^2$ by steps $p = -H (H^2 + \mu)^{-1} g$.
+
+    Quadratic at non-degenerate critical points of any index. Gets stuck, like all methods that
+    minimise $|g|$, where g lies in the kernel of H.
+
+    Args:
+        patience: end as stuck when $|g|$ has not lost a tenth in so many steps; None never.
+
+    Cost of a step: one gradient, one dense Hessian if it is accepted, and one factorisation, no
+    eigenvalues (`damped_solve`).
+    """
+
+    name = "levenberg-marquardt"
+
+    def __init__(self, patience: int | None = 60) -> None:
+        self._patience = patience
+
+    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
+        """Walk; the damping follows the ratio of gained to predicted decrease (Nielsen 1999)."""
+        walk = Walk(start)
+        theta, gradient = start, surface.gradient(start)
+        # |g| has the size of the curvature times the distance: a fair first damping
+        damping, factor = float(gradient @ gradient), 2.0
+        if not walk.arrive(theta, gradient, stopping):
+            return walk
+        matrix = surface.hessian(theta)
+        while True:
+            step = -damped_solve(matrix, gradient, damping)
+            there = theta + step
+            new = surface.gradient(there)
+            now = half_square(gradient)
+            predicted = now - half_square(gradient + matrix @ step)
+            ratio = (now - half_square(new)) / predicted if predicted > 0 else -1.0
+            if ratio > 1e-4:
+                theta, gradient = there, new
+                if not walk.arrive(theta, gradient, stopping):
+                    return walk
+                matrix = surface.hessian(theta)
+                damping *= max(1 / 9, 1 - (2 * ratio - 1) ** 3) if ratio < 0.9 else 1 / 9
+                damping, factor = max(damping, 1e-30), 2.0
+            else:
+                walk.arrive(theta, gradient, stopping)
+                damping, factor = damping * factor, factor * 2
+            if self._stuck(walk) or factor > 1e12:
+                walk.ended = walk.ended or "stuck"
+            if walk.ended:
+                return walk
+
+    def _stuck(self, walk: Walk) -> bool:
+        if self._patience is None or walk.steps < self._patience:
+            return False
+        return walk.gradients[-1] > 0.9 * walk.gradients[-1 - self._patience]

@@ -1,0 +1,55 @@
+"""Newton-MR: least-squares Newton steps from Hessian products alone, for larger models."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from hessium.landscape.surface import Surface
+from hessium.landscape.walk import Finder, Stopping, Walk, backtrack, half_square
+from hessium.linalg.minres import minres
+
+
+class NewtonMR(Finder):
+    r"""Steps $p \approx -H^+ g$ of least norm, and backtracking on $\tfrac12|g|^2$.
+
+    Roosta et al. (2018): any descent of the residual $|Hp + g|$ is a descent direction of the
+    merit, so H may be indefinite or singular. Gets stuck where g is in the kernel of H.
+
+    Args:
+        tol: relative residual at which a linear solve ends, while far from the end; it tightens
+            with the gradient, so that convergence becomes superlinear.
+        products: Hessian products a step, at most.
+    """
+
+    name = "newton-mr"
+
+    def __init__(self, tol: float = 1e-2, products: int = 200) -> None:
+        self._tol, self._products = tol, products
+
+    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
+        """Walk."""
+        walk = Walk(start)
+        theta, gradient = start, surface.gradient(start)
+        first = float(gradient.norm())
+        while walk.arrive(theta, gradient, stopping):
+            operator = surface.operator(theta)
+            tol = min(self._tol, walk.gradients[-1] / first) if first else self._tol
+            solved = minres(operator, -gradient, tol=max(tol, 1e-12), steps=self._products)
+            surface.cost.products += solved.num_matvecs + 1
+            slope = float(gradient @ (operator @ solved.solution))
+            if not slope < 0:
+                walk.ended = "stuck"
+                break
+            found = backtrack(
+                lambda there: half_square(surface.gradient(there)),
+                theta,
+                solved.solution,
+                half_square(gradient),
+                slope,
+            )
+            if found is None:
+                walk.ended = "stuck"
+                break
+            theta = found[0]
+            gradient = surface.gradient(theta)
+        return walk

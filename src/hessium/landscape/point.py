@@ -1,0 +1,101 @@
+"""What a search returns: a point, what kind of point it is, and the evidence for that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hessium.estimate import Count
+from hessium.measure import DiscreteMeasure
+
+Kind: TypeAlias = Literal["critical", "gradient-flat", "diverging", "unconverged"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Four classes, never pooled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Certificate:
+    r"""The evidence for the kind of a point, all of it free of the scale of the loss.
+
+    Attributes:
+        gradient: $|g|$ after Newton's method ran to the floor of floating point.
+        relative_gradient: $|g| / (|H| |\theta|)$.
+        flatness: $\kappa = |Hg| / (|H| |g|)$; tiny above the floor means that g is in the kernel of
+            H, where every method that minimises $|g|$ stops.
+        newton_step: $|H^+ g| / |\theta|$, the distance to the critical point as Newton sees it.
+        moved: $|\theta - \theta_0| / |\theta|$, from where the finder ended to the floor.
+        contraction: lengths of successive Newton steps from a random point nearby, each over the
+            one before; quadratic convergence squares them.
+        contraction_distance: relative distance of that point, $10^{-5}$ to $10^{-8}$; 0 untested.
+        growth: $|\theta|$ at the end over $|\theta|$ half way through the search.
+        threshold: the size t below which an eigenvalue has no sign:
+            $\max(10^{-10}|H|, |H(\theta + p) - H(\theta)|)$ with p the Newton step to the zero
+            itself; by Weyl's inequality no eigenvalue differs by more there.
+        symmetry_zeros: eigenvalues within t that belong to a manifold of critical points; these are
+            not counted in the upper end of the index.
+        reason: one sentence.
+    """
+
+    gradient: float
+    relative_gradient: float
+    flatness: float
+    newton_step: float
+    moved: float
+    contraction: tuple[float, ...]
+    contraction_distance: float
+    growth: float
+    threshold: float
+    symmetry_zeros: int
+    reason: str
+
+    def __repr__(self) -> str:
+        return f"Certificate({self.reason})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class CriticalPoint:
+    r"""Where a search ended.
+
+    Attributes:
+        theta: parameters, shape (n,).
+        loss: L there, without the ridge.
+        ridge: r of the term $\tfrac r2 |\theta|^2$ that was added.
+        gradient_norm: of the loss with the ridge.
+        kind: "critical", "gradient-flat", "diverging" or "unconverged".
+        index: negative eigenvalues of the Hessian with the ridge; its bracket is those below
+            -t and those below t, symmetry zeros left out, with t the certificate's threshold.
+        certificate: the evidence.
+        spectrum: all eigenvalues; None for models too large for a dense matrix.
+        method: name of the finder.
+        target: the index that was asked for, or None.
+        restarts: tries beyond the first.
+        steps: of the finder, over all tries.
+        num_gradients: over all tries, likewise the next two.
+        num_hessians: dense Hessians.
+        num_matvecs: Hessian products.
+    """
+
+    theta: Float[Tensor, " n"]
+    loss: float
+    ridge: float
+    gradient_norm: float
+    kind: Kind
+    index: Count
+    certificate: Certificate
+    spectrum: DiscreteMeasure | None
+    method: str
+    target: int | None
+    restarts: int
+    steps: int
+    num_gradients: int
+    num_hessians: int
+    num_matvecs: int
+
+    def __repr__(self) -> str:
+        return (
+            f"CriticalPoint({self.kind}: index {self.index!r}, loss {self.loss:.6g}, "
+            f"|gradient| {self.gradient_norm:.2g}, {self.certificate.reason})"
+        )

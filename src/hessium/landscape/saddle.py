@@ -1,0 +1,137 @@
+"""Search for a critical point of a wanted index: ascend along k modes, descend along the rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
+from hessium.landscape.surface import Surface
+from hessium.landscape.walk import Finder, Stopping, Walk, negative
+from hessium.linalg.damped import eigensystem
+
+_TRUST = 0.5  # of the linear model of the gradient, in the norm of steps
+_PATIENCE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Modes:
+    """Eigenvalues and eigenvectors of the Hessian at a place, and the gradient in them."""
+
+    values: Tensor
+    vectors: Tensor
+    slopes: Tensor
+
+    @property
+    def index(self) -> int:
+        return negative(self.values)
+
+
+class Saddle(Finder):
+    r"""Reflected Newton dynamics: each mode of the Hessian goes its own way, up or down.
+
+    $$p = -\sum_i \frac{\langle v_i, g\rangle}{s_i (|\lambda_i| + \mu)} v_i, $$
+
+    $s_i = -1$ for the k lowest modes, 1 for the rest: uphill along the former, downhill along the
+    latter, so only critical points of index k attract; with the right signs this is Newton's
+    method, and k = 0 is the saddle-free Newton method (Dauphin et al. 2014).
+
+    A step is trusted while the linear model of the gradient holds **in the norm of steps**,
+    $|M (g(\theta + p) - g - H p)| \le |p| / 2$ with M the matrix that makes p from -g. Judged by
+    gradients instead, stiff modes, which the next step corrects, would forbid soft ones to move.
+
+    Where modes swap order near zero, the reflection turns back and forth and no point of index k
+    may be near: after some steps without progress k becomes the index that the place has, within
+    `tolerance` of the target, and Levenberg-Marquardt is tried from there. At targets above a fifth
+    of the dimension k also follows the index down at once: uphill along modes of positive curvature
+    such networks run away to infinity (below that it would give the target up too soon).
+
+    Args:
+        index: target k.
+        tolerance: how far from it an index may be.
+
+    Cost of a step: one gradient, one dense Hessian and all its eigenvectors, in float32 until the
+    gradient is a thousandth of what it was.
+    """
+
+    name = "saddle"
+
+    def __init__(self, index: int, tolerance: int = 0) -> None:
+        self._target, self._tolerance = index, tolerance
+
+    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
+        """Walk; the start should have about the wanted index."""
+        walk = Walk(start)
+        theta, gradient = start, surface.gradient(start)
+        if not walk.arrive(theta, gradient, stopping):
+            return walk
+        damping, k = 0.1 * walk.gradients[0], self._target
+        best, waited, tried = math.inf, 0, math.inf
+        while True:
+            coarse = walk.gradients[-1] > 1e-3 * walk.gradients[0]
+            modes = self._modes(surface, theta, gradient, coarse=coarse)
+            best, waited = _progress(walk.gradients[-1], best, waited)
+            if waited >= _PATIENCE and self._near(modes.index):
+                if walk.gradients[-1] < 0.7 * tried:
+                    tried = walk.gradients[-1]
+                    finished = self._finish(surface, theta, stopping)
+                    if finished is not None:
+                        finished.gradients[:0], finished.radii[:0] = walk.gradients, walk.radii
+                        finished.switches = walk.switches
+                        return finished
+                if modes.index != k:
+                    k, best, waited = modes.index, walk.gradients[-1], 0
+                    walk.switches += 1
+            if self._target > surface.dim / 5:
+                k = min(k, max(modes.index, self._target - self._tolerance))
+            theta, gradient, damping = self._step(surface, theta, gradient, modes, k, damping)
+            if not walk.arrive(theta, gradient, stopping):
+                return walk
+
+    def _near(self, index: int) -> bool:
+        return abs(index - self._target) <= self._tolerance
+
+    @staticmethod
+    def _modes(surface: Surface, theta: Tensor, gradient: Tensor, *, coarse: bool) -> _Modes:
+        values, vectors = eigensystem(surface.hessian(theta), coarse=coarse)
+        return _Modes(values, vectors, vectors.mT @ gradient)
+
+    @staticmethod
+    def _step(
+        surface: Surface, theta: Tensor, gradient: Tensor, modes: _Modes, k: int, damping: float
+    ) -> tuple[Tensor, Tensor, float]:
+        """Shorten the step until it can be trusted; the damping follows how well it could."""
+        signs = torch.ones_like(modes.values)
+        signs[:k] = -1
+        for _ in range(60):
+            scale = signs * (modes.values.abs() + damping)
+            along = -modes.slopes / scale
+            there = theta + modes.vectors @ along
+            new = surface.gradient(there)
+            error = modes.vectors.mT @ (new - gradient) - modes.values * along
+            misfit = float((error / scale).norm() / along.norm())
+            if misfit < _TRUST:
+                break
+            damping = 3 * max(damping, 1e-10)
+        if misfit < _TRUST / 5:
+            damping /= 4
+        elif misfit < _TRUST / 2:
+            damping /= 1.5
+        return there, new, damping
+
+    def _finish(self, surface: Surface, theta: Tensor, stopping: Stopping) -> Walk | None:
+        """A short Levenberg-Marquardt walk, if it ends at a zero of the gradient of such index."""
+        short = Stopping(gradient=stopping.gradient, steps=40, growth=stopping.growth)
+        walk = LevenbergMarquardt(patience=12).find(surface, theta, short)
+        if walk.ended != "gradient":
+            return None
+        index = negative(torch.linalg.eigvalsh(surface.hessian(walk.theta)))
+        return walk if self._near(index) else None
+
+
+def _progress(now: float, best: float, waited: int) -> tuple[float, int]:
+    """The least gradient, and for how many steps it has not lost a tenth."""
+    return (now, 0) if now < 0.9 * best else (best, waited + 1)

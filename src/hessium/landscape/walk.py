@@ -1,0 +1,163 @@
+"""What all finders share: when to stop, what they leave behind, and the line search."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from hessium.landscape.surface import Surface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    r"""When a finder ends, whatever it is.
+
+    Attributes:
+        gradient: at this norm of the gradient; the certificate goes on from there to the floor.
+        steps: after so many.
+        growth: when $|\theta|$ is this many times (plus one) what it was: it runs away.
+    """
+
+    gradient: float = 1e-10
+    steps: int = 300
+    growth: float = 50.0
+
+
+@dataclass(slots=True)
+class Walk:
+    """Where a finder is and how it came there.
+
+    Attributes:
+        theta: parameters.
+        gradients: norm of the gradient at every step, the start first.
+        radii: norm of the parameters, likewise.
+        ended: "gradient", "steps", "runs away" or "stuck"; empty while it walks.
+        switches: how often an index-targeted search changed the number of modes it ascends.
+    """
+
+    theta: Tensor
+    gradients: list[float] = field(default_factory=list)
+    radii: list[float] = field(default_factory=list)
+    ended: str = ""
+    switches: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Steps taken."""
+        return max(len(self.gradients) - 1, 0)
+
+    def arrive(self, theta: Tensor, gradient: Tensor, stopping: Stopping) -> bool:
+        """Take note of a new place; False where the walk ends."""
+        self.theta = theta
+        self.gradients.append(float(gradient.norm()))
+        self.radii.append(float(theta.norm()))
+        if self.gradients[-1] <= stopping.gradient:
+            self.ended = "gradient"
+        elif self.radii[-1] > stopping.growth * (self.radii[0] + 1):
+            self.ended = "runs away"
+        elif self.steps >= stopping.steps:
+            self.ended = "steps"
+        return not self.ended
+
+
+class Finder(ABC):
+    """One way to walk to a critical point."""
+
+    name: str
+
+    @abstractmethod
+    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
+        """Walk from `start` until it ends."""
+
+
+def backtrack(
+    merit: Callable[[Tensor], float],
+    theta: Tensor,
+    step: Tensor,
+    now: float,
+    slope: float,
+    *,
+    length: float = 1.0,
+    share: float = 1e-4,
+    halvings: int = 60,
+) -> tuple[Tensor, float, float] | None:
+    r"""Halve a step until $m(\theta + a p) \le m(\theta) + c\, a\, m'(\theta) p$ (Armijo).
+
+    Args:
+        merit: m.
+        theta: where.
+        step: p.
+        now: m there.
+        slope: $m' p < 0$.
+        length: first a.
+        share: c.
+        halvings: give up after so many.
+
+    Returns:
+        The new place, its merit and a; None where no length does.
+    """
+    for _ in range(halvings):
+        there = theta + length * step
+        value = merit(there)
+        if value <= now + share * length * slope:
+            return there, value, length
+        length /= 2
+    return None
+
+
+def half_square(gradient: Tensor) -> float:
+    r"""The merit $\tfrac12 |g|^2$."""
+    return float(gradient @ gradient) / 2
+
+
+def negative(values: Tensor) -> int:
+    """How many are below zero."""
+    return int((values < 0).sum())
+
+
+def descend(
+    surface: Surface,
+    start: Tensor,
+    ends: Callable[[Tensor, float], bool],
+    *,
+    every: int = 1,
+    steps: int = 20000,
+) -> list[Tensor]:
+    r"""Gradient descent on F with backtracking: a training path.
+
+    Args:
+        surface: F.
+        start: first point.
+        ends: (theta, F there) -> whether to stop; asked after every `every` steps.
+        every: see there.
+        steps: at most so many.
+
+    Returns:
+        The last `every` + 1 points at most, the last one last.
+    """
+    theta, value, length = start, surface.value(start), 1.0
+    path = [theta]
+    for step in range(steps):
+        gradient = surface.gradient(theta)
+        slope = -float(gradient @ gradient)
+        found = backtrack(surface.value, theta, -gradient, value, slope, length=length, share=0.25)
+        if found is None:
+            break
+        theta, value, length = found
+        length *= 1.5
+        path.append(theta)
+        if (step + 1) % every == 0:
+            if ends(theta, value):
+                break
+            path = [theta]
+    return path
+
+
+def interpolate(path: list[Tensor], at: float) -> Tensor:
+    """A point on the polygon through the points of a path, `at` in [0, len - 1]."""
+    i = min(int(at), len(path) - 2)
+    return torch.lerp(path[i], path[i + 1], at - i)

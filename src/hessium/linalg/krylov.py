@@ -1,0 +1,247 @@
+"""Block Krylov spaces with thick restarts: few eigenpairs within bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+import torch
+from torch import Tensor
+
+from hessium._typing import FloatArray, IntArray
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.vectors import gaussian, norm, subtract_projection_
+
+_CANCELLED = 0.7  # of a length: with less left, rounding is no longer small beside it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RitzPairs:
+    """Eigenpairs of the projected matrix.
+
+    Attributes:
+        values: ascending, shape (j,).
+        coefficients: of the Ritz vectors in the basis, columns, shape (j, j).
+        residuals: norms of A x - value x, from the coupling alone, shape (j,).
+    """
+
+    values: FloatArray
+    coefficients: FloatArray
+    residuals: FloatArray
+
+
+class KrylovSpace:
+    r"""An orthonormal basis V with $A V^T = V^T T + Q^T S^T$, grown b vectors at a time.
+
+    V has j rows, the b rows of Q are orthonormal and orthogonal to V, T is $V A V^T$, and S (j x b)
+    couples the two: a Ritz pair $T y = \theta y$ has a residual of norm $|S^T y|$ exactly. All of V
+    is reorthogonalised against in every step, so there are no copies of converged pairs; a
+    restart keeps any set of Ritz vectors, and the relation stays true (Wu & Simon 2000).
+
+    Args:
+        operator: A.
+        start: b vectors as rows, shape (b, n); b bounds the multiplicities that can be seen.
+        capacity: most rows of V, at least 2 b + 1 or n.
+        rng: for directions in place of those that a breakdown leaves missing.
+
+    Attributes:
+        operator: A.
+        basis: V and behind it Q, shape (capacity + b, n).
+        size: j.
+        width: b at the start.
+        block: b now: smaller only where the whole space is nearly spanned.
+        num_matvecs: products so far.
+        exhausted: breakdowns so far: how often the space was invariant to rounding.
+    """
+
+    def __init__(
+        self,
+        operator: SymmetricOperator,
+        start: Tensor,
+        capacity: int,
+        rng: np.random.Generator,
+    ) -> None:
+        n = operator.shape[0]
+        self.operator, self._rng = operator, rng
+        self._cut = float(torch.finfo(operator.dtype).eps)
+        self._capacity = min(capacity, n)
+        self.width = self.block = min(start.shape[0], n)
+        self.basis = start.new_empty(min(self._capacity + self.block, n), n)
+        self.size = 0
+        self.num_matvecs = 0
+        self.exhausted = 0
+        self._projected = np.zeros((self._capacity, self._capacity))
+        self._coupling = np.zeros((0, self.block))
+        self._scale = 0.0
+        self._append(start[: self.block].clone())
+
+    def state(self, first: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Everything that `restore` needs, with the rows of the basis from `first` on."""
+        numbers = {
+            "size": self.size,
+            "block": self.block,
+            "num_matvecs": self.num_matvecs,
+            "exhausted": self.exhausted,
+            "scale": self._scale,
+        }
+        tensors = {
+            "basis": self.basis[first : self.size + self.block].cpu(),
+            "projected": torch.as_tensor(self._projected[: self.size, : self.size].copy()),
+            "coupling": torch.as_tensor(self._coupling.copy()),
+        }
+        return numbers, tensors
+
+    def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:
+        """Go back to a state whose rows were written in pieces, in this order."""
+        self.size, self.block = numbers["size"], numbers["block"]
+        self.num_matvecs, self.exhausted = numbers["num_matvecs"], numbers["exhausted"]
+        self._scale = numbers["scale"]
+        rows = torch.cat([file["basis"] for file in files])
+        self.basis[: len(rows)] = rows.to(self.basis)
+        self._projected[:] = 0.0
+        self._projected[: self.size, : self.size] = files[-1]["projected"].numpy()
+        self._coupling = files[-1]["coupling"].numpy().copy()
+
+    @property
+    def full(self) -> bool:
+        """Whether the next step does not fit, or V spans everything."""
+        return self.size + self.block > self._capacity or self.complete
+
+    @property
+    def complete(self) -> bool:
+        """Whether V spans the whole space: Ritz pairs are eigenpairs."""
+        return self.size == self.operator.shape[0]
+
+    @property
+    def scale(self) -> float:
+        """Largest |Ritz value| so far, a lower bound of the norm of A."""
+        return self._scale
+
+    def expand(self) -> None:
+        """One step: b products. Not when `full`."""
+        first, last = self.size, self.size + self.block
+        products = self.operator @ self.basis[first:last].mT
+        rows = products.mT.contiguous()
+        self.num_matvecs += self.block
+        basis = self.basis[:last]
+        # most of a product lies along the last vectors: without them the full pass loses no digits
+        coefficients = np.zeros((last, self.block))
+        near = max(0, first - self.block)
+        coefficients[near:] = self._orthogonalize(rows, self.basis[near:last])
+        norms = norm(rows)
+        coefficients += self._orthogonalize(rows, basis)
+        # what Gram-Schmidt took away decides whether rounding needs a second pass (Kahan, Parlett)
+        if bool((norm(rows) < _CANCELLED * norms).any()):
+            coefficients += self._orthogonalize(rows, basis)
+        new = slice(first, last)
+        self._projected[:last, new] = coefficients
+        self._projected[new, :last] = coefficients.T
+        corner = self._projected[new, new]
+        self._projected[new, new] = (corner + corner.T) / 2
+        self._scale = max(self._scale, float(np.abs(self._projected[:last, new]).max()))
+        self.size = last
+        coupling = self._append(rows)
+        self._coupling = np.zeros((last, self.block))
+        self._coupling[new] = coupling
+
+    @staticmethod
+    def _orthogonalize(rows: Tensor, basis: Tensor) -> FloatArray:
+        if rows.shape[0] == 1:  # matrix-vector products are the faster ones then
+            found = subtract_projection_(rows[0], basis)[:, None]
+        else:
+            found = subtract_projection_(rows, basis)
+        return np.asarray(found.double().cpu().numpy(), dtype=np.float64)
+
+    def _append(self, rows: Tensor) -> FloatArray:
+        """Orthonormalise the residual rows W behind V; returns S with $W = S Q$, shape (b, b)."""
+        n = self.operator.shape[0]
+        count = rows.shape[0]
+        coupling = np.zeros((count, count))
+        self.block = min(count, n - self.size)
+        for i in range(count):
+            row, known = rows[i], self.basis[: self.size + min(i, self.block)]
+            before = float(norm(row))
+            for _ in range(2 if i else 0):
+                found = subtract_projection_(row, known[self.size :])
+                coupling[i, : found.shape[0]] += found.double().cpu().numpy()
+            if i >= self.block:  # nothing is left outside of V and Q
+                continue
+            length = float(norm(row))
+            if length > self._cut * self._scale and length > 0:
+                coupling[i, i] = length
+                row = row / length
+                if self.size and length < max(1e3 * self._cut * self._scale, _CANCELLED * before):
+                    # what remains of a difference is no longer orthogonal to V
+                    row = self._fresh(row, known)
+            else:  # invariant: go on in the complement, uncoupled
+                self.exhausted += 1
+                row = self._fresh(gaussian(self.operator, self._rng), known)
+            self.basis[self.size + i] = row
+        return coupling[:, : self.block]
+
+    @staticmethod
+    def _fresh(row: Tensor, known: Tensor) -> Tensor:
+        for _ in range(3):
+            row = row / norm(row)
+            if len(known):
+                subtract_projection_(row, known)
+        return row / norm(row)
+
+    def ritz(self) -> RitzPairs:
+        """All Ritz pairs of the present space. Cost: an eigenproblem of size j, no product."""
+        j = self.size
+        values, vectors = scipy.linalg.eigh(self._projected[:j, :j])
+        self._scale = max(self._scale, float(np.abs(values).max()))
+        residuals = np.zeros(j)
+        if not self.complete and self._scale > 0:
+            # in units of the operator: squares of its entries may overflow
+            coupled = (self._coupling / self._scale).T @ vectors
+            residuals = np.linalg.norm(coupled, axis=0) * self._scale
+        return RitzPairs(values=values, coefficients=vectors, residuals=residuals)
+
+    def restart(self, pairs: RitzPairs, keep: IntArray) -> None:
+        """Replace V by the Ritz vectors `keep`; the relation of the class stays true."""
+        chosen = pairs.coefficients[:, keep]
+        count = keep.size
+        fresh = self.basis[self.size : self.size + self.block].clone()
+        self._rotate(chosen)
+        self.basis[count : count + self.block] = fresh
+        self._coupling = chosen.T @ self._coupling
+        # pairs converged to rounding are locked: their coupling is noise, and noise may not grow
+        locked = pairs.residuals[keep] <= 10 * self._cut * self._scale
+        self._coupling[locked] = 0.0
+        self._projected[:] = 0.0
+        self._projected[:count, :count] = np.diag(pairs.values[keep])
+        self.size = count
+
+    def vectors(self, pairs: RitzPairs, which: IntArray) -> Tensor:
+        """Ritz vectors as columns, shape (n, len(which))."""
+        return self.basis[: self.size].mT @ self._tensor(pairs.coefficients[:, which])
+
+    def departure(self, pairs: RitzPairs, which: IntArray) -> float:
+        """How far the products of pairs are from what V, T and S say, all together: one product.
+
+        The pairs are added up with alternating signs: errors of one of them cannot hide.
+        """
+        signs = (-1.0) ** np.arange(which.size)
+        weights = pairs.coefficients[:, which] @ np.stack([signs, signs * pairs.values[which]], 1)
+        vector, expected = (self.basis[: self.size].mT @ self._tensor(weights)).unbind(1)
+        product = self.operator @ vector.contiguous() - expected
+        if not self.complete:
+            behind = self.basis[self.size : self.size + self.block]
+            product -= behind.mT @ self._tensor(self._coupling.T @ weights[:, 0])
+        self.num_matvecs += 1
+        return float(norm(product))
+
+    def _rotate(self, chosen: FloatArray) -> None:
+        """V := Y^T V in place, over slices of columns, so that no second basis is needed."""
+        weights = self._tensor(chosen.T)
+        old = self.basis[: self.size]
+        for part in torch.split(old, max(1024, old.shape[1] // 32), dim=1):
+            part[: weights.shape[0]] = weights @ part
+
+    def _tensor(self, array: FloatArray) -> Tensor:
+        return torch.as_tensor(array.copy()).to(self.basis)

@@ -1,0 +1,107 @@
+"""Distances, cumulants and their errors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hessium.compare import cumulants, distance, nonzero
+from hessium.compare._spectrum import snapped
+from hessium.compare.distance import kolmogorov, wasserstein
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.theory import Empirical, MarchenkoPastur, Semicircle, Uniform, goe, wishart_wigner
+
+
+def of(*values: float) -> DiscreteMeasure:
+    return DiscreteMeasure.uniform(list(values))
+
+
+def test_closed_forms() -> None:
+    law = Uniform(0, 1)
+    assert wasserstein(of(0.5), law) == pytest.approx(0.25, abs=1e-7)
+    # 0.2 holds [0, 1/2], 0.9 holds [1/2, 1]: the areas are those of triangles
+    exact = (0.2**2 + 0.3**2) / 2 + (0.4**2 + 0.1**2) / 2
+    assert wasserstein(of(0.2, 0.9), law) == pytest.approx(exact, abs=1e-7)
+    assert wasserstein(of(2.0), law) == pytest.approx(1.5, abs=1e-7)
+    assert kolmogorov(of(0.5), law)[0] == pytest.approx(0.5)
+    assert kolmogorov(of(0.25, 0.75), law)[0] == pytest.approx(0.25)
+
+
+def test_atoms_are_met_up_to_rounding() -> None:
+    law = MarchenkoPastur(ratio=2.0)
+    values = law.ppf((np.arange(400) + 0.5) / 400)
+    moved = values + np.where(values == 0, 1e-13, 0.0)
+    assert kolmogorov(snapped(of(*moved), law), law)[0] == pytest.approx(1 / 800, rel=0.02)
+    # the control: zeros that are no zeros
+    assert kolmogorov(snapped(of(*(moved + 1e-3)), law), law)[0] > 0.4
+    assert kolmogorov(of(0.0, 0.0, 1.0), Empirical([0.0, 0.0, 1.0]))[0] < 1e-15
+
+
+def test_p_values_are_uniform_and_turn() -> None:
+    # 60 draws at level .05: expected 3, more than 11 with probability 5e-5
+    law, rng = wishart_wigner(0.1, 0.5), np.random.default_rng(0)
+    other = wishart_wigner(0.12, 0.5)
+    spectra = [np.linalg.eigvalsh(law.matrix(150, rng)) for _ in range(60)]
+    assert sum(distance(x, law).p_value < 0.05 for x in spectra) <= 11
+    # a law with 6 percent more variance is told from one matrix of side 150
+    assert np.mean([distance(x, other).p_value < 0.05 for x in spectra[:10]]) > 0.5
+
+
+def test_kolmogorov_distance_of_draws() -> None:
+    law = Semicircle(variance=1.0)
+    found = distance(np.linalg.eigvalsh(goe(100, rng=0)), law, draws=19, rng=1)
+    assert found.null.shape == (19,)
+    assert found.kolmogorov_p_value is not None
+    assert found.kolmogorov_p_value > 0.05
+    # textbook tables are for independent values, an order of magnitude farther out
+    assert found.null.max() < 0.5 * 1.36 / 10
+    assert distance(law.rvs(100, 3), law).kolmogorov_p_value is None
+    independent = distance(law.rvs(100, 3), law, draws=19, rng=1)
+    assert independent.kolmogorov_p_value == pytest.approx(0.05)
+    assert independent.p_value < 1e-4
+
+
+def test_cumulants_of_one_spectrum_know_their_errors() -> None:
+    # sample deviation of 100 scores is within 32 % of one but with probability 1e-5
+    law, rng, scores = wishart_wigner(0.1, 0.5, 3.0), np.random.default_rng(1), []
+    for _ in range(100):
+        found = cumulants(np.linalg.eigvalsh(law.matrix(150, rng)))
+        scores.append((found.free - law.free_cumulants(4)) / found.free_errors)
+    table = np.array(scores)
+    assert (np.abs(table.std(axis=0) - 1) < 0.32).all()
+    assert (np.abs(table.mean(axis=0)) < 0.8).all()  # of order 1/n, as documented
+
+
+def test_cumulants_of_draws() -> None:
+    rng = np.random.default_rng(2)
+    draws = [DiscreteMeasure.uniform(np.linalg.eigvalsh(goe(60, 2.0, rng))) for _ in range(30)]
+    found = cumulants(*draws, count=4)
+    assert "30 draws" in found.basis
+    assert found.free[1] == pytest.approx(2 * 61 / 60, abs=5 * found.free_errors[1])
+    assert found.moments[1] == pytest.approx(np.mean([d.moment(2) for d in draws]))
+
+
+def test_cumulants_far_from_the_origin() -> None:
+    values = np.linalg.eigvalsh(goe(80, rng=0))
+    here, there = cumulants(values), cumulants(1e6 + 1e-3 * values)
+    np.testing.assert_allclose(there.free[1:], here.free[1:] * 1e-3 ** np.arange(2, 5), rtol=1e-4)
+    np.testing.assert_allclose(there.free_errors[0], 1e-3 * here.free_errors[0], rtol=1e-2)
+
+
+def test_refusals() -> None:
+    uneven = DiscreteMeasure(nodes=np.array([0.0, 1.0]), weights=np.array([0.3, 0.7]))
+    with pytest.raises(InputError, match="size"):
+        distance(uneven, Semicircle(variance=1.0))
+    assert distance(uneven, Semicircle(variance=1.0), size=40).freedom == 3
+    with pytest.raises(InputError, match="draws"):
+        distance([0.0, 1.0], Semicircle(variance=1.0), draws=-1)
+    with pytest.raises(InputError, match="law"):
+        distance([0.0, 1.0], Empirical([0.0]))
+    with pytest.raises(InputError, match="count"):
+        cumulants([0.0, 1.0], count=0)
+    with pytest.raises(InputError, match="spectra"):
+        cumulants()
+    assert nonzero([0.0, 1e-14, 2.0]).nodes.tolist() == [2.0]
+    with pytest.raises(InputError, match="no non-zero"):
+        nonzero([0.0, 0.0])

@@ -1,0 +1,164 @@
+"""Symmetries, ranks and assumptions of real networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import hessium as hs
+from hessium.compare import assumptions, ranks, symmetries
+from hessium.compare.architecture import architecture
+from hessium.errors import InputError
+from hessium.experiments.real_networks.setting import plain_network, squared_risk
+
+
+def risk(activation: str, n: int = 16, samples: int = 200, seed: int = 0) -> hs.EmpiricalRisk:
+    rng = np.random.default_rng(seed)
+    x, y = rng.standard_normal((2, samples, n))
+    return squared_risk(plain_network((n, n, n), activation, rng), x, y)
+
+
+def layered(*layers: nn.Module, classes: int = 4, inputs: tuple[int, ...] = (8,)) -> Any:
+    """A classification risk of layers with weights from a seed."""
+    generator = torch.Generator().manual_seed(3)
+    model = nn.Sequential(*layers).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(noise / max(1, parameter[0].numel()) ** 0.5)
+    x = torch.randn(120, *inputs, generator=generator, dtype=torch.float64)
+    y = torch.randint(0, classes, (120,), generator=generator)
+    return model, x, y
+
+
+@pytest.mark.parametrize(("activation", "zeros"), [("relu", 16), ("linear", 256), ("tanh", 0)])
+def test_null_counts_of_the_source(activation: str, zeros: int) -> None:
+    found = symmetries(risk(activation))
+    assert found.measured.value == found.forced == zeros
+    assert found.measured.exact
+    assert found.explained
+    assert all(part.error < 1e-12 for part in found.parts)
+
+
+def test_the_tangents_are_those_of_the_risk_not_of_the_module() -> None:
+    here = risk("relu", 5, 40)
+    moved = here.at(here.theta + 0.3 * torch.ones_like(here.theta))
+    assert symmetries(moved).explained
+    assert symmetries(moved).forced == 5
+
+
+def test_names_of_what_is_free() -> None:
+    model, x, y = layered(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 5), nn.Linear(5, 4))
+    x[:, 2] = 0
+    with torch.no_grad():
+        model[0].bias[1] = -50
+    found = symmetries(hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (x, y)))
+    dimensions = {part.name.split(" of ")[0].split(" b")[0]: part.dimension for part in found.parts}
+    assert dimensions["rescalings"] == 6
+    assert dimensions["linear mixings GL(5)"] == 25
+    assert dimensions["translations"] == 5
+    assert dimensions["shifts"] == 6  # one for each unit below, one for the biases
+    assert dimensions["weights into 1 units"] == 9  # into the unit that is always off
+    assert all(part.error < 1e-12 for part in found.parts)
+    assert 54 < found.forced <= found.measured
+
+
+def test_channels_count_as_units() -> None:
+    model, x, y = layered(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 4),
+        inputs=(1, 8, 8),
+    )  # fmt: skip
+    found = symmetries(hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (x, y)))
+    assert found.parts[0].dimension == 3
+    assert found.parts[0].error < 1e-12
+    # the shifts of the scores, one for each input of the last layer and one for the biases
+    assert found.forced == 3 + 28
+
+
+def test_frozen_and_unknown_parts_are_said() -> None:
+    whole = risk("relu", 5, 40)
+    part = whole.restrict(["2.weight"])
+    assert symmetries(part).forced == 0
+    model, x, y = layered(nn.Linear(8, 6), nn.LayerNorm(6), nn.Linear(6, 4))
+    found = symmetries(hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (x, y)))
+    assert "1.bias" in found.unread
+    # normalisation has symmetries that the search does not know: they are left unexplained
+    assert found.unexplained > 0
+    assert not found.explained
+
+
+def test_scarce_data() -> None:
+    found = symmetries(risk("tanh", 6, 5))
+    assert found.forced == 0
+    assert found.scarce == found.measured.value == 72 - 30
+
+
+def test_architecture_of_branches_is_not_guessed() -> None:
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = torch.relu(self.first(x))
+            return self.second(hidden) + hidden
+
+    assert not architecture(Branch()).links
+    assert architecture(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 2))).chain is not None
+
+    class Undecided(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x) if x.sum() > 0 else x
+
+    assert "cannot be traced" in architecture(Undecided()).unread
+
+
+def test_ranks_of_a_linear_network_and_the_bound_for_others() -> None:
+    found = ranks(risk("linear", 5, 40))
+    assert found.agree
+    assert found.linear
+    assert (found.gauss_newton.value, found.hessian.value) == (25, 50)
+    curved = ranks(risk("tanh", 5, 40))
+    assert curved.agree is False
+    assert curved.gauss_newton > 25
+    assert not curved.linear
+    model, x, y = layered(nn.Linear(8, 3), nn.Linear(3, 4))
+    biased = ranks(hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (x, y)))
+    assert biased.theory is None or biased.agree
+    with pytest.raises(InputError, match="float64"):
+        ranks(hs.EmpiricalRisk(model.float(), nn.CrossEntropyLoss(), (x.float(), y)))
+
+
+def test_the_table_of_assumptions() -> None:
+    found = assumptions(risk("relu", 8, 64), draws=5, rotations=99, rng=0)
+    held = {check.assumption: check.holds for check in found.checks}
+    assert held["residuals are normal"]
+    assert held["weights 0.weight are normal"]
+    assert not held["H0 is Wishart of the network's ratio"]
+    assert not held["H0 and H1 are free: mixed moments"]
+    assert found.ratio == pytest.approx(0.25)
+    measured = {row.quantity: row.measured for row in found.predictions}
+    assert measured["mean"] == pytest.approx(found.scale, rel=1e-9)
+    assert "residuals" in str(found)
+    assert "of 10 hold" in repr(found)
+
+
+def test_energy_does_not_depend_on_how_the_loss_is_written() -> None:
+    here = risk("tanh", 5, 40)
+    x, y = next(iter(here.batches()))
+    same = hs.EmpiricalRisk(
+        here.model, hs.SquaredError(0.5, "mean"), [(x[:7], y[:7]), (x[7:], y[7:])]
+    )
+    first, second = (assumptions(r, draws=2, rotations=99, rng=0) for r in (here, same))
+    assert first.energy == pytest.approx(here.value() / 5)
+    assert second.energy == pytest.approx(first.energy)
+    with pytest.raises(InputError, match="level"):
+        assumptions(here, level=0.001)

@@ -1,0 +1,155 @@
+"""Freeness of pairs, level spacings, normality: each with what must pass and what must fail."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hessium.compare import freeness, levels, mixed_moments, normality
+from hessium.compare.freeness import _Basis, _free_moments
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.theory import goe, gue, haar, wishart
+
+
+def pair(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(seed)
+    return torch.tensor(wishart(n, 2 * n, rng=rng)), torch.tensor(goe(n, 0.3, rng))
+
+
+def commuting(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same two spectra in one basis, in random order."""
+    rng, (a, b) = np.random.default_rng(seed), pair(n, seed)
+    x, y = (torch.linalg.eigvalsh(m) for m in (a, b))
+    return torch.diag(x[rng.permutation(n)]), torch.diag(y)
+
+
+def test_moments_of_rotated_pairs_are_those_stated() -> None:
+    # 7 means beyond 4.5 and 7 deviations beyond 4.5 standard errors: false alarms 1e-4
+    rng, n, draws = np.random.default_rng(0), 60, 1500
+    x, y = np.sort(rng.standard_normal(n)) ** 3, np.sort(rng.random(n))
+    basis = _Basis(x, y)
+    found = np.array([basis.moments(haar(n, rng)) for _ in range(draws)])
+    mean, spread = _free_moments(n, 6)
+    assert (np.abs(found.mean(0) - mean) < 4.5 * spread / np.sqrt(draws)).all()
+    assert (np.abs(found.std(0)[:6] / spread[:6] - 1) < 4.5 / np.sqrt(2 * draws)).all()
+    assert found.std(0)[6] == pytest.approx(spread[6], rel=0.2)  # a limit, not exact
+
+
+def test_a_free_pair_passes_at_the_stated_rate() -> None:
+    # level 1/5 exactly, 60 pairs: expected 12, more than 24 with probability 2e-4
+    alarms = np.zeros(2)
+    for seed in range(60):
+        found = freeness(*pair(24, seed), rotations=9, rng=seed)
+        alarms += [found.p_value <= 0.2, found.distance_p_value <= 0.2]
+    assert (alarms <= 24).all()
+    assert (alarms >= 2).all()
+
+
+def test_a_commuting_pair_fails() -> None:
+    for seed in range(3):
+        found = freeness(*commuting(60, seed), rotations=99, rng=seed)
+        assert found.p_value == pytest.approx(0.01)
+        assert found.distance_p_value == pytest.approx(0.01)
+        assert found.moments[-1].value > 0.5
+
+
+def test_spectrum_of_a_free_pair_is_the_free_sum() -> None:
+    found = freeness(*pair(80, 1), rotations=9, rng=0)
+    assert found.law_distance() < 0.03
+    assert freeness(*commuting(80, 1), rotations=2, rng=0).law_distance() > 0.05
+
+
+def test_few_distinct_eigenvalues() -> None:
+    projection = torch.diag(torch.tensor([1.0] * 10 + [0.0] * 20, dtype=torch.float64))
+    found = freeness(projection, pair(30, 0)[1], rotations=9, rng=0)
+    assert [one.name for one in found.moments] == [
+        "p1(A) q1(B)", "p1(A) q2(B)", "p1(A) q3(B)", "p1(A) q1(B) p1(A) q1(B)"
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="second"):
+        freeness(projection, torch.eye(30, dtype=torch.float64))
+
+
+def test_matrix_free_moments_agree_with_the_exact_ones() -> None:
+    # 14 scores beyond 4.5 with probability 1e-4 (jackknife of 40: Student's tails)
+    for make in (pair, commuting):
+        a, b = make(150, 2)
+        exact = freeness(a, b, rotations=1, rng=0).moments
+        found = mixed_moments(a, b, probes=40, rng=1)
+        for one, truth in zip(found, exact, strict=True):
+            assert one.name == truth.name
+            assert abs(one.value - truth.value) < 4.5 * one.stderr
+    assert found[-1].z > 10
+
+
+def test_level_ratios_of_the_ensembles() -> None:
+    # means over many matrices, 4.5 standard errors
+    rng = np.random.default_rng(0)
+    orthogonal = levels(*(DiscreteMeasure.uniform(np.linalg.eigvalsh(goe(200, rng=rng)))
+                          for _ in range(20)))  # fmt: skip
+    unitary = levels(*(DiscreteMeasure.uniform(np.linalg.eigvalsh(gue(200, rng=rng)))
+                       for _ in range(20)))  # fmt: skip
+    poisson = levels(*(DiscreteMeasure.uniform(rng.random(200)) for _ in range(20)))
+    for found, name, value in (
+        (orthogonal, "goe", 0.5307), (unitary, "gue", 0.5996), (poisson, "poisson", 0.3863)
+    ):  # fmt: skip
+        assert found.nearest == name
+        assert abs(found.mean - value) < 4.5 * found.stderr
+        assert found.stderr < 0.007
+        assert found.p_value("goe") > 1e-5 or name != "goe"
+    assert poisson.p_value("goe") < 1e-10
+
+
+def test_an_unremoved_symmetry_lowers_the_ratio() -> None:
+    rng = np.random.default_rng(1)
+    n = 150
+    matrix = np.zeros((2 * n, 2 * n))
+    matrix[:n, :n], matrix[n:, n:] = goe(n, rng=rng), goe(n, rng=rng)
+    turn = haar(2 * n, rng)
+    hidden = torch.tensor(turn @ matrix @ turn.T)
+    seen = levels(torch.tensor(matrix))
+    assert seen.sectors == (n, n)
+    assert abs(seen.z["goe"]) < 4.5
+    mixed = levels(hidden)
+    assert mixed.z["goe"] < -4
+    told = levels(hidden, sectors=[turn[:, :n], turn[:, n:]])
+    assert told.mean == pytest.approx(seen.mean, abs=1e-6)
+    with pytest.raises(InputError, match="sectors"):
+        levels(hidden, sectors=[np.eye(2 * n)[:, :n], np.eye(2 * n)[:, n:]])
+
+
+def test_null_space_and_mirrored_levels_are_removed() -> None:
+    rng = np.random.default_rng(2)
+    block = rng.standard_normal((40, 40))
+    zero = np.zeros((40, 40))
+    mirrored = np.block([[zero, block], [block.T, zero]])
+    found = levels(torch.tensor(mirrored))
+    assert found.sectors == (40,)
+    padded = np.zeros((90, 90))
+    padded[:80, :80] = mirrored
+    assert levels(torch.tensor(padded)).zeros == 10
+    twice = levels(DiscreteMeasure.uniform(np.repeat(np.arange(1.0, 30.0) ** 1.1, 2)))
+    assert twice.degenerate == 29
+    with pytest.raises(InputError, match="sources"):
+        levels(DiscreteMeasure.uniform([0.0, 1.0]))
+
+
+def test_error_of_the_mean_ratio() -> None:
+    # 150 scores: their deviation within 26 % of one but with probability 1e-5
+    rng = np.random.default_rng(3)
+    for draw in (lambda: np.linalg.eigvalsh(goe(100, rng=rng)), lambda: rng.random(100)):
+        law = "goe" if draw().max() > 1.5 else "poisson"
+        scores = [levels(DiscreteMeasure.uniform(draw())).z[law] for _ in range(150)]
+        assert np.std(scores) == pytest.approx(1, abs=0.26)
+
+
+def test_normality() -> None:
+    rng = np.random.default_rng(4)
+    # level .05, 300 samples: expected 15, outside [3, 32] with probability 1e-4
+    alarms = sum(normality(3 + 2 * rng.standard_normal(60)).p_value < 0.05 for _ in range(300))
+    assert 3 <= alarms <= 32
+    assert normality(rng.random(300)).p_value < 1e-3
+    assert normality(rng.standard_t(3, 500)).kurtosis > 0.5
+    with pytest.raises(InputError, match="values"):
+        normality([1.0] * 20)

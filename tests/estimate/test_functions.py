@@ -1,0 +1,151 @@
+"""Brackets of spectral sums hold the sum of every probe; both errors together hold the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+from cases import draw, mlp
+from hessium.errors import IndefiniteError, InputError, NonFiniteError
+from hessium.estimate import SpectralSum
+from hessium.estimate.probes import sphere
+from matrices import Counted, with_eigenvalues
+
+SEEDS = 400
+VALUES = np.concatenate([np.zeros(20), np.linspace(0.05, 3, 60)])
+A = with_eigenvalues(VALUES)
+SHIFT = 0.02
+Function = Callable[..., SpectralSum]
+SUMS: list[tuple[Function, Callable[[np.ndarray], np.ndarray]]] = [
+    (lambda op, **k: hs.log_determinant(op, shift=SHIFT, **k), lambda x: np.log(x + SHIFT)),
+    (lambda op, **k: hs.effective_dimension(op, SHIFT, **k), lambda x: x / (x + SHIFT)),
+]
+
+
+@pytest.mark.parametrize(("estimate", "f"), SUMS, ids=["log-determinant", "effective dimension"])
+@pytest.mark.parametrize("steps", [4, 8, 16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_brackets_hold_what_the_probe_has(
+    estimate: Function, f: Callable[[np.ndarray], np.ndarray], steps: int, dtype: torch.dtype
+) -> None:
+    """Always, not on average: omega^T f(A) omega by the eigenvectors, for the same probe."""
+    values, vectors = np.linalg.eigh(A.numpy())
+    found = estimate(A.to(dtype), probes=20, steps=steps, smallest=-1e-3)
+    stream = np.random.default_rng(0)
+    rounding = 1e3 * torch.finfo(dtype).eps * 80
+    for lower, upper in found.brackets:
+        exact = (sphere(stream, 80) @ vectors) ** 2 @ f(values)
+        assert lower - rounding <= exact <= upper + rounding
+        assert steps > 4 or upper - lower > 1
+    assert found.smallest == pytest.approx(-1e-3)
+
+
+@pytest.mark.parametrize("which", ["log", pytest.param("dimension", marks=pytest.mark.slow)])
+def test_intervals(which: str) -> None:
+    """Steps enough for the Monte-Carlo error alone; the rate of false alarms as in test_sampled."""
+    held, shift = 0, 0.3
+    truth = (np.log(VALUES + shift) if which == "log" else VALUES / (VALUES + shift)).sum()
+    estimate = hs.log_determinant if which == "log" else hs.effective_dimension
+    for seed in range(SEEDS):
+        found = estimate(A, shift=shift, probes=10, steps=9, smallest=-1e-3, rng=seed)
+        lower, upper = found.interval()
+        held += lower <= truth <= upper
+        assert found.upper - found.lower < 0.1 * found.stderr
+    assert 0.93 <= held / SEEDS <= 0.97
+
+
+@pytest.mark.parametrize(("estimate", "f"), SUMS, ids=["log-determinant", "effective dimension"])
+def test_gauss_rules_alone_fail_the_same_test(
+    estimate: Function, f: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Negative control: too few steps, and the algorithmic error left out."""
+    truth, held, whole = float(f(VALUES).sum()), 0, 0
+    for seed in range(100):
+        found = estimate(A, probes=40, steps=4, smallest=-1e-3, rng=seed)
+        lower, upper = found.interval()
+        whole += lower <= truth <= upper
+        width = upper - found.upper
+        held += abs(found.upper - truth) <= width
+    assert held < 80
+    assert whole >= 95
+
+
+def test_the_bound_that_random_starts_prove() -> None:
+    """Where there is room below the spectrum it needs no help, and it is below the spectrum."""
+    lifted = A + 0.5 * torch.eye(80, dtype=torch.float64)
+    for seed in range(50):
+        found = hs.log_determinant(lifted, probes=10, steps=40, rng=seed)
+        assert 0 < found.smallest <= 0.5
+        assert found.upper - found.lower < 1e-6 * abs(found.value)
+    blind = hs.log_determinant(lifted, probes=10, steps=4)
+    assert np.isneginf(blind.lower)
+    assert np.isneginf(blind.interval()[0])
+    assert blind.value == pytest.approx(blind.upper, rel=1e-14)
+
+
+def test_a_matrix_that_is_not_positive_definite() -> None:
+    operator = Counted(A - 0.3 * torch.eye(80, dtype=torch.float64))
+    with pytest.raises(IndefiniteError, match=r"a shift above 0\.\d+ is required") as caught:
+        hs.log_determinant(operator, shift=0.1, steps=10)
+    assert -0.2 <= caught.value.ritz_value <= 0
+    assert isinstance(caught.value.partial, hs.DiscreteMeasure)
+    assert caught.value.partial.nodes.size == 100
+    with pytest.raises(IndefiniteError, match="rounding alone"):
+        hs.log_determinant(A, steps=60)
+    with pytest.raises(InputError, match=r"smallest: 0.*a Ritz value -0"):
+        hs.log_determinant(operator, shift=0.5, smallest=0.0)
+
+
+def test_memory_decides_how_many_starts_go_side_by_side() -> None:
+    wide = hs.log_determinant(A, shift=SHIFT, steps=12, smallest=-1e-3)
+    narrow = hs.log_determinant(A, shift=SHIFT, steps=12, smallest=-1e-3, max_bytes=3 * 16 * 80 * 8)
+    np.testing.assert_allclose(wide.brackets, narrow.brackets, rtol=1e-9)
+    assert wide.num_matvecs == narrow.num_matvecs == 120
+    assert "120 products" in repr(wide)
+    with pytest.raises(InputError, match=r"max_bytes: .*12 steps hold"):
+        hs.log_determinant(A, shift=SHIFT, steps=12, max_bytes=15 * 80 * 8)
+
+
+def test_products_that_are_not_finite_leave_the_quadratures_before() -> None:
+    operator = Counted(A, good_for=50)
+    with pytest.raises(NonFiniteError) as caught:
+        hs.effective_dimension(operator, SHIFT, steps=12, max_bytes=3 * 16 * 80 * 8)
+    assert isinstance(caught.value.partial, hs.DiscreteMeasure)
+    assert caught.value.partial.nodes.size == 36
+
+
+def test_parameters_that_the_data_determine() -> None:
+    risk = hs.EmpiricalRisk(mlp(4, 12, 3), nn.MSELoss(), (draw(10, 4), draw(10, 3, seed=3)))
+    operator = hs.GaussNewton(risk)
+    values: Tensor = torch.linalg.eigvalsh(operator.dense())
+    shift = 1e-3
+    found = hs.effective_dimension(operator, shift, probes=40, steps=40, smallest=-1e-9)
+    truth = float((values / (values + shift)).sum())
+    lower, upper = found.interval(0.9999)
+    assert lower <= truth <= upper
+    assert 0 < truth <= 30
+    assert float(found) == found.value
+    assert found.samples.shape == (40,)
+    assert found.method == "stochastic Lanczos quadrature"
+
+
+@pytest.mark.parametrize("shift", [0.0, -1.0, float("nan")])
+def test_effective_dimension_needs_a_positive_shift(shift: float) -> None:
+    with pytest.raises(InputError, match=r"shift: .* a positive number is required"):
+        hs.effective_dimension(A, shift)
+
+
+def test_bad_arguments() -> None:
+    with pytest.raises(InputError, match="shift: inf; a finite number"):
+        hs.log_determinant(A, shift=float("inf"))
+    with pytest.raises(InputError, match="probes: 1; an integer of at least 2"):
+        hs.log_determinant(A, probes=1)
+    with pytest.raises(InputError, match="steps: 1; an integer of at least 2"):
+        hs.log_determinant(A, steps=1)
+    with pytest.raises(InputError, match=r"smallest: -1; with shift 0.5 it must be positive"):
+        hs.log_determinant(A, shift=0.5, smallest=-1.0)

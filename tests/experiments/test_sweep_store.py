@@ -1,0 +1,194 @@
+"""The database of a sweep under real processes: killed, side by side, without room or rights."""
+
+from __future__ import annotations
+
+import functools
+import os
+import resource
+import signal
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hessium.errors import InputError
+from hessium.experiments.experiment import Experiment
+from hessium.experiments.runner import run
+from hessium.experiments.store import About, CorruptTaskWarning
+from hessium.experiments.sweep_store import SweepStore, find_point, stores
+from toy_experiment import ToyConfig, toy
+
+ABOUT = About(experiment="toy", task={"size": 3, "ratio": 0.5}, code="c0de")
+RESULT = {"kind": "critical", "energy": 0.25, "index": 7, "spectrum": np.arange(5.0)}
+
+
+def points(pause: float = 0.0, seeds: int = 2) -> tuple[Experiment[ToyConfig], ToyConfig]:
+    experiment = replace(toy(pause=pause), points=True)
+    config = ToyConfig(sizes=tuple(range(4, 14)), seeds=tuple(range(seeds)), pause=pause)
+    return experiment, config
+
+
+def table(folder: Path) -> list[dict[str, Any]]:
+    """All rows, without what depends on the clock."""
+    clock = {"finished", "seconds"}
+    return [{k: v for k, v in row.items() if k not in clock} for row in SweepStore(folder).rows()]
+
+
+def in_process(work: Callable[[], object]) -> int:
+    """Start a real process that does some work; its id."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def sweep(folder: Path, pause: float = 0.0, seeds: int = 2) -> None:
+    experiment, config = points(pause, seeds)
+    run(experiment, config, SweepStore(folder))
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    store = SweepStore(tmp_path / "deep")
+    assert store.load("a") is None
+    store.save("abc", RESULT, ABOUT)
+    loaded = store.load("abc")
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded.pop("spectrum"), RESULT["spectrum"])
+    assert loaded == {"kind": "critical", "energy": 0.25, "index": 7}
+    (row,) = store.rows()
+    assert (row["id"], row["ratio"], row["kind"], row["code"]) == ("abc", 0.5, "critical", "c0de")
+    store.save("abc", RESULT | {"index": 8}, ABOUT)
+    assert [row["index"] for row in store.rows()] == [8]
+    with closing(sqlite3.connect(store.path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    with pytest.raises(ValueError, match="JSON"):
+        store.save("nan", {"energy": float("nan")}, ABOUT)
+
+
+def test_one_point_by_the_start_of_its_id(tmp_path: Path) -> None:
+    store = SweepStore(tmp_path / "tasks" / "toy")
+    for name in ("abc1", "abd2"):
+        store.save(name, RESULT, ABOUT)
+    assert find_point(tmp_path, "abc")["id"] == "abc1"
+    assert find_point(store.path, "abd")["spectrum"].size == 5
+    with pytest.raises(InputError, match="ID: 'ab'; 2 points start so"):
+        find_point(tmp_path, "ab")
+    with pytest.raises(InputError, match="ID: 'x'; no such point"):
+        find_point(tmp_path, "x")
+    with pytest.raises(InputError, match="has no sweep in it"):
+        stores(tmp_path / "tasks" / "other")
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_lost_arrays_are_computed_again(tmp_path: Path, damage: str) -> None:
+    sweep(tmp_path)
+    path = next(iter((tmp_path / "arrays").iterdir()))
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:20])
+    else:
+        path.unlink()
+    experiment, config = points()
+    with pytest.warns(CorruptTaskWarning):
+        outcome = run(experiment, config, SweepStore(tmp_path))
+    assert (outcome.computed, outcome.reused) == (1, 19)
+
+
+def test_a_file_that_is_no_sweep(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "points.sqlite")) as connection:
+        connection.execute("CREATE TABLE other (a)")
+    with pytest.raises(InputError, match="not a sweep of schema 1"):
+        SweepStore(tmp_path).load("a")
+    (tmp_path / "points.sqlite").write_text("this is text, and long enough to be looked at" * 9)
+    with pytest.raises(OSError, match="not a database"):
+        SweepStore(tmp_path).load("a")
+
+
+def test_killed_at_twenty_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    sweep(tmp_path / "calm", pause=0.02)
+    expected = table(tmp_path / "calm")
+    assert len(expected) == 20
+    source = np.random.default_rng(0)
+    kills = 0
+    before: list[dict[str, Any]] = []
+    folder = tmp_path / "killed"
+    while kills < 20:
+        child = in_process(functools.partial(sweep, folder, 0.02))
+        time.sleep(float(source.uniform(0, 0.1)))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        kills += os.WIFSIGNALED(status)
+        now = table(folder) if (folder / "points.sqlite").exists() else []
+        assert [row for row in before if row not in now] == []  # nothing accepted is lost
+        assert len({row["id"] for row in now}) == len(now)
+        before = now
+        if len(now) == 20:  # all done before twenty kills: once more from the start
+            assert now == expected
+            folder, before = tmp_path / f"killed{kills}", []
+    sweep(folder, pause=0.02)
+    assert table(folder) == expected
+    for row in expected:
+        ours = SweepStore(folder).load(row["id"])
+        calm = SweepStore(tmp_path / "calm").load(row["id"])
+        assert ours is not None
+        assert calm is not None
+        np.testing.assert_array_equal(ours["eigenvalues"], calm["eigenvalues"])
+
+
+def test_two_sweeps_into_one_store(tmp_path: Path) -> None:
+    children = [in_process(lambda: sweep(tmp_path, pause=0.005)) for _ in range(2)]
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    sweep(tmp_path / "alone", pause=0.005)
+    assert table(tmp_path) == table(tmp_path / "alone")
+    with closing(sqlite3.connect(tmp_path / "points.sqlite")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+
+
+def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files, which the write-ahead log meets first."""
+    log = tmp_path / "log"
+
+    def until_full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (36_000, resource.RLIM_INFINITY))
+        try:
+            sweep(tmp_path / "run", seeds=12)
+        except OSError as error:
+            log.write_text(f"{error.filename}: {error.strerror}")
+
+    assert os.waitpid(in_process(until_full), 0)[1] == 0
+    message = log.read_text()
+    assert "points.sqlite" in message
+    kept = table(tmp_path / "run")
+    assert 0 < len(kept) < 120
+    sweep(tmp_path / "run", seeds=12)
+    whole = table(tmp_path / "run")
+    assert len(whole) == 120
+    assert [row for row in kept if row not in whole] == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_store_without_rights(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    whole = table(tmp_path)
+    for path in (tmp_path, tmp_path / "arrays"):
+        path.chmod(0o555)
+    try:
+        with pytest.raises(OSError, match=r"[Pp]ermission|readonly|unable to open"):
+            SweepStore(tmp_path).save("new", RESULT, ABOUT)
+        assert table(tmp_path) == whole
+    finally:
+        for path in (tmp_path, tmp_path / "arrays"):
+            path.chmod(0o755)

@@ -1,0 +1,169 @@
+"""Points whose kind is known: the quartic with gradient-flat points, valleys to infinity, cusps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+from cases import draw, mlp
+from hessium.errors import ConvergenceWarning, InputError
+from hessium.landscape.certify import certify
+from hessium.landscape.gradient_norm import GradientNorm
+from hessium.landscape.surface import Surface
+from hessium.landscape.walk import Stopping
+from hessium.linalg import SymmetricOperator
+from hessium.linalg.operator import DenseOperator
+
+
+class Point(nn.Module):
+    def __init__(self, *coordinates: float) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor(coordinates, dtype=torch.float64))
+
+
+def quartic(model: Any) -> Tensor:
+    """One critical point, (-3, 0), and two gradient-flat points, (+-sqrt 2, 0)."""
+    x, y = model.p
+    return x**4 / 4 - 3 * x**2 + 9 * x + 0.9 * y**4 + 5 * y**2 + 40
+
+
+def on(closure: Callable[[Any], Tensor], *coordinates: float) -> hs.EmpiricalRisk:
+    return hs.EmpiricalRisk.from_closure(Point(*coordinates), closure)
+
+
+@pytest.mark.parametrize("start", [(2.0, 1.0), (-1.0, 0.5), (-1.3, 0.1)])
+def test_the_quartic_from_the_right_is_gradient_flat(start: tuple[float, float]) -> None:
+    with pytest.warns(ConvergenceWarning, match="kernel of the Hessian"):
+        found = hs.find_critical_point(on(quartic, *start))
+    assert found.kind == "gradient-flat"
+    assert abs(float(found.theta[0]) - math.sqrt(2)) < 1e-6
+    assert found.certificate.flatness <= 1e-7
+    assert found.gradient_norm > 3
+    assert not found.index.exact
+
+
+class Quartic(Surface):
+    """The same function with its derivatives written down."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 0.0)
+
+    def _loss(self, theta: Tensor) -> float:
+        x, y = theta.tolist()
+        return x**4 / 4 - 3 * x**2 + 9 * x + 0.9 * y**4 + 5 * y**2 + 40
+
+    def _gradient(self, theta: Tensor) -> Tensor:
+        x, y = theta
+        return torch.stack([x**3 - 6 * x + 9, 3.6 * y**3 + 10 * y])
+
+    def _hessian(self, theta: Tensor) -> Tensor:
+        x, y = theta
+        return torch.diag(torch.stack([3 * x**2 - 6, 10.8 * y**2 + 10]))
+
+    def _operator(self, theta: Tensor) -> SymmetricOperator:
+        return DenseOperator(self._hessian(theta))
+
+
+@pytest.mark.parametrize(
+    ("start", "kind"),
+    [((2.0, 1.0), "gradient-flat"), ((-1.0, 0.5), "gradient-flat"), ((-1.6, 0.1), "critical")],
+)
+def test_descent_on_the_gradient_norm(start: tuple[float, float], kind: str) -> None:
+    surface = Quartic()
+    walk = GradientNorm().find(
+        surface, torch.tensor(start, dtype=torch.float64), Stopping(steps=1500)
+    )
+    assert certify(surface, walk, draw(2)).kind == kind
+
+
+@pytest.mark.parametrize("start", [(-5.0, 1.0), (-1.6, 0.1), (-2.0, 0.5)])
+@pytest.mark.parametrize("method", ["levenberg-marquardt", "newton-mr"])
+def test_the_quartic_from_the_left_is_critical(start: tuple[float, float], method: str) -> None:
+    found = hs.find_critical_point(on(quartic, *start), method=method)
+    assert found.kind == "critical"
+    torch.testing.assert_close(found.theta, torch.tensor([-3.0, 0.0]).double(), atol=1e-9, rtol=0)
+    assert found.index == 0
+    assert found.index.exact
+
+
+@pytest.mark.parametrize("start", [(2.0, 1.0), (-1.0, 0.5), (-5.0, 1.0)])
+def test_index_zero_passes_the_flat_points(start: tuple[float, float]) -> None:
+    risk = on(quartic, *start)
+    found = hs.find_critical_point(risk, method="saddle", index=0, index_tolerance=0)
+    assert found.kind == "critical"
+    assert abs(float(found.theta[0]) + 3) < 1e-9
+
+
+def test_a_valley_to_infinity_is_no_critical_point() -> None:
+    risk = on(lambda m: torch.exp(-m.p[0]) + m.p[1] ** 2, 0.0, 1.0)
+    with pytest.warns(ConvergenceWarning, match="add a ridge"):
+        found = hs.find_critical_point(risk)
+    assert found.kind == "diverging"
+    # what the published test says of the same point: |g|^2 <= 1e-6, accepted
+    assert found.gradient_norm**2 <= 1e-6
+    ridged = hs.find_critical_point(risk, ridge=0.1)
+    assert ridged.kind == "critical"
+    assert abs(math.exp(-float(ridged.theta[0])) - 0.1 * float(ridged.theta[0])) < 1e-12
+
+
+def test_a_degenerate_minimum_is_not_certified() -> None:
+    risk = on(lambda m: m.p[0] ** 4 + m.p[1] ** 2, 1.0, 1.0)
+    with pytest.warns(ConvergenceWarning):
+        found = hs.find_critical_point(risk)
+    assert found.kind == "unconverged"
+    assert not found.index.exact
+
+
+def test_a_sphere_of_minima_is_a_symmetry() -> None:
+    ring = on(lambda m: (m.p.square().sum() - 1) ** 2, 0.8, 0.9, 0.1)
+    found = hs.find_critical_point(ring)
+    assert found.kind == "critical"
+    assert found.certificate.symmetry_zeros == 2
+    assert found.index == 0
+    assert found.index.exact
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "newton"}, "method: 'newton'; levenberg-marquardt, newton-mr"),
+        ({"index": 3}, "index: 3 with method 'levenberg-marquardt'"),
+        ({"method": "saddle"}, "index: None with method 'saddle'"),
+        ({"method": "saddle", "index": 99}, "index: 99; 0 <= index <= 2"),
+        ({"ridge": -1.0}, "ridge: -1.0"),
+        ({"restarts": -1}, "restarts: -1; at least 0"),
+        ({"max_steps": 0}, "max_steps: 0; at least 1"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+        hs.find_critical_point(on(quartic, 1.0, 1.0), **arguments)  # type: ignore[arg-type]
+
+
+def test_single_precision_is_refused() -> None:
+    model = mlp(3, 2).float()
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (torch.zeros(4, 3), torch.zeros(4, 2)))
+    with pytest.raises(InputError, match="float64"):
+        hs.find_critical_point(risk)
+
+
+def test_any_network_goes() -> None:
+    """Biases, two hidden layers: no closed form, exact Hessians by differentiation."""
+    data = draw(12, 2, seed=1), draw(12, 1, seed=2)
+    risk = hs.EmpiricalRisk(mlp(2, 4, 3, 1), hs.SquaredError(0.5, reduction="mean"), data)
+    found = hs.find_critical_point(
+        risk, method="saddle", index=3, index_tolerance=2, ridge=1e-2, restarts=4, rng=0
+    )
+    assert found.kind == "critical"
+    assert abs(int(found.index) - 3) <= 2
+    gradient = risk.at(found.theta).gradient() + 1e-2 * found.theta
+    assert float(gradient.norm()) < 1e-12
+    assert found.spectrum is not None
+    dense = torch.linalg.eigvalsh(hs.Hessian(risk.at(found.theta)).dense()) + 1e-2
+    assert int((dense < 0).sum()) == int(found.index)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from hessium.linalg.damped import damped_solve, eigensystem
+from hessium.linalg.minres import minres
+from hessium.linalg.operator import DenseOperator
+
+
+def symmetric(n: int, zeros: int, seed: int) -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(seed)
+    basis = torch.linalg.qr(torch.randn(n, n, generator=g, dtype=torch.float64))[0]
+    values = torch.randn(n, generator=g, dtype=torch.float64)
+    values += 0.2 * values.sign()
+    values[:zeros] = 0
+    return basis @ torch.diag(values) @ basis.mT, torch.randn(n, generator=g, dtype=torch.float64)
+
+
+@given(st.integers(1, 30), st.integers(0, 5), st.integers(0, 10**6))
+def test_the_least_norm_solution_of_singular_systems(n: int, zeros: int, seed: int) -> None:
+    matrix, vector = symmetric(n, min(zeros, n), seed)
+    solved = minres(DenseOperator(matrix), vector, tol=1e-13, steps=n)
+    expected = torch.linalg.pinv(matrix, hermitian=True, rtol=1e-12) @ vector
+    assert float((solved.solution - expected).norm()) <= 1e-7 * (1 + float(expected.norm()))
+    assert solved.num_matvecs <= n
+    residual = float((matrix @ expected - vector).norm() / vector.norm())
+    assert abs(solved.residual - residual) < 1e-7
+
+
+@given(st.integers(2, 25), st.integers(0, 10**6))
+def test_residuals_fall_and_ritz_values_bound_the_index(n: int, seed: int) -> None:
+    matrix, vector = symmetric(n, 0, seed)
+    residuals = []
+    index = int((torch.linalg.eigvalsh(matrix) < 0).sum())
+    for steps in range(1, n + 1):
+        solved = minres(DenseOperator(matrix), vector, tol=0.0, steps=steps)
+        true = float((matrix @ solved.solution - vector).norm() / vector.norm())
+        assert abs(true - solved.residual) < 1e-9
+        residuals.append(true)
+        assert (solved.ritz < -1e-12).sum() <= index
+    assert (np.diff(residuals) <= 1e-12).all()
+
+
+def test_nothing_to_solve() -> None:
+    solved = minres(DenseOperator(torch.eye(3).double()), torch.zeros(3).double())
+    assert solved.num_matvecs == 0
+    assert not solved.solution.any()
+
+
+@given(st.integers(1, 20), st.floats(0, 10), st.integers(0, 10**6))
+def test_damped_solve(n: int, damping: float, seed: int) -> None:
+    matrix, vector = symmetric(n, 0, seed)
+    squared = matrix @ matrix + damping * torch.eye(n).double()
+    expected = matrix @ torch.linalg.solve(squared, vector)
+    found = damped_solve(matrix, vector, damping)
+    assert float((found - expected).norm()) <= 1e-9 * (1 + float(expected.norm()))
+
+
+def test_coarse_eigensystems_have_six_digits() -> None:
+    matrix, _ = symmetric(30, 0, 1)
+    values, vectors = eigensystem(matrix, coarse=True)
+    exact = torch.linalg.eigvalsh(matrix)
+    assert values.dtype == vectors.dtype == torch.float64
+    assert 1e-12 < float((values - exact).abs().max()) < 1e-5
+    fine, _ = eigensystem(matrix)
+    assert float((fine - exact).abs().max()) < 1e-13
