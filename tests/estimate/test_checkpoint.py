@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,6 +86,35 @@ def test_killed_work_ends_as_if_undisturbed(work: str, tmp_path: Path) -> None:
 def matrix(seed: int = 0) -> torch.Tensor:
     half = torch.randn(60, 60, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     return half + half.mT
+
+
+class Interrupted(RuntimeError):
+    """What ends the work at a product."""
+
+
+@pytest.mark.parametrize("last", range(28, 40))
+def test_work_interrupted_at_any_product_ends_as_if_undisturbed(last: int, tmp_path: Path) -> None:
+    diagonal = torch.linspace(-0.2, 1, 400, dtype=torch.float64) ** 3
+    options: Any = {"tol": 1e-8, "max_bytes": 40 * 8 * 400}  # restarts at the 34th product
+
+    class Broken:
+        shape, dtype, device = (400, 400), torch.float64, torch.device("cpu")
+        left = last + 1  # one is a probe
+
+        def __matmul__(self, block: torch.Tensor) -> torch.Tensor:
+            self.left -= 1
+            if self.left < 0:
+                raise Interrupted
+            return diagonal[:, None] * block if block.dim() == 2 else diagonal * block
+
+    calm = Broken()
+    calm.left = 10**6
+    expected = hs.eigenpairs(calm, 3, **options)
+    with pytest.raises(Interrupted):
+        hs.eigenpairs(Broken(), 3, checkpoint=tmp_path, checkpoint_every=0.0, **options)
+    found = hs.eigenpairs(calm, 3, checkpoint=tmp_path, checkpoint_every=0.0, **options)
+    assert torch.equal(found.vectors, expected.vectors)
+    assert found.num_matvecs == expected.num_matvecs
 
 
 def test_finished_work_is_not_done_again(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,8 @@ from hessium.problem.data import Batch
 logger = logging.getLogger(__name__)
 
 _PROGRAMS: dict[str, Recorded] = {"traced": "recorded", "compiled": "compiled"}
-_BLOCK_FROM = 400  # products: blocks are tried where that costs a few percent of the work
+_BLOCK_FROM = 2000  # products: blocks are tried where that costs about one percent of the work
+_SMALL = 2**25  # parameters times outputs of a batch: a product takes a millisecond or two
 _BLOCK = 8  # columns of the blocks that are tried, and used where they win
 
 
@@ -49,6 +50,8 @@ class RiskOperator(SymmetricOperator):
         CannotTraceError: if a route was asked for that this model does not allow.
     """
 
+    _recording_pays: ClassVar[bool] = True
+
     def __init__(
         self,
         risk: EmpiricalRisk,
@@ -68,11 +71,7 @@ class RiskOperator(SymmetricOperator):
             0 if route == "streaming" else graph_bytes,
             _PROGRAMS.get(route, ""),
         )
-        # on CPUs a convolution is twice as fast for one vector after the other as for many at once
-        self._batched = route != "compiled" and not (
-            risk.device.type == "cpu"
-            and any(isinstance(m, nn.modules.conv._ConvNd) for m in risk.model.modules())
-        )
+        self._batched = route != "compiled" and _many_at_once(risk)
         self._preferred = 1
         self._difference = self._differences() if route == "finite-difference" else None
         if check:
@@ -137,6 +136,7 @@ class RiskOperator(SymmetricOperator):
                     products,
                     lambda a, b: bool((a - b).norm() <= tolerance(self.dtype) * b.norm()),
                     batched=self._batched,
+                    record=self._recording_pays,
                 )
             self._preferred = _BLOCK if many and self._batched else 1
             logger.info("%r: %s", self, self.route)
@@ -253,6 +253,20 @@ class RiskOperator(SymmetricOperator):
     def __repr__(self) -> str:
         n = self.shape[0]
         return f"{type(self).__name__}({n} x {n}, {self.dtype}, {self.risk.num_samples} samples)"
+
+
+def _many_at_once(risk: EmpiricalRisk) -> bool:
+    """Whether blocks are multiplied at once before anything has been tried.
+
+    Where calling the kernels takes the time, 64 vectors cost as much as four, or one on a GPU. Where
+    arithmetic takes it, a CPU multiplies one vector after the other up to three times as fast:
+    what belongs to one vector stays in its cache. Convolutions are always of the second kind.
+    """
+    if risk.device.type != "cpu":
+        return True
+    if any(isinstance(m, nn.modules.conv._ConvNd) for m in risk.model.modules()):
+        return False
+    return risk.dim * risk.num_outputs <= _SMALL * risk.num_batches
 
 
 def require_risk(risk: Any) -> None:

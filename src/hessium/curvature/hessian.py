@@ -26,6 +26,9 @@ class Hessian(RiskOperator):
     graphs are kept, one gradient more otherwise.
     """
 
+    # the engine walks these graphs as fast as a recorded program runs (0.98 to 1.09 of its time)
+    _recording_pays = False
+
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         return GradientGraph(self.risk.total(leaves, batch), leaves)
 
@@ -48,6 +51,8 @@ class ResidualHessian(RiskOperator):
     fixed, not as a difference (Pennington & Bahri 2017, eq. 5; their $H_1$). Zero at zero residual.
     Arguments and errors as in `RiskOperator`; a closure has none. Cost as for `Hessian`.
     """
+
+    _recording_pays = False
 
     def __init__(
         self,

@@ -169,6 +169,7 @@ def fastest(
     agree: Callable[[Tensor, Tensor], bool],
     *,
     batched: bool,
+    record: bool = True,
 ) -> bool:
     """Try what long work could use, and leave `graphs` as the fastest wants it.
 
@@ -179,19 +180,27 @@ def fastest(
         products: vectors that the work will multiply.
         agree: whether two products are equal to rounding.
         batched: what blocks do now, kept where they are not tried.
+        record: whether recording is tried.
 
     Returns:
         Whether blocks are to be multiplied at once.
 
     Cost: a few products; recording only where it takes a small part of the work.
     """
+    tried = (False, True) if vectors.shape[1] > 1 else (False,)
+    if not record and len(tried) == 1:
+        return batched  # there is nothing to choose
     expected = multiply(vectors, False)
     seconds = {(False, False): _clock(multiply, vectors[:, :1], False)}
-    tried = (False, True) if vectors.shape[1] > 1 else (False,)
     if len(tried) > 1:
         seconds[False, True] = _clock(multiply, vectors, True)
     work = products * seconds[False, False]
-    if graphs.kept and work > _WORTH * _TRACE_SECONDS * len(graphs.kept) and graphs.trace():
+    if (
+        record
+        and graphs.kept
+        and work > _WORTH * _TRACE_SECONDS * len(graphs.kept)
+        and graphs.trace()
+    ):
         # twice: a program that writes to what it has stored would drift
         if all(agree(multiply(vectors, many), expected) for many in (*tried, False)):
             for many in tried:

@@ -147,16 +147,17 @@ def eigenpairs(
     forecast = _Forecast(limit)
     checked, done = log.restore(space) if log else (0, False)
     while not done and space.num_matvecs < limit:
-        try:
-            space.expand()
-        except NonFiniteError as error:
-            msg = f"{error} (after {space.num_matvecs} products)"
-            partial = (
-                _result(space, space.ritz(), k, which, tol, check=False) if space.size else None
-            )
-            raise NonFiniteError(msg, partial=partial) from error
-        if log:
-            log.save_if_due(space, checked)
+        if not space.full:  # a state taken up again may lie between a step and its restart
+            try:
+                space.expand()
+            except NonFiniteError as error:
+                msg = f"{error} (after {space.num_matvecs} products)"
+                partial = (
+                    _result(space, space.ritz(), k, which, tol, check=False) if space.size else None
+                )
+                raise NonFiniteError(msg, partial=partial) from error
+            if log:
+                log.save_if_due(space, checked)
         soon = space.num_matvecs - checked < _CHECK_EVERY and not space.full
         if soon or space.size < min(k, n):
             continue

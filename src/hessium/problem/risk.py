@@ -137,6 +137,11 @@ class EmpiricalRisk:
         return self._survey.samples
 
     @property
+    def num_batches(self) -> int:
+        """Batches of one pass over the data."""
+        return self._survey.batches
+
+    @property
     def num_outputs(self) -> int:
         """Entries of the outputs of all samples together: samples times outputs per sample."""
         return self._survey.outputs

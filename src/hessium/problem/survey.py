@@ -29,6 +29,7 @@ class Survey:
     """What one pass over the data tells.
 
     Attributes:
+        batches: of one pass.
         samples: in all batches.
         outputs: entries of the outputs of all samples.
         denominator: what the loss divides by over the whole data set.
@@ -36,6 +37,7 @@ class Survey:
         unused: names of the parameters that no output of any batch depends on; empty if unchecked.
     """
 
+    batches: int
     samples: int
     outputs: int
     denominator: float
@@ -111,7 +113,7 @@ def _pass_over(
             "at least one must count"
         )
         raise InputError(msg)
-    return Survey(samples, entries, denominator, math.fsum(totals) / denominator)
+    return Survey(len(totals), samples, entries, denominator, math.fsum(totals) / denominator)
 
 
 def _guarded(outputs: Outputs, parameters: Sequence[Tensor], inputs: Any, *, watch: bool) -> Tensor:
