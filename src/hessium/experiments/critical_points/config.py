@@ -38,11 +38,11 @@ class CriticalPointsConfig:
     activation: str = "tanh"
     ratios: tuple[float, ...] = (2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 8, 1 / 16)
     ridge: float = 1e-3
-    targeted: int = 205
+    targeted: int = 221
     highest: float = 0.4
     restarts: int = 4
     max_steps: int = 150
-    published: int = 60
+    published: int = 75
     plain: int = 1
     plain_steps: int = 20000
     others: int = 10
