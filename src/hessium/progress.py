@@ -16,3 +16,12 @@ class Progress(Protocol):
 
 def silent(done: int, total: int, what: str) -> None:
     """The progress callback that does nothing."""
+
+
+def part_of(progress: Progress, *, before: int = 0, after: int = 0) -> Progress:
+    """What to tell of a part of some work that has parts before and after it."""
+
+    def tell(done: int, total: int, what: str) -> None:
+        progress(before + done, before + total + after, what)
+
+    return tell

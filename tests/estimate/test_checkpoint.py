@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import hessium as hs
+from cases import classes, draw, mlp, seeded
 from hessium.errors import InputError
 from hessium.estimate.checkpoint import Checkpoint
 from hessium.linalg import as_operator
@@ -88,7 +90,7 @@ def matrix(seed: int = 0) -> torch.Tensor:
     return half + half.mT
 
 
-class Interrupted(RuntimeError):
+class StoppedError(RuntimeError):
     """What ends the work at a product."""
 
 
@@ -104,13 +106,13 @@ def test_work_interrupted_at_any_product_ends_as_if_undisturbed(last: int, tmp_p
         def __matmul__(self, block: torch.Tensor) -> torch.Tensor:
             self.left -= 1
             if self.left < 0:
-                raise Interrupted
+                raise StoppedError
             return diagonal[:, None] * block if block.dim() == 2 else diagonal * block
 
     calm = Broken()
     calm.left = 10**6
     expected = hs.eigenpairs(calm, 3, **options)
-    with pytest.raises(Interrupted):
+    with pytest.raises(StoppedError):
         hs.eigenpairs(Broken(), 3, checkpoint=tmp_path, checkpoint_every=0.0, **options)
     found = hs.eigenpairs(calm, 3, checkpoint=tmp_path, checkpoint_every=0.0, **options)
     assert torch.equal(found.vectors, expected.vectors)
@@ -140,6 +142,43 @@ def test_other_work_is_refused(
     hs.eigenpairs(matrix(), 4, checkpoint=tmp_path)
     with pytest.raises(InputError, match=word):
         hs.eigenpairs(matrix(seed), **({"k": 4, "checkpoint": tmp_path} | options))  # type: ignore[arg-type]
+
+
+def test_the_operator_is_recognised_by_more_than_a_norm(tmp_path: Path) -> None:
+    hs.spectral_measure(matrix(), 2, 9, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="another operator"):
+        hs.spectral_measure(-matrix(), 2, 9, checkpoint=tmp_path)
+    nudged = matrix()
+    nudged[3, 3] += 1e-6
+    with pytest.raises(InputError, match="another operator"):
+        hs.spectral_measure(nudged, 2, 9, checkpoint=tmp_path)
+
+
+def test_parameters_are_recognised_to_the_last_bit(tmp_path: Path) -> None:
+    model = seeded(mlp(6, 8, 4))
+    risk = hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (draw(20, 6), classes(20, high=4)))
+    hs.eigenpairs(hs.Hessian(risk), 2, checkpoint=tmp_path)
+    hs.eigenpairs(hs.Hessian(risk.at(risk.theta)), 2, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="parameters differ"):
+        hs.eigenpairs(hs.Hessian(risk.at(risk.theta * (1 + 1e-12))), 2, checkpoint=tmp_path)
+
+
+def test_a_measure_knows_what_was_deflated(tmp_path: Path) -> None:
+    pairs = hs.eigenpairs(matrix(), 3)
+    hs.spectral_measure(matrix(), 2, 9, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="deflated"):
+        hs.spectral_measure(matrix(), 2, 9, deflate=pairs, checkpoint=tmp_path)
+
+
+def test_a_state_without_a_number_is_named(tmp_path: Path) -> None:
+    hs.eigenpairs(matrix(), 4, checkpoint=tmp_path)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["numbers"]["size"]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match="cannot be read"):
+        hs.eigenpairs(matrix(), 4, checkpoint=tmp_path)
+    with pytest.raises(InputError, match="checkpoint_every: -1"):
+        hs.eigenpairs(matrix(), 4, checkpoint=tmp_path, checkpoint_every=-1)
 
 
 def test_a_broken_state_is_named(tmp_path: Path) -> None:

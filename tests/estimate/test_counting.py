@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import classes, draw, mlp
+from cases import classes, draw, mlp, seeded
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
 from spectra import Counted, with_eigenvalues
@@ -113,6 +113,34 @@ def test_single_precision_resolves_what_it_can() -> None:
     truth = hs.inertia(matrix, 1e-8, method="exact")
     assert below.negative.lower <= int(truth.negative) <= below.negative.upper
     assert below.zero.lower <= int(truth.zero) <= below.zero.upper
+
+
+def test_what_cannot_be_negative_is_not() -> None:
+    model, loss = seeded(mlp(6, 8, 4)), nn.CrossEntropyLoss()
+    risk = hs.EmpiricalRisk(model, loss, (draw(20, 6), classes(20, high=4)))
+    found = hs.inertia(hs.GaussNewton(risk), method="quadrature", deflate=2, probes=2, steps=10)
+    exact = hs.inertia(hs.GaussNewton(risk))
+    assert (found.negative.lower, found.negative.upper) == (0, 0)
+    assert found.rank.lower <= exact.rank.value <= found.rank.upper
+    assert found.zero.lower <= exact.zero.value <= found.zero.upper
+    # a loss that is not convex makes no such promise
+    bent = hs.EmpiricalRisk(
+        model, lambda f, y: f.sin().sum(), (draw(20, 6), classes(20, high=4)), reduction="sum"
+    )
+    assert not hs.GaussNewton(bent).positive_semidefinite
+    assert (2 * hs.GaussNewton(risk) + 1.0 * hs.EmpiricalFisher(risk)).positive_semidefinite
+    assert not (hs.GaussNewton(risk) - hs.EmpiricalFisher(risk)).positive_semidefinite
+
+
+def test_progress_of_a_count_goes_forward() -> None:
+    seen: list[tuple[int, int]] = []
+    matrix = with_eigenvalues(np.random.default_rng(0).standard_normal(150))
+    hs.inertia(
+        matrix, method="quadrature", deflate=3, probes=3, steps=20,
+        progress=lambda done, total, unit: seen.append((done, total)),
+    )  # fmt: skip
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1][0] == seen[-1][1]
 
 
 def test_operators_of_networks_and_automatic_choice() -> None:

@@ -269,3 +269,29 @@ def test_products_that_are_not_finite_leave_what_was_found() -> None:
         hs.trace(operator, 100, method="hutchinson")
     assert isinstance(caught.value.partial, np.ndarray)
     assert caught.value.partial.shape == (64,)
+
+
+def standardised_bias(N: int, seeds: int = 1500) -> float:
+    """How many standard errors the mean of `auto` is off, where eigenvalues decay."""
+    decaying = with_eigenvalues(np.exp(-np.arange(120) / 3))
+    found = np.array([hs.trace(decaying, N, rng=seed).value for seed in range(seeds)])
+    return float((found.mean() - decaying.trace()) / (found.std() / seeds**0.5))
+
+
+def test_automatic_traces_from_few_products_are_not_biased(monkeypatch: pytest.MonkeyPatch) -> None:
+    # |z| > 4 has probability 6e-5 without bias
+    assert abs(standardised_bias(8)) < 4
+    # the control: a look at half of eight probes, which are then used, favours small estimates
+    monkeypatch.setattr(importlib.import_module("hessium.estimate.trace"), "LOOK_FROM", 0)
+    assert standardised_bias(8) < -4
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_squares_of_small_and_large_entries(unit: float) -> None:
+    A = SPECTRA["slow"].float() * unit
+    truth = float((A.double()).norm())
+    for method in ("hutchinson", "exchangeable"):
+        found = hs.frobenius_norm(A, PRODUCTS, method=method)
+        assert found.interval(0.999)[0] < truth < found.interval(0.999)[1], method
+    entries = hs.diagonal(A, PRODUCTS, method="hutchinson")
+    assert bool((entries.stderr > 0).all())

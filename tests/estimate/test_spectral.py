@@ -268,6 +268,20 @@ def test_the_resolution_holds_what_residuals_of_deflated_pairs_can_do(
         assert moved <= estimate.resolution
 
 
+def test_pairs_of_another_operator_are_not_put_back_as_exact() -> None:
+    values = np.random.default_rng(1).standard_normal(80)
+    pairs = hs.eigenpairs(with_eigenvalues(values), 5)
+    assert hs.spectral_measure(with_eigenvalues(values), 2, 9, deflate=pairs).exact.size == 5
+    with pytest.raises(InputError, match="deflate: its pairs miss"):
+        hs.spectral_measure(with_eigenvalues(values * 1.001), 2, 9, deflate=pairs)
+    with pytest.raises(
+        InputError, match="deflate: its pairs miss"
+    ):  # one sign, all residuals small
+        hs.spectral_measure(-with_eigenvalues(values), 2, 9, deflate=pairs)
+    with pytest.raises(InputError, match="float32"):
+        hs.spectral_measure(with_eigenvalues(values).float(), 2, 9, deflate=pairs)
+
+
 def test_until_reaches_what_it_says() -> None:
     matrix, values = network("H", 8, 16, 8, 3)
     products = []

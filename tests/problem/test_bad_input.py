@@ -204,6 +204,26 @@ def test_model_put_in_training_mode_after_the_risk_was_made() -> None:
         hs.Hessian(risk)
 
 
+def test_model_put_in_training_mode_after_the_operator_was_made() -> None:
+    model = nn.Sequential(mlp(3, 4, 2).double(), nn.Dropout(0.3)).eval()
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (draw(6, 3), draw(6, 2, seed=1)))
+    H = hs.Hessian(risk, route="streaming")
+    kept = hs.Hessian(risk)
+    vector = draw(risk.dim)
+    expected = kept @ vector
+    model.train()
+    for ask in (lambda: H @ vector, H.dense, lambda: hs.eigenpairs(H, 1)):
+        with pytest.raises(InputError, match="Dropout '1' is in training mode"):
+            ask()
+    assert torch.equal(kept @ vector, expected)  # its graph was made before
+
+
+def test_batch_norm_without_running_statistics() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2, track_running_stats=False)).double()
+    with pytest.raises(InputError, match="running statistics"):
+        hs.EmpiricalRisk(model.eval(), hs.SquaredError(), (draw(6, 3), draw(6, 2, seed=1)))
+
+
 def test_without_checks_a_batch_norm_in_training_mode_leaves_its_buffers_alone() -> None:
     model = training(nn.BatchNorm1d(4))
     before = [b.clone() for b in model.buffers()]

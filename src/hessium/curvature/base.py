@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any, ClassVar, get_args
 import torch
 from torch import Tensor, nn
 
+from hessium._arithmetic import full_precision
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.layerwise import work_bytes
 from hessium.curvature.routes import BatchProduct, Graphs, Recorded, RouteName, fastest
@@ -52,6 +54,7 @@ class RiskOperator(SymmetricOperator):
 
     _recording_pays: ClassVar[bool] = True
 
+    @full_precision()
     def __init__(
         self,
         risk: EmpiricalRisk,
@@ -109,6 +112,7 @@ class RiskOperator(SymmetricOperator):
         msg = f"route: finite differences give the Hessian, not a {type(self).__name__}"
         raise InputError(msg)
 
+    @full_precision()
     def prepare(
         self, products: int, columns: int = 1, *, choice: str | None = None
     ) -> RiskOperator:
@@ -154,6 +158,12 @@ class RiskOperator(SymmetricOperator):
         return self._preferred
 
     @property
+    def fingerprint(self) -> str:
+        """A hash of the parameters."""
+        theta = self.risk.theta.cpu().numpy().tobytes()
+        return hashlib.blake2b(theta, digest_size=16).hexdigest()
+
+    @property
     def route(self) -> str:
         """What a product does now, in words."""
         if self._difference is not None:
@@ -172,6 +182,7 @@ class RiskOperator(SymmetricOperator):
         return (self._make(batch) for batch in self.risk.batches())
 
     def _make(self, batch: Batch) -> BatchProduct:
+        self.risk.require_evaluation_mode()  # the mode may have changed since the risk was made
         return self._graph(self.risk.leaves(), batch)
 
     @torch.enable_grad()
@@ -206,6 +217,7 @@ class RiskOperator(SymmetricOperator):
         assert product is not None
         return product.div_(self.risk.denominator)
 
+    @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
 
@@ -222,6 +234,7 @@ class RiskOperator(SymmetricOperator):
         Cost: about as many products as the network has units; else n.
         """
         require_memory(self.shape[0], self.dtype, max_bytes)
+        self.risk.require_evaluation_mode()
         refuted = self.risk.refuted
         if self._difference is None and "layer-wise" not in refuted:
             free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
@@ -258,9 +271,9 @@ class RiskOperator(SymmetricOperator):
 def _many_at_once(risk: EmpiricalRisk) -> bool:
     """Whether blocks are multiplied at once before anything has been tried.
 
-    Where calling the kernels takes the time, 64 vectors cost as much as four, or one on a GPU. Where
-    arithmetic takes it, a CPU multiplies one vector after the other up to three times as fast:
-    what belongs to one vector stays in its cache. Convolutions are always of the second kind.
+    Where calling the kernels takes the time, 64 vectors cost as much as four, or one on a GPU.
+    Where arithmetic takes it, a CPU multiplies one vector after the other up to three times as
+    fast: what belongs to one vector stays in its cache. Convolutions are always of that kind.
     """
     if risk.device.type != "cpu":
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from torch import Tensor
@@ -43,6 +44,15 @@ class GaussNewton(RiskOperator):
     ) -> None:
         require_outputs(risk, "Gauss-Newton part")
         super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
+
+    @cached_property
+    def positive_semidefinite(self) -> bool:
+        """Where the loss is convex in the outputs. Cost: one forward pass, the first time."""
+        try:
+            Gram(self.risk)
+        except InputError:
+            return False
+        return True
 
     def companion(self) -> SymmetricOperator | None:
         """The Gram matrix, where it is the smaller one and the loss is convex."""
@@ -95,6 +105,11 @@ class EmpiricalFisher(RiskOperator):
     ) -> None:
         require_outputs(risk, "empirical Fisher")
         super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
+
+    @property
+    def positive_semidefinite(self) -> bool:
+        """Always."""
+        return True
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         f = self.risk.outputs(leaves, batch[0])

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from hessium._arithmetic import full_precision
 from hessium.curvature.base import require_outputs
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.inner import gram
@@ -38,6 +39,7 @@ class Gram(SymmetricOperator):
     backward pass per row, in blocks.
     """
 
+    @full_precision()
     def __init__(self, risk: EmpiricalRisk) -> None:
         require_outputs(risk, "Gram matrix")
         self.risk = risk
@@ -59,6 +61,12 @@ class Gram(SymmetricOperator):
         """Of the parameters."""
         return self.risk.device
 
+    @property
+    def positive_semidefinite(self) -> bool:
+        """Always."""
+        return True
+
+    @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
 
@@ -103,6 +111,7 @@ class Gram(SymmetricOperator):
         images = [self._forth(self.pull(column)) for column in block.unbind(1)]
         return torch.stack(images, dim=1).div_(self.risk.denominator)
 
+    @full_precision()
     @torch.enable_grad()
     def pull(self, column: Tensor) -> list[Tensor]:
         """J^T S u for u (samples x outputs,), in the parameters' shapes. Cost: one gradient."""

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hessium._arithmetic import full_precision
 from hessium.curvature.base import require_outputs
 from hessium.curvature.gauss_newton import GaussNewton
 from hessium.curvature.gram import Gram
@@ -55,6 +56,7 @@ class Linearization:
     Cost: one forward pass and one graph of the Jacobian, kept.
     """
 
+    @full_precision()
     @torch.enable_grad()
     def __init__(self, risk: EmpiricalRisk) -> None:
         require_outputs(risk, "linearisation")
@@ -67,6 +69,7 @@ class Linearization:
             self._targets.append(targets)
         self._theta = risk.theta
 
+    @full_precision()
     def outputs(self, theta: Float[Tensor, " n"]) -> list[Tensor]:
         """Outputs of the linear model, one tensor for each batch. Cost: one Jacobian product."""
         parts = self.risk.layout.unflatten(self.risk.at(theta).theta - self._theta)

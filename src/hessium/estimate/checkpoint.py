@@ -16,14 +16,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hessium._arguments import number
 from hessium._files import replace_atomically, write_atomically
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import gaussian
+from hessium.linalg.vectors import gaussian, norm
 
 logger = logging.getLogger(__name__)
 
 _STATE = "state.json"
+_MARKS = 8
 Numbers: TypeAlias = dict[str, Any]
 
 
@@ -35,25 +37,26 @@ class Checkpoint:
 
     Args:
         folder: made if it is not there.
-        work: what identifies the work; a folder with the state of other work is refused.
-        operator: whose product with a fixed vector is part of the identity. Cost: one product.
+        work: what identifies the work; a folder with the state of other work is refused. Lists of
+            numbers are compared up to rounding.
+        operator: part of the identity, by its own fingerprint and by a product. Cost: one product.
         every: seconds between two states.
 
     Raises:
-        InputError: if the folder cannot be written, or holds the state of other work.
+        InputError: if `every` is negative or the folder cannot be written.
     """
 
     def __init__(
         self, folder: Path, work: Mapping[str, Any], operator: SymmetricOperator, every: float
     ) -> None:
-        self._folder, self._every = folder, every
-        product = operator @ gaussian(operator, np.random.default_rng(0))
-        self._unit = float(torch.finfo(operator.dtype).eps ** 0.5)
+        self._folder, self._every = folder, number("checkpoint_every", every, above=-1e-9)
+        self._unit = float(torch.finfo(operator.dtype).eps ** 0.6)
         self._work = {
             **work,
             "n": operator.shape[0],
             "dtype": str(operator.dtype),
-            "product": float(product.double().norm()),
+            "parameters": operator.fingerprint,
+            "product": _marks(operator),
         }
         self._files: list[str] = []
         self._last = time.monotonic()
@@ -65,8 +68,11 @@ class Checkpoint:
             msg = f"checkpoint: {folder} cannot be written ({error.strerror})"
             raise InputError(msg) from error
 
-    def load(self) -> tuple[Numbers, list[dict[str, Tensor]]] | None:
+    def load(self, *needed: str) -> tuple[Numbers, list[dict[str, Tensor]]] | None:
         """The last state: its numbers, and its vectors file by file; None if there is none.
+
+        Args:
+            needed: names of the numbers that must be there.
 
         Raises:
             InputError: if it belongs to other work, or cannot be read.
@@ -78,6 +84,8 @@ class Checkpoint:
             document = json.loads(path.read_text(encoding="utf-8"))
             work, numbers, files = document["work"], document["numbers"], document["files"]
             found = [load_file(self._folder / name) for name in files]
+            for name in needed:
+                numbers[name]
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             msg = (
                 f"checkpoint: {path} cannot be read ({error}); remove {self._folder} to start over"
@@ -126,17 +134,39 @@ class Checkpoint:
     def _require_same(self, work: Mapping[str, Any]) -> None:
         for name, mine in self._work.items():
             other = work.get(name)
-            if name == "product" and isinstance(other, float):
-                if abs(other - mine) <= self._unit * abs(mine):
-                    continue
+            if other == mine or (isinstance(mine, list) and self._close(mine, other)):
+                continue
+            if name in ("product", "parameters"):
                 msg = (
-                    f"checkpoint: {self._folder} was written for another operator (its product "
-                    f"with a fixed vector has norm {other:.6g}, here {mine:.6g})"
-                )
-                raise InputError(msg)
-            if other != mine:
-                msg = (
-                    f"checkpoint: {self._folder} holds other work ({name}: {other}, here {mine}); "
+                    f"checkpoint: {self._folder} was written for another operator ({name} differ); "
                     "give another folder"
                 )
-                raise InputError(msg)
+            else:
+                shown = f"{other}, here {mine}" if _short(mine) and _short(other) else "differs"
+                msg = (
+                    f"checkpoint: {self._folder} holds other work ({name}: {shown}); "
+                    "give another folder"
+                )
+            raise InputError(msg)
+
+    def _close(self, mine: list[float], other: Any) -> bool:
+        if not isinstance(other, list) or len(other) != len(mine):
+            return False
+        difference = np.abs(np.subtract(mine, other)).max(initial=0.0)
+        return bool(difference <= self._unit * np.abs(mine).max(initial=0.0))
+
+
+def _marks(operator: SymmetricOperator) -> list[float]:
+    """The product with a random vector, seen along a few others: rounding moves them little."""
+    rng = np.random.default_rng(0)
+    product = operator @ gaussian(operator, rng)
+    length = norm(product)
+    unit = product / torch.where(length > 0, length, 1.0)
+    return [
+        float(length),
+        *(float(length * (unit @ gaussian(operator, rng))) for _ in range(_MARKS)),
+    ]
+
+
+def _short(value: Any) -> bool:
+    return len(str(value)) < 40

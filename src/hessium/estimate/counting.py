@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from hessium._arguments import whole
+from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import InputError
 from hessium.estimate.eigenpairs import eigenpairs
@@ -17,7 +19,7 @@ from hessium.estimate.sampling import check_request, spectral_measure
 from hessium.estimate.spectral import check_level
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.operator import SymmetricOperator
-from hessium.progress import Progress, silent
+from hessium.progress import Progress, part_of, silent
 
 Method = Literal["auto", "exact", "quadrature"]
 
@@ -44,6 +46,7 @@ def rank(
     ).rank  # fmt: skip
 
 
+@full_precision()
 def inertia(
     op: Operator | SymmetricOperator | Tensor,
     tol: float = 1e-6,
@@ -101,12 +104,14 @@ def inertia(
         return exact_inertia(operator, tol, max_bytes=max_bytes)
     seeds = generator(rng)
     n = operator.shape[0]
-    count = max(1, min(deflate, n))
-    check_request(operator, probes, steps, count, max_bytes)
+    check_request(operator, probes, steps, whole("deflate", deflate, at_least=1), max_bytes)
+    count = min(deflate, n)
     each = 1 - check_level(level) / 3  # three counts, and all of them true
-    largest = eigenpairs(operator, count, max_bytes=max_bytes, rng=seeds, progress=progress)
+    ahead = part_of(progress, after=probes * steps)
+    largest = eigenpairs(operator, count, max_bytes=max_bytes, rng=seeds, progress=ahead)
+    rest = part_of(progress, before=largest.num_matvecs)
     measure = spectral_measure(
-        operator, probes, steps, deflate=largest, max_bytes=max_bytes, rng=seeds, progress=progress
+        operator, probes, steps, deflate=largest, max_bytes=max_bytes, rng=seeds, progress=rest
     )
     scale = float(np.abs(largest.values[0]))
     t, doubt = tol * scale, tol * float(largest.residuals[0])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hessium._arithmetic import full_precision
 from hessium._random import Rng
 from hessium.estimate.probes import signs
 from hessium.estimate.sampled import DiagonalEstimate
 from hessium.estimate.source import Source, one_of
-from hessium.estimate.trace import FEWEST
+from hessium.estimate.trace import FEWEST, LOOK_FROM
 from hessium.linalg.adapt import Operator
 from hessium.linalg.leave_one_out import diagonal_estimates
 from hessium.linalg.operator import SymmetricOperator
@@ -17,6 +18,7 @@ from hessium.linalg.sketch import Sketch, missed_part
 from hessium.progress import Progress, silent
 
 
+@full_precision()
 def diagonal(
     op: Operator | SymmetricOperator | Tensor,
     probes: int = 100,
@@ -32,7 +34,8 @@ def diagonal(
       $\sum_{j \ne i} a_{ij}^2 / N$ with N products. Holds one block of vectors and two sums.
     - "xdiag": exact on the range that the other probes found, plus what they left over (Epperly,
       Tropp & Webber 2024, section 4), with an error that counts that these are not independent.
-    - "auto": half of the products, then whichever of the two promises less variance in all.
+    - "auto": half of the products, then whichever of the two promises less variance in all; with
+      fewer than 24 products xdiag.
     - "exact": n unit vectors, what "auto" does if probes >= n.
 
     Arguments, errors and cost as in `hessium.trace`.
@@ -50,7 +53,7 @@ def diagonal(
     source.require_sketch(method, half, FEWEST)
     omega = source.draw(signs, half)
     images = source.images(omega)
-    if method == "auto":
+    if method == "auto" and probes >= LOOK_FROM:
         moments.add(omega * images)
         if 4 * missed_part(images).mean() >= float(moments.variance().sum()):
             del omega, images
@@ -66,7 +69,8 @@ def _hutchinson(source: Source, moments: _Moments, count: int) -> DiagonalEstima
         probes = source.draw(signs, columns.stop - columns.start)
         moments.add(probes * source.images(probes))
     stderr = (moments.variance() / moments.count).sqrt()
-    return _result(moments.mean, stderr, source.num_matvecs, "hutchinson", moments.count)
+    mean, stderr = (found.to(source.operator.dtype) for found in (moments.mean, stderr))
+    return _result(mean, stderr, source.num_matvecs, "hutchinson", moments.count)
 
 
 class _Moments:
@@ -78,6 +82,7 @@ class _Moments:
     def add(self, samples: Tensor) -> None:
         """Columns of (n, k) (Chan, Golub & LeVeque 1983, eq. 1.3)."""
         k = samples.shape[1]
+        samples = samples.double()  # for their squares
         mean = samples.mean(1)
         square = (samples - mean[:, None]).square_().sum(1)
         if not self.count:

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hessium._arguments import number, whole
+from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
@@ -86,6 +88,7 @@ class Eigenpairs:
         return f"Eigenpairs({'; '.join(words)}; {self.num_matvecs} products)"
 
 
+@full_precision()
 def eigenpairs(
     op: Operator | SymmetricOperator | Tensor,
     k: int,
@@ -132,8 +135,9 @@ def eigenpairs(
     """
     operator = as_operator(op)
     n = operator.shape[0]
-    limit = max(1000, 50 * k) if max_products is None else max_products
+    limit = 1000 if max_products is None else max_products
     tol = _checked(operator, k, which, tol, block, limit)
+    limit = max(1000, 50 * k) if max_products is None else max_products
     capacity = _capacity(operator, k, block, max_bytes)
     seeds = generator(rng)
     start = torch.stack([gaussian(operator, seeds) for _ in range(min(block, n))])
@@ -202,35 +206,31 @@ def _checked(
     operator: SymmetricOperator, k: int, which: str, tol: float | None, block: int, limit: int
 ) -> float:
     n = operator.shape[0]
-    if not 1 <= k <= n:
+    if whole("k", k, at_least=1) > n:
         msg = f"k: {k}; 1 <= k <= {n}, the size of the operator, is required"
         raise InputError(msg)
     if which not in get_args(Which):
         msg = f"which: {which!r}; one of {', '.join(get_args(Which))} is required"
         raise InputError(msg)
-    if block < 1:
-        msg = f"block: {block}; at least 1 is required"
-        raise InputError(msg)
-    if limit < 1:
-        msg = f"max_products: {limit}; at least 1 is required"
-        raise InputError(msg)
+    whole("block", block, at_least=1)
+    whole("max_products", limit, at_least=1)
     if tol is None:
         return 1e-6 if operator.dtype == torch.float64 else 1e-4
-    if not 0 < tol < 1:
-        msg = f"tol: {tol}; 0 < tol < 1 is required"
-        raise InputError(msg)
-    return tol
+    return number("tol", tol, above=0, below=1)
 
 
 def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -> int:
     """Rows of the basis: enough that restarts are rare, as far as memory goes."""
     n = operator.shape[0]
     row = n * operator.dtype.itemsize
-    # the basis, the block behind it, a product, and the vectors that are returned
-    fits = max_bytes // row - 3 * block - k
+    number("max_bytes", max_bytes, above=0)
+    # a step: the block behind the basis, its products, these as rows, and what is taken off them;
+    # the result: its vectors, and a product with their sum
+    beside = max(4 * block, k + 4)
+    fits = int(max_bytes) // row - beside
     least = min(n, k + 2 * block + 1)
     if fits < least:
-        needed = (least + 3 * block + k) * row
+        needed = (least + beside) * row
         msg = (
             f"max_bytes: {max_bytes / 2**30:.3g} GiB; {k} eigenpairs of an operator of size {n} "
             f"need {needed / 2**30:.3g} GiB (ask for fewer, or raise it)"
@@ -265,7 +265,7 @@ def _result(
 ) -> Eigenpairs:
     n, dtype = space.basis.shape[1], space.basis.dtype
     chosen = _wanted(pairs.values, which)[:k]
-    unit = float(torch.finfo(dtype).eps) * space.scale
+    unit = 4 * float(torch.finfo(dtype).eps) * space.scale  # what LAPACK and rounding may add
     # residuals come from T, which knows nothing of how products are rounded: one product tells
     rounding = max(unit, 2 * space.departure(pairs, chosen)) if check else unit
     known = np.maximum(pairs.residuals, rounding) <= _bounds(pairs.values, tol, space.scale, dtype)
@@ -301,7 +301,9 @@ class _Log:
 
     def __init__(self, checkpoint: Checkpoint, seeds: np.random.Generator) -> None:
         self._checkpoint, self._seeds = checkpoint, seeds
-        self._found = checkpoint.load()
+        self._found = checkpoint.load(
+            "size", "block", "num_matvecs", "exhausted", "scale", "rng", "choice", "checked", "done"
+        )
         self.choice: str | None = None
         if self._found is not None:
             self.choice = str(self._found[0]["choice"])

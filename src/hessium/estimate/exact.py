@@ -10,6 +10,7 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
+from hessium._arithmetic import full_precision
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.estimate.results import Count, Inertia, RankProfile
@@ -21,6 +22,7 @@ from hessium.measure import DiscreteMeasure
 FACTORISE_FROM = 500  # below this all eigenvalues cost less than two factorisations and a norm
 
 
+@full_precision()
 def spectrum(
     op: Operator | SymmetricOperator | Tensor, *, max_bytes: int = 2**33
 ) -> DiscreteMeasure:
@@ -66,6 +68,7 @@ def fits(operator: SymmetricOperator, max_bytes: int) -> bool:
     return 4 * size * size * 8 <= max_bytes
 
 
+@full_precision()
 def rank_profile(
     op: Operator | SymmetricOperator | Tensor | DiscreteMeasure,
     tols: npt.ArrayLike | None = None,

@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium._arguments import whole
+from hessium._arithmetic import full_precision
 from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.errors import IndefiniteError, InputError, NonFiniteError
 from hessium.estimate.probes import sphere
 from hessium.estimate.sampled import student
-from hessium.estimate.source import Source, whole
+from hessium.estimate.source import Source
 from hessium.linalg.adapt import Operator
 from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.operator import SymmetricOperator
@@ -89,6 +91,7 @@ class SpectralSum:
         )
 
 
+@full_precision()
 def log_determinant(
     op: Operator | SymmetricOperator | Tensor,
     *,
@@ -130,6 +133,7 @@ def log_determinant(
     return quadratures.total(np.log)
 
 
+@full_precision()
 def effective_dimension(
     op: Operator | SymmetricOperator | Tensor,
     shift: float,

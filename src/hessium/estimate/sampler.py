@@ -115,6 +115,7 @@ class Sampler:
             dim=self._operator.shape[0],
             resolution=rounding + self._leakage(reach),
             num_matvecs=self._products,
+            nonnegative=self._operator.positive_semidefinite,
         )
 
     def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:

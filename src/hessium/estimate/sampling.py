@@ -6,8 +6,11 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from hessium._arguments import number, whole
+from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.estimate.checkpoint import Checkpoint
@@ -17,12 +20,14 @@ from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import Passes
 from hessium.linalg.operator import SymmetricOperator
-from hessium.progress import Progress, silent
+from hessium.linalg.vectors import norm
+from hessium.progress import Progress, part_of, silent
 
 _MOST_STEPS = 4  # times the steps asked for, where `until` may raise them
 _MOST_PROBES = 400
 
 
+@full_precision()
 def spectral_measure(
     op: Operator | SymmetricOperator | Tensor,
     probes: int = 10,
@@ -68,19 +73,21 @@ def spectral_measure(
     """
     operator = as_operator(op)
     n = operator.shape[0]
-    taken = len(deflate) if isinstance(deflate, Eigenpairs) else min(deflate, n)
-    check_request(operator, probes, steps, taken, max_bytes)
-    if isinstance(deflate, Eigenpairs) and deflate.dim != n:
-        msg = f"deflate: eigenpairs of size {deflate.dim}; size {n} is required"
+    taken = (
+        len(deflate) if isinstance(deflate, Eigenpairs) else whole("deflate", deflate, at_least=0)
+    )
+    check_request(operator, probes, steps, min(taken, n), max_bytes)
+    if reorthogonalize not in (1, 2):
+        msg = f"reorthogonalize: {reorthogonalize!r}; 1 or 2 passes are required"
         raise InputError(msg)
-    if until is not None and not 0 < until < 1:
-        msg = f"until: {until}; 0 < until < 1 is required"
-        raise InputError(msg)
+    if until is not None:
+        number("until", until, above=0, below=1)
     seeds = generator(rng)
     folder = None if checkpoint is None else Path(checkpoint)
     known: Eigenpairs | None = None
     if isinstance(deflate, Eigenpairs):
         known = deflate
+        _require_of(operator, known)
     elif deflate:
         known = eigenpairs(
             operator,
@@ -89,20 +96,23 @@ def spectral_measure(
             max_bytes=max_bytes,
             checkpoint=None if folder is None else folder / "deflation",
             checkpoint_every=checkpoint_every,
-            progress=progress,
+            progress=part_of(progress, after=probes * steps),
         )
     log = found = None
     if folder is not None:
         work = {"work": "spectral_measure", "steps": steps, "passes": reorthogonalize}
         work |= {"until": until, "rng": str(seeds.bit_generator.state)}
+        work |= {"deflated": [] if known is None else _marks(known)}
         log = Checkpoint(folder, work, operator, checkpoint_every)
-        found = log.load()
+        found = log.load("rng", "products", "steps", "rules", "running", "choice")
     operator = operator.prepare(
         probes * steps, probes, choice=None if found is None else found[0]["choice"]
     )
     sampler = Sampler(operator, known, steps, reorthogonalize, max_bytes, seeds, log)
     if found is not None:
         sampler.restore(*found)
+    if known is not None and known is not deflate:
+        progress = part_of(progress, before=known.num_matvecs)
     if until is None:
         sampler.run(probes, progress)
         sampler.save()
@@ -134,11 +144,10 @@ def check_request(
     Raises:
         InputError: for a number that is too small, or if the basis of one probe does not fit.
     """
-    for name, number in (("probes", probes), ("steps", steps), ("deflate", deflate)):
-        least = 0 if name == "deflate" else 1
-        if number < least:
-            msg = f"{name}: {number}; at least {least} is required"
-            raise InputError(msg)
+    whole("probes", probes, at_least=1)
+    whole("steps", steps, at_least=1)
+    whole("deflate", deflate, at_least=0)
+    number("max_bytes", max_bytes, above=0)
     n = operator.shape[0]
     vectors = min(steps, n) + BESIDE + 2 * deflate
     needed = vectors * n * operator.dtype.itemsize
@@ -166,3 +175,35 @@ def _probes_missing(estimate: SpectralEstimate, until: float) -> int | None:
         return None
     factor = ((half - left) / (until - left)) ** 2
     return max(1, int(np.ceil(estimate.probes * min(factor, 4.0))) - estimate.probes)
+
+
+def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
+    """Eigenpairs are those of the operator, up to their residuals. Cost: one product.
+
+    Raises:
+        InputError: if not: they would be put back as exact eigenvalues.
+    """
+    if pairs.dim != operator.shape[0] or pairs.vectors.dtype != operator.dtype:
+        msg = (
+            f"deflate: eigenpairs of size {pairs.dim} in {pairs.vectors.dtype}; size "
+            f"{operator.shape[0]} and {operator.dtype} are required"
+        )
+        raise InputError(msg)
+    # added up with random signs, the errors of many pairs do not hide each other
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=len(pairs))
+    weights = torch.as_tensor(np.stack([signs, signs * pairs.values], axis=1)).to(pairs.vectors)
+    vector, expected = (pairs.vectors @ weights).unbind(1)
+    error = float(norm(operator @ vector.contiguous() - expected))
+    floor = float(torch.finfo(operator.dtype).eps) ** 0.75 * pairs.scale * len(pairs)
+    if error > 2 * float(pairs.residuals.sum()) + floor:
+        msg = (
+            f"deflate: its pairs miss those of {operator!r} by {error:.3g}, their residuals say "
+            f"{float(pairs.residuals.sum()):.3g}; eigenpairs of this operator are required"
+        )
+        raise InputError(msg)
+
+
+def _marks(pairs: Eigenpairs) -> list[float]:
+    """Numbers that tell one set of pairs from another."""
+    seen = pairs.vectors.mT @ torch.ones_like(pairs.vectors[:, 0])
+    return [*pairs.values.tolist(), *(seen * pairs.scale).tolist()]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hessium._arguments import whole
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError, NonFiniteError
@@ -119,18 +120,6 @@ class Source:
         product = self.operator @ block
         self.count(block.shape[1])
         return product
-
-
-def whole(name: str, value: Any, *, at_least: int) -> int:
-    """An integer argument.
-
-    Raises:
-        InputError: if it is none, or too small.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
-        msg = f"{name}: {value!r}; an integer of at least {at_least} is required"
-        raise InputError(msg)
-    return int(value)
 
 
 def one_of(method: str, allowed: tuple[str, ...]) -> str:

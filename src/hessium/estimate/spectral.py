@@ -64,6 +64,7 @@ class SpectralEstimate(DiscreteMeasure):
         dim: n, the size of the operator.
         resolution: size of the rounding of an eigenvalue.
         num_matvecs: products spent.
+        nonnegative: no eigenvalue is negative, whatever rounding and probes leave open.
     """
 
     rules: tuple[GaussRule, ...]
@@ -71,6 +72,7 @@ class SpectralEstimate(DiscreteMeasure):
     dim: int
     resolution: float
     num_matvecs: int
+    nonnegative: bool = False
 
     @classmethod
     def of(
@@ -81,6 +83,7 @@ class SpectralEstimate(DiscreteMeasure):
         dim: int,
         resolution: float,
         num_matvecs: int,
+        nonnegative: bool = False,
     ) -> SpectralEstimate:
         """Put rules and known eigenvalues together."""
         total = sum(rule.mass for rule in rules)
@@ -97,6 +100,7 @@ class SpectralEstimate(DiscreteMeasure):
             dim=dim,
             resolution=resolution,
             num_matvecs=num_matvecs,
+            nonnegative=nonnegative,
         )
 
     @property
@@ -120,6 +124,10 @@ class SpectralEstimate(DiscreteMeasure):
             msg = f"a, b: ({a}, {b}] is no interval; a < b is required"
             raise InputError(msg)
         alpha = check_level(level)
+        if self.nonnegative and a < 0:
+            if b < 0:
+                return Count(value=0, lower=0, upper=0, level=level)
+            a = -math.inf
         delta = self.resolution + margin
         inside = (self.exact > a) & (self.exact <= b)
         surely = (self.exact > a + delta) & (self.exact <= b - delta)
@@ -159,6 +167,8 @@ class SpectralEstimate(DiscreteMeasure):
             for shift in (-self.resolution, 0.0, self.resolution)
         )
         low, high = self._pooled_below(points - self.resolution, points + self.resolution)
+        if self.nonnegative:
+            low, high = np.where(points < 0, 0.0, low), np.where(points < 0, 0.0, high)
         ends = np.array(
             [_dimensions(a, b, rest, self.probes, alpha) for a, b in zip(low, high, strict=True)]
         ).reshape(-1, 2)

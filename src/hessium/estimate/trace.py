@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium._arithmetic import full_precision
 from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.estimate.probes import signs, sphere
@@ -14,12 +15,14 @@ from hessium.estimate.source import Source, one_of
 from hessium.linalg.adapt import Operator
 from hessium.linalg.leave_one_out import square_estimates, trace_estimates
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.sketch import Sketch, missed_part, to_float64
+from hessium.linalg.sketch import Sketch, gram64, missed_part, to_float64
 from hessium.progress import Progress, silent
 
 FEWEST = 6  # products for a sketch with an error: three probes, twice
+LOOK_FROM = 24  # products: with fewer, choosing by half of the probes would bias the result
 
 
+@full_precision()
 def trace(
     op: Operator | SymmetricOperator | Tensor,
     probes: int = 100,
@@ -39,7 +42,9 @@ def trace(
       (Epperly, Tropp & Webber 2024, section 2.3). Its error counts that these are not independent,
       which the error of the source does not.
     - "auto": half of the products, then whichever of xtrace and hutchinson promises less variance
-      for the rest: the first where eigenvalues decay or stand out, the second on flat spectra.
+      for the rest: the first where eigenvalues decay or stand out, the second on flat spectra. With
+      fewer than 24 products xtrace without that look: a choice made by few of the probes that are
+      then used favours small estimates.
     - "exact": n unit vectors, what "auto" does if probes >= n.
 
     Args:
@@ -71,7 +76,7 @@ def trace(
     source.require_sketch(method, half, FEWEST)
     omega = source.draw(sphere, half)
     images = source.images(omega)
-    if method == "auto":
+    if method == "auto" and probes >= LOOK_FROM:
         forms = to_float64(_quadratic(omega, images))
         # of one probe, on the sphere: 2 (|A|_F^2 - (tr A)^2 / n)
         plain = 2 * (to_float64(_length(omega, images)).mean() - forms.mean() ** 2 / n)
@@ -89,6 +94,7 @@ def trace(
     return _exchangeable(samples, variance, source, "xtrace")
 
 
+@full_precision()
 def frobenius_norm(
     op: Operator | SymmetricOperator | Tensor,
     probes: int = 100,
@@ -119,7 +125,7 @@ def frobenius_norm(
     source.require_sketch(method, half, FEWEST)
     omega = source.draw(signs, half)
     images = source.images(omega)
-    if method == "auto":
+    if method == "auto" and probes >= LOOK_FROM:
         lengths = to_float64(_length(omega, images))
         if 4 * missed_part(images).var(ddof=1) >= lengths.var(ddof=1):
             del omega, images
@@ -128,7 +134,7 @@ def frobenius_norm(
     sketch = Sketch.of(images)
     del omega, images
     pushed = source.images(sketch.basis)
-    samples, variance = square_estimates(sketch, to_float64(pushed.mT @ pushed))
+    samples, variance = square_estimates(sketch, gram64(pushed))
     return NormEstimate(square=_exchangeable(samples, variance, source, "exchangeable"))
 
 
@@ -150,7 +156,7 @@ def _quadratic(probes: Tensor, images: Tensor) -> Tensor:
 
 
 def _length(probes: Tensor, images: Tensor) -> Tensor:
-    return torch.stack([column.square().sum(dtype=torch.float64) for column in images.unbind(1)])
+    return torch.stack([column.double().square().sum() for column in images.unbind(1)])
 
 
 def _plain(samples: FloatArray, source: Source) -> Estimate:

@@ -71,6 +71,7 @@ def measure_of(found: Mapping[str, Result], matrix: str) -> SpectralEstimate | N
         resolution=max(float(part["resolution"]) for part in parts),
         num_matvecs=sum(int(part["products"]) for part in parts)
         + int(found.get(f"{matrix}/pairs", {}).get("products", 0)),
+        nonnegative=bool(parts[0].get("nonnegative", False)),
     )
 
 
@@ -161,6 +162,7 @@ class _Estimation:
                     "exact": estimate.exact,
                     "dim": estimate.dim,
                     "resolution": estimate.resolution,
+                    "nonnegative": estimate.nonnegative,
                     "stream": dict(rng.bit_generator.state),
                 }
                 return _cost(operator, before, found)

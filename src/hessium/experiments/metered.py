@@ -51,6 +51,16 @@ class Metered(SymmetricOperator):
         return self._inner.preferred_columns
 
     @property
+    def fingerprint(self) -> str:
+        """Of the operator."""
+        return self._inner.fingerprint
+
+    @property
+    def positive_semidefinite(self) -> bool:
+        """Of the operator."""
+        return self._inner.positive_semidefinite
+
+    @property
     def route(self) -> str:
         """What a product does now, in words."""
         return str(getattr(self._inner, "route", "products"))

@@ -13,6 +13,7 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
+from hessium._arithmetic import full_precision
 from hessium._typing import AnyArray
 from hessium.errors import InputError, NonFiniteError
 
@@ -47,6 +48,7 @@ class SymmetricOperator(ABC):
     def _matmat(self, block: Tensor) -> Tensor:
         """Product with a checked block (n, k)."""
 
+    @full_precision()
     def __matmul__(self, other: Tensor) -> Tensor:
         """Product with a vector (n,) or with k vectors at once, (n, k).
 
@@ -65,7 +67,9 @@ class SymmetricOperator(ABC):
                 f"{self.device}"
             )
             raise InputError(msg)
-        block = other.detach().reshape(n, -1)
+        # autograd refuses to save what was made under inference_mode; a copy is an ordinary tensor
+        vectors = other.clone() if other.is_inference() else other.detach()
+        block = vectors.reshape(n, -1)
         product = self._matmat(block).reshape(other.shape)
         if product.data_ptr() == block.data_ptr():
             product = product.clone()  # products are overwritten; an identity gives back its input
@@ -79,6 +83,7 @@ class SymmetricOperator(ABC):
             raise NonFiniteError(msg, partial=product)
         return product
 
+    @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit, built in blocks of columns.
 
@@ -133,6 +138,16 @@ class SymmetricOperator(ABC):
     def preferred_columns(self) -> int:
         """How many vectors at once make a product cheapest for each of them."""
         return 1
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells the operator from others of its kind, where that is known; for checkpoints."""
+        return ""
+
+    @property
+    def positive_semidefinite(self) -> bool:
+        """Whether no eigenvalue can be negative; False where that is not known."""
+        return False
 
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
         """For SciPy's solvers: takes and gives NumPy arrays of the operator's precision."""
@@ -252,6 +267,17 @@ class Combination(SymmetricOperator):
     def device(self) -> torch.device:
         """Of all terms."""
         return self.terms[0][1].device
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all terms."""
+        return " ".join(term.fingerprint for _, term in self.terms)
+
+    @property
+    def positive_semidefinite(self) -> bool:
+        """If no factor is negative, and no term."""
+        numbers = [self.shift, *(factor for factor, _ in self.terms)]
+        return min(numbers) >= 0 and all(term.positive_semidefinite for _, term in self.terms)
 
     def _matmat(self, block: Tensor) -> Tensor:
         product = self.shift * block

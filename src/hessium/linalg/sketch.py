@@ -74,13 +74,20 @@ def missed_part(images: Tensor) -> FloatArray:
 
     Cost: a quarter of a QR factorisation.
     """
-    gram = to_float64(images.mT @ images)
+    gram = gram64(images)
     scale = np.trace(gram)
     if scale == 0:
         return np.zeros(gram.shape[0])
     floor = float(torch.finfo(images.dtype).eps) * scale
     inverse = np.linalg.inv(gram + floor * np.eye(gram.shape[0]))
     return np.asarray(1 / np.diagonal(inverse))
+
+
+def gram64(columns: Tensor) -> FloatArray:
+    r"""$Y^T Y$, whatever the unit: squares of entries near 1e-30 vanish in float32."""
+    largest = columns.abs().amax()
+    unit = columns / torch.where(largest > 0, largest, 1.0)
+    return np.asarray(to_float64(unit.mT @ unit) * float(largest) ** 2)
 
 
 def to_float64(small: Tensor) -> FloatArray:

@@ -75,7 +75,18 @@ def iterate(batches: Iterable[Batch], dtype: torch.dtype | None = None) -> Itera
         # a mapping that is no dict (a tokeniser's) hides its tensors from what walks over inputs
         plain = isinstance(inputs, Mapping) and not isinstance(inputs, dict)
         pair = (dict(inputs) if plain else inputs), batch[1]
-        yield pair if dtype is None else tree_map(lambda leaf: converted(leaf, dtype), pair)
+        if dtype is not None or any(_inferred(leaf) for leaf in tree_leaves(pair)):
+            pair = tree_map(lambda leaf: _ordinary(converted(leaf, dtype)), pair)
+        yield pair
+
+
+def _inferred(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_inference()
+
+
+def _ordinary(value: Any) -> Any:
+    """A copy of what was made under inference_mode, which autograd does not save."""
+    return value.clone() if _inferred(value) else value
 
 
 def converted(value: Any, dtype: torch.dtype | None) -> Any:

@@ -20,9 +20,15 @@ def require_evaluation_mode(model: nn.Module) -> None:
         InputError: naming the first such module.
     """
     for name, module in model.named_modules():
+        where = f"{type(module).__name__} '{name}'" if name else type(module).__name__
+        if isinstance(module, _BatchNorm) and module.running_mean is None:
+            msg = (
+                f"model: {where} keeps no running statistics, so in every mode the loss depends on "
+                "how samples are batched; track_running_stats=True is required"
+            )
+            raise InputError(msg)
         if not module.training:
             continue
-        where = f"{type(module).__name__} '{name}'" if name else type(module).__name__
         if isinstance(module, (_DropoutNd, nn.RReLU)) and getattr(module, "p", 1.0) > 0:
             msg = f"model: {where} is in training mode: the loss is random; call model.eval() first"
             raise InputError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -12,10 +13,12 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from hessium._arithmetic import full_precision
+
 
 @contextmanager
 def twice_differentiable(device_type: str, dtype: torch.dtype | None = None) -> Iterator[None]:
-    """Kernels with second derivatives, and no rounding by autocast.
+    """Kernels with second derivatives, in full precision.
 
     Attention goes by plain matrix products and recurrence step by step, because the fused kernels
     cannot be differentiated twice; weight normalisation by its formula, because the second
@@ -29,12 +32,15 @@ def twice_differentiable(device_type: str, dtype: torch.dtype | None = None) -> 
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with ExitStack() as stack:
-            stack.enter_context(torch.autocast(device_type, enabled=False))
+            stack.enter_context(full_precision())
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
             if device_type == "cuda":
                 stack.enter_context(StepwiseRecurrence())
             stack.enter_context(WeightNormByFormula())
             stack.enter_context(at_least(dtype))
+            if "torch._dynamo" in sys.modules:  # else nothing can have been compiled
+                # compiled modules run as they were written: their backward has no backward
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)

@@ -86,6 +86,9 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
     """
     parameters = dict(model.named_parameters())
     for name, parameter in parameters.items():
+        if parameter.is_inference():
+            msg = f"model: parameter '{name}' was made under inference_mode; make it outside"
+            raise InputError(msg)
         if not parameter.is_floating_point():
             msg = (
                 f"model: parameter '{name}' has dtype {parameter.dtype}; parameters are float32 or "

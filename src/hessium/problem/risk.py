@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hessium._arithmetic import full_precision
 from hessium.errors import InputError, NonFiniteError
 from hessium.problem.data import Batch, as_batches, converted, global_randomness_kept, iterate
 from hessium.problem.determinism import require_evaluation_mode, require_readable
@@ -59,6 +60,7 @@ class EmpiricalRisk:
     Cost: two forward passes over the data (one with `check=False`).
     """
 
+    @full_precision()
     def __init__(
         self,
         model: nn.Module,
@@ -232,12 +234,14 @@ class EmpiricalRisk:
         other._fixed = {**self._fixed, **fixed}
         return other
 
+    @full_precision()
     def value(self) -> float:
         r"""$L(\theta)$. Cost: one forward pass over the data."""
         parameters = self._layout.unflatten(self._theta)
         totals = [float(self.total(parameters, batch).detach()) for batch in self.batches()]
         return math.fsum(totals) / self.denominator
 
+    @full_precision()
     @torch.enable_grad()
     def gradient(self) -> Float[Tensor, " n"]:
         r"""$\nabla L(\theta)$, flat; zero for parameters that the loss does not use.
@@ -258,6 +262,7 @@ class EmpiricalRisk:
             raise NonFiniteError(msg, partial=gradient)
         return gradient
 
+    @full_precision()
     @torch.enable_grad()
     def unused(self) -> tuple[str, ...]:
         """Names of free parameters that the loss does not depend on. Cost: one gradient."""
@@ -281,12 +286,14 @@ class EmpiricalRisk:
             msg = "data: no batches in this pass, though there were before; it must be re-iterable"
             raise InputError(msg)
 
+    @full_precision()
     def leaves(self) -> list[Tensor]:
         """The free parameters as fresh leaves of a graph, in the order of `names`."""
         # copies: a forward pass that writes to its parameters must not reach the risk's own
         theta = self._theta.clone()
         return [p.detach().requires_grad_() for p in self._layout.unflatten(theta)]
 
+    @full_precision()
     def outputs(self, parameters: Sequence[Tensor], inputs: Any) -> Tensor:
         """Outputs of the network for one batch, differentiable (twice) in `parameters`."""
         values: dict[str, Tensor] = {
