@@ -96,6 +96,36 @@ def test_no_usual_parameter_is_refused(capsys: pytest.CaptureFixture[str]) -> No
                 assert "nan" not in out
 
 
+def test_the_ends_of_a_narrow_support_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    for ratio in ("1e-8", "1e-14"):
+        out = said(capsys, "--ratio", ratio, "--energy", "0").splitlines()
+        half = 2 * float(ratio) ** 0.5
+        for low, high in (out[-1].split(), out[3].removeprefix("support")[:-1].split(",")):
+            assert float(low.strip(" [")) - 1 == pytest.approx(-half, rel=0.1)
+            assert float(high) - 1 == pytest.approx(half, rel=0.1)  # the axis has 4 % of room
+
+
+def test_an_atom_is_a_stem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def stems(ratio: str) -> tuple[str, list[tuple[str, ...]]]:
+        path = tmp_path / f"{ratio}.svg"
+        arguments = ["--energy", "0.01", "--activation", "relu", "--plot", str(path)]
+        said(capsys, "--ratio", ratio, *arguments)
+        root = ElementTree.parse(path).getroot()
+        dashed = [p.get("d", "").split() for p in root.iter() if "dash" in p.get("style", "")]
+        # from one point straight up to another
+        return "".join(root.itertext()), [
+            (d[2], d[5]) for d in dashed if len(d) == 6 and d[1] == d[4]
+        ]
+
+    words, found = stems("4")
+    assert "an atom of 0.5 at 0" in words
+    ((bottom, top),) = found
+    assert float(bottom) - float(top) > 100  # points: most of the axes
+    words, found = stems("1.5")
+    assert "atom" not in words
+    assert found == []
+
+
 def test_bars_show_the_mass_and_fall_back_to_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = list(bars(hessian_law(0.1, 0.25)))
     assert all(len(line) <= 80 for line in lines)

@@ -49,6 +49,19 @@ def test_derivatives_equal_differences(model: Any, parameter: Any, energy: Any, 
     assert result.index() == pytest.approx(float(share), rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("parameter", ["energy", "ratio", "scale"])
+def test_derivatives_at_an_atom(parameter: Any) -> None:
+    """With two jumps each of rate 1/(2 ratio): the negative one counts, zeros do not."""
+    energy, ratio, scale = 0.1, 4.0, 1.5
+    result = sensitivity(parameter, energy, ratio, "relu", scale)
+    by_ratio = parameter == "ratio"
+    assert result.index() == pytest.approx(-0.5 / ratio**2 if by_ratio else 0.0, abs=1e-15)
+    arguments = (parameter, energy, ratio, "relu", scale)
+    share = difference(lambda law: law.cdf([0.0, -1e-6, 1e-6]), *arguments)
+    assert result.cdf([0.0, -1e-6, 1e-6]) == pytest.approx(share, abs=1e-10)
+    assert result.cdf(0.0) == pytest.approx(1.5 / ratio**2 if by_ratio else 0.0, abs=1e-15)
+
+
 def test_gap_mass_moves_with_the_ratio_alone() -> None:
     law = sensitivity("ratio", 0.01, 2.0).law
     (_, a), (b, _) = law.support_intervals()

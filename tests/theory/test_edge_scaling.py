@@ -1,9 +1,13 @@
 """Tracy-Widom, soft edges, outliers and spacing ratios."""
 
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.linalg import eigvalsh_tridiagonal
+from scipy.optimize import brentq
+from scipy.stats import kstest
 
 from hessium.errors import InputError
 from hessium.theory import (
@@ -42,6 +46,31 @@ def test_tracy_widom_moments(beta: Any, mean: Any, variance: Any) -> None:
     assert np.trapezoid(law.pdf(s), s) == pytest.approx(1, abs=1e-9)
     assert law.cdf(law.ppf([0.01, 0.5, 0.99])) == pytest.approx([0.01, 0.5, 0.99], abs=1e-12)
     assert law.cdf([-50, 50]).tolist() == [0, 1]
+
+
+def test_tracy_widom_quantiles_as_in_scipy() -> None:
+    law = TracyWidom(1)
+    assert law.ppf([0, 1]).tolist() == law.isf([1, 0]).tolist() == [-np.inf, np.inf]
+    q = np.array([[1e-12, 1e-6, 0.3], [0.999, 1 - 1e-9, 0.5]])
+    assert law.cdf(law.ppf(q)) == pytest.approx(q, abs=2e-15)
+    assert law.sf(law.isf(q)) == pytest.approx(q, abs=2e-15)
+    slow = brentq(lambda s: float(law.cdf(s)) - 0.3, -9, 9, xtol=1e-14)
+    assert law.ppf(0.3) == pytest.approx(slow, abs=1e-13)
+    edge = soft_edge(Semicircle(variance=1.0), 100, side="left")
+    assert edge.ppf([0, 1]).tolist() == [-np.inf, np.inf]
+    with pytest.raises(InputError, match="q"):
+        law.isf(1.5)
+
+
+def test_tracy_widom_draws() -> None:
+    law, draws = TracyWidom(2), 20000
+    begin = perf_counter()
+    sample = law.rvs((2, draws // 2), rng=0)
+    assert perf_counter() - begin < 2  # one root after the other takes 10 s
+    # Kolmogorov-Smirnov: 2 exp(-2 c^2) = 2e-4 false alarms
+    level = np.sqrt(-0.5 * np.log(1e-4) / draws)
+    assert kstest(law.cdf(sample).ravel(), "uniform").statistic < level
+    assert kstest(TracyWidom(4).cdf(sample).ravel(), "uniform").statistic > level
 
 
 def test_tracy_widom_values() -> None:
@@ -91,6 +120,42 @@ def test_measured_edge_agrees_with_the_exact_one() -> None:
         )
 
 
+@pytest.mark.parametrize("v", [1e-1, 1e-4, 1e-6])
+def test_soft_edge_next_to_a_step_in_closed_form(v: float) -> None:
+    """A flat law plus little noise: x(u) = u + v G(u), a root of a range v before a step."""
+    u = 0.5 * (1 + np.sqrt(1 + 4 * v))  # x'(u) = 1 - v/(u (u - 1)) = 0
+    beyond = v / u  # u - 1
+    bend = v * (u + beyond) / (u * beyond) ** 2
+    coefficient = np.sqrt(2 / bend) / (u * beyond)
+    law = free_sum(Uniform(0, 1), Semicircle(variance=v))
+    edge = soft_edge(law, 100)
+    assert edge.location == pytest.approx(u + v * np.log(u / beyond), rel=1e-14)
+    assert edge.scale == pytest.approx((100 * coefficient) ** (-2 / 3), rel=2e-8)
+    mirrored = soft_edge(law.scaled(-3.0), 100, side="left")
+    assert mirrored.scale == pytest.approx(3 * edge.scale, rel=2e-8)
+
+
+def test_soft_edges_of_all_symmetry_classes() -> None:
+    """The tridiagonal model of the beta-Hermite ensemble (Dumitriu and Edelman 2002)."""
+    n, draws, degrees = 200, 800, np.arange(199, 0, -1)
+    for beta in (1, 2, 4):
+        rng, edge = np.random.default_rng(beta), soft_edge(Semicircle(variance=1.0), n, beta=beta)
+        top = np.empty(draws)
+        for k in range(draws):
+            diagonal = rng.standard_normal(n) * np.sqrt(2 / (beta * n))
+            beside = np.sqrt(rng.chisquare(beta * degrees) / (beta * n))
+            last = eigvalsh_tridiagonal(diagonal, beside, select="i", select_range=(n - 1, n - 1))
+            top[k] = last[0]
+        # the standardised mean: 4 standard errors (6e-5 false alarms) plus O(n^{-1/3}) bias
+        standard, law = (top - edge.location) / edge.scale, TracyWidom(beta)
+        error = np.sqrt(law.var() / draws)
+        assert standard.mean() == pytest.approx(law.mean(), abs=4 * error + 0.1)
+        assert edge.mean() == pytest.approx(edge.location + edge.scale * law.mean())
+        if beta == 4:  # without the factor between the two normalisations
+            wrong = standard * 2 ** (-1 / 6)
+            assert abs(wrong.mean() - law.mean()) > 4 * error + 0.1
+
+
 def test_largest_eigenvalues_follow_tracy_widom() -> None:
     n, draws = 60, 300
     law = relu_hessian(0.3, 0.5)
@@ -116,8 +181,12 @@ def test_hard_edges_and_bad_arguments_are_refused() -> None:
         soft_edge(Semicircle(variance=1.0), 10, interval=3)
     with pytest.raises(InputError, match="side"):
         soft_edge(Semicircle(variance=1.0), 10, side="top")
+    with pytest.raises(InputError, match="soft"):
+        soft_edge(Uniform(0, 1), 10, side="left")
     with pytest.raises(InputError, match="beta"):
         TracyWidom(3)
+    with pytest.raises(InputError, match="beta"):
+        soft_edge(Semicircle(variance=1.0), 10, beta=3)
 
 
 def test_spiked_wigner_in_closed_form() -> None:
@@ -139,6 +208,26 @@ def test_outliers_of_general_noise_equal_those_of_the_levy_form() -> None:
         assert b.overlap == pytest.approx(a.overlap, rel=1e-6)
 
 
+@pytest.mark.parametrize("noise", [Semicircle(variance=0.1), Uniform(-0.1, 0.5)])
+def test_outliers_where_the_transform_of_the_base_is_zero(noise: Any) -> None:
+    base = Empirical([-1.0, 1.0])
+    (middle,) = outliers([0.0], noise, base)
+    # x = theta + mean + variance g + ..., g = theta/(theta^2 - 1), and its derivative
+    assert middle.location == pytest.approx(noise.mean(), abs=1e-15)
+    assert middle.overlap == pytest.approx(1 - noise.var(), rel=1e-14)
+    near = outliers([-1e-3, -1e-8, 1e-17, 1e-8, 1e-3], noise, base)
+    for o in near:
+        assert o.location == pytest.approx(noise.mean() + o.spike * (1 - noise.var()), abs=2e-7)
+        assert o.overlap == pytest.approx(1 - noise.var(), abs=1e-3)
+    n = 500
+    matrix = np.diag(np.repeat([-1.0, 0.0, 1.0], [n // 2, 1, n // 2]))
+    values, vectors = np.linalg.eigh(matrix + noise.matrix(n + 1, 0))
+    k = int(np.abs(values - noise.mean()).argmin())
+    assert values[k] == pytest.approx(middle.location, abs=0.1)  # fluctuates as n^{-1/2} = 0.04
+    assert vectors[n // 2, k] ** 2 == pytest.approx(middle.overlap, abs=0.05)
+    assert abs(vectors[n // 2, k - 1]) ** 2 < 0.05  # no eigenvector of the bulk is near
+
+
 @pytest.mark.parametrize(
     "noise", [Semicircle(variance=0.3), Uniform(-1, 1), relu_hessian(0.2, 0.5)]
 )
@@ -157,6 +246,13 @@ def test_outliers_against_a_sampled_matrix(noise: Any) -> None:
     assert values[-1] == pytest.approx(outlier.location, abs=0.15)  # fluctuates as n^{-1/2} = 0.04
     assert (vectors[:, -1] @ direction) ** 2 == pytest.approx(outlier.overlap, abs=0.05)
     assert values[-1] != pytest.approx(4.0 + noise.mean(), abs=0.02)  # the naive guess fails
+
+
+def test_a_spike_at_a_pole_of_r_makes_no_outlier() -> None:
+    noise = FreeLevy(rates=(0.3,), jumps=(1.0,))
+    assert outliers([1.0], noise) == ()
+    (o,) = outliers([3.0], noise)
+    assert o.location == pytest.approx(3 + 0.3 / (1 - 1 / 3))
 
 
 def test_spikes_inside_the_bulk_are_refused() -> None:

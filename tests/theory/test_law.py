@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import beta
+from scipy.stats import rv_discrete, semicircular
 
 from hessium._random import Rng
 from hessium._typing import FloatArray
@@ -70,6 +71,17 @@ def test_a_law_from_outside_works_everywhere() -> None:
     assert total.mean() == pytest.approx(1.4)
     y = np.linspace(total.support()[0], total.support()[1], 400)
     assert np.trapezoid(total.pdf(y), y) == pytest.approx(1, abs=1e-3)
+
+
+def test_isf_as_in_scipy() -> None:
+    q = np.array([[0.0, 1e-3, 0.25], [0.5, 0.999, 1.0]])
+    assert Semicircle(variance=0.25).isf(q) == pytest.approx(semicircular.isf(q), abs=1e-9)
+    points = Empirical([1.0, 2.0, 4.0], weights=[0.25, 0.25, 0.5])
+    same = rv_discrete(values=([1, 2, 4], [0.25, 0.25, 0.5]))
+    levels = np.array([0.1, 0.5, 0.6, 0.75, 0.9])
+    assert points.isf(levels).tolist() == same.isf(levels).tolist()
+    with pytest.raises(InputError, match="q: values"):
+        points.isf(-0.1)
 
 
 def test_moments_and_cumulants_are_inverse() -> None:

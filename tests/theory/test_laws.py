@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import stats
@@ -114,6 +115,47 @@ def test_transforms_agree_with_each_other(law: Any) -> None:
         # S(y) = 1 / R(y S(y))
         s = law.s_transform(y)
         assert 1 / law.r_transform(y * s) == pytest.approx(s, rel=1e-10)
+
+
+def test_transforms_of_the_flat_law_in_closed_form() -> None:
+    """K(g) = (b e^{bg} - a e^{ag})/(e^{bg} - e^{ag}) by mpmath; S by its definition."""
+    a, b = -0.8, 1.2
+    law = Uniform(a, b)
+    with mpmath.workdps(60):
+
+        def r(g: complex) -> Any:
+            low, high, c = (mpmath.exp(mpmath.mpf(t) * mpmath.mpc(g)) for t in (a, b, 0.0))
+            return (mpmath.mpf(b) * high - mpmath.mpf(a) * low) / (high - low) - c / mpmath.mpc(g)
+
+        sizes = [1e-20, 1e-15, 1e-12, 1e-9, 1e-6, 1e-3, 0.02, 0.3, 2.0, 15.0]
+        g = np.array([*sizes, *np.negative(sizes), 1e-9j, 0.5j, 1 + 1j, -2 + 1.4j, 0.1 - 1e-13j])
+        exact = np.array([complex(r(x)) for x in g.tolist()])
+        assert np.abs(law.r_transform(g) - exact).max() < 2e-14
+        y = np.array(
+            [1e-20, -1e-15, 1e-12, -1e-9, 1e-3, 0.1, 3.0, -0.005, -0.03, 0.1j, -0.1 + 0.05j]
+        )
+        s = law.s_transform(y)
+        back = [
+            complex(v * s_ * r(v * s_) / v) for v, s_ in zip(y.tolist(), s.tolist(), strict=True)
+        ]
+    assert back == pytest.approx(np.ones(y.size), abs=1e-13)
+    with pytest.raises(InputError, match=r"y: -0\.1; no preimage"):
+        law.s_transform(-0.1)  # y has a minimum on the way in
+    # products of imaginary parts underflow
+    for tiny in (1e-170j, 1e-320j, -1e-170j):
+        assert law.r_transform(0.1 + tiny) == pytest.approx(complex(r(0.1)), rel=1e-14)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0, 4.0])
+def test_s_transform_reaches_the_edge(ratio: float) -> None:
+    """S(y) = 1/(1 + ratio y) of Marchenko-Pastur, up to y = 1/sqrt(ratio)."""
+    law, limit = MarchenkoPastur(ratio=ratio), 1 / np.sqrt(ratio)
+    y = limit * np.array([1e-20, 1e-6, 0.3, 0.75, 0.9, 0.999, 1.0, 0.2 + 0.3j, 0.5j])
+    assert law.s_transform(y) == pytest.approx(1 / (1 + ratio * y), rel=1e-11)
+    with pytest.raises(InputError, match=r"^y: "):
+        law.s_transform(1.001 * limit)
+    with pytest.raises(InputError, match=r"^y: inf"):
+        law.s_transform(np.inf)
 
 
 def test_certificates_of_closed_and_solved_forms(law: Any) -> None:

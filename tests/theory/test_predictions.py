@@ -114,6 +114,16 @@ def test_tiny_index_agrees_with_mpmath_in_relative_terms(model: Any) -> None:
             assert error < 1e-14 / excess
 
 
+def test_index_is_a_count_where_zero_lies_in_a_gap() -> None:
+    ratios = np.array([2.5, 40.0, 4999.0, 5e3, 1e4, 1e6, 1e9])
+    # each negative jump makes one negative eigenvalue, a share 1/2 of 1/ratio
+    assert index(1.0, ratios, "relu") * ratios == pytest.approx(0.5, rel=1e-15)
+    assert float(index(100.0, 1.5, "relu")) == pytest.approx(1 / 3, rel=1e-15)
+    n = 200
+    values = np.linalg.eigvalsh(hessian_law(1.0, 4.0, "relu").matrix(n, rng=0))
+    assert (values < -1e-9).sum() == round(n * float(index(1.0, 4.0, "relu")))  # Sylvester
+
+
 def test_index_counts_no_exact_zeros() -> None:
     assert float(index(0.0, 4.0)) == 0
     law = relu_hessian(0.5, 4.0)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hessium._typing import FloatArray
-from hessium.experiments.wording import digits
+from hessium.experiments.wording import digits, telling
 from hessium.theory import Law
 
 _WIDTH, _HEIGHT, _MARGIN = 66, 10, 10
@@ -45,7 +45,9 @@ def bars(law: Law) -> Iterator[str]:
     if zero is not None:
         axis[zero] = tick
     yield " " * (_MARGIN + 2) + "".join(axis)
-    yield " " * (_MARGIN + 2) + _labels(digits(float(ends[0])), digits(float(ends[-1])), zero)
+    first, last = float(ends[0]), float(ends[-1])
+    enough = telling(first, last)
+    yield " " * (_MARGIN + 2) + _labels(digits(first, enough), digits(last, enough), zero)
 
 
 def _means(law: Law, ends: FloatArray) -> FloatArray:

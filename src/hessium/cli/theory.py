@@ -16,7 +16,7 @@ from hessium.cli.console import say
 from hessium.cli.density import bars
 from hessium.errors import InputError
 from hessium.experiments.records import Chart, Series
-from hessium.experiments.wording import digits
+from hessium.experiments.wording import digits, telling
 from hessium.theory import (
     LevyLaw,
     critical_energy,
@@ -83,7 +83,11 @@ def _number(value: float) -> str:
 def _print(law: LevyLaw, facts: Mapping[str, Any]) -> None:
     critical, energy = facts["critical_energy"], facts["energy"]
     atoms = ", ".join(f"{_number(a['weight'])} at {_number(a['location'])}" for a in facts["atoms"])
-    support = " and ".join(f"[{_number(a)}, {_number(b)}]" for a, b in facts["support"])
+    support = " and ".join(
+        f"[{digits(a, enough)}, {digits(b, enough)}]"
+        for a, b in facts["support"]
+        for enough in [telling(a, b, _SIGNIFICANT)]
+    )
     if facts["small_index"] is None:
         small = "none: from ratio 1 on every energy makes negative eigenvalues"
     else:
@@ -118,12 +122,9 @@ def _chart(law: LevyLaw, facts: Mapping[str, Any]) -> Chart:
     steep = float(y.max()) * (high - low) > _PEAK
     floor = _FLOOR / (high - low) if steep else 0.0
     y = np.maximum(y, floor)
-    atoms = "".join(
-        f", and an atom of {digits(a['weight'])} at {digits(a['location'])}" for a in facts["atoms"]
-    )
     setting = ", ".join(f"{name} {digits(facts[name])}" for name in ("ratio", "energy", "scale"))
     everything = Series(
-        label=f"{_NAMES[facts['activation']]}, {setting}{atoms}",
+        label=f"{_NAMES[facts['activation']]}, {setting}",
         x=x,
         y=y,
         error="exact",
@@ -148,11 +149,24 @@ def _chart(law: LevyLaw, facts: Mapping[str, Any]) -> Chart:
                 hue=1,
             )
         )
+    series += [
+        Series(
+            label=f"an atom of {digits(atom['weight'])} at {digits(atom['location'])}",
+            x=np.full(2, atom["location"]),
+            y=np.array([floor, y.max()]),
+            error="exact",
+            source="theory",
+            mark="line",
+            hue=2,
+        )
+        for atom in facts["atoms"]
+    ]
     return Chart(
         name="density",
         title=f"Limit law of the Hessian, {setting}",
         caption=f"Critical energy {digits(facts['critical_energy'], 6)}."
-        + (f" Densities below {digits(floor, 2)} are drawn there." if steep else ""),
+        + (f" Densities below {digits(floor, 2)} are drawn there." if steep else "")
+        + (" The height of an atom means nothing." if facts["atoms"] else ""),
         x_label="eigenvalue λ",
         y_label="density ρ(λ)",
         y_scale="log" if steep else "linear",

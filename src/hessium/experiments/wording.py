@@ -31,6 +31,12 @@ def digits(value: float | int, significant: int = 3) -> str:
     return power if factor == "1" else f"{factor}×{power}".replace("-", "−")
 
 
+def telling(low: float, high: float, significant: int = 3) -> int:
+    """Significant digits that tell both ends to about 10^-significant of the way between them."""
+    reach = max(abs(low), abs(high)) / (high - low) if high > low else 1.0
+    return min(significant + max(0, math.floor(math.log10(reach))), 17)
+
+
 def superscript(exponent: int) -> str:
     """An integer as superscript: −6 is ⁻⁶."""
     return str(exponent).translate(_SUPERSCRIPT)

@@ -86,6 +86,19 @@ def reals(name: str, values: ArrayLike) -> FloatArray:
     return array
 
 
+def levels(name: str, values: ArrayLike) -> FloatArray:
+    """`values` as an array of probabilities.
+
+    Raises:
+        InputError: if one is not a real number in [0, 1].
+    """
+    array = reals(name, values)
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        msg = f"{name}: values in [{array.min():g}, {array.max():g}]; a level lies in [0, 1]"
+        raise InputError(msg)
+    return array
+
+
 def complexes(name: str, values: ArrayLike) -> ComplexArray:
     """`values` as an array of complex numbers without NaN; infinities pass.
 

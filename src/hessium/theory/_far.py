@@ -36,6 +36,10 @@ class Far:
         """R(g) for |g| < 1 / reach."""
         return np.asarray(np.polyval(self._series, g))
 
+    def slope(self, g: ComplexArray) -> ComplexArray:
+        """R'(g) for |g| < 1 / reach."""
+        return np.asarray(np.polyval(self._slope, g))
+
     def outside(self, f: FloatArray) -> tuple[FloatArray, FloatArray]:
         """W - f and 1 - dw/df at |f| > reach."""
         g = 1 / f

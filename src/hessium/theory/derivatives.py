@@ -20,6 +20,8 @@ from hessium.theory.energies import checked_activation, critical_energy, root_of
 from hessium.theory.indices import hessian_law
 from hessium.theory.levy import LevyLaw
 
+_BESIDE = np.finfo(float).tiny  # F beside an atom, where it is 0 and logarithms have no value
+
 PARAMETERS = ("energy", "ratio", "scale")
 
 
@@ -45,7 +47,7 @@ class _Tangent:
 
     def primitive(self, w: ComplexArray) -> ComplexArray:
         """The derivative of the integral of R from 0 to g = 1/w, w in the upper half-plane."""
-        result = 0.5 * self.variance / w**2
+        result = 0.5 * self.variance / w**2 if self.variance else np.zeros_like(w)
         for rate, a, rate_dot, a_dot in zip(
             self.rates, self.jumps, self.rates_dot, self.jumps_dot, strict=True
         ):
@@ -90,6 +92,7 @@ class Sensitivity:
             z = flat[between].astype(np.complex128)
             w = self.law._reciprocal(z)
             w.imag = np.abs(w.imag)
+            w[np.isin(z.real, list(self.law.atoms))] = _BESIDE
             result[between] = self._tangent.primitive(w).imag / np.pi
         return result.reshape(points.shape)
 
@@ -99,7 +102,10 @@ class Sensitivity:
         return np.asarray(self._tangent.r_transform(roots).real.reshape(-1, 2))
 
     def index(self) -> float:
-        """Derivative of the share of negative eigenvalues."""
+        """Derivative of the share of negative eigenvalues; exact zeros are none."""
+        if 0.0 in self.law.atoms:
+            below = np.full(1, -_BESIDE, dtype=np.complex128)
+            return float(self._tangent.primitive(below)[0].imag / np.pi)
         return float(self.cdf(0.0))
 
 

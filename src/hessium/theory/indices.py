@@ -41,8 +41,8 @@ def index(
     r"""$\int_{-\infty}^0 \rho$, the share of negative eigenvalues at a critical point (eq. 19).
 
     From the log-potential, to about 1e-16 absolutely; where it is tiny, from an expansion of the
-    law about its lower edge, so that the relative error stays near that of the edge. Eigenvalues
-    that are exactly zero are not counted.
+    law about its lower edge, so that the relative error stays near that of the edge; exact where
+    zero lies in a gap. Eigenvalues that are exactly zero are not counted.
 
     Args:
         energy: epsilon >= 0, any shape that broadcasts with `ratio`.
@@ -62,10 +62,15 @@ def index(
 
 
 def _index(law: LevyLaw) -> float:
-    value = float(law.cdf(0.0)) - law.atoms.get(0.0, 0.0)
-    if value >= _TINY or (value <= 0 and law.support()[0] >= 0):
-        return max(value, 0.0)
-    return edge_mass(law.triple, float(law.triple.edges[0]))
+    low, high = law.support_intervals()[0]
+    if low >= 0:
+        return 0.0
+    if high <= 0:
+        # whole intervals are negative: a count of poles, exact; F = 0 at an atom
+        f = 0.0 if 0.0 in law.atoms else float(law._outside(np.zeros(1))[0])
+        return law.triple.mass_below(float(np.nextafter(f, -np.inf)))
+    value = float(law.cdf(0.0))
+    return value if value >= _TINY else edge_mass(law.triple, float(law.triple.edges[0]))
 
 
 def edge_mass(triple: LevyTriple, root: float) -> float:

@@ -124,11 +124,16 @@ class Law(ABC):
         Raises:
             InputError: if a level is outside [0, 1].
         """
-        levels = _check.reals("q", q)
-        if levels.size and not (levels.min() >= 0 and levels.max() <= 1):
-            msg = f"q: values in [{levels.min():g}, {levels.max():g}]; a level lies in [0, 1]"
-            raise InputError(msg)
+        levels = _check.levels("q", q)
         return _quantile.quantiles(self, levels.ravel()).reshape(levels.shape)
+
+    def isf(self, q: ArrayLike) -> FloatArray:
+        """The smallest x above which at most a share q lies; at q = 1 the lower end of the support.
+
+        Raises:
+            InputError: if a level is outside [0, 1].
+        """
+        return self.ppf(1 - _check.levels("q", q))
 
     def median(self) -> float:
         """The point below which half the mass lies."""

@@ -11,6 +11,7 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike
 from hessium.theory._branches import gaps_of
+from hessium.theory._far import Far
 from hessium.theory._solver import increasing_roots
 from hessium.theory.empirical import Empirical
 from hessium.theory.law import Law
@@ -52,23 +53,31 @@ def outliers(spikes: ArrayLike, noise: Law, base: Law | None = None) -> tuple[Ou
     Raises:
         InputError: if a spike lies in the support of the base.
     """
-    bulk = Empirical([0.0]) if base is None else base
+    bulk, far = Empirical([0.0]) if base is None else base, Far(noise)
     found: list[Outlier] = []
     for spike in _check.spectrum("spikes", spikes).tolist():
         if not any(low < spike < high for low, high in gaps_of(bulk)):
             msg = f"spikes: {spike:g} lies in the support of the base; it is no spike"
             raise InputError(msg)
         g, slope = (float(a[0].real) for a in bulk._transform(np.array([spike], dtype=complex)))
-        for position, rate in _positions(noise, spike, g, slope):
+        for position, rate in _positions(noise, far, spike, g, slope):
             if rate > 0:
                 found.append(Outlier(spike=spike, location=position, overlap=rate))
     return tuple(sorted(found, key=lambda o: o.location))
 
 
-def _positions(noise: Law, spike: float, g: float, slope: float) -> list[tuple[float, float]]:
+def _positions(
+    noise: Law, far: Far, spike: float, g: float, slope: float
+) -> list[tuple[float, float]]:
     """Candidate positions and dx/dtheta there."""
+    if abs(g) * far.reach < 1:
+        # in the middle of a base G passes zero; both subordination points are far out there
+        small = np.array([g], dtype=complex)
+        position = spike + float(far.r_transform(small)[0].real)
+        return [(position, 1 + float(far.slope(small)[0].real) * slope)]
     if isinstance(noise, LevyLaw):
-        value, q = noise.triple.remainder(np.array([1 / g], dtype=complex))
+        with np.errstate(all="ignore"):  # at a pole of R: no outlier
+            value, q = noise.triple.remainder(np.array([1 / g], dtype=complex))
         position = noise.triple.centre + spike + float(value[0].real)
         return [(position, 1 + float(q[0].real) * slope / g**2)]
 
