@@ -19,7 +19,7 @@ _POWERS = 2.0 ** np.arange(-50, 51)
 _NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
 _POLISH, _EXACT = 40, 1e-11
 _AT_ONCE = 1 << 21
-_MOST = 1 << 17  # so many undecided cells tell of a slope that is zero to rounding all along
+_MOST = 1 << 11  # so many more cells than at first tell of a slope that is zero all along
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,7 @@ class _Search:
     def __init__(self, first: Branches, second: Branches) -> None:
         self.first, self.second = first, second
         self.open, self.values = np.empty((0, 4)), np.empty((2, 2, 2, 0))
+        self.most = _MOST
         self.kept: list[FloatArray] = []
         self.roots: list[FloatArray] = []
 
@@ -92,6 +93,7 @@ class _Search:
             i, j, cell = np.nonzero(hit)
             found.append(np.column_stack([i + begin, j, knots[cell], knots[cell + 1]]))
         self.open = np.concatenate(found)
+        self.most = 4 * len(self.open) + _MOST
         if not self.open.size:
             return
         self.values = np.array([self._values(self.open, f) for f in self.open[:, 2:].T])
@@ -124,7 +126,7 @@ class _Search:
         small, width = np.abs(self.open[:, 2:]).min(1), self.open[:, 3] - self.open[:, 2]
         self.kept.append(self.open[least > 0])
         undecided = (most > 0) & (least <= 0)
-        narrow = (small == 0) | (width <= _NARROW * small) | (len(self.open) > _MOST)
+        narrow = (small == 0) | (width <= _NARROW * small) | (len(self.open) > self.most)
         starts, ends = (slope(*side) > 0 for side in self.values)
         self.kept.append(self.open[undecided & narrow & starts & ends])
         root = undecided & (starts != ends) & (narrow | self._single())

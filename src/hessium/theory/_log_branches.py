@@ -23,8 +23,8 @@ from hessium.theory._cumulants import reverted
 from hessium.theory._solver import increasing_roots
 from hessium.theory.law import Law
 
-LIMIT = 44.0
-"""Values of f beyond this, E beyond e^44, are taken as one point."""
+LIMIT = 35.0
+"""Values of f beyond this, E beyond e^35, are taken as one point."""
 
 _ORDER = 12
 _RADII = 100.0
@@ -205,7 +205,7 @@ class PositiveBranches(Branches):
         self._nudge(left_edge, right_edge)
         at_left = np.where(left_edge, self._logarithm(self.left), -sign * np.inf)
         at_right = np.where(right_edge, self._logarithm(self.right), sign * np.inf)
-        if sign < 0 and self.left.size and self.left[0] == 0:
+        if sign < 0 and self.from_zero:
             weight = ratio.law.atoms[0.0]
             at_left[0] = np.log(weight / (1 - weight))
         self.low, self.high = (at_left, at_right) if sign > 0 else (at_right, at_left)
@@ -214,7 +214,7 @@ class PositiveBranches(Branches):
     @property
     def from_zero(self) -> bool:
         """Whether the first piece starts at z = 0."""
-        return bool(self.left.size) and self.left[0] == 0
+        return bool((self.left[:1] == 0).any())
 
     def _nudge(self, left_edge: BoolArray, right_edge: BoolArray) -> None:
         width = np.where(np.isfinite(self.right), self.right - self.left, self.ratio.unit)

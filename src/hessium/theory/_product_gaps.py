@@ -72,16 +72,23 @@ def product_gaps(first: Law, second: Law, at_zero: float) -> tuple[Gap, ...]:
     return tuple(joined)
 
 
-def _positions(one: Branches, two: Branches, stretch: Stretch) -> FloatArray:
-    """x at the ends of a stretch."""
-    f = np.array([stretch.start, stretch.end])
-    ours = one.at(np.full(2, stretch.first), f)
-    theirs = two.at(np.full(2, stretch.second), f)
+def _stretches(one: Branches, two: Branches) -> Iterator[tuple[Stretch, float, float]]:
+    """Stretches of f, and x at both ends."""
+    stretches = rising_stretches(one, two, 1.0, LIMIT)
+    if not stretches:
+        return
+    f = np.array([[stretch.start, stretch.end] for stretch in stretches]).ravel()
+    ours = one.at(np.repeat([stretch.first for stretch in stretches], 2), f)
+    theirs = two.at(np.repeat([stretch.second for stretch in stretches], 2), f)
     # log z_1 + log z_2 - f, the difference taken where it has a form without cancellation
-    logarithm = np.where(
-        np.abs(ours[1]) < np.abs(ours[0]), ours[1] + theirs[0], ours[0] + theirs[1]
-    )
-    return np.asarray(np.exp(logarithm))
+    ours_near = np.abs(ours[1]) < np.abs(ours[0])
+    x = np.exp(np.where(ours_near, ours[1] + theirs[0], ours[0] + theirs[1])).tolist()
+    yield from zip(stretches, x[::2], x[1::2], strict=True)
+
+
+def _wide(low: float, high: float) -> bool:
+    """Whether two positions differ by more than rounding; they do not if the slope is zero."""
+    return low < high * (1 - _TOUCH)
 
 
 def _inside(start: float, end: float) -> float:
@@ -99,12 +106,13 @@ def _mass(branches: PositiveBranches, k: int, f: float) -> float:
 def _both_positive(one: PositiveBranches, two: PositiveBranches) -> Iterator[Gap]:
     if not (one.left.size and two.left.size):
         return
-    for stretch in rising_stretches(one, two, 1.0, LIMIT):
-        low, high = _positions(one, two, stretch).tolist()
+    for stretch, low, high in _stretches(one, two):
         if stretch.start <= -LIMIT and one.left[stretch.first] == two.left[stretch.second] == 0:
             low = 0.0
-        if stretch.end >= LIMIT and np.isinf(one.right[stretch.first] + two.right[stretch.second]):
-            high = np.inf if np.isinf(min(one.right[stretch.first], two.right[stretch.second])) else high
+        if stretch.end >= LIMIT and one.right[stretch.first] == two.right[stretch.second] == np.inf:
+            high = np.inf
+        if not _wide(low, high):
+            continue
         # an atom of the product lies where f = 0
         parts = (stretch.start, min(stretch.end, 0.0)), (max(stretch.start, 0.0), stretch.end)
         levels = [
@@ -118,8 +126,7 @@ def _one_negative(one: PositiveBranches, two: NegativeBranch) -> Iterator[Gap]:
     """Here |E| falls as x rises."""
     if not one.left.size:
         return
-    for stretch in rising_stretches(one, two, 1.0, LIMIT):
-        high, low = _positions(one, two, stretch).tolist()
-        if high - low > _TOUCH * high:
+    for stretch, high, low in _stretches(one, two):
+        if _wide(low, high):
             level = _mass(one, stretch.first, _inside(stretch.start, stretch.end))
             yield Gap(low=low, high=high, below=level, upto=level)
