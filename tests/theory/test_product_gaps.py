@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.special import lambertw
 
-from hessium.theory import Empirical, Law, MarchenkoPastur, Uniform, free_product
+from hessium.theory import Empirical, Law, MarchenkoPastur, free_product
 from hessium.theory._log_branches import NegativeBranch, Ratio, _excess
 from hessium.theory.multiplicative import FreeProduct
 
@@ -65,13 +64,13 @@ def test_edges_scale_with_the_factors() -> None:
     )
 
 
-def test_intervals_are_where_real_fixed_points_stop(seed: int = 3) -> None:
-    rng = np.random.default_rng(seed)
-    for _ in range(4):
+def test_intervals_are_where_real_fixed_points_stop() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(2):
         one, two = (Empirical(rng.integers(1, 60, 4) / 7) for _ in range(2))
         law = free_product(one, two)
         assert isinstance(law, FreeProduct)
-        x = np.linspace(0.01, 1.02 * law.support()[1], 500)
+        x = np.linspace(0.01, 1.02 * law.support()[1], 300)
         found = law._solve(x.astype(complex))
         inside = found.interior & (found.displacements < 1e-13)
         ends = np.ravel(law.support_intervals())
@@ -98,15 +97,11 @@ def test_the_bound_inverts_its_definition() -> None:
     c = b / (1 + b)
     assert np.log(c) - c == pytest.approx(level, rel=1e-12)
     assert np.isinf(_excess(np.array([-0.5]))).all()
-    assert lambertw(0).real == 0
 
 
 def test_a_lost_interval_is_refused() -> None:
     law = free_product(Empirical([1.0, 10.0]), MarchenkoPastur(ratio=0.1))
     assert isinstance(law, FreeProduct)
-    whole = law._gaps
-    law.__dict__["_gaps"] = (whole[0], whole[-1])
-    assert free_product(Uniform(1, 2), Uniform(0, 1)).cdf(2.0) == 1
     law.__dict__["_intervals"] = law.support_intervals()[:1]
     with pytest.raises(RuntimeError, match="product of the means"):
         law.cdf(1.0)
