@@ -14,10 +14,10 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray
 from hessium.theory._branches import INFINITE, Branches
+from hessium.theory._solver import sign_changes
 
 _POWERS = 2.0 ** np.arange(-50, 51)
 _NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
-_POLISH, _EXACT = 40, 1e-11
 _AT_ONCE = 1 << 21
 _MOST = 1 << 11  # so many more cells than at first tell of a slope that is zero all along
 
@@ -157,25 +157,9 @@ class _Search:
         cells = np.concatenate([np.empty((0, 4)), *self.roots])
         if not cells.size:
             return cells
-        low, high = cells[:, 2].copy(), cells[:, 3].copy()
-        at_low, at_high = slope(*self._values(cells, low)), slope(*self._values(cells, high))
-        size = np.maximum(np.abs(at_low), np.abs(at_high))
-        rising, side, root = at_high > 0, np.zeros(len(cells)), low.copy()
-        for k in range(_POLISH):
-            with np.errstate(all="ignore"):
-                guess = high - at_high * (high - low) / (at_high - at_low)
-            # every third step halves the cell: r may jump at the end of a branch
-            secant = (guess > low) & (guess < high) & (k % 3 != 2)
-            guess = np.where(secant, guess, 0.5 * (low + high))
-            value = slope(*self._values(cells, guess))
-            up = (value > 0) == rising
-            at_low = np.where(up, np.where(side > 0, 0.5 * at_low, at_low), value)
-            at_high = np.where(up, value, np.where(side < 0, 0.5 * at_high, at_high))
-            low, high = np.where(up, low, guess), np.where(up, guess, high)
-            side, root = np.where(up, 1, -1), guess
-            # at an edge the position is stationary, and its error is the square of this one
-            if ((np.abs(value) <= _EXACT * size) | (high - low <= _EXACT * np.abs(guess))).all():
-                break
+        low, high = cells[:, 2:].T
+        rising = slope(*self._values(cells, high)) > 0
+        root = sign_changes(lambda f: slope(*self._values(cells, f)), low, high)
         cells[:, 2] = np.where(rising, root, cells[:, 2])
         cells[:, 3] = np.where(rising, cells[:, 3], root)
         return cells
@@ -183,8 +167,6 @@ class _Search:
     def stretches(self) -> list[Stretch]:
         """Positive cells that touch, joined."""
         cells = np.concatenate([*self.kept, self._polished()])
-        if not cells.size:
-            return []
         if not cells.size:
             return []
         cells = cells[np.lexsort((cells[:, 2], cells[:, 1], cells[:, 0]))]
