@@ -30,14 +30,14 @@ def test_mass_and_mean_through_the_intervals(name: Any) -> None:
     first, second = HARD[name]
     law = free_product(first, second)
     share = (np.arange(400) + 0.5) / 400
-    total = sum(law.atoms.values())
-    mean = sum(x * weight for x, weight in law.atoms.items())
+    total = float(sum(law.atoms.values()))
+    mean = float(sum(a * weight for a, weight in law.atoms.items()))
     for low, high in law.support_intervals():
         x = low + (high - low) * np.sin(0.5 * np.pi * share) ** 2
         part = law.pdf(x) * (high - low) * 0.5 * np.pi * np.sin(np.pi * share) / 400
         # hard edges cost digits of the quadrature
         assert part.sum() == pytest.approx(law.cdf(high) - law.cdf(low), abs=1e-6)
-        total, mean = total + part.sum(), mean + x @ part
+        total, mean = total + float(part.sum()), mean + float(x @ part)
     assert total == pytest.approx(1, abs=2e-6)
     assert mean == pytest.approx(first.mean() * second.mean(), rel=2e-6)
 

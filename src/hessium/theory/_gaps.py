@@ -43,7 +43,8 @@ def rising_stretches(
     """All stretches with |f| <= limit on which the position increases, ascending in each pair.
 
     Args:
-        first, second: the branches of the parts.
+        first: the branches of one part.
+        second: those of the other.
         unit: a typical value of f; cells start as its powers of two.
         limit: values of f beyond it are taken as one point; `INFINITE` units if not given.
     """

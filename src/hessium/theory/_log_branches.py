@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.special import lambertw
@@ -90,12 +91,14 @@ class Ratio:
             return r, np.where(np.abs(r) > 0.5, lack, 1 - r)
 
     def logarithm(self, z: FloatArray) -> FloatArray:
-        """f = log|E| at z; 0 at atoms."""
+        """The f = log|E| at z; 0 at atoms."""
         t, above, _ = self.at(z)
         with np.errstate(all="ignore"):
             large = np.isinf(t) | np.isnan(t) | (t > 1) | (t < -2)
             inverse = np.where(np.isfinite(t), 1 / t, 0.0)
-            return np.where(large, np.log1p(np.where(large, inverse, 0.0)), np.log(np.abs(above / t)))
+            return np.where(
+                large, np.log1p(np.where(large, inverse, 0.0)), np.log(np.abs(above / t))
+            )
 
     def inverse(self, f: FloatArray, sign: float, low: FloatArray, high: FloatArray) -> FloatArray:
         """The z in (low, high) where E = sign exp(f)."""
@@ -382,8 +385,10 @@ class NegativeBranch(Branches):
 
     @cached_property
     def _table(self) -> tuple[FloatArray, FloatArray]:
-        """z and f, ascending in f."""
-        size = self.ratio.mean * np.geomspace(1e-30, 4 * _RADII * max(1.0, 1 / self.ratio.reach), 400)
+        """Rows z and f, ascending in f."""
+        size = self.ratio.mean * np.geomspace(
+            1e-30, 4 * _RADII * max(1.0, 1 / self.ratio.reach), 400
+        )
         f = np.maximum.accumulate(self.ratio.logarithm(-size))
         return -size, f
 
@@ -405,7 +410,7 @@ class NegativeBranch(Branches):
     def extremes(
         self, k: IntArray, ends: FloatArray, values: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """From $|d(\\log c - c)/df| \\le 1$ and the values of c at both ends."""
+        r"""From $|d(\log c - c)/df| \le 1$ and the values of c at both ends."""
         b = values[:, 1]
         with np.errstate(all="ignore"):
             c = np.where(np.isinf(b), 1.0, b / (1 + b))
@@ -424,6 +429,8 @@ class NegativeBranch(Branches):
 
 
 def _excess(level: FloatArray) -> FloatArray:
-    """b = c/(1 - c) where log c - c = level; infinite from -1 on."""
-    c = -lambertw(-np.exp(np.minimum(level, -1.0))).real
-    return np.where(level >= -1, np.inf, c / (1 - c))
+    """The b = c/(1 - c) where log c - c = level; infinite from -1 on."""
+    argument: Any = -np.exp(np.minimum(level, -1.0))
+    c = -np.asarray(lambertw(argument)).real
+    with np.errstate(divide="ignore"):
+        return np.where(level >= -1, np.inf, c / (1 - c))

@@ -160,7 +160,9 @@ class NoiseGaps:
             elif np.isinf(right):
                 u = left + self.unit * _OUTER
             else:
-                u = np.concatenate([left + (right - left) * shares, right - (right - left) * shares])
+                u = np.concatenate(
+                    [left + (right - left) * shares, right - (right - left) * shares]
+                )
             inside = self._cuts[(self._cuts > left) & (self._cuts < right)]
             u = np.unique(np.concatenate([u, inside]))
             u = u[(u > left) & (u < right)]
@@ -169,9 +171,7 @@ class NoiseGaps:
             numbers.append(np.full(max(u.size - 1, 0), k))
         return np.concatenate(lows), np.concatenate(highs), np.concatenate(numbers)
 
-    def _lowest(
-        self, row: int, low: FloatArray, high: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
+    def _lowest(self, row: int, low: FloatArray, high: FloatArray) -> tuple[FloatArray, FloatArray]:
         return _trough(lambda u: self.slopes(u)[row], low, high)
 
     def _crossings(self, level: float) -> FloatArray:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
 from hessium.theory._branches import Branches
 from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory._log_branches import (
@@ -48,15 +47,14 @@ def product_gaps(first: Law, second: Law, at_zero: float) -> tuple[Gap, ...]:
     """All gaps, ascending; those that meet, where E = 0 or infinity, are joined.
 
     Args:
-        first, second: the factors.
+        first: a factor.
+        second: the other.
         at_zero: mass of the product at 0.
     """
     ours, theirs = Ratio(first), Ratio(second)
     pieces, others = pieces_of(ours), pieces_of(theirs)
     found = [
-        *_both_positive(
-            PositiveBranches(ours, pieces, 1.0), PositiveBranches(theirs, others, 1.0)
-        ),
+        *_both_positive(PositiveBranches(ours, pieces, 1.0), PositiveBranches(theirs, others, 1.0)),
         *_one_negative(PositiveBranches(ours, pieces, -1.0), NegativeBranch(theirs)),
         *_one_negative(PositiveBranches(theirs, others, -1.0), NegativeBranch(ours)),
     ]

@@ -207,7 +207,8 @@ def sign_changes(
 
     Args:
         function: takes one point for each function, gives their values.
-        low, high: ends, shape (n,), with values of opposite signs.
+        low: lower ends, shape (n,).
+        high: upper ends, with values of the opposite sign.
     """
     low, high = low.copy(), high.copy()
     at_low, at_high = function(low), function(high)

@@ -113,7 +113,9 @@ class FreeProduct(SubordinatedLaw):
         atoms = np.array([x for x in self.atoms if x > 0])
 
         def is_point(low: float, high: float) -> bool:
-            return high - low <= _POINT * high and bool((np.abs(atoms - high) <= _POINT * high).any())
+            return high - low <= _POINT * high and bool(
+                (np.abs(atoms - high) <= _POINT * high).any()
+            )
 
         ends = [(one.high, two.low) for one, two in pairwise(self._gaps)]
         return tuple((a, b) for a, b in ends if not is_point(a, b))
