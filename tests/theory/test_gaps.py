@@ -8,9 +8,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessium._typing import FloatArray
-from hessium.theory import Arcsine, Empirical, Law, Semicircle, Uniform, free_power, free_sum
+from hessium.theory import (
+    Arcsine,
+    Empirical,
+    FreeLevy,
+    Law,
+    MarchenkoPastur,
+    Semicircle,
+    Uniform,
+    free_power,
+    free_sum,
+)
 from hessium.theory._branches import LawBranches
 from hessium.theory._gaps import rising_stretches, slope
+from hessium.theory._noise_gaps import NoiseGaps
 from hessium.theory._solver import fixed_points
 from hessium.theory.pair_sum import PairSum
 
@@ -133,3 +144,56 @@ def test_nested_sums_in_any_order() -> None:
     )
     x = np.linspace(-0.5, 10, 41)
     assert two.cdf(x) == pytest.approx(one.cdf(x), abs=1e-11)
+
+
+def test_a_spectrum_and_noise_by_the_search_in_f_and_in_u() -> None:
+    # Levy sums are searched in u; the search on branches of both parts, in f, is a second opinion
+    points = np.random.default_rng(0).standard_normal(24)
+    for noise in (Semicircle(variance=0.004), MarchenkoPastur(ratio=0.02, scale=0.3)):
+        law = free_sum(Empirical(points), noise)
+        other = PairSum(Empirical(points), noise)
+        assert len(law.support_intervals()) > 5
+        assert np.ravel(law.support_intervals()) == pytest.approx(
+            np.ravel(other.support_intervals()), abs=1e-12
+        )
+        x = np.linspace(*law.support(), 50)
+        assert law.cdf(x) == pytest.approx(other.cdf(x), abs=1e-12)
+        off = np.array([law.support()[0] - 1, law.support()[1] + 0.01])
+        assert law.stieltjes(off) == pytest.approx(other.stieltjes(off), rel=1e-10)
+        assert law.log_potential(off) == pytest.approx(other.log_potential(off), rel=1e-12)
+
+
+def test_bounds_of_the_search_in_u_hold() -> None:
+    base = Empirical([-3.0, 0.0, 1.0, 1.2, 7.0])
+    for triple in (
+        FreeLevy(variance=0.02, rates=(0.3, 0.2), jumps=(0.5, -2.0)).triple,
+        FreeLevy(rates=(0.05, 0.1), jumps=(0.5, -2.0)).triple,
+    ):
+        search = NoiseGaps(base, triple, 3.0)
+        low, high, _ = search._cells()
+        most, least, _ = search._bounds(low, high, search.slopes(low), search.slopes(high))
+        for part in np.linspace(0.01, 0.99, 25):
+            rising = search.slopes(low + part * (high - low))[-1]
+            assert (rising < 1e-9)[~most].all()
+            assert (rising > -1e-9)[least].all()
+        assert least.any()
+        assert (~most).any()
+
+
+def test_the_search_asks_in_proportion_to_the_points() -> None:
+    calls = []
+
+    class Counted(Empirical):
+        def _transform(self, z: Any) -> Any:
+            calls.append(z.size)
+            return super()._transform(z)
+
+    for n in (50, 200):
+        calls.append(0)
+        law = free_sum(
+            Counted(np.random.default_rng(1).standard_normal(n)), Semicircle(variance=0.01)
+        )
+        total = -sum(calls)
+        assert law.cdf(law.support()[1]) == 1
+        total += sum(calls)
+        assert total < 1000 * n

@@ -23,7 +23,7 @@ from hessium.theory.law import Law
 INFINITE = 2.0**50
 """In standard deviations: values of F beyond this are taken as one point, G = 0."""
 
-_NUDGE = 1e-13  # of a gap: how far inside an edge it is looked at
+NUDGE = 1e-13  # of a gap: how far inside an edge it is looked at
 _SECTIONS = 70
 CLOSE = np.concatenate([np.geomspace(1e-12, 0.02, 30), np.linspace(0.03, 0.5, 30)])
 """Where a bounded branch is sampled, from each of its ends, as shares of its length."""
@@ -69,6 +69,28 @@ class Branches(ABC):
         most, near, least, far = np.array(rows).transpose(1, 0, 2)
         return most, near, least, far
 
+    def extremes(
+        self, k: IntArray, ends: FloatArray, values: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """Largest and smallest (r, 1 - r) in cells on branches k: at an end, or at the peak.
+
+        Args:
+            k: branches, shape (n,).
+            ends: of the cells, shape (2, n).
+            values: (r, 1 - r) there, shape (2, 2, n).
+        """
+        (r, lack), (other, other_lack) = values
+        inside = (ends[0] < self.peak[k]) & (self.peak[k] < ends[1])
+        most, near = np.maximum(r, other), np.minimum(lack, other_lack)
+        most = np.where(inside, np.maximum(most, self.top[0, k]), most)
+        near = np.where(inside, np.minimum(near, self.top[1, k]), near)
+        least = np.array([np.minimum(r, other), np.maximum(lack, other_lack)])
+        return np.array([most, near]), least
+
+    def turns(self, k: IntArray, ends: FloatArray) -> tuple[BoolArray, BoolArray]:
+        """Whether r is known to rise, and to fall, through cells on branches k."""
+        return ~(self.peak[k] < ends[1]), ~(self.peak[k] > ends[0])
+
 
 class LawBranches(Branches):
     """Branches of a law that tells its transform only."""
@@ -94,7 +116,7 @@ class LawBranches(Branches):
     def _nudge(self, pole_left: BoolArray, pole_right: BoolArray) -> None:
         width = np.where(np.isfinite(self.right - self.left), self.right - self.left, self.unit)
         for end, pole, sign in ((self.left, pole_left, 1.0), (self.right, pole_right, -1.0)):
-            pad = np.maximum(_NUDGE * width, 2 * np.spacing(np.where(pole, 0.0, np.abs(end))))
+            pad = np.maximum(NUDGE * width, 2 * np.spacing(np.where(pole, 0.0, np.abs(end))))
             end += np.where(pole, 0.0, sign * pad)
 
     def _reciprocal(self, w: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -186,7 +208,7 @@ class LawBranches(Branches):
 
     def _outer_row(self, left: float, right: float) -> FloatArray:
         sign, end = (1.0, left) if np.isfinite(left) else (-1.0, right)
-        w = end + sign * np.append(0.0, np.geomspace(_NUDGE * self.unit, 2 * self._far.reach, 60))
+        w = end + sign * np.append(0.0, np.geomspace(NUDGE * self.unit, 2 * self._far.reach, 60))
         f, r = self._reciprocal(w)
         keep = sign * f < self._far.reach
         outer = sign * np.geomspace(self._far.reach, INFINITE * self.unit, 60)
@@ -219,7 +241,7 @@ def _zeros_of_transform(law: Law, unit: float) -> list[float]:
             return -np.arctan(unit * g), -unit * slope / (1 + (unit * g) ** 2)
 
     atoms = np.array(list(law.atoms))
-    pad = np.maximum(_NUDGE * (high - low), 2 * np.spacing(np.maximum(np.abs(low), np.abs(high))))
+    pad = np.maximum(NUDGE * (high - low), 2 * np.spacing(np.maximum(np.abs(low), np.abs(high))))
     every = np.arange(low.size)
     rises = np.isin(low, atoms) | (falling(low + pad, every)[0] < 0)
     falls = np.isin(high, atoms) | (falling(high - pad, every)[0] > 0)

@@ -42,3 +42,19 @@ def cumulants_from_moments(moments: FloatArray) -> FloatArray:
         lower = sum(cumulants[s - 1] * rows[s, order - s] for s in range(1, order))
         cumulants[order - 1] = moments[order - 1] - lower
     return cumulants
+
+
+def reverted(series: FloatArray) -> FloatArray:
+    """The power series inverse to s_1 z + s_2 z^2 + ..., by Lagrange inversion."""
+    n = series.size
+    # z / s(z) = 1 / (s_1 + s_2 z + ...)
+    ratio = np.zeros(n)
+    ratio[:1] = 1 / series[:1]
+    for k in range(1, n):
+        ratio[k] = -(series[1 : k + 1] @ ratio[:k][::-1]) / series[0]
+    power, result = np.zeros(n), np.zeros(n)
+    power[:1] = 1.0
+    for k in range(n):
+        power = np.convolve(power, ratio)[:n]
+        result[k] = power[k] / (k + 1)
+    return result

@@ -14,11 +14,12 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray
 from hessium.theory._branches import INFINITE, Branches
+from hessium.theory._solver import sign_changes
 
 _POWERS = 2.0 ** np.arange(-50, 51)
 _NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
-_POLISH, _EXACT = 40, 1e-11
 _AT_ONCE = 1 << 21
+_MOST = 1 << 11  # so many more cells than at first tell of a slope that is zero all along
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +37,22 @@ def slope(one: FloatArray, other: FloatArray) -> FloatArray:
     return np.asarray(np.where(one[1] < other[1], other[0] - one[1], one[0] - other[1]))
 
 
-def rising_stretches(first: Branches, second: Branches, unit: float) -> list[Stretch]:
-    """All stretches on which the position increases, by pair of branches and ascending."""
-    limit = INFINITE * unit
+def rising_stretches(
+    first: Branches, second: Branches, unit: float, limit: float | None = None
+) -> list[Stretch]:
+    """All stretches with |f| <= limit on which the position increases, ascending in each pair.
+
+    Args:
+        first: the branches of one part.
+        second: those of the other.
+        unit: a typical value of f; cells start as its powers of two.
+        limit: values of f beyond it are taken as one point; `INFINITE` units if not given.
+    """
+    limit = INFINITE * unit if limit is None else limit
     ends = np.concatenate([first.low, first.high, second.low, second.high])
     ends = ends[np.isfinite(ends) & (np.abs(ends) < limit)]
-    knots = np.unique(np.concatenate([unit * _POWERS, -unit * _POWERS, [0], ends]))
+    powers = np.minimum(unit * _POWERS, limit)
+    knots = np.unique(np.concatenate([powers, -powers, [0], ends]))
     search = _Search(first, second)
     search.start(knots)
     while search.open.size:
@@ -59,6 +70,7 @@ class _Search:
     def __init__(self, first: Branches, second: Branches) -> None:
         self.first, self.second = first, second
         self.open, self.values = np.empty((0, 4)), np.empty((2, 2, 2, 0))
+        self.most = _MOST
         self.kept: list[FloatArray] = []
         self.roots: list[FloatArray] = []
 
@@ -82,6 +94,9 @@ class _Search:
             i, j, cell = np.nonzero(hit)
             found.append(np.column_stack([i + begin, j, knots[cell], knots[cell + 1]]))
         self.open = np.concatenate(found)
+        self.most = 4 * len(self.open) + _MOST
+        if not self.open.size:
+            return
         self.values = np.array([self._values(self.open, f) for f in self.open[:, 2:].T])
 
     @staticmethod
@@ -97,27 +112,22 @@ class _Search:
         )
         return np.array([first, second])
 
-    def _best(self, which: int, branches: Branches) -> FloatArray:
-        """Largest r in each cell, and its 1 - r: at an end, or at the peak if that lies inside."""
-        (left, right), k = self.values[:, which], self.open[:, which].astype(int)
-        inside = (self.open[:, 2] < branches.peak[k]) & (branches.peak[k] < self.open[:, 3])
-        most, least = np.maximum(left[0], right[0]), np.minimum(left[1], right[1])
-        most = np.where(inside, np.maximum(most, branches.top[0, k]), most)
-        least = np.where(inside, np.minimum(least, branches.top[1, k]), least)
-        return np.array([most, least])
-
-    def _worst(self, which: int) -> FloatArray:
-        left, right = self.values[:, which]
-        return np.array([np.minimum(left[0], right[0]), np.maximum(left[1], right[1])])
+    def _extremes(self) -> tuple[FloatArray, FloatArray]:
+        """Slopes of the largest and of the smallest r of both branches in each cell."""
+        ends = self.open[:, 2:].T
+        (most, least), (more, less) = (
+            branches.extremes(self.open[:, which].astype(int), ends, self.values[:, which])
+            for which, branches in enumerate((self.first, self.second))
+        )
+        return slope(most, more), slope(least, less)
 
     def halve(self) -> None:
         """Drop cells that cannot be positive, keep those that must be, halve the others."""
-        most = slope(self._best(0, self.first), self._best(1, self.second))
-        least = slope(self._worst(0), self._worst(1))
+        most, least = self._extremes()
         small, width = np.abs(self.open[:, 2:]).min(1), self.open[:, 3] - self.open[:, 2]
         self.kept.append(self.open[least > 0])
         undecided = (most > 0) & (least <= 0)
-        narrow = (small == 0) | (width <= _NARROW * small)
+        narrow = (small == 0) | (width <= _NARROW * small) | (len(self.open) > self.most)
         starts, ends = (slope(*side) > 0 for side in self.values)
         self.kept.append(self.open[undecided & narrow & starts & ends])
         root = undecided & (starts != ends) & (narrow | self._single())
@@ -137,37 +147,20 @@ class _Search:
 
     def _single(self) -> BoolArray:
         """Whether both r rise or both fall through the cell: one change of sign at most."""
-        rises, falls = np.ones(len(self.open), bool), np.ones(len(self.open), bool)
-        for which, branches in enumerate((self.first, self.second)):
-            peak = branches.peak[self.open[:, which].astype(int)]
-            rises &= ~(peak < self.open[:, 3])
-            falls &= ~(peak > self.open[:, 2])
-        return rises | falls
+        (rises, falls), (rises_too, falls_too) = (
+            branches.turns(self.open[:, which].astype(int), self.open[:, 2:].T)
+            for which, branches in enumerate((self.first, self.second))
+        )
+        return np.asarray((rises & rises_too) | (falls & falls_too))
 
     def _polished(self) -> FloatArray:
         """The positive parts of cells with one change of sign: regula falsi (Illinois)."""
-        cells = np.concatenate(self.roots)
+        cells = np.concatenate([np.empty((0, 4)), *self.roots])
         if not cells.size:
             return cells
-        low, high = cells[:, 2].copy(), cells[:, 3].copy()
-        at_low, at_high = slope(*self._values(cells, low)), slope(*self._values(cells, high))
-        size = np.maximum(np.abs(at_low), np.abs(at_high))
-        rising, side, root = at_high > 0, np.zeros(len(cells)), low.copy()
-        for k in range(_POLISH):
-            with np.errstate(all="ignore"):
-                guess = high - at_high * (high - low) / (at_high - at_low)
-            # every third step halves the cell: r may jump at the end of a branch
-            secant = (guess > low) & (guess < high) & (k % 3 != 2)
-            guess = np.where(secant, guess, 0.5 * (low + high))
-            value = slope(*self._values(cells, guess))
-            up = (value > 0) == rising
-            at_low = np.where(up, np.where(side > 0, 0.5 * at_low, at_low), value)
-            at_high = np.where(up, value, np.where(side < 0, 0.5 * at_high, at_high))
-            low, high = np.where(up, low, guess), np.where(up, guess, high)
-            side, root = np.where(up, 1, -1), guess
-            # at an edge the position is stationary, and its error is the square of this one
-            if ((np.abs(value) <= _EXACT * size) | (high - low <= _EXACT * np.abs(guess))).all():
-                break
+        low, high = cells[:, 2:].T
+        rising = slope(*self._values(cells, high)) > 0
+        root = sign_changes(lambda f: slope(*self._values(cells, f)), low, high)
         cells[:, 2] = np.where(rising, root, cells[:, 2])
         cells[:, 3] = np.where(rising, cells[:, 3], root)
         return cells
@@ -175,6 +168,8 @@ class _Search:
     def stretches(self) -> list[Stretch]:
         """Positive cells that touch, joined."""
         cells = np.concatenate([*self.kept, self._polished()])
+        if not cells.size:
+            return []
         cells = cells[np.lexsort((cells[:, 2], cells[:, 1], cells[:, 0]))]
         same = (cells[1:, :2] == cells[:-1, :2]).all(1) & (cells[1:, 2] == cells[:-1, 3])
         breaks = np.flatnonzero(~same)

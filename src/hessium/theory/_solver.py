@@ -30,6 +30,7 @@ _STAGES = 27  # 4^-27 is below the rounding unit
 _PER_STAGE = 12
 _BRACKETED = 90
 _DOUBLINGS = 60
+_POLISH, _EXACT = 40, 1e-11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,3 +198,35 @@ def increasing_roots(
             if not todo.size:
                 break
     return np.asarray(t)
+
+
+def sign_changes(
+    function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray
+) -> FloatArray:
+    """Where functions change sign on (low, high), once each: regula falsi (Illinois), all at once.
+
+    Args:
+        function: takes one point for each function, gives their values.
+        low: lower ends, shape (n,).
+        high: upper ends, with values of the opposite sign.
+    """
+    low, high = low.copy(), high.copy()
+    at_low, at_high = function(low), function(high)
+    size = np.maximum(np.abs(at_low), np.abs(at_high))
+    rising, side, root = at_high > 0, np.zeros(low.size), low.copy()
+    for k in range(_POLISH):
+        with np.errstate(all="ignore"):
+            guess = high - at_high * (high - low) / (at_high - at_low)
+        # every third step halves the cell: a function may jump at an end
+        secant = (guess > low) & (guess < high) & (k % 3 != 2)
+        guess = np.where(secant, guess, 0.5 * (low + high))
+        value = function(guess)
+        up = (value > 0) == rising
+        at_low = np.where(up, np.where(side > 0, 0.5 * at_low, at_low), value)
+        at_high = np.where(up, value, np.where(side < 0, 0.5 * at_high, at_high))
+        low, high = np.where(up, low, guess), np.where(up, guess, high)
+        side, root = np.where(up, 1, -1), guess
+        # at an edge the position is stationary, and its error is the square of this one
+        if ((np.abs(value) <= _EXACT * size) | (high - low <= _EXACT * np.abs(guess))).all():
+            break
+    return root

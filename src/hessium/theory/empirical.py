@@ -88,9 +88,11 @@ class Empirical(Law):
 
     def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         g, slope = np.empty_like(z), np.empty_like(z)
+        # real numbers divide several times as fast
+        points = z if z.imag.any() else z.real
         with np.errstate(all="ignore"):
             for part in self._blocks(z.size):
-                inverse = 1 / (z[part, None] - self.nodes)
+                inverse = 1 / (points[part, None] - self.nodes)
                 g[part] = inverse @ self.weights
                 slope[part] = -(inverse * inverse) @ self.weights
         return g, slope

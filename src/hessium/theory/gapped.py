@@ -48,16 +48,18 @@ class GappedLaw(SubordinatedLaw):
     def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
         """The log-potential at f."""
 
-    @abstractmethod
     def _mass_at(self, stretch: Stretch, f: float) -> float:
         """Mass below the gap, from the masses below the subordination points."""
+        raise NotImplementedError
 
     @cached_property
     def _gaps(self) -> list[Gap]:
         """Gaps in ascending order, with both unbounded ones."""
         found = []
         for stretch in self._stretches():
-            low, high = self._position(stretch, np.array([stretch.start, stretch.end]))[0].tolist()
+            ends = np.array([stretch.start, stretch.end])
+            with np.errstate(invalid="ignore"):
+                low, high = self._position(stretch, ends)[0].tolist()
             found.append(Gap(stretch=stretch, low=low, high=high))
         found.sort(key=lambda gap: gap.low)
         first, last = found[0], found[-1]
@@ -94,10 +96,12 @@ class GappedLaw(SubordinatedLaw):
         off = self._off(z)
         g[~off], slope[~off] = super()._transform(z[~off])
         for stretch, f, here in self._located(z.real, off):
-            # known through f itself, also where F is infinite and subordination points cancel
-            g[here] = 1 / f
-            slope[here] = -1 / (f * f * self._position(stretch, f)[1])
+            g[here], slope[here] = self._known(stretch, f)
         return g, slope
+
+    def _known(self, stretch: Stretch, f: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """G and its slope through f itself, also where F is infinite and points cancel."""
+        return 1 / f, -1 / (f * f * self._position(stretch, f)[1])
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         phi, off = np.empty(z.size, dtype=np.complex128), self._off(z)
@@ -167,9 +171,16 @@ class GappedLaw(SubordinatedLaw):
         position[0], position[-1] = gap.low, gap.high
         return f, np.maximum.accumulate(position)
 
-    def _gap_of(self, x: float) -> Gap:
-        return self._gaps[int(np.clip(np.searchsorted(self._lows, x, side="right") - 1, 0, None))]
-
     def _gap_mass(self, x: float) -> float:
-        gap = self._gap_of(x)
-        return self._mass_at(gap.stretch, float(self._value(gap, np.array([x]))[0]))
+        k = int(np.clip(np.searchsorted(self._lows, x, side="right") - 1, 0, None))
+        return self._mass_on(self._gaps[k], x)
+
+    def _mass_on(self, gap: Gap, x: float) -> float:
+        """The same all along a gap, but for an atom, which lies where f = 0."""
+        start, end = gap.stretch.start, gap.stretch.end
+        if start < 0 < end:
+            below = x < float(self._position(gap.stretch, np.zeros(1))[0][0])
+            start, end = (start, 0.0) if below else (0.0, end)
+        unit = self.std()
+        t = 0.5 * (start / (unit + abs(start)) + end / (unit + abs(end)))
+        return self._mass_at(gap.stretch, unit * t / (1 - abs(t)))

@@ -3,20 +3,21 @@ r"""A law plus free noise of finite-jump Levy type: semicircle, Marchenko-Pastur
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import FloatArray, IntArray
 from hessium.theory._arrays import ComplexArray, log_upper
-from hessium.theory._branches import LawBranches
-from hessium.theory._explicit_branches import TripleBranches
-from hessium.theory._gaps import Stretch, rising_stretches, slope
+from hessium.theory._gaps import Stretch
+from hessium.theory._noise_gaps import NoiseGaps
+from hessium.theory._solver import increasing_roots
 from hessium.theory._triple import LevyTriple
-from hessium.theory.gapped import GappedLaw
+from hessium.theory.gapped import Gap, GappedLaw
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy
+
+_SMALL = 1e-150  # values of G below this count as it
 
 
 @dataclass(frozen=True)
@@ -45,31 +46,46 @@ class LevySum(GappedLaw):
         own = self.noise.potential(z - w + 1 / g, 1 / g)
         return self.base._log_potential(w) + own - log_upper(1 / g)
 
-    @cached_property
-    def _branches(self) -> tuple[LawBranches, TripleBranches]:
-        return LawBranches(self.base), TripleBranches(self.noise, self.std())
-
     def _stretches(self) -> list[Stretch]:
-        return rising_stretches(*self._branches, self.std())
+        """Stretches of u: here the parameter is the subordination point itself."""
+        found = NoiseGaps(self.base, self.noise, self.std()).stretches()
+        return [Stretch(first=0, second=0, start=start, end=end) for start, end in found]
 
-    def _position(self, stretch: Stretch, f: FloatArray) -> tuple[FloatArray, FloatArray]:
-        ours, theirs = self._branches
-        one = ours.at(np.full(f.shape, stretch.first), f)
-        two = theirs.at(np.full(f.shape, stretch.second), f)
-        return one[0] + two[1], slope(one[2:], two[2:])
+    def _position(self, stretch: Stretch, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        with np.errstate(all="ignore"):
+            g, slope = (a.real for a in self.base._transform(u.astype(np.complex128)))
+            f = 1 / np.where(np.abs(g) < _SMALL, _SMALL, g)
+            value, q = (a.real for a in self.noise.remainder(f.astype(np.complex128)))
+            return u + (self.noise.centre + value), 1 + q * slope * f * f
 
-    def _place(self, stretch: Stretch, f: FloatArray) -> FloatArray:
-        return np.asarray(self._branches[0].at(np.full(f.shape, stretch.first), f)[0])
+    def _known(self, stretch: Stretch, u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        g, slope = (a.real for a in self.base._transform(u.astype(np.complex128)))
+        return g, slope / self._position(stretch, u)[1]
 
-    def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
-        w, reciprocal = self._place(stretch, f), f.astype(np.complex128)
-        noise = self._branches[1].at(np.full(f.shape, stretch.second), f)[0]
-        own = self.noise.potential(noise.astype(np.complex128), reciprocal)
-        return self.base._log_potential(w.astype(np.complex128)) + own - log_upper(reciprocal)
+    def _place(self, stretch: Stretch, u: FloatArray) -> FloatArray:
+        return u
 
-    def _mass_at(self, stretch: Stretch, f: float) -> float:
-        w = self._place(stretch, np.array([f]))
-        return float(self.base.cdf(w)[0]) + self.noise.mass_below(f) - 1 + float(f < 0)
+    def _value(self, gap: Gap, x: FloatArray) -> FloatArray:
+        def position(u: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
+            return self._position(gap.stretch, u)
+
+        start, end = gap.stretch.start, gap.stretch.end
+        return increasing_roots(position, x, np.full(x.shape, start), np.full(x.shape, end))
+
+    def _potential_on(self, stretch: Stretch, u: FloatArray) -> ComplexArray:
+        g = self.base._transform(u.astype(np.complex128))[0].real
+        f = (1 / np.where(np.abs(g) < _SMALL, _SMALL, g)).astype(np.complex128)
+        shift = self.noise.centre + self.noise.remainder(f)[0]
+        own = self.noise.potential(f + shift, f)
+        return self.base._log_potential(u.astype(np.complex128)) + own - log_upper(f)
+
+    def _mass_on(self, gap: Gap, x: float) -> float:
+        """At any u: atoms that are left lie between two stretches."""
+        start, end = gap.stretch.start, gap.stretch.end
+        u = np.array([0.5 * (start + end) if np.isfinite(start + end) else x])
+        g = self.base._transform(u.astype(np.complex128))[0].real
+        f = float(1 / np.where(np.abs(g) < _SMALL, _SMALL, g)[0])
+        return float(self.base.cdf(u)[0]) + self.noise.mass_below(f) - 1 + float(f < 0)
 
     @property
     def atoms(self) -> dict[float, float]:

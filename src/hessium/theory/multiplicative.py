@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, log_upper, upper
-from hessium.theory._cumulants import cumulants_from_moments, moments_from_cumulants
+from hessium.theory._cumulants import reverted
+from hessium.theory._product_gaps import Gap, product_gaps
 from hessium.theory._solver import FixedPoints, fixed_points
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
-from hessium.theory.law import Law
+from hessium.theory.law import Component, Law
 from hessium.theory.subordinated import SubordinatedLaw
 
-_GRID = 600
-_STRICT = 1e-13  # just outside an edge the real fixed point is almost interior
+_POINT = 1e-9  # an interval shorter than this share of its position, around an atom, is the atom
 _HEIGHT = 1e-13  # of x: how far above the axis points off the support are evaluated
 
 
@@ -53,8 +53,8 @@ class FreeProduct(SubordinatedLaw):
 
     At $\zeta = 1/x$ the point $\omega_1$ is the fixed point of
     $w \mapsto \zeta h_\nu(\zeta h_\mu(w))$, a self-map of the upper half-plane
-    (Belinschi and Bercovici 2007). Edges are bisected on whether such a point exists; a gap
-    narrower than 1/600 of the support may be missed (its points still get density zero).
+    (Belinschi and Bercovici 2007). A positive x is off the support iff real points $z_i$ off the
+    supports exist at which that map attracts; all of them are found, edges and masses with them.
     """
 
     first: Law
@@ -101,44 +101,53 @@ class FreeProduct(SubordinatedLaw):
         return np.asarray(phi)
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
-        """Between the edges, bisected on whether an interior fixed point exists."""
+        """Between the gaps; edges are places where dx/dE = 0, not thresholds."""
         return self._intervals
+
+    @cached_property
+    def _gaps(self) -> tuple[Gap, ...]:
+        return product_gaps(self.first, self.second, self.atoms.get(0.0, 0.0))
+
+    @cached_property
+    def _intervals(self) -> tuple[tuple[float, float], ...]:
+        atoms = np.array([x for x in self.atoms if x > 0])
+
+        def is_point(low: float, high: float) -> bool:
+            return high - low <= _POINT * high and bool(
+                (np.abs(atoms - high) <= _POINT * high).any()
+            )
+
+        ends = [(one.high, two.low) for one, two in pairwise(self._gaps)]
+        return tuple((a, b) for a, b in ends if not is_point(a, b))
+
+    @cached_property
+    def _components(self) -> tuple[Component, ...]:
+        """As for every law, and the mean has to lie between the means of the lower and upper ends.
+
+        Raises:
+            RuntimeError: if it does not, or a component has no mass: an interval was lost.
+        """
+        parts: tuple[Component, ...] = super()._components
+        masses = np.array([part.upto - part.below for part in parts])
+        least = float(masses @ [part.low for part in parts])
+        most = float(masses @ [part.high for part in parts])
+        slack = 1e-9 * most
+        mean = self.first.mean() * self.second.mean()
+        if not masses.min() > 0 or not least - slack <= mean <= most + slack:
+            msg = (
+                f"{self!r}: intervals with masses {masses.tolist()} have a mean in "
+                f"[{least:g}, {most:g}]; the product of the means, {mean:g}, is required"
+            )
+            raise RuntimeError(msg)
+        return parts
 
     def _outside(self, x: FloatArray) -> FloatArray:
         raise NotImplementedError
 
     def _gap_mass(self, x: float) -> float:
-        phi = self._log_potential(np.array([x], dtype=np.complex128))
-        return float(1 - phi[0].imag / np.pi)
-
-    def _inside(self, x: FloatArray) -> npt.NDArray[np.bool_]:
-        """Whether an interior fixed point exists."""
-        found = self._solve(x.astype(np.complex128))
-        return found.interior & (found.displacements < _STRICT)
-
-    @cached_property
-    def _intervals(self) -> tuple[tuple[float, float], ...]:
-        (a, b), (c, d) = self.first.support(), self.second.support()
-        low, high = max(a, 0.0) * max(c, 0.0), b * d
-        share = (np.arange(_GRID) + 0.5) / _GRID
-        x = low + (high - low) * np.sin(0.5 * np.pi * share) ** 2
-        if low == 0:  # mass may sit at any scale near zero
-            x = np.concatenate([high * np.logspace(-14, -5, 40), x])
-        inside = self._inside(x)
-        for atom in self.atoms:
-            inside &= np.abs(x - atom) > 1e-12 * high
-        flips = np.flatnonzero(inside[1:] != inside[:-1])
-        left, right, rising = x[flips].copy(), x[flips + 1].copy(), inside[flips + 1]
-        for _ in range(55 if flips.size else 0):
-            middle = 0.5 * (left + right)
-            up = self._inside(middle) == rising
-            left, right = np.where(up, left, middle), np.where(up, middle, right)
-        ends = (0.5 * (left + right)).tolist()
-        if inside[0]:
-            ends = [low, *ends]
-        if inside[-1]:
-            ends = [*ends, high]
-        return tuple(zip(ends[::2], ends[1::2], strict=True))
+        gap = next(gap for gap in reversed(self._gaps) if gap.low <= x)
+        inner = [atom for atom in self.atoms if gap.low <= atom <= gap.high]
+        return gap.below if inner and x < inner[0] else gap.upto
 
     @property
     def atoms(self) -> dict[float, float]:
@@ -153,15 +162,10 @@ class FreeProduct(SubordinatedLaw):
         return result
 
     def free_cumulants(self, count: int) -> FloatArray:
-        r"""From the moments, which follow from the S-transforms as power series."""
+        r"""From the S-transforms, which multiply as power series."""
         n = _check.count("count", count, 0)
-        if n == 0:
-            return np.zeros(0)
-        inverse = _chi(self.first, n)
-        # chi(y) = y S(y)/(1 + y), so chi = chi_1 chi_2 (1 + y)/y
-        product = np.convolve(inverse, _chi(self.second, n))[1 : n + 2]
-        product[1:] += product[:-1].copy()
-        return cumulants_from_moments(_reverted(product[: n + 1])[1:])
+        one, two = (reverted(law.free_cumulants(n)) for law in (self.first, self.second))
+        return reverted(np.convolve(one, two)[:n]) if n else np.zeros(0)
 
     def matrix(self, n: int, rng: Rng = None) -> FloatArray:
         """sqrt(X) Y sqrt(X), Y in a Haar basis."""
@@ -169,28 +173,3 @@ class FreeProduct(SubordinatedLaw):
         values, vectors = np.linalg.eigh(self.first.matrix(n, one))
         root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T @ haar(n, three)
         return np.asarray(root @ self.second.matrix(n, two) @ root.T)
-
-
-def _chi(law: Law, n: int) -> FloatArray:
-    """Power series of the inverse of psi(z) = sum m_k z^k, to order n."""
-    moments = moments_from_cumulants(law.free_cumulants(n))
-    return _reverted(np.concatenate([[0.0], moments]))
-
-
-def _reverted(series: FloatArray) -> FloatArray:
-    """The power series inverse to s_1 z + s_2 z^2 + ..., by Lagrange inversion."""
-    n = series.size - 1
-    result = np.zeros(n + 1)
-    if n == 0:
-        return result
-    # z / s(z) = 1 / (s_1 + s_2 z + ...)
-    ratio = np.zeros(n)
-    ratio[0] = 1 / series[1]
-    for k in range(1, n):
-        ratio[k] = -(series[2 : k + 2] @ ratio[:k][::-1]) / series[1]
-    power = np.zeros(n)
-    power[0] = 1.0
-    for k in range(1, n + 1):
-        power = np.convolve(power, ratio)[:n]
-        result[k] = power[k - 1] / k
-    return result

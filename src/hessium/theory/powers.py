@@ -13,7 +13,7 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real, log_upper
 from hessium.theory._branches import LawBranches
-from hessium.theory._explicit_branches import Constant
+from hessium.theory._constant_branch import Constant
 from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
