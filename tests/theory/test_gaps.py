@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hessium._typing import FloatArray
+from hessium.errors import InputError
 from hessium.theory import (
     Arcsine,
     Empirical,
@@ -133,6 +134,23 @@ def test_the_middle_of_a_symmetric_gap_is_where_g_vanishes() -> None:
     assert near.real == pytest.approx([-near[1].real, near[1].real], rel=1e-6)
     assert near[1].real / 1e-9 == pytest.approx(complex(law.stieltjes(1e-4)).real / 1e-4, rel=1e-4)
     assert law.log_potential(0.0).imag == pytest.approx(np.pi / 2)
+
+
+@pytest.mark.parametrize("lack", [1e-5, 1e-6, 1e-9, 1e-12])
+def test_a_gap_that_nearly_closes(lack: float) -> None:
+    # two points and a semicircle of variance v < 1: edges at +-(1 - v)^(3/2) to leading order
+    law = free_sum(Empirical([-1, 1]), Semicircle(variance=1 - lack))
+    (low, first), (second, high) = law.support_intervals()
+    assert low < first <= second < high
+    width = 2 * (2 / 3**1.5) * lack**1.5
+    assert second - first == pytest.approx(width, rel=1e-3, abs=1e-15)
+
+
+def test_noise_below_rounding_is_refused() -> None:
+    spectrum = Empirical([1, 2, 5])
+    assert len(free_sum(spectrum, Semicircle(variance=1e-28)).support_intervals()) == 3
+    with pytest.raises(InputError, match="below the rounding"):
+        free_sum(spectrum, Semicircle(variance=1e-34))
 
 
 @pytest.mark.slow

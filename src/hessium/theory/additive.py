@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import reduce
 
+import numpy as np
+
 from hessium.errors import InputError
 from hessium.theory._triple import LevyTriple
 from hessium.theory.affine import affine
@@ -13,6 +15,8 @@ from hessium.theory.levy import FreeLevy, LevyLaw
 from hessium.theory.levy_sum import LevySum
 from hessium.theory.pair_sum import PairSum
 from hessium.theory.two_point_sum import TwoPointSum
+
+_VISIBLE = 8 * float(np.finfo(float).eps)
 
 
 def free_sum(*laws: Law) -> Law:
@@ -29,7 +33,7 @@ def free_sum(*laws: Law) -> Law:
         A law; `residual(x)` certifies each of its density points where it is computed by iteration.
 
     Raises:
-        InputError: if no law is given.
+        InputError: if no law is given, or noise is too small to be told from none.
     """
     if not laws:
         msg = "laws: none given; a free sum needs at least one law"
@@ -49,8 +53,22 @@ def free_sum(*laws: Law) -> Law:
         return FreeLevy.from_triple(triple.affine(1.0, shift))
     result = reduce(_pair, others)
     if is_levy:
-        return LevySum(result, triple.affine(1.0, shift))
+        noise = triple.affine(1.0, shift)
+        _require_visible(noise, result)
+        return LevySum(result, noise)
     return affine(result, shift=shift)
+
+
+def _require_visible(noise: LevyTriple, base: Law) -> None:
+    """Noise is wider than the rounding of positions: its bands have a length."""
+    spread = float(noise.free_cumulants(2)[1]) ** 0.5
+    size = max(abs(edge) for edge in base.support())
+    if spread < _VISIBLE * size:
+        msg = (
+            f"laws: noise of standard deviation {spread:.3g} is below the rounding of positions "
+            f"near {size:.3g}; leave it out"
+        )
+        raise InputError(msg)
 
 
 def _pair(first: Law, second: Law) -> Law:

@@ -85,7 +85,10 @@ class GappedLaw(SubordinatedLaw):
             near = np.abs(atoms - 0.5 * (low + high)) <= _POINT * hull
             return high - low <= _POINT * hull and bool(near.any())
 
-        return tuple((a, b) for a, b in zip(highs, lows, strict=True) if not is_point(a, b))
+        found = [(a, b) for a, b in zip(highs, lows, strict=True) if not is_point(a, b)]
+        # a gap shorter than rounding may come out the wrong way round
+        edges = np.maximum.accumulate(np.ravel(found)).reshape(-1, 2)
+        return tuple((float(a), float(b)) for a, b in edges)
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
         """The intervals between the gaps; edges are places where dx/df = 0, not thresholds."""
