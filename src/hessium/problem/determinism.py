@@ -80,6 +80,7 @@ def require_same(first: float, second: float, dtype: torch.dtype) -> None:
     if abs(first - second) > 1e3 * torch.finfo(dtype).eps * max(abs(first), abs(second)):
         msg = (
             f"data, model: two passes gave losses {first:.9g} and {second:.9g}; a Hessian needs "
-            "a deterministic loss (no augmentation, dropout or dropped batches)"
+            "a deterministic loss (no augmentation, dropout or dropped batches, and a loader that "
+            "gives the same samples in every pass)"
         )
         raise InputError(msg)
