@@ -8,10 +8,12 @@ at |g|^2 <= 1e-6; ours must be certified critical, with an index near a target.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor, nn
@@ -152,3 +154,38 @@ def bench_accepted_points_per_minute(benchmark: Any) -> None:
             f"{'' if accepted else '<'}{bound:.2f} per CPU-minute; ours {sign}{mine / bound:.1f}x"
         )
     assert good >= 6
+
+
+@pytest.mark.parametrize("ratio", [1 / 2, 1 / 4])
+def bench_index_targets(benchmark: Any, ratio: float) -> None:
+    """Targets 0 to 200 of 512 at ridge 1e-3: how many end critical, and how near to the target."""
+    targets = [round(200 * i / 27) for i in range(28)]
+    points: list[dict[str, Any]] = []
+
+    def run() -> None:
+        for seed, target in enumerate(targets):
+            points.append(
+                search(
+                    {
+                        "size": N, "activation": "tanh", "ratio": ratio, "ridge": 1e-3,
+                        "method": SADDLE, "target": target, "restarts": 4, "max_steps": 150,
+                        "seed": seed,
+                    }
+                )
+            )  # fmt: skip
+
+    start = time.process_time()
+    benchmark.pedantic(run, rounds=1)
+    each = (time.process_time() - start) / len(targets)
+    good = sum(
+        point["kind"] == "critical" and abs(point["index"] - target) <= tolerance(target)
+        for point, target in zip(points, targets, strict=True)
+    )
+    kinds = Counter(point["kind"] for point in points)
+    gradient = max(point["gradient"] for point in points if point["kind"] == "critical")
+    note(
+        f"index targets at ratio {ratio:g}: {good} of {len(targets)} critical and near the target "
+        f"({dict(kinds)}), |gradient| <= {gradient:.0e}, "
+        f"{sum(point['restarts'] for point in points)} restarts, {each:.1f} CPU s each"
+    )
+    assert good >= 0.8 * len(targets)
