@@ -271,7 +271,7 @@ def test_products_that_are_not_finite_leave_what_was_found() -> None:
     assert caught.value.partial.shape == (64,)
 
 
-def standardised_bias(N: int, seeds: int = 1500) -> float:
+def standardised_bias(N: int, seeds: int = 600) -> float:
     """How many standard errors the mean of `auto` is off, where eigenvalues decay."""
     decaying = with_eigenvalues(np.exp(-np.arange(120) / 3))
     found = np.array([hs.trace(decaying, N, rng=seed).value for seed in range(seeds)])

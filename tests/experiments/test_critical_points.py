@@ -93,7 +93,7 @@ def test_bad_settings(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_every_task_is_there_once() -> None:
-    config = CriticalPointsConfig(targeted=205)
+    config = CriticalPointsConfig(targeted=205, published=60)
     todo = [json.dumps(task, sort_keys=True) for task in tasks(config)]
     assert len(set(todo)) == len(todo) == 6 * (205 + 60 + 1 + 2 * 10 + 5)
     assert max(config.targets()) == round(0.4 * 512)

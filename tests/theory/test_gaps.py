@@ -55,7 +55,9 @@ def masses(law: Law, count: int = 600) -> tuple[FloatArray, FloatArray]:
     return by_density, by_cdf
 
 
-@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "power")) for name in HARD]
+)
 def test_masses_agree_and_the_distribution_function_rises(name: Any) -> None:
     law = HARD[name]
     by_density, by_cdf = masses(law)
