@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -160,7 +160,7 @@ def bench_accepted_points_per_minute(benchmark: Any) -> None:
 def bench_index_targets(benchmark: Any, ratio: float) -> None:
     """Targets 0 to 200 of 512 at ridge 1e-3: how many end critical, and how near to the target."""
     targets = [round(200 * i / 27) for i in range(28)]
-    points: list[dict[str, Any]] = []
+    points: list[Mapping[str, Any]] = []
 
     def run() -> None:
         for seed, target in enumerate(targets):

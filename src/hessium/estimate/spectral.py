@@ -14,6 +14,7 @@ import scipy.stats
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.estimate.results import Count
+from hessium.estimate.smoothing import gaussian_kernel, smoothed
 from hessium.linalg.quadrature import GaussRule
 from hessium.measure import DiscreteMeasure
 
@@ -223,10 +224,16 @@ class SpectralEstimate(DiscreteMeasure):
     ) -> Band:
         r"""Density smoothed by a Gaussian kernel, for plots.
 
+        The band adds what the steps leave open (`algorithmic`, see `smoothing.smoothed`: an
+        estimate where the nodes are dense beside the kernel, bounds where they are not) and a
+        Student-t interval over the probes. Where it is wide, take a wider kernel or more steps.
+
         Args:
             x: points, shape (k,).
-            width: standard deviation of the kernel, in units of x or, with `linear`, of t.
-            level: of the Student-t band over the probes.
+            width: standard deviation of the kernel, in units of x or, with `linear`, of t. Steps
+                resolve about (range of the spectrum) / steps; 0.15 with `linear` at a hundredth of
+                the largest eigenvalue is what the reports draw.
+            level: of the interval over the probes.
             linear: if given, the density is per unit of $t = \mathrm{asinh}(x / \mathrm{linear})$,
                 linear near zero and logarithmic beyond: for spectra over many decades.
         """
@@ -239,28 +246,28 @@ class SpectralEstimate(DiscreteMeasure):
         def scaled(values: FloatArray) -> FloatArray:
             return values if linear is None else np.asarray(np.arcsinh(values / linear))
 
-        def kernel(values: FloatArray, weights: FloatArray) -> FloatArray:
-            z = (scaled(points)[:, None] - scaled(values)) / width
-            return np.asarray(np.exp(-(z**2) / 2) @ weights / (width * math.sqrt(2 * math.pi)))
-
+        t = scaled(points)
         rest = (self.dim - self.exact.size) / self.dim
-        known = kernel(self.exact, np.full(self.exact.size, 1.0 / self.dim))
+        each = np.full(self.exact.size, 1.0 / self.dim)
+        known = gaussian_kernel(t, scaled(self.exact), each, width)
         masses = np.array([rule.mass for rule in self.rules])
-        curves = np.array([kernel(*rule.gauss()) for rule in self.rules])
-        share = (masses / masses.sum())[:, None]
-        centre = (share * curves).sum(axis=0)
+        curves = [smoothed(rule, t, scaled, width) for rule in self.rules]
+        share = masses / masses.sum()
+        centre = share @ np.array([curve.value for curve in curves])
+        least = share @ np.array([curve.lower for curve in curves])
+        most = share @ np.array([curve.upper for curve in curves])
         count = len(curves)
         half = np.full(points.size, math.inf)
         if count > 1:
-            spread = np.sqrt(((share * (curves - centre)) ** 2).sum(axis=0) * count / (count - 1))
+            parts = share[:, None] * (np.array([curve.value for curve in curves]) - centre)
+            spread = np.sqrt((parts**2).sum(axis=0) * count / (count - 1))
             half = spread * float(scipy.stats.t.ppf((1 + level) / 2, count - 1))
-        value = known + rest * centre
         return Band(
             x=points,
-            value=value,
-            lower=np.maximum(value - rest * half, 0.0),
-            upper=value + rest * half,
-            algorithmic=np.full(points.size, math.nan),
+            value=known + rest * centre,
+            lower=np.maximum(known + rest * (least - half), 0.0),
+            upper=known + rest * (most + half),
+            algorithmic=rest * (most - least) / 2,
             level=level,
         )
 

@@ -33,9 +33,9 @@ def density_chart(matrices: Sequence[Estimated]) -> Chart | None:
         caption=(
             f"Each eigenvalue is a Gaussian of standard deviation {digits(_WIDTH)} on the axis "
             f"t = asinh(λ / λ₀), λ₀ = {digits(linear, 2)}: linear about zero, logarithmic beyond. "
-            "One eigenvalue alone reaches the height of the markers. The kernel blurs what lies "
-            "nearer to zero than λ₀, and the band knows the draw of the probes alone: for proofs "
-            "take the counts at a cut-off."
+            "One eigenvalue alone reaches the height of the markers. The band holds the draw of "
+            "the probes and what the Lanczos steps leave open: it is wide where the kernel is "
+            "narrower than they resolve, mostly near zero. For proofs take the counts at a cut-off."
         ),
         x_label="eigenvalue λ",
         y_label="eigenvalues per unit of t",
@@ -77,8 +77,8 @@ def _density(matrix: Estimated, linear: float) -> list[Series]:
         low=shown(band.lower) if finite else None,
         high=shown(band.upper) if finite else None,
         error=(
-            f"band of {band.level:.0%} at each point, Student's t over {measure.probes} probes, "
-            "of the smoothed density"
+            f"band of {band.level:.0%} at each point, Student's t over {measure.probes} probes "
+            "and the error of the rules, of the smoothed density"
             if finite
             else "one probe, so without an error"
         ),

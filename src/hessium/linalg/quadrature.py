@@ -42,7 +42,25 @@ class GaussRule:
 
     def gauss(self) -> tuple[FloatArray, FloatArray]:
         """Nodes, ascending, and weights with sum one, shapes (m,)."""
-        nodes, vectors = scipy.linalg.eigh_tridiagonal(self.diagonal, self.offdiagonal[:-1])
+        return self._rule(self.diagonal, self.offdiagonal[:-1])
+
+    def coarser(self) -> tuple[FloatArray, FloatArray]:
+        """Nodes and weights of the Gauss rule of one node less, shapes (m - 1,)."""
+        return self._rule(self.diagonal[:-1], self.offdiagonal[:-2])
+
+    def antigauss(self) -> tuple[FloatArray, FloatArray]:
+        r"""The rule of m nodes whose error is that of `coarser` with the other sign.
+
+        On polynomials of degree up to 2 m - 1; its last off-diagonal entry is that of the Gauss
+        rule times $\sqrt2$ (Laurie 1996, "Anti-Gaussian quadrature formulas", Math. Comp. 65).
+        """
+        return self._rule(
+            self.diagonal, np.append(self.offdiagonal[:-2], 2**0.5 * self.offdiagonal[-2])
+        )
+
+    @staticmethod
+    def _rule(diagonal: FloatArray, offdiagonal: FloatArray) -> tuple[FloatArray, FloatArray]:
+        nodes, vectors = scipy.linalg.eigh_tridiagonal(diagonal, offdiagonal)
         return np.asarray(nodes, dtype=np.float64), np.asarray(vectors[0] ** 2, dtype=np.float64)
 
     def radau(self, endpoint: float) -> tuple[FloatArray, FloatArray]:
@@ -56,10 +74,7 @@ class GaussRule:
         for entry, before in zip(self.diagonal, [0.0, *self.offdiagonal[:-1]], strict=True):
             pivot = entry - endpoint - before**2 / pivot
         last = endpoint + self.offdiagonal[-1] ** 2 / pivot
-        nodes, vectors = scipy.linalg.eigh_tridiagonal(
-            np.append(self.diagonal, last), self.offdiagonal
-        )
-        return np.asarray(nodes, dtype=np.float64), np.asarray(vectors[0] ** 2, dtype=np.float64)
+        return self._rule(np.append(self.diagonal, last), self.offdiagonal)
 
     def cdf_brackets(self, x: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         r"""Bounds on $\mu((-\infty, x])$ that hold for every measure with these moments.
