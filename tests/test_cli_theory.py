@@ -147,6 +147,13 @@ def test_bars_show_the_mass_and_fall_back_to_ascii(monkeypatch: pytest.MonkeyPat
     assert plain[0].count("#") == plain[0][:45].count("#") * 2  # two equal peaks
 
 
+def test_fractions_and_the_critical_energy_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = json.loads(said(capsys, "--ratio", "1/4", "--json"))
+    assert facts["ratio"] == 0.25
+    assert facts["energy"] == facts["critical_energy"] == pytest.approx(0.0435095, abs=1e-7)
+    assert "above 1" in said(capsys, "--ratio", "1/4", "--energy", "0.3")
+
+
 def test_a_density_with_a_spike_is_drawn_on_a_log_axis(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

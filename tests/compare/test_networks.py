@@ -148,7 +148,7 @@ def test_the_table_of_assumptions() -> None:
     measured = {row.quantity: row.measured for row in found.predictions}
     assert measured["mean"] == pytest.approx(found.scale, rel=1e-9)
     assert "residuals" in str(found)
-    assert "of 10 hold" in repr(found)
+    assert "of 10 not rejected" in repr(found)
 
 
 def test_energy_does_not_depend_on_how_the_loss_is_written() -> None:

@@ -6,6 +6,7 @@ import argparse
 import math
 import shlex
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
@@ -164,9 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     law.add_argument(
         "--energy",
         type=_not_negative,
-        required=True,
+        default=None,
         metavar="E",
-        help="loss / outputs at the critical point, >= 0",
+        help="loss / outputs at the critical point, >= 0; the critical energy",
     )
     law.add_argument(
         "--activation",
@@ -249,8 +250,8 @@ def _fraction(text: str) -> float:
 
 def _real(text: str, rule: str, lowest: float, *, open_end: bool) -> float:
     try:
-        value = float(text)
-    except ValueError:
+        value = float(Fraction(text)) if "/" in text else float(text)
+    except (ValueError, ZeroDivisionError):
         value = math.nan
     if not (math.isfinite(value) and value >= lowest and not (open_end and value == lowest)):
         msg = f"{text}; {rule} is required"

@@ -34,6 +34,8 @@ _FLOOR = 1e-4  # of the mean height: the lowest value drawn there
 
 def theory(options: argparse.Namespace) -> None:
     """Print support, atoms, moments, critical energy, index and a density; draw it if asked."""
+    if options.energy is None:
+        options.energy = float(critical_energy(options.ratio, options.activation, options.scale))
     try:
         law = hessian_law(options.energy, options.ratio, options.activation, options.scale)
         # overflow and underflow of extreme parameters show here, as one line and not as a NaN
@@ -90,6 +92,8 @@ def _print(law: LevyLaw, facts: Mapping[str, Any]) -> None:
     )
     if facts["small_index"] is None:
         small = "none: from ratio 1 on every energy makes negative eigenvalues"
+    elif facts["small_index"] > 1:
+        small = "no share at this energy: it is above 1"
     else:
         small = f"{_number(facts['small_index'])}   α₀ = {_number(facts['index_coefficient'])}"
     side = "above" if energy > critical else "below" if energy < critical else "at"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ class Check:
         low, high: where it lies if the assumption is true, with `coverage`.
         coverage: what the range is.
         p_value: of the assumption, or None where the range alone decides.
-        holds: verdict at the level of the table.
+        holds: whether it is not rejected, at the level of the table where there is a p-value.
     """
 
     assumption: str
@@ -48,6 +49,11 @@ class Check:
     coverage: str
     p_value: float | None
     holds: bool
+
+    @property
+    def verdict(self) -> Literal["not rejected", "does not hold"]:
+        """In words: a test that an assumption passes does not prove it."""
+        return "not rejected" if self.holds else "does not hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,18 +107,17 @@ class Assumptions:
         held = sum(check.holds for check in self.checks)
         failed = [check.assumption for check in self.checks if not check.holds]
         return (
-            f"Assumptions({held} of {len(self.checks)} hold at ratio {self.ratio:.4g}, energy "
-            f"{self.energy:.4g}; not: {'; '.join(failed) or 'none'})"
+            f"Assumptions({held} of {len(self.checks)} not rejected at ratio {self.ratio:.4g}, "
+            f"energy {self.energy:.4g}; rejected: {'; '.join(failed) or 'none'})"
         )
 
     def __str__(self) -> str:
         """The table as text."""
         lines = [f"ratio {self.ratio:.5g}, energy {self.energy:.5g}, scale {self.scale:.5g}"]
         for one in self.checks:
-            verdict = "holds" if one.holds else "does not hold"
             chance = "" if one.p_value is None else f", p {one.p_value:.2g}"
             lines.append(
-                f"[{verdict}] {one.assumption}: {one.statistic} {one.value:.4g}, if true "
+                f"[{one.verdict}] {one.assumption}: {one.statistic} {one.value:.4g}, if true "
                 f"[{one.low:.4g}, {one.high:.4g}] ({one.coverage}){chance}"
             )
         lines.extend(
@@ -262,7 +267,10 @@ def _fit_check(assumption: str, found: Fit | None, level: float) -> list[Check]:
     return [
         Check(
             assumption=assumption,
-            statistic=f"chi2 on {found.freedom} after a fit, {len(found.outliers)} outliers aside",
+            statistic=(
+                f"chi-squared of a fit, {found.freedom} degrees of freedom, "
+                f"{len(found.outliers)} eigenvalues set aside as outliers"
+            ),
             value=found.statistic,
             low=0.0,
             high=float(chi2.ppf(1 - level, found.freedom)),
@@ -289,15 +297,18 @@ def _variance(h1: DiscreteMeasure, energy: float) -> Check:
 
 
 def _free_checks(free: Freeness, level: float) -> list[Check]:
-    last = free.moments[-1]
+    worst = max(free.moments, key=lambda one: abs(one.z))
     return [
         Check(
             assumption="H0 and H1 are free: mixed moments",
-            statistic=f"normalised {last.name}",
-            value=last.value,
-            low=last.free_mean - 3 * last.free_spread,
-            high=last.free_mean + 3 * last.free_spread,
-            coverage="3 sd of Haar rotations; p from all seven moments",
+            statistic=f"normalised {worst.name}, the moment farthest off",
+            value=worst.value,
+            low=worst.free_mean - 3 * worst.free_spread,
+            high=worst.free_mean + 3 * worst.free_spread,
+            coverage=(
+                f"3 sd of Haar rotations; p from all {len(free.moments)} moments, at least "
+                f"{1 / (len(free.rotated) + 1):.2g}"
+            ),
             p_value=free.p_value,
             holds=free.p_value > level,
         ),

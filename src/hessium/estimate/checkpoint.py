@@ -83,15 +83,17 @@ class Checkpoint:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             work, numbers, files = document["work"], document["numbers"], document["files"]
+            self._require_same(work)
             found = [load_file(self._folder / name) for name in files]
             for name in needed:
                 numbers[name]
+        except InputError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             msg = (
                 f"checkpoint: {path} cannot be read ({error}); remove {self._folder} to start over"
             )
             raise InputError(msg) from error
-        self._require_same(work)
         self._files = list(files)
         return numbers, found
 

@@ -122,8 +122,9 @@ def eigenpairs(
             50 k, at least 1000.
         max_bytes: what the basis may take; with less memory it restarts more often.
         rng: of the start.
-        checkpoint: a folder for the state of the work; the same call goes on from it, bit for bit.
-        checkpoint_every: seconds between two states.
+        checkpoint: a folder of this call alone for the state of the work; the same call, with the
+            same seed, goes on from it, bit for bit.
+        checkpoint_every: seconds between two states; what is done since the last one is lost.
         progress: called with products done and the number foreseen from the convergence so far.
 
     Raises:

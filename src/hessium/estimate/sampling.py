@@ -61,8 +61,9 @@ def spectral_measure(
         reorthogonalize: passes of full reorthogonalisation in every step.
         max_bytes: what the basis may take.
         rng: of the probes.
-        checkpoint: a folder for the state of the work; the same call goes on from it, bit for bit.
-        checkpoint_every: seconds between two states.
+        checkpoint: a folder of this call alone for the state of the work; the same call, with the
+            same seed, goes on from it, bit for bit.
+        checkpoint_every: seconds between two states; what is done since the last one is lost.
         progress: called with products done and products in all.
 
     Raises:

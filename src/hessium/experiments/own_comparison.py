@@ -116,10 +116,10 @@ def _statements(
     for one in table.checks:
         chance = "" if one.p_value is None else f"; p {digits(one.p_value, 2)}"
         found.append(
-            judge(
-                f"{_worded(one.assumption)}.",
-                one.holds,
-                f"{one.statistic} {digits(one.value)}, between {digits(one.low)} and "
+            Statement(
+                claim=f"{_worded(one.assumption)}.",
+                verdict=one.verdict,
+                evidence=f"{one.statistic}: {digits(one.value)}, between {digits(one.low)} and "
                 f"{digits(one.high)} if true ({one.coverage}){chance}",
             )
         )
@@ -334,12 +334,17 @@ def _check_table(table: Assumptions) -> Table:
                 one.statistic,
                 Number(value=one.value, low=one.low, high=one.high, basis="value [range if true]"),
                 p,
-                "holds" if one.holds else "does not hold",
+                one.verdict,
             )
         )
     return Table(
         title="The assumptions",
         columns=("assumption", "statistic", "value", "p", "verdict"),
         rows=tuple(rows),
-        note=f"False-alarm rate of each verdict: {digits(table.level)}.",
+        note=(
+            f"Rejected at p of {digits(table.level)} or less, each assumption for itself, so that "
+            f"of {len(table.checks)} true ones {digits(len(table.checks) * table.level)} would be "
+            "rejected on average; without a p where the value leaves its range. Not rejected is "
+            "not proven: small networks hide much."
+        ),
     )

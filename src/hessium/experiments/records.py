@@ -20,7 +20,7 @@ EXACT = "exact"
 Numbers: TypeAlias = AnyArray | Sequence[Any]
 """Numbers in an array or in nested sequences."""
 
-Verdict = Literal["holds", "does not hold", "not tested"]
+Verdict = Literal["holds", "does not hold", "not rejected", "not tested"]
 Source = Literal["measured", "published", "theory"]
 Mark = Literal["points", "line", "both"]
 Scale = Literal["linear", "log", "symlog"]

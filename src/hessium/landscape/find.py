@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium._arguments import whole
 from hessium._random import Rng, generator
 from hessium.curvature import Hessian
 from hessium.curvature.base import require_risk
@@ -174,20 +175,17 @@ def _check(
     if (index is not None) != (method == _SADDLE):
         msg = f"index: {index} with method {method!r}; an index and 'saddle' belong together"
         raise InputError(msg)
-    if index is not None and not 0 <= index <= risk.dim:
+    if index is not None and whole("index", index, at_least=0) > risk.dim:
         msg = f"index: {index}; 0 <= index <= {risk.dim} (the parameters) is required"
         raise InputError(msg)
     if not (math.isfinite(ridge) and ridge >= 0):
         msg = f"ridge: {ridge}; a finite number >= 0 is required"
         raise InputError(msg)
-    for name, value, least in (("restarts", restarts, 0), ("max_steps", max_steps, 1)):
-        if value < least:
-            msg = f"{name}: {value}; at least {least} is required"
-            raise InputError(msg)
-    if index_tolerance is not None and index_tolerance < 0:
-        msg = f"index_tolerance: {index_tolerance}; at least 0 is required"
-        raise InputError(msg)
-    return index_tolerance if index_tolerance is not None else max(3, (index or 0) // 10)
+    whole("restarts", restarts, at_least=0)
+    whole("max_steps", max_steps, at_least=1)
+    if index_tolerance is None:
+        return max(3, (index or 0) // 10)
+    return whole("index_tolerance", index_tolerance, at_least=0)
 
 
 def _start(risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Generator) -> Tensor:

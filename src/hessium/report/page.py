@@ -58,7 +58,12 @@ def render(drawn: tuple[_Drawn, ...]) -> str:
         palette=PALETTE,
         points=words.points,
         most=_MOST_POINTS,
-        verdicts={"holds": "holds", "does not hold": "fails", "not tested": "open"},
+        verdicts={
+            "holds": "holds",
+            "does not hold": "fails",
+            "not rejected": "open",
+            "not tested": "open",
+        },
     )
 
 

@@ -38,6 +38,13 @@ def free_sum(*laws: Law) -> Law:
     if not laws:
         msg = "laws: none given; a free sum needs at least one law"
         raise InputError(msg)
+    for law in laws:
+        if not isinstance(law, Law):
+            msg = (
+                f"laws: a {type(law).__name__} is no law; for a measured spectrum write "
+                "theory.Empirical(spectrum.nodes, weights=spectrum.weights)"
+            )
+            raise InputError(msg)
     shift, triple, others = 0.0, LevyTriple(), []
     for law in laws:
         if isinstance(law, LevyLaw):
