@@ -50,7 +50,7 @@ def test_an_eigenvalue_on_the_threshold_opens_the_bracket(n: int) -> None:
     rank = hs.rank(with_eigenvalues(values), tol=1e-6)
     assert rank.lower == 1
     assert rank.upper == 3
-    assert "in [1, 3]" in repr(rank)
+    assert "between 1 and 3" in repr(rank)
 
 
 def test_single_precision_cannot_resolve_one_part_in_a_million_and_says_so() -> None:

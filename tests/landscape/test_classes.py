@@ -133,7 +133,6 @@ def test_a_sphere_of_minima_is_a_symmetry() -> None:
     ("arguments", "message"),
     [
         ({"method": "newton"}, "method: 'newton'; levenberg-marquardt, newton-mr"),
-        ({"index": 3.5, "method": "saddle"}, "index: 3.5; an integer"),
         ({"index": 3}, "index: 3 with method 'levenberg-marquardt'"),
         ({"method": "saddle"}, "index: None with method 'saddle'"),
         ({"method": "saddle", "index": 99}, "index: 99; 0 <= index <= 2"),

@@ -10,13 +10,16 @@ import numpy as np
 from hessium._typing import FloatArray, IntArray
 
 
+_WIDE = 0.5  # of a count: a wider bracket is told alone
+
+
 @functools.total_ordering
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Count:
     """A number of eigenvalues; as an integer it is its value.
 
     Attributes:
-        value: the best single answer.
+        value: the best single answer; where the bracket is wide, no more than its middle.
         lower: no fewer than this.
         upper: no more than this; equal to `lower` where the count is exact.
         level: probability that the bracket holds, over random probes; None where it is certain.
@@ -64,6 +67,8 @@ class Count:
         likely = "" if self.level is None else f" at level {self.level:g}"
         if self.exact:
             return f"{self.value}{likely}"
+        if self.upper - self.lower > _WIDE * max(self.value, 1):
+            return f"between {self.lower} and {self.upper}{likely}"  # the value is just its middle
         return f"{self.value} in [{self.lower}, {self.upper}]{likely}"
 
 

@@ -20,6 +20,9 @@ def number(cell: str | Number) -> str:
     # rounding that no digit shown can feel is said once, below the table
     if cell.basis.startswith("value") and low == text == high:
         return text
+    # the middle of a wide bracket would be read as an estimate
+    if cell.basis.startswith("count") and cell.high - cell.low > 0.5 * max(cell.value, 1.0):
+        return f"[{low}, {high}]"
     return f"{text} [{low}, {high}]"
 
 
