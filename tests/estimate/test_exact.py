@@ -50,7 +50,7 @@ def test_an_eigenvalue_on_the_threshold_opens_the_bracket(n: int) -> None:
     rank = hs.rank(with_eigenvalues(values), tol=1e-6)
     assert rank.lower == 1
     assert rank.upper == 3
-    assert "between 1 and 3" in repr(rank)
+    assert "in [1, 3]" in repr(rank)
 
 
 def test_single_precision_cannot_resolve_one_part_in_a_million_and_says_so() -> None:
@@ -81,6 +81,7 @@ def test_a_count_is_an_integer_that_knows_its_bracket() -> None:
     assert sum([exact, open_]) == 8
     assert list(range(exact)) == [0, 1, 2, 3]
     assert f"{open_} {open_:d}" == "4 in [3, 6] 4"
+    assert repr(hs.Count(value=50, lower=20, upper=80)) == "between 20 and 80"
     assert len({exact, hs.Count(value=4, lower=4, upper=4)}) == 1
     with pytest.raises(ValueError, match="unequal weights"):
         hs.rank_profile(

@@ -9,10 +9,6 @@ import numpy as np
 
 from hessium._typing import FloatArray, IntArray
 
-
-_WIDE = 0.5  # of a count: a wider bracket is told alone
-
-
 @functools.total_ordering
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Count:
@@ -67,7 +63,7 @@ class Count:
         likely = "" if self.level is None else f" at level {self.level:g}"
         if self.exact:
             return f"{self.value}{likely}"
-        if self.upper - self.lower > _WIDE * max(self.value, 1):
+        if self.upper - self.lower > max(3, self.value // 2):
             return f"between {self.lower} and {self.upper}{likely}"  # the value is just its middle
         return f"{self.value} in [{self.lower}, {self.upper}]{likely}"
 

@@ -21,7 +21,7 @@ def number(cell: str | Number) -> str:
     if cell.basis.startswith("value") and low == text == high:
         return text
     # the middle of a wide bracket would be read as an estimate
-    if cell.basis.startswith("count") and cell.high - cell.low > 0.5 * max(cell.value, 1.0):
+    if cell.basis.startswith("count") and cell.high - cell.low > max(3.0, cell.value / 2):
         return f"[{low}, {high}]"
     return f"{text} [{low}, {high}]"
 
