@@ -9,6 +9,7 @@ import numpy as np
 
 from hessium._typing import FloatArray, IntArray
 
+
 @functools.total_ordering
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Count:
