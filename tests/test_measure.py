@@ -78,3 +78,9 @@ def test_bad_arguments() -> None:
         measure.ppf(1.5)
     with pytest.raises(ValueError, match="at least one"):
         hs.DiscreteMeasure.mixture([])
+
+
+def test_an_array_of_nodes_does_not_lose_weights() -> None:
+    assert np.histogram(DiscreteMeasure.uniform([1.0, 2.0, 2.0]), 2)[0].tolist() == [1, 2]
+    with pytest.raises(ValueError, match="weights are unequal"):
+        np.asarray(hs.DiscreteMeasure(nodes=np.array([0.0, 1.0]), weights=np.array([0.3, 0.7])))

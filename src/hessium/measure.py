@@ -105,7 +105,14 @@ class DiscreteMeasure:
         return float(self.weights @ (self.nodes - self.mean()) ** 2)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
-        """The nodes, so that plotting and NumPy functions take a spectrum as it is."""
+        """The nodes, so that plotting and NumPy functions take a spectrum as it is.
+
+        Raises:
+            InputError: if weights are unequal: an array of nodes would lose them.
+        """
+        if np.ptp(self.weights) > 1e-9 * self.weights[0]:
+            msg = f"{self!r}: weights are unequal; take .nodes together with .weights"
+            raise InputError(msg)
         return np.array(self.nodes, dtype=dtype)
 
     def __repr__(self) -> str:
