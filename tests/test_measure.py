@@ -81,6 +81,6 @@ def test_bad_arguments() -> None:
 
 
 def test_an_array_of_nodes_does_not_lose_weights() -> None:
-    assert np.histogram(DiscreteMeasure.uniform([1.0, 2.0, 2.0]), 2)[0].tolist() == [1, 2]
+    assert np.histogram(hs.DiscreteMeasure.uniform([1.0, 2.0, 2.0]), 2)[0].tolist() == [1, 2]
     with pytest.raises(ValueError, match="weights are unequal"):
         np.asarray(hs.DiscreteMeasure(nodes=np.array([0.0, 1.0]), weights=np.array([0.3, 0.7])))
