@@ -168,3 +168,11 @@ def test_refusals() -> None:
         fit(np.ones(50))
     with pytest.raises(InputError, match="level"):
         outliers(values, Semicircle(variance=1.0), level=0.0)
+
+
+@pytest.mark.parametrize(("n", "samples", "seed"), [(100, 200, 0), (120, 40, 1)])
+def test_profiles_find_their_ends(n: int, samples: int, seed: int) -> None:
+    # the minimisation behind a profile may end elsewhere the second time it is asked
+    found = fit(np.linalg.eigvalsh(wishart(n, samples, rng=seed)), "marchenko-pastur")
+    for estimate in found.parameters.values():
+        assert estimate.low < estimate.value < estimate.high

@@ -162,3 +162,21 @@ def test_energy_does_not_depend_on_how_the_loss_is_written() -> None:
     assert second.energy == pytest.approx(first.energy)
     with pytest.raises(InputError, match="level"):
         assumptions(here, level=0.001)
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "why"),
+    [
+        (nn.Softmax(1), hs.SquaredError(), "softmax"),
+        (nn.Identity(), nn.L1Loss(), "second derivative"),
+        (nn.Identity(), nn.HuberLoss(delta=1e-3), "second derivative"),
+    ],
+)
+def test_formulas_are_not_stretched_to_other_losses(last: Any, loss: Any, why: str) -> None:
+    layers = nn.Linear(4, 3, bias=False), nn.Linear(3, 3, bias=False)
+    torch.manual_seed(0)
+    model = nn.Sequential(*layers, last).double()
+    risk = hs.EmpiricalRisk(model, loss, (torch.randn(20, 4).double(), torch.randn(20, 3).double()))
+    found = ranks(risk)
+    assert found.theory is None
+    assert why in found.why

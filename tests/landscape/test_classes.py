@@ -167,3 +167,12 @@ def test_any_network_goes() -> None:
     assert found.spectrum is not None
     dense = torch.linalg.eigvalsh(hs.Hessian(risk.at(found.theta)).dense()) + 1e-2
     assert int((dense < 0).sum()) == int(found.index)
+
+
+def test_a_zero_at_infinity_beside_a_steep_direction_is_not_critical() -> None:
+    # exp(-x) fades far below the rounding of |H||theta|, and looks like a flat symmetry
+    risk = on(lambda model: torch.exp(-model.p[0]) + 1e3 * model.p[1] ** 2, 1.0, 1.0)
+    for method in ("levenberg-marquardt", "newton-mr"):
+        with pytest.warns(ConvergenceWarning):
+            found = hs.find_critical_point(risk, method=method)
+        assert found.kind == "diverging", method

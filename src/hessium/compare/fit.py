@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass, replace
@@ -326,8 +327,11 @@ class _Weighted:
         best = float((self.residuals(logs) ** 2).sum())
         at = logs
 
+        @functools.cache  # the search for a root meets its ends again, and must find them unchanged
         def rise(step: float) -> float:
             nonlocal at
+            if step == 0.0:  # by definition, whatever a minimisation would find now
+                return -(reach**2)
             held = at.copy()
             held[which] = logs[which] + side * step
             model = self.around(held)

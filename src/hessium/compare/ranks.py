@@ -121,6 +121,8 @@ def _theory(risk: EmpiricalRisk) -> tuple[NetworkRank | None, str, bool, int | N
         return None, shape.unread or "the model is no chain of linear layers", linear, None
     if len(layers) < 2:
         return None, "the network has no hidden layer", linear, None
+    if shape.softmax:
+        return None, "the network ends in a softmax, which is no linear layer", linear, None
     biases = {layer.bias is not None for layer in layers}
     free = {name for layer in layers for name in (layer.weight, layer.bias) if name}
     if len(biases) > 1:
@@ -129,6 +131,8 @@ def _theory(risk: EmpiricalRisk) -> tuple[NetworkRank | None, str, bool, int | N
         return None, "some parameters are frozen or left out", linear, None
     if isinstance(risk.loss, CrossEntropy):
         loss = "cross-entropy"
+    elif isinstance(risk.loss, Elementwise) and risk.loss.flat:
+        return None, f"no formula for {risk.loss!r}, whose second derivative vanishes", linear, None
     elif isinstance(risk.loss, (SquaredError, Elementwise)):
         loss = "squared-error"
     else:

@@ -24,6 +24,7 @@ _SIGN = 1e-10  # of the largest |eigenvalue|: a thousand times what rounding mov
 _NEAR = (1e-5, 1e-6, 1e-7, 1e-8)  # relative distances from which Newton's method may come back
 _MOVED = 0.1  # a critical point further away than this is another one
 _POLISH = 12
+_OPEN = 1e-2  # of |theta|: a Newton step of that length ends somewhere else
 _GROWS = 1.02  # in the second half of a search
 
 
@@ -80,8 +81,12 @@ def certify(surface: Surface, walk: Walk, draws: Tensor) -> Judged:
     if symmetric:
         along[sizes.argsort()[:symmetric]] = 0.0
     distance = float(along.norm()) / size
+    # a mode whose curvature stands above rounding belongs to no manifold: its step must be small
+    rounding = 4 * values.numel() * torch.finfo(torch.float64).eps * scale
+    soft = (vectors.mT @ gradient)[values.abs() > rounding] / values[values.abs() > rounding]
+    open_ = float(soft.norm()) / size
     kind, reason = _kind(
-        relative, flatness, distance, moved, contraction, growth, walk, zeros - symmetric
+        relative, flatness, distance, open_, moved, contraction, growth, walk, zeros - symmetric
     )
     low, high = int((values < -threshold).sum()), int((values < threshold).sum())
     upper = high - symmetric
@@ -186,6 +191,7 @@ def _kind(
     relative: float,
     flatness: float,
     distance: float,
+    open_: float,
     moved: float,
     contraction: tuple[float, ...],
     growth: float,
@@ -197,6 +203,12 @@ def _kind(
             return "unconverged", (
                 f"Newton's method finds a critical point only {moved:.2g} |theta| away from where "
                 "the search ended"
+            )
+        if open_ > _OPEN:
+            kind: Kind = "diverging" if growth > _GROWS else "unconverged"
+            return kind, (
+                f"the gradient is at the floor, but along its softest directions Newton's method "
+                f"would go {open_:.2g} |theta|"
             )
         if _quadratic(contraction):
             factors = ", ".join(f"{factor:.1g}" for factor in contraction)

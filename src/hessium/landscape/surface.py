@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -62,7 +63,9 @@ class Surface(ABC):
         return self._loss(theta)
 
     def value(self, theta: Float[Tensor, " n"]) -> float:
-        """F."""
+        """F; infinite where it cannot be computed."""
+        if not bool(torch.isfinite(theta).all()):
+            return math.inf
         return self.loss(theta) + self.ridge / 2 * float(theta @ theta)
 
     def gradient(self, theta: Float[Tensor, " n"]) -> Float[Tensor, " n"]:

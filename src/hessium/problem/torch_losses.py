@@ -39,6 +39,11 @@ class Elementwise(Loss):
         self._module = _summed(module)
         self._curvature = curvature
 
+    @property
+    def flat(self) -> bool:
+        """Whether its second derivative is zero for some outputs."""
+        return isinstance(self._module, (nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss))
+
     def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The module with its reduction set to sum."""
         if isinstance(self._module, nn.MSELoss):

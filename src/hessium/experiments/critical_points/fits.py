@@ -60,10 +60,11 @@ def fit_power(index: FloatArray, energy: FloatArray, seed: int = 0) -> PowerFit 
     low, high = np.quantile(draws, [0.025, 0.975])
     # one parameter more costs two
     aic = index.size * float(np.log(max(fixed, 1e-300) / max(free, 1e-300))) - 2
-    slope = max(line[1], 1e-12)
+    if line[1] <= 0:  # energy falls with the index: no such law
+        return None
     return PowerFit(
         critical=line[0],
-        coefficient=slope**-1.5,
+        coefficient=line[1] ** -1.5,
         power=power,
         low=float(low),
         high=float(high),

@@ -28,10 +28,11 @@ def statements(
     holds = [f.low <= 1.5 <= f.high for f in fitted.values() if f.high - f.low < 1]
     return (
         judge(
-            "Index-targeted search ends at a certified critical point near the wanted index.",
+            "Four of five index-targeted searches end at a certified critical point near the "
+            "wanted index.",
             len(near) >= 0.8 * len(targeted) if len(targeted) else None,
             f"{len(near)} of {len(targeted)} searches, within a tenth of the target or 3; "
-            f"{int(near.column('restarts').sum())} restarts among them",
+            f"{int(near.column('restarts').sum())} restarts in these",
         ),
         judge(
             "What the published test accepts, |g|² ≤ 10⁻⁶, is a critical point.",
