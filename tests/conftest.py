@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 import warnings
 
 import pytest
@@ -12,6 +13,10 @@ import hessium as hs
 from cases import CASES, Case, Problem
 from hessium.errors import RouteWarning
 from references import Reference, reference
+
+# what a background job of a shell ignores, the processes that tests interrupt would ignore too
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # the same examples in every run, and no verdict by the clock of a shared machine
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
