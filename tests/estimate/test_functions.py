@@ -143,9 +143,9 @@ def test_effective_dimension_needs_a_positive_shift(shift: float) -> None:
 def test_bad_arguments() -> None:
     with pytest.raises(InputError, match="shift: inf; a finite number"):
         hs.log_determinant(A, shift=float("inf"))
-    with pytest.raises(InputError, match="probes: 1; an integer of at least 2"):
+    with pytest.raises(InputError, match="probes: 1; an integer >= 2"):
         hs.log_determinant(A, probes=1)
-    with pytest.raises(InputError, match="steps: 1; an integer of at least 2"):
+    with pytest.raises(InputError, match="steps: 1; an integer >= 2"):
         hs.log_determinant(A, steps=1)
     with pytest.raises(InputError, match=r"smallest: -1; with shift 0.5 it must be positive"):
         hs.log_determinant(A, shift=0.5, smallest=-1.0)

@@ -235,7 +235,7 @@ def test_seeds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"probes": 0}, "probes: 0; an integer of at least 1"),
+        ({"probes": 0}, "probes: 0; an integer >= 1"),
         ({"probes": True}, "probes: True; an integer"),
         ({"method": "best"}, "method: 'best'; one of 'auto'"),
         ({"rng": -1}, "rng: -1 is negative"),

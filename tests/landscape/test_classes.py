@@ -137,8 +137,8 @@ def test_a_sphere_of_minima_is_a_symmetry() -> None:
         ({"method": "saddle"}, "index: None with method 'saddle'"),
         ({"method": "saddle", "index": 99}, "index: 99; 0 <= index <= 2"),
         ({"ridge": -1.0}, "ridge: -1.0"),
-        ({"restarts": -1}, "restarts: -1; an integer of at least 0"),
-        ({"max_steps": 0}, "max_steps: 0; an integer of at least 1"),
+        ({"restarts": -1}, "restarts: -1; an integer >= 0"),
+        ({"max_steps": 0}, "max_steps: 0; an integer >= 1"),
     ],
 )
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:

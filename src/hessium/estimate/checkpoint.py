@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from hessium._arguments import number
+from hessium._arguments import nonnegative
 from hessium._files import replace_atomically, write_atomically
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
@@ -49,7 +49,7 @@ class Checkpoint:
     def __init__(
         self, folder: Path, work: Mapping[str, Any], operator: SymmetricOperator, every: float
     ) -> None:
-        self._folder, self._every = folder, number("checkpoint_every", every, above=-1e-9)
+        self._folder, self._every = folder, nonnegative("checkpoint_every", every)
         self._unit = float(torch.finfo(operator.dtype).eps ** 0.6)
         self._work = {
             **work,

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from hessium._arguments import whole
+from hessium._arguments import count
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import InputError
@@ -104,11 +104,11 @@ def inertia(
         return exact_inertia(operator, tol, max_bytes=max_bytes)
     seeds = generator(rng)
     n = operator.shape[0]
-    check_request(operator, probes, steps, whole("deflate", deflate, at_least=1), max_bytes)
-    count = min(deflate, n)
+    check_request(operator, probes, steps, count("deflate", deflate, at_least=1), max_bytes)
+    known = min(deflate, n)
     each = 1 - check_level(level) / 3  # three counts, and all of them true
     ahead = part_of(progress, after=probes * steps)
-    largest = eigenpairs(operator, count, max_bytes=max_bytes, rng=seeds, progress=ahead)
+    largest = eigenpairs(operator, known, max_bytes=max_bytes, rng=seeds, progress=ahead)
     rest = part_of(progress, before=largest.num_matvecs)
     measure = spectral_measure(
         operator, probes, steps, deflate=largest, max_bytes=max_bytes, rng=seeds, progress=rest

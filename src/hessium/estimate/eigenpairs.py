@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hessium._arguments import number, whole
+from hessium._arguments import count, fraction, positive
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
@@ -207,24 +207,24 @@ def _checked(
     operator: SymmetricOperator, k: int, which: str, tol: float | None, block: int, limit: int
 ) -> float:
     n = operator.shape[0]
-    if whole("k", k, at_least=1) > n:
+    if count("k", k, at_least=1) > n:
         msg = f"k: {k}; 1 <= k <= {n}, the size of the operator, is required"
         raise InputError(msg)
     if which not in get_args(Which):
         msg = f"which: {which!r}; one of {', '.join(get_args(Which))} is required"
         raise InputError(msg)
-    whole("block", block, at_least=1)
-    whole("max_products", limit, at_least=1)
+    count("block", block, at_least=1)
+    count("max_products", limit, at_least=1)
     if tol is None:
         return 1e-6 if operator.dtype == torch.float64 else 1e-4
-    return number("tol", tol, above=0, below=1)
+    return fraction("tol", tol)
 
 
 def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -> int:
     """Rows of the basis: enough that restarts are rare, as far as memory goes."""
     n = operator.shape[0]
     row = n * operator.dtype.itemsize
-    number("max_bytes", max_bytes, above=0)
+    positive("max_bytes", max_bytes)
     # a step: the block behind the basis, its products, these as rows, and what is taken off them;
     # the result: its vectors, and a product with their sum
     beside = max(4 * block, k + 4)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import whole
+from hessium._arguments import count
 from hessium._arithmetic import full_precision
 from hessium._random import Rng
 from hessium._typing import FloatArray
@@ -173,8 +173,8 @@ class _Quadratures:
         max_bytes: int,
         progress: Progress,
     ) -> None:
-        whole("probes", probes, at_least=2)
-        whole("steps", steps, at_least=2)
+        count("probes", probes, at_least=2)
+        count("steps", steps, at_least=2)
         if not math.isfinite(shift):
             msg = f"shift: {shift}; a finite number is required"
             raise InputError(msg)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import number, whole
+from hessium._arguments import count, fraction, positive
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
@@ -75,14 +75,14 @@ def spectral_measure(
     operator = as_operator(op)
     n = operator.shape[0]
     taken = (
-        len(deflate) if isinstance(deflate, Eigenpairs) else whole("deflate", deflate, at_least=0)
+        len(deflate) if isinstance(deflate, Eigenpairs) else count("deflate", deflate, at_least=0)
     )
     check_request(operator, probes, steps, min(taken, n), max_bytes)
     if reorthogonalize not in (1, 2):
         msg = f"reorthogonalize: {reorthogonalize!r}; 1 or 2 passes are required"
         raise InputError(msg)
     if until is not None:
-        number("until", until, above=0, below=1)
+        fraction("until", until)
     seeds = generator(rng)
     folder = None if checkpoint is None else Path(checkpoint)
     known: Eigenpairs | None = None
@@ -145,10 +145,10 @@ def check_request(
     Raises:
         InputError: for a number that is too small, or if the basis of one probe does not fit.
     """
-    whole("probes", probes, at_least=1)
-    whole("steps", steps, at_least=1)
-    whole("deflate", deflate, at_least=0)
-    number("max_bytes", max_bytes, above=0)
+    count("probes", probes, at_least=1)
+    count("steps", steps, at_least=1)
+    count("deflate", deflate, at_least=0)
+    positive("max_bytes", max_bytes)
     n = operator.shape[0]
     vectors = min(steps, n) + BESIDE + 2 * deflate
     needed = vectors * n * operator.dtype.itemsize

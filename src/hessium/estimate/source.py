@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import whole
+from hessium._arguments import count
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError, NonFiniteError
@@ -48,7 +48,7 @@ class Source:
         max_bytes: int,
         progress: Progress,
     ) -> None:
-        self.probes = whole("probes", probes, at_least=1)
+        self.probes = count("probes", probes, at_least=1)
         self.operator = as_operator(op).prepare(self.probes, self.probes)
         self.num_matvecs = 0
         self._generator = generator(rng)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import whole
+from hessium._arguments import count
 from hessium._random import Rng, generator
 from hessium.curvature import Hessian
 from hessium.curvature.base import require_risk
@@ -175,17 +175,17 @@ def _check(
     if (index is not None) != (method == _SADDLE):
         msg = f"index: {index} with method {method!r}; an index and 'saddle' belong together"
         raise InputError(msg)
-    if index is not None and whole("index", index, at_least=0) > risk.dim:
+    if index is not None and count("index", index, at_least=0) > risk.dim:
         msg = f"index: {index}; 0 <= index <= {risk.dim} (the parameters) is required"
         raise InputError(msg)
     if not (math.isfinite(ridge) and ridge >= 0):
         msg = f"ridge: {ridge}; a finite number >= 0 is required"
         raise InputError(msg)
-    whole("restarts", restarts, at_least=0)
-    whole("max_steps", max_steps, at_least=1)
+    count("restarts", restarts, at_least=0)
+    count("max_steps", max_steps, at_least=1)
     if index_tolerance is None:
         return max(3, (index or 0) // 10)
-    return whole("index_tolerance", index_tolerance, at_least=0)
+    return count("index_tolerance", index_tolerance, at_least=0)
 
 
 def _start(risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Generator) -> Tensor:

@@ -48,9 +48,9 @@ class GappedLaw(SubordinatedLaw):
     def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
         """The log-potential at f."""
 
-    def _mass_at(self, stretch: Stretch, f: float) -> float:
-        """Mass below the gap, from the masses below the subordination points."""
-        raise NotImplementedError
+    @abstractmethod
+    def _mass_on(self, gap: Gap, x: float) -> float:
+        """Mass below x in a gap, from the masses below the subordination points."""
 
     @cached_property
     def _gaps(self) -> list[Gap]:
@@ -112,6 +112,15 @@ class GappedLaw(SubordinatedLaw):
         for stretch, f, here in self._located(z.real, off):
             phi[here] = self._potential_on(stretch, f)
         return phi
+
+    def _subordination(self, z: ComplexArray) -> ComplexArray:
+        w = np.empty(z.shape, dtype=np.complex128)
+        solved = (z.imag > 0) | self._interior(z.real)
+        if solved.any():
+            w[solved] = self._solve(z[solved]).points
+        if not solved.all():
+            w[~solved] = self._outside(z.real[~solved])
+        return w
 
     def _outside(self, x: FloatArray) -> FloatArray:
         result = np.empty(x.shape)
@@ -178,12 +187,12 @@ class GappedLaw(SubordinatedLaw):
         k = int(np.clip(np.searchsorted(self._lows, x, side="right") - 1, 0, None))
         return self._mass_on(self._gaps[k], x)
 
-    def _mass_on(self, gap: Gap, x: float) -> float:
-        """The same all along a gap, but for an atom, which lies where f = 0."""
+    def _middle(self, gap: Gap, x: float) -> float:
+        """An f for the mass below x: any in the gap, on the right side of an atom at f = 0."""
         start, end = gap.stretch.start, gap.stretch.end
         if start < 0 < end:
             below = x < float(self._position(gap.stretch, np.zeros(1))[0][0])
             start, end = (start, 0.0) if below else (0.0, end)
         unit = self.std()
         t = 0.5 * (start / (unit + abs(start)) + end / (unit + abs(end)))
-        return self._mass_at(gap.stretch, unit * t / (1 - abs(t)))
+        return float(unit * t / (1 - abs(t)))

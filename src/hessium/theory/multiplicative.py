@@ -141,9 +141,6 @@ class FreeProduct(SubordinatedLaw):
             raise RuntimeError(msg)
         return parts
 
-    def _outside(self, x: FloatArray) -> FloatArray:
-        raise NotImplementedError
-
     def _gap_mass(self, x: float) -> float:
         gap = next(gap for gap in reversed(self._gaps) if gap.low <= x)
         inner = [atom for atom in self.atoms if gap.low <= atom <= gap.high]

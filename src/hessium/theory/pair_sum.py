@@ -14,7 +14,7 @@ from hessium.theory._branches import LawBranches
 from hessium.theory._far import Far
 from hessium.theory._gaps import Stretch, rising_stretches, slope
 from hessium.theory.ensembles import haar
-from hessium.theory.gapped import GappedLaw
+from hessium.theory.gapped import Gap, GappedLaw
 from hessium.theory.law import Law
 
 
@@ -108,7 +108,8 @@ class PairSum(GappedLaw):
         phi = phi + self.second._log_potential(two[0].astype(np.complex128))
         return np.asarray(phi - log_upper(f.astype(np.complex128)))
 
-    def _mass_at(self, stretch: Stretch, f: float) -> float:
-        one, two = self._values(stretch, np.array([f]))
+    def _mass_on(self, gap: Gap, x: float) -> float:
+        f = self._middle(gap, x)
+        one, two = self._values(gap.stretch, np.array([f]))
         below = self.first.cdf(one[0]) + self.second.cdf(two[0])
         return float(below[0]) - 1 + float(f < 0)

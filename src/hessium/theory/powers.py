@@ -18,7 +18,7 @@ from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
-from hessium.theory.gapped import GappedLaw
+from hessium.theory.gapped import Gap, GappedLaw
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
 
@@ -107,8 +107,9 @@ class FreePower(GappedLaw):
         t = self.exponent
         return np.asarray(t * phi - (t - 1) * log_upper(f.astype(np.complex128)))
 
-    def _mass_at(self, stretch: Stretch, f: float) -> float:
-        below = float(self.base.cdf(self._place(stretch, np.array([f])))[0])
+    def _mass_on(self, gap: Gap, x: float) -> float:
+        f = self._middle(gap, x)
+        below = float(self.base.cdf(self._place(gap.stretch, np.array([f])))[0])
         return self.exponent * below - (self.exponent - 1) * float(f > 0)
 
     @property

@@ -35,8 +35,8 @@ class SubordinatedLaw(Law):
         """The log-potential at the fixed point w."""
 
     @abstractmethod
-    def _outside(self, x: FloatArray) -> FloatArray:
-        """The real fixed point of positions off the support."""
+    def _subordination(self, z: ComplexArray) -> ComplexArray:
+        """The fixed point, real off the support."""
 
     def _start(self, z: ComplexArray) -> ComplexArray:
         spread = self.std()
@@ -44,15 +44,6 @@ class SubordinatedLaw(Law):
 
     def _solve(self, z: ComplexArray) -> FixedPoints:
         return fixed_points(self._self_map, z, self._start(z))
-
-    def _subordination(self, z: ComplexArray) -> ComplexArray:
-        w = np.empty(z.shape, dtype=np.complex128)
-        solved = (z.imag > 0) | self._interior(z.real)
-        if solved.any():
-            w[solved] = self._solve(z[solved]).points
-        if not solved.all():
-            w[~solved] = self._outside(z.real[~solved])
-        return w
 
     def subordination(self, x: ArrayLike) -> ComplexArray:
         """The fixed point omega at real x, the limit from above; real off the support."""
