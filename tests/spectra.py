@@ -49,6 +49,20 @@ SPECTRA: dict[str, Callable[[int, np.random.Generator], FloatArray]] = {
 }
 
 
+def _decays(n: int) -> dict[str, FloatArray]:
+    normal = np.random.default_rng(3).standard_normal(n)
+    return {
+        "flat": normal,
+        "slow": 1.0 / np.arange(1, n + 1),
+        "fast": 1.0 / np.arange(1, n + 1) ** 2,
+        "outliers": np.concatenate([np.full(6, 30.0), 0.5 * normal[6:]]),
+    }
+
+
+# name -> a matrix, for estimators by random probes
+MATRICES = {name: with_eigenvalues(values) for name, values in _decays(150).items()}
+
+
 class Counted(SymmetricOperator):
     """A matrix that counts its products, and from some product on gives NaN."""
 

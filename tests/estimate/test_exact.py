@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import hessium as hs
 from cases import classes, draw, mlp
 from hessium.linalg.operator import SymmetricOperator
-from matrices import with_eigenvalues
+from spectra import with_eigenvalues
 
 SMALL = np.concatenate([[-2.0, -1e-3, -3e-6], np.zeros(10), [2e-6, 1e-4, 0.5, 4.0]])
 # the same counts at a size where factorisations are used

@@ -14,7 +14,7 @@ from cases import draw, mlp
 from hessium.errors import IndefiniteError, InputError, NonFiniteError
 from hessium.estimate import SpectralSum
 from hessium.estimate.probes import sphere
-from matrices import Counted, with_eigenvalues
+from spectra import Counted, with_eigenvalues
 
 SEEDS = 400
 VALUES = np.concatenate([np.zeros(20), np.linspace(0.05, 3, 60)])
@@ -112,7 +112,7 @@ def test_memory_decides_how_many_starts_go_side_by_side() -> None:
 
 
 def test_products_that_are_not_finite_leave_the_quadratures_before() -> None:
-    operator = Counted(A, good_for=50)
+    operator = Counted(A, nan_at=51)
     with pytest.raises(NonFiniteError) as caught:
         hs.effective_dimension(operator, SHIFT, steps=12, max_bytes=3 * 16 * 80 * 8)
     assert isinstance(caught.value.partial, hs.DiscreteMeasure)

@@ -21,7 +21,7 @@ from cases import draw, mlp
 from hessium._typing import FloatArray
 from hessium.errors import InputError, NonFiniteError
 from hessium.estimate import probes
-from matrices import SPECTRA, Counted, with_eigenvalues
+from spectra import MATRICES, Counted, with_eigenvalues
 
 PRODUCTS = 60
 
@@ -32,7 +32,7 @@ def coverage(truth: float, seeds: int, estimate: Callable[[int], Any]) -> float:
 
 
 def share_for_trace(spectrum: str, method: str) -> float:
-    A = SPECTRA[spectrum]
+    A = MATRICES[spectrum]
     truth = float(A.trace())
     return coverage(truth, 400, lambda seed: hs.trace(A, PRODUCTS, method=method, rng=seed))
 
@@ -55,7 +55,7 @@ def test_trace_intervals(spectrum: str, method: str) -> None:
     [("flat", 400), ("outliers", 400), pytest.param("slow", 1000, marks=pytest.mark.slow)],
 )
 def test_norm_intervals(spectrum: str, seeds: int) -> None:
-    A = SPECTRA[spectrum]
+    A = MATRICES[spectrum]
     truth = float(A.norm())
     share = coverage(truth, seeds, lambda seed: hs.frobenius_norm(A, PRODUCTS, rng=seed))
     assert 0.93 <= share <= 0.97
@@ -67,7 +67,7 @@ def test_norm_intervals(spectrum: str, seeds: int) -> None:
 )
 def test_diagonal_intervals(spectrum: str, method: str) -> None:
     """150 entries of 60 seeds; those of one seed depend on each other."""
-    A = SPECTRA[spectrum]
+    A = MATRICES[spectrum]
     truth = A.diagonal()
     shares = []
     for seed in range(60):
@@ -94,7 +94,7 @@ def test_biased_probes_fail_the_same_test(method: str, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("spectrum", ["slow", "fast"])
 def test_the_error_of_the_literature_fails_the_same_test(spectrum: str) -> None:
     """Negative control: leave-one-out estimates are not independent, and it matters."""
-    A = SPECTRA[spectrum]
+    A = MATRICES[spectrum]
     truth, held = float(A.trace()), 0
     for seed in range(400):
         found = hs.trace(A, PRODUCTS, method="xtrace", rng=seed)
@@ -114,7 +114,7 @@ def spread(A: Tensor, method: str) -> float:
 @pytest.mark.parametrize(("spectrum", "gain"), [("fast", 50.0), ("slow", 3.0), ("outliers", 4.0)])
 def test_sketches_gain_on_spectra_that_decay(spectrum: str, gain: float) -> None:
     """A standard deviation of 100 values is known to 7 percent: the gains here are far beyond."""
-    A = SPECTRA[spectrum]
+    A = MATRICES[spectrum]
     plain, plus, best = (spread(A, method) for method in ("hutchinson", "hutch++", "xtrace"))
     assert plain > gain * best
     assert plus > 1.2 * best
@@ -122,7 +122,7 @@ def test_sketches_gain_on_spectra_that_decay(spectrum: str, gain: float) -> None
 
 
 def test_sketches_gain_nothing_on_flat_spectra_and_the_choice_knows_it() -> None:
-    A = SPECTRA["flat"]
+    A = MATRICES["flat"]
     plain, plus, best, chosen = (
         spread(A, method) for method in ("hutchinson", "hutch++", "xtrace", "auto")
     )
@@ -135,7 +135,7 @@ def test_sketches_gain_nothing_on_flat_spectra_and_the_choice_knows_it() -> None
 
 def test_standard_errors_are_those_of_the_values() -> None:
     """XTrace on a spectrum where the sample variance alone is half of the variance."""
-    A = SPECTRA["slow"]
+    A = MATRICES["slow"]
     found = [hs.trace(A, PRODUCTS, method="xtrace", rng=seed) for seed in range(400)]
     actual = np.var([f.value for f in found])
     claimed = np.mean([f.stderr**2 for f in found])
@@ -153,10 +153,10 @@ METHODS: list[tuple[Callable[..., Any], str]] = [
 
 @pytest.mark.parametrize(("estimate", "method"), METHODS)
 def test_probes_are_the_products_spent(estimate: Callable[..., Any], method: str) -> None:
-    operator = Counted(SPECTRA["slow"])
+    operator = Counted(MATRICES["slow"])
     done: list[int] = []
     found = estimate(operator, 42, method=method, progress=lambda k, n, what: done.append(k))
-    assert operator.columns == found.num_matvecs == done[-1] == 42
+    assert operator.products == found.num_matvecs == done[-1] == 42
     assert "42 products" in repr(found)
 
 
@@ -164,7 +164,7 @@ def test_probes_are_the_products_spent(estimate: Callable[..., Any], method: str
 def test_blocks_and_precision_change_nothing_but_rounding(
     estimate: Callable[..., Any], method: str
 ) -> None:
-    A = SPECTRA["outliers"]
+    A = MATRICES["outliers"]
     found = estimate(A, 30, method=method)
     narrow = 5 * 15 * 150 * 8  # a sketch fits, a block of all columns does not
     again = estimate(Counted(A), 30, method=method, max_bytes=narrow)
@@ -226,7 +226,7 @@ def test_curvature_of_a_network() -> None:
 
 
 def test_seeds() -> None:
-    A = SPECTRA["slow"]
+    A = MATRICES["slow"]
     assert hs.trace(A, 30, rng=1).value == hs.trace(A, 30, rng=np.random.default_rng(1)).value
     assert hs.trace(A, 30, rng=1).value != hs.trace(A, 30, rng=2).value
     assert hs.trace(A, 30, rng=None).value != hs.trace(A, 30, rng=None).value
@@ -247,11 +247,11 @@ def test_seeds() -> None:
 def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
     arguments = {k: v.replace("\\", "") if isinstance(v, str) else v for k, v in arguments.items()}
     with pytest.raises(InputError, match=message):
-        hs.trace(SPECTRA["slow"], **arguments)
+        hs.trace(MATRICES["slow"], **arguments)
 
 
 def test_levels_are_probabilities() -> None:
-    found = hs.trace(SPECTRA["slow"], 30)
+    found = hs.trace(MATRICES["slow"], 30)
     with pytest.raises(InputError, match="level: 95"):
         found.interval(95)
     lower, upper = found.interval(0.99)
@@ -259,12 +259,12 @@ def test_levels_are_probabilities() -> None:
 
 
 def test_too_little_memory_for_a_sketch_falls_back() -> None:
-    found = hs.trace(SPECTRA["slow"], 30, max_bytes=1000)
+    found = hs.trace(MATRICES["slow"], 30, max_bytes=1000)
     assert found.method == "hutchinson"
 
 
 def test_products_that_are_not_finite_leave_what_was_found() -> None:
-    operator = Counted(SPECTRA["slow"], good_for=64)
+    operator = Counted(MATRICES["slow"], nan_at=65)
     with pytest.raises(NonFiniteError, match="product 65 of 100 or soon after") as caught:
         hs.trace(operator, 100, method="hutchinson")
     assert isinstance(caught.value.partial, np.ndarray)
@@ -288,7 +288,7 @@ def test_automatic_traces_from_few_products_are_not_biased(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("unit", [1e-30, 1e30])
 def test_squares_of_small_and_large_entries(unit: float) -> None:
-    A = SPECTRA["slow"].float() * unit
+    A = MATRICES["slow"].float() * unit
     truth = float((A.double()).norm())
     for method in ("hutchinson", "exchangeable"):
         found = hs.frobenius_norm(A, PRODUCTS, method=method)

@@ -9,12 +9,12 @@ import torch
 from cases import draw
 from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.operator import DenseOperator
-from matrices import SPECTRA, with_eigenvalues
+from spectra import MATRICES, with_eigenvalues
 
 
-@pytest.mark.parametrize("spectrum", SPECTRA)
+@pytest.mark.parametrize("spectrum", MATRICES)
 def test_gauss_and_radau_rules_are_exact_for_polynomials(spectrum: str) -> None:
-    A, starts = SPECTRA[spectrum], draw(150, 2, seed=5)
+    A, starts = MATRICES[spectrum], draw(150, 2, seed=5)
     values, vectors = np.linalg.eigh(A.numpy())
     scale = float(np.abs(values).max())
     for column, run in enumerate(lanczos_rules(DenseOperator(A), starts, 5)):
@@ -32,7 +32,7 @@ def test_gauss_and_radau_rules_are_exact_for_polynomials(spectrum: str) -> None:
 
 
 def test_runs_side_by_side_are_those_alone() -> None:
-    A, starts = DenseOperator(SPECTRA["slow"]), draw(150, 3, seed=5)
+    A, starts = DenseOperator(MATRICES["slow"]), draw(150, 3, seed=5)
     together = lanczos_rules(A, starts, 20)
     for column, run in enumerate(together):
         (alone,) = lanczos_rules(A, starts[:, column : column + 1], 20)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hessium.theory import Empirical, Law, MarchenkoPastur, free_product
-from hessium.theory._log_branches import NegativeBranch, Ratio, _excess
+from hessium.theory._negative_branch import NegativeBranch, _excess
+from hessium.theory._ratio import Ratio
 from hessium.theory.multiplicative import FreeProduct
 
 # a scan of 640 points lost intervals of these, or put their mass into others

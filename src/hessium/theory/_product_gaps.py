@@ -15,13 +15,9 @@ import numpy as np
 
 from hessium.theory._branches import Branches
 from hessium.theory._gaps import Stretch, rising_stretches
-from hessium.theory._log_branches import (
-    LIMIT,
-    NegativeBranch,
-    PositiveBranches,
-    Ratio,
-    pieces_of,
-)
+from hessium.theory._log_branches import PositiveBranches
+from hessium.theory._negative_branch import NegativeBranch
+from hessium.theory._ratio import LIMIT, Ratio, pieces_of
 from hessium.theory.law import Law
 
 _TOUCH = 1e-13  # relative, of positions through their logarithms
