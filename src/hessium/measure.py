@@ -12,6 +12,20 @@ import numpy.typing as npt
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 
+_DOUBLE = float(np.finfo(np.float64).eps)
+
+
+def relative_resolution(size: int, unit: float) -> float:
+    r"""Rounding error of an eigenvalue of a dense matrix over the largest one, with room.
+
+    $4\sqrt n\,\varepsilon$: rounding errors add up like a random walk.
+
+    Args:
+        size: n, side of the matrix.
+        unit: $\varepsilon$ of the dtype in which the matrix was computed.
+    """
+    return float(4 * size**0.5 * unit)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DiscreteMeasure:
@@ -23,10 +37,13 @@ class DiscreteMeasure:
     Attributes:
         nodes: points, ascending, shape (k,), repeated values allowed.
         weights: masses, shape (k,), summing to one.
+        unit: relative rounding of the numbers that the nodes were computed from, the eps of a
+            dtype. Nodes are float64 whatever it is.
     """
 
     nodes: FloatArray
     weights: FloatArray
+    unit: float = _DOUBLE
 
     def __post_init__(self) -> None:
         nodes = np.array(self.nodes, dtype=np.float64)
@@ -52,9 +69,18 @@ class DiscreteMeasure:
 
     @classmethod
     def uniform(cls, nodes: npt.ArrayLike) -> DiscreteMeasure:
-        """Equal weights on `nodes`: the empirical distribution of a list of numbers."""
-        array = np.asarray(nodes, dtype=np.float64).reshape(-1)
-        return cls(nodes=array, weights=np.full(array.size, 1.0 / max(array.size, 1)))
+        """Equal weights on `nodes`: the empirical distribution of a list of numbers.
+
+        Nodes in float32 are known to be rounded as such.
+        """
+        given = np.asarray(nodes)
+        single = given.dtype.kind == "f" and given.dtype.itemsize < 8
+        array = np.asarray(given, dtype=np.float64).reshape(-1)
+        return cls(
+            nodes=array,
+            weights=np.full(array.size, 1.0 / max(array.size, 1)),
+            unit=float(np.finfo(given.dtype).eps) if single else _DOUBLE,
+        )
 
     @classmethod
     def mixture(cls, parts: Sequence[DiscreteMeasure]) -> DiscreteMeasure:
@@ -65,7 +91,13 @@ class DiscreteMeasure:
         return cls(
             nodes=np.concatenate([part.nodes for part in parts]),
             weights=np.concatenate([part.weights for part in parts]) / len(parts),
+            unit=max(part.unit for part in parts),
         )
+
+    @property
+    def resolution(self) -> float:
+        """What rounding may have added to an eigenvalue: nodes closer than this may be equal."""
+        return relative_resolution(self.nodes.size, self.unit) * float(np.abs(self.nodes).max())
 
     def cdf(self, x: npt.ArrayLike) -> FloatArray:
         r"""$\mu((-\infty, x])$, right-continuous, for x of any shape."""

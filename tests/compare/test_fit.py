@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from hessium.compare import Family, fit, outliers
+from hessium.compare import Family, fit, nonzero, outliers
 from hessium.errors import InputError
+from hessium.estimate import spectrum
 from hessium.theory import (
     MarchenkoPastur,
     Semicircle,
@@ -170,9 +172,60 @@ def test_refusals() -> None:
         outliers(values, Semicircle(variance=1.0), level=0.0)
 
 
-@pytest.mark.parametrize(("n", "samples", "seed"), [(100, 200, 0), (120, 40, 1)])
-def test_profiles_find_their_ends(n: int, samples: int, seed: int) -> None:
+@pytest.mark.parametrize("seed", [0, 1])
+def test_profiles_find_their_ends(seed: int) -> None:
     # the minimisation behind a profile may end elsewhere the second time it is asked
-    found = fit(np.linalg.eigvalsh(wishart(n, samples, rng=seed)), "marchenko-pastur")
+    rng = np.random.default_rng(seed)
+    found = fit(np.linalg.eigvalsh(wishart(20, 40, rng=rng) + goe(20, 0.5, rng)))
     for estimate in found.parameters.values():
         assert estimate.low < estimate.value < estimate.high
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_number_of_zeros_is_the_ratio(dtype: type) -> None:
+    # 20 draws at 95 %: 14 or fewer covered with probability 3e-4
+    rng, covered = np.random.default_rng(6), 0
+    for _ in range(20):
+        values = np.linalg.eigvalsh(wishart(100, 40, 2.0, rng).astype(dtype))
+        found = fit(values, "marchenko-pastur")
+        ratio = found.parameters["ratio"]
+        assert ratio.low == ratio.value == ratio.high == 100 / 40
+        assert not any(abs(one) < 1e-3 for one in found.outliers)  # rounded zeros are no outliers
+        covered += found.parameters["scale"].covers(2.0)
+    assert covered > 14
+    # the control: a bulk without zeros leaves the ratio to be fitted
+    bulk = fit(nonzero(values), "marchenko-pastur").parameters["ratio"]
+    assert bulk.low < 0.4 < bulk.high
+    with pytest.raises(InputError, match="60 of 100 eigenvalues are zero"):
+        fit(values, "marchenko-pastur", fixed={"ratio": 2.0})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ratio", [2.0, 5.0])
+def test_the_scale_beside_an_atom_is_covered(ratio: float) -> None:
+    # 400 draws at 95 %: outside [.915, .985] with probability 1.5e-3
+    rng = np.random.default_rng(7)
+    covered = sum(
+        fit(np.linalg.eigvalsh(wishart(200, round(200 / ratio), 2.0, rng)), "marchenko-pastur")
+        .parameters["scale"]
+        .covers(2.0)
+        for _ in range(400)
+    )
+    assert 0.915 < covered / 400 < 0.985
+
+
+def test_rounding_decides_what_is_zero() -> None:
+    rng, law = np.random.default_rng(8), MarchenkoPastur(ratio=2.0)
+    matrix = wishart(200, 100, rng=rng)
+    single = matrix.astype(np.float32)
+    for values in (
+        np.linalg.eigvalsh(single),
+        torch.linalg.eigvalsh(torch.tensor(single)),
+        spectrum(torch.tensor(single)),  # solved in float64, rounded in float32 before
+    ):
+        assert not outliers(values, law).values
+        assert nonzero(values).nodes.size == 100
+    # the control: the same numbers in float64 are no zeros of a float64 matrix
+    double = np.linalg.eigvalsh(single).astype(np.float64)
+    assert len(outliers(double, law).below) > 10
+    assert not outliers(np.linalg.eigvalsh(matrix), law).values

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Law
 from hessium.theory._arrays import ArrayLike
-
-_ON_ATOM = 1e-9  # of the largest absolute node: rounding of a dense eigensolver, with room
 
 
 def as_measure(spectrum: DiscreteMeasure | ArrayLike) -> DiscreteMeasure:
@@ -52,24 +53,36 @@ def nonzero(spectrum: DiscreteMeasure | ArrayLike, tol: float = 1e-10) -> Discre
 
     Args:
         spectrum: eigenvalues or a measure.
-        tol: relative threshold; the default is far above the rounding of a dense solver.
+        tol: relative threshold; the default is far above the rounding of a dense solver in
+            float64. What is zero to the rounding of the spectrum's dtype goes in any case.
 
     Raises:
         InputError: if nothing is left.
     """
     measure = as_measure(spectrum)
-    kept = np.abs(measure.nodes) > tol * np.abs(measure.nodes).max()
+    kept = ~zeros(measure, tol)
     if not kept.any():
         msg = f"spectrum: {measure!r} has no non-zero eigenvalue"
         raise InputError(msg)
     weights = measure.weights[kept]
-    return DiscreteMeasure(nodes=measure.nodes[kept], weights=weights / weights.sum())
+    return replace(measure, nodes=measure.nodes[kept], weights=weights / weights.sum())
+
+
+def zeros(measure: DiscreteMeasure, tol: float = 0.0) -> BoolArray:
+    """Which nodes are zero to rounding, or to a fraction of the largest if that is more."""
+    size = np.abs(measure.nodes)
+    return np.asarray(size <= max(tol * float(size.max()), measure.resolution))
+
+
+def on_atoms(nodes: FloatArray, atoms: Iterable[float], reach: float) -> BoolArray:
+    """Which nodes lie within `reach` of one of some points."""
+    places = np.array(list(atoms))
+    return np.asarray((np.abs(nodes[:, None] - places) <= reach).any(axis=1))
 
 
 def snapped(measure: DiscreteMeasure, law: Law) -> DiscreteMeasure:
     """Nodes that rounding moved off an atom of the law, put back on it."""
     nodes = measure.nodes.copy()
-    reach = _ON_ATOM * max(float(np.abs(nodes).max()), abs(law.support()[0]), abs(law.support()[1]))
     for atom in law.atoms:
-        nodes[np.abs(nodes - atom) <= reach] = atom
-    return DiscreteMeasure(nodes=nodes, weights=measure.weights)
+        nodes[on_atoms(nodes, [atom], measure.resolution)] = atom
+    return replace(measure, nodes=nodes)

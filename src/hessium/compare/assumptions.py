@@ -184,7 +184,7 @@ def assumptions(
     ratio, scale = risk.dim / risk.num_outputs, h0.mean()
     has_residual = bool(np.abs(h1.nodes).max() > tol * np.abs(h0.nodes).max())
     bulk0 = h0 if ratio > 1 else nonzero(h0, tol)
-    wishart, wigner = _fitted(bulk0, ratio), None
+    wishart, wigner = _fitted(bulk0, "marchenko-pastur"), None
     law0 = MarchenkoPastur(ratio=ratio, scale=bulk0.mean())
     checks = [
         _shape("H0 is Wishart of the network's ratio", bulk0, law0, draws, source),
@@ -194,7 +194,7 @@ def assumptions(
     free = None
     if has_residual:
         bulk1 = nonzero(h1, tol)
-        wigner = _fitted(bulk1, None)
+        wigner = _fitted(bulk1, "semicircle")
         law1 = Semicircle(variance=bulk1.moment(2))
         checks.append(_shape("H1 is Wigner of its own variance", bulk1, law1, draws, source))
         checks += _fit_check("H1 is Wigner of some variance", wigner, level)
@@ -231,13 +231,10 @@ def _residuals(risk: EmpiricalRisk) -> FloatArray:
     return np.asarray(errors * risk.num_samples / risk.denominator)
 
 
-def _fitted(bulk: DiscreteMeasure, ratio: float | None) -> Fit | None:
-    """Of Marchenko-Pastur, if there is a ratio, or a semicircle; None where nothing fits."""
+def _fitted(bulk: DiscreteMeasure, family: str) -> Fit | None:
+    """None where nothing fits."""
     try:
-        if ratio is None:
-            return fit(bulk, "semicircle")
-        # above one the number of zeros is the ratio; the shape is that of the non-zero part
-        return fit(bulk, "marchenko-pastur", fixed={"ratio": ratio} if ratio > 1 else None)
+        return fit(bulk, family)
     except (InputError, np.linalg.LinAlgError, ValueError):
         return None
 

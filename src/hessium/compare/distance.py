@@ -79,7 +79,7 @@ def distance(
     null distribution of the Kolmogorov distance itself.
 
     Args:
-        spectrum: eigenvalues or a measure. Nodes within 1e-9 of the largest of an atom count as
+        spectrum: eigenvalues or a measure. Nodes that rounding may have moved off an atom count as
             being on it.
         law: to compare with; not fitted to this spectrum.
         size: side of the matrix, for measures with unequal weights.

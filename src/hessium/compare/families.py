@@ -30,12 +30,15 @@ class Family:
         make: the law of given parameters.
         start: rough parameters from the mean, variance and third central moment of trimmed
             eigenvalues.
+        from_zeros: parameters that the number of zero eigenvalues and the size of the matrix tell
+            exactly, for a family of laws with an atom at zero.
     """
 
     name: str
     parameters: Mapping[str, int]
     make: Callable[..., Law]
     start: Callable[[float, float, float], Mapping[str, float]]
+    from_zeros: Callable[[int, int], Mapping[str, float]] | None = None
 
     def law(self, values: Mapping[str, float]) -> Law:
         """The law of named parameters."""
@@ -62,6 +65,11 @@ def _marchenko_pastur(mean: float, variance: float, third: float) -> dict[str, f
     return {"scale": scale, "ratio": variance / scale**2}
 
 
+def _ratio_of_atom(zeros: int, size: int) -> dict[str, float]:
+    # the atom of a ratio above one has mass 1 - 1/ratio: rows less columns, not one zero more
+    return {"ratio": size / (size - zeros)}
+
+
 def _relu_residual(mean: float, variance: float, third: float) -> dict[str, float]:
     return {"ratio": 0.5, "energy": 4 * variance}
 
@@ -86,6 +94,7 @@ FAMILIES: Mapping[str, Family] = {
             parameters={"scale": 1, "ratio": 0},
             make=MarchenkoPastur,
             start=_marchenko_pastur,
+            from_zeros=_ratio_of_atom,
         ),
         Family(
             name="semicircle",
@@ -98,6 +107,7 @@ FAMILIES: Mapping[str, Family] = {
             parameters={"ratio": 0, "energy": 2},
             make=relu_residual,
             start=_relu_residual,
+            from_zeros=_ratio_of_atom,
         ),
     )
 }

@@ -12,7 +12,7 @@ from scipy.optimize import brentq, least_squares
 from scipy.stats import chi2, norm
 
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import as_measure, eigenvalues_of
+from hessium.compare._spectrum import as_measure, eigenvalues_of, on_atoms, zeros
 from hessium.compare.families import Family, family_of, trimmed_moments
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
 from hessium.compare.outliers import outliers
@@ -107,8 +107,13 @@ def fit(
     determined, else by profile, and then perhaps unbounded. They hold if the matrix is of the
     family, a sum of Wishart and Gaussian matrices; `p_value` tells whether it looks so.
 
+    Zero eigenvalues of "marchenko-pastur" and "relu-residual" are the atom $1 - 1/\text{ratio}$
+    of a ratio above one. Their number does not scatter, so it says the ratio exactly, which then
+    has an interval of length zero. The other families have no atom.
+
     Args:
-        spectrum: all eigenvalues; take forced zeros off first (`nonzero`).
+        spectrum: all eigenvalues; zeros that the family's atom does not explain (symmetries) must
+            be taken off first (`nonzero`).
         family: "wishart-wigner" or "relu" (scale, ratio, energy), "marchenko-pastur" (scale,
             ratio), "semicircle" (variance), "relu-residual" (ratio, energy), or a `Family`.
         fixed: parameters that are known.
@@ -125,18 +130,37 @@ def fit(
     if unknown := set(known) - set(chosen.parameters):
         msg = f"fixed: {sorted(unknown)}; {chosen.name} has {', '.join(chosen.parameters)}"
         raise InputError(msg)
-    free = tuple(name for name in chosen.parameters if name not in known)
-    if not free:
+    if set(known) == set(chosen.parameters):
         msg = f"fixed: all of {', '.join(chosen.parameters)}; nothing is left to fit"
         raise InputError(msg)
     if not 0 < confidence < 1:
         msg = f"confidence: {confidence}; a number between 0 and 1 is required"
         raise InputError(msg)
-    values = np.array(eigenvalues_of(as_measure(spectrum)))
+    measure = as_measure(spectrum)
+    values = eigenvalues_of(measure)
     if values.size < 10 or np.ptp(values) == 0:
         msg = f"spectrum: {values.size} eigenvalues, range {np.ptp(values):g}; 10 with a spread"
         raise InputError(msg + " are required")
-    return _Fitting(chosen, known, free, values, beta).run(confidence)
+    known = {**known, **_told_by_zeros(chosen, measure, known)}
+    return _Fitting(chosen, known, measure, beta).run(confidence)
+
+
+def _told_by_zeros(
+    family: Family, measure: DiscreteMeasure, known: Mapping[str, float]
+) -> Mapping[str, float]:
+    """What the number of zeros says; what is known already must agree up to one zero."""
+    size, missing = measure.nodes.size, int(zeros(measure).sum())
+    if family.from_zeros is None or not 0 < missing < size:
+        return {}
+    told = family.from_zeros(missing, size)
+    for name in set(told) & set(known):
+        if abs(told[name] / known[name] - 1) > 1 / (size - missing):
+            msg = (
+                f"fixed: {name} {known[name]:g}, but {missing} of {size} eigenvalues are zero, "
+                f"which says {told[name]:g}; take zeros that are no part of the law off (`nonzero`)"
+            )
+            raise InputError(msg)
+    return told
 
 
 class _Fitting:
@@ -146,17 +170,17 @@ class _Fitting:
         self,
         family: Family,
         known: Mapping[str, float],
-        free: tuple[str, ...],
-        values: FloatArray,
+        measure: DiscreteMeasure,
         beta: int,
     ) -> None:
-        self.family, self.free, self.beta = family, free, beta
-        mean, variance, third = trimmed_moments(values)
+        self.family, self.beta = family, beta
+        self.free = tuple(name for name in family.parameters if name not in known)
+        mean, variance, third = trimmed_moments(measure.nodes)
         self.unit = float(np.sqrt(mean**2 + variance))
-        self.values = values / self.unit
+        self.measure = replace(measure, nodes=measure.nodes / self.unit)
         self.known = {name: value / self._unit_of(name) for name, value in known.items()}
         start = family.start(mean / self.unit, variance / self.unit**2, third / self.unit**3)
-        self.start = np.log([start[name] for name in free])
+        self.start = np.log([start[name] for name in self.free])
 
     def _unit_of(self, name: str) -> float:
         return float(self.unit ** self.family.parameters[name])
@@ -169,7 +193,7 @@ class _Fitting:
         logs = self._pilot()
         outside: tuple[float, ...] | None = None
         for _ in range(_ROUNDS):
-            found = outliers(self.values, self.law(logs), level=_OUTLIER_LEVEL, beta=self.beta)
+            found = outliers(self.measure, self.law(logs), level=_OUTLIER_LEVEL, beta=self.beta)
             if found.values == outside:
                 break
             outside, bulk = found.values, found.bulk
@@ -199,9 +223,9 @@ class _Fitting:
 
     def _pilot(self) -> FloatArray:
         """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
-        n = self.values.size
+        values, n = self.measure.nodes, self.measure.nodes.size
         which = np.unique(np.linspace(0, n - 1, min(n, _PILOT_POINTS)).astype(int))
-        points, levels = self.values[which], (which + 0.5) / n
+        points, levels = values[which], (which + 0.5) / n
 
         def misfit(logs: FloatArray) -> FloatArray:
             return np.asarray(self.law(logs).cdf(points) - levels)
@@ -259,9 +283,9 @@ class _Weighted:
         low, high = spans[0][0], spans[-1][1]
         # a detached atom (exact zeros) is left out of the contour, like an outlier
         atoms = [x for x in law.atoms if not low <= x <= high]
-        inside = bulk[~np.isin(np.round(bulk, 9), np.round(atoms, 9))]
+        inside = bulk[~on_atoms(bulk, atoms, fitting.measure.resolution)]
         self.fitting = fitting
-        self.size = fitting.values.size
+        self.size = fitting.measure.nodes.size
         self.count = degree_for(self.size, len(fitting.free) + 2)
         functions = Polynomials(low=low, high=high, count=self.count)
         self.statistics = LinearStatistics(

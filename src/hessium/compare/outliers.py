@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -89,14 +90,15 @@ def outliers(
     if not 0 < level < 1:
         msg = f"level: {level}; a false-alarm rate between 0 and 1 is required"
         raise InputError(msg)
-    values = np.array(eigenvalues_of(snapped(as_measure(spectrum), law)))
-    rest, above = _side(values, law, "right", level, beta)
-    rest, below = _side(rest, law, "left", level, beta)
+    measure = snapped(as_measure(spectrum), law)
+    side = partial(_side, law=law, level=level, beta=beta, rounding=measure.resolution)
+    rest, above = side(np.array(eigenvalues_of(measure)), "right")
+    rest, below = side(rest, "left")
     return Outliers(above=above, below=below, bulk=rest, level=level)
 
 
 def _side(
-    values: FloatArray, law: Law, side: str, level: float, beta: int
+    values: FloatArray, side: str, *, law: Law, level: float, beta: int, rounding: float
 ) -> tuple[FloatArray, tuple[Detached, ...]]:
     found: list[Detached] = []
     rest = values
@@ -106,7 +108,7 @@ def _side(
         beyond = extreme - end if side == "right" else end - extreme
         edge = _edge(law, rest.size, side, end, beta)
         if edge is None:  # nothing may lie beyond a hard edge or an atom but rounding
-            p_value, score = (0.0, np.inf) if beyond > 1e-9 * abs(law.std()) else (1.0, 0.0)
+            p_value, score = (0.0, np.inf) if beyond > rounding else (1.0, 0.0)
         else:
             upper = float(edge.cdf(extreme))
             p_value = max(1 - upper if side == "right" else upper, _LEAST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from hessium.estimate.results import Count, Inertia, RankProfile
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.ldl import ShiftedLDL
 from hessium.linalg.operator import SymmetricOperator, require_memory
-from hessium.measure import DiscreteMeasure
+from hessium.measure import DiscreteMeasure, relative_resolution
 
 FACTORISE_FROM = 500  # below this all eigenvalues cost less than two factorisations and a norm
 
@@ -37,7 +38,8 @@ def spectrum(
         max_bytes: what the dense matrix and its work space may take (8 GiB).
 
     Returns:
-        n nodes in ascending order with weights 1/n, in float64 whatever the operator's dtype.
+        n nodes in ascending order with weights 1/n, in float64 whatever the operator's dtype;
+        `unit` is the rounding of that one.
 
     Raises:
         InputError: if the dense matrix does not fit.
@@ -45,7 +47,8 @@ def spectrum(
     Cost: the products of `dense`, and $4n^3/3$ multiply-adds with n the smaller size.
     """
     operator = as_operator(op)
-    return DiscreteMeasure.uniform(_eigenvalues(operator, max_bytes)[0])
+    values = DiscreteMeasure.uniform(_eigenvalues(operator, max_bytes)[0])
+    return replace(values, unit=float(torch.finfo(operator.dtype).eps))
 
 
 def exact_inertia(operator: SymmetricOperator, tol: float, *, max_bytes: int) -> Inertia:
@@ -78,7 +81,7 @@ def rank_profile(
     """The counts of `inertia` over a whole range of thresholds, from one set of eigenvalues.
 
     Args:
-        op: an operator, a symmetric tensor, or the whole spectrum of one of dtype float64.
+        op: an operator, a symmetric tensor, or the whole spectrum of one.
         tols: relative thresholds; by default four per decade from 1e-2 to 1e-14.
         max_bytes: as in `spectrum`.
 
@@ -94,7 +97,7 @@ def rank_profile(
         if np.ptp(op.weights) > 1e-12 * op.weights[0]:
             msg = f"op: {op!r} has unequal weights; a whole spectrum has equal ones"
             raise InputError(msg)
-        values, resolution = op.nodes, _resolution(op.nodes.size, torch.float64)
+        values, resolution = op.nodes, relative_resolution(op.nodes.size, op.unit)
     else:
         values, resolution = _eigenvalues(as_operator(op), max_bytes)
     levels = np.sort(levels)[::-1]
@@ -178,7 +181,7 @@ def _solve(matrix: Tensor) -> FloatArray:
 
 
 def _resolution(n: int, dtype: torch.dtype) -> float:
-    return float(4 * n**0.5 * torch.finfo(dtype).eps)
+    return relative_resolution(n, float(torch.finfo(dtype).eps))
 
 
 def _inertia_by_factorisation(matrix: Tensor, tol: float, resolution: float) -> Inertia | None:

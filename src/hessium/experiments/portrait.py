@@ -25,6 +25,7 @@ from hessium.experiments.records import (
 )
 from hessium.experiments.spectra import positive_at
 from hessium.experiments.wording import between, digits
+from hessium.measure import relative_resolution
 
 _SIGNS = {"hessian": "H", "gauss_newton": "H₀", "residual": "H₁"}
 _TOLS = tuple(10.0 ** (-k / 2) for k in range(4, 25))
@@ -193,7 +194,7 @@ class Portrait:
         return self._resolution(self._main())
 
     def _resolution(self, of: str) -> float:
-        return 4 * float(np.sqrt(self.results[0][of].size)) * self.unit_roundoff
+        return relative_resolution(self.results[0][of].size, self.unit_roundoff)
 
     def _size_chart(
         self, name: str, title: str, caption: str, curves: list[Series | None]
