@@ -87,9 +87,9 @@ def test_an_array_of_nodes_does_not_lose_weights() -> None:
 
 
 def test_the_rounding_of_nodes_is_kept() -> None:
-    single, double = (DiscreteMeasure.uniform(np.ones(16, dtype=t)) for t in ("f4", "f8"))
+    single, double = (hs.DiscreteMeasure.uniform(np.ones(16, dtype=t)) for t in ("f4", "f8"))
     assert single.nodes.dtype == np.float64
     assert single.resolution == 16 * np.finfo(np.float32).eps
     assert double.resolution == 16 * np.finfo(np.float64).eps
-    assert DiscreteMeasure.uniform([1, 2]).unit == double.unit
-    assert DiscreteMeasure.mixture([double, single]).unit == single.unit
+    assert hs.DiscreteMeasure.uniform([1, 2]).unit == double.unit
+    assert hs.DiscreteMeasure.mixture([double, single]).unit == single.unit

@@ -10,7 +10,15 @@ from hessium.compare._spectrum import snapped
 from hessium.compare.distance import kolmogorov, wasserstein
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
-from hessium.theory import Empirical, MarchenkoPastur, Semicircle, Uniform, goe, wishart_wigner
+from hessium.theory import (
+    Empirical,
+    MarchenkoPastur,
+    Semicircle,
+    Uniform,
+    free_sum,
+    goe,
+    wishart_wigner,
+)
 
 
 def of(*values: float) -> DiscreteMeasure:
@@ -82,6 +90,19 @@ def test_cumulants_of_draws() -> None:
     assert found.moments[1] == pytest.approx(np.mean([d.moment(2) for d in draws]))
 
 
+def test_errors_that_nothing_can_have_are_not_zero() -> None:
+    rng = np.random.default_rng(3)
+    clusters = cumulants(np.concatenate([rng.random(50), 100 + rng.random(50)]))
+    assert np.isfinite(clusters.free_errors[0])
+    assert np.isnan(clusters.free_errors[1:]).all()
+    assert np.isnan(clusters.moment_errors[1:]).all()
+    assert "unknown from order 2 on" in repr(clusters)
+    # the control: a Gaussian-type matrix has them all, and draws of any matrix tell them
+    assert (cumulants(np.linalg.eigvalsh(goe(100, rng=rng))).free_errors > 0).all()
+    drawn = cumulants(*(np.concatenate([rng.random(9), 100 + rng.random(9)]) for _ in range(5)))
+    assert (drawn.free_errors > 0).all()
+
+
 def test_cumulants_far_from_the_origin() -> None:
     values = np.linalg.eigvalsh(goe(80, rng=0))
     here, there = cumulants(values), cumulants(1e6 + 1e-3 * values)
@@ -94,6 +115,9 @@ def test_refusals() -> None:
     with pytest.raises(InputError, match="size"):
         distance(uneven, Semicircle(variance=1.0))
     assert distance(uneven, Semicircle(variance=1.0), size=40).freedom == 3
+    # no Gaussian-type matrix has two clusters: distances, but no p-value that means anything
+    clusters = free_sum(Empirical([-1.0, 1.0]), Semicircle(variance=1e-3))
+    assert np.isnan(distance([-1.0, 1.0], clusters).p_value)
     with pytest.raises(InputError, match="draws"):
         distance([0.0, 1.0], Semicircle(variance=1.0), draws=-1)
     with pytest.raises(InputError, match="law"):

@@ -6,9 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
-from hessium.theory import MarchenkoPastur, Semicircle, outliers, spiked, wishart_wigner
+from hessium.theory import (
+    Empirical,
+    Law,
+    MarchenkoPastur,
+    Semicircle,
+    outliers,
+    spiked,
+    wishart_wigner,
+)
 
 LAWS = {
     "wigner": Semicircle(variance=0.7),
@@ -18,11 +28,11 @@ LAWS = {
 }
 
 
-def statistics(law: object, count: int = 4, beta: int = 1) -> LinearStatistics:
-    low, high = law.support()  # type: ignore[attr-defined]
+def statistics(law: Law, count: int = 4, beta: int = 1) -> LinearStatistics:
+    low, high = law.support()
     return LinearStatistics(
         functions=Polynomials(low=low, high=high, count=count),
-        contour=Contour.around(low, high),
+        contour=Contour.around(low, high, degree=count),
         beta=beta,
     )
 
@@ -106,3 +116,32 @@ def test_the_explicit_path_is_the_solved_one() -> None:
     for one in (law, other):
         np.testing.assert_allclose(explicit.mean(one, 100), solved.mean(one, 100), atol=1e-6)
         np.testing.assert_allclose(explicit.covariance(one), solved.covariance(one), atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.sampled_from([1, 2]))
+def test_variances_of_any_symmetric_law_in_closed_form(half: list[float], beta: int) -> None:
+    # of the formal series: Var tr x = (2/beta) m2 and Var tr x^2 = (8/beta) (m4 - 3/2 m2^2)
+    x = np.array([-1.0, 1.0, *half, *(-np.array(half))])
+    second, fourth = (x**2).mean(), (x**4).mean()
+    exact = np.array([second, 16 * (fourth - 1.5 * second**2)]) * 2 / beta
+    found = statistics(Empirical(x), 2, beta).covariance(Empirical(x))
+    assert found[0, 0] == pytest.approx(exact[0], abs=1e-6)
+    if exact[1] < -1e-5:  # no ensemble: not zero, not negative, not known
+        assert np.isnan(found[1]).all()
+    elif exact[1] > 1e-5:
+        np.testing.assert_allclose(found, np.diag(exact), atol=2e-6)
+
+
+def test_a_contour_across_a_branch_cut_gives_no_number() -> None:
+    law = Empirical([-1.0, 1.0])
+    wide = statistics(law, 1)
+    assert wide.covariance(law)[0, 0] == pytest.approx(2.0, abs=1e-6)
+    for stretch in (1.2, 1.6, 2.3):  # the logarithm of minus its own inverse lies beyond these
+        narrow = replace(wide, contour=replace(wide.contour, stretch=stretch))
+        assert np.isnan(narrow.covariance(law)).all()
+    # the control: laws of Wishart and Gaussian matrices have no cut outside the support
+    for other in LAWS.values():
+        near = statistics(other)
+        thin = replace(near, contour=replace(near.contour, stretch=1.1))
+        np.testing.assert_allclose(near.covariance(other), thin.covariance(other), atol=1e-6)

@@ -279,7 +279,8 @@ def _fit_check(assumption: str, found: Fit | None, level: float) -> list[Check]:
 
 
 def _variance(h1: DiscreteMeasure, energy: float) -> Check:
-    found = cumulants(h1, count=2)
+    # its scatter if it were that Wigner matrix: the spectrum itself may be one of no ensemble
+    found = cumulants(h1, count=2, law=Semicircle(variance=2 * energy))
     value, error = float(found.moments[1]) / energy, float(found.moment_errors[1]) / energy
     return Check(
         assumption="H1 has the variance of the Wigner model, 2 energy",

@@ -22,9 +22,9 @@ class Cumulants:
 
     Attributes:
         moments: shape (k,).
-        moment_errors: standard errors, shape (k,).
+        moment_errors: standard errors, shape (k,); NaN where they are not known.
         free: free cumulants, shape (k,).
-        free_errors: standard errors, shape (k,).
+        free_errors: standard errors, shape (k,); NaN where they are not known.
         basis: what the errors are.
     """
 
@@ -52,7 +52,8 @@ def cumulants(
     Of several measures the errors are those of the mean over draws, whatever the matrices are. Of
     one spectrum they are what a Gaussian ensemble, a Wishart matrix or a free sum of these with the
     same limit law would show (`fluctuations`): of order 1/n. Whether a network's Hessian fluctuates
-    like that is for draws to tell.
+    like that is for draws to tell. Not every spectrum is one of such an ensemble: two clusters of
+    eigenvalues, or very few, are not, and the errors are NaN from the first order on that shows it.
 
     Args:
         spectra: eigenvalues or a measure; several for independent draws.
@@ -78,13 +79,11 @@ def cumulants(
     centre, reach = _frame(measure)
     moments = _moments(measure, centre, reach, count)
     covariance = _covariance(law or Empirical(measure), centre, reach, count, beta) / n**2
-    return _result(
-        moments,
-        covariance,
-        centre,
-        reach,
-        f"standard errors of a Gaussian-type ensemble of size {n} with this spectrum",
-    )
+    known = int(np.isfinite(np.diag(covariance)).sum())
+    basis = f"standard errors of a Gaussian-type ensemble of size {n} with this spectrum"
+    if known < count:
+        basis += f", unknown from order {known + 1} on: none has these moments"
+    return _result(moments, covariance, centre, reach, basis)
 
 
 def _over_draws(draws: list[DiscreteMeasure], count: int) -> Cumulants:
@@ -108,12 +107,12 @@ def _moments(measure: DiscreteMeasure, centre: float, reach: float, count: int) 
 
 
 def _covariance(law: Law, centre: float, reach: float, count: int, beta: int) -> FloatArray:
-    """Of the sums of powers of (x - centre)/reach."""
+    """Of the sums of powers of (x - centre)/reach, NaN from the order on where there is none."""
     low, high = law.support()
     low, high = min(low, centre - reach), max(high, centre + reach)
     chebyshev = LinearStatistics(
         functions=Polynomials(low=low, high=high, count=count),
-        contour=Contour.around(low, high),
+        contour=Contour.around(low, high, degree=count),
         beta=beta,
     ).covariance(law)
     # powers in terms of Chebyshev polynomials of [low, high]; constants do not fluctuate
@@ -122,7 +121,11 @@ def _covariance(law: Law, centre: float, reach: float, count: int, beta: int) ->
     for k in range(1, count + 1):
         power = np.polynomial.Polynomial([middle, half]) ** k
         mix[k - 1, :k] = np.polynomial.chebyshev.poly2cheb(power.coef)[1:]
-    return np.asarray(mix @ chebyshev @ mix.T)
+    known = int(np.isfinite(np.diag(chebyshev)).sum())
+    covariance = np.full((count, count), np.nan)
+    part = mix[:known, :known]
+    covariance[:known, :known] = part @ chebyshev[:known, :known] @ part.T
+    return covariance
 
 
 def _result(
@@ -149,7 +152,11 @@ def _result(
     def spread(function: Callable[[FloatArray], FloatArray]) -> FloatArray:
         steps = 1e-6 * np.eye(count)
         jacobian = np.array([(function(inner + s) - function(inner - s)) / 2e-6 for s in steps]).T
-        return np.asarray(np.sqrt(np.maximum(np.diag(jacobian @ covariance @ jacobian.T), 0.0)))
+        # a result of order k depends on the moments up to k only
+        variances = [
+            row[:k] @ covariance[:k, :k] @ row[:k] for k, row in enumerate(jacobian, start=1)
+        ]
+        return np.sqrt(np.maximum(variances, 0.0))  # rounding: of a covariance, or NaN
 
     return Cumulants(
         moments=outer(inner),

@@ -32,7 +32,8 @@ class Distance:
         law_cumulants: free cumulants of the law, shape (k,).
         statistic: $\chi^2$ of the first Chebyshev statistics under the law's own fluctuations.
         freedom: their number.
-        p_value: of that statistic. For a law that the data did not choose.
+        p_value: of that statistic. For a law that the data did not choose. Both are NaN if no
+            Gaussian-type ensemble has the law, so that its fluctuations are not known.
         null: Kolmogorov distances of matrices drawn from the law, shape (draws,), perhaps empty.
     """
 
@@ -155,7 +156,8 @@ def _chi2(measure: DiscreteMeasure, law: Law, n: int, beta: int) -> tuple[float,
         msg = f"law: {law!r} has no continuous part to compare with"
         raise InputError(msg)
     functions = Polynomials(low=low, high=high, count=degree_for(n))
-    statistics = LinearStatistics(functions=functions, contour=Contour.around(low, high), beta=beta)
+    contour = Contour.around(low, high, degree=functions.count)
+    statistics = LinearStatistics(functions=functions, contour=contour, beta=beta)
     excess = n * (functions.at(measure.nodes) @ measure.weights) - statistics.mean(law, n)
     found = excess @ np.linalg.solve(statistics.covariance(law), excess)
     return float(found), functions.count

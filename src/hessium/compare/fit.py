@@ -121,7 +121,8 @@ def fit(
         beta: 1 for real symmetric, 2 for complex Hermitian matrices.
 
     Raises:
-        InputError: if an argument breaks its rule, or there are too few eigenvalues.
+        InputError: if an argument breaks its rule, there are too few eigenvalues, or no
+            Gaussian-type ensemble has a law of the family.
 
     Cost: some hundred evaluations of the law on a contour; tens of milliseconds, whatever n.
     """
@@ -290,14 +291,18 @@ class _Weighted:
         functions = Polynomials(low=low, high=high, count=self.count)
         self.statistics = LinearStatistics(
             functions=functions,
-            contour=Contour.around(low, high, [*outside, *atoms]),
+            contour=Contour.around(low, high, [*outside, *atoms], self.count),
             beta=fitting.beta,
             spikes=outside,
             near=law if isinstance(law, LevyLaw) else None,
         )
         self._outside = [*outside, *atoms]
         self.sums = functions.at(inside).sum(axis=1)
-        self.factor = np.linalg.cholesky(self.statistics.covariance(law))
+        covariance = self.statistics.covariance(law)
+        if np.isnan(covariance).any():
+            msg = f"family: {fitting.family.name!r}; no Gaussian-type ensemble has {law!r}, so the "
+            raise InputError(msg + "fluctuations to weight by are not known")
+        self.factor = np.linalg.cholesky(covariance)
 
     def around(self, logs: FloatArray) -> _Weighted:
         """The same statistics and weights, their contour drawn around another law."""
@@ -305,7 +310,7 @@ class _Weighted:
         spans = law.support_intervals()
         other.statistics = replace(
             self.statistics,
-            contour=Contour.around(spans[0][0], spans[-1][1], self._outside),
+            contour=Contour.around(spans[0][0], spans[-1][1], self._outside, self.count),
             near=law if isinstance(law, LevyLaw) else None,
         )
         return other

@@ -9,9 +9,18 @@ $$\operatorname{Cov}\Big(\sum f, \sum g\Big) = \frac2\beta \oint\!\oint f'(z) g'
   E\sum f - n\!\int\! f = \Big(\frac2\beta - 1\Big) \frac12 \oint f'(z) \log F'(z),$$
 
 both with $dz/2\pi i$ around the support (Mingo and Speicher, J. Funct. Anal. 235, 2006; for the
-mean term of the real case see Bai and Silverstein, Ann. Probab. 32, 2004). A spike
-$\theta u u^T$ adds $\oint f\, d\log(1 - \theta G)$: interlacing moves the bulk by as much as one
-eigenvalue although the spike itself lies outside.
+mean term of the real case see Bai and Silverstein, Ann. Probab. 32, 2004).
+
+The logarithm is the branch that vanishes at infinity. The quotient has no zero outside a contour on
+which its real part is positive (that part is harmonic in either variable, so its minimum is there),
+and the principal branch is then the right one. Sums of Wishart and Gaussian matrices have that on
+every contour around the support, any law on an interval on the ellipse around it with semi-axes
+$\sqrt2$ and 1 half-widths: there the quotient differs from one by at most the largest
+$\operatorname{Im} F(z)/\operatorname{Im} z - 1$, which two atoms at the ends make largest, and that
+is one. A law of another kind may still give negative variances: then no such ensemble exists.
+
+A spike $\theta u u^T$ adds $\oint f\, d\log(1 - \theta G)$: interlacing moves the bulk by as much as
+one eigenvalue although the spike itself lies outside.
 """
 
 from __future__ import annotations
@@ -28,7 +37,10 @@ from hessium.theory._arrays import ComplexArray
 
 _DIGITS = 18.0  # e-folds that the trapezoidal rule gains on the upper half of the contour
 _NEAREST = 1e-2  # half-widths: a contour closer to the support would need too many points
-_WIDEST = 1.6  # Bernstein parameter of the contour where nothing is in its way
+_WIDEST = 4.0  # Bernstein parameter of the contour; any law is sure of its branch at 1 + sqrt 2
+_GROWTH = 3.5  # decades that the polynomials may grow by on the contour: twice that is rounded off
+_FEWEST = 48  # points, for the cut of the logarithm inside a wide contour
+_ROUNDING = 1e-6  # of variances, which are of order one for Chebyshev polynomials
 
 
 def degree_for(size: int, at_least: int = 3) -> int:
@@ -53,18 +65,20 @@ class Contour:
     stretch: float
 
     @classmethod
-    def around(cls, low: float, high: float, outside: Sequence[float] = ()) -> Contour:
-        """As wide as is useful, half-way (in the exponent) to the nearest point to leave out."""
+    def around(
+        cls, low: float, high: float, outside: Sequence[float] = (), degree: int = 10
+    ) -> Contour:
+        """As wide as polynomials of a degree allow, half-way to the nearest point to leave out."""
         half = (high - low) / 2
         gaps = [max(x - high, low - x) / half for x in outside]
         gap = max(min(gaps, default=np.inf), _NEAREST)
         reach = 1 + gap + np.sqrt(gap * (2 + gap))
-        return cls(low=low, high=high, stretch=float(min(_WIDEST, np.sqrt(reach))))
+        return cls(low=low, high=high, stretch=float(min(_WIDEST, 10 ** (_GROWTH / degree), np.sqrt(reach))))
 
     @property
     def nodes(self) -> tuple[ComplexArray, ComplexArray]:
         r"""Points of the upper half and their weights, $dz/(2\pi i)$ included."""
-        points = int(np.ceil(_DIGITS / np.log(self.stretch)))
+        points = max(_FEWEST, int(np.ceil(_DIGITS / np.log(self.stretch))))
         angle = np.exp(1j * np.pi * (np.arange(points) + 0.5) / points)
         centre, half = (self.low + self.high) / 2, (self.high - self.low) / 2
         outer, inner = self.stretch * angle, 1 / (self.stretch * angle)
@@ -159,7 +173,11 @@ class LinearStatistics:
         return np.asarray(2 * total.real + (2 / self.beta - 1) * shift.real)
 
     def covariance(self, law: Law) -> FloatArray:
-        """Limit covariance, shape (count, count)."""
+        """Limit covariance, shape (count, count).
+
+        NaN from that degree on from which no Gaussian-type ensemble can have the law: its branch
+        is not sure, or a variance would be negative.
+        """
         path = self._path(law)
         z, f, bend = (np.concatenate([v, v.conj()]) for v in (path.z, 1 / path.g, path.bend))
         apart = np.subtract.outer(z, z)
@@ -168,8 +186,15 @@ class LinearStatistics:
         np.fill_diagonal(ratio, bend)
         upper = self.functions.slopes(path.z) * path.weights
         slopes = np.concatenate([upper, upper.conj()], axis=1)
+        if not (ratio.real > 0).all():
+            return np.full((self.functions.count,) * 2, np.nan)
         covariance = 2 / self.beta * (slopes @ np.log(ratio) @ slopes.T).real
-        return np.asarray((covariance + covariance.T) / 2)
+        covariance = (covariance + covariance.T) / 2
+        for k in range(self.functions.count):
+            if np.linalg.eigvalsh(covariance[: k + 1, : k + 1])[0] < -_ROUNDING:
+                covariance[k:], covariance[:, k:] = np.nan, np.nan
+                break
+        return np.asarray(covariance)
 
     def _path(self, law: Law) -> _Path:
         if self._guide is None or not isinstance(law, LevyLaw):
