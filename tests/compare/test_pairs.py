@@ -144,6 +144,45 @@ def test_error_of_the_mean_ratio() -> None:
         assert np.std(scores) == pytest.approx(1, abs=0.26)
 
 
+@pytest.mark.parametrize("n", [5, 10, 30])
+def test_few_levels_are_judged_at_their_nominal_rate(n: int) -> None:
+    # level .05, 600 spectra, 4 to 5 % expected: outside [8, 52] with probability 2e-4 at most
+    rng = np.random.default_rng(4)
+    draws = {
+        "goe": [np.linalg.eigvalsh(goe(n, rng=rng)) for _ in range(600)],
+        "poisson": [1 + rng.random(n) for _ in range(600)],
+    }
+    found = {name: [levels(DiscreteMeasure.uniform(v)) for v in all_] for name, all_ in draws.items()}
+    for name, each in found.items():
+        assert 8 <= sum(one.p_value(name) < 0.05 for one in each) <= 52
+    # the control: thirty levels without repulsion are told from GOE, if not every time
+    power = np.mean([one.p_value("goe") < 0.05 for one in found["poisson"]])
+    assert power > 0.1 if n < 30 else power > 0.5
+
+
+def test_ladders_and_doublets_have_scores_that_mean_something() -> None:
+    rng = np.random.default_rng(5)
+    ladder = levels(DiscreteMeasure.uniform(np.arange(1.0, 20.0)))
+    assert ladder.mean == pytest.approx(1.0)
+    assert 4 < min(ladder.z.values()) < max(ladder.z.values()) < 10
+    pairs = np.repeat(10 + np.linalg.eigvalsh(goe(30, rng=rng)), 2)
+    for split, degenerate in ((0.0, 30), (1e-7, 0)):
+        found = levels(DiscreteMeasure.uniform(pairs + split * rng.random(60)))
+        assert found.degenerate == degenerate
+        assert -20 < min(found.z.values()) < max(found.z.values()) < -7
+        assert ("a symmetry is left" in repr(found)) == bool(degenerate)
+    # the control: one level of each pair is GOE
+    assert abs(levels(DiscreteMeasure.uniform(pairs[::2])).z["goe"]) < 4
+
+
+def test_levels_of_single_precision() -> None:
+    # a null space of float32 is no cluster of levels
+    matrix = wishart(60, 30, rng=0)
+    single = levels(torch.tensor(matrix, dtype=torch.float32))
+    assert single.zeros == 30
+    assert single.mean == pytest.approx(levels(torch.tensor(matrix)).mean, abs=1e-3)
+
+
 def test_normality() -> None:
     rng = np.random.default_rng(4)
     # level .05, 300 samples: expected 15, outside [3, 32] with probability 1e-4

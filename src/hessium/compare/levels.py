@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import torch
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 from torch import Tensor
 
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import eigenvalues_of
+from hessium.compare._spectrum import size_of
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.adapt import Operator, as_operator
@@ -30,15 +31,13 @@ class LevelStatistics:
 
     Attributes:
         ratios: of all sectors, shape (k,).
-        stderr: of their mean; neighbours share a spacing, and it knows.
         sectors: number of levels in each sector that has ratios, what was removed not counted.
         zeros: levels removed as null space.
         degenerate: pairs of levels of one sector that are equal to rounding: a symmetry that was
-            not removed. They count as r = 0.
+            not removed. They count as r = 0, and no ensemble has them.
     """
 
     ratios: FloatArray
-    stderr: float
     sectors: tuple[int, ...]
     zeros: int
     degenerate: int
@@ -49,28 +48,47 @@ class LevelStatistics:
         return float(self.ratios.mean())
 
     @property
+    def stderr(self) -> float:
+        """By how much the mean of as many ratios of the nearest ensemble scatters.
+
+        Not estimated from the ratios: a few of them, or equal ones, say nothing about it.
+        """
+        return self._spread(self.nearest)
+
+    @property
     def z(self) -> Mapping[str, float]:
-        """Difference from each ensemble's large-matrix mean, in standard errors."""
-        return {
-            name: (self.mean - SpacingRatio(name).large_matrix_mean) / self.stderr
-            for name in _ENSEMBLES
-        }
+        """Difference from each ensemble's large-matrix mean, in its own standard deviations."""
+        return {name: self._excess(name) / self._spread(name) for name in _ENSEMBLES}
 
     def p_value(self, ensemble: str = "goe") -> float:
-        """Probability of a mean as far from that of an ensemble, from the normal law."""
-        z = (self.mean - SpacingRatio(ensemble).large_matrix_mean) / self.stderr
-        return float(2 * norm.sf(abs(z)))
+        """Probability of a mean as far from that of an ensemble, from the normal law.
+
+        Of spectra of that ensemble 4 % (five levels) to 5 % (ten and more) come out below .05.
+        """
+        return float(2 * norm.sf(abs(self._excess(ensemble)) / self._spread(ensemble)))
 
     @property
     def nearest(self) -> str:
         """The ensemble whose mean is nearest."""
-        return min(self.z, key=lambda name: abs(self.z[name]))
+        return min(_ENSEMBLES, key=lambda name: abs(self._excess(name)))
+
+    def _excess(self, ensemble: str) -> float:
+        return self.mean - SpacingRatio(ensemble).large_matrix_mean
+
+    def _spread(self, ensemble: str) -> float:
+        # each sector is a run of consecutive ratios: two fewer than it has levels
+        return SpacingRatio(ensemble).mean_spread([count - 2 for count in self.sectors])
 
     def __repr__(self) -> str:
+        doublets = (
+            f"{self.degenerate} degenerate pairs, which no ensemble has: a symmetry is left"
+            if self.degenerate
+            else "no degenerate pairs"
+        )
         return (
             f"LevelStatistics(mean ratio {self.mean:.4f} +- {self.stderr:.2g} of "
-            f"{self.ratios.size} in {len(self.sectors)} sectors; nearest {self.nearest}; "
-            f"{self.zeros} zeros removed, {self.degenerate} degenerate pairs)"
+            f"{self.ratios.size} in {len(self.sectors)} sectors; nearest {self.nearest}, "
+            f"{self.z[self.nearest]:+.1f} sd off; {self.zeros} zeros removed, {doublets})"
         )
 
 
@@ -87,13 +105,14 @@ def levels(
     connected blocks of its matrix (the hidden units of the residual part of a ReLU network), and
     within a block whose spectrum is symmetric about zero the positive half. Symmetries in another
     basis must be said: `sectors`. The null space, $|\lambda| \le \mathrm{tol} \max|\lambda|$, is
-    removed first.
+    removed first. Symmetries that are left show: levels that coincide are counted as `degenerate`,
+    and pairs that nearly do pull the mean below that of every ensemble.
 
     Args:
         sources: operators, whose dense matrices are taken, or spectra, each one a sector.
         sectors: orthonormal bases (n, k) of invariant subspaces, together all of space, in the
             place of the blocks.
-        tol: relative size of zero, and of a degenerate spacing.
+        tol: relative size of zero, and of a degenerate spacing; at least the rounding of the dtype.
         max_bytes: what the dense matrix may take.
 
     Raises:
@@ -105,39 +124,44 @@ def levels(
     if not sources or (sectors is not None and len(sources) > 1):
         msg = f"sources: {len(sources)} given; one is required, several only without `sectors`"
         raise InputError(msg)
-    spectra: list[FloatArray] = []
+    spectra: list[DiscreteMeasure] = []
     for source in sources:
         if isinstance(source, DiscreteMeasure):
             if sectors is not None:
                 msg = "sectors: given with a spectrum; they need the operator"
                 raise InputError(msg)
-            spectra.append(np.array(eigenvalues_of(source)))
+            size_of(source)  # a quadrature has no levels
+            spectra.append(source)
             continue
-        matrix = as_operator(source).dense(max_bytes=max_bytes).double().cpu().numpy()
+        operator = as_operator(source)
+        matrix = operator.dense(max_bytes=max_bytes).double().cpu().numpy()
         parts = _blocks(matrix) if sectors is None else _projected(matrix, sectors)
-        spectra += [np.array(np.linalg.eigvalsh(part), dtype=np.float64) for part in parts]
-    scale = max(float(np.abs(one).max()) for one in spectra)
+        unit = float(torch.finfo(operator.dtype).eps)
+        spectra += [
+            replace(DiscreteMeasure.uniform(np.linalg.eigvalsh(part)), unit=unit) for part in parts
+        ]
+    scale = max(float(np.abs(one.nodes).max()) for one in spectra)
+    cut = max(tol * scale, *(one.resolution for one in spectra))
     zeros, degenerate, found, sizes = 0, 0, [], []
-    for values in spectra:
-        kept = values[np.abs(values) > tol * scale]
+    for values in (one.nodes for one in spectra):
+        kept = values[np.abs(values) > cut]
         zeros += values.size - kept.size
-        if kept.size > 2 and np.abs(kept + kept[::-1]).max() <= 10 * tol * scale:
+        if kept.size > 2 and np.abs(kept + kept[::-1]).max() <= 10 * cut:
             kept = kept[kept > 0]  # +x and -x are one level of a bipartite block
         spacings = np.diff(kept)
-        equal = spacings <= tol * scale
+        equal = spacings <= cut
         degenerate += int(equal.sum())
         if spacings.size < 2:
             continue
+        spacings[equal] = 0.0
         near, far = np.minimum(spacings[1:], spacings[:-1]), np.maximum(spacings[1:], spacings[:-1])
-        defined = far > tol * scale
-        found.append(np.where(near[defined] <= tol * scale, 0.0, near[defined] / far[defined]))
+        found.append(np.divide(near, far, out=np.zeros_like(near), where=near > 0))
         sizes.append(kept.size)
     if sum(map(len, found)) < 3:
         msg = f"sources: {sum(map(len, found))} spacing ratios after the null space; 3 are required"
         raise InputError(msg)
     return LevelStatistics(
         ratios=np.concatenate(found),
-        stderr=_error(found),
         sectors=tuple(sizes),
         zeros=zeros,
         degenerate=degenerate,
@@ -166,17 +190,3 @@ def _projected(matrix: FloatArray, sectors: Sequence[FloatArray]) -> list[FloatA
         msg = f"sectors: {left:.3g} of the matrix (Frobenius) couples them; invariant subspaces"
         raise InputError(msg + " are required")
     return parts
-
-
-def _error(found: Sequence[FloatArray]) -> float:
-    """Standard error of the mean with the covariances of neighbours up to two apart."""
-    everything = np.concatenate(found)
-    mean, count = everything.mean(), everything.size
-    variance = float(((everything - mean) ** 2).sum())
-    for lag in (1, 2):
-        variance += 2 * sum(
-            float(((one[lag:] - mean) * (one[:-lag] - mean)).sum()) for one in found
-        )
-    # a handful of ratios may make the sum of covariances negative
-    floor = 0.2 * float(((everything - mean) ** 2).sum())
-    return float(np.sqrt(max(variance, floor, 1e-300)) / count)

@@ -2,6 +2,7 @@ r"""Laws of the ratio of consecutive level spacings, which needs no unfolding.""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,15 @@ _NORMS = {
 }
 # Means for large matrices, from the numerical simulations of the same paper (table I)
 _LARGE = {"poisson": 2 * np.log(2) - 1, "goe": 0.5307, "gue": 0.5996, "gse": 0.6744}
+# Variance of one ratio and covariance of two neighbours, which share a spacing. Poisson: 3 - 4 ln 2
+# less the squared mean, and an integral over the shared spacing. Gaussian ensembles: simulated
+# (6000 matrices of side 200, inner half), to 1e-4, which is as small as covariances farther apart.
+_SPREADS = {
+    "poisson": (0.078188, 0.012057),
+    "goe": (0.0647, 0.0156),
+    "gue": (0.0537, 0.0144),
+    "gse": (0.0398, 0.0116),
+}
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(60)
 
 
@@ -70,3 +80,23 @@ class SpacingRatio:
     def large_matrix_mean(self) -> float:
         """Mean for large matrices (simulated, to the digits given)."""
         return float(_LARGE[self.ensemble])
+
+    def mean_spread(self, runs: Sequence[int]) -> float:
+        r"""Standard deviation of the mean over runs of consecutive ratios.
+
+        $\sqrt{\sum_j (m_j v + 2 (m_j - 1) c)} \big/ \sum_j m_j$ for runs of $m_j$ ratios, v their
+        variance and c the covariance of neighbours; known, so that few ratios do not blur it.
+
+        Args:
+            runs: numbers of ratios, each at least 1.
+
+        Raises:
+            InputError: if there is no run, or one without a ratio.
+        """
+        counts = [_check.count("runs", one) for one in runs]
+        if not counts:
+            msg = "runs: none given; at least one number of ratios is required"
+            raise InputError(msg)
+        variance, shared = _SPREADS[self.ensemble]
+        total = sum(counts)
+        return float(np.sqrt(total * variance + 2 * (total - len(counts)) * shared) / total)

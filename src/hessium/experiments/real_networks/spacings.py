@@ -175,8 +175,8 @@ def summarise(
             "symmetric about zero the positive half is taken.",
             "Networks: 16-16-16 without biases, weights N(0, 1/fan-in), autoencoders of "
             f"{config.samples} whitened images, {len(config.seeds)} seeds; trained: "
-            f"{config.max_iterations} iterations of L-BFGS-B. Errors know that neighbouring ratios "
-            "share a spacing.",
+            f"{config.max_iterations} iterations of L-BFGS-B. Errors: scatter of as many "
+            "ratios of the nearest ensemble, neighbours sharing a spacing.",
         ),
     )
     return findings, {
