@@ -6,8 +6,9 @@ from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.distance import Distance, distance
 from hessium.compare.families import FAMILIES, Family
 from hessium.compare.fit import Estimate, Fit, fit
-from hessium.compare.freeness import Freeness, MixedMoment, freeness, mixed_moments
+from hessium.compare.freeness import Freeness, freeness
 from hessium.compare.levels import LevelStatistics, levels
+from hessium.compare.mixed_moments import MixedMoment, mixed_moments
 from hessium.compare.normality import Normality, normality
 from hessium.compare.outliers import Detached, Outliers, outliers
 from hessium.compare.ranks import Ranks, ranks

@@ -19,8 +19,8 @@ $\sqrt2$ and 1 half-widths: there the quotient differs from one by at most the l
 $\operatorname{Im} F(z)/\operatorname{Im} z - 1$, which two atoms at the ends make largest, and that
 is one. A law of another kind may still give negative variances: then no such ensemble exists.
 
-A spike $\theta u u^T$ adds $\oint f\, d\log(1 - \theta G)$: interlacing moves the bulk by as much as
-one eigenvalue although the spike itself lies outside.
+A spike $\theta u u^T$ adds $\oint f\, d\log(1 - \theta G)$: interlacing moves the bulk by as much
+as one eigenvalue although the spike itself lies outside.
 """
 
 from __future__ import annotations
@@ -73,7 +73,11 @@ class Contour:
         gaps = [max(x - high, low - x) / half for x in outside]
         gap = max(min(gaps, default=np.inf), _NEAREST)
         reach = 1 + gap + np.sqrt(gap * (2 + gap))
-        return cls(low=low, high=high, stretch=float(min(_WIDEST, 10 ** (_GROWTH / degree), np.sqrt(reach))))
+        return cls(
+            low=low,
+            high=high,
+            stretch=float(min(_WIDEST, 10 ** (_GROWTH / degree), np.sqrt(reach))),
+        )
 
     @property
     def nodes(self) -> tuple[ComplexArray, ComplexArray]:

@@ -3,12 +3,13 @@ r"""Are two symmetric matrices in generic position to each other, as free indepe
 A and $QBQ^T$ with Haar Q are free as n grows, so everything that is measured of the pair (A, B) is
 set beside the same measurement on (A, $QBQ^T$): its spectrum, its outliers, its mixed moments. The
 test over rotations is exact at every size: if the eigenvectors of B are Haar relative to those of
-A, the pair and its rotations are exchangeable.
+A, the pair and its rotations are exchangeable. That is what is tested, B as an independently and
+uniformly rotated copy of itself. It makes the pair free as n grows; free families that are less
+random than that (two fixed sequences of matrices may be free in the limit) are not meant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,42 +19,22 @@ from torch import Tensor
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare.distance import kolmogorov
+from hessium.compare.mixed_moments import (
+    PAIRS,
+    MixedMoment,
+    free_moments,
+    names_of,
+    pair_of,
+)
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
-from hessium.linalg.adapt import Operator, as_operator
+from hessium.linalg.adapt import Operator
 from hessium.linalg.operator import require_memory
 from hessium.measure import DiscreteMeasure
 from hessium.progress import Progress, silent
 from hessium.theory import Empirical, Law, free_sum, haar
 
 _DIGITS = 10  # of the largest eigenvalue, in which spectra are compared
-
-PAIRS = ((1, 1), (2, 1), (1, 2), (3, 1), (2, 2), (1, 3))
-"""Degrees (i, j) of the orthonormal polynomials in $\\tau(p_i(A) q_j(B))$."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixedMoment:
-    r"""One normalised mixed moment; zero for free matrices.
-
-    Attributes:
-        name: such as "p1(A) q2(B)".
-        value: the moment, with $|\tau(p_i(A) q_j(B))| \le 1$.
-        stderr: error of estimation: 0 where matrices are dense.
-        free_mean: expectation for a Haar-rotated pair of this size.
-        free_spread: standard deviation there.
-    """
-
-    name: str
-    value: float
-    stderr: float
-    free_mean: float
-    free_spread: float
-
-    @property
-    def z(self) -> float:
-        """Excess in standard deviations of a free pair, estimation error included."""
-        return (self.value - self.free_mean) / float(np.hypot(self.free_spread, self.stderr))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -137,7 +118,7 @@ def freeness(
     if isinstance(rotations, bool) or rotations < 1:
         msg = f"rotations: {rotations}; at least 1 is required"
         raise InputError(msg)
-    a, b = _pair(first, second)
+    a, b = pair_of(first, second)
     require_memory(a.shape[0], torch.float64, max_bytes // 6)
     (x, left), (y, right) = (_eigen(one, max_bytes) for one in (a, b))
     basis = _Basis(x, y)
@@ -150,7 +131,7 @@ def freeness(
         moments.append(basis.moments(turn))
         spectra.append(basis.sum_spectrum(turn))
     progress(rotations, rotations, "rotations")
-    free_mean, free_spread = _free_moments(n, len(basis.pairs))
+    free_mean, free_spread = free_moments(n, len(basis.pairs))
     scores = (((np.array(moments) - free_mean) / free_spread) ** 2).sum(axis=1)
     distances = _leave_one_out(np.array(spectra))
     return Freeness(
@@ -160,7 +141,7 @@ def freeness(
                 name=name, value=float(v), stderr=0.0, free_mean=float(m), free_spread=float(s)
             )
             for name, v, m, s in zip(
-                _names(basis.pairs), moments[0], free_mean, free_spread, strict=True
+                names_of(basis.pairs), moments[0], free_mean, free_spread, strict=True
             )
         ),
         p_value=_rank(scores),
@@ -171,65 +152,6 @@ def freeness(
         distance_p_value=_rank(distances),
         first=DiscreteMeasure.uniform(x),
         second=DiscreteMeasure.uniform(y),
-    )
-
-
-def mixed_moments(
-    first: Operator | SymmetricOperator | Tensor,
-    second: Operator | SymmetricOperator | Tensor,
-    *,
-    probes: int = 32,
-    rng: Rng = None,
-    progress: Progress = silent,
-) -> tuple[MixedMoment, ...]:
-    r"""The mixed moments of two operators that fit no matrix, by random probes.
-
-    With Gaussian probes z all moments are averages of inner products of $A^k z$, $B^k z$
-    ($k \le 3$), ABz and BAz. `stderr` is the jackknife over probes; normalisation and
-    centring are estimated from the same probes and their error is part of it. `z` has the spread
-    of a free pair added.
-
-    Args:
-        first: A.
-        second: B.
-        probes: random vectors, at least 4.
-        rng: seed.
-        progress: called with probes done and probes in all.
-
-    Raises:
-        InputError: if an argument breaks its rule.
-
-    Cost: four products with each operator for each probe.
-    """
-    if isinstance(probes, bool) or probes < 4:
-        msg = f"probes: {probes}; at least 4 are required for an error"
-        raise InputError(msg)
-    a, b = _pair(first, second)
-    n, source = a.shape[0], generator(rng)
-    rows = []
-    for done in range(probes):
-        progress(done, probes, "probes")
-        z = torch.from_numpy(source.standard_normal((n, 1))).to(dtype=a.dtype, device=a.device)
-        az, bz = a @ z, b @ z
-        aaz, abz, baz, bbz = a @ az, a @ bz, b @ az, b @ bz
-        # rows: A^k z and B^k z, k = 0 to 3, then ABz and BAz
-        vectors = torch.cat([z, az, aaz, a @ aaz, bz, bbz, b @ bbz, abz, baz], dim=1)
-        rows.append((vectors.mT @ vectors).double().cpu().numpy() / n)
-    progress(probes, probes, "probes")
-    table = np.array(rows)
-    whole = _normalised(table.mean(axis=0))
-    left_out = np.array(
-        [_normalised(np.delete(table, k, axis=0).mean(axis=0)) for k in range(probes)]
-    )
-    errors = np.sqrt((probes - 1) * left_out.var(axis=0))
-    free_mean, free_spread = _free_moments(n, len(PAIRS))
-    return tuple(
-        MixedMoment(
-            name=name, value=float(v), stderr=float(e), free_mean=float(m), free_spread=float(s)
-        )
-        for name, v, e, m, s in zip(
-            _names(PAIRS), whole, errors, free_mean, free_spread, strict=True
-        )
     )
 
 
@@ -275,51 +197,6 @@ def _orthonormal(values: FloatArray) -> list[FloatArray]:
             break
         found.append(fresh / norm)
     return found
-
-
-def _normalised(products: FloatArray) -> FloatArray:
-    """Mixed moments from the averaged inner products of `mixed_moments`."""
-    a, b = [0, 1, 2, 3], [0, 4, 5, 6]
-    p, q = (np.linalg.inv(np.linalg.cholesky(products[np.ix_(w, w)])) for w in (a, b))
-    mixed = products[np.ix_(a, b)]  # tau(A^k B^l)
-    pairs = [p[i, : i + 1] @ mixed[: i + 1, : j + 1] @ q[j, : j + 1] for i, j in PAIRS]
-    unit = products[0, 0]
-    alpha, beta = products[0, 1] / unit, products[0, 4] / unit
-    centred = (
-        products[7, 8]
-        - 2 * alpha * mixed[1, 2]
-        - 2 * beta * mixed[2, 1]
-        + alpha**2 * products[4, 4]
-        + beta**2 * products[1, 1]
-        + 4 * alpha * beta * mixed[1, 1]
-        - 3 * alpha**2 * beta**2 * unit
-    )
-    scale = (products[1, 1] / unit - alpha**2) * (products[4, 4] / unit - beta**2)
-    return np.array([*pairs, centred / unit / scale])
-
-
-def _free_moments(n: int, pairs: int) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation of the moments of a Haar-rotated pair.
-
-    Those of the pairs are exact, and so is the mean of the last moment; its deviation is the limit.
-    """
-    mean = np.array([0.0] * pairs + [(n - 2) / ((n - 1) * (n + 2))])
-    spread = np.array([np.sqrt(2 / ((n - 1) * (n + 2)))] * pairs + [2 / n])
-    return mean, spread
-
-
-def _names(pairs: Sequence[tuple[int, int]]) -> list[str]:
-    return [*(f"p{i}(A) q{j}(B)" for i, j in pairs), "p1(A) q1(B) p1(A) q1(B)"]
-
-
-def _pair(
-    first: Operator | SymmetricOperator | Tensor, second: Operator | SymmetricOperator | Tensor
-) -> tuple[SymmetricOperator, SymmetricOperator]:
-    a, b = as_operator(first), as_operator(second)
-    if a.shape != b.shape:
-        msg = f"first, second: sizes {a.shape[0]} and {b.shape[0]}; they must be equal"
-        raise InputError(msg)
-    return a, b
 
 
 def _eigen(operator: SymmetricOperator, max_bytes: int) -> tuple[FloatArray, FloatArray]:
