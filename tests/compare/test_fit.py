@@ -63,6 +63,24 @@ def test_intervals_cover_at_their_nominal_rate(spikes: int, unit: float) -> None
     assert rejected < 0.09
 
 
+@pytest.mark.slow
+def test_spikes_near_the_threshold_bias_a_scale_unseen() -> None:
+    # what the guide says, 200 draws each. Expected .75 and .12 (deviation .03, .02), then .94 (.02)
+    critical = 1 / float(LAW.stieltjes(LAW.support()[1] + 1e-9).real)
+    shares = []
+    for strength in (1.15 * critical, 1.5 * critical):
+        rng, covered, rejected = np.random.default_rng(9), 0, 0
+        for _ in range(200):
+            found = fit(np.linalg.eigvalsh(spiked(matrix(200, rng), [strength], rng)[0]))
+            covered += found.parameters["scale"].covers(SCALE)
+            rejected += found.p_value < 0.05
+        shares.append((covered / 200, rejected / 200))
+    (near, warned), (beyond, _) = shares
+    assert 0.62 < near < 0.87
+    assert warned < 0.22
+    assert beyond > 0.88
+
+
 def test_equivariant_under_rescaling() -> None:
     values = np.linalg.eigvalsh(matrix(150, np.random.default_rng(0)))
     here = fit(values)

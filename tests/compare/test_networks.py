@@ -91,6 +91,24 @@ def test_frozen_and_unknown_parts_are_said() -> None:
     assert not found.explained
 
 
+def test_what_only_looks_like_a_symmetry_is_no_part() -> None:
+    found = []
+    for shift in (1.0, 0.0):
+        first = nn.Linear(8, 6)
+        first.register_forward_hook(lambda _, inputs, output, by=shift: output + by)
+        model, x, y = layered(first, nn.ReLU(), nn.Linear(6, 4))
+        found.append(symmetries(hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (x, y))))
+    moved, plain = found
+    assert [part.name.split()[0] for part in moved.parts] == ["shifts"]
+    assert [part.name.split()[0] for part in moved.refuted] == ["rescalings"]
+    assert moved.refuted[0].error > 1e-6
+    assert "tried and not there: rescalings" in repr(moved)
+    # the control: where the layer does what it says, the same candidate is a part
+    assert [part.name.split()[0] for part in plain.parts] == ["rescalings", "shifts"]
+    assert not plain.refuted
+    assert "tried" not in repr(plain)
+
+
 def test_scarce_data() -> None:
     found = symmetries(risk("tanh", 6, 5))
     assert found.forced == 0

@@ -251,6 +251,15 @@ def test_a_users_own_risk() -> None:
     assert verdict(findings, "H₀ is Wishart of the network's ratio") == "does not hold"
     assert arrays["rotated"].shape == (99, 72)
     assert len(findings.charts) == 3
+    ends = {
+        chart.name: min(1.5 * one.x[0] - 0.5 * one.x[1] for one in chart.series if one.mark == "points")
+        for chart in findings.charts
+    }
+    # H0 >= 0 has no bin that reaches below zero, H1 and H do
+    assert arrays["gauss_newton"][0] > -1e-9
+    assert {name: end < -1e-9 for name, end in ends.items()} == {
+        "wishart": False, "wigner": True, "hessian": True
+    }  # fmt: skip
     with pytest.raises(InputError, match="max-dim"):
         compare_own(risk, max_dim=10)
     single = risk.model.float()

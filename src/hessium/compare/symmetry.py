@@ -47,7 +47,9 @@ class Symmetries:
 
     Attributes:
         parts: the symmetries by name.
-        forced: dimension of all of them together.
+        refuted: candidates that the layers suggest and $H_0$ does not have: a layer does something
+            else than its class says.
+        forced: dimension of all parts together.
         scarce: zeros that the number of data alone forces: parameters less samples x outputs.
         measured: zero eigenvalues of $H_0$.
         tol: relative size of zero.
@@ -56,6 +58,7 @@ class Symmetries:
     """
 
     parts: tuple[NullSpace, ...]
+    refuted: tuple[NullSpace, ...]
     forced: int
     scarce: int
     measured: Count
@@ -81,9 +84,11 @@ class Symmetries:
     def __repr__(self) -> str:
         names = "; ".join(f"{part.dimension} {part.name}" for part in self.parts) or "none"
         left = "all explained" if self.explained else f"{self.unexplained} unexplained"
+        tried = "; ".join(part.name for part in self.refuted)
         return (
             f"Symmetries({self.measured!r} zeros of H0, {self.forced} forced by symmetry ({names}),"
             f" {self.scarce} by the number of data; {left}"
+            f"{'; tried and not there: ' + tried if tried else ''}"
             f"{'; ' + self.unread if self.unread else ''})"
         )
 
@@ -115,19 +120,23 @@ def symmetries(risk: EmpiricalRisk, *, tol: float = 1e-10, max_bytes: int = 2**3
     shape = architecture(risk.model)
     spans: list[Tensor] = []
     parts: list[NullSpace] = []
+    refuted: list[NullSpace] = []
     for candidate in _candidates(shape, risk):
         span = _columns(candidate, risk, max_bytes // 4)
         if span is None:
             continue
         scale = counts.scale or 1.0
         images = (operator @ span).norm(dim=0) / (span.norm(dim=0) * scale)
-        parts.append(
-            NullSpace(name=candidate.name, dimension=_rank(span), error=float(images.max().item()))
-        )
-        if parts[-1].error <= 10 * max(tol, counts.resolution / scale):
+        error = float(images.max().item())
+        tried = NullSpace(name=candidate.name, dimension=_rank(span), error=error)
+        if error <= 10 * max(tol, counts.resolution / scale):
+            parts.append(tried)
             spans.append(span)
+        else:
+            refuted.append(tried)
     return Symmetries(
         parts=tuple(parts),
+        refuted=tuple(refuted),
         forced=_rank(torch.cat(spans, dim=1)) if spans else 0,
         scarce=max(0, risk.dim - risk.num_outputs),
         measured=counts.zero,

@@ -91,6 +91,9 @@ def compare_own(
         "semicircle (eq. 16) and plus the ReLU residual law (eq. 29).",
     ]
     notes += [f"Symmetries that were not looked for: {zeros.unread}."] if zeros.unread else []
+    notes += [
+        f"No symmetry of H₀, though the layers look like it: {part.name}." for part in zeros.refuted
+    ]
     notes += list(dict.fromkeys(f"Warning: {w.message}" for w in caught))
     findings = Findings(
         statements=_statements(table, zeros, ranked, spaced),
@@ -229,7 +232,9 @@ def _histogram(
     ends = [law.support() for law, _ in laws.values()]
     low = min(low, *(end[0] for end in ends), 0.0)
     high = max(high, *(min(end[1], 2 * high) for end in ends))
-    edges = np.linspace(low - 0.02 * (high - low), high + 0.02 * (high - low), _BINS + 1)
+    margin = 0.02 * (high - low)
+    # where neither matrix nor law has anything below zero, no bin lies there
+    edges = np.linspace(low - margin if low < 0 else 0.0, high + margin, _BINS + 1)
     middle, width = 0.5 * (edges[:-1] + edges[1:]), edges[1] - edges[0]
     beyond = float(((values < edges[0]) | (values > edges[-1])).mean())
     counts = np.histogram(values, edges)[0]
