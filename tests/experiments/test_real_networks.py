@@ -252,7 +252,9 @@ def test_a_users_own_risk() -> None:
     assert arrays["rotated"].shape == (99, 72)
     assert len(findings.charts) == 3
     ends = {
-        chart.name: min(1.5 * one.x[0] - 0.5 * one.x[1] for one in chart.series if one.mark == "points")
+        chart.name: min(
+            1.5 * one.x[0] - 0.5 * one.x[1] for one in chart.series if one.mark == "points"
+        )
         for chart in findings.charts
     }
     # H0 >= 0 has no bin that reaches below zero, H1 and H do
