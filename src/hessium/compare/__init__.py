@@ -1,7 +1,8 @@
 """Measured spectra beside laws, H0 beside H1, levels beside ensembles, ranks beside theory."""
 
 from hessium.compare._spectrum import nonzero
-from hessium.compare.assumptions import Assumptions, Check, Prediction, assumptions
+from hessium.compare.assumptions import Assumptions, Prediction, assumptions
+from hessium.compare.checks import Check
 from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.distance import Distance, distance
 from hessium.compare.families import FAMILIES, Family

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from scipy.stats import chi2
 
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import nonzero
-from hessium.compare.cumulants import cumulants
-from hessium.compare.distance import distance
-from hessium.compare.fit import Fit, fit
+from hessium.compare.checks import (
+    Check,
+    fit_checks,
+    fitted,
+    free_checks,
+    normal_checks,
+    shape_check,
+    variance_check,
+)
+from hessium.compare.fit import Fit
 from hessium.compare.freeness import Freeness, freeness
-from hessium.compare.normality import critical, normality
 from hessium.curvature import GaussNewton, ResidualHessian
 from hessium.curvature.hessian import output_gradient
 from hessium.errors import InputError
@@ -25,35 +29,6 @@ from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 from hessium.theory import Law, MarchenkoPastur, Semicircle, hessian_law
 from hessium.theory.energies import ACTIVATIONS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One assumption, put to the test.
-
-    Attributes:
-        assumption: what is assumed.
-        statistic: what was computed.
-        value: its value here.
-        low, high: where it lies if the assumption is true, with `coverage`.
-        coverage: what the range is.
-        p_value: of the assumption, or None where the range alone decides.
-        holds: whether it is not rejected, at the level of the table where there is a p-value.
-    """
-
-    assumption: str
-    statistic: str
-    value: float
-    low: float
-    high: float
-    coverage: str
-    p_value: float | None
-    holds: bool
-
-    @property
-    def verdict(self) -> Literal["not rejected", "does not hold"]:
-        """In words: a test that an assumption passes does not prove it."""
-        return "not rejected" if self.holds else "does not hold"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,26 +159,26 @@ def assumptions(
     ratio, scale = risk.dim / risk.num_outputs, h0.mean()
     has_residual = bool(np.abs(h1.nodes).max() > tol * np.abs(h0.nodes).max())
     bulk0 = h0 if ratio > 1 else nonzero(h0, tol)
-    wishart, wigner = _fitted(bulk0, "marchenko-pastur"), None
+    wishart, wigner = fitted(bulk0, "marchenko-pastur"), None
     law0 = MarchenkoPastur(ratio=ratio, scale=bulk0.mean())
     checks = [
-        _shape("H0 is Wishart of the network's ratio", bulk0, law0, draws, source),
-        *_fit_check("H0 is Wishart of some ratio and scale", wishart, level),
+        shape_check("H0 is Wishart of the network's ratio", bulk0, law0, draws, source),
+        *fit_checks("H0 is Wishart of some ratio and scale", wishart, level),
     ]
     progress(1, 4, "steps")
     free = None
     if has_residual:
         bulk1 = nonzero(h1, tol)
-        wigner = _fitted(bulk1, "semicircle")
+        wigner = fitted(bulk1, "semicircle")
         law1 = Semicircle(variance=bulk1.moment(2))
-        checks.append(_shape("H1 is Wigner of its own variance", bulk1, law1, draws, source))
-        checks += _fit_check("H1 is Wigner of some variance", wigner, level)
-        checks.append(_variance(h1, energy))
+        checks.append(shape_check("H1 is Wigner of its own variance", bulk1, law1, draws, source))
+        checks += fit_checks("H1 is Wigner of some variance", wigner, level)
+        checks.append(variance_check(h1, energy))
         progress(2, 4, "steps")
         free = freeness(first, second, rotations=rotations, rng=source, max_bytes=max_bytes)
-        checks += _free_checks(free, level)
+        checks += free_checks(free, level)
     progress(3, 4, "steps")
-    checks += _normal_checks(risk, errors, level)
+    checks += normal_checks(risk, errors, level)
     progress(4, 4, "steps")
     return Assumptions(
         checks=tuple(checks),
@@ -229,124 +204,6 @@ def _residuals(risk: EmpiricalRisk) -> FloatArray:
     ]
     errors = torch.cat(parts).double().cpu().numpy()
     return np.asarray(errors * risk.num_samples / risk.denominator)
-
-
-def _fitted(bulk: DiscreteMeasure, family: str) -> Fit | None:
-    """None where nothing fits."""
-    try:
-        return fit(bulk, family)
-    except (InputError, np.linalg.LinAlgError, ValueError):
-        return None
-
-
-def _shape(
-    assumption: str, bulk: DiscreteMeasure, law: Law, draws: int, source: np.random.Generator
-) -> Check:
-    found = distance(bulk, law, draws=draws, rng=source)
-    value, null = found.kolmogorov, found.null
-    # a quantile far out needs more draws than it is worth: the distances are nearly normal
-    high = float(null.mean() + 4 * null.std(ddof=1))
-    return Check(
-        assumption=assumption,
-        statistic="Kolmogorov distance",
-        value=value,
-        low=0.0,
-        high=high,
-        coverage=f"mean + 4 sd of {draws} random matrices of this size",
-        p_value=None,
-        holds=value <= high,
-    )
-
-
-def _fit_check(assumption: str, found: Fit | None, level: float) -> list[Check]:
-    if found is None:
-        return []
-    return [
-        Check(
-            assumption=assumption,
-            statistic=(
-                f"chi-squared of a fit, {found.freedom} degrees of freedom, "
-                f"{len(found.outliers)} eigenvalues set aside as outliers"
-            ),
-            value=found.statistic,
-            low=0.0,
-            high=float(chi2.ppf(1 - level, found.freedom)),
-            coverage=f"{1 - level:.0%}",
-            p_value=found.p_value,
-            holds=found.p_value >= level,
-        )
-    ]
-
-
-def _variance(h1: DiscreteMeasure, energy: float) -> Check:
-    # its scatter if it were that Wigner matrix: the spectrum itself may be one of no ensemble
-    found = cumulants(h1, count=2, law=Semicircle(variance=2 * energy))
-    value, error = float(found.moments[1]) / energy, float(found.moment_errors[1]) / energy
-    return Check(
-        assumption="H1 has the variance of the Wigner model, 2 energy",
-        statistic="variance of H1 / energy",
-        value=value,
-        low=2 - 4 * error,
-        high=2 + 4 * error,
-        coverage="4 standard errors",
-        p_value=None,
-        holds=abs(value - 2) <= 4 * error,
-    )
-
-
-def _free_checks(free: Freeness, level: float) -> list[Check]:
-    worst = max(free.moments, key=lambda one: abs(one.z))
-    return [
-        Check(
-            assumption="H0 and H1 are free: mixed moments",
-            statistic=f"normalised {worst.name}, the moment farthest off",
-            value=worst.value,
-            low=worst.free_mean - 3 * worst.free_spread,
-            high=worst.free_mean + 3 * worst.free_spread,
-            coverage=(
-                f"3 sd of Haar rotations; p from all {len(free.moments)} moments, at least "
-                f"{1 / (len(free.rotated) + 1):.2g}"
-            ),
-            p_value=free.p_value,
-            holds=free.p_value > level,
-        ),
-        Check(
-            assumption="H0 and H1 are free: spectrum of the sum",
-            statistic="Kolmogorov distance from the rotated sums",
-            value=free.distance,
-            low=0.0,
-            high=float(np.quantile(free.rotated_distances, 1 - level)),
-            coverage=f"{1 - level:.0%} of {len(free.rotated)} rotations",
-            p_value=free.distance_p_value,
-            holds=free.distance_p_value > level,
-        ),
-    ]
-
-
-def _normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> list[Check]:
-    samples = {"residuals": errors}
-    for name, part in zip(risk.names, risk.layout.unflatten(risk.theta), strict=True):
-        if part.dim() > 1:
-            samples[f"weights {name}"] = part.double().cpu().numpy().reshape(-1)
-    checks = []
-    for name, values in samples.items():
-        if values.size < 8 or np.ptp(values) == 0:
-            continue
-        found = normality(values)
-        checks.append(
-            Check(
-                assumption=f"{name} are normal",
-                statistic=f"Anderson-Darling (excess kurtosis {found.kurtosis:.2g} +- "
-                f"{found.kurtosis_error:.1g})",
-                value=found.statistic,
-                low=0.0,
-                high=critical(level),
-                coverage=f"{1 - level:.0%}",
-                p_value=found.p_value,
-                holds=found.p_value >= level,
-            )
-        )
-    return checks
 
 
 def _predictions(

@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.optimize import brentq, least_squares
+from scipy.optimize import least_squares
 from scipy.stats import chi2, norm
 
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import as_measure, eigenvalues_of, on_atoms, zeros
+from hessium.compare._spectrum import as_measure, eigenvalues_of, zeros
 from hessium.compare.families import Family, family_of, trimmed_moments
-from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
 from hessium.compare.outliers import outliers
+from hessium.compare.weighted import STEP, Weighted, errors_of
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
-from hessium.theory import Law, LevyLaw
+from hessium.theory import Law
 from hessium.theory._arrays import ArrayLike
 
 _PILOT_POINTS = 32
 _OUTLIER_LEVEL = 1e-2
 _ROUNDS = 4
 _WIDE = 0.1  # standard errors of a logarithm beyond which a parabola is no good
-_STEP = 1.0  # e-folds that one set of weights may be trusted over
 _REWEIGHTED = 4
-_FINE = 0.01  # e-folds to which the end of a profile is found
-_FAR = 12.0  # e-folds at which a profile is called unbounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -197,10 +192,10 @@ class _Fitting:
             found = outliers(self.measure, self.law(logs), level=_OUTLIER_LEVEL, beta=self.beta)
             if found.values == outside:
                 break
-            outside, bulk = found.values, found.bulk
+            outside = found.values
             for _ in range(_REWEIGHTED):  # the weights are those of the fit before
-                model = _Weighted(self, logs, bulk, outside)
-                fresh = model.solve(logs, _STEP)
+                model = Weighted(self.law, logs, self.measure, found, self.beta)
+                fresh = model.solve(logs, STEP)
                 moved, logs = float(np.abs(fresh - logs).max()), fresh
                 if moved < 0.02:
                     break
@@ -245,9 +240,9 @@ class _Fitting:
         return np.asarray(found.x)
 
     def _estimates(
-        self, model: _Weighted, logs: FloatArray, confidence: float
+        self, model: Weighted, logs: FloatArray, confidence: float
     ) -> dict[str, Estimate]:
-        errors = _errors(model.information(logs))
+        errors = errors_of(model.information(logs))
         reach = float(norm.ppf((1 + confidence) / 2))
         found: dict[str, Estimate] = {}
         for name in self.family.parameters:
@@ -264,112 +259,3 @@ class _Fitting:
             low, high = (unit * float(np.exp(end)) for end in ends)
             found[name] = Estimate(value=unit * float(np.exp(logs[k])), low=low, high=high)
         return found
-
-
-def _errors(information: FloatArray) -> FloatArray:
-    """Standard errors; infinite where the statistics say nothing about some combination."""
-    if np.linalg.cond(information) > 1e12:
-        return np.full(len(information), np.inf)
-    return np.asarray(np.sqrt(np.diag(np.linalg.inv(information))))
-
-
-class _Weighted:
-    """Generalised least squares with the covariance of one law."""
-
-    def __init__(
-        self, fitting: _Fitting, logs: FloatArray, bulk: FloatArray, outside: tuple[float, ...]
-    ) -> None:
-        law = fitting.law(logs)
-        spans = law.support_intervals()
-        low, high = spans[0][0], spans[-1][1]
-        # a detached atom (exact zeros) is left out of the contour, like an outlier
-        atoms = [x for x in law.atoms if not low <= x <= high]
-        inside = bulk[~on_atoms(bulk, atoms, fitting.measure.resolution)]
-        self.fitting = fitting
-        self.size = fitting.measure.nodes.size
-        self.count = degree_for(self.size, len(fitting.free) + 2)
-        functions = Polynomials(low=low, high=high, count=self.count)
-        self.statistics = LinearStatistics(
-            functions=functions,
-            contour=Contour.around(low, high, [*outside, *atoms], self.count),
-            beta=fitting.beta,
-            spikes=outside,
-            near=law if isinstance(law, LevyLaw) else None,
-        )
-        self._outside = [*outside, *atoms]
-        self.sums = functions.at(inside).sum(axis=1)
-        covariance = self.statistics.covariance(law)
-        if np.isnan(covariance).any():
-            msg = f"family: {fitting.family.name!r}; no Gaussian-type ensemble has {law!r}, so the "
-            raise InputError(msg + "fluctuations to weight by are not known")
-        self.factor = np.linalg.cholesky(covariance)
-
-    def around(self, logs: FloatArray) -> _Weighted:
-        """The same statistics and weights, their contour drawn around another law."""
-        law, other = self.fitting.law(logs), copy(self)
-        spans = law.support_intervals()
-        other.statistics = replace(
-            self.statistics,
-            contour=Contour.around(spans[0][0], spans[-1][1], self._outside, self.count),
-            near=law if isinstance(law, LevyLaw) else None,
-        )
-        return other
-
-    def residuals(self, logs: FloatArray) -> FloatArray:
-        excess = self.sums - self.statistics.mean(self.fitting.law(logs), self.size)
-        return np.asarray(np.linalg.solve(self.factor, excess))
-
-    def information(self, logs: FloatArray) -> FloatArray:
-        steps = 1e-5 * np.eye(logs.size)
-        jacobian = np.array(
-            [(self.residuals(logs + s) - self.residuals(logs - s)) / 2e-5 for s in steps]
-        ).T
-        return np.asarray(jacobian.T @ jacobian)
-
-    def solve(self, logs: FloatArray, reach: float, hold: int | None = None) -> FloatArray:
-        """The best parameters within `reach` of some, perhaps with one of them held."""
-        free = [k for k in range(logs.size) if k != hold]
-        if not free:
-            return logs
-
-        def merged(part: FloatArray) -> FloatArray:
-            whole = logs.copy()
-            whole[free] = part
-            return whole
-
-        def misfit(part: FloatArray) -> FloatArray:
-            return self.residuals(merged(part))
-
-        start = logs[free]
-        found = least_squares(
-            misfit,
-            start,
-            bounds=(start - reach, start + reach),
-            diff_step=[1e-6] * len(free),
-            max_nfev=40,
-            xtol=1e-8,
-        )
-        return merged(found.x)
-
-    def profile(self, logs: FloatArray, which: int, side: int, error: float, reach: float) -> float:
-        """Where the best chi2 with one parameter held has risen by `reach` squared."""
-        best = float((self.residuals(logs) ** 2).sum())
-        at = logs
-
-        @functools.cache  # the search for a root meets its ends again, and must find them unchanged
-        def rise(step: float) -> float:
-            nonlocal at
-            if step == 0.0:  # by definition, whatever a minimisation would find now
-                return -(reach**2)
-            held = at.copy()
-            held[which] = logs[which] + side * step
-            model = self.around(held)
-            at = model.solve(held, _STEP, hold=which)
-            return float((model.residuals(at) ** 2).sum()) - best - reach**2
-
-        inner, step = 0.0, min(reach * error, 1.0)
-        while rise(step) < 0:
-            inner, step = step, 1.6 * step
-            if step > _FAR:
-                return float(side * np.inf)
-        return float(logs[which] + side * brentq(rise, inner, step, xtol=_FINE))

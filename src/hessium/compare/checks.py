@@ -1,0 +1,172 @@
+"""One assumption of the random-matrix picture at a time, put to the test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.stats import chi2
+
+from hessium._typing import FloatArray
+from hessium.compare.cumulants import cumulants
+from hessium.compare.distance import distance
+from hessium.compare.fit import Fit, fit
+from hessium.compare.freeness import Freeness
+from hessium.compare.normality import critical, normality
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.problem import EmpiricalRisk
+from hessium.theory import Law, Semicircle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One assumption, put to the test.
+
+    Attributes:
+        assumption: what is assumed.
+        statistic: what was computed.
+        value: its value here.
+        low, high: where it lies if the assumption is true, with `coverage`.
+        coverage: what the range is.
+        p_value: of the assumption, or None where the range alone decides.
+        holds: whether it is not rejected, at the level of the table where there is a p-value.
+    """
+
+    assumption: str
+    statistic: str
+    value: float
+    low: float
+    high: float
+    coverage: str
+    p_value: float | None
+    holds: bool
+
+    @property
+    def verdict(self) -> Literal["not rejected", "does not hold"]:
+        """In words: a test that an assumption passes does not prove it."""
+        return "not rejected" if self.holds else "does not hold"
+
+
+def fitted(bulk: DiscreteMeasure, family: str) -> Fit | None:
+    """None where nothing fits."""
+    try:
+        return fit(bulk, family)
+    except (InputError, np.linalg.LinAlgError, ValueError):
+        return None
+
+
+def shape_check(
+    assumption: str, bulk: DiscreteMeasure, law: Law, draws: int, source: np.random.Generator
+) -> Check:
+    """Kolmogorov distance from a law, beside those of matrices drawn from it."""
+    found = distance(bulk, law, draws=draws, rng=source)
+    value, null = found.kolmogorov, found.null
+    # a quantile far out needs more draws than it is worth: the distances are nearly normal
+    high = float(null.mean() + 4 * null.std(ddof=1))
+    return Check(
+        assumption=assumption,
+        statistic="Kolmogorov distance",
+        value=value,
+        low=0.0,
+        high=high,
+        coverage=f"mean + 4 sd of {draws} random matrices of this size",
+        p_value=None,
+        holds=value <= high,
+    )
+
+
+def fit_checks(assumption: str, found: Fit | None, level: float) -> list[Check]:
+    """Whether any member of the family has made the spectrum; none where no fit was found."""
+    if found is None:
+        return []
+    return [
+        Check(
+            assumption=assumption,
+            statistic=(
+                f"chi-squared of a fit, {found.freedom} degrees of freedom, "
+                f"{len(found.outliers)} eigenvalues set aside as outliers"
+            ),
+            value=found.statistic,
+            low=0.0,
+            high=float(chi2.ppf(1 - level, found.freedom)),
+            coverage=f"{1 - level:.0%}",
+            p_value=found.p_value,
+            holds=found.p_value >= level,
+        )
+    ]
+
+
+def variance_check(h1: DiscreteMeasure, energy: float) -> Check:
+    """Second moment of H1 beside that of the Wigner model."""
+    # its scatter if it were that Wigner matrix: the spectrum itself may be one of no ensemble
+    found = cumulants(h1, count=2, law=Semicircle(variance=2 * energy))
+    value, error = float(found.moments[1]) / energy, float(found.moment_errors[1]) / energy
+    return Check(
+        assumption="H1 has the variance of the Wigner model, 2 energy",
+        statistic="variance of H1 / energy",
+        value=value,
+        low=2 - 4 * error,
+        high=2 + 4 * error,
+        coverage="4 standard errors",
+        p_value=None,
+        holds=abs(value - 2) <= 4 * error,
+    )
+
+
+def free_checks(free: Freeness, level: float) -> list[Check]:
+    """H0 beside rotated copies of H1: mixed moments, and the spectrum of the sum."""
+    worst = max(free.moments, key=lambda one: abs(one.z))
+    return [
+        Check(
+            assumption="H0 and H1 are free: mixed moments",
+            statistic=f"normalised {worst.name}, the moment farthest off",
+            value=worst.value,
+            low=worst.free_mean - 3 * worst.free_spread,
+            high=worst.free_mean + 3 * worst.free_spread,
+            coverage=(
+                f"3 sd of Haar rotations; p from all {len(free.moments)} moments, at least "
+                f"{1 / (len(free.rotated) + 1):.2g}"
+            ),
+            p_value=free.p_value,
+            holds=free.p_value > level,
+        ),
+        Check(
+            assumption="H0 and H1 are free: spectrum of the sum",
+            statistic="Kolmogorov distance from the rotated sums",
+            value=free.distance,
+            low=0.0,
+            high=float(np.quantile(free.rotated_distances, 1 - level)),
+            coverage=f"{1 - level:.0%} of {len(free.rotated)} rotations",
+            p_value=free.distance_p_value,
+            holds=free.distance_p_value > level,
+        ),
+    ]
+
+
+def normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> list[Check]:
+    """Residuals and every weight matrix beside the normal law."""
+    samples = {"residuals": errors}
+    for name, part in zip(risk.names, risk.layout.unflatten(risk.theta), strict=True):
+        if part.dim() > 1:
+            samples[f"weights {name}"] = part.double().cpu().numpy().reshape(-1)
+    checks = []
+    for name, values in samples.items():
+        if values.size < 8 or np.ptp(values) == 0:
+            continue
+        found = normality(values)
+        checks.append(
+            Check(
+                assumption=f"{name} are normal",
+                statistic=f"Anderson-Darling (excess kurtosis {found.kurtosis:.2g} +- "
+                f"{found.kurtosis_error:.1g})",
+                value=found.statistic,
+                low=0.0,
+                high=critical(level),
+                coverage=f"{1 - level:.0%}",
+                p_value=found.p_value,
+                holds=found.p_value >= level,
+            )
+        )
+    return checks
