@@ -7,9 +7,10 @@ import os
 import resource
 import signal
 import sqlite3
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -179,16 +180,33 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> Non
     assert [row for row in kept if row not in whole] == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_store_without_rights(tmp_path: Path) -> None:
-    sweep(tmp_path)
-    whole = table(tmp_path)
-    for path in (tmp_path, tmp_path / "arrays"):
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach; that of pytest is its owner's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+def test_a_store_without_rights(open_folder: Path) -> None:
+    sweep(open_folder)
+    whole = table(open_folder)
+    assert len(whole) == 20
+    folders = (open_folder, open_folder / "arrays")
+
+    def read_and_try_to_write() -> None:
+        if os.geteuid() == 0:  # root may write anywhere: go on as nobody
+            os.setgid(65534)
+            os.setuid(65534)
+        assert table(open_folder) == whole
+        with pytest.raises(OSError, match=r"[Pp]ermission|readonly|unable to open"):
+            SweepStore(open_folder).save("new", RESULT, ABOUT)
+
+    for path in folders:
         path.chmod(0o555)
     try:
-        with pytest.raises(OSError, match=r"[Pp]ermission|readonly|unable to open"):
-            SweepStore(tmp_path).save("new", RESULT, ABOUT)
-        assert table(tmp_path) == whole
+        assert os.waitpid(in_process(read_and_try_to_write), 0)[1] == 0
     finally:
-        for path in (tmp_path, tmp_path / "arrays"):
+        for path in folders:
             path.chmod(0o755)
