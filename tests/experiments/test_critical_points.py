@@ -11,7 +11,7 @@ import pytest
 from hessium.cli import main
 from hessium.errors import InputError
 from hessium.experiments.critical_points.config import CriticalPointsConfig, tasks
-from hessium.experiments.critical_points.fits import fit_power
+from hessium.experiments.critical_points.fits import _free, _resampled, fit_power
 from hessium.experiments.critical_points.linear import LinearConfig
 from hessium.experiments.critical_points.linear import search as linear_search
 from hessium.experiments.critical_points.linear import tasks as linear_tasks
@@ -136,3 +136,30 @@ def test_the_fit_finds_the_power_that_was_put_in(power: float) -> None:
     assert fit.high - fit.low < 0.3
     assert (fit.aic > 2) == (power != 1.5)
     assert fit_power(index[:5], energy[:5]) is None
+
+
+def test_resampled_powers_are_those_of_one_fit_each() -> None:
+    """All resamplings at once on a grid, against a minimisation for each; repeated points too."""
+    source = np.random.default_rng(4)
+    index = source.uniform(0, 0.1, 60).round(3)
+    energy = 0.1 + 0.5 * index ** (1 / 1.5) + 0.01 * source.standard_normal(60)
+    rows = np.random.default_rng(5).integers(60, size=(2000, 60))
+    slow = [_free(index[row], energy[row]) for row in rows[:50]]
+    fast = _resampled(index, energy, np.random.default_rng(5))
+    np.testing.assert_allclose(fast[:50], slow, atol=2e-4)
+
+
+@pytest.mark.slow
+def test_six_intervals_miss_together_as_often_as_one_may() -> None:
+    """At most 5 % of 200 sets of six; 19 or more misses have a probability of 1 in 1,000."""
+    source = np.random.default_rng(6)
+    missed = 0
+    for _ in range(200):
+        hit = True
+        for _ in range(6):
+            index = source.uniform(0, 0.1, 90)
+            energy = 0.1 + 0.5 * index ** (1 / 1.5) + 0.01 * source.standard_normal(90)
+            fit = fit_power(index, energy, fits=6)
+            hit &= fit is not None and fit.low <= 1.5 <= fit.high
+        missed += not hit
+    assert missed <= 19

@@ -7,9 +7,10 @@ import os
 import resource
 import signal
 import sqlite3
+import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ import numpy as np
 import pytest
 
 from hessium.errors import InputError
+from hessium.experiments.critical_points.config import CriticalPointsConfig
+from hessium.experiments.critical_points.fig6 import SWEEP
 from hessium.experiments.experiment import Experiment
 from hessium.experiments.runner import run
 from hessium.experiments.store import About, CorruptTaskWarning
@@ -37,7 +40,7 @@ def points(pause: float = 0.0, seeds: int = 2) -> tuple[Experiment[ToyConfig], T
 
 def table(folder: Path) -> list[dict[str, Any]]:
     """All rows, without what depends on the clock."""
-    clock = {"finished", "seconds"}
+    clock = {"finished", "seconds", "cpu"}
     return [{k: v for k, v in row.items() if k not in clock} for row in SweepStore(folder).rows()]
 
 
@@ -117,35 +120,58 @@ def test_a_file_that_is_no_sweep(tmp_path: Path) -> None:
         SweepStore(tmp_path).load("a")
 
 
-def test_killed_at_twenty_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
-    sweep(tmp_path / "calm", pause=0.02)
-    expected = table(tmp_path / "calm")
-    assert len(expected) == 20
+def killed_twenty_times(
+    work: Callable[[Path], None], folder: Path, calm: Path, pauses: float
+) -> None:
+    """Kill the work at random moments; what was finished stays, and the end is the calm one."""
+    work(calm)
+    expected = table(calm)
     source = np.random.default_rng(0)
-    kills = 0
+    kills, there = 0, folder / "0"
     before: list[dict[str, Any]] = []
-    folder = tmp_path / "killed"
     while kills < 20:
-        child = in_process(functools.partial(sweep, folder, 0.02))
-        time.sleep(float(source.uniform(0, 0.1)))
+        child = in_process(functools.partial(work, there))
+        time.sleep(float(source.uniform(0, pauses)))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)
         kills += os.WIFSIGNALED(status)
-        now = table(folder) if (folder / "points.sqlite").exists() else []
+        now = table(there) if (there / "points.sqlite").exists() else []
         assert [row for row in before if row not in now] == []  # nothing accepted is lost
         assert len({row["id"] for row in now}) == len(now)
         before = now
-        if len(now) == 20:  # all done before twenty kills: once more from the start
+        if len(now) == len(expected):  # all done before twenty kills: once more from the start
             assert now == expected
-            folder, before = tmp_path / f"killed{kills}", []
-    sweep(folder, pause=0.02)
-    assert table(folder) == expected
+            there, before = folder / str(kills), []
+    work(there)
+    assert table(there) == expected
     for row in expected:
-        ours = SweepStore(folder).load(row["id"])
-        calm = SweepStore(tmp_path / "calm").load(row["id"])
+        ours, quiet = (SweepStore(one).load(row["id"]) for one in (there, calm))
         assert ours is not None
-        assert calm is not None
-        np.testing.assert_array_equal(ours["eigenvalues"], calm["eigenvalues"])
+        assert quiet is not None
+        assert ours.keys() == quiet.keys()
+        for name, value in ours.items():
+            if isinstance(value, np.ndarray):
+                np.testing.assert_array_equal(value, quiet[name])
+
+
+def test_killed_at_twenty_random_moments_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
+    killed_twenty_times(
+        functools.partial(sweep, pause=0.02), tmp_path / "killed", tmp_path / "calm", 0.1
+    )
+
+
+@pytest.mark.slow
+def test_searches_for_critical_points_killed_twenty_times(tmp_path: Path) -> None:
+    """The same with tanh networks: the certified points, bit for bit."""
+    config = CriticalPointsConfig(
+        size=6, ratios=(0.5,), targeted=24, published=2, plain=0, others=2, minimisers=1
+    )
+
+    def searches(folder: Path) -> None:
+        run(SWEEP, config, SweepStore(folder))
+
+    killed_twenty_times(searches, tmp_path / "killed", tmp_path / "calm", 1.0)
+    assert len(table(tmp_path / "calm")) == 24 + 2 + 2 * 2 + 1
 
 
 def test_two_sweeps_into_one_store(tmp_path: Path) -> None:
@@ -179,16 +205,33 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(tmp_path: Path) -> Non
     assert [row for row in kept if row not in whole] == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_store_without_rights(tmp_path: Path) -> None:
-    sweep(tmp_path)
-    whole = table(tmp_path)
-    for path in (tmp_path, tmp_path / "arrays"):
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach; that of pytest is its owner's alone."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+def test_a_store_without_rights(open_folder: Path) -> None:
+    sweep(open_folder)
+    whole = table(open_folder)
+    assert len(whole) == 20
+    folders = (open_folder, open_folder / "arrays")
+
+    def read_and_try_to_write() -> None:
+        if os.geteuid() == 0:  # root may write anywhere: go on as nobody
+            os.setgid(65534)
+            os.setuid(65534)
+        assert table(open_folder) == whole
+        with pytest.raises(OSError, match=r"[Pp]ermission|readonly|unable to open"):
+            SweepStore(open_folder).save("new", RESULT, ABOUT)
+
+    for path in folders:
         path.chmod(0o555)
     try:
-        with pytest.raises(OSError, match=r"[Pp]ermission|readonly|unable to open"):
-            SweepStore(tmp_path).save("new", RESULT, ABOUT)
-        assert table(tmp_path) == whole
+        assert os.waitpid(in_process(read_and_try_to_write), 0)[1] == 0
     finally:
-        for path in (tmp_path, tmp_path / "arrays"):
+        for path in folders:
             path.chmod(0o755)

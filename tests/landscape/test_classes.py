@@ -15,10 +15,14 @@ from cases import draw, mlp
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.certify import certify
 from hessium.landscape.gradient_norm import GradientNorm
+from hessium.landscape.rounding import PROBES
 from hessium.landscape.surface import Surface
 from hessium.landscape.walk import Stopping
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.operator import DenseOperator
+
+Function = Callable[[Tensor, Tensor], Tensor]
+METHODS = ("levenberg-marquardt", "newton-mr")
 
 
 class Point(nn.Module):
@@ -79,11 +83,11 @@ def test_descent_on_the_gradient_norm(start: tuple[float, float], kind: str) -> 
     walk = GradientNorm().find(
         surface, torch.tensor(start, dtype=torch.float64), Stopping(steps=1500)
     )
-    assert certify(surface, walk, draw(2)).kind == kind
+    assert certify(surface, walk, draw(PROBES, 2)).kind == kind
 
 
 @pytest.mark.parametrize("start", [(-5.0, 1.0), (-1.6, 0.1), (-2.0, 0.5)])
-@pytest.mark.parametrize("method", ["levenberg-marquardt", "newton-mr"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_quartic_from_the_left_is_critical(start: tuple[float, float], method: str) -> None:
     found = hs.find_critical_point(on(quartic, *start), method=method)
     assert found.kind == "critical"
@@ -118,6 +122,112 @@ def test_a_degenerate_minimum_is_not_certified() -> None:
         found = hs.find_critical_point(risk)
     assert found.kind == "unconverged"
     assert not found.index.exact
+
+
+def turned(
+    function: Callable[[Tensor, Tensor], Tensor],
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same in axes at 45 degrees, where rounding mixes the modes."""
+    return lambda x, y: function((x + y) / math.sqrt(2), (y - x) / math.sqrt(2))
+
+
+def slope(x: Tensor, y: Tensor) -> Tensor:
+    """A gradient of 1e-8, below the rounding of |H||theta|, and no critical point."""
+    return 1e-8 * x + (y - 1e6) ** 2 / 2
+
+
+def fading(x: Tensor, y: Tensor) -> Tensor:
+    """A zero at infinity beside a steep direction."""
+    return torch.exp(-x) + 1e3 * y**2
+
+
+def weak(x: Tensor, y: Tensor) -> Tensor:
+    """A saddle whose negative curvature is 1e-11 of the largest."""
+    return (y - 1) ** 2 - 1e-11 * x**2
+
+
+def stiff(x: Tensor, y: Tensor) -> Tensor:
+    """A minimum of condition 1e10."""
+    return 1e10 * (x - 1) ** 2 + (y - 2) ** 2 + 0.1 * (y - 2) ** 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("function", [slope, turned(slope), fading, turned(fading)])
+def test_a_slope_in_a_soft_mode_is_no_critical_point(function: Function, method: str) -> None:
+    with pytest.warns(ConvergenceWarning):
+        found = hs.find_critical_point(on(lambda m: function(*m.p), 1.0, 1.0), method=method)
+    assert found.kind in ("diverging", "gradient-flat")
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("function", "start", "index"),
+    [
+        (weak, (0.5, 0.3), 1),
+        (turned(weak), (0.5, 0.3), 1),
+        (stiff, (0.0, 0.0), 0),
+        (turned(stiff), (0.0, 0.0), 0),
+        # far away, from zero too; at zero, from beside it and from itself
+        (lambda x, y: (x - 1e4) ** 2 / 2 + y**2, (1.0, 1.0), 0),
+        (lambda x, y: (x - 1e8) ** 2 / 2 + y**2, (0.0, 0.0), 0),
+        (lambda x, y: torch.log(torch.cosh((x - 200) / 50)) + y**2, (1.0, 1.0), 0),
+        (lambda x, y: x**2 + 3 * y**2 + x * y + x**3, (0.3, 0.2), 0),
+        (lambda x, y: torch.cosh(x) + 3 * y**2 + x * y, (0.0, 0.0), 0),
+        (lambda x, y: x * y + x**2 * y, (0.1, 0.1), 1),
+    ],
+)
+def test_true_critical_points(
+    function: Function, start: tuple[float, float], index: int, method: str
+) -> None:
+    found = hs.find_critical_point(on(lambda m: function(*m.p), *start), method=method)
+    assert found.kind == "critical"
+    assert found.index.exact
+    assert found.index == index
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("loss", [1e-60, 1e-12, 1.0, 1e12])
+def test_units_change_nothing(unit: float, loss: float) -> None:
+    def scaled(model: Any) -> Tensor:
+        x, y = model.p / unit
+        return loss * (x**4 / 4 - 3 * x**2 + 9 * x + 0.9 * y**4 + 5 * y**2 + 40)
+
+    found = hs.find_critical_point(on(scaled, -5 * unit, unit))
+    assert found.kind == "critical"
+    assert abs(float(found.theta[0]) / unit + 3) < 1e-12
+    with pytest.warns(ConvergenceWarning, match="kernel"):
+        flat = hs.find_critical_point(on(scaled, 2 * unit, unit))
+    assert flat.kind == "gradient-flat"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: x**8 + y**2,
+        lambda x, y: x**3 + y**2,
+        lambda x, y: (x - 3) ** 4 + 1e4 * y**2,
+    ],
+)
+def test_a_degenerate_minimum_is_called_that(function: Function) -> None:
+    with pytest.warns(ConvergenceWarning, match="a degenerate critical point"):
+        found = hs.find_critical_point(on(lambda m: function(*m.p), 1.0, 1.0))
+    assert found.kind == "unconverged"
+
+
+def test_no_index_at_a_kink() -> None:
+    """All units of a ReLU network dead: zero gradient, a Hessian of one sign, saddles beside."""
+    model = nn.Sequential(nn.Linear(3, 4, bias=False), nn.ReLU(), nn.Linear(4, 2, bias=False))
+    for parameter in model.double().parameters():
+        nn.init.zeros_(parameter)
+    data = draw(12, 3, seed=1), draw(12, 2, seed=2)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(0.5, reduction="mean"), data)
+    with pytest.warns(ConvergenceWarning, match="at a kink no index is defined"):
+        found = hs.find_critical_point(risk, ridge=1e-2)
+    assert found.kind == "unconverged"
+    assert float(found.gradient_norm) == 0
+    smooth = nn.Sequential(model[0], nn.Tanh(), model[2])
+    risk = hs.EmpiricalRisk(smooth, hs.SquaredError(0.5, reduction="mean"), data)
+    assert hs.find_critical_point(risk, ridge=1e-2).kind == "critical"
 
 
 def test_a_sphere_of_minima_is_a_symmetry() -> None:
@@ -167,12 +277,3 @@ def test_any_network_goes() -> None:
     assert found.spectrum is not None
     dense = torch.linalg.eigvalsh(hs.Hessian(risk.at(found.theta)).dense()) + 1e-2
     assert int((dense < 0).sum()) == int(found.index)
-
-
-def test_a_zero_at_infinity_beside_a_steep_direction_is_not_critical() -> None:
-    # exp(-x) fades far below the rounding of |H||theta|, and looks like a flat symmetry
-    risk = on(lambda model: torch.exp(-model.p[0]) + 1e3 * model.p[1] ** 2, 1.0, 1.0)
-    for method in ("levenberg-marquardt", "newton-mr"):
-        with pytest.warns(ConvergenceWarning):
-            found = hs.find_critical_point(risk, method=method)
-        assert found.kind == "diverging", method

@@ -252,6 +252,12 @@ def judge(claim: str, holds: bool | None, evidence: str) -> Statement:
     return Statement(claim=claim, verdict=verdict, evidence=evidence)
 
 
+def judge_test(claim: str, kept: bool | None, evidence: str) -> Statement:
+    """A statement that a statistical test may reject and cannot prove."""
+    verdict: Verdict = "not tested" if kept is None else "not rejected" if kept else "does not hold"
+    return Statement(claim=claim, verdict=verdict, evidence=evidence)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """What an experiment found.

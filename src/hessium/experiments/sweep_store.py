@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from hessium.experiments.codec import encode
 from hessium.experiments.experiment import Result
 from hessium.experiments.store import About, CorruptTaskWarning, Results, Store
 
+_T = TypeVar("_T")
 FILE = "points.sqlite"
 _SCHEMA = 1
 _WAIT = 60.0  # seconds for another sweep to finish its row
@@ -90,11 +93,14 @@ class SweepStore(Results):
             about.code if about else "",
             datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        with closing(self._connect("rwc")) as connection, _as_os_errors(self.path):
+
+        def write(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.executescript(_TABLE)
             connection.execute("INSERT OR REPLACE INTO points VALUES (?,?,?,?,?,?,?)", row)
+
+        self._run("mode=rwc", write)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """All points, oldest key first: `id`, the fields of the task, those of the result."""
@@ -110,8 +116,8 @@ class SweepStore(Results):
         """All rows at once: a reader must not stand in the way of a sweep that writes."""
         if not self.path.is_file():
             return []
-        # a reader may have no right to write: it opens the file as it is
-        with closing(self._connect("ro")) as connection, _as_os_errors(self.path):
+
+        def read(connection: sqlite3.Connection) -> list[Any]:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if version == 0 and tables == 0:  # killed before its first row
@@ -121,28 +127,37 @@ class SweepStore(Results):
                 raise InputError(msg)
             return connection.execute(query, values).fetchall()
 
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        with _as_os_errors(self.path):
-            return sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=_WAIT,
-                isolation_level=None,
-            )
+        try:
+            return self._run("mode=ro", read)
+        except OSError:
+            # WAL readers write beside the file; in a folder without rights, with nothing pending
+            # beside it and nobody writing, the file alone is the whole store
+            if self.path.with_name(f"{FILE}-wal").exists() or os.access(self.path.parent, os.W_OK):
+                raise
+            return self._run("immutable=1", read)
 
+    def _run(self, how: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do some work with a connection, again while another process locks the file.
 
-class _as_os_errors:  # noqa: N801 - reads as a statement
-    """SQLite says `database or disk is full`; the rest of the program knows OSError."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.DatabaseError):
-            raise OSError(0, str(error), str(self._path)) from error
+        SQLite itself waits for rows of others, but not while the journal is switched to a log, or
+        while the last other process takes the log away.
+        """
+        end = time.monotonic() + _WAIT
+        address = f"{self.path.absolute().as_uri()}?{how}"
+        while True:
+            try:
+                with closing(
+                    sqlite3.connect(address, uri=True, timeout=_WAIT, isolation_level=None)
+                ) as connection:
+                    return work(connection)
+            except sqlite3.DatabaseError as error:
+                # the rest of the program knows OSError
+                if (
+                    getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY
+                    or time.monotonic() > end
+                ):
+                    raise OSError(0, str(error), str(self.path)) from error
+                time.sleep(0.01)
 
 
 def stores(path: Path, argument: str = "STORE") -> list[SweepStore]:

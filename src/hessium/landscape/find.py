@@ -17,15 +17,16 @@ from hessium.curvature import Hessian
 from hessium.curvature.base import require_risk
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.approach import down_to_index, random_like
-from hessium.landscape.certify import Judged, certify
+from hessium.landscape.certify import MOVED, Judged, certify
 from hessium.landscape.gradient_norm import GradientNorm
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.newton_mr import NewtonMR
 from hessium.landscape.point import CriticalPoint
+from hessium.landscape.rounding import PROBES, stopping_at
 from hessium.landscape.saddle import Saddle
 from hessium.landscape.surface import RiskSurface, Surface
 from hessium.landscape.two_layer import recognise
-from hessium.landscape.walk import Finder, Stopping
+from hessium.landscape.walk import Finder
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 
@@ -95,22 +96,21 @@ def find_critical_point(
     source = generator(rng)
     surface = surface_of(risk, ridge)
     finder = Saddle(index, tolerance) if index is not None else METHODS[method]()
-    stopping = Stopping(steps=max_steps)
     steps, best = 0, None
     for attempt in range(restarts + 1):
         progress(attempt, restarts + 1, "tries")
         first = _start(risk, start, attempt, source)
         if index is not None:
             first = down_to_index(surface, first, index)
-        walk = finder.find(surface, first, stopping)
-        steps += walk.steps
-        judged = certify(surface, walk, _normal(risk.dim, source).to(risk.device))
+        draws = _normal(PROBES, risk.dim, source).to(risk.device)
+        judged, taken = _search(surface, finder, first, max_steps, draws)
+        steps += taken
         best = judged if best is None else min(best, judged, key=lambda j: _rank(j, index))
         if _succeeds(judged, index, tolerance):
             break
     assert best is not None
     if not _succeeds(best, index, tolerance):
-        warnings.warn(_advice(best, index, attempt), ConvergenceWarning, stacklevel=2)
+        warnings.warn(_advice(best, index, attempt, ridge), ConvergenceWarning, stacklevel=2)
     return CriticalPoint(
         theta=best.theta,
         loss=surface.loss(best.theta),
@@ -130,6 +130,19 @@ def find_critical_point(
     )
 
 
+def _search(
+    surface: Surface, finder: Finder, first: Tensor, max_steps: int, draws: Tensor
+) -> tuple[Judged, int]:
+    """Walk and judge; where polishing ends far away, the walk goes on from there."""
+    walk = finder.find(surface, first, stopping_at(surface, first, max_steps, draws))
+    judged, steps = certify(surface, walk, draws), walk.steps
+    if judged.certificate.moved > MOVED and judged.certificate.excess <= 1:
+        again = stopping_at(surface, judged.theta, max_steps, draws)
+        walk = finder.find(surface, judged.theta, again)
+        judged, steps = certify(surface, walk, draws), steps + walk.steps
+    return judged, steps
+
+
 def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:
     """The closed form where there is one, compared with the risk at one point; else the risk.
 
@@ -140,7 +153,7 @@ def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:
     closed = recognise(risk, ridge)
     if closed is not None:
         theta = risk.theta
-        vector = _normal(risk.dim, np.random.default_rng(0)).to(theta)
+        vector = _normal(1, risk.dim, np.random.default_rng(0))[0].to(theta)
         pairs = (
             (closed.gradient(theta), risk.gradient() + ridge * theta),
             (closed.operator(theta) @ vector, operator @ vector + ridge * vector),
@@ -194,12 +207,12 @@ def _start(risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Ge
     theta = risk.theta if start is None else risk.at(start).theta
     if attempt == 0:
         return theta
-    draws = _normal(risk.dim, source).to(theta)
+    draws = _normal(1, risk.dim, source)[0].to(theta)
     return random_like(theta, risk.layout.sizes, 0.1 * 3.0 ** (attempt - 1), draws)
 
 
-def _normal(dim: int, source: np.random.Generator) -> Tensor:
-    return torch.from_numpy(source.standard_normal(dim))
+def _normal(count: int, dim: int, source: np.random.Generator) -> Tensor:
+    return torch.from_numpy(source.standard_normal((count, dim)))
 
 
 def _succeeds(judged: Judged, index: int | None, tolerance: int) -> bool:
@@ -215,7 +228,7 @@ def _rank(judged: Judged, index: int | None) -> tuple[bool, float]:
     return (not critical, float(off) if critical else judged.gradient)
 
 
-def _advice(best: Judged, index: int | None, attempt: int) -> str:
+def _advice(best: Judged, index: int | None, attempt: int, ridge: float) -> str:
     tries = f"{attempt + 1} tries" if attempt else "one try"
     if best.kind == "critical":
         return f"the nearest critical point in {tries} has index {best.index!r}, not {index}; " + (
@@ -223,7 +236,8 @@ def _advice(best: Judged, index: int | None, attempt: int) -> str:
         )
     advice = {
         "gradient-flat": "try restarts, another start, or method='saddle' with an index",
-        "diverging": "its critical points may lie at infinity: add a ridge",
+        "diverging": "its critical points may lie at infinity: "
+        + ("raise the ridge or max_steps" if ridge else "add a ridge"),
         "unconverged": "raise max_steps or restarts",
     }[best.kind]
     return f"no critical point in {tries}: {best.certificate.reason}; {advice}"

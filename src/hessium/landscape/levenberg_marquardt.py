@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from hessium.landscape.surface import Surface
-from hessium.landscape.walk import Finder, Stopping, Walk, half_square
+from hessium.landscape.walk import Finder, Stopping, Walk, half_square, spread
 from hessium.linalg.damped import damped_solve
 
 
@@ -31,11 +31,12 @@ class LevenbergMarquardt(Finder):
         """Walk; the damping follows the ratio of gained to predicted decrease (Nielsen 1999)."""
         walk = Walk(start)
         theta, gradient = start, surface.gradient(start)
-        # |g| has the size of the curvature times the distance: a fair first damping
-        damping, factor = float(gradient @ gradient), 2.0
+        # |g| has the size of the curvature times the distance, here four times the parameters'
+        damping, factor = (float(gradient.norm()) / (4 * spread(start))) ** 2, 2.0
         if not walk.arrive(theta, gradient, stopping):
             return walk
         matrix = surface.hessian(theta)
+        least = 1e-30 * float(matrix.diagonal().square().max())
         while True:
             step = -damped_solve(matrix, gradient, damping)
             there = theta + step
@@ -49,7 +50,7 @@ class LevenbergMarquardt(Finder):
                     return walk
                 matrix = surface.hessian(theta)
                 damping *= max(1 / 9, 1 - (2 * ratio - 1) ** 3) if ratio < 0.9 else 1 / 9
-                damping, factor = max(damping, 1e-30), 2.0
+                damping, factor = max(damping, least), 2.0
             else:
                 walk.arrive(theta, gradient, stopping)
                 damping, factor = damping * factor, factor * 2

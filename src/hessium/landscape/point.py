@@ -23,8 +23,10 @@ class Certificate:
     Attributes:
         gradient: $|g|$ after Newton's method ran to the floor of floating point.
         relative_gradient: $|g| / (|H| |\theta|)$.
-        flatness: $\kappa = |Hg| / (|H| |g|)$; tiny above the floor means that g is in the kernel of
-            H, where every method that minimises $|g|$ stops.
+        excess: the largest $|\langle v_i, g\rangle|$ over what rounding explains in that mode, both
+            measured; at most 1 at the floor.
+        flatness: $\kappa = |Hg| / (|H| |g|)$ of what of g rounding does not explain; tiny means
+            that it is in the kernel of H, where every method that minimises $|g|$ stops.
         newton_step: $|H^+ g| / |\theta|$, the distance to the critical point as Newton sees it.
         moved: $|\theta - \theta_0| / |\theta|$, from where the finder ended to the floor.
         contraction: lengths of successive Newton steps from a random point nearby, each over the
@@ -32,8 +34,10 @@ class Certificate:
         contraction_distance: relative distance of that point, $10^{-5}$ to $10^{-8}$; 0 untested.
         growth: $|\theta|$ at the end over $|\theta|$ half way through the search.
         threshold: the size t below which an eigenvalue has no sign:
-            $\max(10^{-10}|H|, |H(\theta + p) - H(\theta)|)$ with p the Newton step to the zero
-            itself; by Weyl's inequality no eigenvalue differs by more there.
+            the larger of the measured rounding of H and $3 |H(\theta + p) - H(\theta)|$ with p the
+            Newton step. By Weyl's inequality no eigenvalue differs by more than a third of that at
+            $\theta + p$; that the zero of the gradient is no further than $3|p|$ away is an
+            estimate, good where Newton's method contracts, not a proof.
         symmetry_zeros: eigenvalues within t that belong to a manifold of critical points; these are
             not counted in the upper end of the index.
         reason: one sentence.
@@ -41,6 +45,7 @@ class Certificate:
 
     gradient: float
     relative_gradient: float
+    excess: float
     flatness: float
     newton_step: float
     moved: float

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.surface import Surface
-from hessium.landscape.walk import Finder, Stopping, Walk, negative
+from hessium.landscape.walk import Finder, Stopping, Walk, negative, spread
 from hessium.linalg.damped import eigensystem
 
 _TRUST = 0.5  # of the linear model of the gradient, in the norm of steps
@@ -68,7 +68,7 @@ class Saddle(Finder):
         theta, gradient = start, surface.gradient(start)
         if not walk.arrive(theta, gradient, stopping):
             return walk
-        damping, k = 0.1 * walk.gradients[0], self._target
+        damping, k = walk.gradients[0] / (40 * spread(start)), self._target
         best, waited, tried = math.inf, 0, math.inf
         while True:
             coarse = walk.gradients[-1] > 1e-3 * walk.gradients[0]
@@ -115,7 +115,7 @@ class Saddle(Finder):
             misfit = float((error / scale).norm() / along.norm())
             if misfit < _TRUST:
                 break
-            damping = 3 * max(damping, 1e-10)
+            damping = 3 * max(damping, 1e-10 * float(modes.values.abs().max()))
         if misfit < _TRUST / 5:
             damping /= 4
         elif misfit < _TRUST / 2:

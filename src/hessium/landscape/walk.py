@@ -11,6 +11,8 @@ from torch import Tensor
 
 from hessium.landscape.surface import Surface
 
+_GROWS = 1.02  # in the second half of a walk
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
@@ -19,12 +21,12 @@ class Stopping:
     Attributes:
         gradient: at this norm of the gradient; the certificate goes on from there to the floor.
         steps: after so many.
-        growth: when $|\theta|$ is this many times (plus one) what it was: it runs away.
+        growth: when $|\theta|$ is this many times what it was after two steps: it runs away.
     """
 
     gradient: float = 1e-10
     steps: int = 300
-    growth: float = 50.0
+    growth: float = 1000.0
 
 
 @dataclass(slots=True)
@@ -35,6 +37,7 @@ class Walk:
         theta: parameters.
         gradients: norm of the gradient at every step, the start first.
         radii: norm of the parameters, likewise.
+        last: the last step that went anywhere.
         ended: "gradient", "steps", "runs away" or "stuck"; empty while it walks.
         switches: how often an index-targeted search changed the number of modes it ascends.
     """
@@ -42,6 +45,7 @@ class Walk:
     theta: Tensor
     gradients: list[float] = field(default_factory=list)
     radii: list[float] = field(default_factory=list)
+    last: Tensor | None = None
     ended: str = ""
     switches: int = 0
 
@@ -50,14 +54,30 @@ class Walk:
         """Steps taken."""
         return max(len(self.gradients) - 1, 0)
 
+    @property
+    def growth(self) -> float:
+        r"""$|\theta|$ at the end over $|\theta|$ half way."""
+        return self.radii[-1] / max(self.radii[len(self.radii) // 2], 1e-300)
+
+    @property
+    def grows(self) -> bool:
+        """Whether it grew by 2 % in its second half and its last step was no shorter than most."""
+        if self.last is None or self.growth <= _GROWS:
+            return False
+        half = len(self.radii) // 2
+        pace = (self.radii[-1] - self.radii[half]) / (len(self.radii) - half)
+        return float(self.last.norm()) > 0.1 * pace
+
     def arrive(self, theta: Tensor, gradient: Tensor, stopping: Stopping) -> bool:
         """Take note of a new place; False where the walk ends."""
+        if theta is not self.theta:
+            self.last = theta - self.theta
         self.theta = theta
         self.gradients.append(float(gradient.norm()))
         self.radii.append(float(theta.norm()))
         if self.gradients[-1] <= stopping.gradient:
             self.ended = "gradient"
-        elif self.radii[-1] > stopping.growth * (self.radii[0] + 1):
+        elif self.radii[-1] > stopping.growth * max(self.radii[:3]):
             self.ended = "runs away"
         elif self.steps >= stopping.steps:
             self.ended = "steps"
@@ -112,6 +132,11 @@ def backtrack(
 def half_square(gradient: Tensor) -> float:
     r"""The merit $\tfrac12 |g|^2$."""
     return float(gradient @ gradient) / 2
+
+
+def spread(theta: Tensor) -> float:
+    """The root mean square of the parameters, the length of first steps; 1 where all are zero."""
+    return float(theta.square().mean().sqrt()) or 1.0
 
 
 def negative(values: Tensor) -> int:

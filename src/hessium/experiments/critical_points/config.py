@@ -42,7 +42,7 @@ class CriticalPointsConfig:
     highest: float = 0.4
     restarts: int = 4
     max_steps: int = 150
-    published: int = 75
+    published: int = 180
     plain: int = 1
     plain_steps: int = 20000
     others: int = 10

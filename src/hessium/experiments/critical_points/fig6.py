@@ -29,7 +29,9 @@ def summarise(
     fits = {}
     for ratio in config.ratios:
         some = targeted.where(ratio=ratio)
-        fits[ratio] = fit_power(some.column("index") / config.dim, some.column("energy"))
+        fits[ratio] = fit_power(
+            some.column("index") / config.dim, some.column("energy"), fits=len(config.ratios)
+        )
     charts = index_charts(config, points, fits)
     if config.minimisers:
         charts.append(minimiser_chart(config, points))

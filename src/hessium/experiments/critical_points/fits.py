@@ -10,7 +10,8 @@ from scipy.optimize import minimize_scalar
 from hessium._typing import FloatArray
 
 SMALL = 0.1  # indices up to this share of the parameters are called small
-_DRAWS = 200
+_DRAWS = 2000
+_POWERS = (0.3, 5.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +22,9 @@ class PowerFit:
         critical: energy at index zero with b = 3/2.
         coefficient: A of $\alpha = A |\varepsilon - \varepsilon_c|^{3/2}$ with b = 3/2.
         power: free b.
-        low: its 2.5 % quantile over resampled points.
-        high: its 97.5 % quantile.
+        low: lower end of its interval, a quantile over resampled points.
+        high: upper end.
+        level: of the interval; of all fits together 95 %.
         aic: of b = 3/2 less that of free b; positive speaks for the free one, above 2 clearly.
         points: how many entered.
     """
@@ -32,16 +34,20 @@ class PowerFit:
     power: float
     low: float
     high: float
+    level: float
     aic: float
     points: int
 
 
-def fit_power(index: FloatArray, energy: FloatArray, seed: int = 0) -> PowerFit | None:
+def fit_power(
+    index: FloatArray, energy: FloatArray, *, fits: int = 1, seed: int = 0
+) -> PowerFit | None:
     """The fit over small indices; None with fewer than 8 points or 4 different indices.
 
     Args:
         index: shares of negative eigenvalues.
         energy: of the same points.
+        fits: how many such fits are judged together; Bonferroni's level keeps 95 % for all.
         seed: of the resampling.
     """
     small = index <= SMALL
@@ -51,13 +57,9 @@ def fit_power(index: FloatArray, energy: FloatArray, seed: int = 0) -> PowerFit 
     fixed, line = _residual(1.5, index, energy)
     power = _free(index, energy)
     free, _ = _residual(power, index, energy)
-    source = np.random.default_rng(seed)
-    draws = []
-    for _ in range(_DRAWS):
-        chosen = source.integers(index.size, size=index.size)
-        if np.unique(index[chosen]).size >= 4:
-            draws.append(_free(index[chosen], energy[chosen]))
-    low, high = np.quantile(draws, [0.025, 0.975])
+    miss = 0.05 / fits
+    draws = _resampled(index, energy, np.random.default_rng(seed))
+    low, high = np.quantile(draws, [miss / 2, 1 - miss / 2])
     # one parameter more costs two
     aic = index.size * float(np.log(max(fixed, 1e-300) / max(free, 1e-300))) - 2
     if line[1] <= 0:  # energy falls with the index: no such law
@@ -68,6 +70,7 @@ def fit_power(index: FloatArray, energy: FloatArray, seed: int = 0) -> PowerFit 
         power=power,
         low=float(low),
         high=float(high),
+        level=1 - miss,
         aic=aic,
         points=int(index.size),
     )
@@ -82,8 +85,32 @@ def _residual(
     return float(rest @ rest), (float(weights[0]), float(weights[1]))
 
 
+def _resampled(index: FloatArray, energy: FloatArray, source: np.random.Generator) -> FloatArray:
+    """The free exponent of resampled points: all resamplings at once on a grid of exponents."""
+    rows = source.integers(index.size, size=(_DRAWS, index.size))
+    times = np.stack([np.bincount(row, minlength=index.size) for row in rows]).astype(np.float64)
+    different = np.array([np.unique(index[row]).size for row in rows])
+    times = times[different >= 4]
+    grid = np.geomspace(*_POWERS, 400)
+    total, mean = times.sum(1), times @ energy
+    rest = np.empty((grid.size, len(times)))
+    for i, power in enumerate(grid):
+        x = index ** (1 / power)
+        sx, sxx, sxy = times @ x, times @ (x * x), times @ (x * energy)
+        spread, joint = sxx - sx * sx / total, sxy - sx * mean / total
+        rest[i] = -joint * joint / spread  # less what all exponents share
+    best = rest.argmin(0).clip(1, grid.size - 2)
+    below, here, above = (rest[best + k, np.arange(len(times))] for k in (-1, 0, 1))
+    bend = below - 2 * here + above
+    offset = np.where(bend > 0, (below - above) / (2 * np.where(bend > 0, bend, 1)), 0.0)
+    ends = (rest.argmin(0) == 0) | (rest.argmin(0) == grid.size - 1)
+    step = np.log(grid[1] / grid[0])
+    inner: FloatArray = grid[best] * np.exp(np.where(ends, 0.0, offset) * step)
+    return np.where(ends, grid[rest.argmin(0)], inner)
+
+
 def _free(index: FloatArray, energy: FloatArray) -> float:
     found = minimize_scalar(
-        lambda b: _residual(b, index, energy)[0], bounds=(0.3, 5.0), method="bounded"
+        lambda b: _residual(b, index, energy)[0], bounds=_POWERS, method="bounded"
     )
     return float(found.x)

@@ -16,6 +16,7 @@ from hessium.experiments.wording import digits
 from hessium.landscape.certify import certify
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.padding import with_dead_units
+from hessium.landscape.rounding import PROBES
 from hessium.landscape.two_layer import TwoLayerSurface
 from hessium.landscape.walk import Stopping
 from hessium.theory import minimiser_energy
@@ -70,7 +71,7 @@ def search(task: Task) -> Result:
         start + 1e-6 * torch.from_numpy(source.standard_normal(wide.dim)),
         Stopping(steps=task["max_steps"]),
     )
-    judged = certify(wide, walk, torch.from_numpy(source.standard_normal(wide.dim)))
+    judged = certify(wide, walk, torch.from_numpy(source.standard_normal((PROBES, wide.dim))))
     energy, index, nullity = _class_of(wide, judged.theta, x.numpy(), y.numpy())
     return {
         "kind": judged.kind,

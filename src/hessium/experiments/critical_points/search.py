@@ -19,6 +19,7 @@ from hessium.landscape.certify import Judged, certify
 from hessium.landscape.gradient_norm import GradientNorm
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.newton_mr import NewtonMR
+from hessium.landscape.rounding import PROBES
 from hessium.landscape.saddle import Saddle
 from hessium.landscape.two_layer import TwoLayerSurface
 from hessium.landscape.walk import Finder, Stopping, Walk
@@ -60,6 +61,7 @@ def search(task: Task) -> Result:
         "radius": float(judged.theta.norm()),
         "gradient": judged.gradient,
         "relative_gradient": _finite(certificate.relative_gradient),
+        "excess": _finite(certificate.excess),
         "flatness": certificate.flatness,
         "newton_step": _finite(certificate.newton_step),
         "moved": _finite(certificate.moved),
@@ -100,6 +102,11 @@ def _weights(surface: TwoLayerSurface, source: np.random.Generator) -> torch.Ten
     return torch.from_numpy(draws / math.sqrt(surface.hidden))
 
 
+def _probes(surface: TwoLayerSurface, source: np.random.Generator) -> torch.Tensor:
+    """Directions of the certificate's tests."""
+    return torch.from_numpy(source.standard_normal((PROBES, surface.dim)))
+
+
 def _targeted(
     task: Task, surface: TwoLayerSurface, source: np.random.Generator
 ) -> tuple[Judged, Walk, int, int]:
@@ -109,7 +116,7 @@ def _targeted(
     for _ in range(task["restarts"] + 1):
         first = down_to_index(surface, _weights(surface, source), target)
         walk = Saddle(target, near).find(surface, first, Stopping(steps=task["max_steps"]))
-        judged = certify(surface, walk, torch.from_numpy(source.standard_normal(surface.dim)))
+        judged = certify(surface, walk, _probes(surface, source))
         steps, restarts = steps + walk.steps, restarts + 1
         critical = judged.kind == "critical"
         off = abs(judged.index.value - target)
@@ -139,7 +146,7 @@ def _from_random_energy(
     walk = finders[task["method"]].find(
         surface, first, Stopping(gradient=gradient, steps=task["max_steps"])
     )
-    return certify(surface, walk, torch.from_numpy(source.standard_normal(surface.dim))), walk
+    return certify(surface, walk, _probes(surface, source)), walk
 
 
 def _minimisers(task: Task, surface: TwoLayerSurface, source: np.random.Generator) -> Result:

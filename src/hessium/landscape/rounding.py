@@ -1,0 +1,187 @@
+"""What rounding leaves of the derivatives at a point, measured beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hessium.errors import NonFiniteError
+from hessium.landscape.surface import Surface
+from hessium.landscape.walk import Stopping
+from hessium.linalg.damped import eigensystem
+
+PROBES = 8
+_SHARE = 1e-13
+_EPS = torch.finfo(torch.float64).eps
+_ULPS = 16.0  # distance of the probes
+_GRADIENT = 32.0  # of the probes' root mean square: what the largest of many errors does not reach
+_NOISE = 0.25  # of what rounding explains: eight times the root mean square
+_HESSIAN = 8.0  # of one probe's norm
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    r"""A point with its derivatives and their rounding.
+
+    Attributes:
+        theta: parameters, shape (n,).
+        gradient: g, shape (n,).
+        values: eigenvalues of the Hessian, ascending.
+        vectors: its eigenvectors, in columns.
+        floors: what rounding explains of $|\langle v_i, g\rangle|$, shape (n,). Each mode has its
+            own: beside a stiff direction a soft one may still have a slope.
+        cut: what rounding explains of an eigenvalue.
+    """
+
+    theta: Float[Tensor, " n"]
+    gradient: Float[Tensor, " n"]
+    values: Float[Tensor, " n"]
+    vectors: Float[Tensor, "n n"]
+    floors: Float[Tensor, " n"]
+    cut: float
+
+    @property
+    def scale(self) -> float:
+        """|H|."""
+        return float(self.values.abs().max())
+
+    @property
+    def norm(self) -> float:
+        """|g|."""
+        return float(self.gradient.norm())
+
+    @property
+    def slopes(self) -> Float[Tensor, " n"]:
+        """The gradient in the eigenvectors."""
+        return self.vectors.mT @ self.gradient
+
+    @property
+    def curved(self) -> Tensor:
+        """Which eigenvalues are not zero to rounding."""
+        return self.values.abs() > self.cut
+
+    @property
+    def excess(self) -> Float[Tensor, " n"]:
+        """Slopes over what rounding explains of them."""
+        return self.slopes.abs() / self.floors
+
+    def blur(self, drop: int = 0) -> float:
+        """How far rounding may put the zero of the gradient, the `drop` softest modes left out."""
+        there = self.curved.clone()
+        there[self.values.abs().argsort()[:drop]] = False
+        return float((self.floors[there] / self.values[there]).norm())
+
+    def newton_step(self) -> Float[Tensor, " n"]:
+        """$-H^+ g$, along the modes whose slope is more than noise.
+
+        Near a symmetry a small eigenvalue would make a long step of the noise in its slope.
+        """
+        clear = self.curved & (self.excess > _NOISE)
+        along = torch.where(clear, self.slopes / torch.where(clear, self.values, 1), 0)
+        return -(self.vectors @ along)
+
+
+def size_of(theta: Tensor, first: float) -> float:
+    """The length that parameters are measured by: theirs, or where the search began; else one."""
+    return max(float(theta.norm()), first) or 1.0
+
+
+def gradient_rounding(
+    surface: Surface, theta: Float[Tensor, " n"], size: float, draws: Float[Tensor, "k n"]
+) -> Float[Tensor, "k n"]:
+    r"""Samples of the error of the gradient.
+
+    $(g(\theta + \delta) + g(\theta - \delta) - 2 g(\theta)) / \sqrt 6$ with $\delta$ of some units
+    in the last place: what is smooth cancels.
+
+    Args:
+        surface: the function.
+        theta: where.
+        size: of the parameters, for those that are zero.
+        draws: standard normal.
+
+    Cost: two gradients a draw, and one.
+    """
+    here = surface.gradient(theta)
+    moves = _moves(theta, size) * draws
+    return torch.stack(
+        [surface.gradient(theta + m) + surface.gradient(theta - m) - 2 * here for m in moves]
+    ) / math.sqrt(6)
+
+
+def hessian_rounding(surface: Surface, theta: Tensor, size: float, draw: Tensor) -> float:
+    """The error of the Hessian, likewise, over its norm. Cost: 3 Hessians with eigenvalues."""
+    move = _moves(theta, size) * draw
+    here = surface.hessian(theta)
+    error = surface.hessian(theta + move) + surface.hessian(theta - move) - 2 * here
+    scale = norm_of(here)
+    return norm_of(error) / math.sqrt(6) / scale if scale else 0.0
+
+
+def norm_of(matrix: Float[Tensor, "n n"]) -> float:
+    """The spectral norm of a symmetric matrix."""
+    return float(torch.linalg.eigvalsh(matrix).abs().max())
+
+
+def stopping_at(
+    surface: Surface, start: Tensor, steps: int, draws: Float[Tensor, "k n"]
+) -> Stopping:
+    """When a search from `start` ends: at a share of the gradient there, or where it is noise.
+
+    Args:
+        surface: the function.
+        start: where.
+        steps: at most so many.
+        draws: standard normal; two are used.
+    """
+    size = size_of(start, 0.0)
+    noise = gradient_rounding(surface, start, size, draws[:2]).norm(dim=1)
+    share = _SHARE * float(surface.gradient(start).norm())
+    return Stopping(gradient=max(share, 4 * float(noise.max())), steps=steps)
+
+
+def look(
+    surface: Surface, theta: Tensor, size: float, relative: float, draws: Float[Tensor, "k n"]
+) -> Place:
+    """Derivatives at a point with their rounding.
+
+    Args:
+        surface: the function.
+        theta: where.
+        size: of the parameters.
+        relative: from `hessian_rounding`, here or nearby.
+        draws: standard normal.
+
+    Raises:
+        NonFiniteError: where they are not finite.
+
+    Cost: a Hessian with eigenvectors, two gradients a draw and two more.
+    """
+    gradient = surface.gradient(theta)
+    if not bool(torch.isfinite(gradient).all()):
+        msg = "gradient: not finite"
+        raise NonFiniteError(msg)
+    matrix = surface.hessian(theta)
+    values, vectors = eigensystem(matrix)
+    scale = float(values.abs().max())
+    noise = vectors.mT @ gradient_rounding(surface, theta, size, draws).mT
+    products = matrix.abs() @ (_moves(theta, size) / _ULPS)
+    floors = _GRADIENT * noise.square().mean(1).sqrt() + 4 * (vectors.abs().mT @ products)
+    dim = max(len(theta), 16)
+    return Place(
+        theta=theta,
+        gradient=gradient,
+        values=values,
+        vectors=vectors,
+        floors=floors.clamp_min(torch.finfo(torch.float64).tiny),
+        cut=(_HESSIAN * relative + dim * _EPS) * scale,
+    )
+
+
+def _moves(theta: Tensor, size: float) -> Tensor:
+    """Some units in the last place of every parameter; of their size, for those near zero."""
+    return _ULPS * _EPS * theta.abs().clamp_min(size / math.sqrt(len(theta)))
