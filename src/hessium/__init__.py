@@ -31,6 +31,7 @@ from hessium.estimate import trace as trace
 from hessium.experiments.sweep_frame import load_sweep as load_sweep
 from hessium.landscape import Certificate as Certificate
 from hessium.landscape import CriticalPoint as CriticalPoint
+from hessium.landscape import continue_ridge as continue_ridge
 from hessium.landscape import find_critical_point as find_critical_point
 from hessium.measure import DiscreteMeasure as DiscreteMeasure
 from hessium.problem import EmpiricalRisk as EmpiricalRisk

@@ -102,7 +102,7 @@ def find_critical_point(
         first = _start(risk, start, attempt, source)
         if index is not None:
             first = down_to_index(surface, first, index)
-        draws = _normal(PROBES, risk.dim, source).to(risk.device)
+        draws = normal(PROBES, risk.dim, source).to(risk.device)
         judged, taken = _search(surface, finder, first, max_steps, draws)
         steps += taken
         best = judged if best is None else min(best, judged, key=lambda j: _rank(j, index))
@@ -111,18 +111,31 @@ def find_critical_point(
     assert best is not None
     if not _succeeds(best, index, tolerance):
         warnings.warn(_advice(best, index, attempt, ridge), ConvergenceWarning, stacklevel=2)
+    return point_of(surface, best, method=method, target=index, restarts=attempt, steps=steps)
+
+
+def point_of(
+    surface: Surface,
+    judged: Judged,
+    *,
+    method: str,
+    steps: int,
+    target: int | None = None,
+    restarts: int = 0,
+) -> CriticalPoint:
+    """What is known of a point and what it cost."""
     return CriticalPoint(
-        theta=best.theta,
-        loss=surface.loss(best.theta),
-        ridge=ridge,
-        gradient_norm=best.gradient,
-        kind=best.kind,
-        index=best.index,
-        certificate=best.certificate,
-        spectrum=best.spectrum,
+        theta=judged.theta,
+        loss=surface.loss(judged.theta),
+        ridge=surface.ridge,
+        gradient_norm=judged.gradient,
+        kind=judged.kind,
+        index=judged.index,
+        certificate=judged.certificate,
+        spectrum=judged.spectrum,
         method=method,
-        target=index,
-        restarts=attempt,
+        target=target,
+        restarts=restarts,
         steps=steps,
         num_gradients=surface.cost.gradients,
         num_hessians=surface.cost.hessians,
@@ -153,7 +166,7 @@ def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:
     closed = recognise(risk, ridge)
     if closed is not None:
         theta = risk.theta
-        vector = _normal(1, risk.dim, np.random.default_rng(0))[0].to(theta)
+        vector = normal(1, risk.dim, np.random.default_rng(0))[0].to(theta)
         pairs = (
             (closed.gradient(theta), risk.gradient() + ridge * theta),
             (closed.operator(theta) @ vector, operator @ vector + ridge * vector),
@@ -207,11 +220,11 @@ def _start(risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Ge
     theta = risk.theta if start is None else risk.at(start).theta
     if attempt == 0:
         return theta
-    draws = _normal(1, risk.dim, source)[0].to(theta)
+    draws = normal(1, risk.dim, source)[0].to(theta)
     return random_like(theta, risk.layout.sizes, 0.1 * 3.0 ** (attempt - 1), draws)
 
 
-def _normal(count: int, dim: int, source: np.random.Generator) -> Tensor:
+def normal(count: int, dim: int, source: np.random.Generator) -> Tensor:
     return torch.from_numpy(source.standard_normal((count, dim)))
 
 

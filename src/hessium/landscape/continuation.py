@@ -1,0 +1,122 @@
+r"""Following a critical point while the ridge goes to zero: does it stay finite?"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from hessium._arguments import fraction, nonnegative
+from hessium._random import Rng, generator
+from hessium.curvature.base import require_risk
+from hessium.errors import InputError
+from hessium.landscape.certify import certify
+from hessium.landscape.find import normal, point_of, surface_of
+from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
+from hessium.landscape.point import CriticalPoint
+from hessium.landscape.rounding import PROBES, stopping_at
+from hessium.landscape.surface import Surface
+from hessium.linalg.damped import damped_solve
+from hessium.problem import EmpiricalRisk
+from hessium.progress import Progress, silent
+
+_LEAST = 1e-12  # of the first ridge: the last one before zero itself
+_HALVINGS = 8  # of a step of the logarithm
+_CORRECTED = 0.5  # of the predicted step: a corrector that goes further has found another point
+
+
+def continue_ridge(
+    risk: EmpiricalRisk,
+    point: CriticalPoint,
+    to: float = 0.0,
+    *,
+    factor: float = 0.5,
+    max_steps: int = 60,
+    rng: Rng = 0,
+    progress: Progress = silent,
+) -> tuple[CriticalPoint, ...]:
+    r"""Follow a critical point of $L + \tfrac r2 |\theta|^2$ while r falls.
+
+    Along the path $\nabla L(\theta) + r \theta = 0$, so that
+
+    $$\frac{d\theta}{dr} = -(\nabla^2 L + r I)^{-1} \theta ,$$
+
+    which predicts the next point; Levenberg-Marquardt corrects it, and it is certified anew. Where
+    the corrector ends elsewhere the step is halved, in the logarithm of r. The path ends at `to`,
+    or where there is no certified point further on: at a fold, where an eigenvalue passes zero.
+    Minimisers without a ridge may lie at infinity; then $|\theta|$ grows without end as r falls, and
+    the last point, at r = 0, is not critical.
+
+    Args:
+        risk: as for `find_critical_point`.
+        point: where to begin, certified, with a ridge.
+        to: last ridge; from zero on a point is looked for at $10^{-12}$ of the first ridge before.
+        factor: of the ridge, from one point to the next, between 0 and 1.
+        max_steps: of each corrector.
+        rng: of the certificates' tests.
+        progress: called with points found, those foreseen.
+
+    Returns:
+        The points, `point` first, all critical but perhaps the last, whose kind says why the path
+        ends. Indices may differ along the path where it passed a bifurcation.
+
+    Raises:
+        InputError: for a point that is not critical or has no ridge, and for other arguments.
+
+    Cost: a damped solve and a Hessian for each step, 15 to 30 Hessians for each certificate.
+    """
+    _check(risk, point, nonnegative("to", to))
+    fraction("factor", factor)
+    source = generator(rng)
+    end = max(to, _LEAST * point.ridge)
+    foreseen = math.ceil(math.log(end / point.ridge) / math.log(factor)) + (to < end)
+    path, share, halvings = [point], factor, 0
+    while path[-1].ridge > end:
+        progress(len(path) - 1, foreseen, "points")
+        last = path[-1]
+        ridge = max(last.ridge * share, end)
+        draws = normal(PROBES, risk.dim, source).to(risk.device)
+        surface = surface_of(risk, ridge)
+        start = _predicted(surface, last)
+        found = _corrected(surface, start, max_steps, draws)
+        predicted = float((start - last.theta).norm())
+        corrected = float((found.theta - start).norm())
+        if found.kind == "critical" and corrected <= _CORRECTED * predicted:
+            path.append(found)
+            share, halvings = max(factor, share**2), max(halvings - 1, 0)
+        elif halvings < _HALVINGS:
+            share, halvings = math.sqrt(share), halvings + 1
+        else:
+            return (*path, found) if found.kind != "critical" else tuple(path)
+    if to < end:
+        draws = normal(PROBES, risk.dim, source).to(risk.device)
+        surface = surface_of(risk, to)
+        path.append(_corrected(surface, path[-1].theta, max_steps, draws))
+    return tuple(path)
+
+
+def _predicted(surface: Surface, last: CriticalPoint) -> Tensor:
+    """Along the tangent of the path."""
+    # the Hessian where the point is, with its own ridge
+    matrix = surface.hessian(last.theta)
+    matrix.diagonal().add_(last.ridge - surface.ridge)
+    return last.theta + (last.ridge - surface.ridge) * damped_solve(matrix, last.theta, 0.0)
+
+
+def _corrected(surface: Surface, start: Tensor, max_steps: int, draws: Tensor) -> CriticalPoint:
+    walk = LevenbergMarquardt().find(surface, start, stopping_at(surface, start, max_steps, draws))
+    judged = certify(surface, walk, draws)
+    return point_of(surface, judged, method="continuation", steps=walk.steps)
+
+
+def _check(risk: EmpiricalRisk, point: CriticalPoint, to: float) -> None:
+    require_risk(risk)
+    if point.kind != "critical":
+        msg = f"point: {point.kind}; a critical point is required"
+        raise InputError(msg)
+    if point.theta.shape != (risk.dim,):
+        msg = f"point: {len(point.theta)} parameters; the risk has {risk.dim}"
+        raise InputError(msg)
+    if not point.ridge > to:
+        msg = f"to: {to}; a ridge below that of the point, {point.ridge}, is required"
+        raise InputError(msg)
