@@ -44,8 +44,8 @@ def continue_ridge(
     which predicts the next point; Levenberg-Marquardt corrects it, and it is certified anew. Where
     the corrector ends elsewhere the step is halved, in the logarithm of r. The path ends at `to`,
     or where there is no certified point further on: at a fold, where an eigenvalue passes zero.
-    Minimisers without a ridge may lie at infinity; then $|\theta|$ grows without end as r falls, and
-    the last point, at r = 0, is not critical.
+    Minimisers without a ridge may lie at infinity; then $|\theta|$ grows without end as r falls,
+    and the last point, at r = 0, is not critical.
 
     Args:
         risk: as for `find_critical_point`.

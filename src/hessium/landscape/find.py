@@ -225,6 +225,7 @@ def _start(risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Ge
 
 
 def normal(count: int, dim: int, source: np.random.Generator) -> Tensor:
+    """Standard normal draws, shape (count, dim)."""
     return torch.from_numpy(source.standard_normal((count, dim)))
 
 
