@@ -29,7 +29,7 @@ def _index_chart(
     config: CriticalPointsConfig, ratio: float, points: Points, fit: PowerFit | None
 ) -> Chart:
     here = points.where(ratio=ratio)
-    series = _published(config, ratio)
+    series: list[Series] = []
     targeted = here.where(method=SADDLE, kind="critical")
     accepted = here.where(method=PUBLISHED).accepted()
     if len(targeted):
@@ -40,6 +40,7 @@ def _index_chart(
         if len(some):
             label = f"accepted by the published test, in truth {kind}"
             series.append(_cloud(label, some, "ended_energy", "ended_index", config.dim, hue + 1))
+    series += _published(config, ratio)  # on top: there are a few, among hundreds
     energy = np.linspace(1e-3, 0.55, 111)
     series.append(_line("theory, Wishart + Wigner", energy, index(energy, ratio), hue=5))
     if fit is not None:
