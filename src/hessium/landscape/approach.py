@@ -75,6 +75,8 @@ def _passing(surface: Surface, path: list[Tensor], index: int) -> Tensor:
 def random_like(start: Tensor, sizes: tuple[int, ...], scale: float, draws: Tensor) -> Tensor:
     """A fresh start: `start` plus noise of `scale` times the root mean square of each parameter.
 
+    Where all are zero, of `scale` itself.
+
     Args:
         start: shape (n,).
         sizes: of the parameters, one after the other.
@@ -83,7 +85,7 @@ def random_like(start: Tensor, sizes: tuple[int, ...], scale: float, draws: Tens
     """
     parts = zip(start.split(list(sizes)), draws.split(list(sizes)), strict=True)
     noise = [
-        part.square().mean().sqrt().clamp_min(1e-2 * float(start.abs().max())) * draw
+        part.square().mean().sqrt().clamp_min(1e-2 * float(start.abs().max()) or 1.0) * draw
         for part, draw in parts
     ]
     return start + scale * torch.cat(noise)

@@ -13,7 +13,7 @@ from hessium.errors import NonFiniteError
 from hessium.estimate import Count
 from hessium.landscape.contraction import contraction, kinked, quadratic
 from hessium.landscape.point import Certificate, Kind
-from hessium.landscape.rounding import Place, hessian_rounding, look, norm_of, size_of
+from hessium.landscape.rounding import Place, hessian_rounding, look, norm_of
 from hessium.landscape.surface import Surface
 from hessium.landscape.symmetry import on_manifold
 from hessium.landscape.walk import Walk
@@ -23,6 +23,7 @@ FLAT = 1e-7  # of kappa; methods that compare |g|^2 resolve it to the root of ep
 MOVED = 0.1  # of |theta|: a critical point further away than this is another one
 _MARGIN = 3.0  # times what a Newton step changes the Hessian by: the zero may be further away
 _POLISH = 12
+_LEAP = 10.0
 _FAR = 100.0  # |theta|: as far as Newton's method would go along a gradient in the kernel
 _OPEN = 1e-2  # of |theta|: a Newton step of that length ends somewhere else
 _DRIFT = 1e-3  # of |theta|: what the last step of an ended search may cover along a symmetry
@@ -59,21 +60,19 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
 
     Cost: a dense Hessian with all eigenvectors for each Newton step, 15 to 30 in all.
     """
-    first = walk.radii[0]
-    place = _polish(surface, walk.theta, first, draws)
-    size = size_of(place.theta, first)
+    place, lengths = _polish(surface, walk, draws)
     excess = float(place.excess.max())
     threshold = max(place.cut, _MARGIN * _shift(surface, place))
-    zeros = int((place.values.abs() <= threshold).sum())
-    symmetric, near, kink = 0, 0.0, False
+    kink = kinked(surface, place, lengths, draws[0])
+    symmetric, near = 0, 0.0
     factors: tuple[float, ...] = ()
-    if excess <= 1:
-        kink = kinked(surface, place, size, draws[0])
-        if zeros and not kink and on_manifold(surface, place, threshold, size, draws):
-            symmetric = zeros
-        factors, near = contraction(surface, place, size, symmetric, draws[1])
+    if excess <= 1 and not kink:
+        symmetric = _symmetry(surface, place, threshold, walk.start, lengths, draws)
+        factors, near = contraction(surface, place, lengths, symmetric, draws[1])
+    size = float(lengths.norm())
     evidence = _evidence(place, walk, size, symmetric)
-    kind, reason = _kind(evidence, walk, factors, zeros - symmetric, kink=kink)
+    zeros = int((place.values.abs() <= threshold).sum()) - symmetric
+    kind, reason = _kind(evidence, walk, factors, zeros, kink=kink)
     relative = place.norm / (place.scale * size) if place.scale else (math.inf if place.norm else 0)
     return Judged(
         theta=place.theta,
@@ -98,26 +97,51 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
     )
 
 
-def _polish(surface: Surface, theta: Tensor, first: float, draws: Tensor) -> Place:
+def _polish(surface: Surface, walk: Walk, draws: Tensor) -> tuple[Place, Tensor]:
     """Newton steps for as long as they shrink the slopes that rounding does not explain.
 
     Each slope is measured by its own rounding: measured by the gradient's norm, the rounding of
-    stiff modes would hide that soft ones have not arrived.
+    stiff modes would hide that soft ones have not arrived. It does not go ten times as
+    far as the parameters are long.
+
+    Returns:
+        The last place, and the lengths of its parameters.
     """
-    size = size_of(theta, first)
-    relative = hessian_rounding(surface, theta, size, draws[0])
-    place = look(surface, theta, size, relative, draws)
+    lengths = surface.lengths(walk.theta, walk.start)
+    room = float(lengths.norm())
+    relative = hessian_rounding(surface, walk.theta, lengths, draws[0])
+    place = look(surface, walk.theta, lengths, relative, draws)
     for _ in range(_POLISH):
-        there = place.theta + place.newton_step()
+        step = place.newton_step()
+        gone = float((place.theta + step - walk.theta).norm())
+        if not gone <= _LEAP * room:
+            break
+        ahead = surface.lengths(place.theta + step, walk.start)
         try:
-            new = look(surface, there, size_of(there, first), relative, draws)
+            new = look(surface, place.theta + step, ahead, relative, draws)
         except NonFiniteError:
             break
         noise = float(place.floors.norm())
         if not (_left(new) < _left(place) and new.norm <= place.norm + noise):
             break
-        place = new
-    return place
+        place, lengths = new, ahead
+    return place, lengths
+
+
+def _symmetry(
+    surface: Surface,
+    place: Place,
+    threshold: float,
+    start: Tensor,
+    lengths: Tensor,
+    draws: Tensor,
+) -> int:
+    """How many modes belong to a manifold: those without sign, else those without curvature."""
+    for cut in sorted({threshold, place.cut}, reverse=True):
+        zero = place.values.abs() <= cut
+        if zero.any() and on_manifold(surface, place, zero, start, lengths, draws):
+            return int(zero.sum())
+    return 0
 
 
 def _left(place: Place) -> float:
@@ -154,6 +178,7 @@ class _Evidence:
     flatness: float
     distance: float
     open: float
+    flat: int
     drift: float
     moved: float
     blur: float
@@ -169,6 +194,8 @@ def _evidence(place: Place, walk: Walk, size: float, symmetric: int) -> _Evidenc
     along = slopes / values.abs().clamp_min(max(1e-30 * scale, 1e-300))
     free = values.abs().argsort()[:symmetric]
     along[free] = 0.0
+    kept = place.curved.clone()
+    kept[free] = False
     # a mode whose curvature stands above rounding belongs to no manifold: its step must be small
     soft = slopes[place.curved] / values[place.curved]
     return _Evidence(
@@ -176,9 +203,10 @@ def _evidence(place: Place, walk: Walk, size: float, symmetric: int) -> _Evidenc
         flatness=float((values * real).norm()) / (scale * norm) if norm and scale else 0.0,
         distance=float(along.norm()) / size,
         open=float(soft.norm()) / size,
+        flat=int((~place.curved).sum()) - symmetric,
         drift=float((place.vectors[:, free].mT @ last).norm()) / size,
         moved=float((place.theta - walk.theta).norm()) / size,
-        blur=place.blur(symmetric) / size,
+        blur=place.blur(kept) / size,
         relative=norm / (scale * size) if scale else math.inf,
     )
 
@@ -196,10 +224,15 @@ def _kind(
         return "gradient-flat", (
             f"the gradient is in the kernel of the Hessian: |Hg| = {evidence.flatness:.1g} |H| |g|"
         )
+    if kink:
+        return "unconverged", (
+            f"|g| = {evidence.relative:.1g} |H| |theta|, and gradient or Hessian jump beside the "
+            "point: a kink, where the search cannot go on by derivatives"
+        )
     if evidence.flatness <= FLAT and evidence.distance < 1:
         return "unconverged", (
-            f"the Hessian fades along the gradient as the gradient does, a Newton step of "
-            f"{evidence.distance:.1g} |theta| away: a degenerate critical point"
+            "the Hessian nearly vanishes along what is left of the gradient, and a Newton step "
+            f"would go {evidence.distance:.1g} |theta|: a degenerate critical point, or far from it"
         )
     return "unconverged", (
         f"|g| = {evidence.relative:.1g} |H| |theta| after {walk.steps} steps, Newton step "
@@ -219,8 +252,8 @@ def _at_zero(
         )
     if kink:
         return "unconverged", (
-            "the gradient is at the floor, but the Hessian jumps beside the point: at a kink no "
-            "index is defined"
+            "the gradient is at the floor, but gradient or Hessian jump beside the point: at a "
+            "kink no index is defined"
         )
     if evidence.open > _OPEN:
         return away, (
@@ -232,14 +265,19 @@ def _at_zero(
             f"the gradient is at the floor, but the search's last step went {evidence.drift:.2g} "
             "|theta| along directions that no longer have slope or curvature"
         )
+    if evidence.flat > 0:
+        return away, (
+            f"the gradient is at the floor, but {evidence.flat} modes without curvature belong to "
+            "no manifold of critical points: degenerate, or a valley to infinity"
+        )
     if quadratic(factors):
         listed = ", ".join(f"{factor:.1g}" for factor in factors)
         return "critical", f"gradient at the floor, Newton contracts by {listed}"
-    if walk.grows:
-        return "diverging", f"the gradient fades as |theta| grows, {walk.growth:.3g} times so far"
     if not factors:
         return "unconverged", (
             "the gradient is at the floor, but rounding leaves open where it vanishes, by "
             f"{evidence.blur:.1g} |theta|"
         )
-    return "unconverged", "gradient at the floor, but Newton does not contract quadratically"
+    if walk.grows:
+        return "diverging", f"the gradient fades as |theta| grows, {walk.growth:.3g} times so far"
+    return "unconverged", "gradient at the floor, but Newton's method does not come back to it"

@@ -1,84 +1,113 @@
-"""Newton's method beside a point: does it come back, how fast, and is there a kink?"""
+"""Beside a point: does Newton's method come back, and is there a kink?"""
 
 from __future__ import annotations
 
 from itertools import dropwhile, pairwise
 
+import torch
 from torch import Tensor
 
-from hessium.landscape.rounding import Place
+from hessium.errors import NonFiniteError
+from hessium.landscape.rounding import Place, hessian_rounding, norm_of, ulps
 from hessium.landscape.surface import Surface
 from hessium.landscape.symmetry import pseudo_solve
 from hessium.linalg.damped import eigensystem
 
-# relative distances from which Newton's method may come back, the last two where much is blurred
-_NEAR = (1e-5, 1e-6, 1e-7, 1e-8, 1e-4, 1e-3)
-_USUAL = 4
-_BESIDE = (1e-6, 1e-7)  # relative distances at which Hessians are compared
-_JUMP = 1e-7  # of |H|
+_FIRST = 1e-2  # relative distances from which Newton's method may come back
+_USUAL = 1e-5  # where it is first asked to
+_CLEAR = 30.0  # times the blur: distances that rounding does not hide
+_BACK = 0.1  # of the distance: what may be left of it
 
 
 def contraction(
-    surface: Surface, place: Place, size: float, zeros: int, draws: Tensor
+    surface: Surface, place: Place, lengths: Tensor, zeros: int, draws: Tensor
 ) -> tuple[tuple[float, ...], float]:
     """Factors of Newton steps from a random point nearby, and its relative distance.
 
-    The first distance from which they contract quadratically; the last one where none does; none
-    and 0 where rounding blurs the place itself too much for any.
+    The largest distance, from 1e-5 down, from which they contract quadratically **and end where
+    they should**; a larger one only where rounding blurs the place by more than that. No factors
+    and 0 where it is blurred too much for any.
 
     Args:
         surface: the function.
         place: a zero of its gradient.
-        size: of the parameters.
+        lengths: of the parameters.
         zeros: how many modes belong to a symmetry; Newton's method leaves them alone.
         draws: standard normal, shape (n,).
 
     Cost: up to 8 Hessians with eigenvectors for each distance; 3 where the first one contracts.
     """
-    blur = place.blur(zeros)
-    clear = [distance for distance in _NEAR if distance * size > 10 * blur]
+    kept = place.curved.clone()
+    kept[place.values.abs().argsort()[:zeros]] = False
+    move = lengths * draws * float(lengths.norm() / (lengths * draws).norm())
+    length = float(move.norm())
+    blur = place.blur(kept)
+    clear = [d for k in range(12) if (d := _FIRST * 10.0**-k) * length > _CLEAR * blur]
+    asked = [d for d in clear if d <= _USUAL * 1.1] or clear[-1:]
     factors: tuple[float, ...] = ()
     distance = 0.0
-    for distance in clear[:_USUAL]:
-        here = place.theta + distance * size * draws / float(draws.norm())
-        factors = _newton_factors(surface, here, blur, place.cut, zeros)
-        if quadratic(factors):
-            break
+    for distance in asked:
+        away = place.theta + distance * move
+        try:
+            factors, end = _newton(surface, away, blur, place.cut, zeros)
+        except NonFiniteError:
+            continue
+        left = float((place.vectors.mT @ (end - place.theta))[kept].norm())
+        if quadratic(factors) and left <= max(_BACK * distance * length, 3 * blur):
+            return factors, distance
+        factors = (*factors, torch.inf) if quadratic(factors) else factors
     return factors, distance
 
 
 def quadratic(factors: tuple[float, ...]) -> bool:
-    """From some step on each factor at most about the square of the one before, to 1 % or less."""
+    """None above one, and from some step on each about the square of the one before, to 1 %."""
     late = list(dropwhile(lambda factor: factor > 0.1, factors))
     return (
         bool(late)
+        and max(factors) <= 1
         and late[-1] <= 1e-2
         and all(b <= max(30 * a**1.5, 1e-2) for a, b in pairwise(late))
     )
 
 
-def kinked(surface: Surface, place: Place, size: float, draws: Tensor) -> bool:
-    r"""Whether the Hessian jumps beside a point, as that of a ReLU network may.
+def kinked(surface: Surface, place: Place, lengths: Tensor, draws: Tensor) -> bool:
+    r"""Whether gradient or Hessian jump where a point is, as those of a ReLU network may.
 
-    $|H(\theta \pm h u) - H(\theta)|$ is proportional to h where third derivatives exist; here it
-    is looked at for a random u and two h, and does not shrink with h at a kink.
+    At distance h, $|H(\theta \pm h u) - H(\theta)|$ is proportional to h where third derivatives
+    exist, $|g(\theta \pm h u) - g(\theta) \mp h H u|$ to its square. They are looked at for a
+    random u and two h as small as rounding allows, and do not shrink with h at a kink.
 
-    Cost: 4 Hessians.
+    Cost: 7 Hessians.
     """
     here = (place.vectors * place.values) @ place.vectors.mT
-    jumps = []
-    for distance in _BESIDE:
-        move = distance * size * draws / float(draws.norm())
-        beside = (surface.hessian(place.theta + sign * move) for sign in (1, -1))
-        jumps.append(max(float((matrix - here).norm()) for matrix in beside))
-    far, near = jumps
-    return near > _JUMP * place.scale and near > far / 2
+    sure = place.values.abs() > place.sure
+    units = ulps(place.theta, lengths) * draws
+    near = max(3 * place.blur(sure), 1e3 * float(units.norm()))
+    move = lengths * draws * (near / float((lengths * draws).norm()))
+    bends, jumps = [], []
+    try:
+        # of the rounding itself one must not ask at the kink
+        relative = hessian_rounding(surface, place.theta + 3 * move, lengths, draws)
+        for far in (10.0, 1.0):
+            step = far * move
+            sides = (step, -step)
+            slopes = [surface.gradient(place.theta + s) - place.gradient for s in sides]
+            bends.append(
+                max(float((d - here @ s).norm()) for d, s in zip(slopes, sides, strict=True))
+            )
+            jumps.append(max(norm_of(surface.hessian(place.theta + s) - here) for s in sides))
+    except NonFiniteError:
+        return False
+    noise = 30 * relative * place.scale + place.sure
+    return (jumps[1] > noise and jumps[1] > jumps[0] / 2) or (
+        bends[1] > 10 * float(place.floors.norm()) and bends[1] > bends[0] / 2
+    )
 
 
-def _newton_factors(
+def _newton(
     surface: Surface, here: Tensor, blur: float, cut: float, drop: int
-) -> tuple[float, ...]:
-    """Lengths of successive Newton steps, each over the one before, down to rounding.
+) -> tuple[tuple[float, ...], Tensor]:
+    """Lengths of successive Newton steps, each over the one before, down to rounding; the end.
 
     Lengths of steps, not of gradients: in a degenerate direction the gradient is lost in rounding
     long before the steps betray that they only shrink by a constant.
@@ -88,7 +117,7 @@ def _newton_factors(
         values, vectors = eigensystem(surface.hessian(here))
         step = pseudo_solve(values, vectors, surface.gradient(here), cut, drop=drop)
         lengths.append(float(step.norm()))
+        here = here - step
         if lengths[-1] <= blur:
             break
-        here = here - step
-    return tuple(b / a for a, b in pairwise(lengths) if a > 0)
+    return tuple(b / a for a, b in pairwise(lengths) if a > 0), here

@@ -31,19 +31,19 @@ class LevenbergMarquardt(Finder):
         """Walk; the damping follows the ratio of gained to predicted decrease (Nielsen 1999)."""
         walk = Walk(start)
         theta, gradient = start, surface.gradient(start)
-        # |g| has the size of the curvature times the distance, here four times the parameters'
-        damping, factor = (float(gradient.norm()) / (4 * spread(start))) ** 2, 2.0
         if not walk.arrive(theta, gradient, stopping):
             return walk
         matrix = surface.hessian(theta)
+        # |g| has the size of the curvature times the distance, here four times the parameters';
+        # where the zero is further away than that, a first step of such length
+        slope = float(gradient.norm()) / (4 * spread(start))
+        damping, factor = slope * min(slope, float(matrix.norm())), 2.0
         least = 1e-30 * float(matrix.diagonal().square().max())
         while True:
             step = -damped_solve(matrix, gradient, damping)
             there = theta + step
             new = surface.gradient(there)
-            now = half_square(gradient)
-            predicted = now - half_square(gradient + matrix @ step)
-            ratio = (now - half_square(new)) / predicted if predicted > 0 else -1.0
+            ratio = _gain(gradient, new, matrix @ step)
             if ratio > 1e-4:
                 theta, gradient = there, new
                 if not walk.arrive(theta, gradient, stopping):
@@ -63,3 +63,17 @@ class LevenbergMarquardt(Finder):
         if self._patience is None or walk.steps < self._patience:
             return False
         return walk.gradients[-1] > 0.9 * walk.gradients[-1 - self._patience]
+
+
+def _gain(gradient: Tensor, new: Tensor, image: Tensor) -> float:
+    r"""What $\tfrac12|g|^2$ lost over what the linear model promised, $g + H p$.
+
+    Both without the difference of two squares, which cancel where all but soft modes are done. A
+    promise too small to be seen in $|g|^2$ counts as kept unless $|g|$ rose: or the damping would
+    rise for ever and soft modes would never move.
+    """
+    now = half_square(gradient)
+    predicted = -float(image @ gradient) - half_square(image)
+    if predicted <= 1e-14 * now:
+        return 1.0 if predicted > 0 and half_square(new) <= now else -1.0
+    return float((gradient - new) @ (gradient + new)) / 2 / predicted

@@ -60,6 +60,11 @@ class Place:
         return self.vectors.mT @ self.gradient
 
     @property
+    def sure(self) -> float:
+        """The least an eigenvalue must be to have been computed at all, whatever H's rounding."""
+        return len(self.theta) * _EPS * self.scale
+
+    @property
     def curved(self) -> Tensor:
         """Which eigenvalues are not zero to rounding."""
         return self.values.abs() > self.cut
@@ -69,11 +74,9 @@ class Place:
         """Slopes over what rounding explains of them."""
         return self.slopes.abs() / self.floors
 
-    def blur(self, drop: int = 0) -> float:
-        """How far rounding may put the zero of the gradient, the `drop` softest modes left out."""
-        there = self.curved.clone()
-        there[self.values.abs().argsort()[:drop]] = False
-        return float((self.floors[there] / self.values[there]).norm())
+    def blur(self, modes: Tensor) -> float:
+        """How far rounding may put the zero of the gradient along some modes."""
+        return float((self.floors[modes] / self.values[modes]).norm())
 
     def newton_step(self) -> Float[Tensor, " n"]:
         """$-H^+ g$, along the modes whose slope is more than noise.
@@ -85,13 +88,11 @@ class Place:
         return -(self.vectors @ along)
 
 
-def size_of(theta: Tensor, first: float) -> float:
-    """The length that parameters are measured by: theirs, or where the search began; else one."""
-    return max(float(theta.norm()), first) or 1.0
-
-
 def gradient_rounding(
-    surface: Surface, theta: Float[Tensor, " n"], size: float, draws: Float[Tensor, "k n"]
+    surface: Surface,
+    theta: Float[Tensor, " n"],
+    lengths: Float[Tensor, " n"],
+    draws: Float[Tensor, "k n"],
 ) -> Float[Tensor, "k n"]:
     r"""Samples of the error of the gradient.
 
@@ -101,21 +102,21 @@ def gradient_rounding(
     Args:
         surface: the function.
         theta: where.
-        size: of the parameters, for those that are zero.
+        lengths: of the parameters, for those that are zero.
         draws: standard normal.
 
     Cost: two gradients a draw, and one.
     """
     here = surface.gradient(theta)
-    moves = _moves(theta, size) * draws
+    moves = _ULPS * ulps(theta, lengths) * draws
     return torch.stack(
         [surface.gradient(theta + m) + surface.gradient(theta - m) - 2 * here for m in moves]
     ) / math.sqrt(6)
 
 
-def hessian_rounding(surface: Surface, theta: Tensor, size: float, draw: Tensor) -> float:
+def hessian_rounding(surface: Surface, theta: Tensor, lengths: Tensor, draw: Tensor) -> float:
     """The error of the Hessian, likewise, over its norm. Cost: 3 Hessians with eigenvalues."""
-    move = _moves(theta, size) * draw
+    move = _ULPS * ulps(theta, lengths) * draw
     here = surface.hessian(theta)
     error = surface.hessian(theta + move) + surface.hessian(theta - move) - 2 * here
     scale = norm_of(here)
@@ -138,21 +139,21 @@ def stopping_at(
         steps: at most so many.
         draws: standard normal; two are used.
     """
-    size = size_of(start, 0.0)
-    noise = gradient_rounding(surface, start, size, draws[:2]).norm(dim=1)
+    lengths = surface.lengths(start, start)
+    noise = gradient_rounding(surface, start, lengths, draws[:2]).norm(dim=1)
     share = _SHARE * float(surface.gradient(start).norm())
     return Stopping(gradient=max(share, 4 * float(noise.max())), steps=steps)
 
 
 def look(
-    surface: Surface, theta: Tensor, size: float, relative: float, draws: Float[Tensor, "k n"]
+    surface: Surface, theta: Tensor, lengths: Tensor, relative: float, draws: Float[Tensor, "k n"]
 ) -> Place:
     """Derivatives at a point with their rounding.
 
     Args:
         surface: the function.
         theta: where.
-        size: of the parameters.
+        lengths: of the parameters.
         relative: from `hessian_rounding`, here or nearby.
         draws: standard normal.
 
@@ -168,8 +169,8 @@ def look(
     matrix = surface.hessian(theta)
     values, vectors = eigensystem(matrix)
     scale = float(values.abs().max())
-    noise = vectors.mT @ gradient_rounding(surface, theta, size, draws).mT
-    products = matrix.abs() @ (_moves(theta, size) / _ULPS)
+    noise = vectors.mT @ gradient_rounding(surface, theta, lengths, draws).mT
+    products = matrix.abs() @ ulps(theta, lengths)
     floors = _GRADIENT * noise.square().mean(1).sqrt() + 4 * (vectors.abs().mT @ products)
     dim = max(len(theta), 16)
     return Place(
@@ -182,6 +183,6 @@ def look(
     )
 
 
-def _moves(theta: Tensor, size: float) -> Tensor:
-    """Some units in the last place of every parameter; of their size, for those near zero."""
-    return _ULPS * _EPS * theta.abs().clamp_min(size / math.sqrt(len(theta)))
+def ulps(theta: Tensor, lengths: Tensor) -> Float[Tensor, " n"]:
+    """A unit in the last place of every parameter; of its length, for those near zero."""
+    return _EPS * torch.maximum(theta.abs(), lengths)

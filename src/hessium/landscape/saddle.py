@@ -80,7 +80,7 @@ class Saddle(Finder):
                     finished = self._finish(surface, theta, stopping)
                     if finished is not None:
                         finished.gradients[:0], finished.radii[:0] = walk.gradients, walk.radii
-                        finished.switches = walk.switches
+                        finished.switches, finished.start = walk.switches, start
                         return finished
                 if modes.index != k:
                     k, best, waited = modes.index, walk.gradients[-1], 0

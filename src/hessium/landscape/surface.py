@@ -34,11 +34,13 @@ class Surface(ABC):
     Args:
         dim: number of parameters.
         ridge: r.
+        sizes: of the parameter tensors, one after the other; one of all where not given.
     """
 
-    def __init__(self, dim: int, ridge: float) -> None:
+    def __init__(self, dim: int, ridge: float, sizes: tuple[int, ...] = ()) -> None:
         self.dim = dim
         self.ridge = ridge
+        self.sizes = sizes or (dim,)
         self.cost = Cost()
 
     @abstractmethod
@@ -56,6 +58,16 @@ class Surface(ABC):
     @abstractmethod
     def _operator(self, theta: Tensor) -> SymmetricOperator:
         """Hessian of L by its products."""
+
+    def lengths(self, theta: Float[Tensor, " n"], start: Tensor) -> Float[Tensor, " n"]:
+        """What each parameter is measured by: the root mean square of its tensor.
+
+        Of that where the search began if the tensor has become zero (a thousandth), of all
+        parameters if that is zero too, and one if all are zero.
+        """
+        whole = max(_rms(theta), _rms(start)) or 1.0
+        parts = zip(theta.split(list(self.sizes)), start.split(list(self.sizes)), strict=True)
+        return torch.cat([torch.full_like(now, _length(now, then, whole)) for now, then in parts])
 
     def loss(self, theta: Float[Tensor, " n"]) -> float:
         """L, without the ridge."""
@@ -90,6 +102,14 @@ class Surface(ABC):
         return self._operator(theta).shifted(self.ridge)
 
 
+def _rms(values: Tensor) -> float:
+    return float(values.square().mean().sqrt())
+
+
+def _length(now: Tensor, then: Tensor, whole: float) -> float:
+    return _rms(now) if _rms(now) > 1e-3 * _rms(then) else _rms(then) or whole
+
+
 class RiskSurface(Surface):
     """Any risk.
 
@@ -99,7 +119,7 @@ class RiskSurface(Surface):
     """
 
     def __init__(self, risk: EmpiricalRisk, ridge: float) -> None:
-        super().__init__(risk.dim, ridge)
+        super().__init__(risk.dim, ridge, tuple(risk.layout.sizes))
         self._risk = risk
 
     def _loss(self, theta: Tensor) -> float:

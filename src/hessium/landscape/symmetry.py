@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hessium.landscape.rounding import Place, gradient_rounding
+from hessium.errors import NonFiniteError
+from hessium.landscape.rounding import Place, look
 from hessium.landscape.surface import Surface
 from hessium.linalg.damped import eigensystem
 
-_WALK = 1e-2  # relative length of the walk
+_WALK = 0.5  # relative length of the walks
+_FIRST, _LEAST = 2e-2, 1e-3  # relative strides: doubled while Newton's method returns, else cut
+_STRIDES = 12
 
 
 def pseudo_solve(
@@ -33,37 +36,84 @@ def pseudo_solve(
 
 
 def on_manifold(
-    surface: Surface, place: Place, threshold: float, size: float, draws: Tensor
+    surface: Surface, place: Place, zero: Tensor, start: Tensor, lengths: Tensor, draws: Tensor
 ) -> bool:
-    r"""Whether all modes within the threshold are tangent to a manifold of critical points.
+    r"""Whether some modes are all tangent to a manifold of critical points.
 
-    Walks a hundredth of `size` along a random combination of them, returns to zero gradient by
-    Newton steps in the other modes, and looks: on a manifold the gradient vanishes there too, to
-    the rounding measured there, with as many zero modes; at a merely degenerate point, such as the
-    zero of $x^3$, or along a mode of tiny curvature it does not.
+    Walks along a random combination of them, half the size of the parameters both ways, and all the
+    way back towards where the search began if that is further; after each stride returns to zero
+    gradient by Newton steps in the other modes; and looks, at the furthest place from which these
+    converge: on a manifold no mode has a slope above its rounding there either, and as many are
+    zero. At a merely degenerate point, such as the zero of $x^3$, along a mode of tiny curvature,
+    and far out in a valley to infinity it is not so.
 
     Args:
         surface: the function.
         place: a critical point, at the floor.
-        threshold: size of zero.
-        size: of the parameters, at the point or where the search began.
+        zero: which modes.
+        start: where the search began.
+        lengths: of the parameters.
         draws: standard normal, shape (k, n).
 
-    Cost: at most 8 Hessians with eigenvectors, and two gradients a draw.
+    Cost: 2 to 5 Hessians with eigenvectors for each stride, 5 to 12 strides for each walk.
     """
-    values, vectors = place.values, place.vectors
-    zero = values.abs() <= threshold
-    count = int(zero.sum())
-    tangent = vectors[:, zero] @ (vectors[:, zero].mT @ draws[0])
-    here = place.theta + _WALK * size * tangent / float(tangent.norm())
-    for _ in range(8):
-        now, basis = eigensystem(surface.hessian(here))
-        gradient = surface.gradient(here)
-        rounding = gradient_rounding(surface, here, size, draws[:4])
-        error = float(rounding.norm(dim=1).max())
-        least = 4 * torch.finfo(torch.float64).eps * place.scale * size
-        if float(gradient.norm()) <= max(16 * error, least):
-            same = int((now.abs() <= 10 * threshold).sum()) == count
-            return same and int((now < -threshold).sum()) == int((values < -threshold).sum())
-        here = here - pseudo_solve(now, basis, gradient, place.cut, drop=count)
-    return False
+    basis = place.vectors[:, zero]
+    size = float(lengths.norm())
+    random = basis @ (basis.mT @ (lengths * draws[0]))
+    random *= _WALK * size / float(random.norm())
+    walks = [random, -random]
+    back = basis @ (basis.mT @ (start - place.theta))
+    if float(back.norm()) > _WALK * size:
+        walks.append(0.99 * back)
+    try:
+        return all(_zero_again(surface, place, zero, walk, lengths, draws) for walk in walks)
+    except NonFiniteError:
+        return False
+
+
+def _zero_again(
+    surface: Surface, place: Place, zero: Tensor, walk: Tensor, lengths: Tensor, draws: Tensor
+) -> bool:
+    """Walk; compare the numbers of negative and zero modes where it ends."""
+    count, size = int(zero.sum()), float(lengths.norm())
+    here, free = place.theta, place.vectors[:, zero]
+    left, stride = float(walk.norm()), _FIRST * size
+    for _ in range(_STRIDES):
+        along = free @ (free.mT @ walk)
+        length = min(stride, left)
+        there = here + length * along / float(along.norm())
+        returned = _returned(surface, there, length, size, place.cut, count)
+        if returned is None:
+            stride /= 4
+            if stride < _LEAST * size:
+                break
+            continue
+        here, free = returned
+        left, stride = left - length, 2 * stride
+        if left <= 0:
+            break
+    if here is place.theta:
+        return False
+    found = look(surface, here, lengths, 0.0, draws[:4])
+    flat = found.values.abs() <= 10 * place.cut * found.scale / place.scale
+    return (
+        float(found.excess.max()) <= 1
+        and int(flat.sum()) == count
+        and int((found.values[~flat] < 0).sum()) == int((place.values[~zero] < 0).sum())
+    )
+
+
+def _returned(
+    surface: Surface, here: Tensor, length: float, size: float, cut: float, count: int
+) -> tuple[Tensor, Tensor] | None:
+    """Newton steps across, and the zero modes where they end; None if further than the stride."""
+    began = here
+    for _ in range(6):
+        values, vectors = eigensystem(surface.hessian(here))
+        step = pseudo_solve(values, vectors, surface.gradient(here), cut, drop=count)
+        here = here - step
+        if not float((here - began).norm()) <= length / 2:
+            return None
+        if float(step.norm()) <= 1e-10 * size:
+            return here, vectors[:, values.abs().argsort()[:count]]
+    return None

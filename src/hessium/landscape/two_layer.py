@@ -43,7 +43,8 @@ class TwoLayerSurface(Surface):
     ) -> None:
         samples, self._inner = inputs.shape
         self._outer, self.hidden = targets.shape[1], hidden
-        super().__init__(hidden * (self._inner + self._outer), ridge)
+        sizes = (hidden * self._inner, self._outer * hidden)
+        super().__init__(sum(sizes), ridge, sizes)
         self._X, self._Y = inputs.mT.contiguous(), targets.mT.contiguous()
         self._linear = activation == "linear"
         self._w = 1 / samples if weight is None else weight

@@ -26,7 +26,7 @@ class Stopping:
 
     gradient: float = 1e-10
     steps: int = 300
-    growth: float = 1000.0
+    growth: float = 1e6
 
 
 @dataclass(slots=True)
@@ -37,6 +37,7 @@ class Walk:
         theta: parameters.
         gradients: norm of the gradient at every step, the start first.
         radii: norm of the parameters, likewise.
+        start: where it began.
         last: the last step that went anywhere.
         ended: "gradient", "steps", "runs away" or "stuck"; empty while it walks.
         switches: how often an index-targeted search changed the number of modes it ascends.
@@ -45,9 +46,13 @@ class Walk:
     theta: Tensor
     gradients: list[float] = field(default_factory=list)
     radii: list[float] = field(default_factory=list)
+    start: Tensor = field(init=False)
     last: Tensor | None = None
     ended: str = ""
     switches: int = 0
+
+    def __post_init__(self) -> None:
+        self.start = self.theta
 
     @property
     def steps(self) -> int:

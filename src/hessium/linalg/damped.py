@@ -48,10 +48,13 @@ def eigensystem(matrix: Float[Tensor, "n n"], *, coarse: bool = False) -> tuple[
         matrix: shape (n, n).
         coarse: compute in float32, twice as fast, where six digits do.
     """
-    work = matrix.float() if coarse else matrix
+    # float32 knows no 1e40: in units of the largest entry
+    unit = float(matrix.abs().max()) or 1.0
+    work = (matrix / unit).float() if coarse else matrix
+    unit = unit if coarse else 1.0
     if matrix.device.type == "cpu":
         # SciPy's divide and conquer is a quarter faster than torch's at a few hundred rows
         values, vectors = scipy.linalg.eigh(work.numpy(), driver="evd", check_finite=False)
-        return torch.from_numpy(values).double(), torch.from_numpy(vectors).double()
+        return unit * torch.from_numpy(values).double(), torch.from_numpy(vectors).double()
     values, vectors = torch.linalg.eigh(work)
-    return values.double(), vectors.double()
+    return unit * values.double(), vectors.double()
