@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -141,6 +142,21 @@ def fading(x: Tensor, y: Tensor) -> Tensor:
     return torch.exp(-x) + 1e3 * y**2
 
 
+def tail(x: Tensor, y: Tensor) -> Tensor:
+    """A minimum at infinity at polynomial speed: far out, flat to rounding over half the way."""
+    return (1 + x**2) ** -2 + (y - 2) ** 2 / 2
+
+
+def arc(x: Tensor, y: Tensor) -> Tensor:
+    """The same, slower, beside large parameters."""
+    return -torch.atan(x) + (y - 1e3) ** 2 / 2
+
+
+def softened(x: Tensor, y: Tensor) -> Tensor:
+    """A soft mode far from whose zero Newton's method would not move at all."""
+    return torch.nn.functional.softplus(-x) + (y - 1e5) ** 2 / 2
+
+
 def weak(x: Tensor, y: Tensor) -> Tensor:
     """A saddle whose negative curvature is 1e-11 of the largest."""
     return (y - 1) ** 2 - 1e-11 * x**2
@@ -157,6 +173,35 @@ def test_a_slope_in_a_soft_mode_is_no_critical_point(function: Function, method:
     with pytest.warns(ConvergenceWarning):
         found = hs.find_critical_point(on(lambda m: function(*m.p), 1.0, 1.0), method=method)
     assert found.kind in ("diverging", "gradient-flat")
+
+
+@pytest.mark.parametrize("function", [tail, arc, softened])
+@pytest.mark.parametrize("rng", [0, 1])
+def test_a_valley_to_infinity_is_no_symmetry(function: Function, rng: int) -> None:
+    risk = on(lambda m: turned(function)(*m.p), 0.4, 1.6)
+    with pytest.warns(ConvergenceWarning):
+        found = hs.find_critical_point(risk, rng=rng)
+    assert found.kind != "critical"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y: -y.abs() + y**2 / 2 + (x - 1) ** 2 / 2,  # a maximum that Newton leaves
+        lambda x, y: 1e8 * (x - 1) ** 2 + y * y.abs(),  # a kink in the soft mode alone
+        lambda x, y: -torch.relu(y) + (x - 1) ** 2 / 2,  # the gradient jumps
+    ],
+)
+@pytest.mark.parametrize("turn", [False, True])
+def test_kinks_beside_a_zero_gradient(function: Function, *, turn: bool) -> None:
+    start = (math.sqrt(0.5), math.sqrt(0.5)) if turn else (1.0, 0.0)
+    function = turned(function) if turn else function
+    risk = on(lambda m: function(*m.p), *start)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = hs.find_critical_point(risk)
+    off = float((found.theta - torch.tensor(start).double()).norm())
+    assert found.kind != "critical" or off > 0.5  # one of the smooth minima beside
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -277,3 +322,26 @@ def test_any_network_goes() -> None:
     assert found.spectrum is not None
     dense = torch.linalg.eigvalsh(hs.Hessian(risk.at(found.theta)).dense()) + 1e-2
     assert int((dense < 0).sum()) == int(found.index)
+
+
+def test_a_trained_relu_network_may_sit_at_a_kink() -> None:
+    """Its loss has no slope there, which is not the fault of its backward pass."""
+    from scipy.optimize import minimize
+
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    data = draw(40, 2, seed=1), draw(40, 1, seed=2)
+    risk = hs.EmpiricalRisk(model.double(), hs.SquaredError(0.5, reduction="mean"), data)
+    start = 0.5 * draw(risk.dim, seed=3)
+
+    def both(x: Any) -> tuple[float, Any]:
+        there = risk.at(torch.from_numpy(x))
+        gradient = there.gradient().numpy() + 1e-3 * x
+        return there.value() + 5e-4 * float(x @ x), gradient
+
+    end = torch.from_numpy(minimize(both, start.numpy(), jac=True, method="L-BFGS-B").x)
+    hidden = data[0] @ end[:8].reshape(4, 2).T + end[8:12]
+    assert float(hidden.abs().min()) < 1e-6
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = hs.find_critical_point(risk, end, ridge=1e-3, max_steps=40)
+    assert found.kind in ("critical", "unconverged")

@@ -152,6 +152,7 @@ def _search(
     if judged.certificate.moved > MOVED and judged.certificate.excess <= 1:
         again = stopping_at(surface, judged.theta, max_steps, draws)
         walk = finder.find(surface, judged.theta, again)
+        walk.start = first  # tests of symmetries walk back to where all began
         judged, steps = certify(surface, walk, draws), steps + walk.steps
     return judged, steps
 
