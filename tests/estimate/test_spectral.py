@@ -23,6 +23,7 @@ from cases import classes, draw, mlp
 from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.estimate import sampler
+from hessium.estimate.deflation import Deflation
 from hessium.estimate.smoothing import gaussian_kernel, smoothed
 from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg import SymmetricOperator, vectors
@@ -282,6 +283,34 @@ def test_pairs_of_another_operator_are_not_put_back_as_exact() -> None:
         hs.spectral_measure(-with_eigenvalues(values), 2, 9, deflate=pairs)
     with pytest.raises(InputError, match="float32"):
         hs.spectral_measure(with_eigenvalues(values).float(), 2, 9, deflate=pairs)
+
+
+def test_a_proof_is_paid_once_for_all_calls_that_share_it() -> None:
+    matrix = with_eigenvalues(np.random.default_rng(1).standard_normal(80))
+    operator = Counted(matrix)
+    pairs = hs.eigenpairs(operator, 5)
+
+    def products(deflate: hs.Eigenpairs | Deflation) -> int:
+        start = operator.products
+        for seed in range(3):
+            hs.spectral_measure(operator, 2, 9, deflate=deflate, rng=seed)
+        return operator.products - start - 3 * 2 * 9
+
+    before = operator.products
+    shared = Deflation(operator, pairs)
+    assert operator.products - before == 1
+    assert products(shared) == 0
+    assert products(pairs) == 3
+    assert products(Deflation(operator, pairs, proved=True)) == 0
+    # what the count needs is computed by itself, so it has nothing to prove
+    before = operator.products
+    found = hs.inertia(operator, 1e-3, method="quadrature", deflate=5, probes=2, steps=9)
+    assert found.method == "quadrature"
+    assert operator.products - before == pairs.num_matvecs + 2 * 9
+    with pytest.raises(InputError, match="deflate: Deflation"):
+        hs.spectral_measure(Counted(matrix), 2, 9, deflate=shared)
+    with pytest.raises(InputError, match="deflate: its pairs miss"):
+        Deflation(Counted(2 * matrix), pairs)
 
 
 def test_until_reaches_what_it_says() -> None:
