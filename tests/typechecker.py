@@ -37,6 +37,6 @@ def jaxtyped(part: Any, *, typechecker: Any) -> Any:
 
 
 # the hook looks it up here whenever it meets a definition
-vars(jaxtyping)["jaxtyped"] = lambda typechecker: lambda part: jaxtyped(
-    part, typechecker=typechecker
+vars(jaxtyping)["jaxtyped"] = lambda typechecker: (
+    lambda part: jaxtyped(part, typechecker=typechecker)
 )
