@@ -31,7 +31,7 @@ def jaxtyped(part: Any, *, typechecker: Any) -> Any:
     """What the hook puts on functions, methods of any kind and dataclasses."""
     if isinstance(part, type) and dataclasses.is_dataclass(part) and _plain(part.__init__):
         if "__init__" in vars(part):
-            part.__init__ = check(part.__init__)  # type: ignore[misc]
+            type.__setattr__(part, "__init__", check(part.__init__))
         return part
     return check(part) if _plain(part) else _with_dimensions(part, typechecker=typechecker)
 

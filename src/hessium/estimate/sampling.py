@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hessium._arguments import count, fraction, positive
@@ -74,8 +75,10 @@ def spectral_measure(
     """
     operator = as_operator(op)
     n = operator.shape[0]
-    given = isinstance(deflate, (Eigenpairs, Deflation))
-    taken = len(deflate) if given else count("deflate", deflate, at_least=0)
+    if isinstance(deflate, (Eigenpairs, Deflation)):
+        taken, computed = len(deflate), False
+    else:
+        taken, computed = count("deflate", deflate, at_least=0), True
     check_request(operator, probes, steps, min(taken, n), max_bytes)
     if reorthogonalize not in (1, 2):
         msg = f"reorthogonalize: {reorthogonalize!r}; 1 or 2 passes are required"
@@ -115,7 +118,7 @@ def spectral_measure(
     sampler = Sampler(operator, known, steps, reorthogonalize, max_bytes, seeds, log)
     if found is not None:
         sampler.restore(*found)
-    if known is not None and not given:
+    if known is not None and computed:
         progress = part_of(progress, before=known.num_matvecs)
     if until is None:
         sampler.run(probes, progress)
