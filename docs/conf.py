@@ -19,14 +19,24 @@ nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 
 
-def _mathematics(app, what, name, obj, options, lines) -> None:  # type: ignore[no-untyped-def]
-    """Docstrings write formulas between dollars, as the pages do; reStructuredText wants roles."""
-    text = re.sub(r"`([^`]+)`", r"``\1``", "\n".join(lines))
-    text = re.sub(r"\$\$(.+?)\$\$", _display, text, flags=re.DOTALL)
+def _restructured(app, what, name, obj, options, lines) -> None:  # type: ignore[no-untyped-def]
+    """Docstrings write formulas, tables and |bars| as the pages do; reStructuredText does not."""
     text = re.sub(
-        r"\$(.+?)\$", lambda m: f":math:`{' '.join(m[1].split())}`", text, flags=re.DOTALL
+        r"(?:^[ \t]*\|.*\|[ \t]*\n){3,}", _table, "\n".join([*lines, ""]), flags=re.MULTILINE
     )
+    text = re.sub(
+        r"(\$\$.+?\$\$|\$.+?\$|`[^`]+`)|\|", lambda m: m[1] or r"\|", text, flags=re.DOTALL
+    )
+    text = re.sub(r"`([^`]+)`", r"``\1``", text)
+    text = re.sub(r"\$\$(.+?)\$\$", _display, text, flags=re.DOTALL)
+    text = re.sub(r"\$(.+?)\$", _inline, text, flags=re.DOTALL)
     lines[:] = text.split("\n")
+
+
+def _table(found: re.Match[str]) -> str:
+    head, _, *body = (line.strip("| \t").split("|") for line in found[0].splitlines())
+    rows = ("   * - " + "\n     - ".join(cell.strip() for cell in row) for row in (head, *body))
+    return "\n".join(["", ".. list-table::", "   :header-rows: 1", "", *rows, "", ""])
 
 
 def _inline(found: re.Match[str]) -> str:
@@ -40,4 +50,4 @@ def _display(found: re.Match[str]) -> str:
 
 def setup(app) -> None:  # type: ignore[no-untyped-def]
     """Convert before napoleon reads the sections."""
-    app.connect("autodoc-process-docstring", _mathematics, priority=100)
+    app.connect("autodoc-process-docstring", _restructured, priority=100)

@@ -9,6 +9,7 @@ import warnings
 import pytest
 from hypothesis import settings
 
+import typechecker as typechecker  # isort: skip  # before anything that it is to check
 import hessium as hs
 from cases import CASES, Case, Problem
 from hessium.errors import RouteWarning

@@ -252,6 +252,24 @@ def test_what_is_finished_survives_and_the_run_goes_on(
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("wait", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
+def test_workers_that_are_still_starting_are_interrupted_without_a_word(
+    tmp_path: Path, wait: float
+) -> None:
+    run = Process(tmp_path, 2)
+    process = run.start()
+    end = time.monotonic() + 60
+    while not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text():
+        assert time.monotonic() < end
+    time.sleep(wait)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
 def test_a_full_disk_is_one_line_and_keeps_what_is_finished(tmp_path: Path) -> None:
     run = Process(tmp_path, 1)
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}

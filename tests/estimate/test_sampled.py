@@ -7,8 +7,9 @@ rates belong to the writing of a test, not to its running.
 
 from __future__ import annotations
 
+import functools
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,18 @@ from spectra import MATRICES, Counted, with_eigenvalues
 PRODUCTS = 60
 
 
-def coverage(truth: float, seeds: int, estimate: Callable[[int], Any]) -> float:
-    intervals = [estimate(seed).interval(0.95) for seed in range(seeds)]
-    return sum(lower <= truth <= upper for lower, upper in intervals) / seeds
+def coverage(truth: float, found: Sequence[hs.Estimate | hs.NormEstimate]) -> float:
+    intervals = [estimate.interval(0.95) for estimate in found]
+    return sum(lower <= truth <= upper for lower, upper in intervals) / len(found)
 
 
-def share_for_trace(spectrum: str, method: str) -> float:
+def draws_of_trace(spectrum: str, method: str) -> list[hs.Estimate]:
     A = MATRICES[spectrum]
-    truth = float(A.trace())
-    return coverage(truth, 400, lambda seed: hs.trace(A, PRODUCTS, method=method, rng=seed))
+    return [hs.trace(A, PRODUCTS, method=method, rng=seed) for seed in range(400)]
+
+
+# several tests ask the same ones
+traces = functools.cache(draws_of_trace)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,8 @@ def share_for_trace(spectrum: str, method: str) -> float:
     ],
 )  # fmt: skip
 def test_trace_intervals(spectrum: str, method: str) -> None:
-    assert 0.93 <= share_for_trace(spectrum, method) <= 0.97
+    truth = float(MATRICES[spectrum].trace())
+    assert 0.93 <= coverage(truth, traces(spectrum, method)) <= 0.97
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_trace_intervals(spectrum: str, method: str) -> None:
 def test_norm_intervals(spectrum: str, seeds: int) -> None:
     A = MATRICES[spectrum]
     truth = float(A.norm())
-    share = coverage(truth, seeds, lambda seed: hs.frobenius_norm(A, PRODUCTS, rng=seed))
+    share = coverage(truth, [hs.frobenius_norm(A, PRODUCTS, rng=seed) for seed in range(seeds)])
     assert 0.93 <= share <= 0.97
 
 
@@ -87,7 +92,7 @@ def test_biased_probes_fail_the_same_test(method: str, monkeypatch: pytest.Monke
             return 0.9**0.5 * fair(generator, n)
 
         monkeypatch.setattr(module, name, short)
-    share = share_for_trace("slow", method)
+    share = coverage(float(MATRICES["slow"].trace()), draws_of_trace("slow", method))
     assert not 0.93 <= share <= 0.97
 
 
@@ -96,8 +101,7 @@ def test_the_error_of_the_literature_fails_the_same_test(spectrum: str) -> None:
     """Negative control: leave-one-out estimates are not independent, and it matters."""
     A = MATRICES[spectrum]
     truth, held = float(A.trace()), 0
-    for seed in range(400):
-        found = hs.trace(A, PRODUCTS, method="xtrace", rng=seed)
+    for found in traces(spectrum, "xtrace"):
         m = found.samples.size
         naive = found.samples.std(ddof=1) / m**0.5
         held += abs(found.value - truth) <= naive / found.stderr * (
@@ -135,8 +139,7 @@ def test_sketches_gain_nothing_on_flat_spectra_and_the_choice_knows_it() -> None
 
 def test_standard_errors_are_those_of_the_values() -> None:
     """XTrace on a spectrum where the sample variance alone is half of the variance."""
-    A = MATRICES["slow"]
-    found = [hs.trace(A, PRODUCTS, method="xtrace", rng=seed) for seed in range(400)]
+    found = traces("slow", "xtrace")
     actual = np.var([f.value for f in found])
     claimed = np.mean([f.stderr**2 for f in found])
     naive = np.mean([f.samples.var(ddof=1) / f.samples.size for f in found])

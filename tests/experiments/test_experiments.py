@@ -6,19 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hessium.experiments import (
-    REGISTRY,
-    linearization,
-    rank_vs_duplicates,
-    rank_vs_samples,
-    real_data,
-)
+from hessium.experiments import linearization, rank_vs_duplicates, rank_vs_samples, real_data
 from hessium.experiments.experiment import Experiment, Result
 from hessium.experiments.linearization import LinearizationConfig
 from hessium.experiments.rank_vs_duplicates import DuplicateConfig
 from hessium.experiments.rank_vs_samples.compute import RankConfig, tasks
 from hessium.experiments.real_data import DigitsConfig
 from hessium.experiments.records import Findings
+from hessium.experiments.registry import REGISTRY
 
 SMALL: dict[str, Any] = {
     "rank-vs-samples": RankConfig(sizes=(1, 3, 7), seeds=(2, 23)),

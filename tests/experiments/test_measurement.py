@@ -93,6 +93,14 @@ def test_a_portrait_holds_the_counts_of_the_matrices() -> None:
     assert cells["H₀"]["rank"].value == 6  # type: ignore[union-attr]
     assert findings.statements[0].verdict == "does not hold"
     assert f"index {(values < -cut).sum()} " in findings.statements[0].evidence
+    (histogram,) = (chart for chart in findings.charts if chart.name == "histogram")
+    for series, row in zip(histogram.series, ("H", "H₀"), strict=True):
+        middle = int(np.searchsorted(series.x, 0.0)) - 1
+        rank, index = cells[row]["rank"], cells[row]["index"]
+        assert isinstance(rank, Number)
+        assert isinstance(index, Number)
+        assert series.y[middle] == risk.dim - rank.value
+        assert series.y[:middle].sum() == index.value
 
 
 def test_a_closure_has_a_hessian_only() -> None:
@@ -117,9 +125,15 @@ def test_single_precision_says_what_rounding_leaves_open() -> None:
     assert rank.low <= 22 < rank.high
     coarse = portray(risk, tol=1e-3).findings
     assert not any("are brackets" in note for note in coarse.notes)
-    for chart in findings.charts:
+    sizes = [chart for chart in findings.charts if chart.name != "histogram"]
+    for chart in sizes:
         for series in chart.series:
             assert (series.x if chart.name == "cut-off" else series.y).min() > 1e-6
+    # what rounding makes of the five zeros lies in their bin
+    (histogram,) = (chart for chart in findings.charts if chart.name == "histogram")
+    middle = int(np.searchsorted(histogram.series[0].x, 0.0)) - 1
+    assert histogram.series[0].y[middle] >= 5
+    assert len(sizes) == len(findings.charts) - 1
 
 
 def test_a_zero_hessian_has_no_spectrum_to_draw() -> None:

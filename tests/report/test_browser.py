@@ -37,9 +37,13 @@ f.onload = () => setTimeout(() => {
           box.bottom > frame.bottom + 1 || box.top < frame.top - 1) clipped.push(t.textContent);
     });
   });
+  const cues = [...d.querySelectorAll("body *")].map(e => w.getComputedStyle(e))
+    .filter(look => look.overflowX == "auto")
+    .map(look => look.backgroundImage.split("linear-gradient").length - 1 + " " +
+      look.backgroundAttachment);
   const fetched = w.performance.getEntriesByType("resource").map(e => e.name);
   document.body.append(Object.assign(document.createElement("pre"), {id: "found", textContent:
-    JSON.stringify({scroll: d.documentElement.scrollWidth, wide, clipped, fetched,
+    JSON.stringify({scroll: d.documentElement.scrollWidth, wide, clipped, fetched, cues,
       charts: d.querySelectorAll("svg.chart").length})}));
 }, 300);
 </script>"""
@@ -65,3 +69,6 @@ def test_on_a_phone(tmp_path: Path) -> None:
     assert found["wide"] == []
     assert found["clipped"] == []
     assert found["fetched"] == []
+    # what may be wider than the screen has a shadow where there is more, covered where there is not
+    assert found["cues"]
+    assert all("local" in cue and "scroll" in cue and cue >= "4" for cue in found["cues"])

@@ -12,6 +12,7 @@ from hessium.report.words import bases, duration, number, setting
         (1234.5, 3, "1230"),
         (0.12345, 3, "0.123"),
         (-2.0, 3, "−2"),
+        (-1e-7, 3, "−10⁻⁷"),
         (1e-7, 3, "10⁻⁷"),
         (-1.256e9, 3, "−1.26×10⁹"),
         (9.9996, 3, "10"),
@@ -43,6 +44,27 @@ def test_numbers_carry_their_error() -> None:
     assert bases(Table(title="t", columns=("a",), rows=((exact(1),),))) == "All numbers are exact."
     rounded = Table(title="t", columns=("a",), rows=((Number(value=1.0, basis="to rounding"),),))
     assert bases(rounded) == "Numbers: to rounding."
+
+
+def test_an_error_that_no_digit_feels_is_not_printed() -> None:
+    tight = Number(value=2.0, low=2 - 1e-12, high=2 + 1e-12, basis="value [bounds of rounding]")
+    zero = Number(value=0.0, low=-1e-12, high=1e-12, basis="value [bounds of rounding]")
+    none = Number(value=0, low=0, high=0, basis="count [bracket at level 0.999]", digits=12)
+    two = Number(value=1, low=0, high=2, basis="count [bracket at level 0.999]", digits=12)
+    assert [number(cell) for cell in (tight, zero, none, two)] == [
+        "2",
+        "0 [−10⁻¹², 10⁻¹²]",
+        "0",
+        "1 [0, 2]",
+    ]
+
+    def below(*cells: Number) -> str:
+        return bases(Table(title="t", columns=("a",), rows=tuple((cell,) for cell in cells)))
+
+    assert below(tight, exact(1)) == "Rounding is below the digits shown."
+    assert below(tight, zero) == "Numbers: value [bounds of rounding]."
+    # that a count is certain only at its level is said, whatever the bracket
+    assert below(none) == "Numbers: count [bracket at level 0.999]."
 
 
 def test_settings_and_durations() -> None:

@@ -18,7 +18,6 @@ from hessium.cli.cluster import executor_at
 from hessium.cli.console import Bars, Tally, say
 from hessium.cli.target import Target
 from hessium.errors import InputError
-from hessium.experiments import REGISTRY
 from hessium.experiments.critical_points.fig6 import SWEEP
 from hessium.experiments.experiment import Experiment, settings
 from hessium.experiments.fingerprint import versions
@@ -26,6 +25,7 @@ from hessium.experiments.own_comparison import compare_own
 from hessium.experiments.own_model import OwnModel, describe
 from hessium.experiments.plan import Plan
 from hessium.experiments.records import Section, Table
+from hessium.experiments.registry import REGISTRY
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
 from hessium.experiments.sweep_config import read_config

@@ -12,6 +12,7 @@ from hessium._arguments import count
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import InputError
+from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import eigenpairs
 from hessium.estimate.exact import check_tol, exact_inertia, fits
 from hessium.estimate.results import Count, Inertia
@@ -110,8 +111,9 @@ def inertia(
     ahead = part_of(progress, after=probes * steps)
     largest = eigenpairs(operator, known, max_bytes=max_bytes, rng=seeds, progress=ahead)
     rest = part_of(progress, before=largest.num_matvecs)
+    proved = Deflation(operator, largest, proved=True)
     measure = spectral_measure(
-        operator, probes, steps, deflate=largest, max_bytes=max_bytes, rng=seeds, progress=rest
+        operator, probes, steps, deflate=proved, max_bytes=max_bytes, rng=seeds, progress=rest
     )
     scale = float(np.abs(largest.values[0]))
     t, doubt = tol * scale, tol * float(largest.residuals[0])

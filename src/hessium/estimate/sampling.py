@@ -14,13 +14,13 @@ from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
 from hessium.estimate.sampler import BESIDE, Sampler
 from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import Passes
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import norm
 from hessium.progress import Progress, part_of, silent
 
 _MOST_STEPS = 4  # times the steps asked for, where `until` may raise them
@@ -33,7 +33,7 @@ def spectral_measure(
     probes: int = 10,
     steps: int = 80,
     *,
-    deflate: int | Eigenpairs = 0,
+    deflate: int | Eigenpairs | Deflation = 0,
     until: float | None = None,
     reorthogonalize: Passes = 1,
     max_bytes: int = 2**33,
@@ -53,7 +53,8 @@ def spectral_measure(
         probes: random vectors.
         steps: Lanczos steps for each.
         deflate: eigenpairs to take out: a number of those largest in magnitude, computed first, or
-            some that are there already; those that have not converged are left in.
+            some that are there already; those that have not converged are left in. One product
+            proves that they are those of the operator; several calls share it in a `Deflation`.
         until: go on until the 95 % band of the cdf is on average over the range of the bulk no
             wider than +- this: the first probe finds the number of steps that leaves half of it
             open (at most four times `steps`), then probes are added (at most 400). A warning says
@@ -74,9 +75,10 @@ def spectral_measure(
     """
     operator = as_operator(op)
     n = operator.shape[0]
-    taken = (
-        len(deflate) if isinstance(deflate, Eigenpairs) else count("deflate", deflate, at_least=0)
-    )
+    if isinstance(deflate, (Eigenpairs, Deflation)):
+        taken, computed = len(deflate), False
+    else:
+        taken, computed = count("deflate", deflate, at_least=0), True
     check_request(operator, probes, steps, min(taken, n), max_bytes)
     if reorthogonalize not in (1, 2):
         msg = f"reorthogonalize: {reorthogonalize!r}; 1 or 2 passes are required"
@@ -86,9 +88,13 @@ def spectral_measure(
     seeds = generator(rng)
     folder = None if checkpoint is None else Path(checkpoint)
     known: Eigenpairs | None = None
-    if isinstance(deflate, Eigenpairs):
-        known = deflate
-        _require_of(operator, known)
+    if isinstance(deflate, Deflation):
+        if deflate.operator is not operator:
+            msg = f"deflate: {deflate!r}; eigenpairs of {operator!r} are required"
+            raise InputError(msg)
+        known = deflate.pairs
+    elif isinstance(deflate, Eigenpairs):
+        known = Deflation(operator, deflate).pairs
     elif deflate:
         known = eigenpairs(
             operator,
@@ -112,7 +118,7 @@ def spectral_measure(
     sampler = Sampler(operator, known, steps, reorthogonalize, max_bytes, seeds, log)
     if found is not None:
         sampler.restore(*found)
-    if known is not None and known is not deflate:
+    if known is not None and computed:
         progress = part_of(progress, before=known.num_matvecs)
     if until is None:
         sampler.run(probes, progress)
@@ -176,32 +182,6 @@ def _probes_missing(estimate: SpectralEstimate, until: float) -> int | None:
         return None
     factor = ((half - left) / (until - left)) ** 2
     return max(1, int(np.ceil(estimate.probes * min(factor, 4.0))) - estimate.probes)
-
-
-def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
-    """Eigenpairs are those of the operator, up to their residuals. Cost: one product.
-
-    Raises:
-        InputError: if not: they would be put back as exact eigenvalues.
-    """
-    if pairs.dim != operator.shape[0] or pairs.vectors.dtype != operator.dtype:
-        msg = (
-            f"deflate: eigenpairs of size {pairs.dim} in {pairs.vectors.dtype}; size "
-            f"{operator.shape[0]} and {operator.dtype} are required"
-        )
-        raise InputError(msg)
-    # added up with random signs, the errors of many pairs do not hide each other
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], size=len(pairs))
-    weights = torch.as_tensor(np.stack([signs, signs * pairs.values], axis=1)).to(pairs.vectors)
-    vector, expected = (pairs.vectors @ weights).unbind(1)
-    error = float(norm(operator @ vector.contiguous() - expected))
-    floor = float(torch.finfo(operator.dtype).eps) ** 0.75 * pairs.scale * len(pairs)
-    if error > 2 * float(pairs.residuals.sum()) + floor:
-        msg = (
-            f"deflate: its pairs miss those of {operator!r} by {error:.3g}, their residuals say "
-            f"{float(pairs.residuals.sum()):.3g}; eigenpairs of this operator are required"
-        )
-        raise InputError(msg)
 
 
 def _marks(pairs: Eigenpairs) -> list[float]:

@@ -202,7 +202,8 @@ class LargePortrait:
             note=(
                 f"Rank: eigenvalues beyond {digits(self.plan.tol)} of the largest absolute one; "
                 "index: the negative ones among them. A bracket that spans nearly all is what so "
-                "many steps prove at this cut-off; the chart of counts shows others."
+                "many steps prove at this cut-off; the chart of counts shows others. Trace: by the "
+                "Gauss rules of the density; the blocks by layer have probes of their own."
             ),
         )
 
@@ -309,7 +310,9 @@ class LargePortrait:
             columns=("layer", "parameters", "largest |eigenvalue|", "trace"),
             rows=tuple(rows),
             note=(
-                "Each block by itself, the other parameters held. This table took "
+                "Each block by itself, the other parameters held. Trace: Hutchinson's estimate "
+                "from probes of the block alone, so that their sum is a second estimate of the "
+                "trace of H beside the one of quadrature in the first table. This table took "
                 f"{self._products('layers') / all_products:.0%} of all products."
             ),
         )

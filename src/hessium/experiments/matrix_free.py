@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ import torch
 from hessium.curvature import GaussNewton, Gram, Hessian
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.estimate import Eigenpairs, SpectralEstimate, eigenpairs, spectral_measure, spectrum
+from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Which
 from hessium.experiments.experiment import Result
 from hessium.experiments.kept import Kept
@@ -138,6 +140,9 @@ class _Estimation:
         plan, operator = self._plan, self._operator
         part, total = f"{self._name}/probes", plan.probes * plan.steps
         settings = {"k": pairs.requested, "steps": plan.steps, "seed": plan.seed}
+        # those from disk are proved when the first probe needs them, and then no more
+        here = f"{self._name}/pairs" not in self._kept.loaded
+        deflation = functools.cache(lambda: Deflation(operator, pairs, proved=here))
         done = 0
         while done < plan.probes:
             first = done
@@ -150,7 +155,7 @@ class _Estimation:
                     operator,
                     together,
                     plan.steps,
-                    deflate=pairs,
+                    deflate=deflation(),
                     max_bytes=plan.max_bytes,
                     rng=rng,
                     progress=lambda now, _, __: self._tally.note(
@@ -217,7 +222,12 @@ def _layers(
                 )  # fmt: skip
             # one step: the rule of one node integrates x exactly, so the mean is Hutchinson's
             trace, error = spectral_measure(
-                block, probes, 1, deflate=top, max_bytes=plan.max_bytes, rng=stream
+                block,
+                probes,
+                1,
+                deflate=Deflation(block, top, proved=True),
+                max_bytes=plan.max_bytes,
+                rng=stream,
             ).integral(lambda x: x)
             return _cost(
                 block,

@@ -11,6 +11,7 @@ from hessium._typing import FloatArray
 from hessium.estimate import Count
 from hessium.estimate.exact import inertia_of
 from hessium.experiments.experiment import Result
+from hessium.experiments.histogram import histogram_chart
 from hessium.experiments.measurement import layer_names
 from hessium.experiments.records import (
     Chart,
@@ -66,8 +67,8 @@ class Portrait:
         return "residual" in self.results[0]
 
     def charts(self) -> tuple[Chart, ...]:
-        """Spectrum, its two parts, layer blocks, counts against the cut-off; those there are."""
-        found = [self._spectrum_chart()]
+        """Spectrum, histogram, two parts, layers, counts against the cut-off; those there are."""
+        found = [self._spectrum_chart(), self._histogram_chart()]
         if self.has_parts:
             found.append(self._parts_chart())
         if layer_names(self.results):
@@ -223,6 +224,17 @@ class Portrait:
         ]
         caption = "Eigenvalues of each sign in the order of their size, over the largest."
         return self._size_chart("spectrum", "Spectrum of the Hessian", caption, curves)
+
+    def _histogram_chart(self) -> Chart | None:
+        names = [n for n in ("hessian", "gauss_newton") if n in self.results[0]]
+        return histogram_chart(
+            {_SIGNS[name]: [result[name] for result in self.results] for name in names},
+            # what rounding leaves of a zero is no eigenvalue of its own
+            max(self.tol, *(self._resolution(name) for name in names)),
+            self.what,
+            self.when,
+            "histogram" + self.suffix,
+        )
 
     def _parts_chart(self) -> Chart | None:
         curves = [

@@ -22,7 +22,7 @@ Numbers: TypeAlias = AnyArray | Sequence[Any]
 
 Verdict = Literal["holds", "does not hold", "not rejected", "not tested"]
 Source = Literal["measured", "published", "theory"]
-Mark = Literal["points", "line", "both"]
+Mark = Literal["points", "line", "both", "steps"]
 Scale = Literal["linear", "log", "symlog"]
 
 
@@ -97,7 +97,7 @@ class Series:
         high: upper ends of the error bars, shape (k,), or None.
         error: what the bars mean, or `EXACT`, or why there are none.
         source: where the numbers come from; decides the look.
-        mark: points, a line, or both.
+        mark: points, a line, both, or steps: y from this x to the next.
         nudge: sideways shift in typographic points, so that equal integers do not hide each other.
         hue: series with the same number share a colour; None takes the next one.
         ids: of the runs behind the points, one each, or none.

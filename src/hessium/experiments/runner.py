@@ -122,15 +122,17 @@ def _computed(
         return
     with contextlib.ExitStack() as stack:
         pool = executor or stack.enter_context(_pool(workers))
-        futures: dict[Future[Result], str] = {
-            pool.submit(_work, experiment.compute, task): name for name, task in missing.items()
-        }
+        with _held_interrupt():  # the first submission starts the workers
+            futures: dict[Future[Result], str] = {
+                pool.submit(_work, experiment.compute, task): name for name, task in missing.items()
+            }
         try:
             for future in as_completed(futures):
                 # a result is let go when it is stored: a long sweep must not gather them
                 yield futures.pop(future), future.result()
         finally:
-            for future in futures:
+            # a pool of ours cancels them itself; one whose workers end trips over others' doing it
+            for future in futures if executor is not None else ():
                 future.cancel()
 
 
@@ -149,6 +151,22 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _held_interrupt() -> Iterator[None]:
+    """Ctrl-C waits until the block ends; processes that start in it never hear of it.
+
+    They inherit the mask: a worker that is still importing would die of it with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

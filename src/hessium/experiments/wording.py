@@ -28,7 +28,8 @@ def digits(value: float | int, significant: int = 3) -> str:
         return _trimmed(f"{rounded:.{places}f}").replace("-", "−")
     factor = _trimmed(f"{rounded / 10.0**exponent:.{significant - 1}f}")
     power = f"10{superscript(exponent)}"
-    return power if factor == "1" else f"{factor}×{power}".replace("-", "−")
+    text = factor[:-1] + power if factor in ("1", "-1") else f"{factor}×{power}"
+    return text.replace("-", "−")
 
 
 def telling(low: float, high: float, significant: int = 3) -> int:

@@ -69,7 +69,9 @@ def _styles(series: tuple[Series, ...]) -> list[dict[str, Any]]:
             # series of one colour differ in their dashes; across colours dashes mean the same kind
             style["linestyle"] = DASHES[theories[one.hue] % len(DASHES)]
             theories[one.hue] += 1
-        if one.mark != "line":
+        if one.mark == "steps":
+            style["drawstyle"] = "steps-post"
+        elif one.mark != "line":
             style["marker"] = MARKERS[hue % len(MARKERS)]
         if one.mark == "points":
             style["linestyle"] = "none"
@@ -85,10 +87,11 @@ def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> Any:
         (line,) = axes.plot(series.x, series.y, **style)
         _nudge(axes, [line], series.nudge)
         return line
-    if series.mark == "line":
+    if series.mark in ("line", "steps"):
         (line,) = axes.plot(series.x, series.y, **style)
-        colour = style["color"]
-        axes.fill_between(series.x, series.low, series.high, color=colour, alpha=0.22, linewidth=0)
+        look: dict[str, Any] = {"color": style["color"], "alpha": 0.22, "linewidth": 0}
+        look["step"] = "post" if series.mark == "steps" else None
+        axes.fill_between(series.x, series.low, series.high, **look)
         return line
     bars = np.maximum(np.stack([series.y - series.low, series.high - series.y]), 0.0)
     container = axes.errorbar(

@@ -17,8 +17,8 @@ def number(cell: str | Number) -> str:
     if cell.low is None or cell.high is None:
         return text
     low, high = digits(cell.low, cell.digits), digits(cell.high, cell.digits)
-    # rounding that no digit shown can feel is said once, below the table
-    if cell.basis.startswith("value") and low == text == high:
+    # an error that no digit shown can feel is said once, below the table
+    if cell.basis.startswith(("value", "count")) and low == text == high:
         return text
     # the middle of a wide bracket would be read as an estimate
     if cell.basis.startswith("count") and cell.high - cell.low > max(3.0, cell.value / 2):
@@ -36,13 +36,15 @@ def lines(table: Table) -> Iterable[str]:
 
 def bases(table: Table) -> str:
     """What the errors of a table are."""
-    cells = [cell for row in table.rows for cell in row]
-    kinds = dict.fromkeys(cell.basis for cell in cells if isinstance(cell, Number))
+    cells = [cell for row in table.rows for cell in row if isinstance(cell, Number)]
+    kinds = dict.fromkeys(cell.basis for cell in cells)
     others = [kind for kind in kinds if kind != EXACT]
     if not kinds:
         return ""
     if not others:
         return "All numbers are exact."
+    if all("rounding]" in kind for kind in others) and "[" not in "".join(map(number, cells)):
+        return "Rounding is below the digits shown."
     tail = " The other numbers are exact." if EXACT in kinds else ""
     return f"Numbers: {'; '.join(others)}.{tail}"
 
