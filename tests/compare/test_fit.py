@@ -16,6 +16,7 @@ from hessium.theory import (
     Semicircle,
     Uniform,
     goe,
+    relu_residual,
     spiked,
     wishart,
     wishart_wigner,
@@ -218,8 +219,29 @@ def test_the_number_of_zeros_is_the_ratio(dtype: type) -> None:
         fit(values, "marchenko-pastur", fixed={"ratio": 2.0})
 
 
+@pytest.mark.parametrize("columns", [95, 10, 5])
+def test_an_atom_hides_no_bulk(columns: int) -> None:
+    # 20 draws at 95 %: 14 or fewer covered with probability 3e-4
+    rng, covered = np.random.default_rng(10), 0
+    for _ in range(20):
+        found = fit(np.linalg.eigvalsh(wishart(100, columns, rng=rng)), "marchenko-pastur")
+        covered += found.parameters["scale"].covers(1.0)
+        assert len(found.outliers) < 3
+    assert covered > 14
+    residual = relu_residual(ratio=12.5, energy=1.0)
+    inside = fit(np.linalg.eigvalsh(residual.matrix(100, rng)), "relu-residual")
+    assert inside.p_value > 1e-3
+    assert inside.parameters["energy"].value == pytest.approx(1.0, rel=0.5)
+
+
+def test_a_law_of_a_minority_is_refused() -> None:
+    values = np.concatenate([np.zeros(60), np.linspace(1.0, 1.001, 19), np.geomspace(1e3, 1e9, 21)])
+    with pytest.raises(InputError, match="would be outliers"):
+        fit(values, "marchenko-pastur")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("ratio", [2.0, 5.0])
+@pytest.mark.parametrize("ratio", [2.0, 5.0, 20.0])
 def test_the_scale_beside_an_atom_is_covered(ratio: float) -> None:
     # 400 draws at 95 %: outside [.915, .985] with probability 1.5e-3
     rng = np.random.default_rng(7)

@@ -109,6 +109,43 @@ def test_what_only_looks_like_a_symmetry_is_no_part() -> None:
     assert "tried" not in repr(plain)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_scarce_data_before_a_softmax(own: bool) -> None:
+    # 9 samples tell 9 x (4 - 1) scores: one zero a sample is the softmax's
+    model, x, y = layered(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 4))
+    data = (x[:9], torch.eye(4, dtype=torch.float64)[y[:9]] if own else y[:9])
+    whole = nn.Sequential(*model, nn.Softmax(1)) if own else model
+    loss = hs.SquaredError() if own else nn.CrossEntropyLoss()
+    here = hs.EmpiricalRisk(whole, loss, data)
+    found = symmetries(here)
+    assert found.scarce == found.measured.value == here.dim - 9 * 3
+    assert found.explained
+    assert assumptions(here, draws=2, rng=0).ratio == here.dim / 27
+
+
+class _Functional(nn.Module):
+    """A layer whose activation is a call, not a module."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = layers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+def test_a_call_of_relu_is_a_relu() -> None:
+    model, x, y = layered(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4))
+    with torch.no_grad():
+        model[0].bias[1] = -50
+    named, called = (
+        symmetries(hs.EmpiricalRisk(one, nn.CrossEntropyLoss(), (x, y)))
+        for one in (model, _Functional(model[0], model[2]))
+    )
+    assert called.forced == named.forced
+    assert any("always off" in part.name for part in called.parts)
+
+
 def test_scarce_data() -> None:
     found = symmetries(risk("tanh", 6, 5))
     assert found.forced == 0

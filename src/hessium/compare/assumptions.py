@@ -10,6 +10,8 @@ import torch
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import nonzero
+from hessium.compare.architecture import architecture
+from hessium.compare.candidates import outputs_seen
 from hessium.compare.checks import (
     Check,
     fit_checks,
@@ -56,7 +58,7 @@ class Assumptions:
         checks: assumption by assumption.
         predictions: of the published models, beside the measurement.
         energy: $\frac12 \overline{e^2}$ over samples and outputs, $e = (N/D)\,\partial\ell$.
-        ratio: parameters over samples times outputs.
+        ratio: parameters over samples times outputs, of which a softmax takes one a sample.
         scale: mean of the spectrum of H0, what the models take for sigma.
         gauss_newton, residual, hessian: the three spectra.
         wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None where it fails.
@@ -156,7 +158,7 @@ def assumptions(
     h0, h1, h = spectra
     errors = _residuals(risk)
     energy = float((errors**2).mean() / 2)
-    ratio, scale = risk.dim / risk.num_outputs, h0.mean()
+    ratio, scale = risk.dim / outputs_seen(architecture(risk.model), risk), h0.mean()
     has_residual = bool(np.abs(h1.nodes).max() > tol * np.abs(h0.nodes).max())
     bulk0 = h0 if ratio > 1 else nonzero(h0, tol)
     wishart, wigner = fitted(bulk0, "marchenko-pastur"), None

@@ -11,7 +11,7 @@ from scipy.stats import chi2, norm
 
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import as_measure, eigenvalues_of, zeros
-from hessium.compare.families import Family, family_of, trimmed_moments
+from hessium.compare.families import Family, family_of, rough_moments, trimmed
 from hessium.compare.outliers import outliers
 from hessium.compare.weighted import STEP, Weighted, errors_of
 from hessium.errors import InputError
@@ -171,11 +171,16 @@ class _Fitting:
     ) -> None:
         self.family, self.beta = family, beta
         self.free = tuple(name for name in family.parameters if name not in known)
-        mean, variance, third = trimmed_moments(measure.nodes)
-        self.unit = float(np.sqrt(mean**2 + variance))
+        # an atom would hide the bulk from quantiles
+        self.on_atom = zeros(measure) & (family.from_zeros is not None)
+        bulk = measure.nodes[~self.on_atom]
+        kept = trimmed(bulk)
+        self.unit = float(np.sqrt((kept**2).mean()))
+        share = bulk.size / measure.nodes.size
+        mean, variance, third = rough_moments(kept / self.unit, share)
         self.measure = replace(measure, nodes=measure.nodes / self.unit)
         self.known = {name: value / self._unit_of(name) for name, value in known.items()}
-        start = family.start(mean / self.unit, variance / self.unit**2, third / self.unit**3)
+        start = family.start(mean, variance, third)
         self.start = np.log([start[name] for name in self.free])
 
     def _unit_of(self, name: str) -> float:
@@ -194,12 +199,16 @@ class _Fitting:
                 break
             outside = found.values
             for _ in range(_REWEIGHTED):  # the weights are those of the fit before
-                model = Weighted(self.law, logs, self.measure, found, self.beta)
+                model = Weighted(self.law, logs, self.measure.nodes.size, found, self.beta)
                 fresh = model.solve(logs, STEP)
                 moved, logs = float(np.abs(fresh - logs).max()), fresh
                 if moved < 0.02:
                     break
         assert outside is not None
+        bulk = int((~self.on_atom).sum())
+        if 2 * len(outside) > bulk:
+            msg = f"spectrum: {len(outside)} of {bulk} eigenvalues would be outliers of the nearest "
+            raise InputError(msg + f"{self.family.name} law; one that describes most is required")
         freedom = model.count - len(self.free)
         statistic = float((model.residuals(logs) ** 2).sum())
         return Fit(
@@ -219,9 +228,10 @@ class _Fitting:
 
     def _pilot(self) -> FloatArray:
         """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
-        values, n = self.measure.nodes, self.measure.nodes.size
-        which = np.unique(np.linspace(0, n - 1, min(n, _PILOT_POINTS)).astype(int))
-        points, levels = values[which], (which + 0.5) / n
+        places = np.flatnonzero(~self.on_atom)
+        count = min(places.size, _PILOT_POINTS)
+        which = places[np.linspace(0, places.size - 1, count).astype(int)]
+        points, levels = self.measure.nodes[which], (which + 0.5) / self.measure.nodes.size
 
         def misfit(logs: FloatArray) -> FloatArray:
             return np.asarray(self.law(logs).cdf(points) - levels)

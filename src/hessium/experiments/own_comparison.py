@@ -86,7 +86,8 @@ def compare_own(
         "Each assumption is tested for itself against random matrices of this very size. The tests "
         "are sharp: the statistic says how wrong an assumption is, the verdict only whether it is.",
         "Energy: half the mean square of the output gradients in the normalisation "
-        "(2m)⁻¹ Σ e². Ratio: parameters over samples × outputs. Scale: the mean of H₀, measured. "
+        "(2m)⁻¹ Σ e². Ratio: parameters over samples × outputs (a softmax "
+        "takes one output of each sample). Scale: the mean of H₀, measured. "
         "The models are those of Pennington and Bahri (ICML 2017): Marchenko-Pastur plus "
         "semicircle (eq. 16) and plus the ReLU residual law (eq. 29).",
     ]
@@ -314,7 +315,7 @@ def _zero_table(zeros: Symmetries, ranked: Ranks) -> Table:
     ]
     rows += [
         ("all symmetries together", exact(zeros.forced)),
-        ("parameters less samples × outputs", exact(zeros.scarce)),
+        ("parameters less samples × outputs (softmax: less one output a sample)", exact(zeros.scarce)),
         ("zero eigenvalues of H₀, measured", exact(zeros.measured.value)),
         ("rank of H₀", exact(ranked.gauss_newton.value)),
         ("rank of H₁", exact(ranked.residual.value)),
