@@ -59,13 +59,13 @@ def test_p_values_are_uniform_and_turn() -> None:
 
 def test_p_values_beside_an_atom() -> None:
     # 200 draws of 20 eigenvalues and 180 zeros, measured rate .07: more than 28 with probability
-    # 1e-4; degrees that belong to 200 eigenvalues reject .10, and a law of 5 % more scale is told
+    # 1e-4; degrees that belong to 200 eigenvalues reject .10, and a law of 10 % more scale is told
     law, rng = MarchenkoPastur(ratio=10.0), np.random.default_rng(4)
     spectra = [np.linalg.eigvalsh(wishart(200, 20, rng=rng)) for _ in range(200)]
     found = [distance(x, law) for x in spectra]
     assert found[0].freedom == distance(np.arange(20), Semicircle(variance=1.0)).freedom
     assert sum(one.p_value < 0.05 for one in found) <= 28
-    other = MarchenkoPastur(ratio=10.0, scale=1.05)
+    other = MarchenkoPastur(ratio=10.0, scale=1.1)
     assert np.mean([distance(x, other).p_value < 0.05 for x in spectra[:20]]) > 0.5
     # as many zeros as columns are missing, or p says that they are not
     assert distance(spectra[0], MarchenkoPastur(ratio=8.0)).p_value < 1e-6
@@ -137,6 +137,11 @@ def test_refusals() -> None:
         distance([0.0, 1.0], Semicircle(variance=1.0), draws=-1)
     with pytest.raises(InputError, match="law"):
         distance([0.0, 1.0], Empirical([0.0]))
+    with pytest.raises(InputError, match="spectrum: .*at least 2 eigenvalues"):
+        distance([1.0], Semicircle(variance=1.0))
+    for wrong in (np.eye(3), np.array([1.0, 1j])):
+        with pytest.raises(InputError, match="list of real numbers"):
+            cumulants(wrong)
     with pytest.raises(InputError, match="count"):
         cumulants([0.0, 1.0], count=0)
     with pytest.raises(InputError, match="spectra"):

@@ -10,10 +10,13 @@ import torch
 from torch import nn
 
 import hessium as hs
-from hessium.compare import assumptions, ranks, symmetries
+from hessium.compare import assumptions, levels, ranks, symmetries
 from hessium.compare.architecture import architecture
 from hessium.errors import InputError
+from hessium.experiments.own_comparison import _repulsion, compare_own
 from hessium.experiments.real_networks.setting import plain_network, squared_risk
+from hessium.measure import DiscreteMeasure
+from hessium.theory import goe
 
 
 def risk(activation: str, n: int = 16, samples: int = 200, seed: int = 0) -> hs.EmpiricalRisk:
@@ -235,3 +238,29 @@ def test_formulas_are_not_stretched_to_other_losses(last: Any, loss: Any, why: s
     found = ranks(risk)
     assert found.theory is None
     assert why in found.why
+
+
+def test_a_page_is_written_of_three_parameters() -> None:
+    rng = np.random.default_rng(5)
+    x, y = torch.from_numpy(rng.standard_normal((20, 3))), torch.from_numpy(rng.random((20, 1)))
+    model = nn.Linear(3, 1, bias=False).double()
+    tiny = hs.EmpiricalRisk(model, hs.SquaredError(scale=0.5, reduction="mean"), (x, y))
+    findings, arrays = compare_own(tiny)
+    verdicts = {one.claim: one for one in findings.statements}
+    repel = next(one for claim, one in verdicts.items() if "repel" in claim)
+    assert repel.verdict == "not tested"
+    assert "1 spacing ratios" in repel.evidence
+    assert arrays["spacing_ratios"].size == 0
+    with pytest.raises(InputError, match="H0 of .* is zero"):
+        assumptions(hs.EmpiricalRisk(model, tiny.loss, (0 * x, y)))
+
+
+def test_few_levels_reject_neither_ensemble() -> None:
+    rng = np.random.default_rng(6)
+    few, many = (
+        _repulsion(levels(DiscreteMeasure.uniform(np.linalg.eigvalsh(goe(n, rng=rng)))), 0.01)
+        for n in (8, 300)
+    )
+    assert few.verdict == many.verdict == "not rejected"
+    assert "reject neither" in few.evidence
+    assert "reject neither" not in many.evidence

@@ -64,7 +64,7 @@ class Assumptions:
         wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None where it fails.
         wigner: fit of a semicircle to that of H1, None where it fails or H1 is zero.
         free: H0 beside H1, None where H1 is zero.
-        level: false-alarm rate of each check.
+        level: false-alarm rate of each check with a p-value.
     """
 
     checks: tuple[Check, ...]
@@ -129,7 +129,8 @@ def assumptions(
 
     Args:
         risk: where.
-        level: false-alarm rate of each check on its own, at least 1/(rotations + 1).
+        level: false-alarm rate of each check with a p-value on its own, at least
+            1/(rotations + 1). Checks without one are decided by their range, see `Check`.
         draws: random matrices for the ranges of the Kolmogorov distances.
         rotations: Haar rotations for freeness.
         tol: relative size of zero.
@@ -156,6 +157,9 @@ def assumptions(
         for matrix in (first, second, first + second)
     ]
     h0, h1, h = spectra
+    if not h0.nodes.any():
+        msg = f"risk: H0 of {risk!r} is zero; outputs that depend on the parameters are required"
+        raise InputError(msg)
     errors = _residuals(risk)
     energy = float((errors**2).mean() / 2)
     ratio, scale = risk.dim / outputs_seen(architecture(risk.model), risk), h0.mean()

@@ -101,6 +101,9 @@ def distance(
         raise InputError(msg)
     measure = snapped(as_measure(spectrum), law)
     n = size_of(measure, size)
+    if n < 2:
+        msg = f"spectrum: {measure!r}; at least 2 eigenvalues are required"
+        raise InputError(msg)
     farthest, at = kolmogorov(measure, law)
     statistic, freedom = _chi2(measure, law, n, beta)
     random = generator(rng)
