@@ -234,10 +234,31 @@ def test_an_atom_hides_no_bulk(columns: int) -> None:
     assert inside.parameters["energy"].value == pytest.approx(1.0, rel=0.5)
 
 
+def test_a_detached_part_of_the_law_is_no_row_of_spikes() -> None:
+    # 8 draws at 95 %: 4 or fewer covered with probability 4e-4; from a trimmed start none was
+    rng, covered, rivals = np.random.default_rng(11), np.zeros(3), 0
+    for _ in range(8):
+        found = fit(np.linalg.eigvalsh(wishart(100, 5, rng=rng) + goe(100, 0.4, rng)))
+        for k, truth in enumerate((1.0, 20.0, 0.2)):
+            covered[k] += found.parameters[("scale", "ratio", "energy")[k]].covers(truth)
+        rivals += "with 5 outliers" in found.rival and found.rival in repr(found)
+        assert not found.outliers
+    assert (covered > 4).all()
+    assert rivals > 4  # five spikes on a semicircle: the data cannot tell
+    # the control: spikes beside a Wishart bulk are no detached part
+    alone = fit(np.linalg.eigvalsh(spiked(matrix(200, rng), [3.0, 3.6, 4.2, 4.8], rng)[0]))
+    assert len(alone.outliers) >= 4
+    assert not alone.rival
+
+
 def test_a_law_of_a_minority_is_refused() -> None:
-    values = np.concatenate([np.zeros(60), np.linspace(1.0, 1.001, 19), np.geomspace(1e3, 1e9, 21)])
-    with pytest.raises(InputError, match="would be outliers"):
-        fit(values, "marchenko-pastur")
+    bulk = np.linspace(1.0, 2.0, 40)
+    for values, family in (
+        (np.append(np.zeros(20), -bulk), "marchenko-pastur"),  # no such matrix is negative
+        (bulk + 8, "semicircle"),  # nor centred elsewhere
+    ):
+        with pytest.raises(InputError, match="would be outliers"):
+            fit(values, family)
 
 
 @pytest.mark.slow

@@ -251,7 +251,7 @@ def test_a_page_is_written_of_three_parameters() -> None:
     assert repel.verdict == "not tested"
     assert "1 spacing ratios" in repel.evidence
     assert arrays["spacing_ratios"].size == 0
-    with pytest.raises(InputError, match="H0 of .* is zero"):
+    with pytest.raises(InputError, match=r"H0 of .* is zero"):
         assumptions(hs.EmpiricalRisk(model, tiny.loss, (0 * x, y)))
 
 

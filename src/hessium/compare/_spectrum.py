@@ -1,7 +1,7 @@
 """What every comparison asks of a measure: its size, and nodes that sit on a law's atoms.
 
-Nodes are put on a law's atoms once, where a spectrum comes in (`snapped`); behind that door a node is
-on an atom if it equals it.
+Nodes are put on a law's atoms once, where a spectrum comes in (`snapped`); behind that door a node
+is on an atom if it equals it.
 """
 
 from __future__ import annotations

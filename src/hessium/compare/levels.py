@@ -166,7 +166,7 @@ def levels(
     fine = np.concatenate(resolved)
     if fine.size < 3 or np.median(fine) < _RESOLVED:
         msg = (
-            f"sources: {fine.size} of {fine.size + degenerate} spacings are more than what rounding "
+            f"sources: {fine.size} of {fine.size + degenerate} spacings are more than rounding "
             f"resolves, by {np.median(fine) if fine.size else 0:.2g} times in the median; 3 and "
             f"{_RESOLVED:g} times are required (a finer dtype, or large eigenvalues taken off)"
         )

@@ -135,8 +135,7 @@ def _repulsion(spaced: LevelStatistics | str, level: float) -> Statement:
         f"{spaced.ratios.size}, GOE 0.5307, Poisson 0.3863; {spaced.zeros} zeros removed, "
         f"sectors: {len(spaced.sectors)}, equal to rounding: {spaced.degenerate}; p "
         f"{digits(chances['goe'], 2)}, of levels without repulsion (Poisson) "
-        f"{digits(chances['poisson'], 2)}"
-        + (": so few levels reject neither" if both else ""),
+        f"{digits(chances['poisson'], 2)}" + (": so few levels reject neither" if both else ""),
     )
 
 
@@ -333,7 +332,10 @@ def _zero_table(zeros: Symmetries, ranked: Ranks) -> Table:
     ]
     rows += [
         ("all symmetries together", exact(zeros.forced)),
-        ("parameters less samples × outputs (softmax: less one output a sample)", exact(zeros.scarce)),
+        (
+            "parameters less samples × outputs (softmax: less one output a sample)",
+            exact(zeros.scarce),
+        ),
         ("zero eigenvalues of H₀, measured", exact(zeros.measured.value)),
         ("rank of H₀", exact(ranked.gauss_newton.value)),
         ("rank of H₁", exact(ranked.residual.value)),
