@@ -235,16 +235,16 @@ def test_an_atom_hides_no_bulk(columns: int) -> None:
 
 
 def test_a_detached_part_of_the_law_is_no_row_of_spikes() -> None:
-    # 8 draws at 95 %: 4 or fewer covered with probability 4e-4; from a trimmed start none was
+    # 6 draws at 95 %: 2 or fewer covered with probability 9e-5; from a trimmed start none was
     rng, covered, rivals = np.random.default_rng(11), np.zeros(3), 0
-    for _ in range(8):
+    for _ in range(6):
         found = fit(np.linalg.eigvalsh(wishart(100, 5, rng=rng) + goe(100, 0.4, rng)))
         for k, truth in enumerate((1.0, 20.0, 0.2)):
             covered[k] += found.parameters[("scale", "ratio", "energy")[k]].covers(truth)
         rivals += "with 5 outliers" in found.rival and found.rival in repr(found)
         assert not found.outliers
-    assert (covered > 4).all()
-    assert rivals > 4  # five spikes on a semicircle: the data cannot tell
+    assert (covered > 2).all()
+    assert rivals > 2  # five spikes on a semicircle: the data cannot tell
     # the control: spikes beside a Wishart bulk are no detached part
     alone = fit(np.linalg.eigvalsh(spiked(matrix(200, rng), [3.0, 3.6, 4.2, 4.8], rng)[0]))
     assert len(alone.outliers) >= 4

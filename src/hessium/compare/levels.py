@@ -84,7 +84,7 @@ class LevelStatistics:
         doublets = (
             f"{self.degenerate} pairs equal to rounding: a symmetry, or too fine for this dtype"
             if self.degenerate
-            else "no degenerate pairs"
+            else "no two equal"
         )
         return (
             f"LevelStatistics(mean ratio {self.mean:.4f} +- {self.stderr:.2g} of "
