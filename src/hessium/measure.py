@@ -72,8 +72,14 @@ class DiscreteMeasure:
         """Equal weights on `nodes`: the empirical distribution of a list of numbers.
 
         Nodes in float32 are known to be rounded as such.
+
+        Raises:
+            InputError: if the nodes are complex or more than a list.
         """
         given = np.asarray(nodes)
+        if given.ndim > 1 or given.dtype.kind == "c":
+            msg = f"nodes: {given.dtype} of shape {given.shape}; a list of real numbers is required"
+            raise InputError(msg + " (of a matrix, its eigenvalues)")
         single = given.dtype.kind == "f" and given.dtype.itemsize < 8
         array = np.asarray(given, dtype=np.float64).reshape(-1)
         return cls(

@@ -16,6 +16,7 @@ from hessium.theory import (
     Semicircle,
     Uniform,
     goe,
+    relu_residual,
     spiked,
     wishart,
     wishart_wigner,
@@ -218,8 +219,50 @@ def test_the_number_of_zeros_is_the_ratio(dtype: type) -> None:
         fit(values, "marchenko-pastur", fixed={"ratio": 2.0})
 
 
+@pytest.mark.parametrize("columns", [95, 10, 5])
+def test_an_atom_hides_no_bulk(columns: int) -> None:
+    # 20 draws at 95 %: 14 or fewer covered with probability 3e-4
+    rng, covered = np.random.default_rng(10), 0
+    for _ in range(20):
+        found = fit(np.linalg.eigvalsh(wishart(100, columns, rng=rng)), "marchenko-pastur")
+        covered += found.parameters["scale"].covers(1.0)
+        assert len(found.outliers) < 3
+    assert covered > 14
+    residual = relu_residual(ratio=12.5, energy=1.0)
+    inside = fit(np.linalg.eigvalsh(residual.matrix(100, rng)), "relu-residual")
+    assert inside.p_value > 1e-3
+    assert inside.parameters["energy"].value == pytest.approx(1.0, rel=0.5)
+
+
+def test_a_detached_part_of_the_law_is_no_row_of_spikes() -> None:
+    # 6 draws at 95 %: 2 or fewer covered with probability 9e-5; from a trimmed start none was
+    rng, covered, rivals = np.random.default_rng(11), np.zeros(3), 0
+    for _ in range(6):
+        found = fit(np.linalg.eigvalsh(wishart(100, 5, rng=rng) + goe(100, 0.4, rng)))
+        for k, truth in enumerate((1.0, 20.0, 0.2)):
+            covered[k] += found.parameters[("scale", "ratio", "energy")[k]].covers(truth)
+        rivals += "with 5 outliers" in found.rival and found.rival in repr(found)
+        assert not found.outliers
+    assert (covered > 2).all()
+    assert rivals > 2  # five spikes on a semicircle: the data cannot tell
+    # the control: spikes beside a Wishart bulk are no detached part
+    alone = fit(np.linalg.eigvalsh(spiked(matrix(200, rng), [3.0, 3.6, 4.2, 4.8], rng)[0]))
+    assert len(alone.outliers) >= 4
+    assert not alone.rival
+
+
+def test_a_law_of_a_minority_is_refused() -> None:
+    bulk = np.linspace(1.0, 2.0, 40)
+    for values, family in (
+        (np.append(np.zeros(20), -bulk), "marchenko-pastur"),  # no such matrix is negative
+        (bulk + 8, "semicircle"),  # nor centred elsewhere
+    ):
+        with pytest.raises(InputError, match="would be outliers"):
+            fit(values, family)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("ratio", [2.0, 5.0])
+@pytest.mark.parametrize("ratio", [2.0, 5.0, 20.0])
 def test_the_scale_beside_an_atom_is_covered(ratio: float) -> None:
     # 400 draws at 95 %: outside [.915, .985] with probability 1.5e-3
     rng = np.random.default_rng(7)

@@ -10,10 +10,13 @@ import torch
 from torch import nn
 
 import hessium as hs
-from hessium.compare import assumptions, ranks, symmetries
+from hessium.compare import assumptions, levels, ranks, symmetries
 from hessium.compare.architecture import architecture
 from hessium.errors import InputError
+from hessium.experiments.own_comparison import _repulsion, compare_own
 from hessium.experiments.real_networks.setting import plain_network, squared_risk
+from hessium.measure import DiscreteMeasure
+from hessium.theory import goe
 
 
 def risk(activation: str, n: int = 16, samples: int = 200, seed: int = 0) -> hs.EmpiricalRisk:
@@ -109,6 +112,43 @@ def test_what_only_looks_like_a_symmetry_is_no_part() -> None:
     assert "tried" not in repr(plain)
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_scarce_data_before_a_softmax(own: bool) -> None:
+    # 9 samples tell 9 x (4 - 1) scores: one zero a sample is the softmax's
+    model, x, y = layered(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 4))
+    data = (x[:9], torch.eye(4, dtype=torch.float64)[y[:9]] if own else y[:9])
+    whole = nn.Sequential(*model, nn.Softmax(1)) if own else model
+    loss = hs.SquaredError() if own else nn.CrossEntropyLoss()
+    here = hs.EmpiricalRisk(whole, loss, data)
+    found = symmetries(here)
+    assert found.scarce == found.measured.value == here.dim - 9 * 3
+    assert found.explained
+    assert assumptions(here, draws=2, rng=0).ratio == here.dim / 27
+
+
+class _Functional(nn.Module):
+    """A layer whose activation is a call, not a module."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = layers
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.second(torch.relu(self.first(x)))
+
+
+def test_a_call_of_relu_is_a_relu() -> None:
+    model, x, y = layered(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4))
+    with torch.no_grad():
+        model[0].bias[1] = -50
+    named, called = (
+        symmetries(hs.EmpiricalRisk(one, nn.CrossEntropyLoss(), (x, y)))
+        for one in (model, _Functional(model[0], model[2]))
+    )
+    assert called.forced == named.forced
+    assert any("always off" in part.name for part in called.parts)
+
+
 def test_scarce_data() -> None:
     found = symmetries(risk("tanh", 6, 5))
     assert found.forced == 0
@@ -198,3 +238,29 @@ def test_formulas_are_not_stretched_to_other_losses(last: Any, loss: Any, why: s
     found = ranks(risk)
     assert found.theory is None
     assert why in found.why
+
+
+def test_a_page_is_written_of_three_parameters() -> None:
+    rng = np.random.default_rng(5)
+    x, y = torch.from_numpy(rng.standard_normal((20, 3))), torch.from_numpy(rng.random((20, 1)))
+    model = nn.Linear(3, 1, bias=False).double()
+    tiny = hs.EmpiricalRisk(model, hs.SquaredError(scale=0.5, reduction="mean"), (x, y))
+    findings, arrays = compare_own(tiny)
+    verdicts = {one.claim: one for one in findings.statements}
+    repel = next(one for claim, one in verdicts.items() if "repel" in claim)
+    assert repel.verdict == "not tested"
+    assert "1 spacing ratios" in repel.evidence
+    assert arrays["spacing_ratios"].size == 0
+    with pytest.raises(InputError, match=r"H0 of .* is zero"):
+        assumptions(hs.EmpiricalRisk(model, tiny.loss, (0 * x, y)))
+
+
+def test_few_levels_reject_neither_ensemble() -> None:
+    rng = np.random.default_rng(6)
+    few, many = (
+        _repulsion(levels(DiscreteMeasure.uniform(np.linalg.eigvalsh(goe(n, rng=rng)))), 0.01)
+        for n in (8, 300)
+    )
+    assert few.verdict == many.verdict == "not rejected"
+    assert "reject neither" in few.evidence
+    assert "reject neither" not in many.evidence

@@ -206,7 +206,7 @@ def test_ladders_and_doublets_have_scores_that_mean_something() -> None:
         found = levels(DiscreteMeasure.uniform(pairs + split * rng.random(60)))
         assert found.degenerate == degenerate
         assert -20 < min(found.z.values()) < max(found.z.values()) < -7
-        assert ("a symmetry is left" in repr(found)) == bool(degenerate)
+        assert ("a symmetry, or too fine" in repr(found)) == bool(degenerate)
     # the control: one level of each pair is GOE
     assert abs(levels(DiscreteMeasure.uniform(pairs[::2])).z["goe"]) < 4
 
@@ -241,3 +241,18 @@ def test_rounding_of_equal_eigenvalues_is_no_difference() -> None:
         found.append(freeness(one, other, rotations=19, rng=seed).distance_p_value)
     # the rate is 0.05 for a pair in generic position: 6 of 30 or more with probability 0.003
     assert np.mean(np.array(found) <= 0.05) < 0.2
+
+
+def test_levels_are_equal_to_rounding_or_not_at_all() -> None:
+    rng = np.random.default_rng(11)
+    # spacings of 1e-11 of the largest level, far above the rounding of float64
+    fine = np.append(np.linalg.eigvalsh(goe(60, rng=rng)) * 1e-9 + 1.0, 2.0)
+    found = levels(DiscreteMeasure.uniform(fine))
+    assert found.degenerate == 0
+    assert found.p_value("goe") > 1e-4
+    # the same levels in float32 are noise, and no symmetry
+    with pytest.raises(InputError, match="rounding resolves"):
+        levels(DiscreteMeasure.uniform(fine.astype(np.float32)))
+    twice = levels(DiscreteMeasure.uniform(np.repeat(fine, 2)))
+    assert twice.degenerate == 61
+    assert "too fine for this dtype" in repr(twice)

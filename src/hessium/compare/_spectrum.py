@@ -1,8 +1,11 @@
-"""What every comparison asks of a measure: its size, and nodes that sit on a law's atoms."""
+"""What every comparison asks of a measure: its size, and nodes that sit on a law's atoms.
+
+Nodes are put on a law's atoms once, where a spectrum comes in (`snapped`); behind that door a node
+is on an atom if it equals it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -74,15 +77,9 @@ def zeros(measure: DiscreteMeasure, tol: float = 0.0) -> BoolArray:
     return np.asarray(size <= max(tol * float(size.max()), measure.resolution))
 
 
-def on_atoms(nodes: FloatArray, atoms: Iterable[float], reach: float) -> BoolArray:
-    """Which nodes lie within `reach` of one of some points."""
-    places = np.array(list(atoms))
-    return np.asarray((np.abs(nodes[:, None] - places) <= reach).any(axis=1))
-
-
 def snapped(measure: DiscreteMeasure, law: Law) -> DiscreteMeasure:
     """Nodes that rounding moved off an atom of the law, put back on it."""
     nodes = measure.nodes.copy()
     for atom in law.atoms:
-        nodes[on_atoms(nodes, [atom], measure.resolution)] = atom
+        nodes[np.abs(nodes - atom) <= measure.resolution] = atom
     return replace(measure, nodes=nodes)

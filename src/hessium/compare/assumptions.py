@@ -10,6 +10,8 @@ import torch
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import nonzero
+from hessium.compare.architecture import architecture
+from hessium.compare.candidates import outputs_seen
 from hessium.compare.checks import (
     Check,
     fit_checks,
@@ -56,13 +58,13 @@ class Assumptions:
         checks: assumption by assumption.
         predictions: of the published models, beside the measurement.
         energy: $\frac12 \overline{e^2}$ over samples and outputs, $e = (N/D)\,\partial\ell$.
-        ratio: parameters over samples times outputs.
+        ratio: parameters over samples times outputs, of which a softmax takes one a sample.
         scale: mean of the spectrum of H0, what the models take for sigma.
         gauss_newton, residual, hessian: the three spectra.
         wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None where it fails.
         wigner: fit of a semicircle to that of H1, None where it fails or H1 is zero.
         free: H0 beside H1, None where H1 is zero.
-        level: false-alarm rate of each check.
+        level: false-alarm rate of each check with a p-value.
     """
 
     checks: tuple[Check, ...]
@@ -127,7 +129,8 @@ def assumptions(
 
     Args:
         risk: where.
-        level: false-alarm rate of each check on its own, at least 1/(rotations + 1).
+        level: false-alarm rate of each check with a p-value on its own, at least
+            1/(rotations + 1). Checks without one are decided by their range, see `Check`.
         draws: random matrices for the ranges of the Kolmogorov distances.
         rotations: Haar rotations for freeness.
         tol: relative size of zero.
@@ -154,9 +157,12 @@ def assumptions(
         for matrix in (first, second, first + second)
     ]
     h0, h1, h = spectra
+    if not h0.nodes.any():
+        msg = f"risk: H0 of {risk!r} is zero; outputs that depend on the parameters are required"
+        raise InputError(msg)
     errors = _residuals(risk)
     energy = float((errors**2).mean() / 2)
-    ratio, scale = risk.dim / risk.num_outputs, h0.mean()
+    ratio, scale = risk.dim / outputs_seen(architecture(risk.model), risk), h0.mean()
     has_residual = bool(np.abs(h1.nodes).max() > tol * np.abs(h0.nodes).max())
     bulk0 = h0 if ratio > 1 else nonzero(h0, tol)
     wishart, wigner = fitted(bulk0, "marchenko-pastur"), None

@@ -49,7 +49,7 @@ def candidates(shape: Architecture, risk: EmpiricalRisk) -> Iterator[Candidate]:
             tangents=_entries(layer.weight, free, columns=places),
         )
         for link in shape.links:
-            if link.second == layer and link.activation == "ReLU" and _fits(link, places):
+            if link.second == layer and link.activation.lower() == "relu" and _fits(link, places):
                 yield Candidate(
                     name=f"weights into {int(places.sum())} units of layer {link.first.name} that "
                     "are always off",
@@ -79,6 +79,19 @@ def _of_link(link: Link, free: Mapping[str, Tensor]) -> Iterator[Candidate]:
                 needs=(link.first.bias, link.second.bias, link.second.weight),
                 tangents=_translations(link, free),
             )
+
+
+def outputs_seen(shape: Architecture, risk: EmpiricalRisk) -> int:
+    """Samples x outputs, less the one of each softmax that a shift of all scores leaves alone."""
+    itself = _shift_free(risk.loss)
+    if not (itself or shape.softmax):
+        return risk.num_outputs
+    inputs, _ = next(iter(risk.batches()))
+    outputs = risk.outputs(risk.leaves(), inputs)
+    if outputs.dim() != 2 and not itself:  # which axis the model's own softmax runs along is unread
+        return risk.num_outputs
+    classes = outputs.shape[1] if outputs.dim() > 1 else outputs.shape[0]
+    return risk.num_outputs - risk.num_outputs // classes
 
 
 def _shift_free(loss: Any) -> bool:

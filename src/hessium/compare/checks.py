@@ -29,7 +29,8 @@ class Check:
         statistic: what was computed.
         value: its value here.
         low, high: where it lies if the assumption is true, with `coverage`.
-        coverage: what the range is.
+        coverage: what the range is. Of 4 standard deviations or errors of a nearly normal statistic
+            it is wrong in some 1e-4, whatever the level of the table.
         p_value: of the assumption, or None where the range alone decides.
         holds: whether it is not rejected, at the level of the table where there is a p-value.
     """

@@ -12,8 +12,13 @@ from hessium.compare._spectrum import as_measure, size_of
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
-from hessium.theory import Empirical, Law, cumulants_from_moments
+from hessium.theory import Empirical, Law, Semicircle, cumulants_from_moments, wishart_wigner
 from hessium.theory._arrays import ArrayLike
+
+_MARGIN = 2  # orders beyond those asked for that a spectrum must have to stand in for its law
+_POISSON = 0.7  # share of the variance of a matched law that is not Gaussian
+_FLATTEST = 20.0  # standard deviations: scale of a Poisson part that is as good as Gaussian
+_REFUTED = 4.0  # standard errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -52,8 +57,17 @@ def cumulants(
     Of several measures the errors are those of the mean over draws, whatever the matrices are. Of
     one spectrum they are what a Gaussian ensemble, a Wishart matrix or a free sum of these with the
     same limit law would show (`fluctuations`): of order 1/n. Whether a network's Hessian fluctuates
-    like that is for draws to tell. Not every spectrum is one of such an ensemble: two clusters of
-    eigenvalues, or very few, are not, and the errors are NaN from the first order on that shows it.
+    like that is for draws to tell.
+
+    Few eigenvalues do not tell their law: unless the spectrum itself could be that of such an
+    ensemble, two orders farther than asked for, the errors are those of Wishart + Wigner with its
+    variance and third cumulant, and `basis` says so. Not every spectrum is near one of such an
+    ensemble: two clusters of eigenvalues (twenty or more), or one or two spikes, are not, and the
+    errors are then NaN from the first order on that the spectrum cannot have. They are all NaN
+    where all eigenvalues are equal.
+
+    Measured for Gaussian and Wishart matrices of side 10 and more, errors of 1.96 cover the
+    cumulants of the law in .86 to 1; of five eigenvalues in .77 to 1.
 
     Args:
         spectra: eigenvalues or a measure; several for independent draws.
@@ -78,12 +92,53 @@ def cumulants(
     n = size_of(measure, size)
     centre, reach = _frame(measure)
     moments = _moments(measure, centre, reach, count)
-    covariance = _covariance(law or Empirical(measure), centre, reach, count, beta) / n**2
-    known = int(np.isfinite(np.diag(covariance)).sum())
     basis = f"standard errors of a Gaussian-type ensemble of size {n} with this spectrum"
+    if law is None and np.ptp(measure.nodes) <= measure.resolution:
+        unknown = np.full((count, count), np.nan)
+        return _result(moments, unknown, centre, reach, "errors unknown: all eigenvalues are equal")
+    # the spectrum stands in for its law, if it does so beyond the orders that are asked for
+    orders = count if law is not None else count + _MARGIN
+    covariance = _covariance(law or Empirical(measure), centre, reach, orders, beta) / n**2
+    if np.isnan(covariance).any() and law is None:
+        matched = _matched(measure, n, beta, count)
+        if matched is not None:
+            basis = f"standard errors of Wishart + Wigner of size {n} with this variance and third"
+            return _result(moments, matched, centre, reach, f"{basis} cumulant: too few to tell")
+    covariance = covariance[:count, :count]
+    known = int(np.isfinite(np.diag(covariance)).sum())
     if known < count:
         basis += f", unknown from order {known + 1} on: none has these moments"
     return _result(moments, covariance, centre, reach, basis)
+
+
+def _matched(measure: DiscreteMeasure, n: int, beta: int, count: int) -> FloatArray | None:
+    """Covariance under a law of two cumulants of the spectrum; None if none is like it.
+
+    Of moments in the spectrum's frame. Free Poisson with most of the variance, so that it has the
+    third cumulant, and a semicircle with the rest; mirrored for a negative third cumulant. It is
+    refused where the Poisson part would come of less than one degree of freedom, and where the
+    fourth cumulant is another.
+    """
+    centre, reach = _frame(measure)
+    orders = max(count, 4)
+    inner = _moments(measure, centre, reach, orders)
+    mean, variance, third, fourth = cumulants_from_moments(inner)[:4]
+    part, sign = _POISSON * variance, -1.0 if third < 0 else 1.0
+    least = part**2 / (_FLATTEST * variance**0.5)  # where Poisson is Gaussian, and only cancels
+    law: Law = Semicircle(variance=variance).shifted(sign * mean)
+    if abs(third) > least:
+        if third**2 > n * part**3:  # less than one degree of freedom: one or two spikes
+            return None
+        scale = part**2 / abs(third)
+        poisson = wishart_wigner((variance - part) / 2, part / scale**2, scale)
+        law = poisson.shifted(sign * mean - scale)
+    mirror = sign ** np.arange(1, orders + 1)
+    covariance = _covariance(law, 0.0, 1.0, orders, beta) / n**2 * np.outer(mirror, mirror)
+    if np.isnan(covariance).any():
+        return None
+    error = _result(inner[:4], covariance[:4, :4], 0.0, 1.0, "").free_errors[3]
+    off = abs(fourth - law.free_cumulants(4)[3])
+    return covariance[:count, :count] if off <= _REFUTED * error else None
 
 
 def _over_draws(draws: list[DiscreteMeasure], count: int) -> Cumulants:

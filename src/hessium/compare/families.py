@@ -128,10 +128,14 @@ def family_of(name: str | Family) -> Family:
     return FAMILIES[name]
 
 
-def trimmed_moments(values: FloatArray) -> tuple[float, float, float]:
-    """Mean, variance and third central moment without what lies far outside the middle 80 %."""
+def trimmed(values: FloatArray) -> FloatArray:
+    """What does not lie far outside the middle 80 %."""
     low, high = np.quantile(values, [0.1, 0.9])
     reach = 1.5 * (high - low)
-    kept = values[(values >= low - reach) & (values <= high + reach)]
-    mean = float(kept.mean())
-    return mean, float(kept.var()), float(((kept - mean) ** 3).mean())
+    return values[(values >= low - reach) & (values <= high + reach)]
+
+
+def rough_moments(values: FloatArray, share: float) -> tuple[float, float, float]:
+    """Mean, variance and third central moment of values that are a share of all, zeros the rest."""
+    one, two, three = (share * float((values**k).mean()) for k in (1, 2, 3))
+    return one, two - one**2, three - 3 * one * two + 2 * one**3

@@ -11,8 +11,8 @@ from scipy.stats import chi2, norm
 
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import as_measure, eigenvalues_of, zeros
-from hessium.compare.families import Family, family_of, trimmed_moments
-from hessium.compare.outliers import outliers
+from hessium.compare.families import Family, family_of, rough_moments, trimmed
+from hessium.compare.outliers import Outliers, outliers
 from hessium.compare.weighted import STEP, Weighted, errors_of
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
@@ -62,6 +62,8 @@ class Fit:
         freedom: statistics less fitted parameters.
         p_value: of the statistic. Where it is small the intervals mean little: no member of the
             family has made this spectrum.
+        rival: another member of the family that is not rejected either, with other eigenvalues as
+            its outliers, in words, or "".
     """
 
     family: str
@@ -72,12 +74,14 @@ class Fit:
     statistic: float
     freedom: int
     p_value: float
+    rival: str = ""
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {one!r}" for name, one in self.parameters.items())
         return (
             f"Fit({self.family}: {parts} at {self.confidence:.0%}; {len(self.outliers)} outliers; "
-            f"chi2 {self.statistic:.3g} on {self.freedom}, p {self.p_value:.2g})"
+            f"chi2 {self.statistic:.3g} on {self.freedom}, p {self.p_value:.2g}"
+            f"{'; not rejected either: ' + self.rival if self.rival else ''})"
         )
 
 
@@ -95,12 +99,16 @@ def fit(
     Tracy-Widom law of its edges excludes are set aside; the others enter through Chebyshev
     polynomials, functionals of the distribution function, weighted by their exact covariance
     (generalised least squares, `fluctuations`), with the shift that each outlier leaves in the
-    bulk taken off. Steps two and three repeat until the outliers stay. The errors are of order
-    1/n. Equivariant: a multiple of the matrix gives the same fit in other units.
+    bulk taken off. Steps two and three repeat until the outliers stay. Where some eigenvalues lie
+    far from most, a second fit starts from all of them: they may be a detached part of the law
+    (large ratios) rather than spikes. Of both the one is kept that is not rejected, sets fewest
+    aside and is nearest, in this order; if neither is rejected, `rival` has the other. The errors
+    are of order 1/n. Equivariant: a multiple of the matrix gives the same fit in other units.
 
     Intervals are those of the $\chi^2$: parabolic in the logarithm of a parameter where it is well
     determined, else by profile, and then perhaps unbounded. They hold if the matrix is of the
-    family, a sum of Wishart and Gaussian matrices; `p_value` tells whether it looks so.
+    family, a sum of Wishart and Gaussian matrices; `p_value` tells whether it looks so. At n = 10
+    those of 95 % were measured to cover in .81 to .90, at 100 and more in .92 to .96.
 
     Zero eigenvalues of "marchenko-pastur" and "relu-residual" are the atom $1 - 1/\text{ratio}$
     of a ratio above one. Their number does not scatter, so it says the ratio exactly, which then
@@ -116,10 +124,12 @@ def fit(
         beta: 1 for real symmetric, 2 for complex Hermitian matrices.
 
     Raises:
-        InputError: if an argument breaks its rule, there are too few eigenvalues, or no
-            Gaussian-type ensemble has a law of the family.
+        InputError: if an argument breaks its rule, there are too few eigenvalues, most
+            of them would be outliers, or no Gaussian-type ensemble has a law of the family.
 
-    Cost: some hundred evaluations of the law on a contour; tens of milliseconds, whatever n.
+    Cost: some hundred evaluations of the law on a contour; tens of
+        milliseconds where the parameters are well determined, up to a second or two where profiles
+        are needed ("wishart-wigner" at n = 10 to 20, or a parameter that the data hardly tell).
     """
     chosen = family_of(family)
     known = dict(fixed or {})
@@ -159,6 +169,30 @@ def _told_by_zeros(
     return told
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Settled:
+    """Where one start ended."""
+
+    model: Weighted
+    logs: FloatArray
+    outside: tuple[float, ...]
+    statistic: float
+    freedom: int
+
+    @property
+    def p_value(self) -> float:
+        return float(chi2.sf(self.statistic, self.freedom))
+
+    @property
+    def rejected(self) -> bool:
+        return not self.p_value >= _OUTLIER_LEVEL
+
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """What is not rejected first, then what sets fewest eigenvalues aside, then the nearest."""
+        return self.rejected, len(self.outside), self.statistic
+
+
 class _Fitting:
     """One fit: logarithms of the free parameters, in units in which the spectrum is of order 1."""
 
@@ -171,12 +205,21 @@ class _Fitting:
     ) -> None:
         self.family, self.beta = family, beta
         self.free = tuple(name for name in family.parameters if name not in known)
-        mean, variance, third = trimmed_moments(measure.nodes)
-        self.unit = float(np.sqrt(mean**2 + variance))
+        # an atom would hide the bulk from quantiles
+        self.on_atom = zeros(measure) & (family.from_zeros is not None)
+        bulk = measure.nodes[~self.on_atom]
+        kept = trimmed(bulk)
+        self.unit = float(np.sqrt((kept**2).mean()))
+        self.share = bulk.size / measure.nodes.size
         self.measure = replace(measure, nodes=measure.nodes / self.unit)
         self.known = {name: value / self._unit_of(name) for name, value in known.items()}
-        start = family.start(mean / self.unit, variance / self.unit**2, third / self.unit**3)
-        self.start = np.log([start[name] for name in self.free])
+        self.start = self._rough(kept)
+        # a small part of the law far from the rest (large ratios) looks like outliers
+        self.whole = None if kept.size == bulk.size else self._rough(bulk)
+
+    def _rough(self, values: FloatArray) -> FloatArray:
+        start = self.family.start(*rough_moments(values / self.unit, self.share))
+        return np.log([start[name] for name in self.free])
 
     def _unit_of(self, name: str) -> float:
         return float(self.unit ** self.family.parameters[name])
@@ -186,32 +229,69 @@ class _Fitting:
         return self.family.law({**named, **self.known})
 
     def run(self, confidence: float) -> Fit:
-        logs = self._pilot()
+        best = self._settled(self._pilot())
+        rival: _Settled | None = None
+        if self.whole is not None:
+            try:
+                rival = self._settled(self.whole, all_inside=True)
+            except (InputError, np.linalg.LinAlgError, ValueError):
+                rival = None  # no law of the family has all eigenvalues in its bulk
+        if rival is not None and rival.rank < best.rank:
+            best, rival = rival, best
+        if 2 * len(best.outside) > (bulk := int((~self.on_atom).sum())):
+            msg = f"spectrum: {len(best.outside)} of {bulk} eigenvalues would be outliers of the "
+            raise InputError(msg + f"nearest {self.family.name} law; most of them must fit it")
+        if rival is not None and (rival.rejected or rival.outside == best.outside):
+            rival = None
+        return Fit(
+            family=self.family.name,
+            parameters=self._estimates(best.model, best.logs, confidence),
+            law=self._law_in_user_units(best.logs),
+            confidence=confidence,
+            outliers=tuple(self.unit * x for x in best.outside),
+            statistic=best.statistic,
+            freedom=best.freedom,
+            p_value=best.p_value,
+            rival="" if rival is None else self._worded(rival),
+        )
+
+    def _worded(self, other: _Settled) -> str:
+        named = {**dict(zip(self.free, np.exp(other.logs).tolist(), strict=True)), **self.known}
+        values = ", ".join(f"{k} {v * self._unit_of(k):.3g}" for k, v in named.items())
+        return f"{values} with {len(other.outside)} outliers, p {other.p_value:.2g}"
+
+    def _settled(self, logs: FloatArray, *, all_inside: bool = False) -> _Settled:
+        """Outliers set aside and the rest fitted, in turn, from a start; perhaps none at first.
+
+        With all inside at first a law of several bands that is not rejected ends the search.
+        """
         outside: tuple[float, ...] | None = None
-        for _ in range(_ROUNDS):
-            found = outliers(self.measure, self.law(logs), level=_OUTLIER_LEVEL, beta=self.beta)
+        for turn in range(_ROUNDS + all_inside):
+            found = (
+                Outliers(above=(), below=(), bulk=self.measure.nodes, level=_OUTLIER_LEVEL)
+                if all_inside and turn == 0
+                else outliers(self.measure, self.law(logs), level=_OUTLIER_LEVEL, beta=self.beta)
+            )
             if found.values == outside:
                 break
             outside = found.values
             for _ in range(_REWEIGHTED):  # the weights are those of the fit before
-                model = Weighted(self.law, logs, self.measure, found, self.beta)
+                model = Weighted(self.law, logs, self.measure.nodes.size, found, self.beta)
                 fresh = model.solve(logs, STEP)
                 moved, logs = float(np.abs(fresh - logs).max()), fresh
                 if moved < 0.02:
                     break
-        assert outside is not None
-        freedom = model.count - len(self.free)
-        statistic = float((model.residuals(logs) ** 2).sum())
-        return Fit(
-            family=self.family.name,
-            parameters=self._estimates(model, logs, confidence),
-            law=self._law_in_user_units(logs),
-            confidence=confidence,
-            outliers=tuple(self.unit * x for x in outside),
-            statistic=statistic,
-            freedom=freedom,
-            p_value=float(chi2.sf(statistic, freedom)),
-        )
+            settled = _Settled(
+                model=model,
+                logs=logs,
+                outside=outside,
+                statistic=float((model.residuals(logs) ** 2).sum()),
+                freedom=model.count - len(self.free),
+            )
+            # a band of a few eigenvalues has no Tracy-Widom edge to test them by
+            if all_inside and len(self.law(logs).support_intervals()) > 1 and not settled.rejected:
+                break
+        return settled
 
     def _law_in_user_units(self, logs: FloatArray) -> Law:
         named = {**dict(zip(self.free, np.exp(logs).tolist(), strict=True)), **self.known}
@@ -219,9 +299,10 @@ class _Fitting:
 
     def _pilot(self) -> FloatArray:
         """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
-        values, n = self.measure.nodes, self.measure.nodes.size
-        which = np.unique(np.linspace(0, n - 1, min(n, _PILOT_POINTS)).astype(int))
-        points, levels = values[which], (which + 0.5) / n
+        places = np.flatnonzero(~self.on_atom)
+        count = min(places.size, _PILOT_POINTS)
+        which = places[np.linspace(0, places.size - 1, count).astype(int)]
+        points, levels = self.measure.nodes[which], (which + 0.5) / self.measure.nodes.size
 
         def misfit(logs: FloatArray) -> FloatArray:
             return np.asarray(self.law(logs).cdf(points) - levels)

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from hessium._typing import AnyArray, FloatArray
+from hessium._typing import AnyArray, BoolArray, FloatArray
 from hessium.theory import Law, LevyLaw
 from hessium.theory._arrays import ComplexArray
 
@@ -49,6 +49,42 @@ def degree_for(size: int, at_least: int = 3) -> int:
     Their variances are right up to about $k^3/(10 n)$, so k grows as the cube root of n.
     """
     return max(at_least, round((size / 2) ** (1 / 3)))
+
+
+def degree_of(law: Law, size: int, at_least: int = 3) -> int:
+    """`degree_for` as many eigenvalues as the law leaves off its atoms: those on them are fixed."""
+    return degree_for(round(size * (1 - sum(law.atoms.values()))), at_least)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The interval that statistics of a law live on.
+
+    Atoms outside its bulk (exact zeros) are left out of it, like outliers, unless they are so near
+    that no contour passes between.
+
+    Attributes:
+        low, high: its ends.
+        detached: the atoms left out.
+    """
+
+    low: float
+    high: float
+    detached: tuple[float, ...]
+
+    @classmethod
+    def of(cls, law: Law) -> Span:
+        """The span of a law with a continuous part."""
+        intervals = law.support_intervals()
+        low, high = intervals[0][0], intervals[-1][1]
+        reach = _NEAREST * (high - low) / 2
+        detached = tuple(x for x in law.atoms if not low - reach <= x <= high + reach)
+        near = [x for x in law.atoms if x not in detached]
+        return cls(low=min([low, *near]), high=max([high, *near]), detached=detached)
+
+    def holds(self, nodes: FloatArray) -> BoolArray:
+        """Which nodes are not on a detached atom."""
+        return ~np.isin(nodes, self.detached)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ from hessium.theory import SpacingRatio
 
 _ENSEMBLES = ("poisson", "goe", "gue")
 _EXACT = 1e-12  # entries below this fraction of the largest couple nothing
+_RESOLVED = 10.0  # resolutions: of GOE spacings less than 1 % are then too fine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -34,7 +35,7 @@ class LevelStatistics:
         sectors: number of levels in each sector that has ratios, what was removed not counted.
         zeros: levels removed as null space.
         degenerate: pairs of levels of one sector that are equal to rounding: a symmetry that was
-            not removed. They count as r = 0, and no ensemble has them.
+            not removed, or a spacing too fine for the dtype. They count as r = 0.
     """
 
     ratios: FloatArray
@@ -81,14 +82,14 @@ class LevelStatistics:
 
     def __repr__(self) -> str:
         doublets = (
-            f"{self.degenerate} degenerate pairs, which no ensemble has: a symmetry is left"
+            f"{self.degenerate} pairs equal to rounding: a symmetry, or too fine for this dtype"
             if self.degenerate
-            else "no degenerate pairs"
+            else "no two equal"
         )
         return (
             f"LevelStatistics(mean ratio {self.mean:.4f} +- {self.stderr:.2g} of "
             f"{self.ratios.size} in {len(self.sectors)} sectors; nearest {self.nearest}, "
-            f"{self.z[self.nearest]:+.1f} sd off; {self.zeros} zeros removed, {doublets})"
+            f"{self.z[self.nearest]:+.1f} sd off; {self.zeros} zeros removed; {doublets})"
         )
 
 
@@ -112,12 +113,13 @@ def levels(
         sources: operators, whose dense matrices are taken, or spectra, each one a sector.
         sectors: orthonormal bases (n, k) of invariant subspaces, together all of space, in the
             place of the blocks.
-        tol: relative size of zero, and of a degenerate spacing; at least the rounding of the dtype.
+        tol: relative size of zero; at least the rounding of the dtype. Levels are equal where the
+            rounding of their spectrum alone (`DiscreteMeasure.resolution`) may part them.
         max_bytes: what the dense matrix may take.
 
     Raises:
-        InputError: if fewer than three ratios are left, the sectors are no invariant subspaces, or
-            `sectors` is given for a spectrum.
+        InputError: if fewer than three ratios are left, rounding drowns the spacings, the sectors
+            are no invariant subspaces, or `sectors` is given for a spectrum.
 
     Cost: an eigendecomposition of each block.
     """
@@ -142,23 +144,32 @@ def levels(
         ]
     scale = max(float(np.abs(one.nodes).max()) for one in spectra)
     cut = max(tol * scale, *(one.resolution for one in spectra))
-    zeros, degenerate, found, sizes = 0, 0, [], []
-    for values in (one.nodes for one in spectra):
-        kept = values[np.abs(values) > cut]
-        zeros += values.size - kept.size
+    zeros, degenerate, found, sizes, resolved = 0, 0, [], [], []
+    for one in spectra:
+        kept = one.nodes[np.abs(one.nodes) > cut]
+        zeros += one.nodes.size - kept.size
         if kept.size > 2 and np.abs(kept + kept[::-1]).max() <= 10 * cut:
             kept = kept[kept > 0]  # +x and -x are one level of a bipartite block
         spacings = np.diff(kept)
-        equal = spacings <= cut
+        equal = spacings <= one.resolution
         degenerate += int(equal.sum())
         if spacings.size < 2:
             continue
+        resolved.append(spacings[~equal] / one.resolution)
         spacings[equal] = 0.0
         near, far = np.minimum(spacings[1:], spacings[:-1]), np.maximum(spacings[1:], spacings[:-1])
         found.append(np.divide(near, far, out=np.zeros_like(near), where=near > 0))
         sizes.append(kept.size)
     if sum(map(len, found)) < 3:
         msg = f"sources: {sum(map(len, found))} spacing ratios after the null space; 3 are required"
+        raise InputError(msg)
+    fine = np.concatenate(resolved)
+    if fine.size < 3 or np.median(fine) < _RESOLVED:
+        msg = (
+            f"sources: {fine.size} of {fine.size + degenerate} spacings are more than rounding "
+            f"resolves, by {np.median(fine) if fine.size else 0:.2g} times in the median; 3 and "
+            f"{_RESOLVED:g} times are required (a finer dtype, or large eigenvalues taken off)"
+        )
         raise InputError(msg)
     return LevelStatistics(
         ratios=np.concatenate(found),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hessium.compare.architecture import architecture
-from hessium.compare.candidates import Candidate, candidates
+from hessium.compare.candidates import Candidate, candidates, outputs_seen
 from hessium.curvature import GaussNewton
 from hessium.errors import InputError
 from hessium.estimate import Count, inertia
@@ -44,7 +44,8 @@ class Symmetries:
         refuted: candidates that the layers suggest and $H_0$ does not have: a layer does something
             else than its class says.
         forced: dimension of all parts together.
-        scarce: zeros that the number of data alone forces: parameters less samples x outputs.
+        scarce: zeros that the number of data alone forces: parameters less samples x outputs, of
+            which a softmax takes one for each sample.
         measured: zero eigenvalues of $H_0$.
         tol: relative size of zero.
         parameters: number of free parameters.
@@ -132,7 +133,7 @@ def symmetries(risk: EmpiricalRisk, *, tol: float = 1e-10, max_bytes: int = 2**3
         parts=tuple(parts),
         refuted=tuple(refuted),
         forced=_rank(torch.cat(spans, dim=1)) if spans else 0,
-        scarce=max(0, risk.dim - risk.num_outputs),
+        scarce=max(0, risk.dim - outputs_seen(shape, risk)),
         measured=counts.zero,
         tol=tol,
         parameters=risk.dim,

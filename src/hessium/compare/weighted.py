@@ -11,11 +11,9 @@ import numpy as np
 from scipy.optimize import brentq, least_squares
 
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import on_atoms
-from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
+from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, Span, degree_of
 from hessium.compare.outliers import Outliers
 from hessium.errors import InputError
-from hessium.measure import DiscreteMeasure
 from hessium.theory import Law, LevyLaw
 
 STEP = 1.0  # e-folds that one set of weights may be trusted over
@@ -29,7 +27,7 @@ class Weighted:
     Args:
         family: the law of logarithms of parameters.
         logs: those of the law whose fluctuations weight.
-        measure: all eigenvalues.
+        size: side of the matrix.
         found: its outliers.
         beta: 1 or 2.
 
@@ -41,29 +39,25 @@ class Weighted:
         self,
         family: Callable[[FloatArray], Law],
         logs: FloatArray,
-        measure: DiscreteMeasure,
+        size: int,
         found: Outliers,
         beta: int,
     ) -> None:
         law, outside = family(logs), found.values
-        spans = law.support_intervals()
-        low, high = spans[0][0], spans[-1][1]
-        # a detached atom (exact zeros) is left out of the contour, like an outlier
-        atoms = [x for x in law.atoms if not low <= x <= high]
-        inside = found.bulk[~on_atoms(found.bulk, atoms, measure.resolution)]
+        span = Span.of(law)
         self.law = family
-        self.size = measure.nodes.size
-        self.count = degree_for(self.size, logs.size + 2)
-        functions = Polynomials(low=low, high=high, count=self.count)
+        self.size = size
+        self.count = degree_of(law, size, logs.size + 2)
+        functions = Polynomials(low=span.low, high=span.high, count=self.count)
         self.statistics = LinearStatistics(
             functions=functions,
-            contour=Contour.around(low, high, [*outside, *atoms], self.count),
+            contour=Contour.around(span.low, span.high, [*outside, *span.detached], self.count),
             beta=beta,
             spikes=outside,
             near=law if isinstance(law, LevyLaw) else None,
         )
-        self._outside = [*outside, *atoms]
-        self.sums = functions.at(inside).sum(axis=1)
+        self._outside = outside
+        self.sums = functions.at(found.bulk[span.holds(found.bulk)]).sum(axis=1)
         covariance = self.statistics.covariance(law)
         if np.isnan(covariance).any():
             msg = f"family: no Gaussian-type ensemble has {law!r} of it, so the fluctuations to "
@@ -73,10 +67,12 @@ class Weighted:
     def around(self, logs: FloatArray) -> Weighted:
         """The same statistics and weights, their contour drawn around another law."""
         law, other = self.law(logs), copy(self)
-        spans = law.support_intervals()
+        span = Span.of(law)
         other.statistics = replace(
             self.statistics,
-            contour=Contour.around(spans[0][0], spans[-1][1], self._outside, self.count),
+            contour=Contour.around(
+                span.low, span.high, [*self._outside, *span.detached], self.count
+            ),
             near=law if isinstance(law, LevyLaw) else None,
         )
         return other
