@@ -16,6 +16,7 @@ from hessium.linalg.damped import eigensystem
 _FIRST = 1e-2  # relative distances from which Newton's method may come back
 _USUAL = 1e-5  # where it is first asked to
 _CLEAR = 30.0  # times the blur: distances that rounding does not hide
+_STUCK = 1e-7  # relative distance within which a search got stuck at a kink
 _BACK = 0.1  # of the distance: what may be left of it
 
 
@@ -75,7 +76,8 @@ def kinked(surface: Surface, place: Place, lengths: Tensor, draws: Tensor) -> bo
 
     At distance h, $|H(\theta \pm h u) - H(\theta)|$ is proportional to h where third derivatives
     exist, $|g(\theta \pm h u) - g(\theta) \mp h H u|$ to its square. They are looked at for a
-    random u and two h as small as rounding allows, and do not shrink with h at a kink.
+    random u and two h, as small as rounding allows at a zero of the gradient, 1e-7 of the
+    parameters where a search got stuck before; and do not shrink with h at a kink.
 
     Cost: 7 Hessians.
     """
@@ -83,6 +85,8 @@ def kinked(surface: Surface, place: Place, lengths: Tensor, draws: Tensor) -> bo
     sure = place.values.abs() > place.sure
     units = ulps(place.theta, lengths) * draws
     near = max(3 * place.blur(sure), 1e3 * float(units.norm()))
+    if float(place.excess.max()) > 1:
+        near = max(near, _STUCK * float(lengths.norm()))
     move = lengths * draws * (near / float((lengths * draws).norm()))
     bends, jumps = [], []
     try:
