@@ -58,7 +58,8 @@ def test_a_fold_ends_the_path(side: float) -> None:
     risk = on(lambda m: m.p[0] ** 3 / 3 + m.p[0] / 16, -0.5 + side * 0.4)
     start = hs.find_critical_point(risk, ridge=1.0)
     assert start.index == (0 if side > 0 else 1)
-    path = hs.continue_ridge(risk, start)
+    with pytest.warns(ConvergenceWarning, match=r"the path ends at ridge 0\.5.*\(a fold\)"):
+        path = hs.continue_ridge(risk, start)
     critical = [point for point in path if point.kind == "critical"]
     assert 0.5 <= critical[-1].ridge < 0.51
     assert all(point.index == start.index for point in critical)

@@ -3,13 +3,15 @@ r"""Following a critical point while the ridge goes to zero: does it stay finite
 from __future__ import annotations
 
 import math
+import warnings
 
+import numpy as np
 from torch import Tensor
 
 from hessium._arguments import fraction, nonnegative
 from hessium._random import Rng, generator
 from hessium.curvature.base import require_risk
-from hessium.errors import InputError
+from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.certify import certify
 from hessium.landscape.find import normal, point_of, surface_of
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
@@ -57,8 +59,9 @@ def continue_ridge(
         progress: called with points found, those foreseen.
 
     Returns:
-        The points, `point` first, all critical but perhaps the last, whose kind says why the path
-        ends. Indices may differ along the path where it passed a bifurcation.
+        The points, `point` first, all critical but perhaps the last: what is left of the point just
+        beyond a fold (often gradient-flat), or at r = 0. A warning says where the path ended early.
+        Indices may differ along the path where it passed a bifurcation.
 
     Raises:
         InputError: for a point that is not critical or has no ridge, and for other arguments.
@@ -87,6 +90,7 @@ def continue_ridge(
         elif halvings < _HALVINGS:
             share, halvings = math.sqrt(share), halvings + 1
         else:
+            warnings.warn(_ended(path), ConvergenceWarning, stacklevel=2)
             return (*path, found) if found.kind != "critical" else tuple(path)
     if to < end:
         draws = normal(PROBES, risk.dim, source).to(risk.device)
@@ -107,6 +111,16 @@ def _corrected(surface: Surface, start: Tensor, max_steps: int, draws: Tensor) -
     walk = LevenbergMarquardt().find(surface, start, stopping_at(surface, start, max_steps, draws))
     judged = certify(surface, walk, draws)
     return point_of(surface, judged, method="continuation", steps=walk.steps)
+
+
+def _ended(path: list[CriticalPoint]) -> str:
+    spectra = (point.spectrum for point in (path[0], path[-1]))
+    first, last = (float(np.abs(s.nodes).min()) for s in spectra if s is not None)
+    return (
+        f"the path ends at ridge {path[-1].ridge:.3g}: no point of this branch was found below. "
+        f"The smallest |eigenvalue| is {last:.2g}, and was {first:.2g} at the start; where it goes "
+        "to zero two critical points meet and vanish (a fold)"
+    )
 
 
 def _check(risk: EmpiricalRisk, point: CriticalPoint, to: float) -> None:

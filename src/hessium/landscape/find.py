@@ -76,7 +76,8 @@ def find_critical_point(
             three tenths, ... of their size.
         method: see above.
         index: for "saddle", how many negative eigenvalues to end with.
-        index_tolerance: what difference counts as reached; a tenth of the index, at least 3.
+        index_tolerance: what difference counts as reached; a tenth of the index, so none below 10.
+            Above some tens, three or more save restarts.
         ridge: r.
         restarts: tries beyond the first, while the point is not critical or its index is off.
         max_steps: of each try.
@@ -211,7 +212,7 @@ def _check(
     count("restarts", restarts, at_least=0)
     count("max_steps", max_steps, at_least=1)
     if index_tolerance is None:
-        return max(3, (index or 0) // 10)
+        return (index or 0) // 10
     return count("index_tolerance", index_tolerance, at_least=0)
 
 

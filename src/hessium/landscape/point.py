@@ -100,7 +100,8 @@ class CriticalPoint:
     num_matvecs: int
 
     def __repr__(self) -> str:
+        asked = "" if self.target in (None, self.index.value) else f" (asked for {self.target})"
         return (
-            f"CriticalPoint({self.kind}: index {self.index!r}, loss {self.loss:.6g}, "
+            f"CriticalPoint({self.kind}: index {self.index!r}{asked}, loss {self.loss:.6g}, "
             f"|gradient| {self.gradient_norm:.2g}, {self.certificate.reason})"
         )
