@@ -23,6 +23,7 @@ from hessium.experiments.records import (
     Table,
     exact,
     judge,
+    judge_test,
 )
 from hessium.experiments.training import train
 from hessium.experiments.wording import digits
@@ -186,7 +187,7 @@ def summarise(
 
 def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
     found = [
-        judge(
+        judge_test(
             f"{label} has the mean ratio {value}.",
             abs(pooled[name].z(name)) < _LIMIT,
             f"{pooled[name].words()}, {digits(pooled[name].z(name), 2)} standard errors off",
@@ -203,7 +204,7 @@ def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
     )
     units, blocks = pooled[NETWORKS[4]], pooled[NETWORKS[5]]
     found.append(
-        judge(
+        judge_test(
             "H₁ of a ReLU network repels like GOE once its hidden units are kept apart.",
             abs(blocks.z("goe")) < _LIMIT,
             f"unit by unit {blocks.words()} ({digits(blocks.z('goe'), 2)} standard errors from "
@@ -213,7 +214,7 @@ def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
     for name in ("H, tanh, start", "H, tanh, trained", "H, ReLU, start"):
         one = pooled[name]
         found.append(
-            judge(
+            judge_test(
                 f"{name}: levels repel like GOE.",
                 abs(one.z("goe")) < _LIMIT,
                 f"{one.words()}, {digits(one.z('goe'), 2)} standard errors from GOE, "
