@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hessium.errors import NonFiniteError
 from hessium.estimate import Count
-from hessium.landscape.contraction import contraction, kinked, quadratic
+from hessium.landscape.contraction import contraction, kinked
 from hessium.landscape.point import Certificate, Kind
 from hessium.landscape.rounding import Place, hessian_rounding, look, norm_of
 from hessium.landscape.surface import Surface
@@ -19,7 +19,7 @@ from hessium.landscape.symmetry import on_manifold
 from hessium.landscape.walk import Walk
 from hessium.measure import DiscreteMeasure
 
-FLAT = 1e-7  # of kappa; methods that compare |g|^2 resolve it to the root of epsilon, 1.5e-8
+_FLAT = 1e-7  # of kappa; methods that compare |g|^2 resolve it to the root of epsilon, 1.5e-8
 MOVED = 0.1  # of |theta|: a critical point further away than this is another one
 _MARGIN = 3.0  # times what a Newton step changes the Hessian by: the zero may be further away
 _POLISH = 12
@@ -72,7 +72,7 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
     size = float(lengths.norm())
     evidence = _evidence(place, walk, size, symmetric)
     zeros = int((place.values.abs() <= threshold).sum()) - symmetric
-    kind, reason = _kind(evidence, walk, factors, zeros, kink=kink)
+    kind, reason = _kind(evidence, walk, factors, zeros, back=near > 0, kink=kink)
     relative = place.norm / (place.scale * size) if place.scale else (math.inf if place.norm else 0)
     return Judged(
         theta=place.theta,
@@ -212,15 +212,21 @@ def _evidence(place: Place, walk: Walk, size: float, symmetric: int) -> _Evidenc
 
 
 def _kind(
-    evidence: _Evidence, walk: Walk, factors: tuple[float, ...], zeros: int, *, kink: bool
+    evidence: _Evidence,
+    walk: Walk,
+    factors: tuple[float, ...],
+    zeros: int,
+    *,
+    back: bool,
+    kink: bool,
 ) -> tuple[Kind, str]:
     if evidence.excess <= 1:
-        return _at_zero(evidence, walk, factors, kink=kink)
+        return _at_zero(evidence, walk, factors, back=back, kink=kink)
     if walk.ended == "runs away" or (walk.grows and evidence.distance > _OPEN):
         return "diverging", (
             f"|theta| grew {walk.growth:.3g} times in the second half of the search"
         )
-    if evidence.flatness <= FLAT and evidence.distance > _FAR:
+    if evidence.flatness <= _FLAT and evidence.distance > _FAR:
         return "gradient-flat", (
             f"the gradient is in the kernel of the Hessian: |Hg| = {evidence.flatness:.1g} |H| |g|"
         )
@@ -229,7 +235,7 @@ def _kind(
             f"|g| = {evidence.relative:.1g} |H| |theta|, and gradient or Hessian jump beside the "
             "point: a kink, where the search cannot go on by derivatives"
         )
-    if evidence.flatness <= FLAT and evidence.distance < 1:
+    if evidence.flatness <= _FLAT and evidence.distance < 1:
         return "unconverged", (
             "the Hessian nearly vanishes along what is left of the gradient, and a Newton step "
             f"would go {evidence.distance:.1g} |theta|: a degenerate critical point, or far from it"
@@ -241,7 +247,7 @@ def _kind(
 
 
 def _at_zero(
-    evidence: _Evidence, walk: Walk, factors: tuple[float, ...], *, kink: bool
+    evidence: _Evidence, walk: Walk, factors: tuple[float, ...], *, back: bool, kink: bool
 ) -> tuple[Kind, str]:
     """The kind of a point whose gradient is at the floor."""
     away: Kind = "diverging" if walk.grows else "unconverged"
@@ -270,7 +276,7 @@ def _at_zero(
             f"the gradient is at the floor, but {evidence.flat} modes without curvature belong to "
             "no manifold of critical points: degenerate, or a valley to infinity"
         )
-    if quadratic(factors):
+    if back:
         listed = ", ".join(f"{factor:.1g}" for factor in factors)
         return "critical", f"gradient at the floor, Newton contracts by {listed}"
     if not factors:

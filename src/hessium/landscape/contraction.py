@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import dropwhile, pairwise
 
-import torch
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
@@ -26,8 +25,8 @@ def contraction(
     """Factors of Newton steps from a random point nearby, and its relative distance.
 
     The largest distance, from 1e-5 down, from which they contract quadratically **and end where
-    they should**; a larger one only where rounding blurs the place by more than that. No factors
-    and 0 where it is blurred too much for any.
+    they should**, 0 where there is none; a larger one only where rounding blurs the place by more
+    than that. No factors where it is blurred too much for any.
 
     Args:
         surface: the function.
@@ -46,7 +45,6 @@ def contraction(
     clear = [d for k in range(12) if (d := _FIRST * 10.0**-k) * length > _CLEAR * blur]
     asked = [d for d in clear if d <= _USUAL * 1.1] or clear[-1:]
     factors: tuple[float, ...] = ()
-    distance = 0.0
     for distance in asked:
         away = place.theta + distance * move
         try:
@@ -56,8 +54,7 @@ def contraction(
         left = float((place.vectors.mT @ (end - place.theta))[kept].norm())
         if quadratic(factors) and left <= max(_BACK * distance * length, 3 * blur):
             return factors, distance
-        factors = (*factors, torch.inf) if quadratic(factors) else factors
-    return factors, distance
+    return factors, 0.0
 
 
 def quadratic(factors: tuple[float, ...]) -> bool:

@@ -31,7 +31,8 @@ class Certificate:
         moved: $|\theta - \theta_0| / |\theta|$, from where the finder ended to the floor.
         contraction: lengths of successive Newton steps from a random point nearby, each over the
             one before; quadratic convergence squares them.
-        contraction_distance: relative distance of that point, $10^{-5}$ to $10^{-8}$; 0 untested.
+        contraction_distance: relative distance of that point; 0 where Newton's method did not come
+            back, or was not asked to.
         growth: $|\theta|$ at the end over $|\theta|$ half way through the search.
         threshold: the size t below which an eigenvalue has no sign:
             the larger of the measured rounding of H and $3 |H(\theta + p) - H(\theta)|$ with p the
