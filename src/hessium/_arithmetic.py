@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -22,6 +23,45 @@ _SWITCHES = (
 _FULL = "ieee"
 
 
+class ProcessSetting:
+    """A setting of the whole process: the first thread that enters changes it, the last restores it.
+
+    Args:
+        change: changes the setting on the stack that it is given, which restores it.
+    """
+
+    def __init__(self, change: Callable[[ExitStack], None]) -> None:
+        self._change = change
+        self._lock = threading.Lock()
+        self._users = 0
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._users == 0:
+                with ExitStack() as stack:
+                    self._change(stack)
+                    self._stack = stack.pop_all()
+            self._users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._stack.close()
+
+
+def _multiply_in_full(stack: ExitStack) -> None:
+    for switch in _SWITCHES:
+        precision = switch.fp32_precision
+        if precision != _FULL:
+            switch.fp32_precision = _FULL
+            stack.callback(setattr, switch, "fp32_precision", precision)
+
+
+_FULL_PRODUCTS = ProcessSetting(_multiply_in_full)
+
+
 @contextmanager
 def full_precision() -> Iterator[None]:
     """No autocast, no TF32 or bfloat16 inside float32 products, no inference mode.
@@ -29,15 +69,11 @@ def full_precision() -> Iterator[None]:
     Also a decorator. Spectra would be those of rounded products under the first two, and zero under
     the third, in which torch records no graph.
     """
-    before = [switch.fp32_precision for switch in _SWITCHES]
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(mode=False))
         for device in _DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
-        for switch, precision in zip(_SWITCHES, before, strict=True):
-            if precision != _FULL:
-                switch.fp32_precision = _FULL
-                stack.callback(setattr, switch, "fp32_precision", precision)
+        stack.enter_context(_FULL_PRODUCTS)
         yield

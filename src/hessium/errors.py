@@ -43,3 +43,15 @@ class ConvergenceWarning(UserWarning):
 
 class RouteWarning(UserWarning):
     """The library took another way than the one written in the model, and says which."""
+
+
+class StaleStateWarning(UserWarning):
+    """A risk keeps buffers that the model has changed since; `refresh` takes the current ones."""
+
+
+class OutsideParameterWarning(UserWarning):
+    """The loss depends on a trainable tensor that is not a parameter of the model."""
+
+
+class SelfCheckWarning(UserWarning):
+    """A self-check could not be decided, and the message says why."""

@@ -24,7 +24,6 @@ from hessium.compare.checks import (
 from hessium.compare.fit import Fit
 from hessium.compare.freeness import Freeness, freeness
 from hessium.curvature import GaussNewton, ResidualHessian
-from hessium.curvature.hessian import output_gradient
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
 from hessium.problem import EmpiricalRisk
@@ -205,7 +204,7 @@ def assumptions(
 def _residuals(risk: EmpiricalRisk) -> FloatArray:
     """Output gradients of all samples in the normalisation (2N)^-1 sum e^2, flat."""
     parts = [
-        output_gradient(risk, risk.outputs(risk.leaves(), inputs), targets).reshape(-1)
+        risk.output_gradient(risk.outputs(risk.leaves(), inputs), targets).reshape(-1)
         for inputs, targets in risk.batches()
     ]
     errors = torch.cat(parts).double().cpu().numpy()

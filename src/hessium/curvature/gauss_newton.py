@@ -12,7 +12,8 @@ from torch import Tensor
 from hessium.curvature.base import RiskOperator, require_outputs
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
-from hessium.curvature.hessian import double_backward, output_gradient
+from hessium.curvature.hessian import pulled
+from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layerwise import dense_outer
 from hessium.curvature.routes import BatchProduct, RouteName
 from hessium.errors import InputError
@@ -33,6 +34,8 @@ class GaussNewton(RiskOperator):
     Arguments and errors as in `RiskOperator`; a closure has none. Cost of a product: 1.1 to 1.5
     gradients while the graphs are kept.
     """
+
+    _pushes = True
 
     def __init__(
         self,
@@ -65,23 +68,19 @@ class GaussNewton(RiskOperator):
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         f = self.risk.outputs(leaves, batch[0])
-        return _OuterProduct(OutputGraph(f, leaves), self.risk.loss.hessian(f, batch[1]))
+        return _OuterProduct(
+            output_graph(self.risk, f, leaves), self.risk.output_hessian(f, batch[1])
+        )
+
+    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
+        r"""$J(\theta)^T e(\theta + h v)$."""
+        return pulled(self.risk, moved, self.risk, lambda f, _, y: self.risk.output_gradient(f, y))
 
     def _assemble(self, work: int) -> Tensor | None:
         try:
-            return dense_outer(self.risk, self.risk.loss.hessian, work)
+            return dense_outer(self.risk, self.risk.output_hessian, work)
         except InputError:  # no factor: columns need none
             return None
-
-    def _reference(self, vector: Tensor) -> tuple[Tensor, float]:
-        """H - H1, both by double backward: also proves the closed form of the output Hessian."""
-        total, size = double_backward(self.risk, self.risk.loss.total, vector)
-        curved, other = double_backward(
-            self.risk,
-            lambda f, y: (f * output_gradient(self.risk, f, y)).sum(),
-            vector,
-        )
-        return total - curved, size + other
 
 
 class EmpiricalFisher(RiskOperator):
@@ -94,6 +93,8 @@ class EmpiricalFisher(RiskOperator):
     Arguments and errors as in `RiskOperator`; a closure has none. Cost of a product: as for
     `GaussNewton`.
     """
+
+    _pushes = True
 
     def __init__(
         self,
@@ -113,13 +114,23 @@ class EmpiricalFisher(RiskOperator):
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         f = self.risk.outputs(leaves, batch[0])
-        return _OuterProduct(OutputGraph(f, leaves), _RankOne(self._slopes(f, batch[1])))
+        return _OuterProduct(
+            output_graph(self.risk, f, leaves), _RankOne(self._slopes(f, batch[1]))
+        )
+
+    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
+        r"""$J(\theta)^T e\, e^T f(\theta + h v)$, sample by sample."""
+
+        def cotangent(there: Tensor, here: Tensor, targets: Any) -> Tensor:
+            return _RankOne(self._slopes(here, targets)).product(rows(there)).reshape(here.shape)
+
+        return pulled(self.risk, moved, self.risk, cotangent)
 
     def _assemble(self, work: int) -> Tensor | None:
         return dense_outer(self.risk, lambda f, y: _RankOne(self._slopes(f, y)), work)
 
     def _slopes(self, outputs: Tensor, targets: Any) -> Tensor:
-        return rows(output_gradient(self.risk, outputs, targets))
+        return rows(self.risk.output_gradient(outputs, targets))
 
 
 @dataclass(frozen=True)

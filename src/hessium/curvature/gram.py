@@ -11,8 +11,9 @@ from hessium._arithmetic import full_precision
 from hessium.curvature.base import require_outputs
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.inner import gram
+from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layerwise import work_bytes
-from hessium.curvature.selfcheck import probe_vectors, tolerance
+from hessium.curvature.selfcheck import check_slope, probe_vectors, tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
 from hessium.problem import EmpiricalRisk
@@ -42,9 +43,10 @@ class Gram(SymmetricOperator):
     @full_precision()
     def __init__(self, risk: EmpiricalRisk) -> None:
         require_outputs(risk, "Gram matrix")
+        check_slope(risk, "Gram")
         self.risk = risk
         for inputs, targets in risk.batches():  # a factor must exist before anything is promised
-            risk.loss.hessian(risk.outputs(risk.leaves(), inputs), targets).require_factor()
+            risk.output_hessian(risk.outputs(risk.leaves(), inputs), targets).require_factor()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -82,7 +84,7 @@ class Gram(SymmetricOperator):
         if "layer-wise" not in refuted:
             with torch.enable_grad():
                 free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
-                matrix = gram(self.risk, self.risk.loss.hessian, work_bytes(free), free // 2)
+                matrix = gram(self.risk, self.risk.output_hessian, work_bytes(free), free // 2)
             if matrix is not None:
                 matrix = symmetrize_(matrix.div_(self.risk.denominator))
                 if self._error(matrix) <= tolerance(self.dtype):
@@ -137,8 +139,8 @@ class Gram(SymmetricOperator):
         for inputs, targets in self.risk.batches():
             leaves = self.risk.leaves()
             f = self.risk.outputs(leaves, inputs)
-            middle = self.risk.loss.hessian(f, targets)
-            yield OutputGraph(f, leaves), middle, slice(start, start + f.numel())
+            middle = self.risk.output_hessian(f, targets)
+            yield output_graph(self.risk, f, leaves), middle, slice(start, start + f.numel())
             start += f.numel()
 
     @torch.enable_grad()

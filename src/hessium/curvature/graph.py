@@ -7,13 +7,22 @@ wrong for layer normalisation or fail on common losses; double backward is right
 from __future__ import annotations
 
 import functools
+import logging
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from hessium.curvature.traced import Program
+
+logger = logging.getLogger(__name__)
+
+Inside: TypeAlias = Callable[[], AbstractContextManager[None]]
+UNKNOWN = sys.maxsize  # bytes of a graph that cannot be measured: more than any budget
 
 
 class GradientGraph:
@@ -22,10 +31,14 @@ class GradientGraph:
     Args:
         scalar: s, a function of `leaves`.
         leaves: parameters.
+        inside: what a backward pass must run in.
     """
 
-    def __init__(self, scalar: Tensor, leaves: Sequence[Tensor]) -> None:
+    def __init__(
+        self, scalar: Tensor, leaves: Sequence[Tensor], inside: Inside = nullcontext
+    ) -> None:
         self._leaves = list(leaves)
+        self._inside = inside
         gradient: Sequence[Tensor | None] = [None] * len(self._leaves)
         if scalar.requires_grad:
             gradient = torch.autograd.grad(
@@ -56,28 +69,41 @@ class GradientGraph:
         return held_bytes([g for _, g in self._live], self.program)
 
     def _walk(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
-        return differentiate(
-            [g for _, g in self._live],
-            self._leaves,
-            [parts[i] for i, _ in self._live],
-            batched=batched,
-            like=parts,
-        )
+        with self._inside():
+            return differentiate(
+                [g for _, g in self._live],
+                self._leaves,
+                [parts[i] for i, _ in self._live],
+                batched=batched,
+                like=parts,
+            )
 
 
 class OutputGraph:
     r"""Outputs f of one batch with products $J v$ and $J^T w$ of their Jacobian.
 
-    $J v$ is the derivative of $u \mapsto J^T u$ (double reverse), which is linear in u.
+    $J v$ is the derivative of $u \mapsto J^T u$ (double reverse), which is linear in u. Where an
+    operation of the network has a first derivative only, J is formed row by row.
 
     Args:
         outputs: f, a function of `leaves`.
         leaves: parameters.
+        inside: what a backward pass must run in.
+        by_rows: form J row by row.
     """
 
-    def __init__(self, outputs: Tensor, leaves: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        outputs: Tensor,
+        leaves: Sequence[Tensor],
+        inside: Inside = nullcontext,
+        *,
+        by_rows: bool = False,
+    ) -> None:
         self.outputs = outputs
         self._leaves = list(leaves)
+        self._inside = inside
+        self._by_rows = by_rows
         self._dual = torch.zeros_like(outputs, requires_grad=True)
         self.program: Program | None = None
 
@@ -86,10 +112,18 @@ class OutputGraph:
         """J^T u with its graph in u, made when the first J v asks for it."""
         if not self.outputs.requires_grad:
             return []
-        pulled = torch.autograd.grad(
-            self.outputs, self._leaves, self._dual, create_graph=True, allow_unused=True
-        )
+        with self._inside():
+            pulled = torch.autograd.grad(
+                self.outputs, self._leaves, self._dual, create_graph=True, allow_unused=True
+            )
         return [(i, g) for i, g in enumerate(pulled) if g is not None]
+
+    @functools.cached_property
+    def _rows(self) -> list[Tensor]:
+        """J leaf by leaf, (outputs, ...)."""
+        units = torch.eye(self.outputs.numel(), dtype=self.outputs.dtype, device=self._dual.device)
+        rows = [self.pull(u.view_as(self.outputs), self._leaves, batched=False) for u in units]
+        return [torch.stack(parts) for parts in zip(*rows, strict=True)]
 
     def push(self, parts: Sequence[Tensor], *, batched: bool) -> Tensor:
         """J V, in the shape of the outputs (after the block dimension)."""
@@ -108,21 +142,31 @@ class OutputGraph:
         """J^T W, leaf by leaf; `parts` give the shapes."""
         outputs = [self.outputs] if self.outputs.requires_grad else []
         cotangent = [cotangents] if outputs else []
-        return differentiate(outputs, self._leaves, cotangent, batched=batched, like=parts)
+        with self._inside():
+            return differentiate(outputs, self._leaves, cotangent, batched=batched, like=parts)
 
     def nbytes(self) -> int:
         """Bytes that the graph and its program keep alive."""
+        if self._by_rows:
+            return sum(part.nbytes for part in self._rows)
         return held_bytes([self.outputs, *(g for _, g in self._live)], self.program)
 
     def _walk(self, parts: Sequence[Tensor], *, batched: bool) -> Tensor:
         lead = parts[0].shape[:1] if batched else ()
-        (product,) = differentiate(
-            [g for _, g in self._live],
-            [self._dual],
-            [parts[i] for i, _ in self._live],
-            batched=batched,
-            like=[self._dual.new_empty(()).expand(*lead, *self._dual.shape)],
-        )
+        if self._by_rows:
+            images = [
+                part.reshape(*lead, -1) @ rows.reshape(len(rows), -1).mT
+                for part, rows in zip(parts, self._rows, strict=True)
+            ]
+            return torch.stack(images).sum(dim=0).reshape(*lead, *self._dual.shape)
+        with self._inside():
+            (product,) = differentiate(
+                [g for _, g in self._live],
+                [self._dual],
+                [parts[i] for i, _ in self._live],
+                batched=batched,
+                like=[self._dual.new_empty(()).expand(*lead, *self._dual.shape)],
+            )
         return product
 
 
@@ -158,7 +202,7 @@ def differentiate(
                 )  # fmt: skip
         except torch.OutOfMemoryError:
             raise
-        except (RuntimeError, UserWarning):
+        except Exception:
             columns = [
                 differentiate(outputs, inputs, column, batched=False, like=[s[0] for s in like])
                 for column in zip(*cotangents, strict=True)
@@ -174,21 +218,33 @@ def differentiate(
 
 
 def held_bytes(roots: Sequence[Tensor], program: Program | None = None) -> int:
-    """Bytes of the distinct tensors that the graph behind `roots`, and a program, hold."""
+    """Bytes of the distinct tensors that the graph behind `roots`, and a program, hold.
+
+    `UNKNOWN` where they cannot be measured (wrappers of torch.func, say).
+    """
     storages = {} if program is None else program.storages()
     seen = set()
     stack = [root.grad_fn for root in roots if root.grad_fn is not None]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        for name in dir(node):
-            if name.startswith("_saved_"):
-                saved = getattr(node, name)
-                for tensor in saved if isinstance(saved, (tuple, list)) else (saved,):
-                    if isinstance(tensor, Tensor):
-                        storage = tensor.untyped_storage()
-                        storages[storage.data_ptr()] = storage.nbytes()
-        stack += [parent for parent, _ in node.next_functions if parent is not None]
+    try:
+        while stack:
+            node = stack.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            for tensor in _saved_by(node):
+                storage = tensor.untyped_storage()
+                storages[storage.data_ptr()] = storage.nbytes()
+            stack += [parent for parent, _ in node.next_functions if parent is not None]
+    except Exception as error:  # what a graph holds is of no importance to its derivatives
+        logger.info("the memory of a graph cannot be measured: %s", error)
+        return UNKNOWN
     return sum(storages.values())
+
+
+def _saved_by(node: Any) -> Iterator[Tensor]:
+    for name in dir(node):
+        if name.startswith("_saved_") or name == "saved_tensors":
+            saved = getattr(node, name)
+            for tensor in saved if isinstance(saved, (tuple, list)) else (saved,):
+                if isinstance(tensor, Tensor):
+                    yield tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,18 +31,21 @@ class Hessian(RiskOperator):
     _recording_pays = False
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
-        return GradientGraph(self.risk.total(leaves, batch), leaves)
+        return GradientGraph(self.risk.total(leaves, batch), leaves, self.risk.inside(leaves))
+
+    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
+        """The gradient."""
+        return moved.value_and_gradient()
 
     def _assemble(self, work: int) -> Tensor | None:
-        return dense_second_order(self.risk, self.risk.loss.total, work)
+        return dense_second_order(self.risk, self.risk.loss_of, work)
 
     def _differences(self) -> CentralDifference:
         return CentralDifference(self.risk, probe_vectors(self, 1)[:, 0])
 
-    def _reference(self, vector: Tensor) -> tuple[Tensor, float] | None:
-        if self._asked == "finite-difference":  # asked for where double backward is not to be had
-            return None
-        return double_backward(self.risk, self.risk.loss.total, vector)
+    def by_double_backward(self, vector: Tensor) -> tuple[Tensor, float] | None:
+        """Not kept, one vector; None where products are differences of gradients."""
+        return None if self.differenced else double_backward(self.risk, vector)
 
 
 class ResidualHessian(RiskOperator):
@@ -67,45 +71,69 @@ class ResidualHessian(RiskOperator):
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         f = self.risk.outputs(leaves, batch[0])
-        return GradientGraph(self._weighted_outputs(f, batch[1]), leaves)
+        return GradientGraph(self._weighted_outputs(f, batch[1]), leaves, self.risk.inside(leaves))
+
+    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
+        r"""$J(\theta + h v)^T e(\theta)$."""
+        return pulled(self.risk, moved, moved, lambda _, f, y: self.risk.output_gradient(f, y))
 
     def _assemble(self, work: int) -> Tensor | None:
         return dense_second_order(self.risk, self._weighted_outputs, work)
 
     def _weighted_outputs(self, outputs: Tensor, targets: Any) -> Tensor:
-        return (outputs * output_gradient(self.risk, outputs, targets)).sum()
+        return (outputs * self.risk.output_gradient(outputs, targets)).sum()
 
 
-def output_gradient(risk: EmpiricalRisk, outputs: Tensor, targets: Any) -> Tensor:
-    r"""$e = \nabla_f \ell$ at the outputs, a constant tensor of their shape."""
-    point = outputs.detach().requires_grad_()
-    with torch.enable_grad():
-        total = risk.loss.total(point, targets)
-        if not total.requires_grad:
-            return torch.zeros_like(point)
-        (gradient,) = torch.autograd.grad(total, point, materialize_grads=True)
-    return gradient
+def pulled(
+    risk: EmpiricalRisk,
+    moved: EmpiricalRisk,
+    through: EmpiricalRisk,
+    cotangent: Callable[[Tensor, Tensor, Any], Tensor],
+) -> tuple[float, Tensor]:
+    r"""Value of the loss at `moved`, and $J^T u / D$ with the Jacobian of `through`.
+
+    Args:
+        risk: where an operator is taken.
+        moved: the same risk nearby.
+        through: one of the two.
+        cotangent: (outputs at `moved`, outputs at `risk`, targets) -> u, of their shape.
+
+    Cost: two forward passes and one backward pass.
+    """
+    total, product = [], torch.zeros_like(risk.theta)
+    for inputs, targets in risk.batches():
+        there, here = moved.leaves(), risk.leaves()
+        with moved.bound(there):
+            f_there = moved.outputs(there, inputs)
+            total.append(float(moved.loss.total(f_there, targets).detach()))
+        f_here = risk.outputs(here, inputs)
+        u = cotangent(f_there.detach(), f_here.detach(), targets)
+        f, leaves = (f_there, there) if through is moved else (f_here, here)
+        if f.requires_grad:
+            with through.bound(leaves):
+                parts = torch.autograd.grad(f, leaves, u, materialize_grads=True)
+            product += torch.cat([part.reshape(-1) for part in parts])
+    return math.fsum(total) / risk.denominator, product / risk.denominator
 
 
-def double_backward(
-    risk: EmpiricalRisk, scalar: Callable[[Tensor, Any], Tensor], vector: Tensor
-) -> tuple[Tensor, float]:
-    """Hessian-vector product of a scalar of the outputs, started over: nothing kept, one vector.
+def double_backward(risk: EmpiricalRisk, vector: Tensor) -> tuple[Tensor, float]:
+    """Hessian-vector product started over: nothing kept, one vector.
 
     Returns:
         The product and its norm.
     """
     product = torch.zeros_like(vector)
     parts = risk.layout.unflatten(vector)
-    for inputs, targets in risk.batches():
+    for batch in risk.batches():
         leaves = risk.leaves()
-        total = scalar(risk.outputs(leaves, inputs), targets)
-        if not total.requires_grad:
-            continue
-        slopes = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
-        along = torch.stack([(s * p).sum() for s, p in zip(slopes, parts, strict=True)]).sum()
-        if along.requires_grad:
-            second = torch.autograd.grad(along, leaves, materialize_grads=True)
-            product += torch.cat([s.reshape(-1) for s in second])
+        with risk.bound(leaves):
+            total = risk.total(leaves, batch)
+            if not total.requires_grad:
+                continue
+            slopes = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
+            along = torch.stack([(s * p).sum() for s, p in zip(slopes, parts, strict=True)]).sum()
+            if along.requires_grad:
+                second = torch.autograd.grad(along, leaves, materialize_grads=True)
+                product += torch.cat([s.reshape(-1) for s in second])
     product /= risk.denominator
     return product, float(product.norm())

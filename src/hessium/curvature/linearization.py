@@ -14,6 +14,7 @@ from hessium.curvature.base import require_outputs
 from hessium.curvature.gauss_newton import GaussNewton
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
+from hessium.curvature.jacobian import check_jacobian, output_graph
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
@@ -60,12 +61,13 @@ class Linearization:
     @torch.enable_grad()
     def __init__(self, risk: EmpiricalRisk) -> None:
         require_outputs(risk, "linearisation")
+        check_jacobian(risk, "Linearization")
         self.risk = risk
         self._graphs: list[OutputGraph] = []
         self._targets: list[object] = []
         for inputs, targets in risk.batches():
             leaves = risk.leaves()
-            self._graphs.append(OutputGraph(risk.outputs(leaves, inputs), leaves))
+            self._graphs.append(output_graph(risk, risk.outputs(leaves, inputs), leaves))
             self._targets.append(targets)
         self._theta = risk.theta
 
@@ -103,7 +105,7 @@ class Linearization:
         residuals = []
         for graph, targets in zip(self._graphs, self._targets, strict=True):
             f = graph.outputs.detach()
-            middle = self.risk.loss.hessian(f, targets)
+            middle = self.risk.output_hessian(f, targets)
             if not isinstance(middle, Diagonal) or not isinstance(targets, Tensor):
                 msg = (
                     f"loss: {self.risk.loss!r}; the minimiser has a formula for squared errors only"
@@ -111,7 +113,7 @@ class Linearization:
                 raise InputError(msg)
             residual = rows(f - targets)
             slope = middle.product(residual)
-            exact = self.risk.loss.total(f, targets) - 0.5 * (slope * residual).sum()
+            exact = self.risk.loss_of(f, targets) - 0.5 * (slope * residual).sum()
             if float(exact.abs()) > 1e-6 * float(slope.abs().sum()) + 1e-300:
                 msg = (
                     f"loss: {self.risk.loss!r} is not quadratic; only squared errors have a formula"
@@ -157,7 +159,7 @@ class Linearization:
 
     def _loss_of(self, outputs: list[Tensor]) -> float:
         totals = [
-            float(self.risk.loss.total(f, y).detach())
+            float(self.risk.loss_of(f, y).detach())
             for f, y in zip(outputs, self._targets, strict=True)
         ]
         return math.fsum(totals) / self.risk.denominator

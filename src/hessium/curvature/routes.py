@@ -11,6 +11,7 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
+from hessium.curvature.graph import UNKNOWN
 from hessium.curvature.traced import CannotTraceError
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
@@ -57,6 +58,7 @@ class Route:
         program: whether the kept graphs are recorded, and compiled.
         batched: whether blocks of vectors are multiplied at once.
         nbytes: what graphs and programs hold.
+        unmeasured: whether graphs are not kept because their memory cannot be measured.
     """
 
     kept: int
@@ -64,6 +66,7 @@ class Route:
     program: Recorded
     batched: bool
     nbytes: int
+    unmeasured: bool = False
 
     def __str__(self) -> str:
         words = []
@@ -74,6 +77,8 @@ class Route:
             words.append(f"{self.program} as programs")
         if self.anew:
             words.append("others made anew for every product" if words else "graphs made anew")
+        if self.unmeasured:
+            words.append("because their memory cannot be measured")
         words.append("blocks at once" if self.batched else "one vector after the other")
         return ", ".join(words)
 
@@ -93,11 +98,12 @@ class Graphs:
         budget: int,
         program: Recorded = "",
     ) -> None:
-        self._risk, self._budget, self._program = risk, budget, program
+        self._risk, self.budget, self._program = risk, budget, program
         self.kept: list[BatchProduct] = []
         self.nbytes = 0
         self.complete = False
         self._open = budget > 0
+        self._unmeasured = False
 
     def over(self, make: Make) -> Iterator[BatchProduct]:
         """One pass; `make` gives the product of a batch that is not kept."""
@@ -121,7 +127,7 @@ class Graphs:
             self.forget()
             return False
         self.nbytes = sum(graph.nbytes() for graph in self.kept)
-        if self.nbytes > self._budget:
+        if self.nbytes > self.budget:
             self.forget()
             return False
         self._program = "recorded"
@@ -147,6 +153,7 @@ class Graphs:
             program=self._program if self.kept else "",
             batched=batched,
             nbytes=self.nbytes,
+            unmeasured=self._unmeasured,
         )
 
     def _keep(self, graph: BatchProduct) -> BatchProduct:
@@ -154,7 +161,8 @@ class Graphs:
             if self._program:
                 graph.trace(compiled=self._program == "compiled")
             size = graph.nbytes()
-            self._open = self.nbytes + size <= self._budget
+            self._unmeasured = size == UNKNOWN
+            self._open = self.nbytes + size <= self.budget
             if self._open:
                 self.nbytes += size
                 self.kept.append(graph)
@@ -202,12 +210,19 @@ def fastest(
         and graphs.trace()
     ):
         # twice: a program that writes to what it has stored would drift
-        if all(agree(multiply(vectors, many), expected) for many in (*tried, False)):
+        try:
+            agreed = all(agree(multiply(vectors, many), expected) for many in (*tried, False))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # a program fails in every way there is
+            logger.info("recorded products fail: %s", error)
+            agreed = False
+        if agreed:
             for many in tried:
                 block = vectors if many else vectors[:, :1]
                 seconds[True, many] = _clock(multiply, block, many)
         else:
-            logger.warning("recorded products differ from the graphs; not used")
+            logger.warning("recorded products differ from the graphs or fail; not used")
             graphs.forget()
     program, best = min(seconds, key=lambda choice: seconds[choice])
     # a difference within the noise of the clock is no reason to leave the plain route

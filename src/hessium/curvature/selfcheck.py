@@ -1,19 +1,33 @@
-"""A few products that would show a wrong route before anybody believes an eigenvalue."""
+"""Checks of an operator before anybody believes an eigenvalue.
+
+Values and gradients of the loss are the oracle: differences of the loss for the gradient,
+differences of gradients (or of outputs) for products. Neither shares a graph with the product.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import warnings
+import weakref
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from hessium.errors import InputError, SelfCheckError
+from hessium.curvature.differences import Accuracy, Comparison, Outcome, compare
+from hessium.curvature.finite_difference import CentralDifference
+from hessium.errors import InputError, NonFiniteError, SelfCheckError, SelfCheckWarning
 from hessium.linalg.operator import SymmetricOperator
 from hessium.problem import EmpiricalRisk
 
-Reference = Callable[[Tensor], "tuple[Tensor, float] | None"]
+if TYPE_CHECKING:
+    from hessium.curvature.base import RiskOperator
+
 # how torch says that an operation has a first derivative only
 _ONCE = ("is not implemented", "differentiate twice", "not supported for double backward")
+_NEARBY = 1e-2  # of theta: the distance of the places beside a kink or a critical point
+_NATURAL = 1e-3  # of |y| / |theta|: derivatives below that are compared with zero
 
 
 def tolerance(dtype: torch.dtype) -> float:
@@ -31,110 +45,152 @@ def probe_vectors(operator: SymmetricOperator, count: int) -> Tensor:
     return vectors.to(operator.device, operator.dtype)
 
 
-def self_check(operator: SymmetricOperator, risk: EmpiricalRisk, reference: Reference) -> None:
+def self_check(operator: RiskOperator) -> None:
     """Try an operator on two vectors.
 
+    An operator that passed on a model is tried on one vector only at other parameters, and in full
+    if that does not decide.
+
     Raises:
-        InputError: if torch cannot differentiate an operation of the model twice.
+        InputError: if torch cannot differentiate an operation of the model or loss twice.
         NonFiniteError: if the gradient or a product is not finite.
         SelfCheckError: naming the check that failed, with the size of the disagreement.
+
+    Cost: 13 to 20 gradients; about 4 where the operator is known from other parameters.
     """
+    risk = operator.risk
+    kind = f"{type(operator).__name__} {'by differences' if operator.differenced else ''}"
+    v, w = directions(risk)
+    line = _Line(operator, v)
+    if kind in risk.proven:
+        if line.compared(operator @ v, risk, risk, once=True).outcome is Outcome.AGREES:
+            return
     before = _state(risk)
-    _check_slope(operator, risk)
-    vectors = probe_vectors(operator, 2)
-    v, w = vectors.unbind(1)
+    check_slope(risk, repr(operator), line.value)
     try:
-        first, second = operator @ v, operator @ w
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0] if str(error) else ""
-        if not any(words in reason for words in _ONCE):
+        _check_derivatives(operator, v, w, line)
+    except (InputError, SelfCheckError, RuntimeError):
+        if not operator.can_fall_back:
             raise
-        msg = (
-            f"model: torch cannot differentiate one of its operations twice ({reason}); write it "
-            "with operations that it can, such as Embedding(...).mean(dim=1) for EmbeddingBag"
-        )
-        raise InputError(msg) from error
-    scale = float(first.norm() + second.norm())
-    found = reference(v)
-    if found is not None:
-        expected, size = found
-        scale = max(scale, size)
-        _compare(operator, "agrees with double backward", first, expected, scale)
-    _compare(operator, "gives the same product twice", first, operator @ v, scale)
-    block = operator @ vectors
-    _compare(
-        operator, "multiplies two vectors at once as one after the other", block[:, 0], first, scale
-    )
-    _compare(
-        operator,
-        "multiplies two vectors at once as one after the other",
-        block[:, 1],
-        second,
-        scale,
-    )
-    _compare(operator, "is symmetric", w @ first, v @ second, scale)
+        operator.fall_back()
+        _check_derivatives(operator, v, w, line)
     if _state(risk) != before:
         msg = (
             f"{operator!r}: a product changed the model (a parameter, buffer, gradient or mode); "
             "its forward pass writes to something that is not a registered buffer"
         )
         raise SelfCheckError(msg)
+    risk.proven.add(kind)
 
 
-def _check_slope(operator: SymmetricOperator, risk: EmpiricalRisk) -> None:
-    """The gradient is the slope of the loss: the one check that looks at values, not at graphs.
+class _Line:
+    r"""What an operator differentiates, on lines $\theta + h v$, each point evaluated once.
 
-    A trained ReLU network may sit at a kink, where a loss has no slope: so a gradient is wrong only
-    if it is wrong beside the place too.
+    Args:
+        operator: whose product with v is the derivative.
+        direction: v.
     """
-    found = _wrong_slope(risk)
-    if found is None:
-        return
-    size = float(risk.theta.norm()) or 1.0
-    for direction in probe_vectors(operator, 2).T:
-        if _wrong_slope(risk.at(risk.theta + 1e-2 * size * direction)) is None:
-            return
-    slope, norm = found
-    msg = (
-        f"{operator!r}: along its gradient the loss rises by {slope:.6g}, but the gradient "
-        f"says {norm:.6g}; the model may stop gradients (detach), checkpoint activations "
-        "(switch that off), or have a wrong backward pass"
-    )
-    raise SelfCheckError(msg)
+
+    def __init__(self, operator: RiskOperator, direction: Tensor) -> None:
+        # not held: an operator must go as soon as its user lets it go, with its graphs
+        self._operator: RiskOperator = weakref.proxy(operator)
+        self._direction = direction
+        self._others: dict[int, RiskOperator] = {}  # by the risk, which they keep alive
+        self._known: dict[tuple[int, float], tuple[float, Tensor]] = {}
+
+    def at(self, fine: EmpiricalRisk, h: float) -> tuple[float, Tensor]:
+        """Value of the loss and the vector that is differentiated."""
+        key = (id(fine), h)
+        if key not in self._known:
+            source = self._operator
+            if fine is not source.risk:
+                source = self._others.setdefault(id(fine), source.elsewhere(fine))
+            moved = fine.at(fine.theta + h * self._direction.to(fine.dtype))
+            self._known[key] = source.primitive(moved)
+        return self._known[key]
+
+    def value(self, fine: EmpiricalRisk, h: float) -> float:
+        """Value of the loss."""
+        return self.at(fine, h)[0]
+
+    def product(self, place: EmpiricalRisk) -> Tensor:
+        """The product at another place."""
+        return self._operator.elsewhere(place) @ self._direction
+
+    def compared(
+        self, product: Tensor, place: EmpiricalRisk, fine: EmpiricalRisk, *, once: bool = False
+    ) -> Comparison:
+        """A product at `place` beside differences evaluated by `fine`, the same in more digits."""
+        layout, length = place.layout, max(1.0, float(place.theta.norm()))
+        return compare(
+            layout.unflatten(product.to(fine.dtype)),
+            lambda h: layout.unflatten(self.at(fine, h)[1]),
+            Accuracy.of(place.dtype, fine.dtype, length),
+            natural=_NATURAL / length,
+            once=once,
+        )
 
 
-def _wrong_slope(risk: EmpiricalRisk) -> tuple[float, float] | None:
-    """The slope of the loss along the gradient and the gradient's norm, where they disagree.
+def directions(risk: EmpiricalRisk) -> tuple[Tensor, Tensor]:
+    """Two fixed random unit vectors with the same share in every parameter tensor.
 
-    Central differences along the gradient at two steps. Where these disagree, by rounding or a
-    kink, nothing is concluded; where they agree with each other but not with the gradient, the loss
-    may bend within the step, and smaller ones are tried until rounding would drown them. What
-    remains is coarse, and enough for what it must find: a stop-gradient, a wrong backward pass, or
-    recomputation at other parameters (checkpointing).
+    Zero in the padding rows of embeddings, which torch keeps constant by its own rule.
     """
-    gradient = risk.gradient()
-    norm = float(gradient.norm())
-    if norm == 0:
-        return None
-    direction, theta = gradient / norm, risk.theta
-    step = torch.finfo(risk.dtype).eps ** (1 / 3) * max(1.0, float(theta.norm()))
-
-    def slope(h: float) -> float:
-        up, down = risk.at(theta + h * direction).value(), risk.at(theta - h * direction).value()
-        return (up - down) / (2 * h)
-
-    rounding = 100 * torch.finfo(risk.dtype).eps * abs(risk.value())
-    coarse = torch.finfo(risk.dtype).eps ** 0.25  # 1e-4 in float64, 2e-2 in float32
-    before, found = slope(step), slope(step / 2)
-    while abs(found - norm) > coarse * norm + 10 * abs(found - before) + rounding / step:
-        step /= 4
-        if rounding / step > norm / 10 or step < torch.finfo(risk.dtype).eps ** 0.5:
-            return found, norm
-        before, found = found, slope(step / 2)
-    return None
+    generator = torch.Generator().manual_seed(20170706)
+    normal = torch.randn(2, risk.dim, generator=generator, dtype=torch.float64, device="cpu")
+    pair = normal.unbind(0)
+    for vector in pair:
+        for at in risk.constant_entries():
+            vector[at] = 0.0
+        for part in risk.layout.unflatten(vector):
+            part /= float(part.norm()) or 1.0
+        vector /= float(vector.norm()) or 1.0
+    one, other = (vector.to(risk.theta) for vector in pair)
+    return one, other
 
 
-def _compare(
+def _check_derivatives(operator: RiskOperator, v: Tensor, w: Tensor, line: _Line) -> None:
+    product = _product(operator, v)
+    _check_products(operator, v, w, product)
+    if not operator.differenced:
+        _check_against_differences(operator, line, product)
+
+
+def _product(operator: RiskOperator, vector: Tensor) -> Tensor:
+    try:
+        return operator @ vector
+    except NonFiniteError as error:
+        product = error.partial
+        names = operator.risk.not_finite(product) if isinstance(product, Tensor) else []
+        msg = (
+            f"{operator!r}: entries of a product are NaN or infinite, in the rows of "
+            f"{', '.join(names)}; a second derivative does not exist there (a norm, sqrt, acos or "
+            "power at the boundary of its domain), or overflows"
+        )
+        raise NonFiniteError(msg, partial=product) from error
+    except RuntimeError as error:
+        if operator.can_fall_back or not any(words in str(error) for words in _ONCE):
+            raise
+        raise InputError(_once_only(operator.risk, str(error))) from error
+
+
+def _check_products(operator: RiskOperator, v: Tensor, w: Tensor, product: Tensor) -> None:
+    """Determinism, blocks, symmetry, and another graph."""
+    block = operator @ torch.stack([v, w], dim=1)
+    scale = float(product.norm() + block[:, 1].norm())
+    found = operator.by_double_backward(v)
+    if found is not None:
+        expected, size = found
+        scale = max(scale, size)
+        _agree(operator, "agrees with double backward", product, expected, scale)
+    error = float((block[:, 0] - product).norm())
+    if error > tolerance(operator.dtype) * scale:
+        _agree(operator, "gives the same product twice", product, operator @ v, scale)
+        _agree(operator, "gives the same products in a block", block[:, 0], product, scale)
+    _agree(operator, "is symmetric", w @ product, v @ block[:, 1], scale)
+
+
+def _agree(
     operator: SymmetricOperator, what: str, one: Tensor, other: Tensor, scale: float
 ) -> None:
     error = float((one - other).norm())
@@ -148,11 +204,202 @@ def _compare(
         raise SelfCheckError(msg)
 
 
+def check_slope(
+    risk: EmpiricalRisk, who: str, value: Callable[[EmpiricalRisk, float], float] | None = None
+) -> None:
+    """The gradient is the slope of the loss, along itself and along a random direction.
+
+    Missing parts of a gradient are orthogonal to it: only other directions see them.
+
+    Args:
+        risk: whose gradient.
+        who: what the messages begin with.
+        value: (risk, h) -> value at distance h along the random direction, where it is known.
+
+    Raises:
+        SelfCheckError: if it is not.
+    """
+    if "slope" in risk.proven:
+        return
+    known = {id(risk): risk.gradient()}
+
+    def gradient_at(place: EmpiricalRisk) -> Tensor:
+        return known[id(place)] if id(place) in known else place.gradient()
+
+    def along_itself(place: EmpiricalRisk, fine: EmpiricalRisk) -> Comparison:
+        gradient = gradient_at(place)
+        norm = float(gradient.norm())
+        if not norm:
+            return Comparison(outcome=Outcome.OPEN)
+        direction = (gradient / norm).to(fine.dtype)
+        return _slope(
+            norm, norm, lambda h: fine.at(fine.theta + h * direction).value(), place, fine
+        )
+
+    def along_random(place: EmpiricalRisk, fine: EmpiricalRisk) -> Comparison:
+        gradient, direction = gradient_at(place), directions(place)[0]
+        typical, wide = _typical(gradient, direction, place), direction.to(fine.dtype)
+
+        def moved(h: float) -> float:
+            return value(fine, h) if value else fine.at(fine.theta + h * wide).value()
+
+        return _slope(float(gradient @ direction), typical, moved, place, fine)
+
+    for where, test in (("its gradient", along_itself), ("a random direction", along_random)):
+        found = settled(risk, test)
+        if found.outcome is Outcome.WRONG:
+            msg = (
+                f"{who}: along {where} the gradient claims a slope of {found.claimed:.6g}, from "
+                f"which differences of the loss differ by {found.difference:.3g}; the model or "
+                "loss may stop gradients (detach, no_grad), or have a wrong backward pass"
+            )
+            raise SelfCheckError(msg)
+        if found.outcome is Outcome.OPEN:
+            _say(who, f"the gradient with differences of the loss along {where}")
+    risk.proven.add("slope")
+
+
+def _slope(
+    claim: float,
+    scale: float,
+    moved: Callable[[float], float],
+    place: EmpiricalRisk,
+    fine: EmpiricalRisk,
+) -> Comparison:
+    accuracy = Accuracy.of(place.dtype, fine.dtype, float(place.theta.norm()))
+    number = torch.tensor
+    return compare(
+        [number(claim, dtype=torch.float64)],
+        lambda h: [number(moved(h), dtype=torch.float64)],
+        accuracy,
+        scale=scale,
+    )
+
+
+def _typical(gradient: Tensor, direction: Tensor, risk: EmpiricalRisk) -> float:
+    """Root mean square of the slope along random directions of this kind."""
+    parts = zip(risk.layout.unflatten(gradient), risk.layout.unflatten(direction), strict=True)
+    return float(sum(float(g.norm() * d.norm()) ** 2 / max(1, g.numel()) for g, d in parts)) ** 0.5
+
+
+def _check_against_differences(operator: RiskOperator, line: _Line, product: Tensor) -> None:
+    """Products are derivatives of gradients (or of outputs)."""
+    risk = operator.risk
+    found = settled(
+        risk,
+        lambda place, fine: line.compared(
+            product if place is risk else line.product(place), place, fine
+        ),
+    )
+    if found.outcome is Outcome.WRONG:
+        raise SelfCheckError(_opaque(operator, risk.names[found.part], found))
+    if found.outcome is Outcome.OPEN:
+        _say(repr(operator), "products with differences of gradients")
+
+
+def settled(
+    risk: EmpiricalRisk, test: Callable[[EmpiricalRisk, EmpiricalRisk], Comparison]
+) -> Comparison:
+    """The first agreement; else the first disagreement; else open.
+
+    A network may sit at a kink, where differences are no derivatives, or at a critical point, where
+    rounding hides the slope: then the test is made beside it too, and with more digits if possible.
+    """
+    disagreement: Comparison | None = None
+    for place, fine in _places(risk):
+        try:
+            found = test(place, fine)
+        except (InputError, NonFiniteError):
+            if place is risk and fine is risk:
+                raise
+            continue
+        if found.outcome is Outcome.AGREES:
+            return found
+        if found.outcome is Outcome.WRONG:
+            disagreement = disagreement or found
+    return disagreement or Comparison(outcome=Outcome.OPEN)
+
+
+def _places(risk: EmpiricalRisk) -> Iterator[tuple[EmpiricalRisk, EmpiricalRisk]]:
+    yield risk, risk
+    fine = _with_more_digits(risk)
+    if fine is not None:
+        yield risk, fine
+    length = float(risk.theta.norm()) or 1.0
+    for direction in directions(risk):
+        theta = risk.theta + _NEARBY * length * direction
+        place = risk.at(theta)
+        yield place, place if fine is None else fine.at(theta.to(fine.dtype))
+
+
+def _with_more_digits(risk: EmpiricalRisk) -> EmpiricalRisk | None:
+    """The risk in float64, if it is not there already and can be evaluated there."""
+    if risk.dtype is torch.float64:
+        return None
+    try:
+        fine = risk.in_dtype(torch.float64)
+        fine.value()
+    except Exception:  # kernels for one dtype, devices without float64, data that do not convert
+        return None
+    return fine
+
+
+def _say(who: str, what: str) -> None:
+    warnings.warn(
+        f"{who}: could not compare {what}, because these do not converge at any step (kinks, "
+        "noise, or too few digits); what follows rests on automatic differentiation alone "
+        "(dtype=torch.float64 may decide it)",
+        SelfCheckWarning,
+        stacklevel=5,
+    )
+
+
+def _opaque(operator: RiskOperator, name: str, found: Comparison) -> str:
+    way = "; hs.Hessian(risk, route='finite-difference') works without them"
+    return (
+        f"{operator!r}: products disagree with differences, most in the rows of '{name}' (norm "
+        f"{found.claimed:.3g}, disagreement {found.difference:.3g}); the model or loss has second "
+        "derivatives that autograd does not see (a custom autograd.Function that computes in its "
+        "backward pass under no_grad, with detach, in NumPy or in a compiled kernel)"
+        + (way if type(operator).__name__ == "Hessian" else "")
+    )
+
+
+def _once_only(risk: EmpiricalRisk, error: str) -> str:
+    """The message for an operation without a second derivative: which, where, and what works."""
+    operation = re.search(r"derivative for (?:aten::)?(\w+) is not implemented", error)
+    name = operation[1] if operation else error.splitlines()[0]
+    try:
+        difference = CentralDifference(risk, directions(risk)[0])
+        way = (
+            "hs.Hessian(risk, route='finite-difference') works here, with a relative error of about "
+            f"{difference.error:.1g}"
+        )
+    except (SelfCheckError, NonFiniteError) as failure:
+        way = f"finite differences do not work here either ({failure})"
+    return (
+        f"{_culprit(risk)}: torch cannot differentiate one of its operations twice ({name}); {way}"
+    )
+
+
+def _culprit(risk: EmpiricalRisk) -> str:
+    """The argument whose operations have no second derivative."""
+    if not risk.has_outputs:
+        return "closure"
+    inputs, targets = next(iter(risk.batches()))
+    f = risk.outputs(risk.leaves(), inputs).detach()
+    try:
+        with torch.enable_grad():
+            risk.output_hessian(f, targets).product(torch.ones_like(f).reshape(len(f), -1))
+    except RuntimeError:
+        return "loss"
+    return "model"
+
+
 def _state(risk: EmpiricalRisk) -> list[object]:
     """What must not change: versions count in-place writes."""
     tensors = [*risk.model.parameters(), *risk.model.buffers()]
     return [
         *((id(t), t._version, t.requires_grad, id(t.grad)) for t in tensors),
         *(m.training for m in risk.model.modules()),
-        *((n, b._version) for n, b in risk._buffers.items()),
     ]

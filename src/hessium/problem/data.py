@@ -97,7 +97,9 @@ def converted(value: Any, dtype: torch.dtype | None) -> Any:
 
 
 @contextmanager
-def global_randomness_kept(batches: Iterable[Batch], *, seed: int | None = None) -> Iterator[None]:
+def global_randomness_kept(
+    batches: Iterable[Batch], *, seed: int | None = None, always: bool = False
+) -> Iterator[None]:
     """Leave the global generators as they were, though a loader draws from them.
 
     A list of tensors draws nothing, so nothing is saved for it.
@@ -105,8 +107,9 @@ def global_randomness_kept(batches: Iterable[Batch], *, seed: int | None = None)
     Args:
         batches: what is about to be read.
         seed: start the generators here, so that every pass shuffles alike.
+        always: also for a list, because the model may draw.
     """
-    if isinstance(batches, (list, tuple)):
+    if isinstance(batches, (list, tuple)) and not always:
         yield
         return
     numpy_state = np.random.get_state()  # noqa: NPY002 - it is the global one that must be kept
@@ -127,6 +130,11 @@ def global_randomness_kept(batches: Iterable[Batch], *, seed: int | None = None)
             random.setstate(python_state)
             if own is not None and own_state is not None:
                 own.set_state(own_state)
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """The tensors in a nested container."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
 def num_samples(inputs: Any) -> int | None:

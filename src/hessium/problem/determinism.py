@@ -13,8 +13,12 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from hessium.errors import InputError
 
 
-def require_evaluation_mode(model: nn.Module) -> None:
+def require_evaluation_mode(model: nn.Module, argument: str = "model") -> None:
     """No module is in a mode in which the loss is random or depends on the batch.
+
+    Args:
+        model: the module.
+        argument: what the message calls it.
 
     Raises:
         InputError: naming the first such module.
@@ -23,28 +27,28 @@ def require_evaluation_mode(model: nn.Module) -> None:
         where = f"{type(module).__name__} '{name}'" if name else type(module).__name__
         if isinstance(module, _BatchNorm) and module.running_mean is None:
             msg = (
-                f"model: {where} keeps no running statistics, so in every mode the loss depends on "
+                f"{argument}: {where} keeps no running statistics, so in every mode the loss depends on "
                 "how samples are batched; track_running_stats=True is required"
             )
             raise InputError(msg)
         if not module.training:
             continue
         if isinstance(module, (_DropoutNd, nn.RReLU)) and getattr(module, "p", 1.0) > 0:
-            msg = f"model: {where} is in training mode: the loss is random; call model.eval() first"
+            msg = f"{argument}: {where} is in training mode: the loss is random; call {argument}.eval() first"
             raise InputError(msg)
         if isinstance(module, (nn.RNNBase, nn.MultiheadAttention)) and module.dropout > 0:
             msg = (
-                f"model: {where} has dropout {module.dropout} in training mode, so the loss is "
-                "random; call model.eval() first"
+                f"{argument}: {where} has dropout {module.dropout} in training mode, so the loss is "
+                f"random; call {argument}.eval() first"
             )
             raise InputError(msg)
         if isinstance(module, _SpectralNorm):
-            msg = f"model: {where} is in training mode: it iterates; call model.eval() first"
+            msg = f"{argument}: {where} is in training mode: it iterates; call {argument}.eval() first"
             raise InputError(msg)
         if isinstance(module, _BatchNorm):
             msg = (
-                f"model: {where} is in training mode, so the loss depends on how samples are "
-                "batched; call model.eval() first"
+                f"{argument}: {where} is in training mode, so the loss depends on how samples are "
+                f"batched; call {argument}.eval() first"
             )
             raise InputError(msg)
 
@@ -66,7 +70,10 @@ def require_readable(model: nn.Module, loss: Any) -> None:
         if module.sparse:
             msg = f"model: '{name}' has sparse gradients; sparse=False is required"
             raise InputError(msg)
-    if isinstance(loss, nn.Module) and any(p.requires_grad for p in loss.parameters()):
+    own = {id(p) for p in model.parameters()}
+    if isinstance(loss, nn.Module) and any(
+        p.requires_grad and id(p) not in own for p in loss.parameters()
+    ):
         msg = "loss: has trainable parameters; make it part of the model, or freeze them"
         raise InputError(msg)
 

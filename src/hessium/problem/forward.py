@@ -11,27 +11,6 @@ from torch.utils._pytree import tree_leaves
 Forward: TypeAlias = Callable[[nn.Module, Any], Any]
 
 
-class ForwardModule(nn.Module):
-    """A module whose forward is any function of another module.
-
-    So `torch.func.functional_call` can put other parameters in the place of the module's own.
-
-    Args:
-        model: the user's module; its parameters get the prefix "model.".
-        function: (model, inputs) -> outputs.
-    """
-
-    def __init__(self, model: nn.Module, function: Forward) -> None:
-        super().__init__()
-        # the wrapper is only read: its own training flag must not reach the user's module
-        self.model = model
-        self._function = function
-
-    def forward(self, inputs: Any) -> Any:
-        """The function of the module as it is now."""
-        return self._function(self.model, inputs)
-
-
 def call(model: nn.Module, inputs: Any) -> Any:
     """A tuple holds positional arguments, a mapping keywords, anything else is the one argument."""
     if isinstance(inputs, (tuple, list)):

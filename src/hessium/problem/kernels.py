@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
@@ -13,48 +14,69 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from hessium._arithmetic import full_precision
+from hessium._arithmetic import ProcessSetting, full_precision
 
 
 @contextmanager
 def twice_differentiable(device_type: str, dtype: torch.dtype | None = None) -> Iterator[None]:
     """Kernels with second derivatives, in full precision.
 
-    Attention goes by plain matrix products and recurrence step by step, because the fused kernels
+    Attention is computed by matrix products and recurrence step by step, because the fused kernels
     cannot be differentiated twice; weight normalisation by its formula, because the second
-    derivative of its kernel is wrong.
+    derivative of its kernel is wrong. Inside another such context this one does nothing.
 
     Args:
         device_type: of the parameters.
-        dtype: if given, casts to a lower precision are left out.
+        dtype: if given, casts to a lower precision are omitted.
     """
-    fast_path = torch.backends.mha.get_fastpath_enabled()
+    if getattr(_ACTIVE, "dtype", _NONE) == dtype:
+        yield
+        return
+    outer = getattr(_ACTIVE, "dtype", _NONE)
+    with ExitStack() as stack:
+        stack.enter_context(full_precision())
+        stack.enter_context(_PLAIN_KERNELS)
+        if device_type == "cuda":
+            stack.enter_context(StepwiseRecurrence())
+        stack.enter_context(WeightNormByFormula())
+        stack.enter_context(at_least(dtype))
+        if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled
+            stack.enter_context(_EAGER)
+        _ACTIVE.dtype = dtype
+        stack.callback(setattr, _ACTIVE, "dtype", outer)
+        yield
+
+
+_NONE = object()
+_ACTIVE = threading.local()
+
+
+def _plain_kernels(stack: ExitStack) -> None:
+    stack.callback(
+        torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled()
+    )
     torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(full_precision())
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-            if device_type == "cuda":
-                stack.enter_context(StepwiseRecurrence())
-            stack.enter_context(WeightNormByFormula())
-            stack.enter_context(at_least(dtype))
-            if "torch._dynamo" in sys.modules:  # else nothing can have been compiled
-                # compiled modules run as they were written: their backward has no backward
-                stack.enter_context(torch.compiler.set_stance("force_eager"))
-            yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast_path)
+    stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+
+
+def _run_eagerly(stack: ExitStack) -> None:
+    # compiled modules run as they were written: their backward has no backward
+    stack.enter_context(torch.compiler.set_stance("force_eager"))
+
+
+_PLAIN_KERNELS = ProcessSetting(_plain_kernels)
+_EAGER = ProcessSetting(_run_eagerly)
 
 
 def at_least(dtype: torch.dtype | None) -> AbstractContextManager[object]:
-    """Casts below `dtype` are left out; none is without one."""
+    """Casts below `dtype` are omitted; without one, none is."""
     return nullcontext() if dtype is None else AtLeast(dtype)
 
 
 class AtLeast(TorchFunctionMode):
-    """Leaves out what would lower the precision: `x.to(torch.float32)`, `softmax(x, dtype=...)`.
+    """Omits what would lower the precision: `x.float()`, `softmax(x, dtype=...)`, autocast.
 
-    Many networks round inside, to a fixed dtype and whatever that of their parameters is.
+    Many networks cast inside to a fixed dtype, whatever that of their parameters is.
 
     Args:
         dtype: the lowest that floating-point numbers may have.
@@ -71,11 +93,15 @@ class AtLeast(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Replace every dtype among the arguments that is too low."""
+        """Replace every dtype among the arguments that is too low, and suspend autocast."""
         if func in _CASTS and self._raised(_CASTS[func]) is self._dtype:
             return args[0].to(self._dtype)
         keywords = {name: self._raised(value) for name, value in (kwargs or {}).items()}
-        return func(*(self._raised(a) for a in args), **keywords)
+        arguments = [self._raised(a) for a in args]
+        if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+            with full_precision():  # the forward pass has entered autocast by itself
+                return func(*arguments, **keywords)
+        return func(*arguments, **keywords)
 
     def _raised(self, argument: Any) -> Any:
         if not isinstance(argument, torch.dtype):
@@ -137,14 +163,18 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     return v * (g / torch.norm_except_dim(v, 2, dim))
 
 
-class AttentionWatch(TorchFunctionMode):
-    """Notes whether a forward pass asks for fused attention.
+class ForwardWatch(TorchFunctionMode):
+    """Notes what a forward pass asks for.
 
     Attributes:
-        seen: True after the first call.
+        attention: whether it calls fused attention.
+        differentiated_in: tensors in which it takes derivatives by `torch.autograd.grad`.
     """
 
-    seen = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = False
+        self.differentiated_in: list[Tensor] = []
 
     def __torch_function__(
         self,
@@ -155,5 +185,8 @@ class AttentionWatch(TorchFunctionMode):
     ) -> Any:
         """Pass every call on."""
         if func in (F.scaled_dot_product_attention, F.multi_head_attention_forward):
-            self.seen = True
+            self.attention = True
+        elif func is torch.autograd.grad:
+            inputs = (kwargs or {}).get("inputs", args[1] if len(args) > 1 else ())
+            self.differentiated_in += [inputs] if isinstance(inputs, Tensor) else list(inputs)
         return func(*args, **(kwargs or {}))

@@ -1,19 +1,20 @@
-"""What the graph of the outputs and the loss of a batch give away about a model."""
+"""Checks of the autograd graph of one batch: precision, parameters, additivity of the loss."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 
 from hessium.errors import InputError
-from hessium.problem.losses import CallableLoss, Loss, num_rows
+from hessium.problem.losses import CallableLoss, Loss, Value, num_rows
 
-RECOMPUTES = (
-    "model: it checkpoints activations, that is, computes them again in every backward pass, from "
-    "the parameters that the module has by then; switch checkpointing off"
+REENTRANT = (
+    "model: it checkpoints activations with use_reentrant=True, whose backward pass torch cannot "
+    "differentiate; say use_reentrant=False, or switch checkpointing off"
 )
 
 
@@ -25,6 +26,10 @@ class Looks:
         parameters: the free parameters, as leaves of the graphs.
         names: theirs.
         model: the user's module, whose own parameters must not be in any graph.
+
+    Attributes:
+        read_by_loss: names of the free parameters that the loss depends on other than through the
+            outputs.
     """
 
     def __init__(
@@ -36,31 +41,51 @@ class Looks:
         self._dtype = parameters[0].dtype
         self._frozen = [(name, p, p._version) for name, p in model.named_parameters()]
         self._reached: set[str] = set()
+        self._outside: dict[int, Tensor] = {}
         self._not_additive: str | None = None
+        self.read_by_loss: set[str] = set()
 
-    def at_batch(self, outputs: Tensor, targets: Any, number: int) -> None:
-        """Look at one batch.
+    def at_batch(self, outputs: Tensor, targets: Any, number: int, known: Iterable[Tensor]) -> None:
+        """Look at one batch, while the model holds the parameters.
+
+        Args:
+            outputs: with their graph.
+            targets: of the batch.
+            number: of the batch.
+            known: tensors that may require gradients without being parameters: the data, and what
+                the forward pass itself differentiates in.
 
         Raises:
             InputError: if the outputs depend on a parameter that was not handed in, the forward
                 pass wrote to one, part of it is recomputed or of lower precision, or the loss does
                 not add up over batches as it was said to.
         """
-        nodes = _nodes_behind(outputs)
+        nodes = nodes_behind(outputs)
         self._require_precision(nodes, "model", "its forward pass")
-        if number == 0:
+        behind_loss: list[Any] = []
+        if not isinstance(self._loss, Value):
             point = outputs.detach().requires_grad_()
-            slope = _nodes_behind(self._loss.total(point, targets))
-            self._require_precision(slope, "loss", repr(self._loss))
-        for leaf in (node.variable for node in nodes if hasattr(node, "variable")):
-            if id(leaf) in self._free:
-                self._reached.add(self._free[id(leaf)])
-            elif id(leaf) in self._own:
-                msg = (
-                    f"model: its forward pass reads '{self._own[id(leaf)]}' from somewhere else "
-                    "than its place in the module (a list, a closure); it must read it from there"
-                )
-                raise InputError(msg)
+            behind_loss = nodes_behind(self._loss.total(point, targets))
+            if number == 0:
+                self._require_precision(behind_loss, "loss", repr(self._loss))
+            known = [*known, point]
+        ignored = {id(tensor) for tensor in known}
+        for argument, behind in (("model", nodes), ("loss", behind_loss)):
+            for leaf in leaves_of(behind):
+                if id(leaf) in self._free:
+                    self._reached.add(self._free[id(leaf)])
+                    if argument == "loss":
+                        self.read_by_loss.add(self._free[id(leaf)])
+                elif id(leaf) in self._own:
+                    what = "its forward pass" if argument == "model" else repr(self._loss)
+                    msg = (
+                        f"{argument}: {what} reads '{self._own[id(leaf)]}' from somewhere else "
+                        "than its place in the module (a list, a closure over the tensor); it must "
+                        "read it from the module"
+                    )
+                    raise InputError(msg)
+                elif id(leaf) not in ignored:
+                    self._outside[id(leaf)] = leaf
         for name, parameter, version in self._frozen:
             if parameter._version != version:
                 msg = f"model: its forward pass writes to parameter '{name}'; it must only read"
@@ -78,46 +103,55 @@ class Looks:
             elif self._not_additive:
                 raise InputError(self._not_additive)
 
+    def outside(self, nodes: Sequence[Any]) -> list[Tensor]:
+        """Trainable tensors outside the module, of those behind the graph of a second pass.
+
+        A tensor that the forward pass makes for itself is another one in every pass.
+        """
+        return [leaf for leaf in leaves_of(nodes) if id(leaf) in self._outside]
+
     def unused(self) -> tuple[str, ...]:
-        """Names of the free parameters that no output depends on.
+        """Names of the free parameters that the loss does not depend on.
 
         Raises:
             InputError: if that is all of them.
         """
         unused = tuple(name for name in self._free.values() if name not in self._reached)
         if len(unused) == len(self._free):
-            msg = "model: its outputs depend on no trainable parameter (is there a no_grad inside?)"
+            msg = (
+                "model, loss: no trainable parameter is reached by gradients of the loss (a detach, "
+                "no_grad, item or conversion to NumPy inside?)"
+            )
             raise InputError(msg)
         return unused
 
     def require_no_effect(
         self,
         unused: Sequence[str],
-        outputs: Callable[[Sequence[Tensor], Any], Tensor],
+        total: Callable[[Sequence[Tensor]], Tensor],
         parameters: Sequence[Tensor],
-        inputs: Any,
     ) -> None:
-        """Parameters that no gradient reaches do not move the outputs either.
+        """Parameters that no gradient reaches do not change the loss of a batch either.
 
         Raises:
             InputError: if they do: their gradient is cut off, and zero would be a lie.
         """
         step = torch.finfo(self._dtype).eps ** (1 / 3)
-        here = outputs(parameters, inputs).detach()
+        here = total(parameters).detach()
 
         def matter(names: Sequence[str]) -> bool:
             moved = [
                 p + step * (1 + p.abs()) if self._free[id(p)] in names else p for p in parameters
             ]
-            change = outputs(moved, inputs).detach() - here
-            return float(change.norm()) > 1e-2 * step * float(here.norm())
+            change = float((total(moved).detach() - here).abs())
+            return change > 1e-2 * step * float(here.abs())
 
         if not matter(unused):
             return
         culprit = next((name for name in unused if matter([name])), unused[0])
         msg = (
-            f"model: its outputs change with '{culprit}', but no gradient reaches it (detach, "
-            "no_grad or reentrant checkpointing inside); let gradients through, or freeze what is "
+            f"model: the loss changes with '{culprit}', but no gradient reaches it (a detach or "
+            "no_grad inside); let gradients through, or freeze what is "
             "meant to be fixed (requires_grad_(False))"
         )
         raise InputError(msg)
@@ -125,7 +159,7 @@ class Looks:
     def _require_precision(self, nodes: Sequence[Any], argument: str, place: str) -> None:
         for node in nodes:
             if node.name() == "CheckpointFunctionBackward":
-                raise InputError(RECOMPUTES)
+                raise InputError(REENTRANT)
             for made in node._input_metadata:
                 real = made.dtype.to_real()
                 if real.is_floating_point and real.itemsize < self._dtype.itemsize:
@@ -167,7 +201,7 @@ def _look_alike(outputs: Tensor, targets: Any) -> bool:
     )
 
 
-def _nodes_behind(tensor: Tensor) -> list[Any]:
+def nodes_behind(tensor: Tensor) -> list[Any]:
     """The nodes of the graph of a tensor, leaves included."""
     seen: dict[Any, None] = {}
     stack: list[Any] = [tensor.grad_fn]
@@ -177,3 +211,13 @@ def _nodes_behind(tensor: Tensor) -> list[Any]:
             seen[node] = None
             stack += [parent for parent, _ in node.next_functions]
     return list(seen)
+
+
+def leaves_of(nodes: Iterable[Any]) -> list[Tensor]:
+    """The leaf tensors among the nodes of a graph."""
+    return [node.variable for node in nodes if hasattr(node, "variable")]
+
+
+def runs_python(nodes: Iterable[Any]) -> bool:
+    """Whether a backward pass calls Python code, which may look parameters up."""
+    return any(isinstance(node, BackwardCFunction) for node in nodes)

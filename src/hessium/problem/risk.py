@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,15 +16,33 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hessium._arithmetic import full_precision
-from hessium.errors import InputError, NonFiniteError
+from hessium.errors import InputError, NonFiniteError, StaleStateWarning
 from hessium.problem.data import Batch, as_batches, converted, global_randomness_kept, iterate
 from hessium.problem.determinism import require_evaluation_mode, require_readable
-from hessium.problem.forward import Forward, ForwardModule, call, describe
+from hessium.problem.forward import Forward, call, describe
 from hessium.problem.kernels import twice_differentiable
-from hessium.problem.layout import Layout, layout_of, trainable
+from hessium.problem.layout import Layout
 from hessium.problem.losses import Loss, Reduction, Value
-from hessium.problem.survey import take_survey
+from hessium.problem.model_state import ModelState
+from hessium.problem.output_hessian import Autodiff, OutputHessian
+from hessium.problem.substitution import Substitution
+from hessium.problem.survey import Survey, take_survey
 from hessium.problem.torch_losses import as_loss
+
+
+@dataclasses.dataclass(slots=True)
+class Shared:
+    """What risks of one model at different parameters have in common.
+
+    Attributes:
+        refuted: shortcuts that failed on this model.
+        proven: operators that passed their full self-check on it.
+        warned: whether the user knows that buffers have changed.
+    """
+
+    refuted: set[str] = dataclasses.field(default_factory=set)
+    proven: set[str] = dataclasses.field(default_factory=set)
+    warned: bool = False
 
 
 class EmpiricalRisk:
@@ -33,9 +54,14 @@ class EmpiricalRisk:
     batches together: 1 for a sum, and for a mean the number of samples, entries, unmasked tokens or
     the total class weight. The value does not depend on how the data are split into batches.
 
-    The model is only read: it is never moved, switched to eval or given `.grad`, and its buffers
-    stay as they are. Trainable parameters and buffers are copied when the risk is made, so later
-    training does not change it; frozen parameters are shared.
+    The model is only read: it is never moved, switched to eval or given `.grad`. While the risk is
+    evaluated, the model's parameters and buffers are replaced by those of the risk; afterwards every
+    attribute of every module refers to the same object as before. The loss is evaluated at the same
+    parameters, so it may read them (penalties, learned weights). Threads that use risks of one
+    model wait for each other; a thread that trains the model meanwhile does not.
+
+    Trainable parameters and buffers are copied when the risk is made, so later training does not
+    change it; frozen parameters are shared. To follow a training, use `refresh`.
 
     Args:
         model: any `nn.Module`. Frozen parameters are left out, tied ones counted once.
@@ -78,24 +104,26 @@ class EmpiricalRisk:
         if dtype not in (None, torch.float32, torch.float64):
             msg = f"dtype: {dtype}; torch.float32, torch.float64 or None (the model's) is required"
             raise InputError(msg)
-        free = trainable(model, dtype)
-        self._loss = as_loss(loss, reduction, dtype)
+        self._state = ModelState(model, dtype)
+        self._loss_in = functools.partial(as_loss, loss, reduction, model=model)
+        self._loss = self._loss_in(dtype)
         self._convert_to = dtype
         self._batches = as_batches(data)
-        self._module = ForwardModule(model, forward or call)
-        self._layout = layout_of(free)
-        self._fixed = self._converted_frozen(model)
-        self._refuted: set[str] = set()
-        self._theta = converted(self._layout.flatten(free), dtype)
-        self._buffers = {n: converted(b.detach().clone(), dtype) for n, b in model.named_buffers()}
+        self._model = model
+        self._forward = forward or call
+        self._places = Substitution(model)
+        self._layout = self._state.layout
+        self._theta = self._state.theta
+        self._fixed = dict(self._state.frozen)
+        self._buffers = self._state.buffers
+        self._shared = Shared()
         self._check_mode = check
         if check:
             require_evaluation_mode(model)
             require_readable(model, loss)
-        self._survey = take_survey(
-            self._batches, self._loss, self.outputs, self.leaves(), self.names, model,
-            dtype=dtype, check=check,
-        )  # fmt: skip
+            if isinstance(loss, nn.Module):
+                require_evaluation_mode(loss, "loss")
+        self._survey = take_survey(self, self._batches, dtype=dtype, check=check)
 
     @classmethod
     def from_closure(
@@ -186,7 +214,7 @@ class EmpiricalRisk:
     @property
     def model(self) -> nn.Module:
         """The module as given."""
-        return self._module.model
+        return self._model
 
     @property
     def has_outputs(self) -> bool:
@@ -196,7 +224,17 @@ class EmpiricalRisk:
     @property
     def refuted(self) -> set[str]:
         """Shortcuts that failed on this model; shared by the risk at all parameters."""
-        return self._refuted
+        return self._shared.refuted
+
+    @property
+    def proven(self) -> set[str]:
+        """Operators that passed their full self-check; shared by the risk at all parameters."""
+        return self._shared.proven
+
+    @property
+    def survey(self) -> Survey:
+        """Counts and findings of the first pass over the data."""
+        return self._survey
 
     def at(self, theta: Float[Tensor, " n"]) -> EmpiricalRisk:
         """The same risk at other parameters.
@@ -211,8 +249,39 @@ class EmpiricalRisk:
         if not bool(torch.isfinite(theta).all()):
             msg = f"theta: {int((~torch.isfinite(theta)).sum())} entries are NaN or infinite"
             raise InputError(msg)
+        self._warn_of_stale_buffers()
         other = copy.copy(self)
         other._theta = theta.detach().clone()
+        return other
+
+    def refresh(self) -> EmpiricalRisk:
+        """The same risk of the model as it is now: its parameters, buffers and frozen parameters.
+
+        To follow a training, make one risk and refresh it at every measurement. The data are not
+        read again, and operators repeat only a short self-check, because the architecture was
+        tested when the first was made.
+
+        Raises:
+            InputError: if the model has been put in training mode, its architecture or the set of
+                its trainable parameters has changed, or a parameter is not finite.
+        """
+        self._places.require_places()
+        self.require_evaluation_mode()
+        state = ModelState(self._model, self._convert_to)
+        if state.layout != self._state.layout or state.theta.device != self.device:
+            msg = (
+                "model: other parameters require gradients, or lie on another device, than when "
+                "the risk was made; make a new hessium.EmpiricalRisk"
+            )
+            raise InputError(msg)
+        other = copy.copy(self)
+        other._state = state
+        other._fixed, other._buffers = dict(state.frozen), state.buffers
+        other._layout, other._theta = state.layout, state.theta
+        if self._layout != state.layout:
+            restricted = other.restrict(self.names)
+            restricted._shared = self._shared
+            return restricted
         return other
 
     def restrict(self, names: Sequence[str]) -> EmpiricalRisk:
@@ -228,7 +297,7 @@ class EmpiricalRisk:
         values = dict(zip(self._layout.names, self._layout.unflatten(self._theta), strict=True))
         other = copy.copy(self)
         other._layout = layout
-        other._refuted = set()
+        other._shared = Shared()
         other._theta = layout.flatten(values)
         fixed = {n: v.detach() for n, v in values.items() if n not in layout.names}
         other._fixed = {**self._fixed, **fixed}
@@ -249,18 +318,34 @@ class EmpiricalRisk:
         Raises:
             NonFiniteError: if an entry is NaN or infinite.
         """
+        return self.value_and_gradient()[1]
+
+    @full_precision()
+    @torch.enable_grad()
+    def value_and_gradient(self) -> tuple[float, Float[Tensor, " n"]]:
+        r"""$L(\theta)$ and $\nabla L(\theta)$ in one pass. Errors as in `gradient`."""
         gradient = torch.zeros_like(self._theta)
+        totals = []
         for batch in self.batches():
             leaves = self.leaves()
-            total = self.total(leaves, batch)
-            if total.requires_grad:
-                parts = torch.autograd.grad(total, leaves, materialize_grads=True)
-                gradient += torch.cat([part.reshape(-1) for part in parts])
+            # a backward pass may look parameters up (adjoints, checkpoints): they stay in place
+            with self.bound(leaves):
+                total = self.total(leaves, batch)
+                totals.append(float(total.detach()))
+                if total.requires_grad:
+                    parts = torch.autograd.grad(total, leaves, materialize_grads=True)
+                    gradient += torch.cat([part.reshape(-1) for part in parts])
         gradient /= self.denominator
         if not bool(torch.isfinite(gradient).all()):
-            msg = "gradient: has entries that are NaN or infinite"
+            where = ", ".join(self.not_finite(gradient))
+            msg = f"gradient: has entries that are NaN or infinite, in {where}"
             raise NonFiniteError(msg, partial=gradient)
-        return gradient
+        return math.fsum(totals) / self.denominator, gradient
+
+    def not_finite(self, vector: Tensor) -> list[str]:
+        """Names of the parameters whose entries of a flat vector are not all finite."""
+        parts = self._layout.unflatten(vector)
+        return [n for n, p in zip(self.names, parts, strict=True) if not torch.isfinite(p).all()]
 
     @full_precision()
     @torch.enable_grad()
@@ -269,8 +354,10 @@ class EmpiricalRisk:
         used = set[str]()
         for batch in self.batches():
             leaves = self.leaves()
-            total = self.total(leaves, batch)
-            if total.requires_grad:
+            with self.bound(leaves):
+                total = self.total(leaves, batch)
+                if not total.requires_grad:
+                    continue
                 parts = torch.autograd.grad(total, leaves, allow_unused=True)
                 used |= {n for n, p in zip(self.names, parts, strict=True) if p is not None}
         return tuple(name for name in self.names if name not in used)
@@ -278,7 +365,9 @@ class EmpiricalRisk:
     def batches(self) -> Iterator[Batch]:
         """One pass over the data, in the same order every time; leaves the global random state."""
         number = 0
-        with global_randomness_kept(self._batches, seed=0):
+        self._places.require_places()
+        self._state.require_frozen()
+        with global_randomness_kept(self._batches, seed=0, always=self._survey.draws):
             for batch in iterate(self._batches, self._convert_to):
                 number += 1
                 yield batch
@@ -293,19 +382,57 @@ class EmpiricalRisk:
         theta = self._theta.clone()
         return [p.detach().requires_grad_() for p in self._layout.unflatten(theta)]
 
+    @contextmanager
+    def bound(self, parameters: Sequence[Tensor] | None = None) -> Iterator[None]:
+        """The model holds `parameters` and copies of the risk's buffers, for as long as this lasts.
+
+        Kernels are those with second derivatives. Inside itself with the same parameters it does
+        nothing.
+
+        Args:
+            parameters: in the order of `names`; by default those of the risk.
+        """
+        if parameters is None:
+            parameters = self._layout.unflatten(self._theta)
+        with twice_differentiable(self.device.type, self._convert_to):
+            if self._places.holds(parameters):
+                yield
+                return
+            values = {
+                **self._fixed,
+                **dict(zip(self.names, parameters, strict=True)),
+                # a forward pass may write to its buffers: let it write to copies
+                **{n: b.clone() for n, b in self._buffers.items()},
+            }
+            with self._places.hold(values, parameters):
+                yield
+
+    def inside(self, parameters: Sequence[Tensor]) -> Callable[[], AbstractContextManager[None]]:
+        """What a backward pass of a graph in `parameters` must run in.
+
+        `bound` where it calls Python code or recomputes activations, which looks parameters up;
+        nothing where it consists of torch's own operations.
+        """
+        if self._survey.runs_python or self._survey.recomputes:
+            return lambda: self.bound(parameters)
+        return nullcontext
+
+    def in_dtype(self, dtype: torch.dtype) -> EmpiricalRisk:
+        """The same risk at the same parameters, computed in another dtype."""
+        other = copy.copy(self)
+        other._convert_to = dtype
+        other._loss = self._loss_in(dtype)
+        other._theta = self._theta.to(dtype)
+        other._fixed = {n: converted(v.detach(), dtype) for n, v in self._fixed.items()}
+        other._buffers = {n: converted(b, dtype) for n, b in self._buffers.items()}
+        other._shared = Shared()
+        return other
+
     @full_precision()
     def outputs(self, parameters: Sequence[Tensor], inputs: Any) -> Tensor:
         """Outputs of the network for one batch, differentiable (twice) in `parameters`."""
-        values: dict[str, Tensor] = {
-            **self._fixed,
-            **dict(zip(self.names, parameters, strict=True)),
-            # a forward pass may write to its buffers: let it write to copies
-            **{n: b.clone() for n, b in self._buffers.items()},
-        }
-        with torch.enable_grad(), twice_differentiable(self.device.type, self._convert_to):
-            outputs = torch.func.functional_call(
-                self._module, {f"model.{n}": v for n, v in values.items()}, (inputs,)
-            )
+        with torch.enable_grad(), self.bound(parameters):
+            outputs = self._forward(self._model, inputs)
         if not isinstance(outputs, Tensor):
             msg = (
                 f"model: returned a {type(outputs).__name__}; a tensor is required "
@@ -314,16 +441,67 @@ class EmpiricalRisk:
             raise InputError(msg)
         return outputs
 
-    def _converted_frozen(self, model: nn.Module) -> dict[str, Tensor]:
-        """Frozen parameters in the dtype asked for; without one they are the model's own."""
-        if self._convert_to is None:
-            return {}
-        frozen = {n: p for n, p in model.named_parameters() if not p.requires_grad}
-        return {n: p.detach().to(self._convert_to) for n, p in frozen.items()}
-
     def total(self, parameters: Sequence[Tensor], batch: Batch) -> Tensor:
         """Numerator of one batch: its loss summed, as a scalar of a graph."""
-        return self._loss.total(self.outputs(parameters, batch[0]), batch[1])
+        with self.bound(parameters):
+            return self._loss.total(self.outputs(parameters, batch[0]), batch[1])
+
+    def loss_of(self, outputs: Tensor, targets: Any) -> Tensor:
+        """Numerator of one batch from its outputs, at the parameters of the risk."""
+        with self.bound():
+            return self._loss.total(outputs, targets)
+
+    def output_gradient(self, outputs: Tensor, targets: Any) -> Tensor:
+        r"""$e = \nabla_f \ell$ at the outputs of a batch, a constant tensor of their shape."""
+        point = outputs.detach().requires_grad_()
+        with torch.enable_grad(), self.bound():
+            total = self._loss.total(point, targets)
+            if not total.requires_grad:
+                return torch.zeros_like(point)
+            (gradient,) = torch.autograd.grad(total, point, materialize_grads=True)
+        return gradient
+
+    def output_hessian(self, outputs: Tensor, targets: Any) -> OutputHessian:
+        r"""$\nabla_f^2 \ell$ at the outputs of a batch, sample by sample."""
+        with self.bound():
+            middle = self._loss.hessian(outputs, targets)
+        if not isinstance(middle, Autodiff):
+            return middle
+
+        def total(f: Tensor) -> Tensor:
+            with self.bound():
+                return middle.total(f)
+
+        return dataclasses.replace(middle, total=total)
+
+    def constant_entries(self) -> list[slice]:
+        """Entries of the flat vector that torch keeps constant: padding rows of embeddings."""
+        own = {id(p): name for name, p in self._model.named_parameters()}
+        found = []
+        for module in self._model.modules():
+            if (
+                isinstance(module, (nn.Embedding, nn.EmbeddingBag))
+                and module.padding_idx is not None
+            ):
+                name = own.get(id(module.weight))
+                if name in self.names:
+                    width = module.weight.shape[1]
+                    start = self._layout.slice(name).start + module.padding_idx * width
+                    found.append(slice(start, start + width))
+        return found
+
+    def _warn_of_stale_buffers(self) -> None:
+        if self._shared.warned or not self._state.buffers:
+            return
+        changed = self._state.changed_buffers()
+        if changed:
+            self._shared.warned = True
+            msg = (
+                "risk.at(theta) keeps the buffers that the risk was made with, but the model has "
+                f"changed {len(changed)} since ({', '.join(changed[:3])}); risk.refresh() takes "
+                "parameters and buffers as they are now"
+            )
+            warnings.warn(msg, StaleStateWarning, stacklevel=3)
 
     def require_evaluation_mode(self) -> None:
         """Raise InputError if a module has been put in training mode since."""

@@ -175,6 +175,8 @@ def as_loss(
     loss: Any,
     reduction: Reduction | Callable[[Any], float] | None = None,
     dtype: torch.dtype | None = None,
+    *,
+    model: nn.Module | None = None,
 ) -> Loss:
     """Recognise a loss, so that its normalisation is known.
 
@@ -183,6 +185,7 @@ def as_loss(
             or any callable (outputs, targets) -> scalar together with `reduction`.
         reduction: how a plain callable adds up; see `CallableLoss`.
         dtype: what the loss's own tensors are converted to (in a copy), if given.
+        model: a module whose tensors the loss may share; they are neither copied nor converted.
 
     Raises:
         InputError: if the reduction is unknown, "none", or contradicts the one of the loss.
@@ -191,7 +194,7 @@ def as_loss(
         check_reduction(reduction)
     module = _as_module(loss)
     if dtype is not None and isinstance(module, nn.Module):
-        loss = module = copy.deepcopy(module).to(dtype)
+        loss = module = _in_dtype(module, dtype, model)
     if type(module) in _PER_SAMPLE or (
         type(module) is nn.KLDivLoss and module.reduction == "batchmean"
     ):
@@ -277,6 +280,19 @@ def _as_module(loss: Any) -> Any:
         return _FUNCTIONS[loss]() if loss in _FUNCTIONS else loss
     except TypeError:  # not hashable, or a keyword that the module does not have
         return loss
+
+
+def _in_dtype(loss: nn.Module, dtype: torch.dtype, model: nn.Module | None) -> nn.Module:
+    """A copy of a loss in another dtype; modules of the model inside it stay what they are."""
+    shared = {} if model is None else {id(m): m for m in model.modules()}
+    copied = copy.deepcopy(loss, dict(shared))
+    for module in copied.modules():
+        if id(module) not in shared:
+            for container in (module._parameters, module._buffers):
+                for name, tensor in container.items():
+                    if tensor is not None and tensor.is_floating_point():
+                        container[name] = tensor.detach().to(dtype)
+    return copied
 
 
 def _summed(module: Any) -> Any:

@@ -1,0 +1,83 @@
+"""Products with the Jacobian of a network by the route that works for it, and their check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hessium._arithmetic import full_precision
+from hessium.curvature.differences import Accuracy, Comparison, Outcome, compare
+from hessium.curvature.graph import OutputGraph
+from hessium.curvature.selfcheck import check_slope, directions, settled
+from hessium.errors import SelfCheckError
+from hessium.problem import EmpiricalRisk
+
+DOUBLE_REVERSE = "double reverse"  # products with a Jacobian from two backward passes
+
+
+def output_graph(risk: EmpiricalRisk, outputs: Tensor, leaves: Sequence[Tensor]) -> OutputGraph:
+    """The Jacobian of one batch, by rows where double reverse has been refuted."""
+    by_rows = DOUBLE_REVERSE in risk.refuted
+    return OutputGraph(outputs, leaves, risk.inside(leaves), by_rows=by_rows)
+
+
+@full_precision()
+def check_jacobian(risk: EmpiricalRisk, who: str) -> None:
+    r"""$J v$ for a random v is the derivative of the outputs, by differences; once for a model.
+
+    Where double reverse is wrong or fails, the Jacobian is formed row by row from then on.
+
+    Args:
+        risk: a loss of outputs.
+        who: what messages begin with.
+
+    Raises:
+        SelfCheckError: if the rows are wrong too.
+
+    Cost: about six gradients, the first time.
+    """
+    check_slope(risk, who)
+    if "jacobian" in risk.proven:
+        return
+    v = directions(risk)[0]
+    try:
+        agrees = _pushes(risk, v)
+    except RuntimeError:
+        agrees = False
+    if not agrees:
+        risk.refuted.add(DOUBLE_REVERSE)
+        if not _pushes(risk, v):
+            msg = f"{who}: products with the Jacobian disagree with differences of the outputs"
+            raise SelfCheckError(msg)
+    risk.proven.add("jacobian")
+
+
+def _pushes(risk: EmpiricalRisk, v: Tensor) -> bool:
+    def test(place: EmpiricalRisk, fine: EmpiricalRisk) -> Comparison:
+        length = max(1.0, float(place.theta.norm()))
+        return compare(
+            [_jacobian_product(place, v).to(fine.dtype)],
+            lambda h: [_outputs(fine.at(fine.theta + h * v.to(fine.dtype)))],
+            Accuracy.of(place.dtype, fine.dtype, length),
+            natural=1e-3 / length,
+        )
+
+    return settled(risk, test).outcome is not Outcome.WRONG
+
+
+@torch.enable_grad()
+def _jacobian_product(risk: EmpiricalRisk, v: Tensor) -> Tensor:
+    parts = risk.layout.unflatten(v)
+    images = []
+    for inputs, _ in risk.batches():
+        leaves = risk.leaves()
+        graph = output_graph(risk, risk.outputs(leaves, inputs), leaves)
+        images.append(graph.push(parts, batched=False).reshape(-1))
+    return torch.cat(images)
+
+
+def _outputs(risk: EmpiricalRisk) -> Tensor:
+    leaves = risk.leaves()
+    return torch.cat([risk.outputs(leaves, x).detach().reshape(-1) for x, _ in risk.batches()])

@@ -1,0 +1,72 @@
+"""What a risk takes from a model: parameters, buffers, and whether they are still the model's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from hessium.errors import InputError
+from hessium.problem.data import converted
+from hessium.problem.layout import Layout, layout_of, trainable
+
+
+class ModelState:
+    """Copies of the trainable parameters and buffers of a model; frozen parameters are shared.
+
+    Args:
+        model: the module.
+        dtype: what floating-point tensors are converted to, if given.
+
+    Attributes:
+        layout: of the trainable parameters.
+        theta: the trainable parameters, flat.
+        frozen: frozen parameters by name; those of the model itself where no dtype is given.
+        buffers: by name.
+
+    Raises:
+        InputError: if the model has no trainable parameter, or one that no Hessian can have.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype | None) -> None:
+        free = trainable(model, dtype)
+        self.layout: Layout = layout_of(free)
+        self.theta = converted(self.layout.flatten(free), dtype)
+        frozen = {n: p for n, p in model.named_parameters() if not p.requires_grad}
+        self.frozen: Mapping[str, Tensor] = {
+            n: p if dtype is None else converted(p.detach(), dtype) for n, p in frozen.items()
+        }
+        self.buffers = {n: converted(b.detach().clone(), dtype) for n, b in model.named_buffers()}
+        self._model = model
+        self._dtype = dtype
+        self._frozen = [(n, p, p._version, _sample(p)) for n, p in frozen.items()]
+
+    def require_frozen(self) -> None:
+        """Frozen parameters are what they were, as far as versions and a few entries of each show.
+
+        Raises:
+            InputError: naming one that has been trained or overwritten since.
+        """
+        for name, parameter, version, sample in self._frozen:
+            # fused optimisers do not count versions
+            if parameter._version != version or not torch.equal(_sample(parameter), sample):
+                msg = (
+                    f"model: the frozen parameter '{name}' has changed since the risk was made; "
+                    "use risk.refresh(), or make a new hessium.EmpiricalRisk"
+                )
+                raise InputError(msg)
+
+    def changed_buffers(self) -> list[str]:
+        """Names of buffers whose values in the model differ from the copies."""
+        live = dict(self._model.named_buffers())
+        return [
+            name
+            for name, copy in self.buffers.items()
+            if name not in live
+            or not torch.equal(converted(live[name].detach(), self._dtype), copy)
+        ]
+
+
+def _sample(parameter: Tensor) -> Tensor:
+    return parameter.detach().reshape(-1)[:64].clone()

@@ -1,0 +1,170 @@
+"""Other parameters and buffers in the places of a module's own while a function of it is evaluated.
+
+`torch.func.functional_call` replaces tensors by name, so it loses the parameters of a module that
+is reachable under two names, and it puts the module's own tensors back before the backward pass.
+Here every place is replaced once, and the caller decides how long.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from hessium.errors import InputError
+
+
+class Substitution:
+    """The places of a module that hold parameters and buffers, and a lock on the module.
+
+    While tensors are substituted, no other thread can substitute tensors in any of the same
+    modules. Afterwards every attribute of every module refers to the object that it referred to
+    before, also those that the forward pass has set (computed weights, cached activations).
+
+    Args:
+        model: the module.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._modules = list(model.modules())
+        self._locks = _locks_of(self._modules)
+        # (container, key) of every place, by the name of the tensor: several where it is shared
+        self._places: dict[str, list[tuple[MutableMapping[str, Any], str]]] = {}
+        names: dict[int, str] = {}
+        for prefix, module in model.named_modules():
+            for container in (module._parameters, module._buffers):
+                for key, tensor in container.items():
+                    if tensor is not None:
+                        name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
+                        self._places.setdefault(name, []).append((container, key))
+        self._held: tuple[Tensor, ...] | None = None
+
+    def __reduce__(self) -> tuple[type[Substitution], tuple[nn.Module]]:
+        return Substitution, (self._model,)
+
+    def holds(self, tensors: Sequence[Tensor]) -> bool:
+        """Whether this thread has these very tensors substituted now."""
+        held = self._held
+        return (
+            held is not None
+            and all(lock.mine() for lock in self._locks)
+            and len(held) == len(tensors)
+            and all(a is b for a, b in zip(held, tensors, strict=True))
+        )
+
+    @contextmanager
+    def hold(self, tensors: Mapping[str, Tensor], key: Sequence[Tensor]) -> Iterator[None]:
+        """Put tensors in place of those of the given names; put the module's own back at the end.
+
+        Args:
+            tensors: by name. Names as in `named_parameters` and `named_buffers`, shared ones once.
+            key: what `holds` compares.
+        """
+        with ExitStack() as stack:
+            for lock in self._locks:
+                stack.enter_context(lock)
+            outer, self._held = self._held, tuple(key)
+            kept = [(part, dict(part)) for module in self._modules for part in _parts(module)]
+            own = [
+                (container, name, container[name])
+                for places in (self._places.get(name, ()) for name in tensors)
+                for container, name in places
+                if not isinstance(container, dict)  # of a scripted module
+            ]
+            try:
+                for name, tensor in tensors.items():
+                    for container, slot in self._places[name]:
+                        container[slot] = tensor
+                yield
+            finally:
+                for container, slot, tensor in reversed(own):
+                    container[slot] = tensor
+                for live, before in reversed(kept):
+                    _restore(live, before)
+                self._held = outer
+
+    def require_places(self) -> None:
+        """The places of all parameters and buffers are those that they were.
+
+        Raises:
+            InputError: if a module, a parameter or a buffer has been added or removed.
+        """
+        modules = list(self._model.modules())
+        same = len(modules) == len(self._modules) and all(
+            a is b for a, b in zip(modules, self._modules, strict=True)
+        )
+        count = sum(
+            tensor is not None
+            for module in modules
+            for container in (module._parameters, module._buffers)
+            for tensor in container.values()
+        )
+        if not same or count != sum(len(places) for places in self._places.values()):
+            msg = (
+                "model: modules, parameters or buffers have been added, replaced or removed since "
+                "the risk was made; make a new hessium.EmpiricalRisk"
+            )
+            raise InputError(msg)
+
+
+def _parts(module: nn.Module) -> Iterator[dict[str, Any]]:
+    """The attributes of a module, and what it has registered."""
+    yield module.__dict__
+    for part in (module._parameters, module._buffers, module._modules):
+        if isinstance(part, dict):
+            yield part
+
+
+def _restore(live: dict[str, Any], before: dict[str, Any]) -> None:
+    if list(live) != list(before):
+        live.clear()
+    live.update(before)
+
+
+class _Lock:
+    """A reentrant lock that knows whether the current thread holds it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._owner: int | None = None
+        self._depth = 0
+
+    def mine(self) -> bool:
+        return self._owner == threading.get_ident()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._owner = threading.get_ident()
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._owner = None
+        self._lock.release()
+
+
+_REGISTRY = threading.Lock()
+_LOCKS: dict[int, tuple[weakref.ref[nn.Module], _Lock]] = {}
+
+
+def _locks_of(modules: Sequence[nn.Module]) -> list[_Lock]:
+    """The distinct locks of some modules in one global order; new modules share a new lock.
+
+    Models that share a module (an actor and a critic, say) thereby share the lock of that module.
+    """
+    with _REGISTRY:
+        fresh = _Lock()
+        found = {}
+        for module in modules:
+            entry = _LOCKS.get(id(module))
+            if entry is None or entry[0]() is not module:
+                entry = _LOCKS[id(module)] = (weakref.ref(module), fresh)
+                weakref.finalize(module, _LOCKS.pop, id(module), None)
+            found[id(entry[1])] = entry[1]
+        return [found[key] for key in sorted(found)]
