@@ -24,7 +24,7 @@ _FULL = "ieee"
 
 
 class ProcessSetting:
-    """A setting of the whole process: the first thread that enters changes it, the last restores it.
+    """A setting of the process: the first thread that enters changes it, the last restores it.
 
     Args:
         change: changes the setting on the stack that it is given, which restores it.

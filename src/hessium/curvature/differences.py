@@ -1,9 +1,9 @@
 r"""Derivatives by differences, with their errors: the oracle that shares no graph with a product.
 
 A claimed derivative $y'(0)$ is compared with $(y(h) - y(-h)) / 2h$ at two steps h and h / 2. Their
-difference bounds the error of the extrapolated value, and rounding adds $\epsilon |y| / h$. A ladder
-of steps serves smooth, stiff and piecewise smooth functions alike: at a kink differences diverge as
-h falls, between kinks they converge, and a network with many kinks needs the smallest steps.
+difference bounds the error of the extrapolated value, and rounding adds $\epsilon |y| / h$. A
+ladder of steps serves smooth, stiff and piecewise smooth functions alike: at a kink differences
+diverge as h falls, between kinks they converge, and many kinks need the smallest steps.
 """
 
 from __future__ import annotations

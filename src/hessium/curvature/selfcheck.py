@@ -62,9 +62,9 @@ def self_check(operator: RiskOperator) -> None:
     kind = f"{type(operator).__name__} {'by differences' if operator.differenced else ''}"
     v, w = directions(risk)
     line = _Line(operator, v)
-    if kind in risk.proven:
-        if line.compared(operator @ v, risk, risk, once=True).outcome is Outcome.AGREES:
-            return
+    known = kind in risk.proven
+    if known and line.compared(operator @ v, risk, risk, once=True).outcome is Outcome.AGREES:
+        return
     before = _state(risk)
     check_slope(risk, repr(operator), line.value)
     try:
@@ -372,8 +372,8 @@ def _once_only(risk: EmpiricalRisk, error: str) -> str:
     try:
         difference = CentralDifference(risk, directions(risk)[0])
         way = (
-            "hs.Hessian(risk, route='finite-difference') works here, with a relative error of about "
-            f"{difference.error:.1g}"
+            "hs.Hessian(risk, route='finite-difference') works here, with a relative error of "
+            f"about {difference.error:.1g}"
         )
     except (SelfCheckError, NonFiniteError) as failure:
         way = f"finite differences do not work here either ({failure})"

@@ -25,30 +25,31 @@ def require_evaluation_mode(model: nn.Module, argument: str = "model") -> None:
     """
     for name, module in model.named_modules():
         where = f"{type(module).__name__} '{name}'" if name else type(module).__name__
+        where, remedy = f"{argument}: {where}", f"call {argument}.eval() first"
         if isinstance(module, _BatchNorm) and module.running_mean is None:
             msg = (
-                f"{argument}: {where} keeps no running statistics, so in every mode the loss depends on "
-                "how samples are batched; track_running_stats=True is required"
+                f"{where} keeps no running statistics, so in every mode the loss depends on how "
+                "samples are batched; track_running_stats=True is required"
             )
             raise InputError(msg)
         if not module.training:
             continue
         if isinstance(module, (_DropoutNd, nn.RReLU)) and getattr(module, "p", 1.0) > 0:
-            msg = f"{argument}: {where} is in training mode: the loss is random; call {argument}.eval() first"
+            msg = f"{where} is in training mode: the loss is random; {remedy}"
             raise InputError(msg)
         if isinstance(module, (nn.RNNBase, nn.MultiheadAttention)) and module.dropout > 0:
             msg = (
-                f"{argument}: {where} has dropout {module.dropout} in training mode, so the loss is "
-                f"random; call {argument}.eval() first"
+                f"{where} has dropout {module.dropout} in training mode, so the loss is random; "
+                f"{remedy}"
             )
             raise InputError(msg)
         if isinstance(module, _SpectralNorm):
-            msg = f"{argument}: {where} is in training mode: it iterates; call {argument}.eval() first"
+            msg = f"{where} is in training mode: it iterates; {remedy}"
             raise InputError(msg)
         if isinstance(module, _BatchNorm):
             msg = (
-                f"{argument}: {where} is in training mode, so the loss depends on how samples are "
-                f"batched; call {argument}.eval() first"
+                f"{where} is in training mode, so the loss depends on how samples are batched; "
+                f"{remedy}"
             )
             raise InputError(msg)
 

@@ -119,8 +119,8 @@ class Looks:
         unused = tuple(name for name in self._free.values() if name not in self._reached)
         if len(unused) == len(self._free):
             msg = (
-                "model, loss: no trainable parameter is reached by gradients of the loss (a detach, "
-                "no_grad, item or conversion to NumPy inside?)"
+                "model, loss: no trainable parameter is reached by gradients of the loss (is there "
+                "a detach, no_grad, item or conversion to NumPy inside?)"
             )
             raise InputError(msg)
         return unused

@@ -55,10 +55,10 @@ class EmpiricalRisk:
     the total class weight. The value does not depend on how the data are split into batches.
 
     The model is only read: it is never moved, switched to eval or given `.grad`. While the risk is
-    evaluated, the model's parameters and buffers are replaced by those of the risk; afterwards every
-    attribute of every module refers to the same object as before. The loss is evaluated at the same
-    parameters, so it may read them (penalties, learned weights). Threads that use risks of one
-    model wait for each other; a thread that trains the model meanwhile does not.
+    evaluated, the model's parameters and buffers are replaced by those of the risk; afterwards
+    every attribute of every module refers to the same object as before. The loss is evaluated at
+    the same parameters, so it may read them (penalties, learned weights). Threads that use risks of
+    one model wait for each other; a thread that trains the model meanwhile does not.
 
     Trainable parameters and buffers are copied when the risk is made, so later training does not
     change it; frozen parameters are shared. To follow a training, use `refresh`.
@@ -111,7 +111,7 @@ class EmpiricalRisk:
         self._batches = as_batches(data)
         self._model = model
         self._forward = forward or call
-        self._places = Substitution(model)
+        self._places = Substitution(model, loss if isinstance(loss, nn.Module) else None)
         self._layout = self._state.layout
         self._theta = self._state.theta
         self._fixed = dict(self._state.frozen)

@@ -27,11 +27,12 @@ class Substitution:
 
     Args:
         model: the module.
+        beside: another module that may hold some of its parameters, such as a loss.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        self._modules = list(model.modules())
+    def __init__(self, model: nn.Module, beside: nn.Module | None = None) -> None:
+        self._model, self._beside = model, beside
+        self._modules = _modules_of(model, beside)
         self._locks = _locks_of(self._modules)
         # (container, key) of every place, by the name of the tensor: several where it is shared
         self._places: dict[str, list[tuple[MutableMapping[str, Any], str]]] = {}
@@ -42,10 +43,15 @@ class Substitution:
                     if tensor is not None:
                         name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
                         self._places.setdefault(name, []).append((container, key))
+        self._count = sum(len(places) for places in self._places.values())
+        for module in self._modules[len(list(model.modules())) :]:
+            for key, tensor in module._parameters.items():
+                if id(tensor) in names:
+                    self._places[names[id(tensor)]].append((module._parameters, key))
         self._held: tuple[Tensor, ...] | None = None
 
-    def __reduce__(self) -> tuple[type[Substitution], tuple[nn.Module]]:
-        return Substitution, (self._model,)
+    def __reduce__(self) -> tuple[type[Substitution], tuple[nn.Module, nn.Module | None]]:
+        return Substitution, (self._model, self._beside)
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
         """Whether this thread has these very tensors substituted now."""
@@ -94,22 +100,29 @@ class Substitution:
         Raises:
             InputError: if a module, a parameter or a buffer has been added or removed.
         """
-        modules = list(self._model.modules())
+        modules = _modules_of(self._model, self._beside)
         same = len(modules) == len(self._modules) and all(
             a is b for a, b in zip(modules, self._modules, strict=True)
         )
         count = sum(
             tensor is not None
-            for module in modules
+            for module in self._model.modules()
             for container in (module._parameters, module._buffers)
             for tensor in container.values()
         )
-        if not same or count != sum(len(places) for places in self._places.values()):
+        if not same or count != self._count:
             msg = (
                 "model: modules, parameters or buffers have been added, replaced or removed since "
                 "the risk was made; make a new hessium.EmpiricalRisk"
             )
             raise InputError(msg)
+
+
+def _modules_of(model: nn.Module, beside: nn.Module | None) -> list[nn.Module]:
+    modules = list(model.modules())
+    known = {id(module) for module in modules}
+    others = [] if beside is None else beside.modules()
+    return modules + [module for module in others if id(module) not in known]
 
 
 def _parts(module: nn.Module) -> Iterator[dict[str, Any]]:

@@ -283,15 +283,15 @@ def _as_module(loss: Any) -> Any:
 
 
 def _in_dtype(loss: nn.Module, dtype: torch.dtype, model: nn.Module | None) -> nn.Module:
-    """A copy of a loss in another dtype; modules of the model inside it stay what they are."""
-    shared = {} if model is None else {id(m): m for m in model.modules()}
+    """A copy of a loss in another dtype; modules and tensors of the model in it stay its own."""
+    own: list[Any] = []
+    if model is not None:
+        own = [*model.modules(), *model.parameters(), *model.buffers()]
+    shared = {id(part): part for part in own}
     copied = copy.deepcopy(loss, dict(shared))
-    for module in copied.modules():
-        if id(module) not in shared:
-            for container in (module._parameters, module._buffers):
-                for name, tensor in container.items():
-                    if tensor is not None and tensor.is_floating_point():
-                        container[name] = tensor.detach().to(dtype)
+    for tensor in (*copied.parameters(), *copied.buffers()):
+        if id(tensor) not in shared and tensor.is_floating_point():
+            tensor.data = tensor.detach().to(dtype)
     return copied
 
 
