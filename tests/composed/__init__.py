@@ -1,0 +1,1 @@
+"""Randomly composed models with an oracle that shares no code with the library."""
