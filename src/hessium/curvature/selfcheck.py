@@ -384,7 +384,7 @@ def _opaque(operator: RiskOperator, name: str, found: Comparison) -> str:
 
 def _once_only(risk: EmpiricalRisk, error: str) -> str:
     """The message for an operation without a second derivative: which, where, and what works."""
-    operation = re.search(r"derivative for (?:aten::)?(\w+) is not implemented", error)
+    operation = re.search(r"derivative for '?(?:aten::)?(\w+)'? is not implemented", error)
     name = operation[1] if operation else error.splitlines()[0]
     try:
         difference = CentralDifference(risk, directions(risk)[0])
