@@ -17,8 +17,8 @@ from torch import Tensor
 
 _LADDER = (1.0, 2.0**-5, 2.0**-10, 2.0**3)  # steps that are tried in turn, in units of the first
 _SHARP = 0.05  # relative error up to which a difference decides
-_MARGIN = 10.0  # estimated errors by which a claim may differ
-_ROUNDINGS = 10.0  # machine epsilons by which an evaluation is rounded
+_MARGIN = 3.0  # estimated errors by which a claim may differ: a kink makes 2.3
+_ROUNDINGS = 4.0  # machine epsilons by which an evaluation is rounded
 
 
 class Outcome(Enum):
@@ -69,8 +69,8 @@ class Accuracy:
         return cls(
             epsilon=fine,
             step=fine ** (1 / 3) * max(1.0, length),
-            within=coarse ** (1 / 4),
-            floor=coarse ** (1 / 3),
+            within=coarse ** (1 / 3),
+            floor=coarse ** (3 / 8),
         )
 
 

@@ -6,10 +6,11 @@ differences of gradients (or of outputs) for products. Neither shares a graph wi
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -236,16 +237,22 @@ def check_slope(
             norm, norm, lambda h: fine.at(fine.theta + h * direction).value(), place, fine
         )
 
-    def along_random(place: EmpiricalRisk, fine: EmpiricalRisk) -> Comparison:
-        gradient, direction = gradient_at(place), directions(place)[0]
+    def along_random(number: int, place: EmpiricalRisk, fine: EmpiricalRisk) -> Comparison:
+        gradient, direction = gradient_at(place), directions(place)[number]
         typical, wide = _typical(gradient, direction, place), direction.to(fine.dtype)
 
         def moved(h: float) -> float:
-            return value(fine, h) if value else fine.at(fine.theta + h * wide).value()
+            if value and number == 0:
+                return value(fine, h)
+            return fine.at(fine.theta + h * wide).value()
 
         return _slope(float(gradient @ direction), typical, moved, place, fine)
 
-    for where, test in (("its gradient", along_itself), ("a random direction", along_random)):
+    for where, test in (
+        ("its gradient", along_itself),
+        ("a random direction", functools.partial(along_random, 0)),
+        ("another random direction", functools.partial(along_random, 1)),
+    ):
         found = settled(risk, test)
         if found.outcome is Outcome.WRONG:
             msg = (
@@ -300,36 +307,46 @@ def _check_against_differences(operator: RiskOperator, line: _Line, product: Ten
 def settled(
     risk: EmpiricalRisk, test: Callable[[EmpiricalRisk, EmpiricalRisk], Comparison]
 ) -> Comparison:
-    """The first agreement; else the first disagreement; else open.
+    """The outcome of a test at the risk, with more digits or beside it where that is not enough.
 
     A network may sit at a kink, where differences are no derivatives, or at a critical point, where
-    rounding hides the slope: then the test is made beside it too, and with more digits if possible.
+    rounding hides the slope. So a disagreement counts if it persists beside the place.
+
+    Args:
+        risk: where.
+        test: (place, the same place in more digits if possible) -> comparison.
     """
-    disagreement: Comparison | None = None
-    for place, fine in _places(risk):
-        try:
-            found = test(place, fine)
-        except (InputError, NonFiniteError):
-            if place is risk and fine is risk:
-                raise
-            continue
-        if found.outcome is Outcome.AGREES:
-            return found
-        if found.outcome is Outcome.WRONG:
-            disagreement = disagreement or found
-    return disagreement or Comparison(outcome=Outcome.OPEN)
-
-
-def _places(risk: EmpiricalRisk) -> Iterator[tuple[EmpiricalRisk, EmpiricalRisk]]:
-    yield risk, risk
+    found = test(risk, risk)
+    if found.outcome is Outcome.AGREES:
+        return found
     fine = _with_more_digits(risk)
     if fine is not None:
-        yield risk, fine
+        found = _tried(test, risk, fine)
+        if found.outcome is Outcome.AGREES:
+            return found
     length = float(risk.theta.norm()) or 1.0
+    beside = []
     for direction in directions(risk):
         theta = risk.theta + _NEARBY * length * direction
         place = risk.at(theta)
-        yield place, place if fine is None else fine.at(theta.to(fine.dtype))
+        there = place if fine is None else fine.at(theta.to(fine.dtype))
+        beside.append(_tried(test, place, there))
+    wrong = [one for one in beside if one.outcome is Outcome.WRONG]
+    if wrong:
+        return found if found.outcome is Outcome.WRONG else wrong[0]
+    return max(beside, key=lambda one: one.outcome is Outcome.AGREES)
+
+
+def _tried(
+    test: Callable[[EmpiricalRisk, EmpiricalRisk], Comparison],
+    place: EmpiricalRisk,
+    fine: EmpiricalRisk,
+) -> Comparison:
+    """A test that is open where it cannot be made."""
+    try:
+        return test(place, fine)
+    except (InputError, NonFiniteError):
+        return Comparison(outcome=Outcome.OPEN)
 
 
 def _with_more_digits(risk: EmpiricalRisk) -> EmpiricalRisk | None:
@@ -367,7 +384,7 @@ def _opaque(operator: RiskOperator, name: str, found: Comparison) -> str:
 
 def _once_only(risk: EmpiricalRisk, error: str) -> str:
     """The message for an operation without a second derivative: which, where, and what works."""
-    operation = re.search(r"derivative for (?:aten::)?(\w+) is not implemented", error)
+    operation = re.search(r"derivative for '?(?:aten::)?(\w+)'? is not implemented", error)
     name = operation[1] if operation else error.splitlines()[0]
     try:
         difference = CentralDifference(risk, directions(risk)[0])

@@ -306,7 +306,7 @@ class EmpiricalRisk:
     @full_precision()
     def value(self) -> float:
         r"""$L(\theta)$. Cost: one forward pass over the data."""
-        parameters = self._layout.unflatten(self._theta)
+        parameters = self._constants()
         totals = [float(self.total(parameters, batch).detach()) for batch in self.batches()]
         return math.fsum(totals) / self.denominator
 
@@ -380,7 +380,12 @@ class EmpiricalRisk:
         """The free parameters as fresh leaves of a graph, in the order of `names`."""
         # copies: a forward pass that writes to its parameters must not reach the risk's own
         theta = self._theta.clone()
-        return [p.detach().requires_grad_() for p in self._layout.unflatten(theta)]
+        return [nn.Parameter(p.detach()) for p in self._layout.unflatten(theta)]
+
+    def _constants(self) -> list[Tensor]:
+        """The free parameters, to be evaluated at only."""
+        parts = self._layout.unflatten(self._theta)
+        return [nn.Parameter(p, requires_grad=False) for p in parts]
 
     @contextmanager
     def bound(self, parameters: Sequence[Tensor] | None = None) -> Iterator[None]:
@@ -393,7 +398,7 @@ class EmpiricalRisk:
             parameters: in the order of `names`; by default those of the risk.
         """
         if parameters is None:
-            parameters = self._layout.unflatten(self._theta)
+            parameters = self._constants()
         with twice_differentiable(self.device.type, self._convert_to):
             if self._places.holds(parameters):
                 yield
