@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import re
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,7 @@ from torch import Tensor
 import hessium as hs
 from composed.generator import build
 from composed.oracle import Oracle, Parts, parts_of
-from composed.setup import Setup
+from composed.setup import Interrupted, Setup, Trunk
 from composed.traces import Traces, leave_gradients
 from hessium.curvature.traced import CannotTraceError
 from hessium.errors import InputError, NonFiniteError, SelfCheckError, SelfCheckWarning, StaleStateWarning
@@ -122,15 +123,20 @@ class Examination:
         oracle = Oracle(self.truth)
         self.outcome.computable = oracle.computable
         self.outcome.undecided = oracle.undecided
-        leave_gradients(self.setup.model)
+        if self.seed % 3:
+            leave_gradients(self.setup)
         traces = Traces(self.setup)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self.caught = caught
-            risk = self.attempt("risk", self.make)
+            with ambient(self.setup.ambient):
+                risk = self.attempt("risk", self.make)
             if risk is not None:
                 self.examine(risk, oracle)
         self.note_damage(traces)
+        if self.seed % 4 == 1:
+            self.interrupted(risk)
+            self.note_damage(traces, "interrupted")
         if risk is not None and self.seed % 4 == 0 and oracle.hessian is not None:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
@@ -151,7 +157,10 @@ class Examination:
     def examine(self, risk: hs.EmpiricalRisk, oracle: Oracle) -> None:
         """Value, counts, gradient, Hessian, and on every third composition its parts."""
         setup = self.setup
-        self.number("value", risk.value, oracle.value)
+        with ambient(setup.ambient):
+            self.number("value", risk.value, oracle.value)
+            if not oracle.lies:
+                self.vector("gradient", risk.gradient, oracle.gradient, oracle)
         if risk.num_samples != setup.samples:
             self.wrong("num_samples", f"{risk.num_samples}, not {setup.samples}")
         kit = setup.kit
@@ -160,15 +169,13 @@ class Examination:
             if wanted == wanted:
                 self.number("denominator", lambda: risk.denominator, wanted)
         route = {5: "retained", 11: "streaming", 17: "traced"}.get(self.seed % 18, "auto")
-        H = self.attempt("Hessian", lambda: hs.Hessian(risk, route=route))  # type: ignore[arg-type]
+        with ambient(setup.ambient):
+            H = self.attempt("Hessian", lambda: hs.Hessian(risk, route=route))  # type: ignore[arg-type]
         if H is not None:
             self.matrix("Hessian", H.dense, oracle.hessian, oracle)
             block = vectors(risk.dim)
             self.matrix("Hessian products", lambda: H @ block.to(H.dtype),
                         None if oracle.hessian is None else oracle.hessian @ block, oracle)  # fmt: skip
-            self.vector("gradient", risk.gradient, None if oracle.lies else oracle.gradient, oracle)
-        elif not oracle.lies:
-            self.vector("gradient", risk.gradient, oracle.gradient, oracle)
         if oracle.lies or oracle.hessian is None:
             return
         if self.seed % 3 == 0 and setup.closure is None:
@@ -369,9 +376,27 @@ class Examination:
         else:
             self.add(check, "silent wrong", message)
 
-    def note_damage(self, traces: Traces) -> None:
+    def interrupted(self, risk: hs.EmpiricalRisk | None) -> None:
+        """The user presses Ctrl-C in a forward pass."""
+        calls: list[Callable[[], Any]] = [self.make]
+        if risk is not None:
+            calls += [risk.value, risk.gradient, lambda: hs.Hessian(risk), risk.refresh().value]
+        for number, call in enumerate(calls):
+            Trunk.fuse = 1 + (self.seed + number) % 3
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    call()
+            except (Interrupted, *REFUSALS):
+                pass
+            except Exception as error:
+                self.add("interrupted", "raw error", repr(error))
+            finally:
+                Trunk.fuse = None
+
+    def note_damage(self, traces: Traces, when: str = "user's state") -> None:
         for what in traces.damage()[:4]:
-            self.add("user's state", "damage", what)
+            self.add(when, "damage", what)
 
     def add(self, check: str, verdict: str, message: str) -> None:
         self.outcome.findings.append(Finding(check, verdict, message))
@@ -389,9 +414,29 @@ def _move(setup: Setup, step: Tensor) -> None:
             p += s.view_as(p).to(p.dtype)
 
 
+@contextlib.contextmanager
+def ambient(name: str) -> Iterator[None]:
+    """What the user has switched on around the calls."""
+    before = torch.get_default_dtype()
+    contexts: dict[str, Callable[[], Any]] = {
+        "no_grad": torch.no_grad,
+        "inference": torch.inference_mode,
+        "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    }
+    try:
+        if name == "default_dtype":
+            torch.set_default_dtype(torch.float64)
+        with contexts.get(name, contextlib.nullcontext)():
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
 def examine(seed: int) -> Outcome:
     """Build a composition and examine it; defects of the campaign itself are raised."""
-    return Examination(seed).run()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Examination(seed).run()
 
 
 def campaign(first: int, minutes: float, most: int) -> list[Outcome]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.nn.utils import prune as prune
 from torch.utils.checkpoint import checkpoint
 
 from composed import functions
@@ -428,15 +429,60 @@ POINTWISE = (
     "adjoint", "detach_part", "detach_factor", "caches", "writes", "in_place", "autocast", "upcast",
     "twice", "alias", "three_names", "tied_weights", "transpose_tied", "shared_frozen",
     "unregistered", "unregistered_trainable", "forward_hook", "backward_hook", "frozen",
-    "bilinear", "no_grad_statistics",
+    "bilinear", "no_grad_statistics", "cached", "references", "symmetric", "orthogonal", "pruned",
+    "scripted",
 )  # fmt: skip
 SEQUENCE = ("lstm", "gru", "rnn", "bi_lstm", "bi_gru", "cell", "attention", "encoder_layer")
 BATCH_FIRST_ONLY = ("sdpa", "conv_time")
 # wrong or cut gradients and opaque second derivatives: to be refused; drawn less often
 SUSPECT = (
     "function_no_grad", "function_detached", "function_once", "function_numpy", "function_wrong",
-    "detach_part", "detach_factor", "autocast", "no_grad_statistics",
+    "detach_part", "detach_factor", "autocast", "no_grad_statistics", "references",
 )  # fmt: skip
+
+
+class Cached(nn.Module):
+    """A constant computed in the first forward pass and kept as an attribute."""
+
+    def __init__(self, w: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(w, w)
+        self.table: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.table is None:
+            self.table = torch.cos(torch.arange(x.shape[-1], dtype=x.dtype))
+        return self.layer(x * self.table)
+
+
+class References(nn.Module):
+    """A weight that is read from a list beside its place in the module."""
+
+    def __init__(self, w: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(w, w)
+        self.weights = [self.layer.weight]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x @ self.weights[0] + self.layer.bias)
+
+
+class Symmetric(nn.Module):
+    """A parametrisation of one's own."""
+
+    def forward(self, w: Tensor) -> Tensor:
+        return w.triu() + w.triu(1).mT
+
+
+def _symmetric(w: int) -> nn.Module:
+    layer = nn.Linear(w, w)
+    nn.utils.parametrize.register_parametrization(layer, "weight", Symmetric())
+    return layer
+
+
+def _scripted(w: int) -> nn.Module:
+    scripted: nn.Module = torch.jit.script(nn.Sequential(nn.Linear(w, w), nn.Tanh()))
+    return scripted
 
 
 class NoGradStatistics(nn.Module):
@@ -523,6 +569,12 @@ def pointwise(name: str, dice: Dice, w: int) -> nn.Module:
         "backward_hook": lambda: _hooked(w, backward=True),
         "frozen": lambda: mlp(dice, w).requires_grad_(False),
         "bilinear": lambda: Bilinear(w),
+        "cached": lambda: Cached(w),
+        "references": lambda: References(w),
+        "symmetric": lambda: _symmetric(w),
+        "orthogonal": lambda: nn.utils.parametrizations.orthogonal(nn.Linear(w, w)),
+        "pruned": lambda: nn.utils.prune.random_unstructured(nn.Linear(w, w), "weight", 0.4),
+        "scripted": lambda: _scripted(w),
         "no_grad_statistics": lambda: NoGradStatistics(w),
     }
     return made[name]()

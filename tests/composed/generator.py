@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from composed import blocks, losses
 from composed.dice import Dice
 from composed.setup import (
+    Answer,
     Bag,
     Graph,
     GraphNet,
@@ -123,11 +124,22 @@ def _build(dice: Dice) -> Setup:
         forward = lambda m, x: m(x)  # noqa: E731
         keywords["forward"] = forward
         dice.note("forward")
+    elif dice.chance(0.1):
+        model = Answer(model)
+        forward = _logits
+        keywords["forward"] = forward
+        dice.note("dict_outputs")
     setup = Setup(
         dice.features, model, kit, batches, _container(dice, sizes), keywords, precision, ns,
         forward, sample_dim, sum(sizes), flat=shape == "flat", sizes=sizes,
     )  # fmt: skip
     return _finish(setup, dice)
+
+
+def _logits(model: nn.Module, x: Any) -> Tensor:
+    out: Any = _call(model, x)
+    logits: Tensor = out["logits"]
+    return logits
 
 
 def _call(model: nn.Module, x: Any) -> Tensor:
@@ -313,6 +325,9 @@ def _finish(setup: Setup, dice: Dice) -> Setup:
     ):  # fmt: skip
         dice.note("training_mode")
         model.train()
+    setup.ambient = dice.of(("none",) * 8 + ("no_grad", "inference", "autocast", "default_dtype"))
+    if setup.ambient != "none":
+        dice.note(f"ambient:{setup.ambient}")
     if "padding_idx" in dice.features and "tied_head" not in dice.features:
         named = [n for n in setup.names() if n.endswith("embed.weight")]
         setup.constant_rows = tuple((n, 0) for n in named)

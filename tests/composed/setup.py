@@ -73,6 +73,7 @@ class Setup:
     closure: Callable[[nn.Module], Tensor] | None = None
     sizes: tuple[int, ...] = ()
     constant_rows: tuple[tuple[str, int], ...] = ()
+    ambient: str = "none"
 
     def parameters(self) -> list[nn.Parameter]:
         return [p for p in self.model.parameters() if p.requires_grad]
@@ -185,8 +186,18 @@ def tensors_of(value: Any) -> list[Tensor]:
     return found
 
 
+class Interrupted(KeyboardInterrupt):
+    """What a user's Ctrl-C raises."""
+
+
 class Trunk(nn.Module):
-    """Blocks in a chain, some of them addressed by a dict."""
+    """Blocks in a chain, some of them addressed by a dict.
+
+    Attributes:
+        fuse: forward passes until the user interrupts, if ever.
+    """
+
+    fuse: int | None = None
 
     def __init__(self, parts: list[nn.Module], keyed: bool) -> None:
         super().__init__()
@@ -199,6 +210,10 @@ class Trunk(nn.Module):
         each = self.parts.values() if isinstance(self.parts, nn.ModuleDict) else self.parts
         for part in each:  # type: ignore[union-attr]
             x = part(x)
+        if Trunk.fuse is not None:
+            Trunk.fuse -= 1
+            if Trunk.fuse <= 0:
+                raise Interrupted
         return x
 
 
@@ -233,6 +248,18 @@ class Net(nn.Module):
         if self.shape == "classes":
             return f.mT
         return f.reshape(-1, f.shape[-1]) if self.shape == "flat" else f
+
+
+class Answer(nn.Module):
+    """A model that returns a dict, whose logits the user takes out with `forward=`."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, *inputs: Any, **named: Any) -> dict[str, Any]:
+        logits = self.net(*inputs, **named)
+        return {"logits": logits, "norm": logits.norm()}
 
 
 class OnObject(nn.Module):

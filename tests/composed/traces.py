@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from composed.setup import Setup, tensors_of
 
@@ -86,8 +86,11 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def leave_gradients(model: nn.Module) -> None:
-    """Gradients of a training step that the user has not yet cleared."""
-    for number, parameter in enumerate(model.parameters()):
-        if number % 2 == 0 and parameter.requires_grad:
+def leave_gradients(setup: Setup) -> None:
+    """A step of training before the library is called: gradients, and whatever the model keeps."""
+    try:
+        value = setup.whole()
+        value.backward()
+    except Exception:  # kernels that the dtype of the model does not have
+        for parameter in setup.parameters():
             parameter.grad = torch.full_like(parameter, 0.5)
