@@ -265,7 +265,8 @@ class RiskOperator(SymmetricOperator):
 
     def __repr__(self) -> str:
         n = self.shape[0]
-        return f"{type(self).__name__}({n} x {n}, {self.dtype}, {self.risk.num_samples} samples)"
+        parts = [f"{n} x {n}", f"{self.dtype}", self.risk.extent]
+        return f"{type(self).__name__}({', '.join(filter(None, parts))})"
 
 
 def _many_at_once(risk: EmpiricalRisk) -> bool:

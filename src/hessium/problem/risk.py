@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -14,12 +13,13 @@ from torch import Tensor, nn
 
 from hessium._arithmetic import full_precision
 from hessium.errors import InputError, NonFiniteError
-from hessium.problem.data import Batch, as_batches, converted, global_randomness_kept, iterate
+from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
 from hessium.problem.determinism import require_evaluation_mode, require_readable
-from hessium.problem.forward import Forward, ForwardModule, call, describe
+from hessium.problem.forward import Forward, ForwardModule, call, describe, require_takes_module
 from hessium.problem.kernels import twice_differentiable
 from hessium.problem.layout import Layout, layout_of, trainable
-from hessium.problem.losses import Loss, Reduction, Value
+from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value, as_number
+from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
 from hessium.problem.survey import take_survey
 from hessium.problem.torch_losses import as_loss
 
@@ -42,11 +42,20 @@ class EmpiricalRisk:
         loss: `hs.SquaredError`, a torch loss module or function, or any callable
             (outputs, targets) -> scalar together with `reduction`.
         data: a pair (inputs, targets), or a re-iterable of such batches of any sizes. Inputs are a
-            tensor, a tuple (passed as positional arguments) or a dict (as keywords).
+            tensor, a tuple (passed as positional arguments), a mapping (as keywords), or any object
+            that the model takes; where the model's signature takes no such keywords, a mapping is
+            the one argument. With `targets` or `forward`, batches may also be mappings or objects
+            that are no pairs.
         forward: how outputs come from the model, (model, inputs) -> tensor, where that is not
             simply a call.
         reduction: how a plain callable loss adds up: "mean" (over samples), "sum", or a function of
             the targets of a batch that returns what its mean is divided by.
+        targets: where a batch that is no pair has its targets: the key of a mapping (which the
+            model then does not see), the name of an attribute, or a function of the batch. Without
+            it, and with `forward`, such a batch is the inputs and its targets are None.
+        num_samples: samples of all batches together, or a function (inputs, targets) -> samples
+            of one batch. Without it they are counted from outputs and targets. It weighs batches
+            of a plain callable loss with `reduction="mean"`, so it may count tokens.
         dtype: compute in this one, float32 or float64, whatever that of the model: parameters,
             buffers, data and the loss's own tensors are converted in copies, and casts to a lower
             precision inside the forward pass are left out. For models in half or mixed precision,
@@ -69,6 +78,8 @@ class EmpiricalRisk:
         *,
         forward: Forward | None = None,
         reduction: Reduction | Callable[[Any], float] | None = None,
+        targets: Targets | None = None,
+        num_samples: NumSamples | None = None,
         dtype: torch.dtype | None = None,
         check: bool = True,
     ) -> None:
@@ -81,7 +92,8 @@ class EmpiricalRisk:
         free = trainable(model, dtype)
         self._loss = as_loss(loss, reduction, dtype)
         self._convert_to = dtype
-        self._batches = as_batches(data)
+        self._batches = as_batches(data, targets, alone=forward is not None, dtype=dtype)
+        self._num_samples = check_num_samples(num_samples)
         self._module = ForwardModule(model, forward or call)
         self._layout = layout_of(free)
         self._fixed = self._converted_frozen(model)
@@ -94,8 +106,10 @@ class EmpiricalRisk:
             require_readable(model, loss)
         self._survey = take_survey(
             self._batches, self._loss, self.outputs, self.leaves(), self.names, model,
-            dtype=dtype, check=check,
+            num_samples=num_samples, check=check,
         )  # fmt: skip
+        if isinstance(self._loss, CallableLoss):
+            self._loss = self._loss.along(self._survey.counts.axis)
 
     @classmethod
     def from_closure(
@@ -103,7 +117,7 @@ class EmpiricalRisk:
         model: nn.Module,
         closure: Callable[[nn.Module], Tensor],
         *,
-        num_samples: int = 1,
+        num_samples: int | None = None,
         dtype: torch.dtype | None = None,
         check: bool = True,
     ) -> EmpiricalRisk:
@@ -116,17 +130,18 @@ class EmpiricalRisk:
 
         Args:
             model: the module whose parameters are free.
-            closure: module -> scalar tensor; must use the module that it is given.
-            num_samples: what to report as number of samples.
+            closure: module -> scalar tensor; must use the module that it is given, and call no
+                `backward`.
+            num_samples: what to report as number of samples; 1 by default.
             dtype: as in the constructor; data that the closure holds are its own business.
             check: as in the constructor.
         """
-        risk = cls(
-            model, Value(), [(None, None)], forward=lambda module, _: closure(module), dtype=dtype,
-            check=check,
+        require_takes_module(closure)
+        return cls(
+            model, Value(), [(None, None)],
+            forward=lambda module, _: as_number("closure", closure(module)),
+            num_samples=num_samples, dtype=dtype, check=check,
         )  # fmt: skip
-        risk._survey = dataclasses.replace(risk._survey, samples=num_samples)
-        return risk
 
     @property
     def dim(self) -> int:
@@ -135,13 +150,20 @@ class EmpiricalRisk:
 
     @property
     def num_samples(self) -> int:
-        """Samples in all batches together."""
-        return self._survey.samples
+        """Samples in all batches together; 1 for a closure, unless it was said.
+
+        Raises:
+            InputError: if outputs and targets do not say how many they are.
+        """
+        if self._survey.counts.total is None:
+            msg = f"num_samples: unknown, for {self._survey.counts.doubt}; {ASK}"
+            raise InputError(msg)
+        return self._survey.counts.total
 
     @property
     def num_batches(self) -> int:
         """Batches of one pass over the data."""
-        return self._survey.batches
+        return self._survey.passes.batches
 
     @property
     def num_outputs(self) -> int:
@@ -190,8 +212,9 @@ class EmpiricalRisk:
 
     @property
     def has_outputs(self) -> bool:
-        """False for a closure that returns the loss itself."""
-        return not isinstance(self._loss, Value)
+        """False for a closure or a model that returns the loss itself."""
+        scalar = self._survey.scalar and isinstance(self._loss, CallableLoss)
+        return not (scalar or isinstance(self._loss, Value))
 
     @property
     def refuted(self) -> set[str]:
@@ -276,15 +299,20 @@ class EmpiricalRisk:
         return tuple(name for name in self.names if name not in used)
 
     def batches(self) -> Iterator[Batch]:
-        """One pass over the data, in the same order every time; leaves the global random state."""
-        number = 0
+        """One pass over the data, in the same order every time; leaves the global random state.
+
+        Raises:
+            InputError: if the batches are not those that the risk was made of.
+        """
+        function = self._num_samples if callable(self._num_samples) else None
+        weighed = isinstance(self._loss, CallableLoss) and self._loss.by_samples
         with global_randomness_kept(self._batches, seed=0):
-            for batch in iterate(self._batches, self._convert_to):
-                number += 1
-                yield batch
-        if number == 0:
-            msg = "data: no batches in this pass, though there were before; it must be re-iterable"
-            raise InputError(msg)
+            pairs = self._survey.passes.compared(self._batches.source, self._batches)
+            for number, (inputs, targets) in enumerate(pairs):
+                if function is None or not weighed:
+                    yield inputs, targets
+                else:
+                    yield inputs, Counted(targets, count_by(function, inputs, targets, number))
 
     @full_precision()
     def leaves(self) -> list[Tensor]:
@@ -330,10 +358,19 @@ class EmpiricalRisk:
         if self._check_mode:
             require_evaluation_mode(self.model)
 
+    @property
+    def extent(self) -> str:
+        """The number of samples in words, for a repr; empty where it is unknown."""
+        told = self._num_samples is not None or not isinstance(self._loss, Value)
+        known = told and self._survey.counts.total is not None
+        return f"{self._survey.counts.total} samples" if known else ""
+
     def __repr__(self) -> str:
         unused = [name for name in self._survey.unused if name in self.names]
+        loss = "closure" if isinstance(self._loss, Value) else repr(self._loss)
+        outputs = f"{self.num_outputs} outputs" if self.has_outputs else ""
+        facts = [f"{self.dim} parameters", self.extent, outputs, str(self.dtype)]
         return (
-            f"EmpiricalRisk({type(self.model).__name__}, {self._loss!r}: {self.dim} parameters, "
-            f"{self.num_samples} samples, {self.num_outputs} outputs, {self.dtype}"
+            f"EmpiricalRisk({type(self.model).__name__}, {loss}: {', '.join(filter(None, facts))}"
             f"{'; unused: ' + ', '.join(unused) if unused else ''})"
         )
