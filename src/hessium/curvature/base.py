@@ -199,7 +199,9 @@ class RiskOperator(SymmetricOperator):
                 rows = vectors[start : start + width]
                 if batched:
                     flat = torch.split(rows, list(layout.sizes), dim=1)
-                    parts = [f.reshape(-1, *s) for f, s in zip(flat, layout.shapes, strict=True)]
+                    parts = [
+                        f.reshape(len(rows), *s) for f, s in zip(flat, layout.shapes, strict=True)
+                    ]
                     images = graph.product(parts, batched=True)
                     found = torch.cat([p.reshape(len(rows), -1) for p in images], dim=1)
                     product[start : start + width] += found

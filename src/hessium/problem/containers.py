@@ -1,7 +1,7 @@
 """The tensors inside a batch, whatever holds them: found, and replaced in a copy.
 
-A batch may be a tensor, a tuple, a named tuple, a list, a mapping, a dataclass, a packed sequence, or
-an object of a graph or language library that keeps its tensors in attributes. torch's own tree
+A batch may be a tensor, a tuple, a named tuple, a list, a mapping, a dataclass, a packed sequence,
+or an object of a graph or language library that keeps its tensors in attributes. torch's own tree
 functions see the first few of these only.
 """
 

@@ -241,7 +241,9 @@ def check_batch(inputs: Any, targets: Any, number: int, device: torch.device) ->
         ):
             kind = "a NumPy array" if isinstance(part, np.ndarray) else f"a tensor of {part.layout}"
             remedy = "torch.from_numpy" if isinstance(part, np.ndarray) else "to_dense()"
-            msg = f"data: {what} of batch {number} are {kind}; a dense tensor is required ({remedy})"
+            msg = (
+                f"data: {what} of batch {number} are {kind}; a dense tensor is required ({remedy})"
+            )
             raise InputError(msg)
         found = tensors(part)
         elsewhere = [leaf for leaf in found if leaf.device != device]

@@ -100,8 +100,8 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
             raise InputError(msg)
         if parameter.is_complex():
             msg = (
-                f"model: parameter '{name}' has dtype {parameter.dtype}; a Hessian is of a function "
-                "of real numbers, so keep torch.view_as_real of it as the parameter and call "
+                f"model: parameter '{name}' has dtype {parameter.dtype}; a Hessian needs a "
+                "function of real numbers: make torch.view_as_real of it the parameter, and call "
                 "torch.view_as_complex in the forward pass"
             )
             raise InputError(msg)

@@ -1,8 +1,8 @@
 """How many samples a batch holds, from its outputs and targets and from what the loss divides by.
 
-The first dimension of the inputs says little: it may be time, the nodes of a graph, or nothing. What
-counts are the rows of the outputs beside those of the targets, and the layers themselves: a
-recurrent or attention layer knows which dimension of its inputs are the sequences.
+The first dimension of the inputs says little: it may be time, or the nodes of a graph. What counts
+are the rows of the outputs beside those of the targets, and the layers themselves: a recurrent or
+attention layer knows which dimension of its inputs are the sequences.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.autograd.graph import disable_saved_tensors_hooks
 from hessium.errors import InputError, RouteWarning
 from hessium.problem.additivity import Additivity
 from hessium.problem.containers import closed, replaced, tensors
-from hessium.problem.data import Batch, Batches, check_batch, global_randomness_kept
+from hessium.problem.data import Batches, check_batch, global_randomness_kept
 from hessium.problem.determinism import require_same
 from hessium.problem.forward import describe
 from hessium.problem.kernels import AttentionWatch
@@ -168,7 +168,7 @@ def _guarded(
     dtype: torch.dtype | None,
 ) -> Tensor:
     """A forward pass in which what torch objects to becomes one sentence."""
-    # the first batch that a model writes to is a copy
+    # a model that writes to its inputs shall do so to a copy
     seen = _cloned(inputs) if number == 0 else inputs
     versions = _versions(seen)
     try:
@@ -217,7 +217,9 @@ def _failure(
     if dtype is not None and kinds:
         msg += f"; no tensor was found in the {kinds[0]}, so it was not converted to {dtype}"
     if isinstance(error, (TypeError, KeyError, AttributeError)):
-        msg += "; forward=lambda model, inputs: ... says how the model is called"
+        keys = list(inputs) if isinstance(inputs, Mapping) else []
+        how = f"inputs[{keys[0]!r}]" if keys else "inputs"
+        msg += f"; forward=lambda model, inputs: model({how}), or the like, says how it is called"
     return msg
 
 
@@ -250,6 +252,7 @@ def _check_closure(value: Tensor, parameters: Sequence[Tensor]) -> None:
 
 def _evaluated(loss: Loss, f: Tensor, targets: Any, number: int) -> tuple[float, float]:
     """The loss of one batch, a mean where its weight is still open, and the denominator."""
+    targets = _cloned(targets) if number == 0 else targets
     versions = _versions((f, targets))
     try:
         value = loss.value if isinstance(loss, CallableLoss) and _is_mean(loss) else loss.total
@@ -274,13 +277,11 @@ def _evaluated(loss: Loss, f: Tensor, targets: Any, number: int) -> tuple[float,
     return total, denominator
 
 
-def _cloned(inputs: Any) -> Any:
+def _cloned(value: Any) -> Any:
     try:
-        return replaced(
-            inputs, lambda t: t.detach().clone().requires_grad_(t.requires_grad)
-        )
+        return replaced(value, lambda t: t.detach().clone().requires_grad_(t.requires_grad))
     except InputError:  # an object that cannot be copied is looked at as it is
-        return inputs
+        return value
 
 
 def _versions(value: Any) -> list[int]:
