@@ -187,7 +187,8 @@ def held_bytes(roots: Sequence[Tensor], program: Program | None = None) -> int:
             if name.startswith("_saved_"):
                 saved = getattr(node, name)
                 for tensor in saved if isinstance(saved, (tuple, list)) else (saved,):
-                    if isinstance(tensor, Tensor):
+                    # a sparse tensor has no storage of its own
+                    if isinstance(tensor, Tensor) and tensor.layout is torch.strided:
                         storage = tensor.untyped_storage()
                         storages[storage.data_ptr()] = storage.nbytes()
         stack += [parent for parent, _ in node.next_functions if parent is not None]

@@ -19,7 +19,7 @@ from hessium.errors import InputError
 from hessium.problem.losses import CallableLoss, Counted
 
 _Part: TypeAlias = tuple[Tensor, Any]
-_REFERENCE = 8  # samples of the first batch, which are joined to every later one
+_FEW = 8  # samples of the first batch, which are joined to every later one
 
 
 class Additivity:
@@ -61,13 +61,19 @@ class Additivity:
         if axis is None or outputs.dim() <= axis or self._found is not None:
             return
         batch = (outputs, targets)
+        few = _rows(batch, axis, slice(0, min(outputs.shape[axis], _FEW)))
         if self._first is None:
             self._loss = self._loss.along(axis)
-            few = min(outputs.shape[axis], _REFERENCE)
-            self._first = _rows(batch, axis, slice(0, few)) or batch
+            self._first = few or batch
         else:
             self._found = self._joins(self._first, batch, axis)
         self._found = self._found or self._splits(batch, axis)
+        if few is not None and self._found is None:
+            # a hinge that nothing has reached yet adds up here, but not elsewhere
+            moved = _moved(few, seed=0)
+            self._found = self._splits(moved, axis) or self._joins(
+                _moved(self._first, seed=1), moved, axis
+            )
 
     def require(self) -> None:
         """With several batches the loss must add up.
@@ -138,11 +144,8 @@ def couples_samples(total: Callable[[Tensor], Tensor], outputs: Tensor) -> bool:
     samples = outputs.shape[0] if outputs.dim() else 1
     if samples < 2:
         return False
-    generator = torch.Generator().manual_seed(samples)
-    noise = torch.randn(outputs.shape, generator=generator, dtype=torch.float64, device="cpu")
-    moved = outputs.detach().clone()
     half = (samples + 1) // 2
-    moved[half:] += (noise.to(moved) * (1 + moved.abs()))[half:]
+    moved = torch.cat([outputs.detach()[:half], _moved((outputs.detach(), None), seed=0)[0][half:]])
 
     def slope(at: Tensor) -> Tensor:
         point = at.detach().clone().requires_grad_()
@@ -155,6 +158,14 @@ def couples_samples(total: Callable[[Tensor], Tensor], outputs: Tensor) -> bool:
     before, after = slope(outputs)[:half], slope(moved)[:half]
     allowed = torch.finfo(outputs.dtype).eps ** 0.5 * float(before.norm() + after.norm())
     return bool((before - after).norm() > allowed)
+
+
+def _moved(part: _Part, seed: int) -> _Part:
+    """The same samples with other outputs."""
+    f = part[0]
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(f.shape, generator=generator, dtype=torch.float64, device="cpu")
+    return f + 3 * noise.to(f) * (1 + f.abs()), part[1]
 
 
 def _rows(batch: _Part, axis: int, part: slice) -> _Part | None:

@@ -156,7 +156,7 @@ class EmpiricalRisk:
             InputError: if outputs and targets do not say how many they are.
         """
         if self._survey.counts.total is None:
-            msg = f"num_samples: unknown, for {self._survey.counts.doubt}; {ASK}"
+            msg = f"num_samples: unknown, because {self._survey.counts.doubt}; {ASK}"
             raise InputError(msg)
         return self._survey.counts.total
 
@@ -215,6 +215,11 @@ class EmpiricalRisk:
         """False for a closure or a model that returns the loss itself."""
         scalar = self._survey.scalar and isinstance(self._loss, CallableLoss)
         return not (scalar or isinstance(self._loss, Value))
+
+    @property
+    def sample_axis(self) -> int:
+        """The dimension of the outputs that is the samples; 0 unless time comes first."""
+        return self._survey.counts.axis
 
     @property
     def refuted(self) -> set[str]:
