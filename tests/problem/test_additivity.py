@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -68,7 +69,7 @@ def test_refused_in_every_order_of_the_batches_and_accepted_as_one(name: str) ->
     loss = (lambda f, y: (f - y[:, None]).square().mean()) if function is F.mse_loss else function
     model = mlp(3, 4, 2)
     for batches in itertools.permutations(split(X, LABELS, 6, 5, 1)):
-        with pytest.raises(InputError, match="loss: over .* it must add up"):
+        with pytest.raises(InputError, match=r"loss: over .* it must add up"):
             hs.EmpiricalRisk(model, loss, list(batches), reduction=reduction)
     whole = hs.EmpiricalRisk(model, loss, (X, LABELS), reduction=reduction)
     assert whole.value() == pytest.approx(loss(model(X), LABELS).item(), rel=1e-13)
@@ -95,7 +96,7 @@ def test_padded_tokens_in_both_orders(order: int, padding: str) -> None:
     else:
         targets[4:, 2:] = -100
     data = split(tokens, targets, 4, 4)[::order]
-    with pytest.raises(InputError, match="loss: over .* it must add up"):
+    with pytest.raises(InputError, match=r"loss: over .* it must add up"):
         hs.EmpiricalRisk(model, lambda f, y: F.cross_entropy(f, y), data, reduction="mean")
     exact = hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), data)
     told = hs.EmpiricalRisk(
@@ -155,7 +156,7 @@ def test_targets_in_containers_and_none() -> None:
 def test_coupling_is_a_slope_that_depends_on_other_samples() -> None:
     outputs, targets = draw(12, 2), draw(12, 2, seed=1)
     for loss in (contrast, partial_likelihood, ranking, scatter):
-        assert couples_samples(lambda f, loss=loss: loss(f, None), outputs)
+        assert couples_samples(functools.partial(loss, targets=None), outputs)
     apart: list[Callable[[Tensor], Tensor]] = [
         lambda f: F.mse_loss(f, targets),
         lambda f: F.cross_entropy(f, LABELS),

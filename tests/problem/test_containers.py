@@ -63,7 +63,7 @@ class Hidden:
     """Holds a tensor where nobody can find it."""
 
     def __init__(self, x: Tensor) -> None:
-        self._make = lambda: x
+        self._make: Callable[[], Tensor] = lambda: x
 
     @property
     def x(self) -> Tensor:
@@ -159,7 +159,7 @@ def test_nan_and_complex_are_found(name: str) -> None:
     make, hold = HOLDERS[name]
     bad = X.clone()
     bad[3, 1] = float("nan")
-    with pytest.raises(InputError, match="inputs of batch 0 have 1 of .* NaN"):
+    with pytest.raises(InputError, match=r"inputs of batch 0 have 1 of .* NaN"):
         hs.EmpiricalRisk(make(), nn.MSELoss(), (hold(bad), Y))
     with pytest.raises(InputError, match="inputs of batch 0 are complex"):
         hs.EmpiricalRisk(make(), nn.MSELoss(), (hold(X.to(torch.complex64)), Y))

@@ -174,6 +174,6 @@ def test_what_is_given_is_never_written_to() -> None:
     hs.Hessian(cloned)
     assert torch.equal(x, X)
     for loss in (lambda f, t: f.sub_(t).square().mean(), lambda f, t: t.sub_(f).square().mean()):
-        with pytest.raises(InputError, match="loss: .* writes to its outputs or targets in place"):
+        with pytest.raises(InputError, match=r"loss: .* writes to its outputs or targets in place"):
             hs.EmpiricalRisk(mlp(3, 4, 2), loss, (x, y), reduction="mean")
     assert torch.equal(y, kept)

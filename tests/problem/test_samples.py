@@ -152,7 +152,7 @@ def test_the_risk_is_the_loss_of_all_data(
     options, by_hand, divisor = LOSSES[loss]
     model = layout.model()
     data = [
-        layout.pair(x, y) for x, y in zip(torch.split(X, split), torch.split(Y, split), strict=True)
+        layout.pair(x, y) for x, y in zip(X.split(list(split)), Y.split(list(split)), strict=True)
     ]
     if told:
         options = {**options, "num_samples": lambda _, y: y.shape[layout.axis]}
@@ -176,7 +176,7 @@ def test_the_risk_is_the_loss_of_all_data(
     torch.testing.assert_close(
         risk.gradient(), torch.cat([s.reshape(-1) for s in slopes]), rtol=1e-11, atol=1e-13
     )
-    if "own, mean" != loss:  # its batches are weighed by samples, whatever they are means over
+    if loss != "own, mean":  # its batches are weighed by samples, whatever they are means over
         assert risk.denominator == divisor(SAMPLES, targets.numel())
     else:
         assert risk.denominator == SAMPLES
@@ -257,11 +257,12 @@ def test_a_model_that_returns_its_own_mean() -> None:
         hs.Hessian(told).dense(), hs.Hessian(exact).dense(), rtol=1e-12, atol=1e-14
     )
     for options in ({}, {"num_samples": 9}):
-        with pytest.raises(InputError, match="one number for batch 0.*(num_samples=|a function)"):
+        with pytest.raises(InputError, match=r"one number for batch 0.*(num_samples=|a function)"):
             make(batches, **options)
     alone = make({"x": x, "labels": labels})
     assert alone.value() == pytest.approx(exact.value(), rel=1e-14)
-    assert "samples" not in repr(alone) and "outputs" not in repr(alone)
+    assert "samples" not in repr(alone)
+    assert "outputs" not in repr(alone)
     with pytest.raises(InputError, match="num_samples: unknown"):
         _ = alone.num_samples
 
@@ -296,5 +297,5 @@ def test_an_integer_must_agree_with_the_rows() -> None:
         )
 
     assert make(9).num_samples == 9
-    with pytest.raises(InputError, match="num_samples: 8, .* the outputs have 9 rows"):
+    with pytest.raises(InputError, match=r"num_samples: 8, .* the outputs have 9 rows"):
         make(8)
