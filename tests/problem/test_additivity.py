@@ -117,6 +117,30 @@ def test_padded_tokens_in_both_orders(order: int, padding: str) -> None:
         )
 
 
+def test_a_hinge_that_no_sample_has_reached() -> None:
+    def far(outputs: Tensor, targets: Any) -> Tensor:
+        return F.relu(10 + outputs[:, None, 0] - outputs[None, :, 0]).mean()
+
+    assert float(far(mlp(3, 4, 2)(X), None)) == pytest.approx(10, rel=1e-14)  # it adds up here
+    with pytest.raises(InputError, match="it must add up"):
+        hs.EmpiricalRisk(mlp(3, 4, 2), far, split(X, LABELS, 7, 5), reduction="mean")
+
+
+def test_padding_where_other_outputs_have_no_loss() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Softmax(dim=1)).double()
+    targets = classes(12, 4, high=2).double()
+    kept = torch.ones(12, 4, dtype=torch.bool)
+    kept[6:, 1:] = False
+
+    def over_kept(outputs: Tensor, both: Any) -> Tensor:
+        wanted, mask = both
+        return -(wanted * torch.log(outputs))[mask].mean()
+
+    data = [(X[p], (targets[p], kept[p])) for p in (slice(0, 6), slice(6, 12))]
+    with pytest.raises(InputError, match="over samples of two batches"):
+        hs.EmpiricalRisk(model, over_kept, data, reduction="mean")
+
+
 def test_a_loss_that_fails_on_parts_is_not_asked() -> None:
     weights, rows = torch.rand(12, dtype=torch.float64), torch.arange(12)
     model = mlp(3, 4, 2)
