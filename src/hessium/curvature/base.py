@@ -236,7 +236,9 @@ class RiskOperator(SymmetricOperator):
                 rows = vectors[start : start + width]
                 if batched:
                     flat = torch.split(rows, list(layout.sizes), dim=1)
-                    parts = [f.reshape(-1, *s) for f, s in zip(flat, layout.shapes, strict=True)]
+                    parts = [
+                        f.reshape(len(rows), *s) for f, s in zip(flat, layout.shapes, strict=True)
+                    ]
                     images = graph.product(parts, batched=True)
                     found = torch.cat([p.reshape(len(rows), -1) for p in images], dim=1)
                     product[start : start + width] += found
@@ -302,7 +304,8 @@ class RiskOperator(SymmetricOperator):
 
     def __repr__(self) -> str:
         n = self.shape[0]
-        return f"{type(self).__name__}({n} x {n}, {self.dtype}, {self.risk.num_samples} samples)"
+        parts = [f"{n} x {n}", f"{self.dtype}", self.risk.extent]
+        return f"{type(self).__name__}({', '.join(filter(None, parts))})"
 
 
 def _many_at_once(risk: EmpiricalRisk) -> bool:

@@ -171,9 +171,9 @@ class Gram(SymmetricOperator):
                     stop - start, self.risk.dim, dtype=self.dtype, device=self.device
                 )
                 for low in range(start, stop, COLUMNS):
-                    index = torch.arange(low, min(low + COLUMNS, stop)) - at.start
+                    index = torch.arange(low, min(low + COLUMNS, stop), device="cpu") - at.start
                     unit = block.new_zeros(len(index), samples, rank)
-                    unit[torch.arange(len(index)), index // rank, index % rank] = 1.0
+                    unit[torch.arange(len(index), device="cpu"), index // rank, index % rank] = 1.0
                     like = [block.new_empty(()).expand(len(index), *s) for s in layout.shapes]
                     u = middle.factor(unit).reshape(len(index), *graph.outputs.shape)
                     pulled = graph.pull(u, like, batched=True)

@@ -55,7 +55,7 @@ class Sampler:
             keep = known.converged & (known.values != 0)
             keep[operator.shape[0] - 1 :] = False  # one direction is left to the probes
             self._exact = known.values[keep]
-            self._out = known.vectors[:, torch.as_tensor(keep)].mT.contiguous()
+            self._out = known.vectors[:, torch.as_tensor(keep, device="cpu")].mT.contiguous()
             self._residual = float(np.linalg.norm(known.residuals[keep]))
             self._products = known.num_matvecs
         self._room = operator.shape[0] - self._exact.size  # dimensions left to the probes

@@ -91,7 +91,7 @@ def as_operator(
     if isinstance(operator, SymmetricOperator):
         return operator
     if isinstance(operator, np.ndarray):
-        operator = torch.as_tensor(operator)
+        operator = torch.as_tensor(operator, device="cpu")
     if isinstance(operator, Tensor):
         return DenseOperator(operator)
     if isinstance(operator, Operator) and not isinstance(operator, type):

@@ -89,8 +89,8 @@ class KrylovSpace:
         }
         tensors = {
             "basis": self.basis[first : self.size + self.block].cpu(),
-            "projected": torch.as_tensor(self._projected[: self.size, : self.size].copy()),
-            "coupling": torch.as_tensor(self._coupling.copy()),
+            "projected": torch.from_numpy(self._projected[: self.size, : self.size].copy()),
+            "coupling": torch.from_numpy(self._coupling.copy()),
         }
         return numbers, tensors
 
@@ -244,4 +244,4 @@ class KrylovSpace:
             part[: weights.shape[0]] = weights @ part
 
     def _tensor(self, array: FloatArray) -> Tensor:
-        return torch.as_tensor(array.copy()).to(self.basis)
+        return torch.from_numpy(array.copy()).to(self.basis)

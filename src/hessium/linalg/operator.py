@@ -154,7 +154,7 @@ class SymmetricOperator(ABC):
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))
 
         def apply(array: AnyArray) -> AnyArray:
-            block = torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype)
+            block = torch.from_numpy(np.ascontiguousarray(array)).to(self.dtype)
             return (self @ block.to(self.device)).cpu().numpy()
 
         return scipy.sparse.linalg.LinearOperator(
