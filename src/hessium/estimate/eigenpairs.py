@@ -19,7 +19,7 @@ from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.checkpoint import Checkpoint, joined
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.krylov import KrylovSpace, RitzPairs
 from hessium.linalg.operator import SymmetricOperator
@@ -151,8 +151,26 @@ def eigenpairs(
     space = KrylovSpace(operator, start, capacity, seeds)
     forecast = _Forecast(limit)
     checked, done = log.restore(space) if log else (0, False)
-    while not done and space.num_matvecs < limit:
-        if not space.full:  # a state taken up again may lie between a step and its restart
+    while not done:
+        # before the step: a state may have been written between a step and its look
+        due = space.full or space.num_matvecs - checked >= _CHECK_EVERY
+        if due and space.size >= min(k, n):
+            checked = space.num_matvecs
+            pairs = space.ritz()
+            chosen = _wanted(pairs.values, which)[:k]
+            bounds = _bounds(pairs.values[chosen], tol, space.scale, operator.dtype)
+            worst = float((pairs.residuals[chosen] / bounds).max())
+            done = worst <= 1 or space.complete
+            progress(space.num_matvecs, forecast(space.num_matvecs, worst), "products")
+            if space.full and not done:
+                kept = k + (space.size - k) // 3
+                kept = min(kept, space.size - space.block)
+                space.restart(pairs, np.sort(_wanted(pairs.values, which)[:kept]))
+                if log:
+                    log.forget_rows()
+        elif space.num_matvecs >= limit:
+            break
+        else:
             try:
                 space.expand()
             except NonFiniteError as error:
@@ -163,22 +181,6 @@ def eigenpairs(
                 raise NonFiniteError(msg, partial=partial) from error
             if log:
                 log.save_if_due(space, checked)
-        soon = space.num_matvecs - checked < _CHECK_EVERY and not space.full
-        if soon or space.size < min(k, n):
-            continue
-        checked = space.num_matvecs
-        pairs = space.ritz()
-        chosen = _wanted(pairs.values, which)[:k]
-        bounds = _bounds(pairs.values[chosen], tol, space.scale, operator.dtype)
-        worst = float((pairs.residuals[chosen] / bounds).max())
-        done = worst <= 1 or space.complete
-        progress(space.num_matvecs, forecast(space.num_matvecs, worst), "products")
-        if space.full and not done:
-            kept = k + (space.size - k) // 3
-            kept = min(kept, space.size - space.block)
-            space.restart(pairs, np.sort(_wanted(pairs.values, which)[:kept]))
-            if log:
-                log.forget_rows()
     if log:
         log.save(space, checked, done=done)
     try:
@@ -317,7 +319,8 @@ class _Log:
             return 0, False
         numbers, files = self._found
         self._found = None
-        space.restore(numbers, files)
+        rows = joined([f["basis"] for f in files], numbers["size"] + numbers["block"])
+        space.restore(numbers, {**files[-1], "basis": rows})
         self._seeds.bit_generator.state = numbers["rng"]
         self._rows = space.size + space.block
         return numbers["checked"], numbers["done"]
@@ -340,8 +343,8 @@ class _Log:
             "checked": checked,
             "done": done,
         }
-        self._checkpoint.save({**numbers, **extra}, tensors, append=self._rows > 0)
-        self._rows = space.size + space.block
+        if self._checkpoint.save({**numbers, **extra}, tensors, append=self._rows > 0):
+            self._rows = space.size + space.block
 
 
 class _Forecast:

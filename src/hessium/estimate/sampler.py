@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hessium._typing import FloatArray
 from hessium.errors import NonFiniteError
-from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.checkpoint import Checkpoint, joined
 from hessium.estimate.eigenpairs import Eigenpairs
 from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg.lanczos import LanczosProcess, Passes
@@ -66,7 +66,8 @@ class Sampler:
         self._running: list[LanczosProcess] = []
         self._idle: list[LanczosProcess] = []  # their memory is used again
         self._checkpoint = checkpoint
-        self._saved = 0  # rows of each running basis that are on disk
+        self._saved: list[int] = []  # rows of each running basis that are on disk
+        self.wanted = 0  # rules that the present work goes on to
 
     @property
     def rules(self) -> int:
@@ -75,6 +76,7 @@ class Sampler:
 
     def run(self, total: int, progress: Progress) -> None:
         """Add rules until there are so many, several at a time where products are cheaper so."""
+        self.wanted = total
         while self._running or self.rules < total:
             if not self._running:
                 together = min(
@@ -96,10 +98,11 @@ class Sampler:
             self._begin(1, max(1, min(most, self._room, self._vectors - BESIDE)))
         (process,) = self._running
         while not process.finished:
+            # before the step: a state may have been written between a step and its look
+            if len(process.alphas) % 20 == 0 and process.alphas:
+                if process.rule().open_mass() <= error:
+                    break
             self._advance([process])
-            look = len(process.alphas) % 20 == 0 or process.finished
-            if look and process.rule().open_mass() <= error:
-                break
         self._steps = len(process.alphas)
         self._finish()
 
@@ -122,42 +125,44 @@ class Sampler:
         """Go on from a state that was saved."""
         self._seeds.bit_generator.state = numbers["rng"]
         self._products, self._steps = numbers["products"], numbers["steps"]
+        self.wanted = numbers["wanted"]
         self._rules = [
             GaussRule(diagonal=np.array(d), offdiagonal=np.array(o), mass=m)
             for d, o, m in numbers["rules"]
         ]
         for i, (alphas, betas, mass, steps) in enumerate(numbers["running"]):
-            rows = torch.cat([file[f"basis{i}"] for file in files]).to(self._operator.device)
+            rows = joined([file[f"basis{i}"] for file in files], _final(alphas, betas, steps))
+            rows = rows.to(self._operator.device)
             process = LanczosProcess(rows[0], steps, passes=self._passes)
             process.basis[: len(rows)] = rows
             process.alphas, process.betas, process.mass = alphas, betas, mass
-            process.finished = len(alphas) == steps or betas[-1:] == [0.0]
+            process.finished = len(rows) == len(alphas)
             self._running.append(process)
-            self._saved = len(rows)
+            self._saved.append(len(rows))
 
     def save(self) -> None:
         """Write a state, the rows of running bases once each."""
         if self._checkpoint is None:
             return
-        longest = max((len(p.alphas) for p in self._running), default=0)
+        final = [_final(p.alphas, p.betas, len(p.basis)) for p in self._running]
         vectors = {
-            f"basis{i}": p.basis[self._saved : min(len(p.alphas) + 1, len(p.basis))].cpu()
-            for i, p in enumerate(self._running)
+            f"basis{i}": p.basis[first:last].cpu()
+            for i, (p, first, last) in enumerate(zip(self._running, self._saved, final, strict=True))
         }
         numbers = {
             "rng": self._seeds.bit_generator.state,
             "choice": self._operator.choice,
             "products": self._products,
             "steps": self._steps,
+            "wanted": self.wanted,
             "rules": [(r.diagonal.tolist(), r.offdiagonal.tolist(), r.mass) for r in self._rules],
             "running": [(p.alphas, p.betas, p.mass, len(p.basis)) for p in self._running],
         }
-        self._checkpoint.save(numbers, vectors, append=self._saved > 0)
-        if self._running:
-            self._saved = min(longest + 1, len(self._running[0].basis))
+        if self._checkpoint.save(numbers, vectors, append=any(self._saved)):
+            self._saved = final
 
     def _begin(self, count: int, steps: int) -> None:
-        self._running, self._saved = [], 0
+        self._running, self._saved = [], [0] * count
         for _ in range(count):
             start = gaussian(self._operator, self._seeds)
             if self._out is not None:
@@ -192,7 +197,7 @@ class Sampler:
 
     def _finish(self) -> None:
         self._rules += [process.rule() for process in self._running]
-        self._idle, self._running, self._saved = self._running, [], 0
+        self._idle, self._running, self._saved = self._running, [], []
 
     def _leakage(self, reach: float) -> float:
         """How far the residuals of deflated pairs can move the eigenvalues of the others.
@@ -206,3 +211,9 @@ class Sampler:
 
     def _fitting(self) -> int:
         return max(1, self._vectors // (self._steps + BESIDE))
+
+
+def _final(alphas: Sequence[float], betas: Sequence[float], steps: int) -> int:
+    """Rows of the basis of a process that do not change any more."""
+    ended = len(alphas) == steps or list(betas[-1:]) == [0.0]
+    return len(alphas) if ended else len(alphas) + 1

@@ -111,7 +111,7 @@ def spectral_measure(
         work |= {"until": until, "rng": str(seeds.bit_generator.state)}
         work |= {"deflated": [] if known is None else _marks(known)}
         log = Checkpoint(folder, work, operator, checkpoint_every)
-        found = log.load("rng", "products", "steps", "rules", "running", "choice")
+        found = log.load("rng", "products", "steps", "wanted", "rules", "running", "choice")
     operator = operator.prepare(
         probes * steps, probes, choice=None if found is None else found[0]["choice"]
     )
@@ -125,6 +125,7 @@ def spectral_measure(
         sampler.save()
         return sampler.estimate()
     sampler.find_steps(until / 2, _MOST_STEPS * steps)
+    sampler.run(sampler.wanted, progress)  # what was decided before the work was interrupted
     while True:
         estimate = sampler.estimate()
         missing = _probes_missing(estimate, until)
