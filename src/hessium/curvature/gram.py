@@ -66,6 +66,11 @@ class Gram(SymmetricOperator):
         """Always."""
         return True
 
+    @property
+    def rank_bound(self) -> int:
+        """The number of parameters."""
+        return min(self.shape[0], self.risk.dim)
+
     @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.

@@ -122,10 +122,12 @@ def inertia(
     positive = measure.count(t, np.inf, level=each, margin=doubt)
     inner = measure.count(below, t, level=each, margin=doubt)
     # what one count proves about another: they add up to n
+    lower = max(inner.lower, n - negative.upper - positive.upper)
+    upper = min(inner.upper, n - negative.lower - positive.lower)
     zero = Count(
-        value=n - negative.value - positive.value,
-        lower=max(inner.lower, n - negative.upper - positive.upper),
-        upper=min(inner.upper, n - negative.lower - positive.lower),
+        value=min(max(n - negative.value - positive.value, lower), max(lower, upper)),
+        lower=lower,
+        upper=max(lower, upper),
         level=level,
     )
     return Inertia(

@@ -17,10 +17,10 @@ from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg.lanczos import LanczosProcess, Passes
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.quadrature import GaussRule
-from hessium.linalg.vectors import gaussian, subtract_projection_
+from hessium.linalg.vectors import gaussian, norm, subtract_projection_
 from hessium.progress import Progress
 
-BESIDE = 3  # vectors beside the basis: start, product and what the operator adds to it
+BESIDE = 5  # vectors beside the basis: start, product, what the operator adds, and the proof
 
 
 class Sampler:
@@ -68,6 +68,8 @@ class Sampler:
         self._checkpoint = checkpoint
         self._saved: list[int] = []  # rows of each running basis that are on disk
         self.wanted = 0  # rules that the present work goes on to
+        self._proof: Tensor | None = None  # a sum of vectors, and what its product must be
+        self._departure = 0.0
 
     @property
     def rules(self) -> int:
@@ -112,6 +114,8 @@ class Sampler:
         reach = max(float(np.abs(r.diagonal).max() + 2 * r.offdiagonal.max()) for r in self._rules)
         scale = max(reach, float(np.abs(self._exact).max(initial=0.0)))
         rounding = 20 * float(torch.finfo(self._operator.dtype).eps) * scale
+        if self._departure > rounding * len(self._rules) ** 0.5:
+            rounding += self._departure
         return SpectralEstimate.of(
             tuple(self._rules),
             self._exact,
@@ -119,6 +123,7 @@ class Sampler:
             resolution=rounding + self._leakage(reach),
             num_matvecs=self._products,
             nonnegative=self._operator.positive_semidefinite,
+            rank_bound=self._operator.rank_bound,
         )
 
     def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:
@@ -126,6 +131,8 @@ class Sampler:
         self._seeds.bit_generator.state = numbers["rng"]
         self._products, self._steps = numbers["products"], numbers["steps"]
         self.wanted = numbers["wanted"]
+        if "proof" in files[-1]:
+            self._proof = files[-1]["proof"].to(self._operator.device)
         self._rules = [
             GaussRule(diagonal=np.array(d), offdiagonal=np.array(o), mass=m)
             for d, o, m in numbers["rules"]
@@ -149,6 +156,8 @@ class Sampler:
             f"basis{i}": p.basis[first:last].cpu()
             for i, (p, first, last) in enumerate(zip(self._running, self._saved, final, strict=True))
         }
+        if self._proof is not None:
+            vectors["proof"] = self._proof.cpu()
         numbers = {
             "rng": self._seeds.bit_generator.state,
             "choice": self._operator.choice,
@@ -197,7 +206,38 @@ class Sampler:
 
     def _finish(self) -> None:
         self._rules += [process.rule() for process in self._running]
+        for number, process in enumerate(self._running, start=len(self._rules)):
+            self._collect(process, number)
         self._idle, self._running, self._saved = self._running, [], []
+
+    def _collect(self, process: LanczosProcess, number: int) -> None:
+        """Add vectors of a process, with signs, to one sum for a proof of them all."""
+        steps = len(process.alphas) - 1  # the residual of the last step is not kept
+        if not steps:
+            return
+        signs = np.random.default_rng(number).choice([-1.0, 1.0], size=steps)
+        weights = np.zeros((steps + 1, 2))
+        weights[:-1, 0] = signs
+        weights[:, 1] = process.times(weights[:, 0])
+        rows = process.basis[: steps + 1]
+        found = rows.mT @ torch.as_tensor(weights).to(rows)
+        self._proof = found if self._proof is None else self._proof.add_(found)
+
+    def prove(self) -> None:
+        r"""See how far the products are from what the tridiagonal matrices say of them.
+
+        With a sum x of basis vectors with random signs, $E|Ax - \sum_i \pm V_i^T T_i e|^2$ is the
+        sum of squares of all errors of the products: of noise, asymmetry, arithmetic in fewer
+        digits than those of the dtype, or one that went wrong. Cost: one product.
+        """
+        if self._proof is None:
+            return
+        vector, expected = (column.contiguous() for column in self._proof.unbind(1))
+        product = self._operator @ vector
+        self._products += 1
+        if self._out is not None:
+            subtract_projection_(product, self._out)
+        self._departure = 4 * float(norm(product - expected))
 
     def _leakage(self, reach: float) -> float:
         """How far the residuals of deflated pairs can move the eigenvalues of the others.

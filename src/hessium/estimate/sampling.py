@@ -71,7 +71,8 @@ def spectral_measure(
         InputError: for a bad argument, or if the basis of one probe does not fit.
         NonFiniteError: if a product is not finite, with the measure so far as `partial`.
 
-    Cost: probes x steps products, and about 2 probes x steps^2 x n multiply-adds a pass.
+    Cost: probes x steps products and one that proves them, and about 2 probes x steps^2 x n
+    multiply-adds a pass.
     """
     operator = as_operator(op)
     n = operator.shape[0]
@@ -123,6 +124,7 @@ def spectral_measure(
     if until is None:
         sampler.run(probes, progress)
         sampler.save()
+        sampler.prove()
         return sampler.estimate()
     sampler.find_steps(until / 2, _MOST_STEPS * steps)
     sampler.run(sampler.wanted, progress)  # what was decided before the work was interrupted
@@ -131,7 +133,8 @@ def spectral_measure(
         missing = _probes_missing(estimate, until)
         if estimate.probes >= probes and missing == 0:
             sampler.save()
-            return estimate
+            sampler.prove()
+            return sampler.estimate()
         if estimate.probes >= probes and (missing is None or estimate.probes >= _MOST_PROBES):
             warnings.warn(
                 f"{estimate!r}: the band is wider than until = {until:g}; allow more steps, "
@@ -139,7 +142,9 @@ def spectral_measure(
                 ConvergenceWarning,
                 stacklevel=2,
             )
-            return estimate
+            sampler.save()
+            sampler.prove()
+            return sampler.estimate()
         wanted = max(probes, min(_MOST_PROBES, estimate.probes + (missing or 0)))
         sampler.run(wanted, progress)
 

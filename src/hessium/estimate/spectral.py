@@ -66,6 +66,8 @@ class SpectralEstimate(DiscreteMeasure):
         resolution: size of the rounding of an eigenvalue.
         num_matvecs: products spent.
         nonnegative: no eigenvalue is negative, whatever rounding and probes leave open.
+        rank_bound: no more eigenvalues than this differ from zero; None where no less than n is
+            known.
     """
 
     rules: tuple[GaussRule, ...]
@@ -74,6 +76,7 @@ class SpectralEstimate(DiscreteMeasure):
     resolution: float
     num_matvecs: int
     nonnegative: bool = False
+    rank_bound: int | None = None
 
     @classmethod
     def of(
@@ -85,6 +88,7 @@ class SpectralEstimate(DiscreteMeasure):
         resolution: float,
         num_matvecs: int,
         nonnegative: bool = False,
+        rank_bound: int | None = None,
     ) -> SpectralEstimate:
         """Put rules and known eigenvalues together."""
         total = sum(rule.mass for rule in rules)
@@ -102,6 +106,7 @@ class SpectralEstimate(DiscreteMeasure):
             resolution=resolution,
             num_matvecs=num_matvecs,
             nonnegative=nonnegative,
+            rank_bound=rank_bound,
         )
 
     @property
@@ -140,11 +145,19 @@ class SpectralEstimate(DiscreteMeasure):
         if least > most:  # no integer between: an unlikely draw, of which the neighbours are left
             least, most = most, least
         middle = round(rest * (low + high) / 2)
+        lower, upper = int(surely.sum()) + least, int(perhaps.sum()) + most
+        nonzero = self.dim if self.rank_bound is None else self.rank_bound
+        if a < 0 <= b:
+            lower, upper = max(lower, self.dim - nonzero), max(upper, self.dim - nonzero)
+        else:
+            lower, upper = min(lower, nonzero), min(upper, nonzero)
+        value = int(inside.sum()) + min(max(middle, least), most)
         return Count(
-            value=int(inside.sum()) + min(max(middle, least), most),
-            lower=int(surely.sum()) + least,
-            upper=int(perhaps.sum()) + most,
+            value=min(max(value, lower), upper),
+            lower=lower,
+            upper=upper,
             level=level,
+            method="quadrature",
         )
 
     def cdf_band(self, x: npt.ArrayLike, *, level: float = 0.95) -> Band:

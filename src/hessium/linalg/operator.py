@@ -149,6 +149,11 @@ class SymmetricOperator(ABC):
         """Whether no eigenvalue can be negative; False where that is not known."""
         return False
 
+    @property
+    def rank_bound(self) -> int:
+        """No more eigenvalues than this differ from zero; n where no less is known."""
+        return self.shape[0]
+
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
         """For SciPy's solvers: takes and gives NumPy arrays of the operator's precision."""
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))
@@ -278,6 +283,13 @@ class Combination(SymmetricOperator):
         """If no factor is negative, and no term."""
         numbers = [self.shift, *(factor for factor, _ in self.terms)]
         return min(numbers) >= 0 and all(term.positive_semidefinite for _, term in self.terms)
+
+    @property
+    def rank_bound(self) -> int:
+        """The sum of those of the terms, without a shift."""
+        if self.shift:
+            return self.shape[0]
+        return min(self.shape[0], sum(term.rank_bound for c, term in self.terms if c))
 
     def _matmat(self, block: Tensor) -> Tensor:
         product = self.shift * block
