@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
-
-from hessium.errors import InputError
+from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
@@ -14,17 +12,6 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int, what: str) -> None:
         """Take note of `done` out of `total`."""
         ...
-
-
-def require_progress(progress: Any) -> None:
-    """It can be called.
-
-    Raises:
-        InputError: if not.
-    """
-    if not callable(progress):
-        msg = f"progress: {progress!r}; a function of done, total and what is required"
-        raise InputError(msg)
 
 
 def silent(done: int, total: int, what: str) -> None:

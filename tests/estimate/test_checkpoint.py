@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -105,10 +106,10 @@ class Stopping(SymmetricOperator):
         self.calls = 0
         self.before: Callable[[int], None] = lambda calls: None
 
-    shape = property(lambda self: tuple(self.matrix.shape))  # type: ignore[assignment]
-    dtype = property(lambda self: self.matrix.dtype)  # type: ignore[assignment]
-    device = property(lambda self: self.matrix.device)  # type: ignore[assignment]
-    preferred_columns = property(lambda self: self.columns)  # type: ignore[assignment]
+    shape = property(lambda self: tuple(self.matrix.shape))
+    dtype = property(lambda self: self.matrix.dtype)
+    device = property(lambda self: self.matrix.device)
+    preferred_columns = property(lambda self: self.columns)
 
     def _matmat(self, block: Tensor) -> Tensor:
         self.before(self.calls)
@@ -154,8 +155,8 @@ def test_eigenpairs_stopped_after_any_product_end_as_if_undisturbed(
         found = hs.eigenpairs(
             operator, k, rng=3, checkpoint=folder, checkpoint_every=every, **options
         )
-        values = (found.values.tobytes(), found.residuals.tobytes(), found.vectors.numpy().tobytes())
-        return (*values, found.num_matvecs)
+        vectors = found.vectors.numpy().tobytes()
+        return found.values.tobytes(), found.residuals.tobytes(), vectors, found.num_matvecs
 
     # the folder as it is in the middle of each product
     whole = Stopping(matrix_)
@@ -185,7 +186,10 @@ LOW = np.append(np.geomspace(1e-6, 1, 30), np.zeros(30))
         (np.repeat([-1.0, 0.0, 0.5, 2.0, 3.0], 16), torch.float64, 0, {"steps": 20}),
         (np.linspace(-1, 1, 70) ** 3, torch.float64, 0, {"until": 0.08, "steps": 20}),
         pytest.param(
-            np.append(np.linspace(-1, 4, 50), np.zeros(20)), torch.float64, 1, {"until": 0.06},
+            np.append(np.linspace(-1, 4, 50), np.zeros(20)),
+            torch.float64,
+            1,
+            {"until": 0.06},
             marks=pytest.mark.slow,
         ),
     ],
@@ -219,10 +223,8 @@ def test_a_measure_stopped_twice_ends_as_if_undisturbed(
     for first in firsts:
         broken = Stopping(matrix_, 4)
         broken.stop_at(int(rng.integers(1, 6)))
-        try:
+        with contextlib.suppress(StoppedError):
             call(broken, tmp_path / str(first), 0.0)
-        except StoppedError:
-            pass
         assert call(Stopping(matrix_, 4), tmp_path / str(first), 1e9) == expected, first
 
 

@@ -22,8 +22,14 @@ A = with_eigenvalues(VALUES)
 SHIFT = 0.02
 Function = Callable[..., SpectralSum]
 SUMS: list[tuple[Function, Callable[[np.ndarray], np.ndarray]]] = [
-    (lambda op, **k: hs.log_determinant(op, shift=SHIFT, method="quadrature", **k), lambda x: np.log(x + SHIFT)),
-    (lambda op, **k: hs.effective_dimension(op, SHIFT, method="quadrature", **k), lambda x: x / (x + SHIFT)),
+    (
+        lambda op, **k: hs.log_determinant(op, shift=SHIFT, method="quadrature", **k),
+        lambda x: np.log(x + SHIFT),
+    ),
+    (
+        lambda op, **k: hs.effective_dimension(op, SHIFT, method="quadrature", **k),
+        lambda x: x / (x + SHIFT),
+    ),
 ]
 
 
@@ -104,9 +110,7 @@ def test_a_matrix_that_is_not_positive_definite() -> None:
 
 
 def test_memory_decides_how_many_starts_go_side_by_side() -> None:
-    wide = hs.log_determinant(
-        A, shift=SHIFT, method="quadrature", steps=12, smallest=-1e-3
-    )
+    wide = hs.log_determinant(A, shift=SHIFT, method="quadrature", steps=12, smallest=-1e-3)
     narrow = hs.log_determinant(A, shift=SHIFT, steps=12, smallest=-1e-3, max_bytes=3 * 16 * 80 * 8)
     assert narrow.method == wide.method
     np.testing.assert_allclose(wide.brackets, narrow.brackets, rtol=1e-9)
@@ -142,10 +146,11 @@ def test_parameters_that_the_data_determine() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_exact_sums(dtype: torch.dtype) -> None:
     """By all eigenvalues wherever the matrix, or its companion, fits."""
-    for estimate, f in (
+    sums: list[tuple[Function, Callable[[np.ndarray], np.ndarray]]] = [
         (lambda op, **k: hs.log_determinant(op, shift=SHIFT, **k), lambda x: np.log(x + SHIFT)),
         (lambda op, **k: hs.effective_dimension(op, SHIFT, **k), lambda x: x / (x + SHIFT)),
-    ):
+    ]
+    for estimate, f in sums:
         found, truth = estimate(A.to(dtype)), float(f(VALUES).sum())
         assert found.method == "exact"
         assert found.lower <= truth <= found.upper
@@ -155,7 +160,7 @@ def test_exact_sums(dtype: torch.dtype) -> None:
         assert "exact" in repr(found)
         assert "80 products" in repr(found)
         assert estimate(A.to(dtype), max_bytes=3 * 2**16, smallest=-1e-3).method != "exact"
-    with pytest.raises(IndefiniteError, match="a shift above 0.2") as caught:
+    with pytest.raises(IndefiniteError, match=r"a shift above 0\.2") as caught:
         hs.log_determinant(A - 0.2 * torch.eye(80, dtype=torch.float64), shift=0.1)
     assert caught.value.ritz_value == pytest.approx(-0.1)
     with pytest.raises(IndefiniteError):

@@ -21,9 +21,7 @@ def count(lower: int, upper: int, value: int | None = None, **fields: Any) -> hs
     return hs.Count(value=middle, lower=lower, upper=upper, **fields)
 
 
-ALL: list[Any] = [
-    count(a, b, v) for a in range(4) for b in range(a, 4) for v in range(a, b + 1)
-]
+ALL: list[Any] = [count(a, b, v) for a in range(4) for b in range(a, 4) for v in range(a, b + 1)]
 NUMBERS: list[Any] = [0, 1, 2, 3, 1.5, np.int64(2), np.float64(3.0)]
 ORDERS: list[tuple[str, Callable[[Any, Any], Any]]] = [
     ("<", operator.lt), ("<=", operator.le), (">", operator.gt), (">=", operator.ge),
@@ -47,7 +45,7 @@ def test_comparisons_never_contradict_each_other() -> None:
         assert below + above + same <= 1
         assert below == (b > a)
         assert (a <= b) == (b >= a)
-        assert same == (b == a) == (not a != b)
+        assert same == (b == a) == (not a != b)  # noqa: SIM202
         assert not (below and b <= a)
         if below or same:
             assert a <= b
@@ -74,7 +72,7 @@ def test_order_is_transitive() -> None:
 
 
 def test_sums_keep_their_brackets() -> None:
-    for a, b in itertools.product(ALL[::3], ALL[::3] + [2]):
+    for a, b in itertools.product(ALL[::3], [*ALL[::3], 2]):
         for sign, total in ((1, a + b), (-1, a - b)):
             possible = [x + sign * y for x in truths(a) for y in truths(b)]
             assert (total.lower, total.upper) == (min(possible), max(possible))
@@ -126,7 +124,8 @@ def test_counts_state_their_threshold(method: Any) -> None:
     assert repr(rank) == f"rank 3{level} at |eigenvalue| > 0.0001 x 3"
     assert repr(found.negative) == f"2{level} negative at |eigenvalue| > 0.0001 x 3"
     assert repr(found.zero) == f"50{level} zero at |eigenvalue| <= 0.0001 x 3"
-    assert (rank.tol, rank.scale) == (1e-4, pytest.approx(3.0))
+    assert rank.tol == 1e-4
+    assert rank.scale == pytest.approx(3.0)
     assert rank.method == found.method
     assert f"1{level} positive at |eigenvalue| > 0.0001 x 3" in repr(found)
 

@@ -82,7 +82,7 @@ class Gram(SymmetricOperator):
             InputError: if the matrix alone does not fit.
             SelfCheckError: if it disagrees with a product through the network.
         """
-        require_memory(self.shape[0], self.dtype, max_bytes)
+        max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
         refuted = self.risk.refuted
         if "layer-wise" not in refuted:
             with torch.enable_grad():

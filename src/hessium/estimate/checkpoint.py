@@ -159,6 +159,20 @@ class Checkpoint:
         return bool(difference <= self._unit * np.abs(mine).max(initial=0.0))
 
 
+def folder_of(checkpoint: str | Path, every: float) -> Path:
+    """The folder of a checkpoint.
+
+    Raises:
+        InputError: if it is no path, or `every` no number of seconds.
+    """
+    nonnegative("checkpoint_every", every)
+    try:
+        return Path(checkpoint)
+    except TypeError as error:
+        msg = f"checkpoint: {checkpoint!r}; the path of a folder is required"
+        raise InputError(msg) from error
+
+
 def joined(pieces: Sequence[Tensor], rows: int) -> Tensor:
     """Rows that were written in pieces.
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from hessium._arguments import count
+from hessium._arguments import count, function, memory
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import InputError
@@ -97,6 +97,10 @@ def inertia(
     `eigenpairs`.
     """
     tol = check_tol(tol)
+    max_bytes = memory("max_bytes", max_bytes)
+    check_level(level)
+    generator(rng)
+    function("progress", progress)
     operator = as_operator(op)
     if method not in ("auto", "exact", "quadrature"):
         msg = f"method: {method!r}; auto, exact or quadrature is required"

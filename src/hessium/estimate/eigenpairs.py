@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hessium._arguments import count, fraction, positive
+from hessium._arguments import count, fraction, function, memory
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.estimate.checkpoint import Checkpoint, joined
+from hessium.estimate.checkpoint import Checkpoint, folder_of, joined
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.krylov import KrylovSpace, RitzPairs
 from hessium.linalg.operator import SymmetricOperator
@@ -134,6 +134,9 @@ def eigenpairs(
     Cost: `num_matvecs` products (one of them to see how products are rounded), and for each
     4 j n multiply-adds with j the size of the basis.
     """
+    max_bytes = memory("max_bytes", max_bytes)
+    function("progress", progress)
+    folder = None if checkpoint is None else folder_of(checkpoint, checkpoint_every)
     operator = as_operator(op)
     n = operator.shape[0]
     limit = 1000 if max_products is None else max_products
@@ -144,9 +147,9 @@ def eigenpairs(
     start = torch.stack([gaussian(operator, seeds) for _ in range(min(block, n))])
     work = {"work": "eigenpairs", "k": k, "which": which, "tol": tol, "block": block}
     log = None
-    if checkpoint is not None:
+    if folder is not None:
         identity = {**work, "capacity": capacity, "start": float(start.double().sum())}
-        log = _Log(Checkpoint(Path(checkpoint), identity, operator, checkpoint_every), seeds)
+        log = _Log(Checkpoint(folder, identity, operator, checkpoint_every), seeds)
     operator = operator.prepare(limit // 10, block, choice=log.choice if log else None)
     space = KrylovSpace(operator, start, capacity, seeds)
     forecast = _Forecast(limit)
@@ -226,11 +229,10 @@ def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -
     """Rows of the basis: enough that restarts are rare, as far as memory goes."""
     n = operator.shape[0]
     row = n * operator.dtype.itemsize
-    positive("max_bytes", max_bytes)
     # a step: the block behind the basis, its products, these as rows, and what is taken off them;
     # the result: its vectors, and a product with their sum
     beside = max(4 * block, k + 4)
-    fits = int(max_bytes) // row - beside
+    fits = max_bytes // row - beside
     least = min(n, k + 2 * block + 1)
     if fits < least:
         needed = (least + beside) * row

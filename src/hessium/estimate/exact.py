@@ -11,6 +11,7 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
+from hessium._arguments import memory, number, reals
 from hessium._arithmetic import full_precision
 from hessium._typing import FloatArray
 from hessium.errors import InputError
@@ -48,7 +49,7 @@ def spectrum(
     Cost: the products of `dense`, and $4n^3/3$ multiply-adds with n the smaller size.
     """
     operator = as_operator(op)
-    found = eigenvalues(operator, max_bytes)
+    found = eigenvalues(operator, memory("max_bytes", max_bytes))
     measure = DiscreteMeasure.uniform(found.all)
     # what the resolution of the measure is to be
     unit = found.resolution / relative_resolution(operator.shape[0], 1.0)
@@ -94,7 +95,10 @@ def rank_profile(
 
     Cost: as for `spectrum`; nothing more for a spectrum.
     """
-    levels = np.logspace(-2, -14, 49) if tols is None else np.array(tols, dtype=np.float64, ndmin=1)
+    levels = np.logspace(-2, -14, 49) if tols is None else np.atleast_1d(reals("tols", tols))
+    if levels.ndim != 1 or not levels.size:
+        msg = f"tols: shape {levels.shape}; a list of thresholds is required"
+        raise InputError(msg)
     for level in levels:
         check_tol(float(level))
     if isinstance(op, DiscreteMeasure):
@@ -103,7 +107,7 @@ def rank_profile(
             raise InputError(msg)
         values, resolution = op.nodes, relative_resolution(op.nodes.size, op.unit)
     else:
-        found = eigenvalues(as_operator(op), max_bytes)
+        found = eigenvalues(as_operator(op), memory("max_bytes", max_bytes))
         values, resolution = found.all, found.resolution
     levels = np.sort(levels)[::-1]
     thresholds = levels * np.abs(values).max()
@@ -212,10 +216,11 @@ def check_tol(tol: float) -> float:
     Raises:
         InputError: if it is not in [0, 1).
     """
+    tol = number("tol", tol)
     if not 0 <= tol < 1:
         msg = f"tol: {tol}; 0 <= tol < 1 is required (relative to the largest |eigenvalue|)"
         raise InputError(msg)
-    return float(tol)
+    return tol
 
 
 def eigenvalues(operator: SymmetricOperator, max_bytes: int) -> Eigenvalues:
@@ -244,9 +249,7 @@ def _eigenvalues_of(matrix: Tensor, departure: float, operator: SymmetricOperato
     )
 
 
-def _assembled(
-    operator: SymmetricOperator, max_bytes: int, matrices: int
-) -> tuple[Tensor, float]:
+def _assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tuple[Tensor, float]:
     r"""The dense matrix M in float64, and how far the products are from it, in the Frobenius norm.
 
     For a Gaussian x, $E|Ax - Mx|^2 = \|A - M\|_F^2$: noise, asymmetry, arithmetic in fewer digits

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import count, number, positive
+from hessium._arguments import count, function, memory, number, positive
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
@@ -32,7 +32,7 @@ from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.quadrature import GaussRule
 from hessium.measure import DiscreteMeasure
-from hessium.progress import Progress, require_progress, silent
+from hessium.progress import Progress, silent
 
 Method = Literal["auto", "exact", "quadrature"]
 FAILURE = 1e-6  # probability that the bound on the spectrum found from random starts is wrong
@@ -133,9 +133,9 @@ def log_determinant(
             the quadratures so far as a `DiscreteMeasure`.
         NonFiniteError: if a product is not finite; `partial` holds the same.
 
-    Cost: exact, as `spectrum`. Quadrature: probes x steps products and $2 \, \mathrm{probes} \, \mathrm{steps}^2 n$ operations; the
-    quadrature error falls like $\exp(-4 \, \mathrm{steps} / \sqrt\kappa)$ with the condition number
-    of A + sI.
+    Cost: exact, as `spectrum`. Quadrature: probes x steps products and
+    $2 \, \mathrm{probes} \, \mathrm{steps}^2 n$ operations; its error falls like
+    $\exp(-4 \, \mathrm{steps} / \sqrt\kappa)$ with the condition number of A + sI.
 
     Source: Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 38, 2017, section 3.
     """
@@ -190,8 +190,8 @@ def _sum(
     count("probes", probes, at_least=2)
     count("steps", steps, at_least=2)
     generator(rng)
-    positive("max_bytes", max_bytes)
-    require_progress(progress)
+    max_bytes = memory("max_bytes", max_bytes)
+    function("progress", progress)
     operator = as_operator(op)
     if smallest is not None and not number("smallest", smallest) + shift > 0:
         msg = f"smallest: {smallest:g}; with shift {shift:g} it must be positive, or None"

@@ -171,7 +171,7 @@ def _term(number: object) -> Count | None:
 
 
 def _total(one: Count, other: Count, sign: int) -> Count:
-    """one + sign * other."""
+    """The sum, or the difference where `sign` is -1."""
     ends = (other.lower, other.upper)[::sign]
     # the chances that one of them fails add up
     failing = sum(1 - c.level for c in (one, other) if c.level is not None)

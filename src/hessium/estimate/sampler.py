@@ -101,9 +101,9 @@ class Sampler:
         (process,) = self._running
         while not process.finished:
             # before the step: a state may have been written between a step and its look
-            if len(process.alphas) % 20 == 0 and process.alphas:
-                if process.rule().open_mass() <= error:
-                    break
+            look = process.alphas and len(process.alphas) % 20 == 0
+            if look and process.rule().open_mass() <= error:
+                break
             self._advance([process])
         self._steps = len(process.alphas)
         self._finish()
@@ -154,7 +154,9 @@ class Sampler:
         final = [_final(p.alphas, p.betas, len(p.basis)) for p in self._running]
         vectors = {
             f"basis{i}": p.basis[first:last].cpu()
-            for i, (p, first, last) in enumerate(zip(self._running, self._saved, final, strict=True))
+            for i, (p, first, last) in enumerate(
+                zip(self._running, self._saved, final, strict=True)
+            )
         }
         if self._proof is not None:
             vectors["proof"] = self._proof.cpu()

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import count, fraction, positive
+from hessium._arguments import count, fraction, function, memory
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
-from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
 from hessium.estimate.sampler import BESIDE, Sampler
@@ -74,6 +74,9 @@ def spectral_measure(
     Cost: probes x steps products and one that proves them, and about 2 probes x steps^2 x n
     multiply-adds a pass.
     """
+    max_bytes = memory("max_bytes", max_bytes)
+    function("progress", progress)
+    folder = None if checkpoint is None else folder_of(checkpoint, checkpoint_every)
     operator = as_operator(op)
     n = operator.shape[0]
     if isinstance(deflate, (Eigenpairs, Deflation)):
@@ -87,7 +90,6 @@ def spectral_measure(
     if until is not None:
         fraction("until", until)
     seeds = generator(rng)
-    folder = None if checkpoint is None else Path(checkpoint)
     known: Eigenpairs | None = None
     if isinstance(deflate, Deflation):
         if deflate.operator is not operator:
@@ -160,7 +162,6 @@ def check_request(
     count("probes", probes, at_least=1)
     count("steps", steps, at_least=1)
     count("deflate", deflate, at_least=0)
-    positive("max_bytes", max_bytes)
     n = operator.shape[0]
     vectors = min(steps, n) + BESIDE + 2 * deflate
     needed = vectors * n * operator.dtype.itemsize

@@ -12,7 +12,7 @@ from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.estimate.probes import signs, sphere
 from hessium.estimate.sampled import Estimate, NormEstimate, exactly, from_samples
-from hessium.estimate.source import Source, one_of
+from hessium.estimate.source import Source, one_of, require_squares
 from hessium.linalg.adapt import Operator
 from hessium.linalg.leave_one_out import square_estimates, trace_estimates
 from hessium.linalg.operator import SymmetricOperator
@@ -68,7 +68,7 @@ def trace(
     source = Source(op, probes, rng, max_bytes, progress)
     n = source.operator.shape[0]
     if method == "exact" or (method == "auto" and probes >= n):
-        diagonal = source.operator.dense(max_bytes=max_bytes).diagonal()
+        diagonal = source.operator.dense(max_bytes=source.max_bytes).diagonal()
         return exactly(float(diagonal.sum(dtype=torch.float64)), num_matvecs=n)
     half = probes // 2
     if method == "hutch++":
@@ -120,7 +120,8 @@ def frobenius_norm(
     source = Source(op, probes, rng, max_bytes, progress)
     n = source.operator.shape[0]
     if method == "exact" or (method == "auto" and probes >= n):
-        matrix = source.operator.dense(max_bytes=max_bytes)
+        matrix = source.operator.dense(max_bytes=source.max_bytes)
+        require_squares(matrix)
         square = float(matrix.square().sum(dtype=torch.float64))
         return NormEstimate(square=exactly(square, num_matvecs=n))
     half = probes // 2

@@ -97,7 +97,35 @@ class WrappedOperator(SymmetricOperator):
         return self._operator.device
 
     def _matmat(self, block: Tensor) -> Tensor:
-        return torch.stack([self._operator @ column for column in block.unbind(1)], dim=1)
+        return torch.stack([self._product(column) for column in block.unbind(1)], dim=1)
+
+    def _product(self, vector: Tensor) -> Tensor:
+        product = self._operator @ vector
+        wanted = (vector.shape, vector.dtype, vector.device, torch.strided)
+        if not isinstance(product, Tensor) or wanted != (
+            product.shape, product.dtype, product.device, product.layout
+        ):  # fmt: skip
+            found = type(product).__name__
+            if isinstance(product, Tensor):
+                found = f"{product.dtype} {tuple(product.shape)} on {product.device}"
+            msg = (
+                f"operator: its product is {found}; a dense tensor {vector.dtype} "
+                f"{tuple(vector.shape)} on {vector.device}, as the vector, is required"
+            )
+            raise InputError(msg)
+        return product
+
+
+def _tensor(array: AnyArray) -> Tensor:
+    if array.dtype.kind not in "fiu":
+        msg = f"matrix: an array of {array.dtype}; float32 or float64 is required"
+        raise InputError(msg)
+    native = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
+    try:
+        return torch.as_tensor(native)
+    except TypeError as error:
+        msg = f"matrix: an array of {array.dtype}; float32 or float64 is required"
+        raise InputError(msg) from error
 
 
 def _differ(one: Tensor, other: Tensor, size: float) -> bool:
@@ -116,7 +144,7 @@ def as_operator(
     if isinstance(operator, SymmetricOperator):
         return operator
     if isinstance(operator, np.ndarray):
-        operator = torch.as_tensor(operator)
+        operator = _tensor(operator)
     if isinstance(operator, Tensor):
         return DenseOperator(operator)
     if isinstance(operator, Operator) and not isinstance(operator, type):
