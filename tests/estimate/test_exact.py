@@ -149,3 +149,47 @@ def test_a_million_parameters_and_a_hundred_samples() -> None:
     rank = hs.rank(hs.GaussNewton(risk), tol=1e-9)
     assert rank.exact
     assert int(rank) == 900  # nine directions a sample: softmax ignores a shift of all scores
+
+
+def single() -> hs.EmpiricalRisk:
+    """Twelve samples and 921 parameters in float32, so that rounding decides much."""
+    model = mlp(2, 20, 20, 20, 1).float()
+    x, y = draw(12, 2).float(), draw(12, 1, seed=3).float()
+    return hs.EmpiricalRisk(model, nn.MSELoss(), (x, y))
+
+
+def test_what_is_known_of_a_gauss_newton_matrix_bounds_its_counts() -> None:
+    operator = hs.GaussNewton(single())
+    found = hs.inertia(operator, 1e-12)
+    assert found.negative == 0
+    assert found.rank.upper <= 12
+    assert found.zero.lower == 909
+    assert hs.rank(2.0 * operator, 1e-12).upper <= 12
+    assert operator.rank_bound == 12
+    assert (operator + operator).rank_bound == 24
+    assert operator.shifted(1.0).rank_bound == 921
+    assert hs.inertia(hs.Gram(operator.risk), 1e-12).negative == 0
+    rough = hs.inertia(operator, 1e-12, method="quadrature", deflate=2, probes=2, steps=15)
+    assert rough.negative == 0
+    assert rough.rank.upper <= 12
+    measure = hs.spectrum(operator)
+    assert measure.nodes[0] == 0.0
+    assert int((measure.nodes == 0).sum()) >= 909
+    # the control: the same matrix without what is known of it
+    assert hs.rank(operator.dense(), 1e-12).upper > 12
+
+
+def test_the_gram_matrix_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    whole = hs.Gram.__init__
+
+    def noted(self: hs.Gram, risk: hs.EmpiricalRisk) -> None:
+        made.append(risk)
+        whole(self, risk)
+
+    monkeypatch.setattr(hs.Gram, "__init__", noted)
+    operator = hs.GaussNewton(single())
+    hs.inertia(operator)
+    hs.rank(operator)
+    hs.spectrum(operator)
+    assert len(made) == 1

@@ -309,7 +309,7 @@ def test_a_proof_is_paid_once_for_all_calls_that_share_it() -> None:
     before = operator.products
     found = hs.inertia(operator, 1e-3, method="quadrature", deflate=5, probes=2, steps=9)
     assert found.method == "quadrature"
-    assert operator.products - before == pairs.num_matvecs + 2 * 9
+    assert operator.products - before == pairs.num_matvecs + 2 * 9 + 1
     with pytest.raises(InputError, match="deflate: Deflation"):
         hs.spectral_measure(Counted(matrix), 2, 9, deflate=shared)
     with pytest.raises(InputError, match="deflate: its pairs miss"):

@@ -159,13 +159,12 @@ class Checkpoint:
         return bool(difference <= self._unit * np.abs(mine).max(initial=0.0))
 
 
-def folder_of(checkpoint: str | Path, every: float) -> Path:
+def folder_of(checkpoint: str | Path) -> Path:
     """The folder of a checkpoint.
 
     Raises:
-        InputError: if it is no path, or `every` no number of seconds.
+        InputError: if it is no path.
     """
-    nonnegative("checkpoint_every", every)
     try:
         return Path(checkpoint)
     except TypeError as error:

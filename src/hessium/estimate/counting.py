@@ -98,6 +98,9 @@ def inertia(
     """
     tol = check_tol(tol)
     max_bytes = memory("max_bytes", max_bytes)
+    count("probes", probes)
+    count("steps", steps)
+    count("deflate", deflate)
     check_level(level)
     generator(rng)
     function("progress", progress)
@@ -109,7 +112,7 @@ def inertia(
         return exact_inertia(operator, tol, max_bytes=max_bytes)
     seeds = generator(rng)
     n = operator.shape[0]
-    check_request(operator, probes, steps, count("deflate", deflate, at_least=1), max_bytes)
+    check_request(operator, probes, steps, deflate, max_bytes)
     known = min(deflate, n)
     each = 1 - check_level(level) / 3  # three counts, and all of them true
     ahead = part_of(progress, after=probes * steps)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hessium._arguments import count, fraction, function, memory
+from hessium._arguments import count, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
@@ -136,7 +136,8 @@ def eigenpairs(
     """
     max_bytes = memory("max_bytes", max_bytes)
     function("progress", progress)
-    folder = None if checkpoint is None else folder_of(checkpoint, checkpoint_every)
+    nonnegative("checkpoint_every", checkpoint_every)
+    folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)
     n = operator.shape[0]
     limit = 1000 if max_products is None else max_products

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import count, fraction, function, memory
+from hessium._arguments import count, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
@@ -76,7 +76,8 @@ def spectral_measure(
     """
     max_bytes = memory("max_bytes", max_bytes)
     function("progress", progress)
-    folder = None if checkpoint is None else folder_of(checkpoint, checkpoint_every)
+    nonnegative("checkpoint_every", checkpoint_every)
+    folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)
     n = operator.shape[0]
     if isinstance(deflate, (Eigenpairs, Deflation)):
