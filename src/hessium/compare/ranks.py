@@ -68,14 +68,12 @@ class Ranks:
     def __repr__(self) -> str:
         counts = (self.gauss_newton, self.residual, self.hessian)
         measured = ", ".join(count.bracket for count in counts)
+        measured += f" of {self.parameters} at tol {self.tol:g}"
         if self.theory is None:
-            return f"Ranks(H0, H1, H: {measured} of {self.parameters} at tol {self.tol:g}; no theory: {self.why})"
+            return f"Ranks(H0, H1, H: {measured}; no theory: {self.why})"
         t = self.theory
         kind = "formula" if self.linear else "linear network of these widths"
-        return (
-            f"Ranks(H0, H1, H: {measured} of {self.parameters} at tol {self.tol:g}; "
-            f"{kind}: {t.gauss_newton}, {t.residual}, {t.hessian})"
-        )
+        return f"Ranks(H0, H1, H: {measured}; {kind}: {t.gauss_newton}, {t.residual}, {t.hessian})"
 
 
 def ranks(risk: EmpiricalRisk, tol: float = 1e-10, *, max_bytes: int = 2**33) -> Ranks:
