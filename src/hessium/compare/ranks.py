@@ -66,15 +66,14 @@ class Ranks:
         )
 
     def __repr__(self) -> str:
-        measured = f"{self.gauss_newton!r}, {self.residual!r}, {self.hessian!r}"
+        counts = (self.gauss_newton, self.residual, self.hessian)
+        measured = ", ".join(count.bracket for count in counts)
+        measured += f" of {self.parameters} at tol {self.tol:g}"
         if self.theory is None:
-            return f"Ranks(H0, H1, H: {measured} of {self.parameters}; no theory: {self.why})"
+            return f"Ranks(H0, H1, H: {measured}; no theory: {self.why})"
         t = self.theory
         kind = "formula" if self.linear else "linear network of these widths"
-        return (
-            f"Ranks(H0, H1, H: {measured} of {self.parameters}; "
-            f"{kind}: {t.gauss_newton}, {t.residual}, {t.hessian})"
-        )
+        return f"Ranks(H0, H1, H: {measured}; {kind}: {t.gauss_newton}, {t.residual}, {t.hessian})"
 
 
 def ranks(risk: EmpiricalRisk, tol: float = 1e-10, *, max_bytes: int = 2**33) -> Ranks:

@@ -81,8 +81,8 @@ class Symmetries:
         left = "all explained" if self.explained else f"{self.unexplained} unexplained"
         tried = "; ".join(part.name for part in self.refuted)
         return (
-            f"Symmetries({self.measured!r} zeros of H0, {self.forced} forced by symmetry ({names}),"
-            f" {self.scarce} by the number of data; {left}"
+            f"Symmetries({self.measured.bracket} zeros of H0, {self.forced} forced by symmetry "
+            f"({names}), {self.scarce} by the number of data; {left}"
             f"{'; tried and not there: ' + tried if tried else ''}"
             f"{'; ' + self.unread if self.unread else ''})"
         )

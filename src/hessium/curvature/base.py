@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_args
 import torch
 from torch import Tensor, nn
 
+from hessium._arguments import nonnegative
 from hessium._arithmetic import full_precision
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.jacobian import DOUBLE_REVERSE
@@ -70,6 +71,7 @@ class RiskOperator(SymmetricOperator):
         if route not in get_args(RouteName):
             msg = f"route: {route!r}; one of {', '.join(get_args(RouteName))} is required"
             raise InputError(msg)
+        graph_bytes = int(nonnegative("graph_bytes", graph_bytes))
         self.risk = risk
         self._asked = route
         self._graphs = Graphs(
@@ -272,7 +274,7 @@ class RiskOperator(SymmetricOperator):
 
         Cost: about as many products as the network has units; else n.
         """
-        require_memory(self.shape[0], self.dtype, max_bytes)
+        max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
         self.risk.require_evaluation_mode()
         refuted = self.risk.refuted
         if self._difference is None and "layer-wise" not in refuted:

@@ -48,19 +48,23 @@ class GaussNewton(RiskOperator):
         require_outputs(risk, "Gauss-Newton part")
         super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
 
-    @cached_property
+    @property
     def positive_semidefinite(self) -> bool:
         """Where the loss is convex in the outputs. Cost: one forward pass, the first time."""
-        try:
-            Gram(self.risk)
-        except InputError:
-            return False
-        return True
+        return self._gram is not None
+
+    @property
+    def rank_bound(self) -> int:
+        """Samples times outputs."""
+        return min(self.risk.dim, self.risk.num_outputs)
 
     def companion(self) -> SymmetricOperator | None:
         """The Gram matrix, where it is the smaller one and the loss is convex."""
-        if self.risk.num_outputs >= self.risk.dim:
-            return None
+        return self._gram if self.risk.num_outputs < self.risk.dim else None
+
+    @cached_property
+    def _gram(self) -> Gram | None:
+        self.risk.require_evaluation_mode()
         try:
             return Gram(self.risk)
         except InputError:  # no factor: not convex, or samples coupled
@@ -111,6 +115,11 @@ class EmpiricalFisher(RiskOperator):
     def positive_semidefinite(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def rank_bound(self) -> int:
+        """Samples times outputs, as for `GaussNewton`."""
+        return min(self.risk.dim, self.risk.num_outputs)
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         f = self.risk.outputs(leaves, batch[0])

@@ -68,6 +68,11 @@ class Gram(SymmetricOperator):
         """Always."""
         return True
 
+    @property
+    def rank_bound(self) -> int:
+        """The number of parameters."""
+        return min(self.shape[0], self.risk.dim)
+
     @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
@@ -79,7 +84,7 @@ class Gram(SymmetricOperator):
             InputError: if the matrix alone does not fit.
             SelfCheckError: if it disagrees with a product through the network.
         """
-        require_memory(self.shape[0], self.dtype, max_bytes)
+        max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
         refuted = self.risk.refuted
         if "layer-wise" not in refuted:
             with torch.enable_grad():

@@ -158,13 +158,13 @@ def _statements(
         judge(
             "All zero eigenvalues of H₀ have a name.",
             zeros.explained,
-            f"{zeros.measured!r} measured; symmetries force {zeros.forced} ({names}), the number "
+            f"{zeros.measured.bracket} measured; symmetries force {zeros.forced} ({names}), the number "
             f"of data {zeros.scarce}",
         )
     )
     found.append(_repulsion(spaced, table.level))
     theory = ranked.theory
-    measured = f"{ranked.gauss_newton!r}, {ranked.residual!r}, {ranked.hessian!r}"
+    measured = ", ".join(c.bracket for c in (ranked.gauss_newton, ranked.residual, ranked.hessian))
     found.append(
         judge(
             "The ranks of H₀, H₁ and H are "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,16 +94,16 @@ class KrylovSpace:
         }
         return numbers, tensors
 
-    def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:
-        """Go back to a state whose rows were written in pieces, in this order."""
+    def restore(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state, given with all rows of the basis."""
         self.size, self.block = numbers["size"], numbers["block"]
         self.num_matvecs, self.exhausted = numbers["num_matvecs"], numbers["exhausted"]
         self._scale = numbers["scale"]
-        rows = torch.cat([file["basis"] for file in files])
+        rows = tensors["basis"]
         self.basis[: len(rows)] = rows.to(self.basis)
         self._projected[:] = 0.0
-        self._projected[: self.size, : self.size] = files[-1]["projected"].numpy()
-        self._coupling = files[-1]["coupling"].numpy().copy()
+        self._projected[: self.size, : self.size] = tensors["projected"].numpy()
+        self._coupling = tensors["coupling"].numpy().copy()
 
     @property
     def full(self) -> bool:
