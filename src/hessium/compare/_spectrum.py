@@ -41,6 +41,13 @@ def size_of(measure: DiscreteMeasure, size: int | None = None) -> int:
     return int(measure.nodes.size)
 
 
+def require_beta(beta: int) -> None:
+    """Raise InputError if beta is not that of real or complex matrices."""
+    if isinstance(beta, bool) or beta not in (1, 2):
+        msg = f"beta: {beta!r}; 1 (real symmetric) or 2 (complex Hermitian) is required"
+        raise InputError(msg)
+
+
 def eigenvalues_of(measure: DiscreteMeasure) -> FloatArray:
     """All eigenvalues of a whole spectrum.
 
