@@ -2,11 +2,13 @@
 
 from hessium.compare._spectrum import nonzero
 from hessium.compare.assumptions import Assumptions, Prediction, assumptions
+from hessium.compare.brackets import Bracket
 from hessium.compare.checks import Check
 from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.distance import Distance, distance
 from hessium.compare.families import FAMILIES, Family
-from hessium.compare.fit import Estimate, Fit, fit
+from hessium.compare.fit import Fit, fit
+from hessium.compare.fitting import Estimate
 from hessium.compare.freeness import Freeness, freeness
 from hessium.compare.levels import LevelStatistics, levels
 from hessium.compare.mixed_moments import MixedMoment, mixed_moments
@@ -18,6 +20,7 @@ from hessium.compare.symmetry import NullSpace, Symmetries, symmetries
 __all__ = [
     "FAMILIES",
     "Assumptions",
+    "Bracket",
     "Check",
     "Cumulants",
     "Detached",
@@ -33,6 +36,7 @@ __all__ = [
     "Outliers",
     "Prediction",
     "Ranks",
+    "SpectraDistance",
     "Symmetries",
     "assumptions",
     "cumulants",
