@@ -253,12 +253,10 @@ def test_a_detached_part_of_the_law_is_no_row_of_spikes() -> None:
 
 def test_a_law_of_a_minority_is_refused() -> None:
     bulk = np.linspace(1.0, 2.0, 40)
-    for values, family in (
-        (np.append(np.zeros(20), -bulk), "marchenko-pastur"),  # no such matrix is negative
-        (bulk + 8, "semicircle"),  # nor centred elsewhere
-    ):
-        with pytest.raises(InputError, match="would be outliers"):
-            fit(values, family)
+    with pytest.raises(InputError, match="would be outliers"):
+        fit(bulk + 8, "semicircle")  # centred elsewhere
+    with pytest.raises(InputError, match="40 of 60 eigenvalues are negative"):
+        fit(np.append(np.zeros(20), -bulk), "marchenko-pastur")
 
 
 @pytest.mark.slow

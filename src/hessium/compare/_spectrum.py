@@ -166,9 +166,7 @@ def probe_covariance(
     shares = np.concatenate([weights * share for (_, weights), share in rules])
     mean, rest = values @ shares, measure.dim - measure.exact.size
     spread = (values * shares) @ values.T - np.outer(mean, mean)
-    return np.asarray(
-        2 * spread / (rest * measure.probes + 2) * (rest / measure.dim) ** 2
-    )
+    return np.asarray(2 * spread / (rest * measure.probes + 2) * (rest / measure.dim) ** 2)
 
 
 def rule_degree(measure: DiscreteMeasure) -> float:

@@ -31,9 +31,7 @@ class Bracket:
         return f"[{self.low:.3g}, {self.high:.3g}]"
 
 
-def kolmogorov_bracket(
-    value: float, one: DiscreteMeasure, other: DiscreteMeasure | Law
-) -> Bracket:
+def kolmogorov_bracket(value: float, one: DiscreteMeasure, other: DiscreteMeasure | Law) -> Bracket:
     """Of the Kolmogorov distance, at `CONFIDENCE` over the draw of the probes."""
     estimates = [m for m in (one, other) if isinstance(m, SpectralEstimate)]
     if not estimates:

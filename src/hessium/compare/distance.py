@@ -20,6 +20,7 @@ from hessium.compare._spectrum import (
     size_of,
     snapped,
 )
+from hessium.compare._words import percent
 from hessium.compare.brackets import CONFIDENCE, Bracket, kolmogorov_bracket
 from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, Span, degree_of
@@ -76,7 +77,7 @@ class Distance:
 
     def __repr__(self) -> str:
         bracket = self.kolmogorov_bracket
-        known = "" if bracket.low == bracket.high else f" {bracket!r} at {100 * CONFIDENCE:g}%"
+        known = "" if bracket.low == bracket.high else f" {bracket!r} at {percent(CONFIDENCE)}"
         return (
             f"Distance(Kolmogorov {self.kolmogorov:.3g}{known} at {self.kolmogorov_at:.4g}, Wasserstein "
             f"{self.wasserstein:.3g}, chi2 {self.statistic:.3g} on {self.freedom}, p "

@@ -9,6 +9,7 @@ import numpy as np
 
 from hessium import _arguments
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
+from hessium.compare._words import percent
 from hessium.compare.families import Family, family_of
 from hessium.compare.fitting import REJECTED, Estimate, Fitting
 from hessium.errors import InputError
@@ -74,7 +75,7 @@ class Fit:
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {one!r}" for name, one in self.parameters.items())
-        level = f"{100 * self.confidence:.10g}%"
+        level = percent(self.confidence)
         return (
             f"Fit({self.family}: {parts} at {level}; {len(self.outliers)} outliers; "
             f"chi2 {self.statistic:.3g} on {self.freedom}, p {self.p_value:.2g}; "
@@ -184,6 +185,4 @@ def _fixed(fixed: Mapping[str, float] | None, family: Family) -> dict[str, float
     if set(given) == set(family.parameters):
         msg = f"fixed: all of {', '.join(family.parameters)}; nothing is left to fit"
         raise InputError(msg)
-    return {
-        name: _arguments.positive(f"fixed[{name!r}]", value) for name, value in given.items()
-    }
+    return {name: _arguments.positive(f"fixed[{name!r}]", value) for name, value in given.items()}

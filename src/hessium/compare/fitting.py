@@ -88,9 +88,7 @@ class Settled:
     @property
     def p_value(self) -> float:
         """Of the bulk, if the outliers can be a few spikes; else of all eigenvalues."""
-        return (
-            self.whole_p_value if self.crowded else float(chi2.sf(self.statistic, self.freedom))
-        )
+        return self.whole_p_value if self.crowded else float(chi2.sf(self.statistic, self.freedom))
 
     @property
     def rejected(self) -> bool:
@@ -297,9 +295,7 @@ class Fitting:
             found = (
                 Outliers(above=(), below=(), bulk=self.measure.nodes, level=REJECTED)
                 if all_inside and turn == 0
-                else outliers(
-                    self.measure, self.bulk(logs, origin), level=REJECTED, beta=self.beta
-                )
+                else outliers(self.measure, self.bulk(logs, origin), level=REJECTED, beta=self.beta)
             )
             if settled is not None and found.values == settled.outside:
                 break

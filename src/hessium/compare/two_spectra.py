@@ -9,6 +9,7 @@ from scipy.stats import chi2
 
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import known_size, probe_covariance, rule_degree
+from hessium.compare._words import percent
 from hessium.compare.brackets import CONFIDENCE, Bracket, kolmogorov_bracket
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
 from hessium.measure import DiscreteMeasure
@@ -31,7 +32,8 @@ class SpectraDistance:
         p_value: of two independent matrices of one Gaussian-type ensemble, of either size, for a
             difference as large. Two Hessians of one network are not independent: a large value
             says that their difference is no more than that of two draws. NaN where sizes are not
-            known or no such ensemble has the two spectra together.
+            known or no such ensemble has the two spectra together. At 20 eigenvalues and more
+            .02 to .08 of such pairs come out below .05, at 10 .09 to .13.
         sizes: sides of the two matrices, None where not known.
     """
 
@@ -46,7 +48,7 @@ class SpectraDistance:
 
     def __repr__(self) -> str:
         bracket = self.kolmogorov_bracket
-        known = "" if bracket.low == bracket.high else f" {bracket!r} at {100 * CONFIDENCE:g}%"
+        known = "" if bracket.low == bracket.high else f" {bracket!r} at {percent(CONFIDENCE)}"
         tested = (
             "not tested"
             if np.isnan(self.p_value)

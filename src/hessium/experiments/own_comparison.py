@@ -164,7 +164,10 @@ def _statements(
     )
     found.append(_repulsion(spaced, table.level))
     theory = ranked.theory
-    measured = f"{ranked.gauss_newton!r}, {ranked.residual!r}, {ranked.hessian!r}"
+    measured = (
+        f"{ranked.gauss_newton!r}, {ranked.residual!r}, {ranked.hessian!r} at |λ| > "
+        f"{digits(ranked.tol)} max |λ|"
+    )
     found.append(
         judge(
             "The ranks of H₀, H₁ and H are "
@@ -336,18 +339,26 @@ def _zero_table(zeros: Symmetries, ranked: Ranks) -> Table:
             "parameters less samples × outputs (softmax: less one output a sample)",
             exact(zeros.scarce),
         ),
-        ("zero eigenvalues of H₀, measured", exact(zeros.measured.value)),
-        ("rank of H₀", exact(ranked.gauss_newton.value)),
-        ("rank of H₁", exact(ranked.residual.value)),
-        ("rank of H", exact(ranked.hessian.value)),
+        (f"zero eigenvalues of H₀, {_beyond(zeros.tol, '≤')}", exact(zeros.measured.value)),
+        (f"rank of H₀, {_beyond(ranked.tol, '>')}", exact(ranked.gauss_newton.value)),
+        (f"rank of H₁, {_beyond(ranked.tol, '>')}", exact(ranked.residual.value)),
+        (f"rank of H, {_beyond(ranked.tol, '>')}", exact(ranked.hessian.value)),
         ("parameters", exact(zeros.parameters)),
     ]
     return Table(
         title="Null directions by name, and ranks",
         columns=("what", "number"),
         rows=tuple(rows),
-        note=f"Zero: below {digits(zeros.tol)} of the largest eigenvalue of the matrix.",
+        note=(
+            "Symmetries and rank formulas speak of eigenvalues that are exactly zero, so the "
+            "threshold here is near rounding. `hessium spectrum` counts the directions that "
+            "matter, by default beyond 10⁻⁶ of the largest eigenvalue, and so fewer."
+        ),
     )
+
+
+def _beyond(tol: float, sign: str) -> str:
+    return f"|λ| {sign} {digits(tol)} max |λ|"
 
 
 def _check_table(table: Assumptions) -> Table:

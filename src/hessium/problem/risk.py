@@ -234,6 +234,13 @@ class EmpiricalRisk:
         other._fixed = {**self._fixed, **fixed}
         return other
 
+    def through(self, forward: Forward) -> EmpiricalRisk:
+        """The same parameters, data and loss with outputs from another function of the module."""
+        other = copy.copy(self)
+        other._module = ForwardModule(self.model, forward)
+        other._refuted = set()
+        return other
+
     @full_precision()
     def value(self) -> float:
         r"""$L(\theta)$. Cost: one forward pass over the data."""
