@@ -146,7 +146,7 @@ def architecture(model: nn.Module) -> Architecture:
 
 
 def _is_layer(module: Any) -> bool:
-    """Whether a module is a linear map whose weight is a parameter: no subclass, no parametrised."""
+    """Whether a module is a linear map by its class, and its weight a parameter."""
     if type(module) not in (nn.Linear, *_CONVOLUTIONS) or "weight" not in module._parameters:
         return False
     return type(module) is nn.Linear or module.groups == 1

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium import _arguments
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
-from hessium import _arguments
 from hessium.compare._spectrum import nonzero
 from hessium.compare.candidates import outputs_seen
 from hessium.compare.checks import (
@@ -144,7 +144,8 @@ def assumptions(
         progress: called with steps done and steps in all.
 
     Raises:
-        InputError: for a closure or a model that returns its loss, a bad argument, or if the dense matrices do not fit.
+        InputError: for a closure or a model that returns its loss, a bad argument, or if the dense
+            matrices do not fit.
 
     Cost: dense H0 and H1, and one eigendecomposition for each draw and rotation.
     """

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
 from hessium import _arguments
+from hessium._typing import FloatArray
 from hessium.compare._spectrum import (
     as_measure,
     probe_covariance,

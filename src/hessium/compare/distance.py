@@ -79,8 +79,8 @@ class Distance:
         bracket = self.kolmogorov_bracket
         known = "" if bracket.low == bracket.high else f" {bracket!r} at {percent(CONFIDENCE)}"
         return (
-            f"Distance(Kolmogorov {self.kolmogorov:.3g}{known} at {self.kolmogorov_at:.4g}, Wasserstein "
-            f"{self.wasserstein:.3g}, chi2 {self.statistic:.3g} on {self.freedom}, p "
+            f"Distance(Kolmogorov {self.kolmogorov:.3g}{known} at {self.kolmogorov_at:.4g}, "
+            f"Wasserstein {self.wasserstein:.3g}, chi2 {self.statistic:.3g} on {self.freedom}, p "
             f"{self.p_value:.2g})"
         )
 

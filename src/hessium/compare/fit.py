@@ -11,7 +11,7 @@ from hessium import _arguments
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
 from hessium.compare._words import percent
 from hessium.compare.families import Family, family_of
-from hessium.compare.fitting import REJECTED, Estimate, Fitting
+from hessium.compare.fitting import REJECTED, Estimate, search
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Law
@@ -98,8 +98,8 @@ def fit(
     Tracy-Widom law of its edges excludes are set aside; the others enter through Chebyshev
     polynomials, functionals of the distribution function, weighted by their exact covariance
     (generalised least squares, `fluctuations`), with the shift that each outlier leaves in the
-    bulk taken off (`spikes`). Steps two and three repeat until the outliers stay. Where some eigenvalues lie
-    far from most, a second fit starts from all of them: they may be a detached part of the law
+    bulk taken off (`spikes`). Steps two and three repeat until the outliers stay. Where some
+    eigenvalues lie far from most, a second fit starts from all of them: they may be a detached part of the law
     (large ratios) rather than spikes. Of both the one is kept that is not rejected, sets fewest
     aside and is nearest, in this order; if neither is rejected, `rival` has the other. The errors
     are of order 1/n. Equivariant: a multiple of the matrix gives the same fit in other units.
@@ -158,7 +158,7 @@ def fit(
             "eigenvalues, such as wishart-wigner, is required"
         )
         raise InputError(msg)
-    found = Fitting(chosen, known, measure, beta, spikes).run(confidence)
+    found = search(chosen, known, measure, beta, spikes, confidence)
     return Fit(
         family=chosen.name,
         parameters=found.parameters,

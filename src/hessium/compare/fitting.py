@@ -25,6 +25,7 @@ _PILOT_POINTS = 32
 _ROUNDS = 4
 _WIDE = 0.1  # standard errors of a logarithm beyond which a parabola is no good
 _REWEIGHTED = 4
+_SMALLEST = 1e-75  # unit of a spectrum, whose fourth power must be a floating-point number
 _FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, IndexError)
 
 
@@ -148,6 +149,11 @@ class Fitting:
             raise InputError(msg)
         kept = trimmed(bulk)
         peak = float(np.abs(kept).max())
+        if peak == 0:
+            msg = (
+                f"spectrum: most of {bulk.size} eigenvalues are zero; take zeros that are no part "
+            )
+            raise InputError(msg + "of the law off (`nonzero`)")
         self.unit = peak * float(np.sqrt(((kept / peak) ** 2).mean()))
         self._require_units(measure)
         self.share = bulk.size / measure.nodes.size
@@ -175,8 +181,7 @@ class Fitting:
         self.whole = None if kept.size == bulk.size else self._rough(bulk)
 
     def _require_units(self, measure: DiscreteMeasure) -> None:
-        powers = [self.unit ** abs(power) for power in (4, *self.family.parameters.values())]
-        if not (all(1e-300 < p < 1e300 for p in powers) and np.abs(measure.nodes).max() < 1e75):
+        if not (self.unit > _SMALLEST and float(np.abs(measure.nodes).max()) < 1 / _SMALLEST):
             msg = f"spectrum: eigenvalues of size {self.unit:.3g}; their fourth powers must be "
             raise InputError(msg + "floating-point numbers (take other units)")
 
@@ -213,22 +218,7 @@ class Fitting:
         return origin.bulk(self.law(logs, origin), self.measure.nodes.size)
 
     def run(self, confidence: float) -> Found:
-        """Search, and say what was found in the user's units.
-
-        Raises:
-            InputError: if no law of the family is near the spectrum.
-        """
-        try:
-            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                return self._found(confidence)
-        except InputError:
-            raise
-        except _FAILURES as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            msg = f"spectrum: no {self.family.name} law near {self.measure.nodes.size} eigenvalues "
-            raise InputError(msg + f"was found ({reason}); another family is required") from error
-
-    def _found(self, confidence: float) -> Found:
+        """Search, and say what was found in the user's units."""
         first, *others = self._origins()
         best = self._settled(self._pilot(), first)
         rival: Settled | None = None
@@ -374,6 +364,30 @@ class Fitting:
             low, high = (unit * float(np.exp(end)) for end in ends)
             found[name] = Estimate(value=value, low=low, high=high)
         return found
+
+
+def search(
+    family: Family,
+    known: Mapping[str, float],
+    measure: DiscreteMeasure,
+    beta: int,
+    spikes: str,
+    confidence: float,
+) -> Found:
+    """One fit from start to end, see `Fitting`.
+
+    Raises:
+        InputError: if no law of the family is near the spectrum, whatever failed on the way.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return Fitting(family, known, measure, beta, spikes).run(confidence)
+    except InputError:
+        raise
+    except _FAILURES as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        msg = f"spectrum: no {family.name} law near {measure.nodes.size} eigenvalues was found "
+        raise InputError(msg + f"({reason}); another family is required") from error
 
 
 def _hull(estimates: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:

@@ -13,8 +13,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 from torch import Tensor
 
-from hessium._typing import FloatArray
 from hessium import _arguments
+from hessium._typing import FloatArray
 from hessium.compare._spectrum import as_measure, eigenvalues_of
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
