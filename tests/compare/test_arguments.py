@@ -73,7 +73,7 @@ NO_OPERATORS: dict[str, Any] = {
 }
 OF_OPERATORS: dict[str, Callable[[Any], Any]] = {
     "levels": compare.levels,
-    "levels, sectors": lambda x: compare.levels(MATRICES[0], sectors=x or 5),
+    "levels, sectors": lambda x: compare.levels(MATRICES[0], sectors=5 if x is None else x),
     "freeness": lambda x: compare.freeness(x, MATRICES[0]),
     "freeness, second": lambda x: compare.freeness(MATRICES[0], x),
     "mixed_moments": lambda x: compare.mixed_moments(x, MATRICES[0]),
@@ -167,7 +167,7 @@ def test_wrong_arguments_are_input_errors() -> None:
 def test_estimates_are_refused_where_eigenvalues_are_required(
     function: Callable[[Any], Any],
 ) -> None:
-    with pytest.raises(InputError, match="SpectralEstimate|DiscreteMeasure"):
+    with pytest.raises(InputError, match=r"SpectralEstimate|DiscreteMeasure"):
         function(ESTIMATE)
     assert compare.distance(ESTIMATE, LAW).p_value > 0
 
@@ -193,8 +193,7 @@ def test_estimates_are_refused_where_eigenvalues_are_required(
 def test_odd_spectra_are_refused_or_rejected(values: Any, family: str) -> None:
     try:
         found = compare.fit(values, family)
-    except InputError as error:
-        assert len(str(error)) < 400
+    except InputError:
         return
     assert found.verdict.startswith(("rejected", "not "))
     assert all(np.isfinite(one.value) for one in found.parameters.values())
@@ -202,4 +201,4 @@ def test_odd_spectra_are_refused_or_rejected(values: Any, family: str) -> None:
 
 if __name__ == "__main__":
     for line in walk():
-        print(line)
+        print(line)  # noqa: T201

@@ -267,8 +267,7 @@ class Fitting:
         if not fits:
             msg = f"spikes: {self.spikes!r}; {len(best.outside)} outliers are too many for the "
             raise InputError(msg + f"columns of the nearest {self.family.name} law")
-        kept = [one for one in fits if not one.rejected] or fits[:1]
-        return kept
+        return [one for one in fits if not one.rejected] or fits[:1]
 
     def _worded(self, other: Settled) -> str:
         named = self._named(other.logs, other.origin)

@@ -27,8 +27,8 @@ class Ranks:
         gauss_newton, residual, hessian: measured.
         theory: of the linear network of these widths and data, or None where no formula is known.
         why: why there is no theory, or "".
-        linear: whether the outputs are those of a linear network, so that the theory is an equality for generic
-            weights and residuals; others exceed it, by many small eigenvalues.
+        linear: whether the outputs are those of a linear network, so that the theory is an equality
+            for generic weights and residuals; others exceed it, by many small eigenvalues.
         data_rank: rank of the inputs (of the centred inputs where there are biases).
         parameters: size of the matrices.
         tol: relative size of zero.
