@@ -189,7 +189,7 @@ def test_estimates_are_refused_where_eigenvalues_are_required(
         np.sinh(np.linspace(-12, 12, 41)),
     ],
 )
-@pytest.mark.parametrize("family", compare.FAMILIES)
+@pytest.mark.parametrize("family", ["marchenko-pastur", "semicircle"])
 def test_odd_spectra_are_refused_or_rejected(values: Any, family: str) -> None:
     try:
         found = compare.fit(values, family)

@@ -16,6 +16,7 @@ from hessium.compare.normality import Normality, normality
 from hessium.compare.outliers import Detached, Outliers, outliers
 from hessium.compare.ranks import Ranks, ranks
 from hessium.compare.symmetry import NullSpace, Symmetries, symmetries
+from hessium.compare.two_spectra import SpectraDistance
 
 __all__ = [
     "FAMILIES",

@@ -100,9 +100,9 @@ def fit(
     (generalised least squares, `fluctuations`), with the shift that each outlier leaves in the
     bulk taken off (`spikes`). Steps two and three repeat until the outliers stay. Where some
     eigenvalues lie far from most, a second fit starts from all of them: they may be a detached
-    part of the law (large ratios) rather than spikes. Of both the one is kept that is not rejected, sets fewest
-    aside and is nearest, in this order; if neither is rejected, `rival` has the other. The errors
-    are of order 1/n. Equivariant: a multiple of the matrix gives the same fit in other units.
+    part of the law (large ratios) rather than spikes. Of both the one is kept that is not
+    rejected, sets fewest aside and is nearest, in this order; if neither is rejected, `rival` has
+    the other. The errors are of order 1/n. Equivariant: a multiple of the matrix gives the same fit in other units.
 
     Intervals are those of the $\chi^2$: parabolic in the logarithm of a parameter where it is well
     determined, else by profile, and then perhaps unbounded. They hold if the matrix is of the
