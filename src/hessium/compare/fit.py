@@ -102,7 +102,8 @@ def fit(
     eigenvalues lie far from most, a second fit starts from all of them: they may be a detached
     part of the law (large ratios) rather than spikes. Of both the one is kept that is not
     rejected, sets fewest aside and is nearest, in this order; if neither is rejected, `rival` has
-    the other. The errors are of order 1/n. Equivariant: a multiple of the matrix gives the same fit in other units.
+    the other. The errors are of order 1/n. Equivariant: a multiple of the matrix gives the same
+    fit in other units.
 
     Intervals are those of the $\chi^2$: parabolic in the logarithm of a parameter where it is well
     determined, else by profile, and then perhaps unbounded. They hold if the matrix is of the

@@ -25,6 +25,7 @@ _PILOT_POINTS = 32
 _ROUNDS = 4
 _WIDE = 0.1  # standard errors of a logarithm beyond which a parabola is no good
 _REWEIGHTED = 4
+_NEARER = 1.0  # of chi-squared, by which one kind of spike must fit better to be preferred
 _SMALLEST = 1e-75  # unit of a spectrum, whose fourth power must be a floating-point number
 _FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, IndexError)
 
@@ -267,7 +268,12 @@ class Fitting:
         if not fits:
             msg = f"spikes: {self.spikes!r}; {len(best.outside)} outliers are too many for the "
             raise InputError(msg + f"columns of the nearest {self.family.name} law")
-        return [one for one in fits if not one.rejected] or fits[:1]
+        kept = [one for one in fits if not one.rejected] or fits
+        # of the same bulk by other names the first is kept, else the one that is nearer
+        nearest = min(kept, key=lambda one: one.statistic)
+        if nearest.statistic < kept[0].statistic - _NEARER:
+            kept.sort(key=lambda one: one.statistic)
+        return kept
 
     def _worded(self, other: Settled) -> str:
         named = self._named(other.logs, other.origin)
