@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import functools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -16,14 +15,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hessium._arithmetic import full_precision
-from hessium.errors import InputError, NonFiniteError, StaleStateWarning
+from hessium.errors import InputError, NonFiniteError
 from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
 from hessium.problem.determinism import require_evaluation_mode, require_readable
 from hessium.problem.forward import Forward, call, describe, require_takes_module
 from hessium.problem.kernels import twice_differentiable
 from hessium.problem.layout import Layout
 from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value, as_number
-from hessium.problem.model_state import ModelState
+from hessium.problem.model_state import ModelState, padding_rows
 from hessium.problem.output_hessian import Autodiff, OutputHessian
 from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
 from hessium.problem.substitution import Substitution
@@ -277,7 +276,8 @@ class EmpiricalRisk:
         if not bool(torch.isfinite(theta).all()):
             msg = f"theta: {int((~torch.isfinite(theta)).sum())} entries are NaN or infinite"
             raise InputError(msg)
-        self._warn_of_stale_buffers()
+        if not self._shared.warned:
+            self._shared.warned = self._state.warn_of_changed_buffers()
         other = copy.copy(self)
         other._theta = theta.detach().clone()
         return other
@@ -329,6 +329,13 @@ class EmpiricalRisk:
         other._theta = layout.flatten(values)
         fixed = {n: v.detach() for n, v in values.items() if n not in layout.names}
         other._fixed = {**self._fixed, **fixed}
+        return other
+
+    def through(self, forward: Forward) -> EmpiricalRisk:
+        """The same parameters, data and loss with outputs from another function of the module."""
+        other = copy.copy(self)
+        other._forward = forward
+        other._shared = Shared()
         return other
 
     @full_precision()
@@ -520,32 +527,7 @@ class EmpiricalRisk:
 
     def constant_entries(self) -> list[slice]:
         """Entries of the flat vector that torch keeps constant: padding rows of embeddings."""
-        own = {id(p): name for name, p in self._model.named_parameters()}
-        found = []
-        for module in self._model.modules():
-            if (
-                isinstance(module, (nn.Embedding, nn.EmbeddingBag))
-                and module.padding_idx is not None
-            ):
-                name = own.get(id(module.weight))
-                if name in self.names:
-                    width = module.weight.shape[1]
-                    start = self._layout.slice(name).start + module.padding_idx * width
-                    found.append(slice(start, start + width))
-        return found
-
-    def _warn_of_stale_buffers(self) -> None:
-        if self._shared.warned or not self._state.buffers:
-            return
-        changed = self._state.changed_buffers()
-        if changed:
-            self._shared.warned = True
-            msg = (
-                "risk.at(theta) keeps the buffers that the risk was made with, but the model has "
-                f"changed {len(changed)} since ({', '.join(changed[:3])}); risk.refresh() takes "
-                "parameters and buffers as they are now"
-            )
-            warnings.warn(msg, StaleStateWarning, stacklevel=3)
+        return padding_rows(self._model, self._layout)
 
     def require_evaluation_mode(self) -> None:
         """Raise InputError if a module has been put in training mode since."""
