@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hessium._typing import FloatArray
 from hessium.errors import InputError
 
 
@@ -14,14 +15,24 @@ def number(name: str, value: Any) -> float:
     """`value` as a finite float.
 
     Raises:
-        InputError: if it is complex, not a number, or not finite.
+        InputError: if it is complex, a string, a truth value, not a number, or not finite.
     """
-    try:
-        result = float(value) if not isinstance(value, complex) else math.nan
-    except (TypeError, ValueError):
-        result = math.nan
+    result = _float(value)
     if not math.isfinite(result):
         msg = f"{name}: {value!r}; a finite real number is required"
+        raise InputError(msg)
+    return result
+
+
+def end(name: str, value: Any) -> float:
+    """`value` as an end of an interval: a float, infinite or not.
+
+    Raises:
+        InputError: if it is not.
+    """
+    result = _float(value)
+    if math.isnan(result):
+        msg = f"{name}: {value!r}; a real number, or an infinity, is required"
         raise InputError(msg)
     return result
 
@@ -67,6 +78,47 @@ def count(name: str, value: Any, at_least: int = 1) -> int:
     return int(value)
 
 
+def memory(name: str, value: Any) -> int:
+    """`value` as a number of bytes, one at least.
+
+    Raises:
+        InputError: if it is not.
+    """
+    result = number(name, value)
+    if result < 1:
+        msg = f"{name}: {value!r}; a number of bytes >= 1 is required"
+        raise InputError(msg)
+    return int(result)
+
+
+def function(name: str, value: Any) -> None:
+    """`value` can be called.
+
+    Raises:
+        InputError: if not.
+    """
+    if not callable(value):
+        msg = f"{name}: {value!r}; a function is required"
+        raise InputError(msg)
+
+
+def reals(name: str, value: Any) -> FloatArray:
+    """`value` as an array of float64, of any shape.
+
+    Raises:
+        InputError: if it holds other than real numbers.
+    """
+    try:
+        array = np.asarray(value)
+        kind = array.dtype.kind
+    except (TypeError, ValueError, RuntimeError):
+        kind = "O"
+    if kind not in "iuf":
+        msg = f"{name}: {value!r}; real numbers are required"
+        raise InputError(msg)
+    return np.asarray(array, dtype=np.float64)
+
+
 def fraction(name: str, value: Any) -> float:
     """`value` as a float strictly between zero and one.
 
@@ -78,3 +130,13 @@ def fraction(name: str, value: Any) -> float:
         msg = f"{name}: {result!r}; 0 < {name} < 1 is required"
         raise InputError(msg)
     return result
+
+
+def _float(value: Any) -> float:
+    """NaN for what is no real number."""
+    if isinstance(value, (complex, str, bytes, bool, np.bool_)):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        return math.nan

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hessium._arguments import count, end, reals
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 
@@ -46,8 +47,7 @@ class DiscreteMeasure:
     unit: float = _DOUBLE
 
     def __post_init__(self) -> None:
-        nodes = np.array(self.nodes, dtype=np.float64)
-        weights = np.array(self.weights, dtype=np.float64)
+        nodes, weights = reals("nodes", self.nodes).copy(), reals("weights", self.weights).copy()
         if nodes.ndim != 1 or nodes.shape != weights.shape or nodes.size == 0:
             msg = (
                 f"nodes, weights: shapes {nodes.shape} and {weights.shape}; "
@@ -77,7 +77,7 @@ class DiscreteMeasure:
             InputError: if the nodes are complex or more than a list.
         """
         given = np.asarray(nodes)
-        if given.ndim > 1 or given.dtype.kind == "c":
+        if given.ndim > 1 or given.dtype.kind not in "fiu":
             msg = f"nodes: {given.dtype} of shape {given.shape}; a list of real numbers is required"
             raise InputError(msg + " (of a matrix, its eigenvalues)")
         single = given.dtype.kind == "f" and given.dtype.itemsize < 8
@@ -109,10 +109,11 @@ class DiscreteMeasure:
         r"""$\mu((-\infty, x])$, right-continuous, for x of any shape."""
         cumulative = np.concatenate([[0.0], np.cumsum(self.weights)])
         cumulative[-1] = 1.0
-        return np.asarray(cumulative[np.searchsorted(self.nodes, np.asarray(x), side="right")])
+        return np.asarray(cumulative[np.searchsorted(self.nodes, reals("x", x), side="right")])
 
     def mass(self, a: float, b: float) -> float:
         r"""$\mu((a, b])$."""
+        a, b = end("a", a), end("b", b)
         if not a <= b:
             msg = f"a, b: ({a}, {b}] is no interval; a <= b is required"
             raise InputError(msg)
@@ -121,7 +122,7 @@ class DiscreteMeasure:
 
     def ppf(self, q: npt.ArrayLike) -> FloatArray:
         r"""Smallest node x with $\mu((-\infty, x]) \ge q$, for q in [0, 1] of any shape."""
-        levels = np.asarray(q, dtype=np.float64)
+        levels = reals("q", q)
         if not ((levels >= 0) & (levels <= 1)).all():
             msg = f"q: {q!r}; a quantile level lies in [0, 1]"
             raise InputError(msg)
@@ -132,7 +133,7 @@ class DiscreteMeasure:
 
     def moment(self, order: int) -> float:
         r"""$\int x^k d\mu$."""
-        return float(self.weights @ self.nodes**order)
+        return float(self.weights @ self.nodes ** count("order", order, at_least=0))
 
     def mean(self) -> float:
         """First moment: trace / n of an n x n spectrum."""

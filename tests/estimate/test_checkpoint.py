@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 import hessium as hs
 from cases import classes, draw, mlp, seeded
 from hessium.errors import InputError
 from hessium.estimate.checkpoint import Checkpoint
-from hessium.linalg import as_operator
+from hessium.linalg import SymmetricOperator, as_operator
+from spectra import with_eigenvalues
 
 WORKER = """
 import os, sys, numpy as np, torch, hessium as hs
@@ -94,29 +98,183 @@ class StoppedError(RuntimeError):
     """What ends the work at a product."""
 
 
-@pytest.mark.parametrize("last", range(28, 40))
-def test_work_interrupted_at_any_product_ends_as_if_undisturbed(last: int, tmp_path: Path) -> None:
-    diagonal = torch.linspace(-0.2, 1, 400, dtype=torch.float64) ** 3
-    options: Any = {"tol": 1e-8, "max_bytes": 40 * 8 * 400}  # restarts at the 34th product
+class Stopping(SymmetricOperator):
+    """A matrix whose products call `before` first, and which likes blocks of `columns`."""
 
-    class Broken:
-        shape, dtype, device = (400, 400), torch.float64, torch.device("cpu")
-        left = last + 1  # one is a probe
+    def __init__(self, matrix: Tensor, columns: int = 1) -> None:
+        self.matrix, self.columns = matrix, columns
+        self.calls = 0
+        self.before: Callable[[int], None] = lambda calls: None
 
-        def __matmul__(self, block: torch.Tensor) -> torch.Tensor:
-            self.left -= 1
-            if self.left < 0:
+    shape = property(lambda self: tuple(self.matrix.shape))
+    dtype = property(lambda self: self.matrix.dtype)
+    device = property(lambda self: self.matrix.device)
+    preferred_columns = property(lambda self: self.columns)
+
+    def _matmat(self, block: Tensor) -> Tensor:
+        self.before(self.calls)
+        self.calls += 1
+        return self.matrix @ block
+
+    def stop_at(self, call: int) -> None:
+        """Raise in the place of that product, counted from now."""
+        last = self.calls + call
+
+        def stop(calls: int) -> None:
+            if calls == last:
                 raise StoppedError
-            return diagonal[:, None] * block if block.dim() == 2 else diagonal * block
 
-    calm = Broken()
-    calm.left = 10**6
-    expected = hs.eigenpairs(calm, 3, **options)
+        self.before = stop
+
+
+WIGNER = draw(90, 90, seed=5)
+WIGNER = (WIGNER + WIGNER.mT) / 2
+LOW_RANK = with_eigenvalues(np.concatenate([np.linspace(-3, 4, 12), np.zeros(78)]))
+
+
+@pytest.mark.parametrize(
+    ("matrix_", "k", "options"),
+    [
+        (WIGNER, 6, {"which": "BE"}),
+        (WIGNER, 5, {"which": "LA"}),
+        (WIGNER, 4, {"which": "SA", "tol": 1e-3}),
+        (WIGNER, 4, {"which": "LM"}),
+        (WIGNER, 4, {"which": "LM", "max_bytes": 26 * 8 * 90}),  # restarts often
+        (WIGNER, 4, {"which": "BE", "block": 3}),
+        (WIGNER.float(), 3, {"which": "LA", "block": 2}),
+        (LOW_RANK, 6, {"which": "LM"}),  # an invariant space: directions are drawn anew
+        (LOW_RANK, 14, {"which": "LM", "block": 2}),
+        (WIGNER, 3, {"which": "LA", "max_products": 21}),  # gives up
+    ],
+)
+@pytest.mark.filterwarnings("ignore::hessium.errors.ConvergenceWarning")
+def test_eigenpairs_stopped_after_any_product_end_as_if_undisturbed(
+    matrix_: Tensor, k: int, options: dict[str, Any], tmp_path: Path
+) -> None:
+    def call(operator: SymmetricOperator, folder: Path, every: float) -> tuple[Any, ...]:
+        found = hs.eigenpairs(
+            operator, k, rng=3, checkpoint=folder, checkpoint_every=every, **options
+        )
+        vectors = found.vectors.numpy().tobytes()
+        return found.values.tobytes(), found.residuals.tobytes(), vectors, found.num_matvecs
+
+    # the folder as it is in the middle of each product
+    whole = Stopping(matrix_)
+    whole.before = lambda calls: void(
+        calls and shutil.copytree(tmp_path / "whole", tmp_path / str(calls))
+    )
+    expected = call(whole, tmp_path / "whole", 0.0)
+    assert whole.calls > 8
+    for calls in range(1, whole.calls):
+        assert call(Stopping(matrix_), tmp_path / str(calls), 1e9) == expected, calls
+
+
+def void(_: object) -> None:
+    """For callbacks."""
+
+
+LOW = np.append(np.geomspace(1e-6, 1, 30), np.zeros(30))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "seed", "options"),
+    [
+        (LOW, torch.float32, 9, {}),  # 29, 27, 29 and 26 steps until no direction is left
+        (LOW, torch.float32, 3, {}),
+        (LOW, torch.float32, 8, {"deflate": 3}),
+        (LOW, torch.float32, 9, {"probes": 6}),
+        (np.repeat([-1.0, 0.0, 0.5, 2.0, 3.0], 16), torch.float64, 0, {"steps": 20}),
+        (np.linspace(-1, 1, 70) ** 3, torch.float64, 0, {"until": 0.08, "steps": 20}),
+        pytest.param(
+            np.append(np.linspace(-1, 4, 50), np.zeros(20)),
+            torch.float64,
+            1,
+            {"until": 0.06},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_a_measure_stopped_twice_ends_as_if_undisturbed(
+    values: np.ndarray, dtype: torch.dtype, seed: int, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Blocks of four probes, of which some end before the others."""
+    matrix_ = with_eigenvalues(values).to(dtype)
+    options = {"probes": 4, "steps": 40, **options}
+
+    def call(operator: Stopping, folder: Path, every: float) -> tuple[Any, ...]:
+        found = hs.spectral_measure(
+            operator, rng=seed, checkpoint=folder, checkpoint_every=every, **options
+        )
+        lengths = tuple(rule.diagonal.size for rule in found.rules)
+        return found.nodes.tobytes(), found.weights.tobytes(), found.num_matvecs, lengths
+
+    expected = call(whole := Stopping(matrix_, 4), tmp_path / "whole", 1e9)
+    rng = np.random.default_rng(7)
+    late = np.arange(max(2, whole.calls - 6), whole.calls)
+    firsts = {*late.tolist(), *rng.integers(2, whole.calls, size=4).tolist()}
+    if "until" in options:  # the search for the number of steps looks at every twentieth
+        firsts |= {21, 22, 41, 42}
+    # the folder as it is in the middle of some products
+    watched = Stopping(matrix_, 4)
+    watched.before = lambda calls: void(
+        calls in firsts and shutil.copytree(tmp_path / "watched", tmp_path / str(calls))
+    )
+    assert call(watched, tmp_path / "watched", 0.0) == expected
+    for first in firsts:
+        broken = Stopping(matrix_, 4)
+        broken.stop_at(int(rng.integers(1, 6)))
+        with contextlib.suppress(StoppedError):
+            call(broken, tmp_path / str(first), 0.0)
+        assert call(Stopping(matrix_, 4), tmp_path / str(first), 1e9) == expected, first
+
+
+@pytest.mark.parametrize("work", ["eigenpairs", "measure"])
+def test_a_state_that_did_not_fit_on_the_disk_leaves_no_gap(
+    work: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(operator: SymmetricOperator, folder: Path) -> tuple[bytes, int]:
+        options: dict[str, Any] = {"checkpoint": folder, "checkpoint_every": 0.0}
+        if work == "eigenpairs":
+            pairs = hs.eigenpairs(operator, 4, **options)
+            return pairs.values.tobytes(), pairs.num_matvecs
+        measure = hs.spectral_measure(operator, 3, 30, **options)
+        return measure.nodes.tobytes(), measure.num_matvecs
+
+    expected = call(Stopping(WIGNER), tmp_path / "whole")
+    written = 0
+
+    def sometimes_full(tensors: dict[str, Tensor], path: Path) -> None:
+        nonlocal written
+        written += 1
+        if 8 < written < 12:
+            raise OSError(28, "No space left on device")
+        save_file(tensors, path)
+
+    monkeypatch.setattr("hessium.estimate.checkpoint.save_file", sometimes_full)
+    broken = Stopping(WIGNER)
+    broken.stop_at(16)
     with pytest.raises(StoppedError):
-        hs.eigenpairs(Broken(), 3, checkpoint=tmp_path, checkpoint_every=0.0, **options)
-    found = hs.eigenpairs(calm, 3, checkpoint=tmp_path, checkpoint_every=0.0, **options)
-    assert torch.equal(found.vectors, expected.vectors)
-    assert found.num_matvecs == expected.num_matvecs
+        call(broken, tmp_path / "full")
+    assert written > 12
+    assert call(Stopping(WIGNER), tmp_path / "full") == expected
+
+
+@pytest.mark.parametrize("work", ["eigenpairs", "measure"])
+def test_a_state_with_missing_vectors_is_refused(work: str, tmp_path: Path) -> None:
+    broken = Stopping(WIGNER)
+    broken.stop_at(16)
+    run: Callable[[Stopping], object] = (
+        (lambda op: hs.eigenpairs(op, 4, checkpoint=tmp_path, checkpoint_every=0.0))
+        if work == "eigenpairs"
+        else (lambda op: hs.spectral_measure(op, checkpoint=tmp_path, checkpoint_every=0.0))
+    )
+    with pytest.raises(StoppedError):
+        run(broken)
+    state = json.loads((tmp_path / "state.json").read_text())
+    del state["files"][5]
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    with pytest.raises(InputError, match="vectors of a basis where"):
+        run(Stopping(WIGNER))
 
 
 def test_finished_work_is_not_done_again(tmp_path: Path) -> None:

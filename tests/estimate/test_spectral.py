@@ -297,7 +297,7 @@ def test_a_proof_is_paid_once_for_all_calls_that_share_it() -> None:
         start = operator.products
         for seed in range(3):
             hs.spectral_measure(operator, 2, 9, deflate=deflate, rng=seed)
-        return operator.products - start - 3 * 2 * 9
+        return operator.products - start - 3 * (2 * 9 + 1)  # one sees how exact products are
 
     before = operator.products
     shared = Deflation(operator, pairs)
@@ -309,7 +309,7 @@ def test_a_proof_is_paid_once_for_all_calls_that_share_it() -> None:
     before = operator.products
     found = hs.inertia(operator, 1e-3, method="quadrature", deflate=5, probes=2, steps=9)
     assert found.method == "quadrature"
-    assert operator.products - before == pairs.num_matvecs + 2 * 9
+    assert operator.products - before == pairs.num_matvecs + 2 * 9 + 1
     with pytest.raises(InputError, match="deflate: Deflation"):
         hs.spectral_measure(Counted(matrix), 2, 9, deflate=shared)
     with pytest.raises(InputError, match="deflate: its pairs miss"):
@@ -337,7 +337,7 @@ def test_until_says_when_it_cannot() -> None:
         estimate = hs.spectral_measure(operator, 3, 2, until=1e-3)
     # eight steps leave more open than that: no number of probes would help, and none is wasted
     assert estimate.probes == 3
-    assert operator.products <= 24
+    assert operator.products <= 3 * 8 + 1
 
 
 @pytest.mark.parametrize(("nan_at", "probes", "steps"), [(7, 1, 6), (30, 2, 20), (41, 2, 20)])

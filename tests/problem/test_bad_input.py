@@ -87,6 +87,31 @@ def nan_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs - targets).sum() * float("nan")
 
 
+class Sparse(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.eye(3, 2, dtype=torch.float64).to_sparse())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sparse.mm(self.weight.t(), x.T).T
+
+
+def with_extra(parameter: Tensor, *, frozen: bool = False) -> nn.Module:
+    model = mlp(3, 4, 2).requires_grad_(not frozen)
+    model.extra = nn.Parameter(parameter)
+    return model
+
+
+def calls_backward(module: nn.Module) -> Tensor:
+    loss = module(X).square().sum()
+    loss.backward(retain_graph=True)
+    return loss
+
+
+def closure(function: Callable[..., Any]) -> hs.EmpiricalRisk:
+    return hs.EmpiricalRisk.from_closure(mlp(3, 4, 2), function)
+
+
 class Escaping(nn.Module):
     """Reads its weight from a list, out of reach of who wants to replace it."""
 
@@ -165,6 +190,30 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "theta nan": (lambda: regression().at(torch.full((26,), float("nan")).double()), "theta: 26 entries are NaN"),
     "restrict": (lambda: regression().restrict(["7.weight"]), "names: '7.weight' matches none of 0.weight"),
     "restrict none": (lambda: regression().restrict([]), r"names: \[\]; a non-empty list"),
+    "closure without module": (lambda: closure(lambda: X.sum()), "closure: <lambda> cannot be called with the module alone; .*def closure"),
+    "closure of two": (lambda: closure(lambda m, x: m(x).sum()), "closure: .* must take the module"),
+    "closure float": (lambda: closure(lambda m: m(X).sum().item()), "closure: returned float; one real number"),
+    "closure none": (lambda: closure(lambda m: None), "closure: returned NoneType"),
+    "closure complex": (lambda: closure(lambda m: m(X).sum() * 1j), "closure: returned a number of dtype torch.complex128"),
+    "closure detached": (lambda: closure(lambda m: m(X).sum().detach()), "closure: returned a number without a graph"),
+    "closure nan": (lambda: closure(lambda m: m(X).sum() * float("nan")), "closure: returned nan; a finite"),
+    "closure fails": (lambda: closure(lambda m: m(X[:, :2]).sum()), "closure: failed"),
+    "closure backward": (lambda: closure(calls_backward), r"closure: calls backward\(\)"),
+    "loss of integers": (lambda: regression(loss=lambda f, y: (f > y).sum(), reduction="sum"), "loss: returned a number of dtype torch.int64"),
+    "loss complex": (lambda: regression(loss=lambda f, y: (f - y).sum() * 1j, reduction="sum"), "loss: returned a number of dtype torch.complex128"),
+    "loss float": (lambda: regression(loss=lambda f, y: (f - y).sum().item(), reduction="sum"), "loss: returned float"),
+    "loss fails": (lambda: regression(loss=lambda f, y: f[{}], reduction="sum"), "loss: CallableLoss.* failed on batch 0"),
+    "reduction fails": (lambda: regression(loss=lambda f, y: f.sum(), reduction=lambda y: y["mask"].sum()), "loss: CallableLoss.* failed on batch 0"),
+    "count fails": (lambda: regression(num_samples=lambda x, y: y["mask"]), "num_samples: failed on batch 0"),
+    "count takes one": (lambda: regression(num_samples=lambda y: 6), r"num_samples: failed .*a function \(inputs, targets\)"),
+    "count of a half": (lambda: regression(num_samples=lambda x, y: 5.5), "num_samples of batch 0: 5.5; an integer"),
+    "count zero": (lambda: regression(num_samples=0), "num_samples: 0; an integer >= 1"),
+    "meta parameter": (lambda: regression(mlp(3, 4, 2).to("meta")), "model: '0.weight' is on the meta device"),
+    "sparse parameter": (lambda: regression(Sparse()), "model: parameter 'weight' is sparse"),
+    "complex parameter": (lambda: regression(with_extra(torch.ones(2, dtype=torch.complex128))), "model: parameter 'extra' has dtype torch.complex128; .*view_as_real"),
+    "lazy": (lambda: regression(nn.LazyLinear(2)), "model: 'weight' has no shape yet; run one batch"),
+    "lazy buffer": (lambda: regression(nn.Sequential(nn.Linear(3, 2), nn.LazyBatchNorm1d(affine=False))), "model: '1.running_mean' has no shape yet"),
+    "no entries": (lambda: regression(with_extra(torch.zeros(0).double(), frozen=True)), "model: its trainable parameters have no entries"),
     "gram of closure": (lambda: hs.Gram(hs.EmpiricalRisk.from_closure(mlp(3, 2), lambda m: m(X).sum())), "risk: the loss is returned by a closure .* no Gram matrix"),
     "vector length": (lambda: hs.Hessian(regression()) @ torch.zeros(3).double(), r"vectors: \(3,\)"),
     "vector dtype": (lambda: hs.Hessian(regression()) @ torch.zeros(26), "vectors: torch.float32.*torch.float64"),
@@ -173,7 +222,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "no grad inside": (lambda: regression(Shut()), "model, loss: no trainable parameter is reached"),
     "max norm": (lambda: regression(nn.Sequential(nn.Embedding(5, 2, max_norm=1.0), nn.Flatten()).double(), x=classes(6, 1, high=5)), "model: '0' has max_norm"),
     "sparse": (lambda: regression(nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Flatten()).double(), x=classes(6, 1, high=5)), "model: '0' has sparse gradients"),
-    "not additive": (lambda: batches(token_mean, torch.tensor([0, 1, 0, 1, 1, 1]), reduction="mean"), "loss: over 4 samples it is .* it must add up"),
+    "not additive": (lambda: batches(token_mean, torch.tensor([0, 1, 0, 1, 1, 1]), reduction="mean"), "loss: over .* it is .* it must add up"),
     "coupled over batches": (lambda: batches(coupled, Y, reduction="sum"), "it must add up"),
     "coupled gram": (lambda: hs.Gram(regression(loss=coupled, reduction="sum")), "loss: couples different samples"),
     "kl broadcast": (lambda: regression(y=Y[0].exp(), loss=nn.KLDivLoss(reduction="batchmean")), "no silent broadcasting"),
@@ -252,6 +301,16 @@ bad = [
     lambda: hs.Hessian(hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x))) @ [1.0],
     lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x)).at([1.0]),
     lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x)).restrict("weight"),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x)).restrict([0]),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), {"x": x}, targets=3),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x), num_samples="x"),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x), num_samples=True),
+    lambda: hs.EmpiricalRisk(nn.Linear(3, 3), nn.MSELoss(), (x, x), num_samples=2.5),
+    lambda: hs.EmpiricalRisk.from_closure(nn.Linear(3, 3), lambda m: m(x).sum(), num_samples="x"),
+    lambda: hs.EmpiricalRisk.from_closure(nn.Linear(3, 3), x.sum()),
+    lambda: hs.SquaredError(scale="a"),
+    lambda: hs.SquaredError(scale=True),
+    lambda: hs.SquaredError(scale=None),
 ]
 for number, build in enumerate(bad):
     try:
@@ -269,4 +328,4 @@ def test_wrong_types_are_refused_by_the_library_itself() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True, check=False
     )
-    assert done.stdout.strip() == "all refused 14", done.stderr
+    assert done.stdout.strip() == "all refused 24", done.stderr

@@ -170,3 +170,47 @@ def test_repr_says_what_is_measured() -> None:
         "EmpiricalRisk(Sequential, MSELoss(reduction='mean'): 26 parameters, 5 samples, "
         "10 outputs, torch.float64)"
     )
+
+
+def test_repr_of_a_closure_counts_what_was_said_only() -> None:
+    model = mlp(3, 4, 2)
+
+    def closure(module: nn.Module) -> Tensor:
+        return module(draw(5, 3)).square().sum()
+
+    risk = hs.EmpiricalRisk.from_closure(model, closure)
+    assert repr(risk) == "EmpiricalRisk(Sequential, closure: 26 parameters, torch.float64)"
+    assert repr(hs.Hessian(risk)) == "Hessian(26 x 26, torch.float64)"
+    told = hs.EmpiricalRisk.from_closure(model, closure, num_samples=5)
+    assert (risk.num_samples, told.num_samples) == (1, 5)
+    assert ", 5 samples, torch.float64" in repr(told)
+
+
+def test_a_parameter_without_entries_beside_others() -> None:
+    model = mlp(3, 4, 2)
+    model.nothing = nn.Parameter(torch.zeros(0, 3, dtype=torch.float64))
+    x, y = draw(5, 3), draw(5, 2)
+    plain = hs.Hessian(hs.EmpiricalRisk(mlp(3, 4, 2), nn.MSELoss(), (x, y)))
+    padded = hs.Hessian(hs.EmpiricalRisk(model, nn.MSELoss(), (x, y)))
+    assert padded.shape == plain.shape
+    torch.testing.assert_close(padded.dense(), plain.dense(), rtol=1e-12, atol=1e-14)
+    block = draw(plain.shape[0], 3)
+    torch.testing.assert_close(padded @ block, plain @ block, rtol=1e-12, atol=1e-14)
+
+
+def test_another_default_device() -> None:
+    risk = hs.EmpiricalRisk(mlp(3, 4, 2), nn.MSELoss(), (draw(5, 3), draw(5, 2)))
+    operators = [hs.Hessian(risk), hs.GaussNewton(risk), hs.Gram(risk)]
+    expected = [operator.dense() for operator in operators]
+    trace = hs.trace(operators[0], 20, rng=0).value
+    torch.set_default_device("meta")
+    try:
+        found = [operator.dense() for operator in operators]
+        again = hs.trace(operators[0], 20, rng=0).value
+        hs.eigenpairs(operators[0], 2, rng=0)
+        hs.Hessian(risk)
+    finally:
+        torch.set_default_device("cpu")
+    assert again == trace
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)

@@ -2,11 +2,13 @@
 
 from hessium.compare._spectrum import nonzero
 from hessium.compare.assumptions import Assumptions, Prediction, assumptions
+from hessium.compare.brackets import Bracket
 from hessium.compare.checks import Check
 from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.distance import Distance, distance
 from hessium.compare.families import FAMILIES, Family
-from hessium.compare.fit import Estimate, Fit, fit
+from hessium.compare.fit import Fit, fit
+from hessium.compare.fitting import Estimate
 from hessium.compare.freeness import Freeness, freeness
 from hessium.compare.levels import LevelStatistics, levels
 from hessium.compare.mixed_moments import MixedMoment, mixed_moments
@@ -14,10 +16,12 @@ from hessium.compare.normality import Normality, normality
 from hessium.compare.outliers import Detached, Outliers, outliers
 from hessium.compare.ranks import Ranks, ranks
 from hessium.compare.symmetry import NullSpace, Symmetries, symmetries
+from hessium.compare.two_spectra import SpectraDistance
 
 __all__ = [
     "FAMILIES",
     "Assumptions",
+    "Bracket",
     "Check",
     "Cumulants",
     "Detached",
@@ -33,6 +37,7 @@ __all__ = [
     "Outliers",
     "Prediction",
     "Ranks",
+    "SpectraDistance",
     "Symmetries",
     "assumptions",
     "cumulants",

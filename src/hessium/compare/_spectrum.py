@@ -6,48 +6,103 @@ is on an atom if it equals it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from hessium import _arguments
 from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
+from hessium.estimate import SpectralEstimate
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Law
 from hessium.theory._arrays import ArrayLike
 
 
-def as_measure(spectrum: DiscreteMeasure | ArrayLike) -> DiscreteMeasure:
-    """A measure as it is, a list of eigenvalues with equal weights."""
+def as_measure(spectrum: DiscreteMeasure | ArrayLike, name: str = "spectrum") -> DiscreteMeasure:
+    """A measure as it is, a list of eigenvalues with equal weights.
+
+    An estimate that knows every eigenvalue is an exact spectrum.
+
+    Raises:
+        InputError: if it is no list of finite real numbers.
+    """
+    if isinstance(spectrum, SpectralEstimate) and spectrum.exact.size == spectrum.dim:
+        unit = float(np.finfo(np.float64).eps)
+        peak = float(np.abs(spectrum.exact).max()) or 1.0
+        unit = max(unit, spectrum.resolution / (4 * spectrum.dim**0.5 * peak))
+        return replace(DiscreteMeasure.uniform(spectrum.exact), unit=unit)
     if isinstance(spectrum, DiscreteMeasure):
         return spectrum
-    return DiscreteMeasure.uniform(spectrum)
+    try:
+        given = np.asarray(spectrum)
+    except Exception as error:  # whatever a foreign object raises when it is made an array
+        msg = f"{name}: {type(spectrum).__name__}; a list of real numbers is required"
+        raise InputError(msg) from error
+    if given.dtype.kind not in "fiu" or given.ndim != 1:
+        what = type(spectrum).__name__ if given.dtype.kind in "OUS" else str(given.dtype)
+        msg = f"{name}: {what} of shape {given.shape}; a list of real numbers is required"
+        raise InputError(msg + " (of a matrix, its eigenvalues: hs.spectrum)")
+    if not given.size or not np.isfinite(given).all():
+        bad = int((~np.isfinite(given)).sum())
+        msg = f"{name}: {bad} of {given.size} eigenvalues are NaN or infinite; finite ones"
+        raise InputError(msg + " are required, at least one")
+    return DiscreteMeasure.uniform(given)
+
+
+def require_law(name: str, law: Any) -> None:
+    """Raise InputError if an argument is no law."""
+    if not isinstance(law, Law):
+        msg = f"{name}: {type(law).__name__}; a law of hessium.theory is required"
+        raise InputError(msg)
+
+
+def require_beta(beta: int) -> None:
+    """Raise InputError if beta is not that of real or complex matrices."""
+    if isinstance(beta, bool) or not isinstance(beta, (int, np.integer)) or beta not in (1, 2):
+        msg = f"beta: {beta!r}; 1 (real symmetric) or 2 (complex Hermitian) is required"
+        raise InputError(msg)
+
+
+def known_size(measure: DiscreteMeasure) -> int | None:
+    """The side of the matrix where the measure tells it."""
+    if isinstance(measure, SpectralEstimate):
+        return measure.dim
+    equal = np.ptp(measure.weights) <= 1e-9 * measure.weights[0]
+    return int(measure.nodes.size) if equal else None
 
 
 def size_of(measure: DiscreteMeasure, size: int | None = None) -> int:
     """The side of the matrix that a spectrum belongs to.
 
     Raises:
-        InputError: if the weights are unequal (a quadrature) and no size is given.
+        InputError: if the weights are unequal (a quadrature) and no size is given, or the size is
+            not the one that an estimate carries.
     """
+    known = known_size(measure)
     if size is not None:
-        if size < 2:
-            msg = f"size: {size}; the side of the matrix, at least 2, is required"
-            raise InputError(msg)
-        return int(size)
-    if np.ptp(measure.weights) > 1e-9 * measure.weights[0]:
+        given = _arguments.count("size", size, 2)
+        if isinstance(measure, SpectralEstimate) and given != known:
+            msg = f"size: {given}; {measure!r} is of a matrix of side {known}, which need not be "
+            raise InputError(msg + "given")
+        return given
+    if known is None:
         msg = f"size: None; {measure!r} has unequal weights, so the side of its matrix is required"
         raise InputError(msg)
-    return int(measure.nodes.size)
+    return known
 
 
 def eigenvalues_of(measure: DiscreteMeasure) -> FloatArray:
     """All eigenvalues of a whole spectrum.
 
     Raises:
-        InputError: if the weights are unequal: a quadrature has nodes, not eigenvalues.
+        InputError: if it is an estimate or a quadrature, which have nodes, not eigenvalues.
     """
-    size_of(measure)
+    if isinstance(measure, SpectralEstimate) or known_size(measure) is None:
+        msg = f"spectrum: {measure!r} has nodes of a quadrature; all eigenvalues are required "
+        raise InputError(msg + "(hs.spectrum)")
     return measure.nodes
 
 
@@ -59,16 +114,23 @@ def nonzero(spectrum: DiscreteMeasure | ArrayLike, tol: float = 1e-10) -> Discre
         tol: relative threshold; the default is far above the rounding of a dense solver in
             float64. What is zero to the rounding of the spectrum's dtype goes in any case.
 
+    Returns:
+        A measure of the nodes that are left; of an estimate its quadrature, without its errors.
+
     Raises:
-        InputError: if nothing is left.
+        InputError: if nothing is left, or an argument breaks its rule.
     """
     measure = as_measure(spectrum)
-    kept = ~zeros(measure, tol)
+    kept = ~zeros(measure, _arguments.nonnegative("tol", tol))
     if not kept.any():
         msg = f"spectrum: {measure!r} has no non-zero eigenvalue"
         raise InputError(msg)
     weights = measure.weights[kept]
-    return replace(measure, nodes=measure.nodes[kept], weights=weights / weights.sum())
+    return DiscreteMeasure(
+        nodes=measure.nodes[kept],
+        weights=weights / weights.sum(),
+        unit=measure.unit,
+    )
 
 
 def zeros(measure: DiscreteMeasure, tol: float = 0.0) -> BoolArray:
@@ -83,3 +145,34 @@ def snapped(measure: DiscreteMeasure, law: Law) -> DiscreteMeasure:
     for atom in law.atoms:
         nodes[np.abs(nodes - atom) <= measure.resolution] = atom
     return replace(measure, nodes=nodes)
+
+
+def probe_covariance(
+    measure: DiscreteMeasure, functions: Callable[[FloatArray], FloatArray], count: int
+) -> FloatArray:
+    r"""Covariance of integrals $\int f_i d\mu$ over the draw of the probes, shape (count, count).
+
+    Zero for a spectrum that is known. The shares of $|z|^2$ that eigenvectors carry have a
+    Dirichlet law, see `SpectralEstimate.integral`. NaN for rules of one node, which do not know
+    integrals of squares.
+    """
+    if not isinstance(measure, SpectralEstimate) or not measure.rules:
+        return np.zeros((count, count))
+    if rule_degree(measure) < 1:
+        return np.full((count, count), np.nan)
+    total = sum(rule.mass for rule in measure.rules)
+    rules = [(rule.gauss(), rule.mass / total) for rule in measure.rules]
+    values = functions(np.concatenate([nodes for (nodes, _), _ in rules]))
+    shares = np.concatenate([weights * share for (_, weights), share in rules])
+    mean, rest = values @ shares, measure.dim - measure.exact.size
+    spread = (values * shares) @ values.T - np.outer(mean, mean)
+    return np.asarray(2 * spread / (rest * measure.probes + 2) * (rest / measure.dim) ** 2)
+
+
+def rule_degree(measure: DiscreteMeasure) -> float:
+    """Up to which degree squares of polynomials are integrated exactly; infinite where all are."""
+    if not isinstance(measure, SpectralEstimate):
+        return np.inf
+    return min(
+        (rule.diagonal.size - 1 for rule in measure.rules if not rule.complete), default=np.inf
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -77,6 +78,7 @@ class Architecture:
         last: the layer whose outputs are the model's (up to a softmax), or None.
         softmax: whether the model ends in a (log-)softmax itself.
         unread: why parts of the model were not looked at, or "".
+        graph: the calls that all this was read from, None where the model is one layer.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -85,6 +87,7 @@ class Architecture:
     last: Layer | None = None
     softmax: bool = False
     unread: str = ""
+    graph: fx.Graph | None = field(default=None, repr=False, compare=False)
 
     @property
     def chain(self) -> tuple[Layer, ...] | None:
@@ -101,8 +104,12 @@ class Architecture:
 
 
 def architecture(model: nn.Module) -> Architecture:
-    """Follow the calls of a model from layer to layer (`torch.fx`); the model is only read."""
-    if isinstance(model, nn.Linear):
+    """Follow the calls of a model from layer to layer (`torch.fx`); the model is only read.
+
+    What is read is the class of each module. Whether the outputs are made that way is for
+    `structure.established` to tell.
+    """
+    if _is_layer(model):
         layer = Layer(name="", module=model)
         return Architecture(layers=(layer,), first=layer, last=layer)
     try:
@@ -112,12 +119,17 @@ def architecture(model: nn.Module) -> Architecture:
         return Architecture(unread=f"{type(model).__name__} cannot be traced ({reason})")
     modules = dict(model.named_modules())
     calls = [node for node in graph.nodes if node.op == "call_module"]
-    once = {c.target for c in calls if sum(d.target == c.target for d in calls) == 1}
-    layers = {
-        node: Layer(name=str(node.target), module=modules[str(node.target)])
-        for node in calls
-        if node.target in once and _is_layer(modules[str(node.target)])
-    }
+    # a weight that is read by name, or known under two names, acts in two places
+    seen = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
+    times = Counter(str(node.target) for node in calls)
+    layers: dict[fx.Node, Layer] = {}
+    for node in calls:
+        layer = Layer(name=str(node.target), module=modules[str(node.target)])
+        names = {layer.weight, layer.bias} if _is_layer(layer.module) else set()
+        alone = all(seen[id(p)] == 1 for p in layer.module.parameters(recurse=False))
+        if names and alone and times[layer.name] == 1 and not names & read:
+            layers[node] = layer
     links = tuple(link for node in layers if (link := _link(node, layers, modules)) is not None)
     last, softmax = _last(graph, layers, modules)
     known = {name for layer in layers.values() for name in (layer.weight, layer.bias)}
@@ -129,13 +141,15 @@ def architecture(model: nn.Module) -> Architecture:
         last=last,
         softmax=softmax,
         unread=f"no rule for {', '.join(others[:4])}" if others else "",
+        graph=graph,
     )
 
 
 def _is_layer(module: Any) -> bool:
-    if isinstance(module, nn.Linear):
-        return True
-    return isinstance(module, _CONVOLUTIONS) and module.groups == 1
+    """Whether a module is a linear map by its class, and its weight a parameter."""
+    if type(module) not in (nn.Linear, *_CONVOLUTIONS) or "weight" not in module._parameters:
+        return False
+    return type(module) is nn.Linear or module.groups == 1
 
 
 def _kind(node: fx.Node, modules: dict[str, Any]) -> tuple[str, str]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from hessium import _arguments
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import nonzero
-from hessium.compare.architecture import architecture
 from hessium.compare.candidates import outputs_seen
 from hessium.compare.checks import (
     Check,
@@ -23,6 +23,7 @@ from hessium.compare.checks import (
 )
 from hessium.compare.fit import Fit
 from hessium.compare.freeness import Freeness, freeness
+from hessium.compare.structure import require_rows, structure_of
 from hessium.curvature import GaussNewton, ResidualHessian
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
@@ -56,7 +57,9 @@ class Assumptions:
     Attributes:
         checks: assumption by assumption.
         predictions: of the published models, beside the measurement.
-        energy: $\frac12 \overline{e^2}$ over samples and outputs, $e = (N/D)\,\partial\ell$.
+        energy: $\frac12 \overline{e^2}$ over samples and outputs, $e = (N/D)\,\partial\ell$ with N
+            rows of outputs: the value of the risk over outputs per sample where it is
+            $(2N)^{-1}\sum e^2$.
         ratio: parameters over samples times outputs, of which a softmax takes one a sample.
         scale: mean of the spectrum of H0, what the models take for sigma.
         gauss_newton, residual, hessian: the three spectra.
@@ -138,21 +141,25 @@ def assumptions(
         progress: called with steps done and steps in all.
 
     Raises:
-        InputError: for a closure, a bad argument, or if the dense matrices do not fit.
+        InputError: for a closure or a model that returns its loss, a bad argument, or if the dense
+            matrices do not fit.
 
     Cost: dense H0 and H1, and one eigendecomposition for each draw and rotation.
     """
-    if not 1 / (rotations + 1) <= level < 1:
+    require_rows(risk, "assumptions")
+    rotations, draws = _arguments.count("rotations", rotations), _arguments.count("draws", draws, 2)
+    level, tol = _arguments.fraction("level", level), _arguments.nonnegative("tol", tol)
+    if not 1 / (rotations + 1) <= level:
         msg = f"level: {level}; a number from 1/(rotations + 1) = {1 / (rotations + 1):g} to 1"
         raise InputError(msg + " is required")
-    if draws < 2:
-        msg = f"draws: {draws}; at least 2 are required for a range"
-        raise InputError(msg)
     source = generator(rng)
     first = GaussNewton(risk).dense(max_bytes=max_bytes // 2).double()
     second = ResidualHessian(risk).dense(max_bytes=max_bytes // 2).double()
     spectra = [
-        DiscreteMeasure.uniform(torch.linalg.eigvalsh(matrix).cpu().numpy())
+        replace(
+            DiscreteMeasure.uniform(torch.linalg.eigvalsh(matrix).cpu().numpy()),
+            unit=float(torch.finfo(risk.dtype).eps),
+        )
         for matrix in (first, second, first + second)
     ]
     h0, h1, h = spectra
@@ -161,7 +168,7 @@ def assumptions(
         raise InputError(msg)
     errors = _residuals(risk)
     energy = float((errors**2).mean() / 2)
-    ratio, scale = risk.dim / outputs_seen(architecture(risk.model), risk), h0.mean()
+    ratio, scale = risk.dim / outputs_seen(structure_of(risk), risk), h0.mean()
     has_residual = bool(np.abs(h1.nodes).max() > tol * np.abs(h0.nodes).max())
     bulk0 = h0 if ratio > 1 else nonzero(h0, tol)
     wishart, wigner = fitted(bulk0, "marchenko-pastur"), None
@@ -208,7 +215,7 @@ def _residuals(risk: EmpiricalRisk) -> FloatArray:
         for inputs, targets in risk.batches()
     ]
     errors = torch.cat(parts).double().cpu().numpy()
-    return np.asarray(errors * risk.num_samples / risk.denominator)
+    return np.asarray(errors * (risk.num_samples / risk.denominator))
 
 
 def _predictions(

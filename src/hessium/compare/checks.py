@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from hessium._typing import FloatArray
+from hessium.compare._words import percent
 from hessium.compare.cumulants import cumulants
 from hessium.compare.distance import distance
 from hessium.compare.fit import Fit, fit
@@ -92,7 +93,7 @@ def fit_checks(assumption: str, found: Fit | None, level: float) -> list[Check]:
             value=found.statistic,
             low=0.0,
             high=float(chi2.ppf(1 - level, found.freedom)),
-            coverage=f"{1 - level:.0%}",
+            coverage=percent(1 - level),
             p_value=found.p_value,
             holds=found.p_value >= level,
         )
@@ -139,7 +140,7 @@ def free_checks(free: Freeness, level: float) -> list[Check]:
             value=free.distance,
             low=0.0,
             high=float(np.quantile(free.rotated_distances, 1 - level)),
-            coverage=f"{1 - level:.0%} of {len(free.rotated)} rotations",
+            coverage=f"{percent(1 - level)} of {len(free.rotated)} rotations",
             p_value=free.distance_p_value,
             holds=free.distance_p_value > level,
         ),
@@ -165,7 +166,7 @@ def normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> list
                 value=found.statistic,
                 low=0.0,
                 high=critical(level),
-                coverage=f"{1 - level:.0%}",
+                coverage=percent(1 - level),
                 p_value=found.p_value,
                 holds=found.p_value >= level,
             )

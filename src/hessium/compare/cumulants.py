@@ -7,10 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hessium import _arguments
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import as_measure, size_of
+from hessium.compare._spectrum import (
+    as_measure,
+    probe_covariance,
+    require_beta,
+    require_law,
+    rule_degree,
+    size_of,
+)
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials
 from hessium.errors import InputError
+from hessium.estimate import SpectralEstimate
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Empirical, Law, Semicircle, cumulants_from_moments, wishart_wigner
 from hessium.theory._arrays import ArrayLike
@@ -73,15 +82,19 @@ def cumulants(
         spectra: eigenvalues or a measure; several for independent draws.
         count: highest order, 1 to 12.
         law: limit law behind one spectrum; the spectrum itself if not given.
-        size: side of the matrix, for measures with unequal weights.
+        size: side of the matrix, for a quadrature. Exact spectra and estimates know theirs; the
+            errors of an estimate include those of its probes.
         beta: 1 or 2, see `LinearStatistics`.
 
     Raises:
         InputError: if an argument breaks its rule.
     """
-    if not 1 <= count <= 12:
+    if not 1 <= (count := _arguments.count("count", count, 0)) <= 12:
         msg = f"count: {count}; an order from 1 to 12 is required"
         raise InputError(msg)
+    require_beta(beta)
+    if law is not None:
+        require_law("law", law)
     measures = [as_measure(one) for one in spectra]
     if not measures:
         msg = "spectra: none given; one spectrum, or several independent draws, are required"
@@ -92,7 +105,9 @@ def cumulants(
     n = size_of(measure, size)
     centre, reach = _frame(measure)
     moments = _moments(measure, centre, reach, count)
-    basis = f"standard errors of a Gaussian-type ensemble of size {n} with this spectrum"
+    probes = _of_probes(measure, centre, reach, count)
+    sampled = ", and of its probes" if isinstance(measure, SpectralEstimate) else ""
+    basis = f"standard errors of a Gaussian-type ensemble of size {n} with this spectrum{sampled}"
     if law is None and np.ptp(measure.nodes) <= measure.resolution:
         unknown = np.full((count, count), np.nan)
         return _result(moments, unknown, centre, reach, "errors unknown: all eigenvalues are equal")
@@ -103,12 +118,25 @@ def cumulants(
         matched = _matched(measure, n, beta, count)
         if matched is not None:
             basis = f"standard errors of Wishart + Wigner of size {n} with this variance and third"
-            return _result(moments, matched, centre, reach, f"{basis} cumulant: too few to tell")
-    covariance = covariance[:count, :count]
+            basis += f" cumulant{sampled}: too few to tell"
+            return _result(moments, matched + probes, centre, reach, basis)
+    covariance = covariance[:count, :count] + probes
     known = int(np.isfinite(np.diag(covariance)).sum())
     if known < count:
         basis += f", unknown from order {known + 1} on: none has these moments"
     return _result(moments, covariance, centre, reach, basis)
+
+
+def _of_probes(measure: DiscreteMeasure, centre: float, reach: float, count: int) -> FloatArray:
+    """Covariance of the moments of an estimate over its probes, NaN where rules are too short."""
+
+    def powers(nodes: FloatArray) -> FloatArray:
+        return np.asarray([((nodes - centre) / reach) ** k for k in range(1, count + 1)])
+
+    found = probe_covariance(measure, powers, count)
+    if (degree := rule_degree(measure)) < count:
+        found[int(degree) :], found[:, int(degree) :] = np.nan, np.nan
+    return found
 
 
 def _matched(measure: DiscreteMeasure, n: int, beta: int, count: int) -> FloatArray | None:

@@ -1,18 +1,32 @@
-"""How far a measured spectrum is from a law."""
+"""How far a measured spectrum is from a law, or from another one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 from scipy.stats import chi2
 
+from hessium import _arguments
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import as_measure, size_of, snapped
+from hessium.compare._spectrum import (
+    as_measure,
+    known_size,
+    probe_covariance,
+    require_beta,
+    rule_degree,
+    size_of,
+    snapped,
+)
+from hessium.compare._words import percent
+from hessium.compare.brackets import CONFIDENCE, Bracket, kolmogorov_bracket
 from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, Span, degree_of
+from hessium.compare.two_spectra import SpectraDistance, spectra_distance
 from hessium.errors import InputError
+from hessium.estimate import SpectralEstimate
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Law
 from hessium.theory._arrays import ArrayLike
@@ -27,10 +41,13 @@ class Distance:
     Attributes:
         kolmogorov: $\sup_x |F_n(x) - F(x)|$, at least $1/(2n)$ for n separate eigenvalues.
         kolmogorov_at: where.
+        kolmogorov_bracket: of that distance, at 95 % over the probes of an estimate; both ends are
+            `kolmogorov` for an exact spectrum, NaN for a quadrature whose errors are not known.
         wasserstein: $\int |F_n - F|\,dx$, in the units of the eigenvalues.
         cumulants: of the spectrum, errors under the law.
         law_cumulants: free cumulants of the law, shape (k,).
-        statistic: $\chi^2$ of the first Chebyshev statistics under the law's own fluctuations.
+        statistic: $\chi^2$ of the first Chebyshev statistics under the law's own fluctuations,
+            and those of the probes of an estimate.
         freedom: their number.
         p_value: of that statistic. For a law that the data did not choose. Both are NaN if no
             Gaussian-type ensemble has the law, so that its fluctuations are not known. Below about
@@ -42,6 +59,7 @@ class Distance:
 
     kolmogorov: float
     kolmogorov_at: float
+    kolmogorov_bracket: Bracket
     wasserstein: float
     cumulants: Cumulants
     law_cumulants: FloatArray
@@ -58,13 +76,16 @@ class Distance:
         return float((1 + (self.null >= self.kolmogorov).sum()) / (1 + self.null.size))
 
     def __repr__(self) -> str:
+        bracket = self.kolmogorov_bracket
+        known = "" if bracket.low == bracket.high else f" {bracket!r} at {percent(CONFIDENCE)}"
         return (
-            f"Distance(Kolmogorov {self.kolmogorov:.3g} at {self.kolmogorov_at:.4g}, Wasserstein "
-            f"{self.wasserstein:.3g}, chi2 {self.statistic:.3g} on {self.freedom}, p "
+            f"Distance(Kolmogorov {self.kolmogorov:.3g}{known} at {self.kolmogorov_at:.4g}, "
+            f"Wasserstein {self.wasserstein:.3g}, chi2 {self.statistic:.3g} on {self.freedom}, p "
             f"{self.p_value:.2g})"
         )
 
 
+@overload
 def distance(
     spectrum: DiscreteMeasure | ArrayLike,
     law: Law,
@@ -73,8 +94,30 @@ def distance(
     beta: int = 1,
     draws: int = 0,
     rng: Rng = None,
-) -> Distance:
+) -> Distance: ...
+@overload
+def distance(
+    spectrum: DiscreteMeasure | ArrayLike,
+    law: DiscreteMeasure | ArrayLike,
+    *,
+    size: int | None = None,
+    beta: int = 1,
+    draws: int = 0,
+    rng: Rng = None,
+) -> SpectraDistance: ...
+def distance(
+    spectrum: DiscreteMeasure | ArrayLike,
+    law: Law | DiscreteMeasure | ArrayLike,
+    *,
+    size: int | None = None,
+    beta: int = 1,
+    draws: int = 0,
+    rng: Rng = None,
+) -> Distance | SpectraDistance:
     r"""Distances of a spectrum from a law, and whether a matrix of that law would show them.
+
+    With another spectrum in the place of the law: the distances of the two, and whether two
+    independent matrices of one ensemble would show them (`SpectraDistance`).
 
     Eigenvalues repel: for independent draws $\sqrt n \sup|F_n - F|$ is of order one, for
     eigenvalues $n \sup|F_n - F|$ is, up to a logarithm. The textbook p-value of the Kolmogorov
@@ -85,10 +128,10 @@ def distance(
     Args:
         spectrum: eigenvalues or a measure. Nodes that rounding may have moved off an atom count as
             being on it.
-        law: to compare with; not fitted to this spectrum.
-        size: side of the matrix, for measures with unequal weights.
+        law: to compare with, not fitted to this spectrum; or another spectrum.
+        size: side of the matrix, for a quadrature. Exact spectra and estimates know theirs.
         beta: 1 for real symmetric, 2 for complex Hermitian matrices.
-        draws: matrices `law.matrix(n)` to draw.
+        draws: matrices `law.matrix(n)` to draw, for an exact spectrum.
         rng: seed of the draws.
 
     Raises:
@@ -96,10 +139,19 @@ def distance(
 
     Cost: a few thousand values of the law's distribution function; one eigendecomposition a draw.
     """
-    if draws < 0:
-        msg = f"draws: {draws}; an integer >= 0 is required"
+    draws = _arguments.count("draws", draws, 0)
+    require_beta(beta)
+    measure = as_measure(spectrum)
+    if not isinstance(law, Law):
+        if draws:
+            msg = f"draws: {draws} with a second spectrum; draws need a law"
+            raise InputError(msg)
+        size = None if size is None else size_of(measure, size)
+        return spectra_distance(measure, as_measure(law, "law"), size, beta)
+    if draws and (isinstance(measure, SpectralEstimate) or known_size(measure) is None):
+        msg = f"draws: {draws} beside {measure!r}, a quadrature; draws need all eigenvalues"
         raise InputError(msg)
-    measure = snapped(as_measure(spectrum), law)
+    measure = snapped(measure, law)
     n = size_of(measure, size)
     if n < 2:
         msg = f"spectrum: {measure!r}; at least 2 eigenvalues are required"
@@ -114,12 +166,15 @@ def distance(
     return Distance(
         kolmogorov=farthest,
         kolmogorov_at=at,
+        kolmogorov_bracket=Bracket(low=np.nan, high=np.nan)
+        if known_size(measure) is None
+        else kolmogorov_bracket(farthest, measure, law),
         wasserstein=wasserstein(measure, law),
         cumulants=cumulants(measure, law=law, size=n, beta=beta),
         law_cumulants=law.free_cumulants(4),
         statistic=statistic,
         freedom=freedom,
-        p_value=float(chi2.sf(statistic, freedom)),
+        p_value=float(chi2.sf(statistic, freedom)) if freedom else np.nan,
         null=np.array(null),
     )
 
@@ -161,11 +216,19 @@ def _chi2(measure: DiscreteMeasure, law: Law, n: int, beta: int) -> tuple[float,
         msg = f"law: {law!r} has no continuous part to compare with"
         raise InputError(msg)
     span = Span.of(law)
-    functions = Polynomials(low=span.low, high=span.high, count=degree_of(law, n))
+    count = int(min(degree_of(law, n), rule_degree(measure)))
+    if count < 1:  # rules of one node tell no variance
+        return np.nan, 0
+    functions = Polynomials(low=span.low, high=span.high, count=count)
     contour = Contour.around(span.low, span.high, span.detached, functions.count)
     statistics = LinearStatistics(functions=functions, contour=contour, beta=beta)
     inside = span.holds(measure.nodes)
     sums = n * (functions.at(measure.nodes[inside]) @ measure.weights[inside])
     excess = sums - statistics.mean(law, n)
-    found = excess @ np.linalg.solve(statistics.covariance(law), excess)
+
+    def bulk(nodes: FloatArray) -> FloatArray:
+        return np.asarray(functions.at(nodes) * span.holds(nodes))
+
+    covariance = statistics.covariance(law) + n**2 * probe_covariance(measure, bulk, count)
+    found = excess @ np.linalg.solve(covariance, excess)
     return float(found), functions.count

@@ -32,6 +32,7 @@ class Family:
             eigenvalues.
         from_zeros: parameters that the number of zero eigenvalues and the size of the matrix tell
             exactly, for a family of laws with an atom at zero.
+        nonnegative: whether no matrix of the family has a negative eigenvalue.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Family:
     make: Callable[..., Law]
     start: Callable[[float, float, float], Mapping[str, float]]
     from_zeros: Callable[[int, int], Mapping[str, float]] | None = None
+    nonnegative: bool = False
 
     def law(self, values: Mapping[str, float]) -> Law:
         """The law of named parameters."""
@@ -95,6 +97,7 @@ FAMILIES: Mapping[str, Family] = {
             make=MarchenkoPastur,
             start=_marchenko_pastur,
             from_zeros=_ratio_of_atom,
+            nonnegative=True,
         ),
         Family(
             name="semicircle",
@@ -122,7 +125,7 @@ def family_of(name: str | Family) -> Family:
     """
     if isinstance(name, Family):
         return name
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         msg = f"family: {name!r}; one of {', '.join(FAMILIES)}, or a Family, is required"
         raise InputError(msg)
     return FAMILIES[name]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium import _arguments
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare.distance import kolmogorov
@@ -115,9 +116,7 @@ def freeness(
 
     Cost: two eigendecompositions; one, a QR and two products of n x n matrices for each rotation.
     """
-    if isinstance(rotations, bool) or rotations < 1:
-        msg = f"rotations: {rotations}; at least 1 is required"
-        raise InputError(msg)
+    rotations = _arguments.count("rotations", rotations)
     a, b = pair_of(first, second)
     require_memory(a.shape[0], torch.float64, max_bytes // 6)
     (x, left), (y, right) = (_eigen(one, max_bytes) for one in (a, b))

@@ -13,8 +13,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.stats import norm
 from torch import Tensor
 
+from hessium import _arguments
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import size_of
+from hessium.compare._spectrum import as_measure, eigenvalues_of
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.adapt import Operator, as_operator
@@ -65,7 +66,13 @@ class LevelStatistics:
         """Probability of a mean as far from that of an ensemble, from the normal law.
 
         Of spectra of that ensemble 4 % (five levels) to 5 % (ten and more) come out below .05.
+
+        Raises:
+            InputError: if there is no ensemble of that name.
         """
+        if ensemble not in _ENSEMBLES:
+            msg = f"ensemble: {ensemble!r}; one of {', '.join(_ENSEMBLES)} is required"
+            raise InputError(msg)
         return float(2 * norm.sf(abs(self._excess(ensemble)) / self._spread(ensemble)))
 
     @property
@@ -126,14 +133,15 @@ def levels(
     if not sources or (sectors is not None and len(sources) > 1):
         msg = f"sources: {len(sources)} given; one is required, several only without `sectors`"
         raise InputError(msg)
+    tol = _arguments.nonnegative("tol", tol)
     spectra: list[DiscreteMeasure] = []
     for source in sources:
         if isinstance(source, DiscreteMeasure):
             if sectors is not None:
                 msg = "sectors: given with a spectrum; they need the operator"
                 raise InputError(msg)
-            size_of(source)  # a quadrature has no levels
-            spectra.append(source)
+            spectra.append(as_measure(source))
+            eigenvalues_of(spectra[-1])  # a quadrature has no levels
             continue
         operator = as_operator(source)
         matrix = operator.dense(max_bytes=max_bytes).double().cpu().numpy()
@@ -189,8 +197,16 @@ def _blocks(matrix: FloatArray) -> list[FloatArray]:
 
 def _projected(matrix: FloatArray, sectors: Sequence[FloatArray]) -> list[FloatArray]:
     n = matrix.shape[0]
-    whole = np.concatenate([np.asarray(one, dtype=np.float64) for one in sectors], axis=1)
-    if whole.shape != (n, n) or np.abs(whole.T @ whole - np.eye(n)).max() > 1e-8:
+    try:
+        whole = np.concatenate([np.asarray(one, dtype=np.float64) for one in sectors], axis=1)
+    except (TypeError, ValueError) as error:
+        msg = f"sectors: {type(sectors).__name__}; a list of real arrays of shape ({n}, k) is "
+        raise InputError(msg + "required") from error
+    if (
+        not np.isfinite(whole).all()
+        or whole.shape != (n, n)
+        or np.abs(whole.T @ whole - np.eye(n)).max() > 1e-8
+    ):
         msg = f"sectors: bases of shape {whole.shape} together; an orthonormal basis of all {n} "
         raise InputError(msg + "dimensions is required")
     turned = whole.T @ matrix @ whole

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium import _arguments
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
@@ -79,9 +80,7 @@ def mixed_moments(
 
     Cost: four products with each operator for each probe, and one more each.
     """
-    if isinstance(probes, bool) or probes < 4:
-        msg = f"probes: {probes}; at least 4 are required for an error"
-        raise InputError(msg)
+    probes = _arguments.count("probes", probes, 4)
     given = pair_of(first, second)
     n, source = given[0].shape[0], generator(rng)
 

@@ -8,9 +8,12 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from hessium import _arguments
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory._arrays import ArrayLike
+
+_FARTHEST = 150.0  # statistic up to which the published formula falls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,15 @@ def normality(values: ArrayLike) -> Normality:
     Raises:
         InputError: if they are fewer, equal, or not finite.
     """
-    sample: FloatArray = np.sort(np.asarray(values, dtype=np.float64).reshape(-1))
+    try:
+        given = np.asarray(values)
+    except Exception as error:  # whatever a foreign object raises when it is made an array
+        msg = f"values: {type(values).__name__}; real numbers are required"
+        raise InputError(msg) from error
+    if given.dtype.kind not in "fiu":
+        msg = f"values: {type(values).__name__} of {given.dtype}; real numbers are required"
+        raise InputError(msg)
+    sample: FloatArray = np.sort(np.asarray(given, dtype=np.float64).reshape(-1))
     n = sample.size
     if n < 8 or not np.isfinite(sample).all() or sample[0] == sample[-1]:
         msg = f"values: {n} values; at least 8 finite ones that are not all equal are required"
@@ -69,8 +80,20 @@ def normality(values: ArrayLike) -> Normality:
 
 
 def critical(level: float) -> float:
-    """The Anderson-Darling statistic that normal samples exceed with probability `level`."""
-    return float(brentq(lambda a: _p_value(a) - level, 0.25, 10.0))
+    """The Anderson-Darling statistic that normal samples exceed with probability `level`.
+
+    Zero for levels so near to one that the formula reaches them nowhere, infinite for levels below
+    1e-189, the smallest p-value that it gives.
+
+    Raises:
+        InputError: if the level is not between 0 and 1.
+    """
+    level = _arguments.fraction("level", level)
+    if level >= _p_value(0.0):
+        return 0.0
+    if level <= _p_value(_FARTHEST):
+        return np.inf
+    return float(brentq(lambda a: _p_value(a) - level, 0.0, _FARTHEST))
 
 
 def _p_value(a: float) -> float:
@@ -80,5 +103,5 @@ def _p_value(a: float) -> float:
         return float(1 - np.exp(-8.318 + 42.796 * a - 59.938 * a**2))
     if a < 0.6:
         return float(np.exp(0.9177 - 4.279 * a - 1.38 * a**2))
-    # the published parabola turns up again beyond 150
-    return float(np.exp(1.2937 - 5.709 * min(a, 150.0) + 0.0186 * min(a, 150.0) ** 2))
+    # the published parabola turns up again beyond it
+    return float(np.exp(1.2937 - 5.709 * min(a, _FARTHEST) + 0.0186 * min(a, _FARTHEST) ** 2))

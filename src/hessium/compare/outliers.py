@@ -7,8 +7,15 @@ from functools import partial
 
 import numpy as np
 
+from hessium import _arguments
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import as_measure, eigenvalues_of, snapped
+from hessium.compare._spectrum import (
+    as_measure,
+    eigenvalues_of,
+    require_beta,
+    require_law,
+    snapped,
+)
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Law, SoftEdge, soft_edge
@@ -87,9 +94,9 @@ def outliers(
     Raises:
         InputError: if an argument breaks its rule.
     """
-    if not 0 < level < 1:
-        msg = f"level: {level}; a false-alarm rate between 0 and 1 is required"
-        raise InputError(msg)
+    level = _arguments.fraction("level", level)
+    require_law("law", law)
+    require_beta(beta)
     measure = snapped(as_measure(spectrum), law)
     side = partial(_side, law=law, level=level, beta=beta, rounding=measure.resolution)
     rest, above = side(np.array(eigenvalues_of(measure)), "right")

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from hessium.compare.architecture import architecture
+from hessium import _arguments
+from hessium.compare.architecture import Architecture
+from hessium.compare.structure import first_inputs, require_rows, structure_of
 from hessium.curvature import GaussNewton, Hessian, ResidualHessian
 from hessium.errors import InputError
 from hessium.estimate import Count, rank
 from hessium.problem import EmpiricalRisk
-from hessium.problem.losses import SquaredError
+from hessium.problem.losses import SquaredError, rows
 from hessium.problem.torch_losses import CrossEntropy, Elementwise
 from hessium.theory import NetworkRank, linear_network_rank
 
@@ -25,8 +27,8 @@ class Ranks:
         gauss_newton, residual, hessian: measured.
         theory: of the linear network of these widths and data, or None where no formula is known.
         why: why there is no theory, or "".
-        linear: whether the network is linear, so that the theory is an equality for generic
-            weights and residuals; others exceed it, by many small eigenvalues.
+        linear: whether the outputs are those of a linear network, so that the theory is an equality
+            for generic weights and residuals; others exceed it, by many small eigenvalues.
         data_rank: rank of the inputs (of the centred inputs where there are biases).
         parameters: size of the matrices.
         tol: relative size of zero.
@@ -66,15 +68,14 @@ class Ranks:
         )
 
     def __repr__(self) -> str:
-        measured = f"{self.gauss_newton!r}, {self.residual!r}, {self.hessian!r}"
+        counts = (self.gauss_newton, self.residual, self.hessian)
+        measured = ", ".join(count.bracket for count in counts)
+        measured += f" of {self.parameters} at |eigenvalue| > {self.tol:g} of the largest"
         if self.theory is None:
-            return f"Ranks(H0, H1, H: {measured} of {self.parameters}; no theory: {self.why})"
+            return f"Ranks(H0, H1, H: {measured}; no theory: {self.why})"
         t = self.theory
         kind = "formula" if self.linear else "linear network of these widths"
-        return (
-            f"Ranks(H0, H1, H: {measured} of {self.parameters}; "
-            f"{kind}: {t.gauss_newton}, {t.residual}, {t.hessian})"
-        )
+        return f"Ranks(H0, H1, H: {measured}; {kind}: {t.gauss_newton}, {t.residual}, {t.hessian})"
 
 
 def ranks(risk: EmpiricalRisk, tol: float = 1e-10, *, max_bytes: int = 2**33) -> Ranks:
@@ -86,14 +87,19 @@ def ranks(risk: EmpiricalRisk, tol: float = 1e-10, *, max_bytes: int = 2**33) ->
 
     Args:
         risk: in float64: in float32 the null space drowns in rounding.
-        tol: an eigenvalue counts beyond this fraction of the largest of its matrix.
+        tol: an eigenvalue counts beyond this fraction of the largest of its matrix. Formulas count
+            every eigenvalue that is not exactly zero, so the default is near rounding, not the
+            1e-6 of `hs.rank`, which asks how many directions matter.
         max_bytes: what a dense matrix may take.
 
     Raises:
-        InputError: for a closure or float32, or if a matrix does not fit.
+        InputError: for a closure, a model that returns its loss or float32, or if a matrix does
+            not fit.
 
     Cost: the ranks of three dense matrices.
     """
+    require_rows(risk, "ranks")
+    tol = _arguments.nonnegative("tol", tol)
     if risk.dtype != torch.float64:
         msg = f"risk: parameters are {risk.dtype}; ranks need float64 (model.double())"
         raise InputError(msg)
@@ -114,31 +120,17 @@ def ranks(risk: EmpiricalRisk, tol: float = 1e-10, *, max_bytes: int = 2**33) ->
 
 
 def _theory(risk: EmpiricalRisk) -> tuple[NetworkRank | None, str, bool, int | None]:
-    shape = architecture(risk.model)
+    shape = structure_of(risk)
     layers = shape.chain
-    linear = all(link.activation == "none" for link in shape.links)
+    linear = layers is not None and all(link.activation == "none" for link in shape.links)
     if layers is None or not all(isinstance(layer.module, nn.Linear) for layer in layers):
-        return None, shape.unread or "the model is no chain of linear layers", linear, None
-    if len(layers) < 2:
-        return None, "the network has no hidden layer", linear, None
-    if shape.softmax:
-        return None, "the network ends in a softmax, which is no linear layer", linear, None
-    biases = {layer.bias is not None for layer in layers}
-    free = {name for layer in layers for name in (layer.weight, layer.bias) if name}
-    if len(biases) > 1:
-        return None, "some layers have biases and some do not", linear, None
-    if free != set(risk.names):
-        return None, "some parameters are frozen or left out", linear, None
-    if isinstance(risk.loss, CrossEntropy):
-        loss = "cross-entropy"
-    elif isinstance(risk.loss, Elementwise) and risk.loss.flat:
-        return None, f"no formula for {risk.loss!r}, whose second derivative vanishes", linear, None
-    elif isinstance(risk.loss, (SquaredError, Elementwise)):
-        loss = "squared-error"
-    else:
-        return None, f"no formula for {risk.loss!r}", linear, None
-    bias = biases.pop()
-    data_rank = _data_rank(risk, centred=bias)
+        return None, shape.unread or "the model is no chain of linear layers", False, None
+    reason = _no_network(shape, risk) or _no_loss(risk)
+    if reason:
+        return None, reason, linear, None
+    loss = "cross-entropy" if isinstance(risk.loss, CrossEntropy) else "squared-error"
+    bias = layers[0].bias is not None
+    data_rank = _data_rank(risk, shape, centred=bias)
     widths = [layers[0].module.in_features, *(layer.width for layer in layers)]
     try:
         found = linear_network_rank(widths, data_rank, loss=loss, bias=bias)
@@ -147,9 +139,42 @@ def _theory(risk: EmpiricalRisk) -> tuple[NetworkRank | None, str, bool, int | N
     return found, "", linear, data_rank
 
 
-def _data_rank(risk: EmpiricalRisk, *, centred: bool) -> int:
-    rows = torch.cat([inputs.reshape(inputs.shape[0], -1) for inputs, _ in risk.batches()])
-    rows = rows.double()
+def _no_network(shape: Architecture, risk: EmpiricalRisk) -> str:
+    """Why the layers are not those of the formula, or ""."""
+    layers = shape.layers
+    if len(layers) < 2:
+        return "the network has no hidden layer"
+    if shape.softmax:
+        return "the network ends in a softmax, which is no linear layer"
+    if any(link.second.module.in_features != link.first.width for link in shape.links):
+        return "some layers take another number of inputs than the layer before puts out"
+    if len({layer.bias is not None for layer in layers}) > 1:
+        return "some layers have biases and some do not"
+    free = {name for layer in layers for name in (layer.weight, layer.bias) if name}
+    return "" if free == set(risk.names) else "some parameters are frozen or left out"
+
+
+def _no_loss(risk: EmpiricalRisk) -> str:
+    """Why the loss is not that of the formula, or ""."""
+    if not isinstance(risk.loss, (CrossEntropy, SquaredError, Elementwise)):
+        return f"no formula for {risk.loss!r}"
+    if isinstance(risk.loss, Elementwise) and risk.loss.flat:
+        return f"no formula for {risk.loss!r}, whose second derivative vanishes"
+    for inputs, targets in risk.batches():
+        outputs = risk.outputs(risk.leaves(), inputs)
+        if outputs.dim() != 2:
+            return f"outputs have shape {tuple(outputs.shape)}, not (samples, units)"
+        bend = risk.loss.hessian(outputs, targets)
+        block = torch.ones_like(rows(outputs.detach()))
+        block[:, ::2] = -0.5
+        if not bool(bend.product(block).ne(0).any(dim=1).all()):
+            return f"no formula for {risk.loss!r}, whose second derivative vanishes for a sample"
+    return ""
+
+
+def _data_rank(risk: EmpiricalRisk, shape: Architecture, *, centred: bool) -> int:
+    """Rank of what reaches the first layer."""
+    inputs = first_inputs(risk, shape).double()
     if centred:
-        rows = rows - rows.mean(dim=0)
-    return int(torch.linalg.matrix_rank(rows))
+        inputs = inputs - inputs.mean(dim=0)
+    return int(torch.linalg.matrix_rank(inputs))

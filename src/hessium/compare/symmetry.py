@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hessium.compare.architecture import architecture
+from hessium import _arguments
 from hessium.compare.candidates import Candidate, candidates, outputs_seen
+from hessium.compare.structure import require_rows, structure_of
 from hessium.curvature import GaussNewton
 from hessium.errors import InputError
 from hessium.estimate import Count, inertia
@@ -81,8 +82,9 @@ class Symmetries:
         left = "all explained" if self.explained else f"{self.unexplained} unexplained"
         tried = "; ".join(part.name for part in self.refuted)
         return (
-            f"Symmetries({self.measured!r} zeros of H0, {self.forced} forced by symmetry ({names}),"
-            f" {self.scarce} by the number of data; {left}"
+            f"Symmetries({self.measured.bracket} zeros of H0 at |eigenvalue| <= {self.tol:g} of "
+            f"the largest, {self.forced} forced by symmetry ({names}), "
+            f"{self.scarce} by the number of data; {left}"
             f"{'; tried and not there: ' + tried if tried else ''}"
             f"{'; ' + self.unread if self.unread else ''})"
         )
@@ -105,14 +107,17 @@ def symmetries(risk: EmpiricalRisk, *, tol: float = 1e-10, max_bytes: int = 2**3
         max_bytes: what dense matrices may take.
 
     Raises:
-        InputError: for a closure, or if the dense matrices do not fit.
+        InputError: for a closure or a model that returns its loss, or if the dense matrices do not
+            fit.
 
     Cost: one product with $H_0$ for each direction, and its dense inertia.
     """
+    require_rows(risk, "symmetries")
+    tol = _arguments.nonnegative("tol", tol)
     operator = GaussNewton(risk)
     require_memory(risk.dim, torch.float64, max_bytes // 4)
     counts = inertia(operator, tol, max_bytes=max_bytes)
-    shape = architecture(risk.model)
+    shape = structure_of(risk)
     spans: list[Tensor] = []
     parts: list[NullSpace] = []
     refuted: list[NullSpace] = []

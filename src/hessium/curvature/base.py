@@ -11,6 +11,7 @@ from typing import Any, ClassVar, get_args
 import torch
 from torch import Tensor, nn
 
+from hessium._arguments import nonnegative
 from hessium._arithmetic import full_precision
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.jacobian import DOUBLE_REVERSE
@@ -70,6 +71,7 @@ class RiskOperator(SymmetricOperator):
         if route not in get_args(RouteName):
             msg = f"route: {route!r}; one of {', '.join(get_args(RouteName))} is required"
             raise InputError(msg)
+        graph_bytes = int(nonnegative("graph_bytes", graph_bytes))
         self.risk = risk
         self._asked = route
         self._graphs = Graphs(
@@ -236,7 +238,9 @@ class RiskOperator(SymmetricOperator):
                 rows = vectors[start : start + width]
                 if batched:
                     flat = torch.split(rows, list(layout.sizes), dim=1)
-                    parts = [f.reshape(-1, *s) for f, s in zip(flat, layout.shapes, strict=True)]
+                    parts = [
+                        f.reshape(len(rows), *s) for f, s in zip(flat, layout.shapes, strict=True)
+                    ]
                     images = graph.product(parts, batched=True)
                     found = torch.cat([p.reshape(len(rows), -1) for p in images], dim=1)
                     product[start : start + width] += found
@@ -270,7 +274,7 @@ class RiskOperator(SymmetricOperator):
 
         Cost: about as many products as the network has units; else n.
         """
-        require_memory(self.shape[0], self.dtype, max_bytes)
+        max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
         self.risk.require_evaluation_mode()
         refuted = self.risk.refuted
         if self._difference is None and "layer-wise" not in refuted:
@@ -302,7 +306,8 @@ class RiskOperator(SymmetricOperator):
 
     def __repr__(self) -> str:
         n = self.shape[0]
-        return f"{type(self).__name__}({n} x {n}, {self.dtype}, {self.risk.num_samples} samples)"
+        parts = [f"{n} x {n}", f"{self.dtype}", self.risk.extent]
+        return f"{type(self).__name__}({', '.join(filter(None, parts))})"
 
 
 def _many_at_once(risk: EmpiricalRisk) -> bool:

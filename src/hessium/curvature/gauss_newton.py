@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from torch import Tensor
@@ -19,8 +19,9 @@ from hessium.curvature.routes import BatchProduct, RouteName
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
 from hessium.problem import EmpiricalRisk
+from hessium.problem.additivity import couples_samples
 from hessium.problem.data import Batch
-from hessium.problem.losses import rows
+from hessium.problem.losses import CallableLoss, rows
 from hessium.problem.output_hessian import OutputHessian
 
 
@@ -48,19 +49,23 @@ class GaussNewton(RiskOperator):
         require_outputs(risk, "Gauss-Newton part")
         super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
 
-    @cached_property
+    @property
     def positive_semidefinite(self) -> bool:
         """Where the loss is convex in the outputs. Cost: one forward pass, the first time."""
-        try:
-            Gram(self.risk)
-        except InputError:
-            return False
-        return True
+        return self._gram is not None
+
+    @property
+    def rank_bound(self) -> int:
+        """Samples times outputs."""
+        return min(self.risk.dim, self.risk.num_outputs)
 
     def companion(self) -> SymmetricOperator | None:
         """The Gram matrix, where it is the smaller one and the loss is convex."""
-        if self.risk.num_outputs >= self.risk.dim:
-            return None
+        return self._gram if self.risk.num_outputs < self.risk.dim else None
+
+    @cached_property
+    def _gram(self) -> Gram | None:
+        self.risk.require_evaluation_mode()
         try:
             return Gram(self.risk)
         except InputError:  # no factor: not convex, or samples coupled
@@ -105,12 +110,19 @@ class EmpiricalFisher(RiskOperator):
         route: RouteName = "auto",
     ) -> None:
         require_outputs(risk, "empirical Fisher")
+        if check:
+            _require_samples(risk)
         super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
 
     @property
     def positive_semidefinite(self) -> bool:
         """Always."""
         return True
+
+    @property
+    def rank_bound(self) -> int:
+        """Samples times outputs, as for `GaussNewton`."""
+        return min(self.risk.dim, self.risk.num_outputs)
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         f = self.risk.outputs(leaves, batch[0])
@@ -131,6 +143,30 @@ class EmpiricalFisher(RiskOperator):
 
     def _slopes(self, outputs: Tensor, targets: Any) -> Tensor:
         return rows(self.risk.output_gradient(outputs, targets))
+
+
+def _require_samples(risk: EmpiricalRisk) -> None:
+    """Each sample has a loss of its own.
+
+    Raises:
+        InputError: if the loss couples samples, or they are not the first dimension of the outputs.
+    """
+    if risk.sample_axis != 0:
+        msg = (
+            f"risk: samples are dimension {risk.sample_axis} of the outputs, so rows of them are "
+            "no samples; forward= may put samples first"
+        )
+        raise InputError(msg)
+    if not isinstance(risk.loss, CallableLoss):
+        return
+    for inputs, targets in risk.batches():
+        f = risk.outputs(risk.leaves(), inputs).detach()
+        if couples_samples(partial(risk.loss_of, targets=targets), f):
+            msg = (
+                f"loss: {risk.loss!r} couples samples, so no sample has a loss and a gradient of "
+                "its own, which an empirical Fisher matrix is made of"
+            )
+            raise InputError(msg)
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,11 @@ class Gram(SymmetricOperator):
         """Always."""
         return True
 
+    @property
+    def rank_bound(self) -> int:
+        """The number of parameters."""
+        return min(self.shape[0], self.risk.dim)
+
     @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
@@ -79,7 +84,7 @@ class Gram(SymmetricOperator):
             InputError: if the matrix alone does not fit.
             SelfCheckError: if it disagrees with a product through the network.
         """
-        require_memory(self.shape[0], self.dtype, max_bytes)
+        max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
         refuted = self.risk.refuted
         if "layer-wise" not in refuted:
             with torch.enable_grad():
@@ -171,9 +176,9 @@ class Gram(SymmetricOperator):
                     stop - start, self.risk.dim, dtype=self.dtype, device=self.device
                 )
                 for low in range(start, stop, COLUMNS):
-                    index = torch.arange(low, min(low + COLUMNS, stop)) - at.start
+                    index = torch.arange(low, min(low + COLUMNS, stop), device="cpu") - at.start
                     unit = block.new_zeros(len(index), samples, rank)
-                    unit[torch.arange(len(index)), index // rank, index % rank] = 1.0
+                    unit[torch.arange(len(index), device="cpu"), index // rank, index % rank] = 1.0
                     like = [block.new_empty(()).expand(len(index), *s) for s in layout.shapes]
                     u = middle.factor(unit).reshape(len(index), *graph.outputs.shape)
                     pulled = graph.pull(u, like, batched=True)

@@ -246,5 +246,6 @@ def _saved_by(node: Any) -> Iterator[Tensor]:
         if name.startswith("_saved_") or name == "saved_tensors":
             saved = getattr(node, name)
             for tensor in saved if isinstance(saved, (tuple, list)) else (saved,):
-                if isinstance(tensor, Tensor):
+                # a sparse tensor has no storage of its own
+                if isinstance(tensor, Tensor) and tensor.layout is torch.strided:
                     yield tensor

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -104,8 +104,8 @@ class Checkpoint:
 
     def save(
         self, numbers: Mapping[str, Any], vectors: Mapping[str, Tensor], *, append: bool
-    ) -> None:
-        """Write a state.
+    ) -> bool:
+        """Write a state; False where the disk refuses it, and the state before is still there.
 
         Args:
             numbers: what JSON takes; floats come back bit for bit.
@@ -125,13 +125,14 @@ class Checkpoint:
             # the work itself is not lost by a full disk; the next state may fit again
             logger.warning("checkpoint %s cannot be written (%s); going on", self._folder, error)
             self._last = time.monotonic()
-            return
+            return False
         # what is not named any more, and what a killed process left unfinished
         for old in (*self._folder.glob("*.safetensors"), *self._folder.glob(".unfinished-*")):
             if old.name not in files:
                 old.unlink(missing_ok=True)
         self._files = files
         self._last = time.monotonic()
+        return True
 
     def _require_same(self, work: Mapping[str, Any]) -> None:
         for name, mine in self._work.items():
@@ -156,6 +157,32 @@ class Checkpoint:
             return False
         difference = np.abs(np.subtract(mine, other)).max(initial=0.0)
         return bool(difference <= self._unit * np.abs(mine).max(initial=0.0))
+
+
+def folder_of(checkpoint: str | Path) -> Path:
+    """The folder of a checkpoint.
+
+    Raises:
+        InputError: if it is no path.
+    """
+    try:
+        return Path(checkpoint)
+    except TypeError as error:
+        msg = f"checkpoint: {checkpoint!r}; the path of a folder is required"
+        raise InputError(msg) from error
+
+
+def joined(pieces: Sequence[Tensor], rows: int) -> Tensor:
+    """Rows that were written in pieces.
+
+    Raises:
+        InputError: if they are not as many as the numbers of the state say.
+    """
+    whole = torch.cat(list(pieces))
+    if len(whole) != rows:
+        msg = f"checkpoint: {len(whole)} vectors of a basis where {rows} are required; start over"
+        raise InputError(msg)
+    return whole
 
 
 def _marks(operator: SymmetricOperator) -> list[float]:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from hessium._arguments import count
+from hessium._arguments import count, function, memory
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import InputError
@@ -97,6 +97,13 @@ def inertia(
     `eigenpairs`.
     """
     tol = check_tol(tol)
+    max_bytes = memory("max_bytes", max_bytes)
+    count("probes", probes)
+    count("steps", steps)
+    count("deflate", deflate)
+    check_level(level)
+    generator(rng)
+    function("progress", progress)
     operator = as_operator(op)
     if method not in ("auto", "exact", "quadrature"):
         msg = f"method: {method!r}; auto, exact or quadrature is required"
@@ -105,7 +112,7 @@ def inertia(
         return exact_inertia(operator, tol, max_bytes=max_bytes)
     seeds = generator(rng)
     n = operator.shape[0]
-    check_request(operator, probes, steps, count("deflate", deflate, at_least=1), max_bytes)
+    check_request(operator, probes, steps, deflate, max_bytes)
     known = min(deflate, n)
     each = 1 - check_level(level) / 3  # three counts, and all of them true
     ahead = part_of(progress, after=probes * steps)
@@ -122,10 +129,12 @@ def inertia(
     positive = measure.count(t, np.inf, level=each, margin=doubt)
     inner = measure.count(below, t, level=each, margin=doubt)
     # what one count proves about another: they add up to n
+    lower = max(inner.lower, n - negative.upper - positive.upper)
+    upper = min(inner.upper, n - negative.lower - positive.lower)
     zero = Count(
-        value=n - negative.value - positive.value,
-        lower=max(inner.lower, n - negative.upper - positive.upper),
-        upper=min(inner.upper, n - negative.lower - positive.lower),
+        value=min(max(n - negative.value - positive.value, lower), max(lower, upper)),
+        lower=lower,
+        upper=max(lower, upper),
         level=level,
     )
     return Inertia(

@@ -58,7 +58,7 @@ def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
         raise InputError(msg)
     # added up with random signs, the errors of many pairs do not hide each other
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=len(pairs))
-    weights = torch.as_tensor(np.stack([signs, signs * pairs.values], axis=1)).to(pairs.vectors)
+    weights = torch.from_numpy(np.stack([signs, signs * pairs.values], axis=1)).to(pairs.vectors)
     vector, expected = (pairs.vectors @ weights).unbind(1)
     error = float(norm(operator @ vector.contiguous() - expected))
     floor = float(torch.finfo(operator.dtype).eps) ** 0.75 * pairs.scale * len(pairs)

@@ -44,7 +44,7 @@ def diagonal(
     source = Source(op, probes, rng, max_bytes, progress)
     n = source.operator.shape[0]
     if method == "exact" or (method == "auto" and probes >= n):
-        exact = source.operator.dense(max_bytes=max_bytes).diagonal().clone()
+        exact = source.operator.dense(max_bytes=source.max_bytes).diagonal().clone()
         return _result(exact, torch.zeros_like(exact), n, "exact", 1)
     half = probes // 2
     moments = _Moments()

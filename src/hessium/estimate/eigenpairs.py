@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hessium._arguments import count, fraction, positive
+from hessium._arguments import count, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.checkpoint import Checkpoint, folder_of, joined
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.krylov import KrylovSpace, RitzPairs
 from hessium.linalg.operator import SymmetricOperator
@@ -134,6 +134,10 @@ def eigenpairs(
     Cost: `num_matvecs` products (one of them to see how products are rounded), and for each
     4 j n multiply-adds with j the size of the basis.
     """
+    max_bytes = memory("max_bytes", max_bytes)
+    function("progress", progress)
+    nonnegative("checkpoint_every", checkpoint_every)
+    folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)
     n = operator.shape[0]
     limit = 1000 if max_products is None else max_products
@@ -144,15 +148,33 @@ def eigenpairs(
     start = torch.stack([gaussian(operator, seeds) for _ in range(min(block, n))])
     work = {"work": "eigenpairs", "k": k, "which": which, "tol": tol, "block": block}
     log = None
-    if checkpoint is not None:
+    if folder is not None:
         identity = {**work, "capacity": capacity, "start": float(start.double().sum())}
-        log = _Log(Checkpoint(Path(checkpoint), identity, operator, checkpoint_every), seeds)
+        log = _Log(Checkpoint(folder, identity, operator, checkpoint_every), seeds)
     operator = operator.prepare(limit // 10, block, choice=log.choice if log else None)
     space = KrylovSpace(operator, start, capacity, seeds)
     forecast = _Forecast(limit)
     checked, done = log.restore(space) if log else (0, False)
-    while not done and space.num_matvecs < limit:
-        if not space.full:  # a state taken up again may lie between a step and its restart
+    while not done:
+        # before the step: a state may have been written between a step and its look
+        due = space.full or space.num_matvecs - checked >= _CHECK_EVERY
+        if due and space.size >= min(k, n):
+            checked = space.num_matvecs
+            pairs = space.ritz()
+            chosen = _wanted(pairs.values, which)[:k]
+            bounds = _bounds(pairs.values[chosen], tol, space.scale, operator.dtype)
+            worst = float((pairs.residuals[chosen] / bounds).max())
+            done = worst <= 1 or space.complete
+            progress(space.num_matvecs, forecast(space.num_matvecs, worst), "products")
+            if space.full and not done:
+                kept = k + (space.size - k) // 3
+                kept = min(kept, space.size - space.block)
+                space.restart(pairs, np.sort(_wanted(pairs.values, which)[:kept]))
+                if log:
+                    log.forget_rows()
+        elif space.num_matvecs >= limit:
+            break
+        else:
             try:
                 space.expand()
             except NonFiniteError as error:
@@ -163,22 +185,6 @@ def eigenpairs(
                 raise NonFiniteError(msg, partial=partial) from error
             if log:
                 log.save_if_due(space, checked)
-        soon = space.num_matvecs - checked < _CHECK_EVERY and not space.full
-        if soon or space.size < min(k, n):
-            continue
-        checked = space.num_matvecs
-        pairs = space.ritz()
-        chosen = _wanted(pairs.values, which)[:k]
-        bounds = _bounds(pairs.values[chosen], tol, space.scale, operator.dtype)
-        worst = float((pairs.residuals[chosen] / bounds).max())
-        done = worst <= 1 or space.complete
-        progress(space.num_matvecs, forecast(space.num_matvecs, worst), "products")
-        if space.full and not done:
-            kept = k + (space.size - k) // 3
-            kept = min(kept, space.size - space.block)
-            space.restart(pairs, np.sort(_wanted(pairs.values, which)[:kept]))
-            if log:
-                log.forget_rows()
     if log:
         log.save(space, checked, done=done)
     try:
@@ -224,11 +230,10 @@ def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -
     """Rows of the basis: enough that restarts are rare, as far as memory goes."""
     n = operator.shape[0]
     row = n * operator.dtype.itemsize
-    positive("max_bytes", max_bytes)
     # a step: the block behind the basis, its products, these as rows, and what is taken off them;
     # the result: its vectors, and a product with their sum
     beside = max(4 * block, k + 4)
-    fits = int(max_bytes) // row - beside
+    fits = max_bytes // row - beside
     least = min(n, k + 2 * block + 1)
     if fits < least:
         needed = (least + beside) * row
@@ -317,7 +322,8 @@ class _Log:
             return 0, False
         numbers, files = self._found
         self._found = None
-        space.restore(numbers, files)
+        rows = joined([f["basis"] for f in files], numbers["size"] + numbers["block"])
+        space.restore(numbers, {**files[-1], "basis": rows})
         self._seeds.bit_generator.state = numbers["rng"]
         self._rows = space.size + space.block
         return numbers["checked"], numbers["done"]
@@ -340,8 +346,8 @@ class _Log:
             "checked": checked,
             "done": done,
         }
-        self._checkpoint.save({**numbers, **extra}, tensors, append=self._rows > 0)
-        self._rows = space.size + space.block
+        if self._checkpoint.save({**numbers, **extra}, tensors, append=self._rows > 0):
+            self._rows = space.size + space.block
 
 
 class _Forecast:

@@ -12,26 +12,29 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import count
+from hessium._arguments import count, function, memory, number, positive
 from hessium._arithmetic import full_precision
-from hessium._random import Rng
+from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import IndefiniteError, InputError, NonFiniteError
+from hessium.estimate.exact import eigenvalues, fits
 from hessium.estimate.probes import sphere
 from hessium.estimate.sampled import student
-from hessium.estimate.source import Source
-from hessium.linalg.adapt import Operator
+from hessium.estimate.source import Source, one_of
+from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.quadrature import GaussRule
 from hessium.measure import DiscreteMeasure
 from hessium.progress import Progress, silent
 
+Method = Literal["auto", "exact", "quadrature"]
 FAILURE = 1e-6  # probability that the bound on the spectrum found from random starts is wrong
 
 
@@ -50,6 +53,9 @@ class SpectralSum:
         brackets: lower and upper end for each probe, shape (probes, 2).
         smallest: the lower bound on the eigenvalues that the lower ends rest on, minus infinity
             where there is none.
+        method: "stochastic Lanczos quadrature", or "exact": from all eigenvalues. Then the bracket
+            is what rounding leaves open, `stderr` is 0, `steps` is 0, and `num_matvecs` the size of
+            the matrix that was solved, the number of products that its columns are worth.
     """
 
     value: float
@@ -60,19 +66,17 @@ class SpectralSum:
     steps: int
     brackets: FloatArray
     smallest: float
+    method: str = "stochastic Lanczos quadrature"
 
     @property
     def samples(self) -> FloatArray:
         """One estimate for each probe, shape (probes,)."""
         return _middle(self.brackets)
 
-    @property
-    def method(self) -> str:
-        """How it was found."""
-        return "stochastic Lanczos quadrature"
-
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Both errors together: Student's interval, from the lower ends to the upper ends.
+
+        Of an exact sum, the bracket of rounding.
 
         Raises:
             InputError: if not 0 < level < 1.
@@ -85,9 +89,10 @@ class SpectralSum:
         return self.value
 
     def __repr__(self) -> str:
+        error = f" +- {self.stderr:.2g}, quadrature" if self.steps else ", exact, rounding"
         return (
-            f"SpectralSum({self.value:.6g} +- {self.stderr:.2g}, quadrature in "
-            f"[{self.lower:.6g}, {self.upper:.6g}], {self.num_matvecs} products)"
+            f"SpectralSum({self.value:.6g}{error} in [{self.lower:.6g}, {self.upper:.6g}], "
+            f"{self.num_matvecs} products)"
         )
 
 
@@ -96,6 +101,7 @@ def log_determinant(
     op: Operator | SymmetricOperator | Tensor,
     *,
     shift: float = 0.0,
+    method: Method = "auto",
     probes: int = 10,
     steps: int = 80,
     smallest: float | None = None,
@@ -108,13 +114,17 @@ def log_determinant(
     Args:
         op: A, an operator or a symmetric tensor.
         shift: s.
-        probes: random starts.
+        method: "exact", from all eigenvalues of the matrix or its smaller companion (the Gram
+            matrix of a `GaussNewton`); "quadrature"; or "auto": exact if it fits into memory.
+        probes: random starts, of the quadrature.
         steps: of Lanczos for each start.
-        smallest: a proven lower bound on the eigenvalues of A, such as 0 for `GaussNewton`. Without
-            one, what the random starts prove with probability 1 - 1e-6; where that is not enough
-            for A + sI to be positive, the lower end of the bracket is minus infinity.
-        rng: seed or generator.
-        max_bytes: what the Krylov bases may take (8 GiB): as many starts as fit go side by side.
+        smallest: a proven lower bound on the eigenvalues of A, 0 where A is known to be positive
+            semidefinite. Without one, what the random starts prove with probability 1 - 1e-6; where
+            that is not enough for A + sI to be positive, the lower end of the bracket is minus
+            infinity.
+        rng: seed or generator, of the quadrature.
+        max_bytes: what the dense matrix and its work space, or the Krylov bases, may take (8 GiB):
+            as many starts as fit go side by side.
         progress: called with products done and in all.
 
     Raises:
@@ -123,14 +133,14 @@ def log_determinant(
             the quadratures so far as a `DiscreteMeasure`.
         NonFiniteError: if a product is not finite; `partial` holds the same.
 
-    Cost: probes x steps products and $2 \, \mathrm{probes} \, \mathrm{steps}^2 n$ operations; the
-    quadrature error falls like $\exp(-4 \, \mathrm{steps} / \sqrt\kappa)$ with the condition number
-    of A + sI.
+    Cost: exact, as `spectrum`. Quadrature: probes x steps products and
+    $2 \, \mathrm{probes} \, \mathrm{steps}^2 n$ operations; its error falls like
+    $\exp(-4 \, \mathrm{steps} / \sqrt\kappa)$ with the condition number of A + sI.
 
     Source: Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 38, 2017, section 3.
     """
-    quadratures = _Quadratures(op, shift, probes, steps, smallest, rng, max_bytes, progress)
-    return quadratures.total(np.log)
+    settings = (probes, steps, smallest, rng, max_bytes, progress)
+    return _sum(op, number("shift", shift), method, _log, *settings)
 
 
 @full_precision()
@@ -138,6 +148,7 @@ def effective_dimension(
     op: Operator | SymmetricOperator | Tensor,
     shift: float,
     *,
+    method: Method = "auto",
     probes: int = 10,
     steps: int = 80,
     smallest: float | None = None,
@@ -152,11 +163,105 @@ def effective_dimension(
 
     Arguments, errors and cost as in `log_determinant`.
     """
-    if not shift > 0:
-        msg = f"shift: {shift}; a positive number is required"
+    shift = positive("shift", shift)
+    settings = (probes, steps, smallest, rng, max_bytes, progress)
+    return _sum(op, shift, method, lambda x: 1 - shift / x, *settings)
+
+
+def _log(x: FloatArray) -> FloatArray:
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(x))
+
+
+def _sum(
+    op: Operator | SymmetricOperator | Tensor,
+    shift: float,
+    method: str,
+    f: Callable[[FloatArray], FloatArray],
+    probes: int,
+    steps: int,
+    smallest: float | None,
+    rng: Rng,
+    max_bytes: int,
+    progress: Progress,
+) -> SpectralSum:
+    """Of f at the eigenvalues plus the shift."""
+    one_of(method, get_args(Method))
+    count("probes", probes, at_least=2)
+    count("steps", steps, at_least=2)
+    generator(rng)
+    max_bytes = memory("max_bytes", max_bytes)
+    function("progress", progress)
+    operator = as_operator(op)
+    if smallest is not None and not number("smallest", smallest) + shift > 0:
+        msg = f"smallest: {smallest:g}; with shift {shift:g} it must be positive, or None"
         raise InputError(msg)
-    quadratures = _Quadratures(op, shift, probes, steps, smallest, rng, max_bytes, progress)
-    return quadratures.total(lambda x: 1 - shift / x)
+    if smallest is None and operator.positive_semidefinite and shift > 0:
+        smallest = 0.0
+    if method == "exact" or (method == "auto" and fits(operator, max_bytes)):
+        return _exact(operator, shift, f, smallest, max_bytes)
+    return _Quadratures(operator, shift, probes, steps, smallest, rng, max_bytes, progress).total(f)
+
+
+def _exact(
+    operator: SymmetricOperator,
+    shift: float,
+    f: Callable[[FloatArray], FloatArray],
+    smallest: float | None,
+    max_bytes: int,
+) -> SpectralSum:
+    """From all eigenvalues, each known up to the resolution."""
+    found = eigenvalues(operator, max_bytes)
+    values = found.values
+    lowest, error = float(values.min()), found.resolution * float(np.abs(values).max())
+    if smallest is not None:
+        _require_bound(smallest, lowest, error, "an eigenvalue")
+        values = np.maximum(values, smallest)
+    least = min(float(values.min()), 0.0 if found.zeros else math.inf)
+    if least + shift <= 0:
+        partial = DiscreteMeasure.uniform(found.all)
+        raise _indefinite(operator, least, shift, "an eigenvalue", least > -error, partial)
+    floor = max(smallest if smallest is not None else -math.inf, -shift)
+    ends = [np.maximum(values - error, floor), values, values + error]
+    zeros = found.zeros * float(f(np.array([shift]))[0]) if found.zeros else 0.0
+    with np.errstate(divide="ignore"):
+        lower, value, upper = (float(f(x + shift).sum()) + zeros for x in ends)
+    return SpectralSum(
+        value=value,
+        lower=lower,
+        upper=upper,
+        stderr=0.0,
+        num_matvecs=values.size,
+        steps=0,
+        brackets=np.array([[lower, upper]]),
+        smallest=lowest - error if smallest is None else smallest,
+        method="exact",
+    )
+
+
+def _require_bound(smallest: float, lowest: float, error: float, what: str) -> None:
+    if lowest < smallest - error:
+        msg = (
+            f"smallest: {smallest:g}; {what} {lowest:.6g} lies below, so that is no lower bound on "
+            "the eigenvalues"
+        )
+        raise InputError(msg)
+
+
+def _indefinite(
+    operator: SymmetricOperator,
+    lowest: float,
+    shift: float,
+    what: str,
+    doubtful: bool,
+    partial: DiscreteMeasure | None,
+) -> IndefiniteError:
+    doubt = " (rounding alone may do that)" if doubtful else ""
+    msg = (
+        f"op: {operator!r} has an eigenvalue of at most {lowest:.6g} ({what}){doubt}, so plus "
+        f"shift {shift:g} it is not positive definite; a shift above {-lowest:.6g} is required"
+    )
+    return IndefiniteError(msg, ritz_value=lowest + shift, partial=partial)
 
 
 class _Quadratures:
@@ -164,7 +269,7 @@ class _Quadratures:
 
     def __init__(
         self,
-        op: Operator | SymmetricOperator | Tensor,
+        op: SymmetricOperator,
         shift: float,
         probes: int,
         steps: int,
@@ -173,14 +278,6 @@ class _Quadratures:
         max_bytes: int,
         progress: Progress,
     ) -> None:
-        count("probes", probes, at_least=2)
-        count("steps", steps, at_least=2)
-        if not math.isfinite(shift):
-            msg = f"shift: {shift}; a finite number is required"
-            raise InputError(msg)
-        if smallest is not None and not smallest + shift > 0:
-            msg = f"smallest: {smallest:g}; with shift {shift:g} it must be positive, or None"
-            raise InputError(msg)
         self._source = Source(op, probes * steps, rng, max_bytes, progress)
         self._shift, self._smallest, self._steps = float(shift), smallest, steps
         operator = self._source.operator
@@ -235,13 +332,14 @@ class _Quadratures:
         nodes = np.concatenate([run.gauss()[0] for run in made])
         lowest, size = float(nodes.min()), float(np.abs(nodes).max())
         if lowest + self._shift <= 0:
-            doubt = " (rounding alone may do that)" if -lowest < self._rounding(size) else ""
-            msg = (
-                f"op: {self._source.operator!r} has an eigenvalue of at most {lowest:.6g} (a Ritz "
-                f"value){doubt}, so plus shift {self._shift:g} it is not positive definite; a "
-                f"shift above {-lowest:.6g} is required"
+            raise _indefinite(
+                self._source.operator,
+                lowest,
+                self._shift,
+                "a Ritz value",
+                -lowest < self._rounding(size),
+                self._measure(),
             )
-            raise IndefiniteError(msg, ritz_value=lowest + self._shift, partial=self._measure())
 
     def _measure(self) -> DiscreteMeasure | None:
         """All Gauss rules so far, as one measure."""
@@ -254,12 +352,8 @@ class _Quadratures:
         nodes = np.concatenate([run.gauss()[0] for run in self._runs])
         low, high = float(nodes.min()), float(nodes.max())
         rounding = self._rounding(max(abs(low), abs(high)))
-        if self._smallest is not None and low < self._smallest - rounding:
-            msg = (
-                f"smallest: {self._smallest:g}; a Ritz value {low:.6g} lies below, so that is no "
-                "lower bound on the eigenvalues"
-            )
-            raise InputError(msg)
+        if self._smallest is not None:
+            _require_bound(self._smallest, low, rounding, "a Ritz value")
         bounds = [low - self._uncertainty() * (high - low) - rounding]
         if self._smallest is not None:
             bounds.append(min(self._smallest, low - rounding))
@@ -292,4 +386,5 @@ def _middle(brackets: FloatArray) -> FloatArray:
 
 
 def _spread(samples: FloatArray) -> float:
-    return float(samples.std(ddof=1)) if np.isfinite(samples).all() else 0.0
+    known = samples.size > 1 and bool(np.isfinite(samples).all())
+    return float(samples.std(ddof=1)) if known else 0.0

@@ -39,5 +39,5 @@ def probe_block(
     n = operator.shape[0]
     block = torch.empty(count, n, dtype=operator.dtype, device=operator.device)
     for row in block:
-        row.copy_(torch.as_tensor(draw(generator, n)))
+        row.copy_(torch.from_numpy(draw(generator, n)))
     return block.mT

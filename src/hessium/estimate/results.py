@@ -2,75 +2,189 @@
 
 from __future__ import annotations
 
-import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
 
 import numpy as np
 
 from hessium._typing import FloatArray, IntArray
+from hessium.errors import InputError
 
 
-@functools.total_ordering
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Count:
-    """A number of eigenvalues; as an integer it is its value.
+    r"""A number of eigenvalues, known to lie in a bracket.
+
+    Comparisons say what is certain, with a number as the bracket that holds it alone:
+
+    - a < b: every number in the bracket of a is below every number in that of b.
+    - a <= b: none is above, or a == b.
+    - a == b: the same value in the same bracket; to a number only an exact count is equal.
+
+    So a < b and b < a exclude each other, a == b implies a <= b and b <= a, and where brackets
+    overlap neither a <= b nor b <= a holds.
+
+    Sums and differences with counts and integers are counts, with the bracket that follows; the
+    level of two is that of both together. `int` is the value, whatever the bracket; what needs an
+    integer without asking (`range`, an index) takes exact counts only, and so does `bool` where the
+    bracket holds zero and other numbers.
 
     Attributes:
         value: the best single answer; where the bracket is wide, no more than its middle.
         lower: no fewer than this.
         upper: no more than this; equal to `lower` where the count is exact.
         level: probability that the bracket holds, over random probes; None where it is certain.
+        what: "rank", "negative", "zero" or "positive"; "" where it is something else.
+        tol: relative threshold, or None where there was none.
+        scale: $\max|\lambda|$, or None.
+        method: how it was found, as in `Inertia`.
+        resolved: where rounding opens the bracket, the smallest larger tol at which it does not (of
+            1, 2 and 5 times powers of ten), and the count there; else None.
+
+    Raises:
+        InputError: if `value` lies outside of the bracket.
     """
 
     value: int
     lower: int
     upper: int
     level: float | None = None
+    what: str = ""
+    tol: float | None = None
+    scale: float | None = None
+    method: str = ""
+    resolved: tuple[float, int] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.lower <= self.value <= self.upper:
+            msg = f"value: {self.value}; it must lie in [{self.lower}, {self.upper}]"
+            raise InputError(msg)
 
     @property
     def exact(self) -> bool:
         """Whether the bracket is one number."""
         return self.lower == self.upper
 
+    @property
+    def bracket(self) -> str:
+        """The number and its bracket in words, without the threshold."""
+        return self._words("")
+
     def __int__(self) -> int:
         return self.value
 
     def __index__(self) -> int:
-        return self.value
+        """The count as an integer.
+
+        Raises:
+            InputError: if it is not exact.
+        """
+        return self._certain("an integer")
+
+    def __bool__(self) -> bool:
+        """Whether there are any.
+
+        Raises:
+            InputError: if that is open.
+        """
+        return self.lower > 0 or self.upper < 0 or self._certain("true or false") != 0
 
     def __eq__(self, other: object) -> bool:
-        """Equal to a count with the same bracket, and to an integer that is its value."""
         if isinstance(other, Count):
             mine, others = ((c.value, c.lower, c.upper) for c in (self, other))
             return mine == others
-        return self.value == other
+        if isinstance(other, Real):
+            return bool(self.exact and self.value == other)
+        return NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self.value)
+        return hash(self.value) if self.exact else hash((self.value, self.lower, self.upper))
 
-    def __lt__(self, other: Count | float) -> bool:
-        return self.value < _value(other)
+    def __lt__(self, other: Count | Real | float) -> bool:
+        ends = _ends(other)
+        return NotImplemented if ends is None else bool(self.upper < ends[0])
 
-    def __add__(self, other: Count | int) -> int:
-        """The sum of the values, an integer."""
-        return self.value + int(other)
+    def __le__(self, other: Count | Real | float) -> bool:
+        ends = _ends(other)
+        return NotImplemented if ends is None else bool(self.upper <= ends[0] or self == other)
+
+    def __gt__(self, other: Count | Real | float) -> bool:
+        ends = _ends(other)
+        return NotImplemented if ends is None else bool(self.lower > ends[1])
+
+    def __ge__(self, other: Count | Real | float) -> bool:
+        ends = _ends(other)
+        return NotImplemented if ends is None else bool(self.lower >= ends[1] or self == other)
+
+    def __add__(self, other: Count | Integral | int) -> Count:
+        return NotImplemented if (term := _term(other)) is None else _total(self, term, 1)
 
     __radd__ = __add__
 
+    def __sub__(self, other: Count | Integral | int) -> Count:
+        return NotImplemented if (term := _term(other)) is None else _total(self, term, -1)
+
+    def __rsub__(self, other: Integral | int) -> Count:
+        return NotImplemented if (term := _term(other)) is None else _total(term, self, -1)
+
     def __format__(self, spec: str) -> str:
-        return format(self.value, spec) if spec else repr(self)
+        """All of it, or, with a format for integers, the number and its bracket in it."""
+        return self._words(spec) if spec else repr(self)
 
     def __repr__(self) -> str:
+        words = f"rank {self.bracket}" if self.what == "rank" else f"{self.bracket} {self.what}"
+        if self.tol is not None and self.scale is not None:
+            sign = "<=" if self.what == "zero" else ">"
+            words = f"{words.strip()} at |eigenvalue| {sign} {self.tol:g} x {self.scale:.4g}"
+        if self.resolved is not None:
+            tol, count = self.resolved
+            words += f" (rounding resolves tol {tol:g}: {count})"
+        return words.strip()
+
+    def _words(self, spec: str) -> str:
         likely = "" if self.level is None else f" at level {self.level:g}"
+        value, lower, upper = (format(n, spec) for n in (self.value, self.lower, self.upper))
         if self.exact:
-            return f"{self.value}{likely}"
+            return f"{value}{likely}"
         if self.upper - self.lower > max(3, self.value // 2):
-            return f"between {self.lower} and {self.upper}{likely}"  # the value is just its middle
-        return f"{self.value} in [{self.lower}, {self.upper}]{likely}"
+            return f"between {lower} and {upper}{likely}"  # the value is just its middle
+        return f"{value} in [{lower}, {upper}]{likely}"
+
+    def _certain(self, use: str) -> int:
+        if not self.exact:
+            msg = f"count: {self.bracket} is not exact, so it is not {use}; use lower or upper"
+            raise InputError(msg)
+        return self.value
 
 
-def _value(number: Count | float) -> float:
-    return number.value if isinstance(number, Count) else number
+def _ends(number: object) -> tuple[float, float] | None:
+    if isinstance(number, Count):
+        return number.lower, number.upper
+    return (float(number), float(number)) if isinstance(number, Real) else None
+
+
+def _term(number: object) -> Count | None:
+    if isinstance(number, Integral):
+        value = int(number)
+        return Count(value=value, lower=value, upper=value)
+    return number if isinstance(number, Count) else None
+
+
+def _total(one: Count, other: Count, sign: int) -> Count:
+    """The sum, or the difference where `sign` is -1."""
+    ends = (other.lower, other.upper)[::sign]
+    # the chances that one of them fails add up
+    failing = sum(1 - c.level for c in (one, other) if c.level is not None)
+    same = (one.tol, one.scale) == (other.tol, other.scale)
+    return Count(
+        value=one.value + sign * other.value,
+        lower=one.lower + sign * ends[0],
+        upper=one.upper + sign * ends[1],
+        level=None if one.level is None and other.level is None else max(0.0, 1 - failing),
+        tol=one.tol if same else None,
+        scale=one.scale if same else None,
+        method=one.method if one.method == other.method else "",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -83,7 +197,8 @@ class Inertia:
         positive: $\#\{\lambda > t\}$.
         tol: relative threshold.
         scale: $\max|\lambda|$, to three digits at least where the method is "ldl".
-        resolution: half-width of the band around $\pm t$ in which rounding leaves a sign open.
+        resolution: half-width of the band around $\pm t$ in which rounding, and products that
+            disagree with each other, leave a sign open.
         method: "ldl" (two factorisations), "eigenvalues" (all of them) or "quadrature".
     """
 
@@ -95,13 +210,27 @@ class Inertia:
     resolution: float
     method: str
 
+    def __post_init__(self) -> None:
+        # each count states its threshold
+        for name in ("negative", "zero", "positive"):
+            count = replace(
+                getattr(self, name), what=name, tol=self.tol, scale=self.scale, method=self.method
+            )
+            object.__setattr__(self, name, count)
+
     @property
     def rank(self) -> Count:
         r"""$\#\{|\lambda| > t\}$."""
-        n = self.negative.value + self.zero.value + self.positive.value
         zero = self.zero
-        return Count(
-            value=n - zero.value, lower=n - zero.upper, upper=n - zero.lower, level=zero.level
+        n = self.negative.value + zero.value + self.positive.value
+        resolved = zero.resolved
+        return replace(
+            zero,
+            value=n - zero.value,
+            lower=n - zero.upper,
+            upper=n - zero.lower,
+            what="rank",
+            resolved=None if resolved is None else (resolved[0], n - resolved[1]),
         )
 
     @property
@@ -110,10 +239,13 @@ class Inertia:
         return self.tol * self.scale
 
     def __repr__(self) -> str:
-        return (
-            f"Inertia({self.negative!r} negative, {self.zero!r} zero, {self.positive!r} positive "
-            f"at |eigenvalue| > {self.tol:g} x {self.scale:.6g})"
-        )
+        counts = {"negative": self.negative, "zero": self.zero, "positive": self.positive}
+        words = ", ".join(f"{count.bracket} {name}" for name, count in counts.items())
+        words += f" at |eigenvalue| > {self.tol:g} x {self.scale:.6g}"
+        if self.zero.resolved is not None:
+            found = [str(c.resolved[1]) for c in counts.values() if c.resolved is not None]
+            words += f"; rounding resolves tol {self.zero.resolved[0]:g}: {', '.join(found)}"
+        return f"Inertia({words})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.special
 from torch import Tensor
 
+from hessium._arguments import fraction
 from hessium._typing import FloatArray
-from hessium.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -142,9 +142,7 @@ def student(level: float, samples: int) -> float:
     Raises:
         InputError: if not 0 < level < 1.
     """
-    if not 0 < level < 1:
-        msg = f"level: {level}; a probability between 0 and 1 is required"
-        raise InputError(msg)
+    level = fraction("level", level)
     return float(scipy.special.stdtrit(max(samples - 1, 1), (1 + level) / 2))
 
 

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from hessium._typing import FloatArray
 from hessium.errors import NonFiniteError
-from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.checkpoint import Checkpoint, joined
 from hessium.estimate.eigenpairs import Eigenpairs
 from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg.lanczos import LanczosProcess, Passes
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.quadrature import GaussRule
-from hessium.linalg.vectors import gaussian, subtract_projection_
+from hessium.linalg.vectors import gaussian, norm, subtract_projection_
 from hessium.progress import Progress
 
-BESIDE = 3  # vectors beside the basis: start, product and what the operator adds to it
+BESIDE = 5  # vectors beside the basis: start, product, what the operator adds, and the proof
 
 
 class Sampler:
@@ -55,7 +55,7 @@ class Sampler:
             keep = known.converged & (known.values != 0)
             keep[operator.shape[0] - 1 :] = False  # one direction is left to the probes
             self._exact = known.values[keep]
-            self._out = known.vectors[:, torch.as_tensor(keep)].mT.contiguous()
+            self._out = known.vectors[:, torch.as_tensor(keep, device="cpu")].mT.contiguous()
             self._residual = float(np.linalg.norm(known.residuals[keep]))
             self._products = known.num_matvecs
         self._room = operator.shape[0] - self._exact.size  # dimensions left to the probes
@@ -66,7 +66,10 @@ class Sampler:
         self._running: list[LanczosProcess] = []
         self._idle: list[LanczosProcess] = []  # their memory is used again
         self._checkpoint = checkpoint
-        self._saved = 0  # rows of each running basis that are on disk
+        self._saved: list[int] = []  # rows of each running basis that are on disk
+        self.wanted = 0  # rules that the present work goes on to
+        self._proof: Tensor | None = None  # a sum of vectors, and what its product must be
+        self._departure = 0.0
 
     @property
     def rules(self) -> int:
@@ -75,6 +78,7 @@ class Sampler:
 
     def run(self, total: int, progress: Progress) -> None:
         """Add rules until there are so many, several at a time where products are cheaper so."""
+        self.wanted = total
         while self._running or self.rules < total:
             if not self._running:
                 together = min(
@@ -96,10 +100,11 @@ class Sampler:
             self._begin(1, max(1, min(most, self._room, self._vectors - BESIDE)))
         (process,) = self._running
         while not process.finished:
-            self._advance([process])
-            look = len(process.alphas) % 20 == 0 or process.finished
+            # before the step: a state may have been written between a step and its look
+            look = process.alphas and len(process.alphas) % 20 == 0
             if look and process.rule().open_mass() <= error:
                 break
+            self._advance([process])
         self._steps = len(process.alphas)
         self._finish()
 
@@ -109,6 +114,8 @@ class Sampler:
         reach = max(float(np.abs(r.diagonal).max() + 2 * r.offdiagonal.max()) for r in self._rules)
         scale = max(reach, float(np.abs(self._exact).max(initial=0.0)))
         rounding = 20 * float(torch.finfo(self._operator.dtype).eps) * scale
+        if self._departure > rounding * len(self._rules) ** 0.5:
+            rounding += self._departure
         return SpectralEstimate.of(
             tuple(self._rules),
             self._exact,
@@ -116,48 +123,57 @@ class Sampler:
             resolution=rounding + self._leakage(reach),
             num_matvecs=self._products,
             nonnegative=self._operator.positive_semidefinite,
+            rank_bound=self._operator.rank_bound,
         )
 
     def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:
         """Go on from a state that was saved."""
         self._seeds.bit_generator.state = numbers["rng"]
         self._products, self._steps = numbers["products"], numbers["steps"]
+        self.wanted = numbers["wanted"]
+        if "proof" in files[-1]:
+            self._proof = files[-1]["proof"].to(self._operator.device)
         self._rules = [
             GaussRule(diagonal=np.array(d), offdiagonal=np.array(o), mass=m)
             for d, o, m in numbers["rules"]
         ]
         for i, (alphas, betas, mass, steps) in enumerate(numbers["running"]):
-            rows = torch.cat([file[f"basis{i}"] for file in files]).to(self._operator.device)
+            rows = joined([file[f"basis{i}"] for file in files], _final(alphas, betas, steps))
+            rows = rows.to(self._operator.device)
             process = LanczosProcess(rows[0], steps, passes=self._passes)
             process.basis[: len(rows)] = rows
             process.alphas, process.betas, process.mass = alphas, betas, mass
-            process.finished = len(alphas) == steps or betas[-1:] == [0.0]
+            process.finished = len(rows) == len(alphas)
             self._running.append(process)
-            self._saved = len(rows)
+            self._saved.append(len(rows))
 
     def save(self) -> None:
         """Write a state, the rows of running bases once each."""
         if self._checkpoint is None:
             return
-        longest = max((len(p.alphas) for p in self._running), default=0)
+        final = [_final(p.alphas, p.betas, len(p.basis)) for p in self._running]
         vectors = {
-            f"basis{i}": p.basis[self._saved : min(len(p.alphas) + 1, len(p.basis))].cpu()
-            for i, p in enumerate(self._running)
+            f"basis{i}": p.basis[first:last].cpu()
+            for i, (p, first, last) in enumerate(
+                zip(self._running, self._saved, final, strict=True)
+            )
         }
+        if self._proof is not None:
+            vectors["proof"] = self._proof.cpu()
         numbers = {
             "rng": self._seeds.bit_generator.state,
             "choice": self._operator.choice,
             "products": self._products,
             "steps": self._steps,
+            "wanted": self.wanted,
             "rules": [(r.diagonal.tolist(), r.offdiagonal.tolist(), r.mass) for r in self._rules],
             "running": [(p.alphas, p.betas, p.mass, len(p.basis)) for p in self._running],
         }
-        self._checkpoint.save(numbers, vectors, append=self._saved > 0)
-        if self._running:
-            self._saved = min(longest + 1, len(self._running[0].basis))
+        if self._checkpoint.save(numbers, vectors, append=any(self._saved)):
+            self._saved = final
 
     def _begin(self, count: int, steps: int) -> None:
-        self._running, self._saved = [], 0
+        self._running, self._saved = [], [0] * count
         for _ in range(count):
             start = gaussian(self._operator, self._seeds)
             if self._out is not None:
@@ -192,7 +208,38 @@ class Sampler:
 
     def _finish(self) -> None:
         self._rules += [process.rule() for process in self._running]
-        self._idle, self._running, self._saved = self._running, [], 0
+        for number, process in enumerate(self._running, start=len(self._rules)):
+            self._collect(process, number)
+        self._idle, self._running, self._saved = self._running, [], []
+
+    def _collect(self, process: LanczosProcess, number: int) -> None:
+        """Add vectors of a process, with signs, to one sum for a proof of them all."""
+        steps = len(process.alphas) - 1  # the residual of the last step is not kept
+        if not steps:
+            return
+        signs = np.random.default_rng(number).choice([-1.0, 1.0], size=steps)
+        weights = np.zeros((steps + 1, 2))
+        weights[:-1, 0] = signs
+        weights[:, 1] = process.times(weights[:, 0])
+        rows = process.basis[: steps + 1]
+        found = rows.mT @ torch.as_tensor(weights).to(rows)
+        self._proof = found if self._proof is None else self._proof.add_(found)
+
+    def prove(self) -> None:
+        r"""See how far the products are from what the tridiagonal matrices say of them.
+
+        With a sum x of basis vectors with random signs, $E|Ax - \sum_i \pm V_i^T T_i e|^2$ is the
+        sum of squares of all errors of the products: of noise, asymmetry, arithmetic in fewer
+        digits than those of the dtype, or one that went wrong. Cost: one product.
+        """
+        if self._proof is None:
+            return
+        vector, expected = (column.contiguous() for column in self._proof.unbind(1))
+        product = self._operator @ vector
+        self._products += 1
+        if self._out is not None:
+            subtract_projection_(product, self._out)
+        self._departure = 4 * float(norm(product - expected))
 
     def _leakage(self, reach: float) -> float:
         """How far the residuals of deflated pairs can move the eigenvalues of the others.
@@ -206,3 +253,9 @@ class Sampler:
 
     def _fitting(self) -> int:
         return max(1, self._vectors // (self._steps + BESIDE))
+
+
+def _final(alphas: Sequence[float], betas: Sequence[float], steps: int) -> int:
+    """Rows of the basis of a process that do not change any more."""
+    ended = len(alphas) == steps or list(betas[-1:]) == [0.0]
+    return len(alphas) if ended else len(alphas) + 1

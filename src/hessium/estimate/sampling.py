@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import count, fraction, positive
+from hessium._arguments import count, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
-from hessium.estimate.checkpoint import Checkpoint
+from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
 from hessium.estimate.sampler import BESIDE, Sampler
@@ -71,8 +71,13 @@ def spectral_measure(
         InputError: for a bad argument, or if the basis of one probe does not fit.
         NonFiniteError: if a product is not finite, with the measure so far as `partial`.
 
-    Cost: probes x steps products, and about 2 probes x steps^2 x n multiply-adds a pass.
+    Cost: probes x steps products and one that proves them, and about 2 probes x steps^2 x n
+    multiply-adds a pass.
     """
+    max_bytes = memory("max_bytes", max_bytes)
+    function("progress", progress)
+    nonnegative("checkpoint_every", checkpoint_every)
+    folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)
     n = operator.shape[0]
     if isinstance(deflate, (Eigenpairs, Deflation)):
@@ -86,7 +91,6 @@ def spectral_measure(
     if until is not None:
         fraction("until", until)
     seeds = generator(rng)
-    folder = None if checkpoint is None else Path(checkpoint)
     known: Eigenpairs | None = None
     if isinstance(deflate, Deflation):
         if deflate.operator is not operator:
@@ -111,7 +115,7 @@ def spectral_measure(
         work |= {"until": until, "rng": str(seeds.bit_generator.state)}
         work |= {"deflated": [] if known is None else _marks(known)}
         log = Checkpoint(folder, work, operator, checkpoint_every)
-        found = log.load("rng", "products", "steps", "rules", "running", "choice")
+        found = log.load("rng", "products", "steps", "wanted", "rules", "running", "choice")
     operator = operator.prepare(
         probes * steps, probes, choice=None if found is None else found[0]["choice"]
     )
@@ -123,14 +127,17 @@ def spectral_measure(
     if until is None:
         sampler.run(probes, progress)
         sampler.save()
+        sampler.prove()
         return sampler.estimate()
     sampler.find_steps(until / 2, _MOST_STEPS * steps)
+    sampler.run(sampler.wanted, progress)  # what was decided before the work was interrupted
     while True:
         estimate = sampler.estimate()
         missing = _probes_missing(estimate, until)
         if estimate.probes >= probes and missing == 0:
             sampler.save()
-            return estimate
+            sampler.prove()
+            return sampler.estimate()
         if estimate.probes >= probes and (missing is None or estimate.probes >= _MOST_PROBES):
             warnings.warn(
                 f"{estimate!r}: the band is wider than until = {until:g}; allow more steps, "
@@ -138,7 +145,9 @@ def spectral_measure(
                 ConvergenceWarning,
                 stacklevel=2,
             )
-            return estimate
+            sampler.save()
+            sampler.prove()
+            return sampler.estimate()
         wanted = max(probes, min(_MOST_PROBES, estimate.probes + (missing or 0)))
         sampler.run(wanted, progress)
 
@@ -154,7 +163,6 @@ def check_request(
     count("probes", probes, at_least=1)
     count("steps", steps, at_least=1)
     count("deflate", deflate, at_least=0)
-    positive("max_bytes", max_bytes)
     n = operator.shape[0]
     vectors = min(steps, n) + BESIDE + 2 * deflate
     needed = vectors * n * operator.dtype.itemsize

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import count
+from hessium._arguments import count, function, memory
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError, NonFiniteError
@@ -19,6 +19,7 @@ from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.sketch import ARRAYS, to_float64
 from hessium.progress import Progress
 
+_SMALL = 1e-140
 Form: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -52,7 +53,8 @@ class Source:
         self.operator = as_operator(op).prepare(self.probes, self.probes)
         self.num_matvecs = 0
         self._generator = generator(rng)
-        self.max_bytes = max_bytes
+        self.max_bytes = memory("max_bytes", max_bytes)
+        function("progress", progress)
         self._progress = progress
 
     def draw(self, kind: Draw, count: int) -> Tensor:
@@ -118,8 +120,24 @@ class Source:
 
     def _multiply(self, block: Tensor) -> Tensor:
         product = self.operator @ block
+        require_squares(product)
         self.count(block.shape[1])
         return product
+
+
+def require_squares(block: Tensor) -> None:
+    """The squares of the entries, and sums of them, are float64 numbers.
+
+    Raises:
+        InputError: if errors, which are known by squares, would be infinite or vanish.
+    """
+    largest = float(block.abs().amax())
+    if largest and not _SMALL < largest < 1 / _SMALL:
+        msg = (
+            f"op: products of the order of {largest:.1e}, whose squares are no float64 numbers; "
+            f"divide the operator by {largest:.0e}, and multiply the result by it"
+        )
+        raise InputError(msg)
 
 
 def one_of(method: str, allowed: tuple[str, ...]) -> str:

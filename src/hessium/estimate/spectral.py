@@ -11,6 +11,7 @@ import numpy.typing as npt
 import scipy.special
 import scipy.stats
 
+from hessium._arguments import end, fraction, function, nonnegative, positive, reals
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.estimate.results import Count
@@ -66,6 +67,8 @@ class SpectralEstimate(DiscreteMeasure):
         resolution: size of the rounding of an eigenvalue.
         num_matvecs: products spent.
         nonnegative: no eigenvalue is negative, whatever rounding and probes leave open.
+        rank_bound: no more eigenvalues than this differ from zero; None where no less than n is
+            known.
     """
 
     rules: tuple[GaussRule, ...]
@@ -74,6 +77,7 @@ class SpectralEstimate(DiscreteMeasure):
     resolution: float
     num_matvecs: int
     nonnegative: bool = False
+    rank_bound: int | None = None
 
     @classmethod
     def of(
@@ -85,6 +89,7 @@ class SpectralEstimate(DiscreteMeasure):
         resolution: float,
         num_matvecs: int,
         nonnegative: bool = False,
+        rank_bound: int | None = None,
     ) -> SpectralEstimate:
         """Put rules and known eigenvalues together."""
         total = sum(rule.mass for rule in rules)
@@ -102,6 +107,7 @@ class SpectralEstimate(DiscreteMeasure):
             resolution=resolution,
             num_matvecs=num_matvecs,
             nonnegative=nonnegative,
+            rank_bound=rank_bound,
         )
 
     @property
@@ -121,6 +127,7 @@ class SpectralEstimate(DiscreteMeasure):
         Raises:
             InputError: for an empty interval or a bad level.
         """
+        a, b, margin = end("a", a), end("b", b), nonnegative("margin", margin)
         if not a < b:
             msg = f"a, b: ({a}, {b}] is no interval; a < b is required"
             raise InputError(msg)
@@ -140,11 +147,19 @@ class SpectralEstimate(DiscreteMeasure):
         if least > most:  # no integer between: an unlikely draw, of which the neighbours are left
             least, most = most, least
         middle = round(rest * (low + high) / 2)
+        lower, upper = int(surely.sum()) + least, int(perhaps.sum()) + most
+        nonzero = self.dim if self.rank_bound is None else self.rank_bound
+        if a < 0 <= b:
+            lower, upper = max(lower, self.dim - nonzero), max(upper, self.dim - nonzero)
+        else:
+            lower, upper = min(lower, nonzero), min(upper, nonzero)
+        value = int(inside.sum()) + min(max(middle, least), most)
         return Count(
-            value=int(inside.sum()) + min(max(middle, least), most),
-            lower=int(surely.sum()) + least,
-            upper=int(perhaps.sum()) + most,
+            value=min(max(value, lower), upper),
+            lower=lower,
+            upper=upper,
             level=level,
+            method="quadrature",
         )
 
     def cdf_band(self, x: npt.ArrayLike, *, level: float = 0.95) -> Band:
@@ -157,10 +172,7 @@ class SpectralEstimate(DiscreteMeasure):
         Raises:
             InputError: for points that are not finite, or a bad level.
         """
-        points = np.asarray(x, dtype=np.float64).reshape(-1)
-        if not np.isfinite(points).all():
-            msg = f"x: {int((~np.isfinite(points)).sum())} of {points.size} points are not finite"
-            raise InputError(msg)
+        points = _points(x)
         alpha = check_level(level)
         rest = self.dim - self.exact.size
         surely, known, perhaps = (
@@ -194,6 +206,7 @@ class SpectralEstimate(DiscreteMeasure):
         The error of the rules themselves is not in it; it is zero for polynomials of degree less
         than twice the steps.
         """
+        function("f", f)
         total = sum(rule.mass for rule in self.rules)
         mean = square = 0.0
         for rule in self.rules:
@@ -237,11 +250,10 @@ class SpectralEstimate(DiscreteMeasure):
             linear: if given, the density is per unit of $t = \mathrm{asinh}(x / \mathrm{linear})$,
                 linear near zero and logarithmic beyond: for spectra over many decades.
         """
-        points = np.asarray(x, dtype=np.float64).reshape(-1)
+        points = _points(x)
         check_level(level)
-        if not width > 0 or (linear is not None and not linear > 0):
-            msg = f"width, linear: {width}, {linear}; numbers > 0 are required"
-            raise InputError(msg)
+        width = positive("width", width)
+        linear = None if linear is None else positive("linear", linear)
 
         def scaled(values: FloatArray) -> FloatArray:
             return values if linear is None else np.asarray(np.arcsinh(values / linear))
@@ -304,10 +316,15 @@ def check_level(level: float) -> float:
     Raises:
         InputError: if it is not in (0, 1).
     """
-    if not 0 < level < 1:
-        msg = f"level: {level}; 0 < level < 1 is required"
+    return 1 - fraction("level", level)
+
+
+def _points(x: npt.ArrayLike) -> FloatArray:
+    points = reals("x", x).reshape(-1)
+    if not np.isfinite(points).all():
+        msg = f"x: {int((~np.isfinite(points)).sum())} of {points.size} points are not finite"
         raise InputError(msg)
-    return 1 - level
+    return points
 
 
 def _dimensions(

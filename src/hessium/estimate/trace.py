@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -11,7 +12,7 @@ from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.estimate.probes import signs, sphere
 from hessium.estimate.sampled import Estimate, NormEstimate, exactly, from_samples
-from hessium.estimate.source import Source, one_of
+from hessium.estimate.source import Source, one_of, require_squares
 from hessium.linalg.adapt import Operator
 from hessium.linalg.leave_one_out import square_estimates, trace_estimates
 from hessium.linalg.operator import SymmetricOperator
@@ -40,7 +41,8 @@ def trace(
       what is left (Meyer, Musco, Musco & Woodruff 2021, algorithm 1).
     - "xtrace": N/2 probes make the subspace, and each one estimates what the others left over
       (Epperly, Tropp & Webber 2024, section 2.3). Its error counts that these are not independent,
-      which the error of the source does not.
+      which the error of the source does not. Where most eigenvalues are nearly one number, which
+      the probes show, that number times the identity is taken out first: its trace is known.
     - "auto": half of the products, then whichever of xtrace and hutchinson promises less variance
       for the rest: the first where eigenvalues decay or stand out, the second on flat spectra. With
       fewer than 24 products xtrace without that look: a choice made by few of the probes that are
@@ -66,7 +68,7 @@ def trace(
     source = Source(op, probes, rng, max_bytes, progress)
     n = source.operator.shape[0]
     if method == "exact" or (method == "auto" and probes >= n):
-        diagonal = source.operator.dense(max_bytes=max_bytes).diagonal()
+        diagonal = source.operator.dense(max_bytes=source.max_bytes).diagonal()
         return exactly(float(diagonal.sum(dtype=torch.float64)), num_matvecs=n)
     half = probes // 2
     if method == "hutch++":
@@ -76,22 +78,24 @@ def trace(
     source.require_sketch(method, half, FEWEST)
     omega = source.draw(sphere, half)
     images = source.images(omega)
+    level, beyond = _bulk(omega, images)
     if method == "auto" and probes >= LOOK_FROM:
         forms = to_float64(_quadratic(omega, images))
         # of one probe, on the sphere: 2 (|A|_F^2 - (tr A)^2 / n)
         plain = 2 * (to_float64(_length(omega, images)).mean() - forms.mean() ** 2 / n)
         # an estimate costs two products, and estimates move together: a factor two each
-        if 4 * missed_part(images).mean() >= plain:
-            del omega, images
+        if 4 * missed_part(beyond).mean() >= plain:
+            del omega, images, beyond
             more = source.forms(sphere, probes - half, _quadratic)
             return _plain(np.concatenate([forms, more]), source)
-    sketch = Sketch.of(images)
+    del images
+    sketch = Sketch.of(beyond)
     overlap = to_float64(sketch.basis.mT @ omega)
-    del images, omega
-    compressed = to_float64(sketch.basis.mT @ source.images(sketch.basis))
+    del beyond, omega
+    compressed = to_float64(sketch.basis.mT @ source.images(sketch.basis)) - level * np.eye(half)
     compressed = (compressed + compressed.T) / 2
     samples, variance = trace_estimates(sketch, overlap, compressed)
-    return _exchangeable(samples, variance, source, "xtrace")
+    return _exchangeable(samples + level * n, variance, source, "xtrace")
 
 
 @full_precision()
@@ -116,7 +120,8 @@ def frobenius_norm(
     source = Source(op, probes, rng, max_bytes, progress)
     n = source.operator.shape[0]
     if method == "exact" or (method == "auto" and probes >= n):
-        matrix = source.operator.dense(max_bytes=max_bytes)
+        matrix = source.operator.dense(max_bytes=source.max_bytes)
+        require_squares(matrix)
         square = float(matrix.square().sum(dtype=torch.float64))
         return NormEstimate(square=exactly(square, num_matvecs=n))
     half = probes // 2
@@ -147,6 +152,21 @@ def _hutch_plus_plus(source: Source) -> Estimate:
     left -= basis @ (basis.mT @ left)
     samples = inside + to_float64(_quadratic(left, source.images(left)))
     return from_samples(samples, num_matvecs=source.num_matvecs, method="hutch++")
+
+
+def _bulk(omega: Tensor, images: Tensor) -> tuple[float, Tensor]:
+    """The number c that most eigenvalues are, and the images under A - c I; else 0 and the images.
+
+    A sketch of A would find the few others up to a remainder of the order of c, the same for all
+    probes and skewed, which hides the spread of the many.
+    """
+    metric = to_float64(omega.mT @ omega)
+    ritz = scipy.linalg.eigvalsh(to_float64(omega.mT @ images), metric)
+    level = float(np.median(ritz))
+    beyond = torch.add(images, omega, alpha=-level)
+    # by much, so that the choice does not depend on luck
+    clear = 10 * missed_part(beyond).mean() < missed_part(images).mean()
+    return (level, beyond) if clear else (0.0, images)
 
 
 def _quadratic(probes: Tensor, images: Tensor) -> Tensor:

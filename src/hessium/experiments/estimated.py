@@ -82,12 +82,11 @@ class Estimated:
         assert positive is not None
         assert zero is not None
         # what one count proves about another: they add up to n
-        return Count(
-            value=negative.value + positive.value,
-            lower=max(negative.lower + positive.lower, n - zero.upper),
-            upper=min(negative.upper + positive.upper, n - zero.lower),
-            level=level,
-        )
+        both, others = negative + positive, n - zero
+        lower = max(both.lower, others.lower)
+        upper = max(lower, min(both.upper, others.upper))
+        value = min(max(both.value, lower), upper)
+        return Count(value=value, lower=lower, upper=upper, level=level, what="rank")
 
     def sum_of(self, f: Callable[[FloatArray], FloatArray]) -> Number | None:
         """Sum of f over all eigenvalues, with its Monte-Carlo error."""

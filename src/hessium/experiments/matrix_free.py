@@ -74,6 +74,7 @@ def measure_of(found: Mapping[str, Result], matrix: str) -> SpectralEstimate | N
         num_matvecs=sum(int(part["products"]) for part in parts)
         + int(found.get(f"{matrix}/pairs", {}).get("products", 0)),
         nonnegative=bool(parts[0].get("nonnegative", False)),
+        rank_bound=int(parts[0].get("rank_bound", parts[0]["dim"])),
     )
 
 
@@ -168,6 +169,7 @@ class _Estimation:
                     "dim": estimate.dim,
                     "resolution": estimate.resolution,
                     "nonnegative": estimate.nonnegative,
+                    "rank_bound": estimate.rank_bound,
                     "stream": dict(rng.bit_generator.state),
                 }
                 return _cost(operator, before, found)

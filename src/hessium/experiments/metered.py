@@ -61,6 +61,11 @@ class Metered(SymmetricOperator):
         return self._inner.positive_semidefinite
 
     @property
+    def rank_bound(self) -> int:
+        """Of the operator."""
+        return self._inner.rank_bound
+
+    @property
     def route(self) -> str:
         """What a product does now, in words."""
         return str(getattr(self._inner, "route", "products"))

@@ -158,13 +158,15 @@ def _statements(
         judge(
             "All zero eigenvalues of H₀ have a name.",
             zeros.explained,
-            f"{zeros.measured!r} measured; symmetries force {zeros.forced} ({names}), the number "
-            f"of data {zeros.scarce}",
+            f"{zeros.measured.bracket} measured; symmetries force {zeros.forced} ({names}), the "
+            f"number of data {zeros.scarce}",
         )
     )
     found.append(_repulsion(spaced, table.level))
     theory = ranked.theory
-    measured = f"{ranked.gauss_newton!r}, {ranked.residual!r}, {ranked.hessian!r}"
+    counts = (ranked.gauss_newton, ranked.residual, ranked.hessian)
+    measured = ", ".join(count.bracket for count in counts)
+    measured += f" at |λ| > {digits(ranked.tol)} max |λ|"
     found.append(
         judge(
             "The ranks of H₀, H₁ and H are "
@@ -336,18 +338,26 @@ def _zero_table(zeros: Symmetries, ranked: Ranks) -> Table:
             "parameters less samples × outputs (softmax: less one output a sample)",
             exact(zeros.scarce),
         ),
-        ("zero eigenvalues of H₀, measured", exact(zeros.measured.value)),
-        ("rank of H₀", exact(ranked.gauss_newton.value)),
-        ("rank of H₁", exact(ranked.residual.value)),
-        ("rank of H", exact(ranked.hessian.value)),
+        (f"zero eigenvalues of H₀, {_beyond(zeros.tol, '≤')}", exact(zeros.measured.value)),
+        (f"rank of H₀, {_beyond(ranked.tol, '>')}", exact(ranked.gauss_newton.value)),
+        (f"rank of H₁, {_beyond(ranked.tol, '>')}", exact(ranked.residual.value)),
+        (f"rank of H, {_beyond(ranked.tol, '>')}", exact(ranked.hessian.value)),
         ("parameters", exact(zeros.parameters)),
     ]
     return Table(
         title="Null directions by name, and ranks",
         columns=("what", "number"),
         rows=tuple(rows),
-        note=f"Zero: below {digits(zeros.tol)} of the largest eigenvalue of the matrix.",
+        note=(
+            "Symmetries and rank formulas speak of eigenvalues that are exactly zero, so the "
+            "threshold here is near rounding. `hessium spectrum` counts the directions that "
+            "matter, by default beyond 10⁻⁶ of the largest eigenvalue, and so fewer."
+        ),
     )
+
+
+def _beyond(tol: float, sign: str) -> str:
+    return f"|λ| {sign} {digits(tol)} max |λ|"
 
 
 def _check_table(table: Assumptions) -> Table:

@@ -346,5 +346,11 @@ class Portrait:
         )
 
     def _count(self, values: FloatArray, of: str, *, both: bool) -> Count:
-        found = inertia_of(values, self.tol, self._resolution(of))
+        # `spectrum` leaves no negative value where none can be, and counts the samples' directions
+        nonnegative = of == "gauss_newton" and bool(values.min() >= 0)
+        zeros = max(0, values.size - self.num_outputs) if nonnegative else 0
+        computed = np.sort(values)[zeros:]
+        found = inertia_of(
+            computed, self.tol, self._resolution(of), zeros=zeros, nonnegative=nonnegative
+        )
         return found.rank if both else found.negative

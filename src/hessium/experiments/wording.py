@@ -15,18 +15,22 @@ _THIN_SPACE = "\u202f"
 def digits(value: float | int, significant: int = 3) -> str:
     """`value` to so many significant digits, with a power of ten where it is far from one.
 
-    Integers below 10⁹ are written out if ten digits or more are asked for.
+    Integers below 10⁹ are written out if ten digits or more are asked for; what is no finite
+    number is ∞, −∞ or "not a number".
     """
+    if not math.isfinite(value):
+        return "not a number" if math.isnan(value) else "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
     if value == int(value) and abs(value) < 1e9 and significant >= 10:
         return f"{int(value):,}".replace(",", _THIN_SPACE).replace("-", "−")
-    rounded = float(f"{value:.{significant}g}")
-    exponent = math.floor(math.log10(abs(rounded)))
+    # rounded in text: a power of ten below 10^-308 is no float of full precision
+    mantissa, _, power_of_ten = f"{value:.{significant - 1}e}".partition("e")
+    exponent = int(power_of_ten)
     if -4 < exponent < 6:
         places = max(significant - 1 - exponent, 0)
-        return _trimmed(f"{rounded:.{places}f}").replace("-", "−")
-    factor = _trimmed(f"{rounded / 10.0**exponent:.{significant - 1}f}")
+        return _trimmed(f"{float(f'{mantissa}e{exponent}'):.{places}f}").replace("-", "−")
+    factor = _trimmed(mantissa)
     power = f"10{superscript(exponent)}"
     text = factor[:-1] + power if factor in ("1", "-1") else f"{factor}×{power}"
     return text.replace("-", "−")

@@ -164,6 +164,7 @@ def _shift(surface: Surface, place: Place) -> float:
 def _index(values: Tensor, threshold: float, symmetric: int) -> Count:
     """Eigenvalues below zero; those within the threshold are undecided unless of a symmetry."""
     low, high = int((values < -threshold).sum()), int((values < threshold).sum()) - symmetric
+    high = max(low, high)
     below = int((values < 0).sum())
     if symmetric:
         below = min(max(below - symmetric, low), high)

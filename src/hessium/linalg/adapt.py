@@ -39,7 +39,12 @@ class Operator(Protocol):
 
 
 class WrappedOperator(SymmetricOperator):
-    """An object with shape, dtype, device and `@` that is not one of ours."""
+    """An object with shape, dtype, device and `@` that is not one of ours.
+
+    Raises:
+        InputError: if two random vectors show that it is not square, symmetric, deterministic and
+            linear, to the square root of machine epsilon. Cost: four products.
+    """
 
     def __init__(self, operator: Operator) -> None:
         shape = tuple(operator.shape)
@@ -53,11 +58,26 @@ class WrappedOperator(SymmetricOperator):
         generator = torch.Generator().manual_seed(0)
         pair = torch.randn(shape[0], 2, generator=generator, dtype=operator.dtype, device="cpu")
         left, right = pair.to(operator.device).unbind(1)
-        forth, back = left @ (self @ right), right @ (self @ left)
-        scale = float((self @ right).norm() * left.norm())
-        if float(abs(forth - back)) > torch.finfo(operator.dtype).eps ** 0.5 * scale:
+        pushed, image = self @ left, self @ right
+        size = float(pushed.norm() + image.norm())
+        forth, back = left @ image, right @ pushed
+        if _differ(forth, back, size * float(left.norm())):
             msg = (
                 f"operator: x'Ay = {float(forth):.6g}, y'Ax = {float(back):.6g}; they must be equal"
+            )
+            raise InputError(msg)
+        if _differ(self @ right, image, size):
+            msg = (
+                "operator: the same product, made twice, gives two results; it must be "
+                "deterministic (fix its seeds, or put a model in evaluation mode)"
+            )
+            raise InputError(msg)
+        mixed = self @ (0.7 * left - 1.3 * right)
+        if _differ(mixed, 0.7 * pushed - 1.3 * image, size):
+            msg = (
+                "operator: A(ax + by) differs from aAx + bAy beyond the rounding of "
+                f"{operator.dtype}; it must be linear (if it computes in fewer digits, its dtype "
+                "must say so)"
             )
             raise InputError(msg)
 
@@ -77,7 +97,40 @@ class WrappedOperator(SymmetricOperator):
         return self._operator.device
 
     def _matmat(self, block: Tensor) -> Tensor:
-        return torch.stack([self._operator @ column for column in block.unbind(1)], dim=1)
+        return torch.stack([self._product(column) for column in block.unbind(1)], dim=1)
+
+    def _product(self, vector: Tensor) -> Tensor:
+        product = self._operator @ vector
+        wanted = (vector.shape, vector.dtype, vector.device, torch.strided)
+        if not isinstance(product, Tensor) or wanted != (
+            product.shape, product.dtype, product.device, product.layout
+        ):  # fmt: skip
+            found = type(product).__name__
+            if isinstance(product, Tensor):
+                found = f"{product.dtype} {tuple(product.shape)} on {product.device}"
+            msg = (
+                f"operator: its product is {found}; a dense tensor {vector.dtype} "
+                f"{tuple(vector.shape)} on {vector.device}, as the vector, is required"
+            )
+            raise InputError(msg)
+        return product
+
+
+def _tensor(array: AnyArray) -> Tensor:
+    if array.dtype.kind not in "fiu":
+        msg = f"matrix: an array of {array.dtype}; float32 or float64 is required"
+        raise InputError(msg)
+    native = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
+    try:
+        return torch.as_tensor(native, device="cpu")
+    except TypeError as error:
+        msg = f"matrix: an array of {array.dtype}; float32 or float64 is required"
+        raise InputError(msg) from error
+
+
+def _differ(one: Tensor, other: Tensor, size: float) -> bool:
+    """By more than the rounding of their dtype explains."""
+    return float((one - other).norm()) > torch.finfo(one.dtype).eps ** 0.5 * size
 
 
 def as_operator(
@@ -91,7 +144,7 @@ def as_operator(
     if isinstance(operator, SymmetricOperator):
         return operator
     if isinstance(operator, np.ndarray):
-        operator = torch.as_tensor(operator)
+        operator = _tensor(operator)
     if isinstance(operator, Tensor):
         return DenseOperator(operator)
     if isinstance(operator, Operator) and not isinstance(operator, type):

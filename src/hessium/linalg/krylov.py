@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,21 +89,21 @@ class KrylovSpace:
         }
         tensors = {
             "basis": self.basis[first : self.size + self.block].cpu(),
-            "projected": torch.as_tensor(self._projected[: self.size, : self.size].copy()),
-            "coupling": torch.as_tensor(self._coupling.copy()),
+            "projected": torch.from_numpy(self._projected[: self.size, : self.size].copy()),
+            "coupling": torch.from_numpy(self._coupling.copy()),
         }
         return numbers, tensors
 
-    def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:
-        """Go back to a state whose rows were written in pieces, in this order."""
+    def restore(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state, given with all rows of the basis."""
         self.size, self.block = numbers["size"], numbers["block"]
         self.num_matvecs, self.exhausted = numbers["num_matvecs"], numbers["exhausted"]
         self._scale = numbers["scale"]
-        rows = torch.cat([file["basis"] for file in files])
+        rows = tensors["basis"]
         self.basis[: len(rows)] = rows.to(self.basis)
         self._projected[:] = 0.0
-        self._projected[: self.size, : self.size] = files[-1]["projected"].numpy()
-        self._coupling = files[-1]["coupling"].numpy().copy()
+        self._projected[: self.size, : self.size] = tensors["projected"].numpy()
+        self._coupling = tensors["coupling"].numpy().copy()
 
     @property
     def full(self) -> bool:
@@ -244,4 +244,4 @@ class KrylovSpace:
             part[: weights.shape[0]] = weights @ part
 
     def _tensor(self, array: FloatArray) -> Tensor:
-        return torch.as_tensor(array.copy()).to(self.basis)
+        return torch.from_numpy(array.copy()).to(self.basis)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.quadrature import GaussRule
@@ -89,6 +90,13 @@ class LanczosProcess:
         self.finished = self.betas[-1] == 0.0 or j + 1 == len(self.basis)
         if not self.finished:
             torch.div(product, beta, out=self.basis[j + 1])
+
+    def times(self, weights: FloatArray) -> FloatArray:
+        """T w, for w of at least two entries, one for each step."""
+        product = np.array(self.alphas) * weights
+        product[1:] += self.betas[:-1] * weights[:-1]
+        product[:-1] += self.betas[:-1] * weights[1:]
+        return product
 
     def rule(self) -> GaussRule:
         """The Gauss rule of the spectral measure of the start vector, after at least one step."""

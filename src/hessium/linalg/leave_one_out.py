@@ -103,9 +103,9 @@ def diagonal_estimates(sketch: Sketch, probes: Tensor, images: Tensor) -> tuple[
         The means (n,), and the variance of each, in the dtype of the probes.
     """
     n, m = probes.shape
-    found = torch.as_tensor(sketch.directions).to(probes)
+    found = torch.as_tensor(sketch.directions, device="cpu").to(probes)
     slopes = _dots(sketch.directions, sketch.factor)
-    lengths = torch.as_tensor(slopes).to(probes)
+    lengths = torch.as_tensor(slopes, device="cpu").to(probes)
     mean, variance = torch.empty_like(probes[:, 0]), torch.empty_like(probes[:, 0])
     step = max(1, CHUNK // m)
     for start in range(0, n, step):

@@ -13,6 +13,7 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
+from hessium._arguments import memory, number
 from hessium._arithmetic import full_precision
 from hessium._typing import AnyArray
 from hessium.errors import InputError, NonFiniteError
@@ -57,6 +58,9 @@ class SymmetricOperator(ABC):
             NonFiniteError: if the product has entries that are not finite.
         """
         n = self.shape[0]
+        if isinstance(other, Tensor) and other.layout != torch.strided:
+            msg = f"vectors: layout {other.layout}; a dense tensor is required (to_dense())"
+            raise InputError(msg)
         if not isinstance(other, Tensor) or other.dim() not in (1, 2) or other.shape[0] != n:
             got = tuple(other.shape) if isinstance(other, Tensor) else type(other).__name__
             msg = f"vectors: {got}; a tensor of shape ({n},) or ({n}, k) is required"
@@ -96,7 +100,7 @@ class SymmetricOperator(ABC):
         Cost: n products, in blocks.
         """
         n = self.shape[0]
-        require_memory(n, self.dtype, max_bytes)
+        max_bytes = require_memory(n, self.dtype, max_bytes)
         matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
         for columns in self.column_blocks(n, max_bytes - matrix.nbytes):
             unit = torch.zeros(
@@ -108,7 +112,7 @@ class SymmetricOperator(ABC):
 
     def column_blocks(self, count: int, free_bytes: int) -> Iterator[slice]:
         """Columns 0 to `count`, as many at a time as a block product within `free_bytes` takes."""
-        step = self._columns_within(free_bytes)
+        step = int(self._columns_within(free_bytes))
         for start in range(0, count, step):
             yield slice(start, min(start + step, count))
 
@@ -149,12 +153,17 @@ class SymmetricOperator(ABC):
         """Whether no eigenvalue can be negative; False where that is not known."""
         return False
 
+    @property
+    def rank_bound(self) -> int:
+        """No more eigenvalues than this differ from zero; n where no less is known."""
+        return self.shape[0]
+
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
         """For SciPy's solvers: takes and gives NumPy arrays of the operator's precision."""
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))
 
         def apply(array: AnyArray) -> AnyArray:
-            block = torch.as_tensor(np.ascontiguousarray(array), dtype=self.dtype)
+            block = torch.from_numpy(np.ascontiguousarray(array)).to(self.dtype)
             return (self @ block.to(self.device)).cpu().numpy()
 
         return scipy.sparse.linalg.LinearOperator(
@@ -163,7 +172,7 @@ class SymmetricOperator(ABC):
 
     def shifted(self, shift: float) -> SymmetricOperator:
         """The operator plus `shift` times the identity."""
-        return Combination([(1.0, self)], shift=shift)
+        return Combination([(1.0, self)], shift=number("shift", shift))
 
     def __add__(self, other: SymmetricOperator | Tensor) -> SymmetricOperator:
         if not isinstance(other, (SymmetricOperator, Tensor)):
@@ -197,6 +206,9 @@ class SymmetricOperator(ABC):
     def __truediv__(self, divisor: float) -> SymmetricOperator:
         if not isinstance(divisor, Real):
             return NotImplemented
+        if divisor == 0:
+            msg = f"divisor: {divisor}; a number other than zero is required"
+            raise InputError(msg)
         return Combination([(1.0 / float(divisor), self)])
 
     def __neg__(self) -> SymmetricOperator:
@@ -279,6 +291,13 @@ class Combination(SymmetricOperator):
         numbers = [self.shift, *(factor for factor, _ in self.terms)]
         return min(numbers) >= 0 and all(term.positive_semidefinite for _, term in self.terms)
 
+    @property
+    def rank_bound(self) -> int:
+        """The sum of those of the terms, without a shift."""
+        if self.shift:
+            return self.shape[0]
+        return min(self.shape[0], sum(term.rank_bound for c, term in self.terms if c))
+
     def _matmat(self, block: Tensor) -> Tensor:
         product = self.shift * block
         for factor, term in self.terms:
@@ -287,6 +306,7 @@ class Combination(SymmetricOperator):
 
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The sum of the dense terms, each by its own fastest route; two matrices at a time."""
+        max_bytes = memory("max_bytes", max_bytes)
         require_memory(self.shape[0], self.dtype, max_bytes // min(2, len(self.terms)))
         total: Tensor | None = None
         for factor, term in self.terms:
@@ -316,6 +336,10 @@ class DenseOperator(SymmetricOperator):
     """
 
     def __init__(self, matrix: Tensor) -> None:
+        if not isinstance(matrix, Tensor) or matrix.layout != torch.strided or matrix.is_meta:
+            kind = f"{matrix.layout} on {matrix.device}" if isinstance(matrix, Tensor) else matrix
+            msg = f"matrix: {kind}; a dense tensor with data is required"
+            raise InputError(msg)
         if matrix.dim() != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.numel():
             msg = f"matrix: shape {tuple(matrix.shape)}; a square matrix (n, n) is required"
             raise InputError(msg)
@@ -384,12 +408,13 @@ def mirror_lower_(matrix: Tensor) -> Tensor:
     return matrix
 
 
-def require_memory(n: int, dtype: torch.dtype, max_bytes: int) -> None:
-    """A dense n x n matrix fits into the budget.
+def require_memory(n: int, dtype: torch.dtype, max_bytes: int) -> int:
+    """The budget in bytes, into which a dense n x n matrix fits.
 
     Raises:
-        InputError: if it does not, with both numbers.
+        InputError: if it does not, with both numbers, or if it is no number of bytes.
     """
+    max_bytes = memory("max_bytes", max_bytes)
     needed = n * n * dtype.itemsize
     if needed > max_bytes:
         msg = (
@@ -397,3 +422,4 @@ def require_memory(n: int, dtype: torch.dtype, max_bytes: int) -> None:
             f"{needed / 2**30:.3g} GiB (raise it, or restrict the risk to some parameters)"
         )
         raise InputError(msg)
+    return max_bytes

@@ -3,44 +3,111 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset
 
 from hessium.errors import InputError
+from hessium.problem.containers import entries, first_tensor, replaced, tensors
 
 Batch: TypeAlias = tuple[Any, Any]
+Targets: TypeAlias = str | Callable[[Any], Any]
 
 
-def as_batches(data: Any) -> Iterable[Batch]:
-    """Check the container and make one batch of a pair of tensors.
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Batches of a user, each read as a pair.
+
+    Attributes:
+        source: what is iterated over, again for every pass.
+        targets: where the targets of a batch are, None if batches are pairs.
+        alone: a batch that is no pair holds the inputs only, for `forward=` says what to do with
+            it.
+        dtype: what floating-point tensors become in a copy, if given.
+    """
+
+    source: Iterable[Any]
+    targets: Targets | None = None
+    alone: bool = False
+    dtype: torch.dtype | None = None
+
+    def __iter__(self) -> Iterator[Batch]:
+        for number, batch in enumerate(self.source):
+            pair = self._pair(batch, number)
+            yield replaced(pair, lambda tensor: _ordinary(converted(tensor, self.dtype)))
+
+    def _pair(self, batch: Any, number: int) -> Batch:
+        if self.targets is None:
+            if isinstance(batch, (tuple, list)) and len(batch) == 2:
+                return batch[0], batch[1]
+            if self.alone and not isinstance(batch, (tuple, list, Tensor)):
+                return batch, None
+            raise InputError(_not_a_pair(batch, number))
+        try:
+            if callable(self.targets):
+                return batch, self.targets(batch)
+            if isinstance(batch, Mapping):
+                rest = {key: value for key, value in batch.items() if key != self.targets}
+                return rest, batch[self.targets]
+            return batch, getattr(batch, self.targets)
+        except Exception as error:
+            msg = (
+                f"targets: {self.targets!r} gave no targets of batch {number}, a {_kind(batch)} "
+                f"({type(error).__name__}: {error}); the name of a key or an attribute, or a "
+                "function of the batch, is required"
+            )
+            raise InputError(msg) from error
+
+
+def as_batches(
+    data: Any,
+    targets: Targets | None = None,
+    *,
+    alone: bool = False,
+    dtype: torch.dtype | None = None,
+) -> Batches:
+    """Check the container and make one batch of a pair, or of a mapping.
 
     Args:
-        data: a tuple (inputs, targets) with a tensor of targets, or a re-iterable of such pairs
-            (list, DataLoader, an object of your own with `__iter__`).
+        data: a pair (inputs, targets), or a re-iterable of such (list, DataLoader, an object of
+            your own with `__iter__`); with `targets` or `alone`, also one mapping, or a re-iterable
+            of mappings or objects.
+        targets: the key or attribute of a batch that holds its targets, or a function of the batch.
+        alone: as in `Batches`.
+        dtype: as in `Batches`.
 
     Raises:
-        InputError: for a generator (it can be read only once), a Dataset (it has no batches), or
-            something that is not iterable.
+        InputError: for a generator (it can be read only once), a Dataset (it has no batches), a
+            container that can be read in two ways, or something that is not iterable.
     """
-    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], Tensor):
-        return [data]
-    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(d, tuple) for d in data):
-        msg = (
-            "data: a tuple of two tuples may be one pair or two batches; write [(inputs, targets)] "
-            "for one batch, a list for several"
-        )
+    if targets is not None and not isinstance(targets, str) and not callable(targets):
+        msg = f"targets: {targets!r}; the name of a key or attribute, or a function, is required"
         raise InputError(msg)
+    return Batches(_source(data, targets, alone), targets, alone, dtype)
+
+
+def _source(data: Any, targets: Targets | None, alone: bool) -> Iterable[Any]:
+    if isinstance(data, Mapping):
+        if targets is None and not alone:
+            msg = (
+                f"data: a {_kind(data)} does not say where the targets are; say "
+                "targets='labels', or whatever their key is"
+            )
+            raise InputError(msg)
+        return [data]
+    if isinstance(data, tuple) and len(data) == 2 and targets is None and _one_pair(data, alone):
+        return [data]
     if isinstance(data, Dataset):
         msg = f"data: {type(data).__name__} yields single samples; wrap it in a DataLoader"
         raise InputError(msg)
-    if isinstance(data, Tensor) or not isinstance(data, Iterable):
+    if isinstance(data, (Tensor, str)) or not isinstance(data, Iterable):
         msg = (
             f"data: {type(data).__name__}; a pair (inputs, targets) or batches of such is required"
         )
@@ -54,39 +121,62 @@ def as_batches(data: Any) -> Iterable[Batch]:
     return data
 
 
-def iterate(batches: Iterable[Batch], dtype: torch.dtype | None = None) -> Iterator[Batch]:
-    """One pass over the data.
-
-    Args:
-        batches: pairs.
-        dtype: what floating-point tensors become, if given.
+def _one_pair(data: tuple[Any, Any], alone: bool) -> bool:
+    """Whether a tuple of two is (inputs, targets) and not two batches.
 
     Raises:
-        InputError: if a batch is no pair.
+        InputError: if it may be both, or inputs and targets by batch.
     """
-    for number, batch in enumerate(batches):
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-            msg = (
-                f"data: batch {number} is a {type(batch).__name__}, not a pair (inputs, targets) "
-                "of tensors; one batch alone is the tuple (inputs, targets)"
-            )
-            raise InputError(msg)
-        inputs = batch[0]
-        # a mapping that is no dict (a tokeniser's) hides its tensors from what walks over inputs
-        plain = isinstance(inputs, Mapping) and not isinstance(inputs, dict)
-        pair = (dict(inputs) if plain else inputs), batch[1]
-        if dtype is not None or any(_inferred(leaf) for leaf in tree_leaves(pair)):
-            pair = tree_map(lambda leaf: _ordinary(converted(leaf, dtype)), pair)
-        yield pair
+    if isinstance(data[1], Tensor):
+        return True
+    # a named tuple and a packed sequence are one thing
+    groups = [type(part) in (tuple, list) for part in data]
+    batches = alone and data[1] is not None and type(data[0]) is type(data[1])
+    if all(groups) or batches:
+        one, other = (type(part).__name__ for part in data)
+        kinds = f"two {one}s" if one == other else f"a {one} and a {other}"
+        msg = (
+            f"data: a tuple of {kinds} may be one pair, two batches, or inputs and targets by "
+            "batch; write [(inputs, targets)] for one batch, a list such as "
+            "list(zip(inputs, targets)) for several"
+        )
+        raise InputError(msg)
+    return not groups[0] or len(data[0]) != 2
 
 
-def _inferred(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_inference()
+def _not_a_pair(batch: Any, number: int) -> str:
+    if isinstance(batch, Mapping):
+        keys = ", ".join(repr(key) for key in list(batch)[:4])
+        return (
+            f"data: batch {number} is a {_kind(batch)} with the keys {keys}, not a pair (inputs, "
+            "targets); say targets='labels', or whatever the key of the targets is, or, for a "
+            "model that returns its own loss, forward=lambda model, batch: model(**batch).loss"
+        )
+    if isinstance(batch, (tuple, list)):
+        return (
+            f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); say "
+            "targets=lambda batch: batch[1:] and forward=lambda model, batch: model(batch[0]), "
+            "or the like, and the loss gets all of those targets"
+        )
+    if isinstance(batch, (Tensor, str)):
+        return (
+            f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets) "
+            "of tensors; one batch alone is the tuple (inputs, targets)"
+        )
+    return (
+        f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); say "
+        "targets='y', or whatever the name of the attribute with the targets is"
+    )
 
 
-def _ordinary(value: Any) -> Any:
+def _kind(batch: Any) -> str:
+    name = type(batch).__name__
+    return f"{name} of {len(batch)}" if isinstance(batch, (tuple, list)) else name
+
+
+def _ordinary(tensor: Tensor) -> Tensor:
     """A copy of what was made under inference_mode, which autograd does not save."""
-    return value.clone() if _inferred(value) else value
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def converted(value: Any, dtype: torch.dtype | None) -> Any:
@@ -98,7 +188,7 @@ def converted(value: Any, dtype: torch.dtype | None) -> Any:
 
 @contextmanager
 def global_randomness_kept(
-    batches: Iterable[Batch], *, seed: int | None = None, always: bool = False
+    batches: Batches, *, seed: int | None = None, always: bool = False
 ) -> Iterator[None]:
     """Leave the global generators as they were, though a loader draws from them.
 
@@ -109,12 +199,13 @@ def global_randomness_kept(
         seed: start the generators here, so that every pass shuffles alike.
         always: also for a list, because the model may draw.
     """
-    if isinstance(batches, (list, tuple)) and not always:
+    source = batches.source
+    if isinstance(source, (list, tuple)) and not always:
         yield
         return
     numpy_state = np.random.get_state()  # noqa: NPY002 - it is the global one that must be kept
     python_state = random.getstate()
-    own = getattr(batches, "generator", None) if isinstance(batches, DataLoader) else None
+    own = getattr(source, "generator", None) if isinstance(source, DataLoader) else None
     own_state = own.get_state() if own is not None else None
     with torch.random.fork_rng():
         try:
@@ -132,17 +223,13 @@ def global_randomness_kept(
                 own.set_state(own_state)
 
 
-def tensors_in(value: Any) -> list[Tensor]:
-    """The tensors in a nested container."""
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
-
-
 def num_samples(inputs: Any) -> int | None:
-    """Size of the first dimension of the first tensor in a (nested) input, None without tensors."""
-    for leaf in tree_leaves(inputs):
-        if isinstance(leaf, Tensor):
-            return leaf.shape[0] if leaf.dim() else 1
-    return None
+    """Size of the first dimension of the first tensor in the inputs, None without tensors.
+
+    A guess, for time steps may come first; `hessium.problem.samples` knows better.
+    """
+    leaf = first_tensor(inputs)
+    return None if leaf is None else leaf.shape[0] if leaf.dim() else 1
 
 
 def check_batch(inputs: Any, targets: Any, number: int, device: torch.device) -> None:
@@ -152,15 +239,28 @@ def check_batch(inputs: Any, targets: Any, number: int, device: torch.device) ->
         InputError: naming the batch, the tensor and what is wrong with it.
     """
     for what, part in (("inputs", inputs), ("targets", targets)):
-        for leaf in tree_leaves(part):
-            if not isinstance(leaf, Tensor):
-                continue
-            if leaf.device != device:
-                msg = (
-                    f"data: {what} of batch {number} are on {leaf.device}, the model's parameters "
-                    f"on {device}; move one of them"
-                )
-                raise InputError(msg)
+        if isinstance(part, np.ndarray) or (
+            isinstance(part, Tensor) and part.layout is not torch.strided and not part.is_nested
+        ):
+            kind = "a NumPy array" if isinstance(part, np.ndarray) else f"a tensor of {part.layout}"
+            remedy = "torch.from_numpy" if isinstance(part, np.ndarray) else "to_dense()"
+            msg = (
+                f"data: {what} of batch {number} are {kind}; a dense tensor is required ({remedy})"
+            )
+            raise InputError(msg)
+        found = tensors(part)
+        elsewhere = [leaf for leaf in found if leaf.device != device]
+        # objects may keep tables for themselves, on another device than the data
+        outside = {id(leaf) for leaf in tree_leaves(part)}
+        if elsewhere and (
+            len(elsewhere) == len(found) or any(id(leaf) in outside for leaf in elsewhere)
+        ):
+            msg = (
+                f"data: {what} of batch {number} are on {elsewhere[0].device}, the model's "
+                f"parameters on {device}; move one of them"
+            )
+            raise InputError(msg)
+        for leaf in map(entries, found):
             if leaf.is_complex():
                 msg = f"data: {what} of batch {number} are complex; real numbers are required"
                 raise InputError(msg)

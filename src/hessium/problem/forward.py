@@ -2,29 +2,87 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from hessium.errors import InputError
+from hessium.problem.containers import tensors
 
 Forward: TypeAlias = Callable[[nn.Module, Any], Any]
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
-    """A tuple holds positional arguments, a mapping keywords, anything else is the one argument."""
-    if isinstance(inputs, (tuple, list)):
-        return model(*inputs)
+    """Call a module on the inputs of a batch, as its signature takes them.
+
+    A tuple or list holds positional arguments, a mapping keywords, anything else is the one
+    argument. Where the signature says otherwise it decides: a mapping whose keys are no parameters
+    of `forward`, a named tuple whose fields are none, and a sequence that is too long are the one
+    argument of a module that takes one.
+    """
+    one = isinstance(inputs, PackedSequence)
+    if isinstance(inputs, (tuple, list)) and not one:
+        spread = not (_takes_one(model) and _is_one_argument(model, inputs))
+        return model(*inputs) if spread else model(inputs)
     if isinstance(inputs, Mapping):
-        return model(**inputs)
+        spread = not (_takes_one(model) and _is_one_argument(model, inputs))
+        return model(**inputs) if spread else model(inputs)
     return model(inputs)
+
+
+def require_takes_module(closure: Any) -> None:
+    """A function of one argument, the module.
+
+    Raises:
+        InputError: if it is no function, or takes none (as closures of optimisers do) or more.
+    """
+    if not callable(closure):
+        msg = f"closure: {type(closure).__name__}; a function of the module is required"
+        raise InputError(msg)
+    try:
+        inspect.signature(closure).bind(None)
+    except TypeError:
+        name = getattr(closure, "__name__", type(closure).__name__)
+        msg = (
+            f"closure: {name} cannot be called with the module alone; it must take the module and "
+            "use it, def closure(model): return loss_function(model(inputs), targets)"
+        )
+        raise InputError(msg) from None
+    except ValueError:  # a function without a signature
+        return
+
+
+def _is_one_argument(model: nn.Module, inputs: Any) -> bool:
+    """Whether inputs that could be spread over the arguments cannot be meant that way."""
+    parameters = _parameters(model)
+    if isinstance(inputs, Mapping):
+        return not any(key in parameters for key in inputs)
+    fields = getattr(inputs, "_fields", None)
+    if fields is not None:
+        return not all(field in parameters for field in fields)
+    return len(inputs) > len(parameters)
+
+
+def _takes_one(model: nn.Module) -> bool:
+    """Whether `forward` has named parameters only, and needs at most one of them."""
+    parameters = _parameters(model)
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    if not parameters or any(p.kind in variadic for p in parameters.values()):
+        return False
+    return sum(p.default is p.empty for p in parameters.values()) <= 1
+
+
+def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(model.forward).parameters
+    except (TypeError, ValueError):  # a forward that is no Python function
+        return {}
 
 
 def describe(value: Any) -> str:
     """Shape, dtype and device of every tensor in `value`, for messages."""
-    parts = [
-        f"{tuple(leaf.shape)} {leaf.dtype} on {leaf.device}"
-        for leaf in tree_leaves(value)
-        if isinstance(leaf, Tensor)
-    ]
+    parts = [f"{tuple(leaf.shape)} {leaf.dtype} on {leaf.device}" for leaf in tensors(value)]
     return " and ".join(parts) if parts else type(value).__name__

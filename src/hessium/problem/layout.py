@@ -10,6 +10,7 @@ from math import prod
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from hessium.errors import InputError
 
@@ -64,6 +65,9 @@ class Layout:
             raise InputError(msg)
         chosen = set[str]()
         for pattern in patterns:
+            if not isinstance(pattern, str):
+                msg = f"names: {pattern!r}; names or globs of parameters are required"
+                raise InputError(msg)
             # a parameter, everything that a glob matches, or everything inside a module
             hits = [n for n in self.names if fnmatchcase(n, pattern) or n.startswith(f"{pattern}.")]
             if not hits:
@@ -85,9 +89,21 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
         InputError: if there is none, or one has a dtype, device or value that no Hessian can have.
     """
     parameters = dict(model.named_parameters())
+    for name, tensor in (*parameters.items(), *model.named_buffers()):
+        _require_values(name, tensor)
     for name, parameter in parameters.items():
         if parameter.is_inference():
             msg = f"model: parameter '{name}' was made under inference_mode; make it outside"
+            raise InputError(msg)
+        if parameter.layout is not torch.strided:
+            msg = f"model: parameter '{name}' is sparse ({parameter.layout}); make it dense"
+            raise InputError(msg)
+        if parameter.is_complex():
+            msg = (
+                f"model: parameter '{name}' has dtype {parameter.dtype}; a Hessian needs a "
+                "function of real numbers: make torch.view_as_real of it the parameter, and call "
+                "torch.view_as_complex in the forward pass"
+            )
             raise InputError(msg)
         if not parameter.is_floating_point():
             msg = (
@@ -98,6 +114,9 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
     free = {name: p for name, p in parameters.items() if p.requires_grad}
     if not free:
         msg = f"model: all {len(parameters)} parameters are frozen; at least one must require grad"
+        raise InputError(msg)
+    if not any(p.numel() for p in free.values()):
+        msg = "model: its trainable parameters have no entries; at least one number is required"
         raise InputError(msg)
     for name, parameter in free.items():
         if dtype is None and parameter.dtype not in (torch.float32, torch.float64):
@@ -114,6 +133,23 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
         _one_value("dtype", {name: p.dtype for name, p in free.items()})
     _one_value("device", {name: p.device for name, p in free.items()})
     return free
+
+
+def _require_values(name: str, tensor: Tensor) -> None:
+    """A parameter or buffer that exists in memory.
+
+    Raises:
+        InputError: if it has no shape or no values yet.
+    """
+    if is_lazy(tensor):
+        msg = f"model: '{name}' has no shape yet; run one batch through the model first"
+        raise InputError(msg)
+    if tensor.is_meta:
+        msg = (
+            f"model: '{name}' is on the meta device and has no values; load the model with its "
+            "weights (to_empty and load_state_dict)"
+        )
+        raise InputError(msg)
 
 
 def _one_value(what: str, values: Mapping[str, object]) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
 from hessium.errors import InputError
-from hessium.problem.losses import CallableLoss, Loss, Value, num_rows
+from hessium.problem.losses import Loss
 
 REENTRANT = (
     "model: it checkpoints activations with use_reentrant=True, whose backward pass torch cannot "
@@ -42,33 +42,26 @@ class Looks:
         self._frozen = [(name, p, p._version) for name, p in model.named_parameters()]
         self._reached: set[str] = set()
         self._outside: dict[int, Tensor] = {}
-        self._not_additive: str | None = None
         self.read_by_loss: set[str] = set()
 
-    def at_batch(self, outputs: Tensor, targets: Any, number: int, known: Iterable[Tensor]) -> None:
+    def at_batch(
+        self, outputs: Tensor, behind_loss: Sequence[Any], known: Iterable[Tensor]
+    ) -> None:
         """Look at one batch, while the model holds the parameters.
 
         Args:
             outputs: with their graph.
-            targets: of the batch.
-            number: of the batch.
+            behind_loss: the nodes of the graph of the loss, down to the outputs.
             known: tensors that may require gradients without being parameters: the data, and what
                 the forward pass itself differentiates in.
 
         Raises:
             InputError: if the outputs depend on a parameter that was not handed in, the forward
-                pass wrote to one, part of it is recomputed or of lower precision, or the loss does
-                not add up over batches as it was said to.
+                pass wrote to one, or part of it is recomputed or of lower precision.
         """
         nodes = nodes_behind(outputs)
         self._require_precision(nodes, "model", "its forward pass")
-        behind_loss: list[Any] = []
-        if not isinstance(self._loss, Value):
-            point = outputs.detach().requires_grad_()
-            behind_loss = nodes_behind(self._loss.total(point, targets))
-            if number == 0:
-                self._require_precision(behind_loss, "loss", repr(self._loss))
-            known = [*known, point]
+        self._require_precision(behind_loss, "loss", repr(self._loss))
         ignored = {id(tensor) for tensor in known}
         for argument, behind in (("model", nodes), ("loss", behind_loss)):
             for leaf in leaves_of(behind):
@@ -90,18 +83,6 @@ class Looks:
             if parameter._version != version:
                 msg = f"model: its forward pass writes to parameter '{name}'; it must only read"
                 raise InputError(msg)
-        if isinstance(self._loss, CallableLoss):
-            if number == 0:
-                self._not_additive = self._adds_up(outputs.detach(), targets)
-                if self._not_additive and _look_alike(outputs, targets):
-                    msg = (
-                        f"data: targets have shape {tuple(targets.shape)}, outputs "
-                        f"{tuple(outputs.shape)}, and the loss broadcasts them against each other; "
-                        "they must be equal"
-                    )
-                    raise InputError(msg)
-            elif self._not_additive:
-                raise InputError(self._not_additive)
 
     def outside(self, nodes: Sequence[Any]) -> list[Tensor]:
         """Trainable tensors outside the module, of those behind the graph of a second pass.
@@ -169,36 +150,6 @@ class Looks:
                         f"dtype={self._dtype} to leave casts out, or lower that of the parameters"
                     )
                     raise InputError(msg)
-
-    def _adds_up(self, outputs: Tensor, targets: Any) -> str | None:
-        """None, or the message if the loss of a batch is not that of its two parts together."""
-        samples = num_rows(outputs)
-        if samples < 3 or not isinstance(targets, Tensor) or len(targets) != samples:
-            return None
-        cut = samples // 3
-        with torch.no_grad():
-            whole = float(self._loss.total(outputs, targets))
-            parts = [
-                float(self._loss.total(outputs[part], targets[part]))
-                for part in (slice(0, cut), slice(cut, None))
-            ]
-        scale = abs(whole) + sum(abs(p) for p in parts)
-        if abs(whole - sum(parts)) <= torch.finfo(outputs.dtype).eps ** 0.5 * scale:
-            return None
-        return (
-            f"loss: over {samples} samples it is {whole:.6g} in all, over its first {cut} and the "
-            f"other {samples - cut} {sum(parts):.6g}; with several batches it must add up "
-            "(reduction= may be a function of the targets that returns what its mean is divided by)"
-        )
-
-
-def _look_alike(outputs: Tensor, targets: Any) -> bool:
-    """As many entries in another shape: the usual way into silent broadcasting."""
-    return (
-        isinstance(targets, Tensor)
-        and targets.shape != outputs.shape
-        and targets.numel() == outputs.numel()
-    )
 
 
 def nodes_behind(tensor: Tensor) -> list[Any]:

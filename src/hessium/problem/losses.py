@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ class Loss(ABC):
     """
 
     reduction: Reduction
+
+    @property
+    def by_samples(self) -> bool:
+        """Whether it is a mean over samples, so that D is their number."""
+        return False
 
     @abstractmethod
     def total(self, outputs: Tensor, targets: Any) -> Tensor:
@@ -61,11 +66,17 @@ class SquaredError(Loss):
     """
 
     def __init__(self, scale: float = 1.0, reduction: Reduction = "sum") -> None:
-        if not 0 < scale < float("inf"):
-            msg = f"scale: {scale}; a positive finite number is required"
+        real = isinstance(scale, (int, float)) and not isinstance(scale, bool)
+        if not real or not 0 < scale < float("inf"):
+            msg = f"scale: {scale!r}; a positive finite number is required"
             raise InputError(msg)
         self.scale = float(scale)
         self.reduction = check_reduction(reduction)
+
+    @property
+    def by_samples(self) -> bool:
+        """If it is a mean."""
+        return self.reduction == "mean"
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of one batch as a scalar, for training."""
@@ -93,6 +104,18 @@ class SquaredError(Loss):
         return f"SquaredError(scale={self.scale}, reduction={self.reduction!r})"
 
 
+class Counted(NamedTuple):
+    """The targets of a batch with the number of its samples, where the user counts these.
+
+    Attributes:
+        targets: of the batch.
+        samples: in it.
+    """
+
+    targets: Any
+    samples: int
+
+
 class CallableLoss(Loss):
     """Any function (outputs, targets) -> scalar whose reduction the user states.
 
@@ -101,6 +124,7 @@ class CallableLoss(Loss):
         reduction: "sum"; "mean" over samples; or a function of the targets of one batch that
             returns what its mean is divided by, such as the number of tokens that count.
         dtype: casts to a lower precision inside the function are left out, if given.
+        axis: the dimension of the outputs that is the samples.
     """
 
     def __init__(
@@ -108,28 +132,43 @@ class CallableLoss(Loss):
         function: Callable[[Tensor, Any], Tensor],
         reduction: Reduction | Callable[[Any], float],
         dtype: torch.dtype | None = None,
+        axis: int = 0,
     ) -> None:
         self._function = function
         self._dtype = dtype
+        self._axis = axis
         self._count = reduction if callable(reduction) else None
         self.reduction = "mean" if callable(reduction) else check_reduction(reduction)
 
+    @property
+    def by_samples(self) -> bool:
+        """If it is a mean and no function says over what."""
+        return self.reduction == "mean" and self._count is None
+
+    def along(self, axis: int) -> CallableLoss:
+        """The same loss for outputs whose samples are another dimension."""
+        return CallableLoss(self._function, self._count or self.reduction, self._dtype, axis)
+
     def total(self, outputs: Tensor, targets: Any) -> Tensor:
         """The value times what the mean was divided by."""
-        with at_least(self._dtype):
-            value = self._function(outputs, targets)
-        if not isinstance(value, Tensor) or value.numel() != 1:
-            got = (
-                f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-            )
-            msg = f"loss: returned {got}; one number (a tensor with one entry) is required"
-            raise InputError(msg)
-        value = value.reshape(())
+        value = self.value(outputs, targets)
         return value if self.reduction == "sum" else value * self.count(outputs, targets)
+
+    def value(self, outputs: Tensor, targets: Any) -> Tensor:
+        """What the function returns for one batch, as a scalar."""
+        with at_least(self._dtype):
+            value = self._function(
+                outputs, targets.targets if isinstance(targets, Counted) else targets
+            )
+        return as_number("loss", value)
 
     def count(self, outputs: Tensor, targets: Any) -> float:
         """Samples, or what the user's function says."""
-        return float(num_rows(outputs)) if self._count is None else float(self._count(targets))
+        if isinstance(targets, Counted):
+            return float(targets.samples)
+        if self._count is not None:
+            return float(self._count(targets))
+        return float(outputs.shape[self._axis] if outputs.dim() else 1)
 
     def __repr__(self) -> str:
         name = getattr(self._function, "__name__", type(self._function).__name__)
@@ -143,9 +182,6 @@ class Value(Loss):
 
     def total(self, outputs: Tensor, targets: Any) -> Tensor:
         """The number itself."""
-        if outputs.numel() != 1:
-            msg = f"closure: returned shape {tuple(outputs.shape)}; one number is required"
-            raise InputError(msg)
         return outputs.reshape(())
 
     def count(self, outputs: Tensor, targets: Any) -> float:
@@ -154,6 +190,27 @@ class Value(Loss):
 
     def __repr__(self) -> str:
         return "Value()"
+
+
+def as_number(argument: str, value: Any) -> Tensor:
+    """A tensor with one real entry, as a scalar.
+
+    Raises:
+        InputError: for anything else, naming the argument that returned it.
+    """
+    if isinstance(value, Tensor) and value.numel() == 1 and value.is_floating_point():
+        return value.reshape(())
+    if isinstance(value, Tensor) and value.numel() == 1:
+        got = f"a number of dtype {value.dtype}"
+    elif isinstance(value, Tensor):
+        got = f"shape {tuple(value.shape)}"
+    else:
+        got = type(value).__name__
+    msg = (
+        f"{argument}: returned {got}; one real number is required, a tensor with one "
+        "floating-point entry and its graph (no .item())"
+    )
+    raise InputError(msg)
 
 
 def rows(outputs: Tensor) -> Tensor:

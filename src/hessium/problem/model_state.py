@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from hessium.errors import InputError
+from hessium.errors import InputError, StaleStateWarning
 from hessium.problem.data import converted
 from hessium.problem.layout import Layout, layout_of, trainable
 
@@ -57,15 +58,42 @@ class ModelState:
                 )
                 raise InputError(msg)
 
-    def changed_buffers(self) -> list[str]:
-        """Names of buffers whose values in the model differ from the copies."""
+    def warn_of_changed_buffers(self) -> bool:
+        """Warn if values of buffers in the model differ from the copies; whether it was so."""
         live = dict(self._model.named_buffers())
-        return [
+        changed = [
             name
             for name, copy in self.buffers.items()
-            if name not in live
-            or not torch.equal(converted(live[name].detach(), self._dtype), copy)
+            if name not in live or not _equal(converted(live[name].detach(), self._dtype), copy)
         ]
+        if changed:
+            msg = (
+                "risk.at(theta) keeps the buffers that the risk was made with, but the model has "
+                f"changed {len(changed)} since ({', '.join(changed[:3])}); risk.refresh() takes "
+                "parameters and buffers as they are now"
+            )
+            warnings.warn(msg, StaleStateWarning, stacklevel=4)
+        return bool(changed)
+
+
+def padding_rows(model: nn.Module, layout: Layout) -> list[slice]:
+    """Where the padding rows of embeddings lie in the flat vector; torch keeps them constant."""
+    own = {id(p): name for name, p in model.named_parameters()}
+    found = []
+    for module in model.modules():
+        if isinstance(module, (nn.Embedding, nn.EmbeddingBag)) and module.padding_idx is not None:
+            name = own.get(id(module.weight))
+            if name in layout.names:
+                width = module.weight.shape[1]
+                start = layout.slice(name).start + module.padding_idx * width
+                found.append(slice(start, start + width))
+    return found
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and bool(
+        ((one == other) | ((one != one) & (other != other))).all()
+    )
 
 
 def _sample(parameter: Tensor) -> Tensor:

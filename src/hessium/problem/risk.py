@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import functools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -16,15 +15,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hessium._arithmetic import full_precision
-from hessium.errors import InputError, NonFiniteError, StaleStateWarning
-from hessium.problem.data import Batch, as_batches, converted, global_randomness_kept, iterate
+from hessium.errors import InputError, NonFiniteError
+from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
 from hessium.problem.determinism import require_evaluation_mode, require_readable
-from hessium.problem.forward import Forward, call, describe
+from hessium.problem.forward import Forward, call, describe, require_takes_module
 from hessium.problem.kernels import twice_differentiable
 from hessium.problem.layout import Layout
-from hessium.problem.losses import Loss, Reduction, Value
-from hessium.problem.model_state import ModelState
+from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value, as_number
+from hessium.problem.model_state import ModelState, padding_rows
 from hessium.problem.output_hessian import Autodiff, OutputHessian
+from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
 from hessium.problem.substitution import Substitution
 from hessium.problem.survey import Survey, take_survey
 from hessium.problem.torch_losses import as_loss
@@ -68,11 +68,20 @@ class EmpiricalRisk:
         loss: `hs.SquaredError`, a torch loss module or function, or any callable
             (outputs, targets) -> scalar together with `reduction`.
         data: a pair (inputs, targets), or a re-iterable of such batches of any sizes. Inputs are a
-            tensor, a tuple (passed as positional arguments) or a dict (as keywords).
+            tensor, a tuple (passed as positional arguments), a mapping (as keywords), or any object
+            that the model takes; where the model's signature takes no such keywords, a mapping is
+            the one argument. With `targets` or `forward`, batches may also be mappings or objects
+            that are no pairs.
         forward: how outputs come from the model, (model, inputs) -> tensor, where that is not
             simply a call.
         reduction: how a plain callable loss adds up: "mean" (over samples), "sum", or a function of
             the targets of a batch that returns what its mean is divided by.
+        targets: where a batch that is no pair has its targets: the key of a mapping (which the
+            model then does not see), the name of an attribute, or a function of the batch. Without
+            it, and with `forward`, such a batch is the inputs and its targets are None.
+        num_samples: samples of all batches together, or a function (inputs, targets) -> samples
+            of one batch. Without it they are counted from outputs and targets. It weighs batches
+            of a plain callable loss with `reduction="mean"`, so it may count tokens.
         dtype: compute in this one, float32 or float64, whatever that of the model: parameters,
             buffers, data and the loss's own tensors are converted in copies, and casts to a lower
             precision inside the forward pass are left out. For models in half or mixed precision,
@@ -95,6 +104,8 @@ class EmpiricalRisk:
         *,
         forward: Forward | None = None,
         reduction: Reduction | Callable[[Any], float] | None = None,
+        targets: Targets | None = None,
+        num_samples: NumSamples | None = None,
         dtype: torch.dtype | None = None,
         check: bool = True,
     ) -> None:
@@ -108,7 +119,8 @@ class EmpiricalRisk:
         self._loss_in = functools.partial(as_loss, loss, reduction, model=model)
         self._loss = self._loss_in(dtype)
         self._convert_to = dtype
-        self._batches = as_batches(data)
+        self._batches = as_batches(data, targets, alone=forward is not None, dtype=dtype)
+        self._num_samples = check_num_samples(num_samples)
         self._model = model
         self._forward = forward or call
         self._places = Substitution(model, loss if isinstance(loss, nn.Module) else None)
@@ -123,7 +135,8 @@ class EmpiricalRisk:
             require_readable(model, loss)
             if isinstance(loss, nn.Module):
                 require_evaluation_mode(loss, "loss")
-        self._survey = take_survey(self, self._batches, dtype=dtype, check=check)
+        self._survey = take_survey(self, self._batches, num_samples=num_samples, check=check)
+        self._loss = self._along_samples(self._loss)
 
     @classmethod
     def from_closure(
@@ -131,7 +144,7 @@ class EmpiricalRisk:
         model: nn.Module,
         closure: Callable[[nn.Module], Tensor],
         *,
-        num_samples: int = 1,
+        num_samples: int | None = None,
         dtype: torch.dtype | None = None,
         check: bool = True,
     ) -> EmpiricalRisk:
@@ -144,17 +157,18 @@ class EmpiricalRisk:
 
         Args:
             model: the module whose parameters are free.
-            closure: module -> scalar tensor; must use the module that it is given.
-            num_samples: what to report as number of samples.
+            closure: module -> scalar tensor; must use the module that it is given, and call no
+                `backward`.
+            num_samples: what to report as number of samples; 1 by default.
             dtype: as in the constructor; data that the closure holds are its own business.
             check: as in the constructor.
         """
-        risk = cls(
-            model, Value(), [(None, None)], forward=lambda module, _: closure(module), dtype=dtype,
-            check=check,
+        require_takes_module(closure)
+        return cls(
+            model, Value(), [(None, None)],
+            forward=lambda module, _: as_number("closure", closure(module)),
+            num_samples=num_samples, dtype=dtype, check=check,
         )  # fmt: skip
-        risk._survey = dataclasses.replace(risk._survey, samples=num_samples)
-        return risk
 
     @property
     def dim(self) -> int:
@@ -163,13 +177,20 @@ class EmpiricalRisk:
 
     @property
     def num_samples(self) -> int:
-        """Samples in all batches together."""
-        return self._survey.samples
+        """Samples in all batches together; 1 for a closure, unless it was said.
+
+        Raises:
+            InputError: if outputs and targets do not say how many they are.
+        """
+        if self._survey.counts.total is None:
+            msg = f"num_samples: unknown, because {self._survey.counts.doubt}; {ASK}"
+            raise InputError(msg)
+        return self._survey.counts.total
 
     @property
     def num_batches(self) -> int:
         """Batches of one pass over the data."""
-        return self._survey.batches
+        return self._survey.passes.batches
 
     @property
     def num_outputs(self) -> int:
@@ -218,8 +239,14 @@ class EmpiricalRisk:
 
     @property
     def has_outputs(self) -> bool:
-        """False for a closure that returns the loss itself."""
-        return not isinstance(self._loss, Value)
+        """False for a closure or a model that returns the loss itself."""
+        scalar = self._survey.scalar and isinstance(self._loss, CallableLoss)
+        return not (scalar or isinstance(self._loss, Value))
+
+    @property
+    def sample_axis(self) -> int:
+        """The dimension of the outputs that is the samples; 0 unless time comes first."""
+        return self._survey.counts.axis
 
     @property
     def refuted(self) -> set[str]:
@@ -249,7 +276,8 @@ class EmpiricalRisk:
         if not bool(torch.isfinite(theta).all()):
             msg = f"theta: {int((~torch.isfinite(theta)).sum())} entries are NaN or infinite"
             raise InputError(msg)
-        self._warn_of_stale_buffers()
+        if not self._shared.warned:
+            self._shared.warned = self._state.warn_of_changed_buffers()
         other = copy.copy(self)
         other._theta = theta.detach().clone()
         return other
@@ -301,6 +329,13 @@ class EmpiricalRisk:
         other._theta = layout.flatten(values)
         fixed = {n: v.detach() for n, v in values.items() if n not in layout.names}
         other._fixed = {**self._fixed, **fixed}
+        return other
+
+    def through(self, forward: Forward) -> EmpiricalRisk:
+        """The same parameters, data and loss with outputs from another function of the module."""
+        other = copy.copy(self)
+        other._forward = forward
+        other._shared = Shared()
         return other
 
     @full_precision()
@@ -363,17 +398,23 @@ class EmpiricalRisk:
         return tuple(name for name in self.names if name not in used)
 
     def batches(self) -> Iterator[Batch]:
-        """One pass over the data, in the same order every time; leaves the global random state."""
-        number = 0
+        """One pass over the data, in the same order every time; leaves the global random state.
+
+        Raises:
+            InputError: if the batches are not those that the risk was made of, or the model has
+                been changed in a way that concerns the risk.
+        """
+        function = self._num_samples if callable(self._num_samples) else None
+        weighed = isinstance(self._loss, CallableLoss) and self._loss.by_samples
         self._places.require_places()
         self._state.require_frozen()
         with global_randomness_kept(self._batches, seed=0, always=self._survey.draws):
-            for batch in iterate(self._batches, self._convert_to):
-                number += 1
-                yield batch
-        if number == 0:
-            msg = "data: no batches in this pass, though there were before; it must be re-iterable"
-            raise InputError(msg)
+            pairs = self._survey.passes.compared(self._batches.source, self._batches)
+            for number, (inputs, targets) in enumerate(pairs):
+                if function is None or not weighed:
+                    yield inputs, targets
+                else:
+                    yield inputs, Counted(targets, count_by(function, inputs, targets, number))
 
     @full_precision()
     def leaves(self) -> list[Tensor]:
@@ -426,7 +467,8 @@ class EmpiricalRisk:
         """The same risk at the same parameters, computed in another dtype."""
         other = copy.copy(self)
         other._convert_to = dtype
-        other._loss = self._loss_in(dtype)
+        other._batches = dataclasses.replace(self._batches, dtype=dtype)
+        other._loss = self._along_samples(self._loss_in(dtype))
         other._theta = self._theta.to(dtype)
         other._fixed = {n: converted(v.detach(), dtype) for n, v in self._fixed.items()}
         other._buffers = {n: converted(b, dtype) for n, b in self._buffers.items()}
@@ -479,44 +521,32 @@ class EmpiricalRisk:
 
         return dataclasses.replace(middle, total=total)
 
+    def _along_samples(self, loss: Loss) -> Loss:
+        """The loss, counting samples along the dimension that the survey found."""
+        return loss.along(self._survey.counts.axis) if isinstance(loss, CallableLoss) else loss
+
     def constant_entries(self) -> list[slice]:
         """Entries of the flat vector that torch keeps constant: padding rows of embeddings."""
-        own = {id(p): name for name, p in self._model.named_parameters()}
-        found = []
-        for module in self._model.modules():
-            if (
-                isinstance(module, (nn.Embedding, nn.EmbeddingBag))
-                and module.padding_idx is not None
-            ):
-                name = own.get(id(module.weight))
-                if name in self.names:
-                    width = module.weight.shape[1]
-                    start = self._layout.slice(name).start + module.padding_idx * width
-                    found.append(slice(start, start + width))
-        return found
-
-    def _warn_of_stale_buffers(self) -> None:
-        if self._shared.warned or not self._state.buffers:
-            return
-        changed = self._state.changed_buffers()
-        if changed:
-            self._shared.warned = True
-            msg = (
-                "risk.at(theta) keeps the buffers that the risk was made with, but the model has "
-                f"changed {len(changed)} since ({', '.join(changed[:3])}); risk.refresh() takes "
-                "parameters and buffers as they are now"
-            )
-            warnings.warn(msg, StaleStateWarning, stacklevel=3)
+        return padding_rows(self._model, self._layout)
 
     def require_evaluation_mode(self) -> None:
         """Raise InputError if a module has been put in training mode since."""
         if self._check_mode:
             require_evaluation_mode(self.model)
 
+    @property
+    def extent(self) -> str:
+        """The number of samples in words, for a repr; empty where it is unknown."""
+        told = self._num_samples is not None or not isinstance(self._loss, Value)
+        known = told and self._survey.counts.total is not None
+        return f"{self._survey.counts.total} samples" if known else ""
+
     def __repr__(self) -> str:
         unused = [name for name in self._survey.unused if name in self.names]
+        loss = "closure" if isinstance(self._loss, Value) else repr(self._loss)
+        outputs = f"{self.num_outputs} outputs" if self.has_outputs else ""
+        facts = [f"{self.dim} parameters", self.extent, outputs, str(self.dtype)]
         return (
-            f"EmpiricalRisk({type(self.model).__name__}, {self._loss!r}: {self.dim} parameters, "
-            f"{self.num_samples} samples, {self.num_outputs} outputs, {self.dtype}"
+            f"EmpiricalRisk({type(self.model).__name__}, {loss}: {', '.join(filter(None, facts))}"
             f"{'; unused: ' + ', '.join(unused) if unused else ''})"
         )

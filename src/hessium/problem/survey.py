@@ -5,28 +5,31 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import disable_saved_tensors_hooks
 
 from hessium.errors import InputError, OutsideParameterWarning, RouteWarning
-from hessium.problem.data import (
-    Batch,
-    check_batch,
-    global_randomness_kept,
-    iterate,
-    num_samples,
-    tensors_in,
-)
+from hessium.problem.additivity import Additivity
+from hessium.problem.containers import tensors
+from hessium.problem.data import Batches, check_batch, global_randomness_kept
 from hessium.problem.determinism import require_same
-from hessium.problem.forward import describe
-from hessium.problem.kernels import ForwardWatch
-from hessium.problem.looks import Looks, nodes_behind, runs_python
-from hessium.problem.losses import Loss
+from hessium.problem.looks import Looks, nodes_behind
+from hessium.problem.losses import CallableLoss, Counted, Loss, Value
+from hessium.problem.passes import Passes, leading_size
+from hessium.problem.samples import (
+    Counts,
+    NumSamples,
+    SequenceWatch,
+    Shapes,
+    count,
+    denominator_of,
+    shapes_of,
+)
+from hessium.problem.watched_passes import WatchedPasses, weighs_by_samples
 
 if TYPE_CHECKING:
     from hessium.problem.risk import EmpiricalRisk
@@ -37,9 +40,10 @@ class Survey:
     """What one pass over the data tells.
 
     Attributes:
-        batches: of one pass.
-        samples: in all batches.
+        counts: samples.
+        passes: what every later pass is compared with.
         outputs: entries of the outputs of all samples.
+        scalar: every output is one number without a sample dimension.
         denominator: what the loss divides by over the whole data set.
         value: the loss over the whole data set.
         unused: names of the parameters that the loss does not depend on; empty if unchecked.
@@ -51,9 +55,10 @@ class Survey:
         draws: whether a forward pass draws from the global random generators.
     """
 
-    batches: int
-    samples: int
+    counts: Counts
+    passes: Passes
     outputs: int
+    scalar: bool
     denominator: float
     value: float
     unused: tuple[str, ...] = ()
@@ -63,8 +68,18 @@ class Survey:
     draws: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One batch: what the loss adds to the numerator, or its mean, and to the denominator."""
+
+    shapes: Shapes
+    loss: float
+    denominator: float
+    rows: int
+
+
 def take_survey(
-    risk: EmpiricalRisk, batches: Iterable[Batch], *, dtype: torch.dtype | None, check: bool
+    risk: EmpiricalRisk, batches: Batches, *, num_samples: NumSamples | None, check: bool
 ) -> Survey:
     """Read the data once to count, and with `check` once more to see that nothing changed.
 
@@ -75,138 +90,125 @@ def take_survey(
     looks = Looks(risk.loss, parameters, risk.names, risk.model) if check else None
     # both passes inside one guard: a random loader must be free to differ between them
     with global_randomness_kept(batches, always=True):
-        survey = _pass_over(iterate(batches, dtype), risk, parameters, looks, first=True)
+        survey = _first_pass(risk, batches, parameters, num_samples, looks)
         if looks is not None:
-            again = _pass_over(iterate(batches, dtype), risk, parameters, looks, first=False)
+            again = _second_pass(risk, batches, parameters, num_samples, looks)
             require_same(survey.value, again.value, parameters[0].dtype)
             survey = dataclasses.replace(
                 survey, unused=looks.unused(), read_by_loss=tuple(sorted(looks.read_by_loss))
             )
             if survey.unused:
-                batch = next(iter(iterate(batches, dtype)))
+                inputs, targets = next(iter(batches))
                 looks.require_no_effect(
-                    survey.unused, lambda moved: risk.total(moved, batch), parameters
+                    survey.unused, lambda moved: risk.total(moved, (inputs, targets)), parameters
                 )
     return survey
 
 
-def _pass_over(
-    pairs: Iterable[Batch],
+def _first_pass(
     risk: EmpiricalRisk,
+    batches: Batches,
     parameters: Sequence[Tensor],
+    num_samples: NumSamples | None,
     looks: Looks | None,
-    *,
-    first: bool,
 ) -> Survey:
-    samples = entries = 0
-    denominators: list[float] = []
-    totals: list[float] = []
-    findings = _Findings()
-    loss = risk.loss
-    for number, (inputs, targets) in enumerate(pairs):
-        size = num_samples(inputs)
-        if size == 0:
-            msg = f"data: batch {number} has no samples; every batch needs at least one"
-            raise InputError(msg)
-        if looks is not None and first:
+    loss, found = risk.loss, list[_Look]()
+    adds_up = Additivity(loss) if looks is not None and isinstance(loss, CallableLoss) else None
+    passes = WatchedPasses(risk, parameters, batches.dtype, checked=looks is not None)
+    for number, (inputs, targets) in enumerate(batches):
+        if looks is not None:
             check_batch(inputs, targets, number, parameters[0].device)
         with risk.bound(parameters):
-            f = findings.forward(risk, parameters, inputs, checked=looks is not None)
-            if looks is not None and first:
-                _check_outputs(f, number)
-                loss.check(f, targets)
-            totals.append(_total(loss, f, targets, number, findings))
-            if looks is not None and first:
-                known = [*tensors_in(inputs), *tensors_in(targets), *findings.differentiated_in]
-                looks.at_batch(f, targets, number, known)
-            elif looks is not None and number == 0:
-                _warn_of(looks.outside(nodes_behind(loss.total(f, targets))))
-        denominators.append(loss.count(f, targets))
-        samples += 1 if size is None else size
-        entries += f.numel()
-    if not totals:
-        msg = "data: no batches; at least one sample is required"
-        raise InputError(msg)
-    denominator = 1.0 if loss.reduction == "sum" else math.fsum(denominators)
-    if not denominator > 0:
-        msg = (
-            f"data: the mean is over {denominator:g} targets (all ignored or of weight zero); "
-            "at least one must count"
-        )
-        raise InputError(msg)
-    if looks is not None and first and findings.attention:
+            f, look = _look(passes, inputs, targets, num_samples, number, looks)
+            found.append(look)
+            behind_loss = passes.nodes_of_loss(f, targets) if looks or number == 0 else []
+            if looks is not None:
+                known = [*tensors((inputs, targets)), *passes.differentiated_in]
+                looks.at_batch(f, behind_loss, known)
+            if adds_up is not None:
+                shapes = look.shapes
+                axis = next(iter(shapes.axes)) if len(shapes.axes) == 1 else None
+                counted = targets if shapes.said is None else Counted(targets, shapes.said)
+                adds_up.at_batch(f.detach(), counted, axis)
+    survey = _survey(found, passes, batches, loss, num_samples)
+    if adds_up is not None:
+        adds_up.require()
+    if looks is not None and passes.attention:
         warnings.warn(
             "scaled_dot_product_attention runs on its MATH kernel here, because the fused kernels "
             "have no second derivative; values agree to rounding",
             RouteWarning,
             stacklevel=5,
         )
+    return survey
+
+
+def _second_pass(
+    risk: EmpiricalRisk,
+    batches: Batches,
+    parameters: Sequence[Tensor],
+    num_samples: NumSamples | None,
+    looks: Looks,
+) -> Survey:
+    """The same numbers again, and the trainable tensors that are still the same."""
+    passes = WatchedPasses(risk, parameters, batches.dtype, checked=True)
+    found = []
+    for number, (inputs, targets) in enumerate(batches):
+        with risk.bound(parameters):
+            f, look = _look(passes, inputs, targets, num_samples, number, None)
+            found.append(look)
+            if number == 0:
+                nodes = [*nodes_behind(f), *passes.nodes_of_loss(f, targets)]
+                _warn_of(looks.outside(nodes))
+    return _survey(found, passes, batches, risk.loss, num_samples)
+
+
+def _look(
+    passes: WatchedPasses,
+    inputs: Any,
+    targets: Any,
+    num_samples: NumSamples | None,
+    number: int,
+    looks: Looks | None,
+) -> tuple[Tensor, _Look]:
+    with SequenceWatch() as watch:
+        f = passes.outputs(inputs, number)
+    if f.numel() == 0:
+        msg = f"data: batch {number} has no samples; every batch needs at least one"
+        raise InputError(msg)
+    shapes = shapes_of(f, inputs, targets, watch.sequences(inputs), num_samples, number)
+    if looks is not None:
+        _check_outputs(f, passes.risk.loss, passes.parameters, number)
+        passes.risk.loss.check(f, targets)
+    value = passes.loss(f, targets, number)
+    return f, _Look(shapes, *value, leading_size((inputs, targets)))
+
+
+def _survey(
+    found: Sequence[_Look],
+    passes: WatchedPasses,
+    batches: Batches,
+    loss: Loss,
+    num_samples: NumSamples | None,
+) -> Survey:
+    if not found:
+        msg = "data: no batches; at least one sample is required"
+        raise InputError(msg)
+    counts = count([look.shapes for look in found], loss, num_samples)
+    denominator = denominator_of(loss, counts, [look.denominator for look in found])
+    sizes = counts.each if weighs_by_samples(loss) else [1] * len(found)
+    total = math.fsum(look.loss * size for look, size in zip(found, sizes, strict=True))
     return Survey(
-        batches=len(totals),
-        samples=samples,
-        outputs=entries,
+        counts=counts,
+        passes=Passes.of(batches.source, [look.rows for look in found], counts.each),
+        outputs=sum(math.prod(look.shapes.outputs) for look in found),
+        scalar=all(not look.shapes.outputs for look in found),
         denominator=denominator,
-        value=math.fsum(totals) / denominator,
-        recomputes=findings.recomputes,
-        runs_python=findings.runs_python,
-        draws=findings.draws,
+        value=total / denominator,
+        recomputes=passes.recomputes,
+        runs_python=passes.runs_python,
+        draws=passes.draws,
     )
-
-
-class _Findings:
-    """What forward passes of the model and the loss do, beside their values.
-
-    Attributes:
-        attention: whether fused attention was asked for.
-        recomputes, runs_python, draws: as in `Survey`.
-        differentiated_in: tensors in which the forward pass differentiates.
-    """
-
-    def __init__(self) -> None:
-        self.attention = self.recomputes = self.runs_python = self.draws = False
-        self.differentiated_in: list[Tensor] = []
-
-    def forward(
-        self, risk: EmpiricalRisk, parameters: Sequence[Tensor], inputs: Any, *, checked: bool
-    ) -> Tensor:
-        """A forward pass in which what torch objects to becomes one sentence."""
-        if not checked:
-            return self.watched(lambda: risk.outputs(parameters, inputs))
-        try:
-            return self.watched(lambda: risk.outputs(parameters, inputs))
-        except InputError:
-            raise
-        except Exception as error:
-            msg = (
-                f"model: its forward pass failed on the data ({reason(error)}); parameters are "
-                f"{parameters[0].dtype} on {parameters[0].device}, inputs {describe(inputs)}"
-            )
-            raise InputError(msg) from error
-
-    def watched(self, function: Callable[[], Tensor]) -> Tensor:
-        """The result of the function; the findings are added to those so far."""
-        before = torch.get_rng_state()
-        with ForwardWatch() as watch:
-            if self.recomputes:
-                result = function()
-            else:
-                try:
-                    with disable_saved_tensors_hooks(_HOOKS):
-                        result = function()
-                except RuntimeError as error:
-                    if str(error) != _HOOKS:
-                        raise
-                    self.recomputes = True
-                    result = function()
-        self.attention |= watch.attention
-        self.draws |= not torch.equal(before, torch.get_rng_state())
-        self.differentiated_in += watch.differentiated_in
-        if not self.runs_python:
-            self.runs_python = isinstance(result, Tensor) and runs_python(nodes_behind(result))
-        return result
-
-
-_HOOKS = "hooks on saved tensors"
 
 
 def _warn_of(outside: Sequence[Tensor]) -> None:
@@ -224,34 +226,28 @@ def _warn_of(outside: Sequence[Tensor]) -> None:
     )
 
 
-def _check_outputs(f: Tensor, number: int) -> None:
+def _check_outputs(f: Tensor, loss: Loss, parameters: Sequence[Tensor], number: int) -> None:
+    if isinstance(loss, Value):
+        _check_closure(f, parameters)
     if not f.is_floating_point():
         msg = f"model: outputs have dtype {f.dtype}; real floating-point outputs are required"
         raise InputError(msg)
     if not bool(torch.isfinite(f).all()):
+        if isinstance(loss, Value):
+            msg = f"closure: returned {float(f.detach())}; a finite number is required"
+            raise InputError(msg)
         bad = int((~torch.isfinite(f)).sum())
         msg = f"model: {bad} of {f.numel()} outputs of batch {number} are NaN or infinite"
         raise InputError(msg)
 
 
-def _total(loss: Loss, f: Tensor, targets: Any, number: int, findings: _Findings) -> float:
-    try:
-        total = float(findings.watched(lambda: loss.total(f, targets)).detach())
-    except InputError:
-        raise
-    except Exception as error:
-        msg = (
-            f"loss: {loss!r} failed on batch {number} ({reason(error)}); outputs are "
-            f"{describe(f)}, targets {describe(targets)}"
-        )
-        raise InputError(msg) from error
-    if not math.isfinite(total):
-        msg = f"loss: is {total} on batch {number}; a finite number is required"
+def _check_closure(value: Tensor, parameters: Sequence[Tensor]) -> None:
+    if any(p.grad is not None for p in parameters):
+        msg = "closure: calls backward(); it must only return the loss"
         raise InputError(msg)
-    return total
-
-
-def reason(error: Exception) -> str:
-    """The first line of an exception."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else repr(error)
+    if not value.requires_grad:
+        msg = (
+            "closure: returned a number without a graph to the parameters (detach, no_grad or "
+            ".item() inside, or another module than the one that it is given)"
+        )
+        raise InputError(msg)

@@ -152,6 +152,13 @@ class PerSample(Loss):
         )
         self._module = _summed(module)
 
+    @property
+    def by_samples(self) -> bool:
+        """If it is a mean, but for the one that averages over more dimensions."""
+        return self.reduction == "mean" and not isinstance(
+            self._module, nn.MultiLabelSoftMarginLoss
+        )
+
     def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The module with its reduction set to sum."""
         return self._module(outputs, targets)

@@ -1,0 +1,66 @@
+r"""Bounds on a supremum of $|F - G|$ when one or both distribution functions are known in part.
+
+A spectrum by Lanczos quadrature has a band at every point (`SpectralEstimate.cdf_band`). With the
+confidence split over a grid (Bonferroni), and since distribution functions rise, the bands hold
+between the points too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessium._typing import FloatArray
+from hessium.estimate import SpectralEstimate
+from hessium.measure import DiscreteMeasure
+from hessium.theory import Law
+
+CONFIDENCE = 0.95
+_POINTS = 64  # of the grid: more leave less confidence for each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """An interval for a distance; its ends are equal where both sides are known."""
+
+    low: float
+    high: float
+
+    def __repr__(self) -> str:
+        return f"[{self.low:.3g}, {self.high:.3g}]"
+
+
+def kolmogorov_bracket(value: float, one: DiscreteMeasure, other: DiscreteMeasure | Law) -> Bracket:
+    """Of the Kolmogorov distance, at `CONFIDENCE` over the draw of the probes."""
+    estimates = [m for m in (one, other) if isinstance(m, SpectralEstimate)]
+    if not estimates:
+        return Bracket(low=value, high=value)
+    nodes = np.concatenate([m.nodes for m in (one, other) if isinstance(m, DiscreteMeasure)])
+    width = float(np.ptp(nodes)) or 1.0
+    x = np.unique(
+        np.concatenate(
+            [
+                np.quantile(nodes, np.linspace(0, 1, _POINTS - 2)),
+                [nodes.min() - 1e-3 * width, nodes.max() + 1e-3 * width],
+            ]
+        )
+    )
+    level = 1 - (1 - CONFIDENCE) / (x.size * len(estimates))
+    (low, high), (other_low, other_high) = (_bounds(m, x, level) for m in (one, other))
+    # at the points, and in the cells between them, before the first and behind the last one
+    least = max(float((low - other_high).max()), float((other_low - high).max()), 0.0)
+    rise, fall = np.append(high, 1.0), np.append(0.0, low)
+    other_rise, other_fall = np.append(other_high, 1.0), np.append(0.0, other_low)
+    most = max(float((rise - other_fall).max()), float((other_rise - fall).max()))
+    return Bracket(low=min(least, 1.0), high=min(most, 1.0))
+
+
+def _bounds(
+    side: DiscreteMeasure | Law, x: FloatArray, level: float
+) -> tuple[FloatArray, FloatArray]:
+    if isinstance(side, SpectralEstimate):
+        band = side.cdf_band(x, level=level)
+        return np.clip(band.lower, 0, 1), np.clip(band.upper, 0, 1)
+    known = np.asarray(side.cdf(x))
+    return known, known

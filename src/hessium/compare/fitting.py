@@ -1,0 +1,407 @@
+"""The search behind `fit`: pilot, outliers, generalised least squares, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.stats import chi2, norm
+
+from hessium._typing import FloatArray
+from hessium.compare._spectrum import zeros
+from hessium.compare.families import Family, rough_moments, trimmed
+from hessium.compare.outliers import Outliers, outliers
+from hessium.compare.spikes import Origin, factors
+from hessium.compare.weighted import STEP, Weighted, errors_of
+from hessium.errors import InputError
+from hessium.measure import DiscreteMeasure
+from hessium.theory import Law
+
+REJECTED = 1e-2  # p-value below which a fit counts as rejected, and an eigenvalue as an outlier
+_PILOT_POINTS = 32
+_ROUNDS = 4
+_WIDE = 0.1  # standard errors of a logarithm beyond which a parabola is no good
+_REWEIGHTED = 4
+_NEARER = 1.0  # of chi-squared, by which one kind of spike must fit better to be preferred
+_SMALLEST = 1e-75  # unit of a spectrum, whose fourth power must be a floating-point number
+_FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, IndexError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Estimate:
+    """One fitted parameter.
+
+    Attributes:
+        value: best fit.
+        low: lower end of its interval, 0 if the data do not bound it from below.
+        high: upper end, infinite if they do not bound it from above.
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def covers(self, truth: float) -> bool:
+        """Whether a number lies in the interval."""
+        return self.low <= truth <= self.high
+
+    def __repr__(self) -> str:
+        return f"{self.value:.6g} [{self.low:.6g}, {self.high:.6g}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Settled:
+    """Where one start ended.
+
+    Attributes:
+        model: the least squares problem at the end.
+        logs: its solution.
+        found: outliers and bulk.
+        origin: where the spikes behind the outliers are taken to sit.
+        statistic, freedom: chi-squared of the bulk.
+    """
+
+    model: Weighted
+    logs: FloatArray
+    found: Outliers
+    origin: Origin
+    statistic: float
+    freedom: int
+
+    @property
+    def outside(self) -> tuple[float, ...]:
+        """The outliers."""
+        return self.found.values
+
+    @property
+    def whole_p_value(self) -> float:
+        """Of the law without spikes: chi-squared and both extremes, Bonferroni."""
+        extremes = [side[0].p_value for side in (self.found.above, self.found.below) if side]
+        return min(1.0, 3 * min([float(chi2.sf(self.statistic, self.freedom)), *extremes]))
+
+    @property
+    def crowded(self) -> bool:
+        """Whether outliers are too many for a few spikes: what is neglected is of order k^2/n."""
+        return len(self.outside) ** 2 > self.model.size
+
+    @property
+    def p_value(self) -> float:
+        """Of the bulk, if the outliers can be a few spikes; else of all eigenvalues."""
+        return self.whole_p_value if self.crowded else float(chi2.sf(self.statistic, self.freedom))
+
+    @property
+    def rejected(self) -> bool:
+        """At the level of one in a hundred."""
+        return not self.p_value >= REJECTED
+
+    @property
+    def rank(self) -> tuple[bool, int, float]:
+        """What is not rejected first, then what sets fewest eigenvalues aside, then the nearest."""
+        return self.rejected, len(self.outside), self.statistic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Found:
+    """What a search ends with, in the units of the user.
+
+    Attributes:
+        best: the fit kept.
+        parameters: their estimates.
+        law: of the best values.
+        outliers: eigenvalues set aside.
+        rival: another fit that is not rejected, in words, or "".
+    """
+
+    best: Settled
+    parameters: Mapping[str, Estimate]
+    law: Law
+    outliers: tuple[float, ...]
+    rival: str
+
+
+class Fitting:
+    """One fit: logarithms of the free parameters, in units in which the spectrum is of order 1.
+
+    Args:
+        family: what to fit.
+        known: parameters that are given, in the user's units.
+        measure: all eigenvalues.
+        beta: 1 or 2.
+        spikes: "either", "factor" or "sum".
+    """
+
+    def __init__(
+        self,
+        family: Family,
+        known: Mapping[str, float],
+        measure: DiscreteMeasure,
+        beta: int,
+        spikes: str,
+    ) -> None:
+        self.family, self.beta, self.spikes = family, beta, spikes
+        # an atom would hide the bulk from quantiles
+        self.on_atom = zeros(measure) & (family.from_zeros is not None)
+        bulk = measure.nodes[~self.on_atom]
+        if np.ptp(bulk) == 0:
+            msg = f"spectrum: all {bulk.size} non-zero eigenvalues are equal; a spread is required"
+            raise InputError(msg)
+        kept = trimmed(bulk)
+        peak = float(np.abs(kept).max())
+        if peak == 0:
+            msg = (
+                f"spectrum: most of {bulk.size} eigenvalues are zero; take zeros that are no part "
+            )
+            raise InputError(msg + "of the law off (`nonzero`)")
+        self.unit = peak * float(np.sqrt(((kept / peak) ** 2).mean()))
+        self._require_units(measure)
+        self.share = bulk.size / measure.nodes.size
+        self.measure = replace(measure, nodes=measure.nodes / self.unit)
+        self.known = {name: value / self._unit_of(name) for name, value in known.items()}
+        told = {} if not self.on_atom.any() else self._told(Origin())
+        self.told = tuple(name for name in told if name not in known)
+        self.free = tuple(
+            name for name in family.parameters if name not in known and name not in self.told
+        )
+        if not self.free:
+            msg = f"fixed: {', '.join(known)}, and zeros tell the rest; nothing is left to fit"
+            raise InputError(msg)
+        for name in set(told) & set(known):
+            missing, size = int(self.on_atom.sum()), measure.nodes.size
+            if abs(told[name] / known[name] - 1) > 1 / (size - missing):
+                msg = (
+                    f"fixed: {name} {known[name]:g}, but {missing} of {size} eigenvalues are zero, "
+                    f"which says {told[name]:g}; take zeros that are no part of the law off "
+                    "(`nonzero`)"
+                )
+                raise InputError(msg)
+        self.start = self._rough(kept)
+        # a small part of the law far from the rest (large ratios) looks like outliers
+        self.whole = None if kept.size == bulk.size else self._rough(bulk)
+
+    def _require_units(self, measure: DiscreteMeasure) -> None:
+        if not (self.unit > _SMALLEST and float(np.abs(measure.nodes).max()) < 1 / _SMALLEST):
+            msg = f"spectrum: eigenvalues of size {self.unit:.3g}; their fourth powers must be "
+            raise InputError(msg + "floating-point numbers (take other units)")
+
+    def _told(self, origin: Origin) -> Mapping[str, float]:
+        """What the number of zeros says; a spike added to a matrix makes its rank one larger."""
+        size, missing = self.on_atom.size, int(self.on_atom.sum())
+        added = origin.count if origin.part is None else 0
+        if self.family.from_zeros is None or missing + added >= size:
+            return {}
+        return self.family.from_zeros(missing + added, size)
+
+    def _rough(self, values: FloatArray) -> FloatArray:
+        start = self.family.start(*rough_moments(values / self.unit, self.share))
+        logs = np.log([start[name] for name in self.free])
+        if not np.isfinite(logs).all():
+            msg = f"family: {self.family.name} starts from {dict(start)}; positive numbers are "
+            raise InputError(msg + "required")
+        return logs
+
+    def _unit_of(self, name: str) -> float:
+        return float(self.unit ** self.family.parameters[name])
+
+    def _named(self, logs: FloatArray, origin: Origin) -> dict[str, float]:
+        told = self._told(origin) if self.told else {}
+        free = dict(zip(self.free, np.exp(logs).tolist(), strict=True))
+        return {**free, **{name: told[name] for name in self.told}, **self.known}
+
+    def law(self, logs: FloatArray, origin: Origin) -> Law:
+        """The law of all columns, of which spikes may take some."""
+        return self.family.law(self._named(logs, origin))
+
+    def bulk(self, logs: FloatArray, origin: Origin) -> Law:
+        """The law of what is left of it."""
+        return origin.bulk(self.law(logs, origin), self.measure.nodes.size)
+
+    def run(self, confidence: float) -> Found:
+        """Search, and say what was found in the user's units."""
+        first, *others = self._origins()
+        best = self._settled(self._pilot(), first)
+        rival: Settled | None = None
+        if self.whole is not None:
+            try:
+                rival = self._settled(self.whole, first, all_inside=True)
+            except _FAILURES:
+                rival = None  # no law of the family has all eigenvalues in its bulk
+        if rival is not None and rival.rank < best.rank:
+            best, rival = rival, best
+        if 2 * len(best.outside) > (bulk := int((~self.on_atom).sum())):
+            msg = f"spectrum: {len(best.outside)} of {bulk} eigenvalues would be outliers of the "
+            raise InputError(msg + f"nearest {self.family.name} law; most of them must fit it")
+        if rival is not None and (rival.rejected or rival.outside == best.outside):
+            rival = None
+        best, *like = self._alternatives(best, others)
+        return Found(
+            best=best,
+            parameters=_hull([self._estimates(one, confidence) for one in (best, *like)]),
+            law=self._law_in_user_units(best),
+            outliers=tuple(self.unit * x for x in best.outside),
+            rival="" if rival is None else self._worded(rival),
+        )
+
+    def _origins(self) -> list[Origin]:
+        """Where spikes may sit; the first one is what the search takes for granted."""
+        parts = factors(self.law(self.start, Origin()))
+        if self.spikes == "factor" and not parts:
+            msg = f"spikes: 'factor'; {self.family.name} has no factor, 'sum' is required"
+            raise InputError(msg)
+        inside = [Origin(part=part) for part in range(parts)]
+        return {"factor": inside, "sum": [Origin()], "either": [*inside, Origin()]}[self.spikes]
+
+    def _alternatives(self, best: Settled, others: Sequence[Origin]) -> list[Settled]:
+        """The best fit, and those from which the spectrum does not tell it."""
+        size = self.measure.nodes.size
+        if not best.outside:
+            return [best]
+        fits = [best] if best.origin.fits(self.law(best.logs, best.origin), size) else []
+        for other in others:
+            origin = replace(other, above=len(best.found.above), below=len(best.found.below))
+            try:
+                fits.append(self._solved(best.logs, best.found, origin))
+            except _FAILURES:
+                continue  # no law of the family is left without these columns
+        if not fits:
+            msg = f"spikes: {self.spikes!r}; {len(best.outside)} outliers are too many for the "
+            raise InputError(msg + f"columns of the nearest {self.family.name} law")
+        kept = [one for one in fits if not one.rejected] or fits
+        # of the same bulk by other names the first is kept, else the one that is nearer
+        nearest = min(kept, key=lambda one: one.statistic)
+        if nearest.statistic < kept[0].statistic - _NEARER:
+            kept.sort(key=lambda one: one.statistic)
+        return kept
+
+    def _worded(self, other: Settled) -> str:
+        named = self._named(other.logs, other.origin)
+        values = ", ".join(f"{k} {v * self._unit_of(k):.3g}" for k, v in named.items())
+        return f"{values} with {len(other.outside)} outliers, p {other.p_value:.2g}"
+
+    def _settled(self, logs: FloatArray, origin: Origin, *, all_inside: bool = False) -> Settled:
+        """Outliers set aside and the rest fitted, in turn, from a start; perhaps none at first.
+
+        With all inside at first a law of several bands that is not rejected ends the search.
+        """
+        settled: Settled | None = None
+        for turn in range(_ROUNDS + all_inside):
+            found = (
+                Outliers(above=(), below=(), bulk=self.measure.nodes, level=REJECTED)
+                if all_inside and turn == 0
+                else outliers(self.measure, self.bulk(logs, origin), level=REJECTED, beta=self.beta)
+            )
+            if settled is not None and found.values == settled.outside:
+                break
+            origin = replace(origin, above=len(found.above), below=len(found.below))
+            settled = self._solved(logs, found, origin)
+            logs = settled.logs
+            # a band of a few eigenvalues has no Tracy-Widom edge to test them by
+            several = len(self.law(logs, origin).support_intervals()) > 1
+            if all_inside and several and not settled.rejected:
+                break
+        assert settled is not None
+        return settled
+
+    def _solved(self, logs: FloatArray, found: Outliers, origin: Origin) -> Settled:
+        """Least squares of the bulk beside given outliers."""
+        size = self.measure.nodes.size
+        for _ in range(_REWEIGHTED):  # the weights are those of the fit before
+            model = Weighted(partial(self.bulk, origin=origin), logs, size, found, self.beta)
+            fresh = model.solve(logs, STEP)
+            moved, logs = float(np.abs(fresh - logs).max()), fresh
+            if moved < 0.02:
+                break
+        return Settled(
+            model=model,
+            logs=logs,
+            found=found,
+            origin=origin,
+            statistic=float((model.residuals(logs) ** 2).sum()),
+            freedom=model.count - len(self.free),
+        )
+
+    def _law_in_user_units(self, one: Settled) -> Law:
+        named = self._named(one.logs, one.origin)
+        return self.family.law({k: v * self._unit_of(k) for k, v in named.items()})
+
+    def _pilot(self) -> FloatArray:
+        """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
+        places = np.flatnonzero(~self.on_atom)
+        count = min(places.size, _PILOT_POINTS)
+        which = places[np.linspace(0, places.size - 1, count).astype(int)]
+        points, levels = self.measure.nodes[which], (which + 0.5) / self.measure.nodes.size
+
+        def misfit(logs: FloatArray) -> FloatArray:
+            return np.asarray(self.law(logs, Origin()).cdf(points) - levels)
+
+        found = least_squares(
+            misfit,
+            self.start,
+            bounds=(self.start - 8, self.start + 8),
+            loss="soft_l1",
+            f_scale=0.01,
+            diff_step=[1e-4] * self.start.size,
+            max_nfev=25,
+            xtol=1e-2,
+            ftol=1e-2,
+        )
+        return np.asarray(found.x)
+
+    def _estimates(self, one: Settled, confidence: float) -> dict[str, Estimate]:
+        model, logs = one.model, one.logs
+        errors = errors_of(model.information(logs))
+        reach = float(norm.ppf((1 + confidence) / 2))
+        named = self._named(logs, one.origin)
+        found: dict[str, Estimate] = {}
+        for name in self.family.parameters:
+            unit = self._unit_of(name)
+            value = named[name] * unit
+            if name not in self.free:
+                found[name] = Estimate(value=value, low=value, high=value)
+                continue
+            k = self.free.index(name)
+            if errors[k] < _WIDE:
+                ends = [logs[k] - reach * errors[k], logs[k] + reach * errors[k]]
+            else:
+                ends = [model.profile(logs, k, side, errors[k], reach) for side in (-1, 1)]
+            low, high = (unit * float(np.exp(end)) for end in ends)
+            found[name] = Estimate(value=value, low=low, high=high)
+        return found
+
+
+def search(
+    family: Family,
+    known: Mapping[str, float],
+    measure: DiscreteMeasure,
+    beta: int,
+    spikes: str,
+    confidence: float,
+) -> Found:
+    """One fit from start to end, see `Fitting`.
+
+    Raises:
+        InputError: if no law of the family is near the spectrum, whatever failed on the way.
+    """
+    try:
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            return Fitting(family, known, measure, beta, spikes).run(confidence)
+    except InputError:
+        raise
+    except _FAILURES as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        msg = f"spectrum: no {family.name} law near {measure.nodes.size} eigenvalues was found "
+        raise InputError(msg + f"({reason}); another family is required") from error
+
+
+def _hull(estimates: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
+    """The values of the first, and intervals that hold those of all."""
+    return {
+        name: Estimate(
+            value=one.value,
+            low=min(other[name].low for other in estimates),
+            high=max(other[name].high for other in estimates),
+        )
+        for name, one in estimates[0].items()
+    }

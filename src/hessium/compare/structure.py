@@ -1,0 +1,148 @@
+"""Whether the outputs of a risk are made by the model's own layers, in the order of their calls.
+
+Layers are read off the classes of a model's modules. A risk may measure another function: a
+`forward=` of its own, hooks, a patched method. So the calls are done once more as the classes say,
+and whatever is concluded from layers holds only where the outputs are the same, here and at other
+parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, fx, nn
+
+from hessium.compare.architecture import Architecture, architecture
+from hessium.curvature.base import require_outputs, require_risk
+from hessium.errors import InputError
+from hessium.problem import EmpiricalRisk
+
+_ALIKE = 1e3  # roundings by which outputs of the same operations may differ
+_OTHER = 0.5  # change of each parameter tensor, in its own root mean square, for the second look
+OTHERWISE = "the outputs are not those of the model's own layers as their classes say"
+
+
+def require_rows(risk: Any, what: str) -> None:
+    """A risk whose outputs have a row for each sample.
+
+    Raises:
+        InputError: if it is no risk, a closure, or its model returns the loss itself.
+    """
+    require_risk(risk)
+    require_outputs(risk, what)
+    inputs, _ = next(iter(risk.batches()))
+    with torch.no_grad():
+        outputs = risk.outputs(risk.leaves(), inputs)
+    if outputs.dim() == 0:
+        msg = (
+            f"risk: its outputs are one number a batch, as of a model that returns its loss; "
+            f"{what} needs outputs with a row for each sample (say forward=, and the loss apart)"
+        )
+        raise InputError(msg)
+
+
+def structure_of(risk: EmpiricalRisk) -> Architecture:
+    """What is known of the layers between inputs and outputs of this very risk.
+
+    Where its outputs are made otherwise the layers are kept for what can be tried on a matrix, but
+    there is no chain, no first and no last layer, and `unread` says so.
+    """
+    shape = architecture(risk.model)
+    if not shape.layers and not shape.softmax:
+        return shape
+    if established(risk, shape):
+        return shape
+    unread = f"{OTHERWISE}{'; ' + shape.unread if shape.unread else ''}"
+    return replace(shape, first=None, softmax=False, unread=unread)
+
+
+def established(risk: EmpiricalRisk, shape: Architecture) -> bool:
+    """Whether the calls, done as the classes say, make the outputs of the risk at two points."""
+    source = torch.Generator().manual_seed(0)
+    parts = []
+    for part in risk.layout.unflatten(risk.theta):
+        size = float(part.square().mean().sqrt()) or 1.0
+        noise = torch.randn(part.shape, generator=source, dtype=torch.float64).to(part)
+        parts.append((part + _OTHER * size * noise).reshape(-1))
+    return all(_same_outputs(one, shape) for one in (risk, risk.at(torch.cat(parts))))
+
+
+def first_inputs(risk: EmpiricalRisk, shape: Architecture) -> Tensor:
+    """What reaches the first layer, all samples, shape (rows, inputs of the layer)."""
+    rows: list[Tensor] = []
+    run = risk.through(_plain(shape, rows.append))
+    with torch.no_grad():
+        for inputs, _ in risk.batches():
+            run.outputs(run.leaves(), inputs)
+    return torch.cat([part.detach().reshape(-1, part.shape[-1]) for part in rows])
+
+
+def _same_outputs(risk: EmpiricalRisk, shape: Architecture) -> bool:
+    plain = risk.through(_plain(shape))
+    tol = _ALIKE * torch.finfo(risk.dtype).eps
+    for inputs, _ in risk.batches():
+        with torch.no_grad():
+            outputs = risk.outputs(risk.leaves(), inputs).detach()
+            try:
+                other = plain.outputs(plain.leaves(), inputs).detach()
+            except Exception:  # whatever a module's forward may object to
+                return False
+        if outputs.shape != other.shape:
+            return False
+        unit = float(outputs.abs().max()) if outputs.numel() else 0.0
+        if not float((outputs - other).abs().max() if outputs.numel() else 0.0) <= tol * unit:
+            return False
+    return True
+
+
+def _plain(
+    shape: Architecture, watch: Callable[[Tensor], None] | None = None
+) -> Callable[[nn.Module, Any], Any]:
+    """The calls of a model as a function of it, by the classes of its modules alone."""
+
+    def forward(model: nn.Module, inputs: Any) -> Any:
+        if shape.graph is None:
+            return _Calls.layer(model, inputs, watch)
+        calls = _Calls(model, shape, watch)
+        if isinstance(inputs, Mapping):
+            names = [n.target for n in shape.graph.nodes if n.op == "placeholder"]
+            if set(inputs) - set(names):
+                msg = f"inputs: {sorted(set(inputs) - set(names))} are no arguments of the model"
+                raise InputError(msg)
+            inputs = [inputs[name] for name in names if name in inputs]
+        return calls.run(*(inputs if isinstance(inputs, (tuple, list)) else (inputs,)))
+
+    return forward
+
+
+class _Calls(fx.Interpreter):
+    """Runs a graph without hooks and patched methods."""
+
+    def __init__(
+        self, model: nn.Module, shape: Architecture, watch: Callable[[Tensor], None] | None
+    ) -> None:
+        super().__init__(model, graph=shape.graph, garbage_collect_values=False)
+        self._layers = {layer.name for layer in shape.layers}
+        self._first = shape.first.name if shape.first is not None else None
+        self._watch = watch
+
+    def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
+        """The method of the class; of a layer, the linear map itself."""
+        module = self.fetch_attr(target)
+        if target in self._layers:
+            (inputs,) = args
+            return self.layer(module, inputs, self._watch if target == self._first else None)
+        return type(module).forward(module, *args, **kwargs)
+
+    @staticmethod
+    def layer(module: Any, inputs: Tensor, watch: Callable[[Tensor], None] | None) -> Tensor:
+        """A linear layer or convolution."""
+        if watch is not None:
+            watch(inputs)
+        if type(module) is nn.Linear:
+            return F.linear(inputs, module.weight, module.bias)
+        return type(module)._conv_forward(module, inputs, module.weight, module.bias)

@@ -1,0 +1,231 @@
+"""Does a loss of the user's own add up over batches, and does it couple samples?
+
+With several batches the risk is the sum of what the batches contribute, so a loss must be the same
+whether samples come in one batch or in two. A mean over tokens that is said to be one over samples,
+a contrastive loss, or a partial likelihood is not, and would give another function without a word.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map
+
+from hessium.errors import InputError
+from hessium.problem.losses import CallableLoss, Counted
+
+_Part: TypeAlias = tuple[Tensor, Any]
+_FEW = 8  # samples of the first batch, which are joined to every later one
+
+
+class Additivity:
+    """Looks at the loss of every batch of one pass over the data.
+
+    The loss of a batch is compared with those of its two parts, and the loss of the batch joined
+    with some samples of the first one with those of the two. Where the loss fails or is not finite
+    on a part, nothing is concluded.
+
+    Args:
+        loss: the user's.
+    """
+
+    def __init__(self, loss: CallableLoss) -> None:
+        self._loss = loss
+        self._first: _Part | None = None
+        self._batches = 0
+        self._found: str | None = None
+
+    def at_batch(self, outputs: Tensor, targets: Any, axis: int | None) -> None:
+        """Look at one batch.
+
+        Args:
+            outputs: without a graph.
+            targets: of the batch.
+            axis: dimension of the outputs that is the samples, None where that is open.
+
+        Raises:
+            InputError: if the loss broadcasts targets against outputs of as many entries.
+        """
+        self._batches += 1
+        if _look_alike(outputs, targets) and self._splits((outputs, targets), 0):
+            msg = (
+                f"data: targets have shape {tuple(targets.shape)}, outputs "
+                f"{tuple(outputs.shape)}, and the loss broadcasts them against each other; "
+                "they must be equal"
+            )
+            raise InputError(msg)
+        if axis is None or outputs.dim() <= axis or self._found is not None:
+            return
+        batch = (outputs, targets)
+        few = _rows(batch, axis, slice(0, min(outputs.shape[axis], _FEW)))
+        if self._first is None:
+            self._loss = self._loss.along(axis)
+            self._first = few or batch
+        else:
+            self._found = self._joins(self._first, batch, axis)
+        self._found = self._found or self._splits(batch, axis)
+        if few is not None and self._found is None:
+            # a hinge that nothing has reached yet adds up here, but not elsewhere
+            moved = _moved(few, seed=0)
+            self._found = self._splits(moved, axis) or self._joins(
+                _moved(self._first, seed=1), moved, axis
+            )
+
+    def require(self) -> None:
+        """With several batches the loss must add up.
+
+        Raises:
+            InputError: saying on what it does not.
+        """
+        if self._batches > 1 and self._found is not None:
+            raise InputError(self._found)
+
+    def _splits(self, batch: _Part, axis: int) -> str | None:
+        size = batch[0].shape[axis]
+        for cut in (size // 3 or 1, size // 2, size - 1):
+            parts = [_rows(batch, axis, part) for part in (slice(0, cut), slice(cut, size))]
+            if not 0 < cut < size or None in parts:
+                return None
+            values = self._values(batch, *(part for part in parts if part is not None))
+            if values is not None:
+                return _message(
+                    values, f"over {size} samples", f"its first {cut} and the other {size - cut}"
+                )
+        return None
+
+    def _joins(self, first: _Part, batch: _Part, axis: int) -> str | None:
+        both = _joined(first, batch, axis)
+        values = None if both is None else self._values(both, first, batch)
+        if values is None:
+            return None
+        return _message(values, "over samples of two batches", "those of the one and of the other")
+
+    def _values(self, whole: _Part, *parts: _Part) -> tuple[float, float, float] | None:
+        """The loss of the whole, of the parts together, and the difference that rounding allows."""
+        try:
+            with torch.no_grad():
+                total, *each = (float(self._loss.total(f.clone(), y)) for f, y in (whole, *parts))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception:  # the loss cannot do with parts, so nothing is known
+            return None
+        scale = abs(total) + sum(abs(part) for part in each)
+        if not math.isfinite(scale):
+            return None
+        return total, sum(each), torch.finfo(whole[0].dtype).eps ** 0.5 * scale
+
+
+_MUST = (
+    "with several batches it must add up (reduction= may be a function of the targets that returns "
+    "what its mean is divided by)"
+)
+
+
+def _message(values: tuple[float, float, float], where: str, parts: str) -> str | None:
+    total, apart, allowed = values
+    if abs(total - apart) <= allowed:
+        return None
+    return f"loss: {where} it is {total:.6g} in all, over {parts} {apart:.6g}; {_MUST}"
+
+
+def couples_samples(total: Callable[[Tensor], Tensor], outputs: Tensor) -> bool:
+    """Whether the slope of a loss at one sample depends on the outputs of another.
+
+    Args:
+        total: the loss as a function of outputs (samples, ...).
+        outputs: where.
+
+    Cost: two gradients of the loss alone.
+    """
+    samples = outputs.shape[0] if outputs.dim() else 1
+    if samples < 2:
+        return False
+    half = (samples + 1) // 2
+    moved = torch.cat([outputs.detach()[:half], _moved((outputs.detach(), None), seed=0)[0][half:]])
+
+    def slope(at: Tensor) -> Tensor:
+        point = at.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            value = total(point)
+        if not value.requires_grad:
+            return torch.zeros_like(point)
+        return torch.autograd.grad(value, point, materialize_grads=True)[0]
+
+    before, after = slope(outputs)[:half], slope(moved)[:half]
+    allowed = torch.finfo(outputs.dtype).eps ** 0.5 * float(before.norm() + after.norm())
+    return bool((before - after).norm() > allowed)
+
+
+def _moved(part: _Part, seed: int) -> _Part:
+    """The same samples with other outputs."""
+    f = part[0]
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(f.shape, generator=generator, dtype=torch.float64, device="cpu")
+    return f + 3 * noise.to(f) * (1 + f.abs()), part[1]
+
+
+def _rows(batch: _Part, axis: int, part: slice) -> _Part | None:
+    """Some samples of a batch, or None if its targets are not rows of samples."""
+    outputs, targets = batch
+    size = outputs.shape[axis]
+    if isinstance(targets, Counted):
+        plain = _rows((outputs, targets.targets), axis, part)
+        if targets.samples != size or plain is None:
+            return None
+        return plain[0], Counted(plain[1], plain[0].shape[axis])
+    if not _is_rows(targets, axis, size):
+        return None
+
+    def cut(tensor: Any, along: int) -> Any:
+        return tensor[(slice(None),) * along + (part,)]
+
+    rows = tree_map(lambda t: t if t is None else cut(t, _dimension(t, axis, size)), targets)
+    return cut(outputs, axis), rows
+
+
+def _joined(one: _Part, other: _Part, axis: int) -> _Part | None:
+    """The samples of two batches as one, or None if they do not fit together."""
+    (f, y), (g, z) = one, other
+    if isinstance(y, Counted) and isinstance(z, Counted):
+        plain = _joined((f, y.targets), (g, z.targets), axis)
+        return None if plain is None else (plain[0], Counted(plain[1], y.samples + z.samples))
+    size = g.shape[axis]
+    if not _is_rows(z, axis, size):
+        return None
+    try:
+        targets = tree_map(
+            lambda a, b: b if b is None else torch.cat([a, b], dim=_dimension(b, axis, size)), y, z
+        )
+        return torch.cat([f, g], dim=axis), targets
+    except (RuntimeError, ValueError, TypeError):  # padded to other lengths, say
+        return None
+
+
+def _is_rows(targets: Any, axis: int, size: int) -> bool:
+    """Whether targets are tensors, perhaps in a container, of as many rows as there are samples."""
+    return all(
+        leaf is None or (isinstance(leaf, Tensor) and size in (_size(leaf, axis), _size(leaf, 0)))
+        for leaf in tree_leaves(targets)
+    )
+
+
+def _dimension(tensor: Tensor, axis: int, size: int) -> int:
+    return axis if _size(tensor, axis) == size else 0
+
+
+def _size(tensor: Tensor, axis: int) -> int | None:
+    return tensor.shape[axis] if tensor.dim() > axis else None
+
+
+def _look_alike(outputs: Tensor, targets: Any) -> bool:
+    """As many entries in another shape: the usual way into silent broadcasting."""
+    return (
+        isinstance(targets, Tensor)
+        and outputs.dim() > 0
+        and targets.shape != outputs.shape
+        and targets.numel() == outputs.numel()
+    )

@@ -1,0 +1,275 @@
+"""How many samples a batch holds, from its outputs and targets and from what the loss divides by.
+
+The first dimension of the inputs says little: it may be time, or the nodes of a graph. What counts
+are the rows of the outputs beside those of the targets, and the layers themselves: a recurrent or
+attention layer knows which dimension of its inputs are the sequences.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from hessium import _arguments
+from hessium.errors import InputError
+from hessium.problem.containers import tensors
+from hessium.problem.losses import CallableLoss, Loss
+
+NumSamples: TypeAlias = int | Callable[[Any, Any], int]
+
+ASK = "say num_samples=lambda inputs, targets: ... (the samples, or tokens, that the mean is over)"
+
+
+class SequenceWatch(TorchFunctionMode):
+    """Notes how many sequences recurrent and attention layers run over.
+
+    Attributes:
+        sizes: every number that was met in one forward pass.
+        packed: those of packed sequences, whose number no shape of the inputs shows.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: set[int] = set()
+        self.packed: set[int] = set()
+
+    def sequences(self, inputs: Any) -> int | None:
+        """The number of sequences, if there is one and the inputs have it as a dimension."""
+        if len(self.sizes) != 1:
+            return None
+        shown = {size for t in tensors(inputs) for size in t.shape[:2]} | self.packed
+        (size,) = self.sizes
+        return size if size in shown else None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Pass every call on."""
+        if func in _RECURRENT and len(args) == 9:
+            if isinstance(args[3], bool):  # the last argument is batch_first
+                self.sizes.add(args[0].shape[0 if args[8] else 1])
+            else:  # of packed sequences, with the sizes of all steps
+                self.sizes.add(int(args[1][0]))
+                self.packed.add(int(args[1][0]))
+        elif func in _CELLS and args[0].dim() == 2:
+            self.sizes.add(args[0].shape[0])
+        elif func is F.multi_head_attention_forward and args and args[0].dim() == 3:
+            self.sizes.add(args[0].shape[1])
+        return func(*args, **(kwargs or {}))
+
+
+_RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
+_CELLS = (torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell)
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """What one batch shows.
+
+    Attributes:
+        outputs: shape of the outputs.
+        targets: sizes of the first dimensions of the tensors in the targets.
+        sequences: what `SequenceWatch` noted.
+        said: by `num_samples`, if that is a function.
+    """
+
+    outputs: tuple[int, ...]
+    targets: frozenset[int]
+    sequences: int | None
+    said: int | None
+
+    @property
+    def axes(self) -> frozenset[int]:
+        """Dimensions of the outputs that may be the samples, as far as this batch tells."""
+        sizes = self.targets
+        if self.sequences is not None and self.sequences in self.outputs:
+            sizes = frozenset([self.sequences])
+        elif not sizes or (self.outputs and self.outputs[0] in sizes):
+            return frozenset([0])
+        return frozenset(axis for axis, size in enumerate(self.outputs) if size in sizes)
+
+
+def shapes_of(
+    outputs: Tensor,
+    inputs: Any,
+    targets: Any,
+    sequences: int | None,
+    num_samples: NumSamples | None,
+    number: int,
+) -> Shapes:
+    """Look at one batch.
+
+    Raises:
+        InputError: if `num_samples` fails or returns no count.
+    """
+    said = count_by(num_samples, inputs, targets, number) if callable(num_samples) else None
+    first = [t.shape[0] for t in tensors(targets) if t.dim()]
+    return Shapes(tuple(outputs.shape), frozenset(first), sequences, said)
+
+
+def count_by(function: Callable[[Any, Any], int], inputs: Any, targets: Any, number: int) -> int:
+    """Samples of one batch, as the user's function says.
+
+    Raises:
+        InputError: if it fails, or returns something that is no count.
+    """
+    try:
+        value = function(inputs, targets)
+    except Exception as error:
+        msg = (
+            f"num_samples: failed on batch {number} ({type(error).__name__}: {error}); a function "
+            "(inputs, targets) -> samples of that batch is required"
+        )
+        raise InputError(msg) from error
+    if isinstance(value, Tensor) and value.numel() == 1:
+        value = value.item()
+    return _arguments.count(f"num_samples of batch {number}", value, at_least=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The samples of all batches.
+
+    Attributes:
+        axis: the dimension of the outputs that is the samples.
+        each: of every batch, in order.
+        total: of all of them; None if the data do not say.
+        doubt: why they do not.
+    """
+
+    axis: int
+    each: tuple[int, ...]
+    total: int | None
+    doubt: str = ""
+
+
+def count(batches: Sequence[Shapes], loss: Loss, num_samples: NumSamples | None) -> Counts:
+    """Count the samples of all batches.
+
+    Raises:
+        InputError: if a mean over samples depends on a count that the data do not say.
+    """
+    shared = frozenset.intersection(*(b.axes for b in batches))
+    axis = min(shared, default=0)
+    each = tuple(b.outputs[axis] if b.outputs else 1 for b in batches)
+    doubt = _doubt(batches, loss, shared)
+    total = None if doubt else sum(each)
+    if callable(num_samples):
+        each = tuple(b.said or 0 for b in batches)
+        return Counts(axis, each, sum(each))
+    if num_samples is not None:
+        if isinstance(loss, CallableLoss) and loss.by_samples and len(batches) > 1:
+            _require_agreement(num_samples, total, doubt or _unequal(batches, axis))
+        return Counts(axis, each, num_samples)
+    if loss.by_samples:
+        _require_known(batches, loss, axis, doubt)
+    return Counts(axis, each, total, doubt)
+
+
+def _doubt(batches: Sequence[Shapes], loss: Loss, shared: frozenset[int]) -> str:
+    """Why the samples cannot be counted, empty if they can."""
+    if not isinstance(loss, CallableLoss):  # all others have made sure of the shapes
+        return ""
+    for number, batch in enumerate(batches):
+        if not batch.outputs:
+            return f"the model returns one number for batch {number}, which has no sample dimension"
+        if not batch.axes:
+            rows = " and ".join(str(size) for size in sorted(batch.targets))
+            return (
+                f"outputs of batch {number} have shape {batch.outputs}, its targets {rows} rows, "
+                "which is no dimension of the outputs"
+            )
+    return "" if shared else "no dimension of the outputs is the samples in every batch"
+
+
+def _unequal(batches: Sequence[Shapes], axis: int) -> str:
+    """What differs between the outputs of one sample in two batches, empty if nothing does."""
+    shapes = [b.outputs[:axis] + b.outputs[axis + 1 :] for b in batches]
+    for number, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            return (
+                f"outputs have shape {batches[0].outputs} in batch 0 and {batches[number].outputs} "
+                f"in batch {number}, so they differ in more than the number of samples"
+            )
+    return ""
+
+
+def _require_known(batches: Sequence[Shapes], loss: Loss, axis: int, doubt: str) -> None:
+    if isinstance(loss, CallableLoss):
+        if len(batches) == 1:  # the mean of one batch is the mean of all data
+            return
+        why = doubt or _unequal(batches, axis)
+        if why:
+            msg = (
+                f"data: {why}, and reduction='mean' over {len(batches)} batches needs the weight "
+                f"of each; {ASK}, or reduction= as a function of the targets"
+            )
+            raise InputError(msg)
+        return
+    first = [b.outputs[:1] for b in batches]
+    timed = len(batches) > 1 and len(set(first)) == 1 and bool(_unequal(batches, 0))
+    if axis or timed:
+        where = (
+            f"the layers of the model say that samples are dimension {axis}"
+            if axis
+            else "only another one differs between the batches"
+        )
+        msg = (
+            f"loss: {loss!r} is a mean over dimension 0 of the outputs, of shape "
+            f"{batches[0].outputs}, but {where}; {ASK}"
+        )
+        raise InputError(msg)
+
+
+def _require_agreement(num_samples: int, total: int | None, why: str) -> None:
+    if why or total != num_samples:
+        msg = (
+            f"num_samples: {num_samples}, of all batches together, while "
+            f"{why or f'the outputs have {total} rows'}; with reduction='mean' and several batches "
+            "a function (inputs, targets) -> samples of that batch is required"
+        )
+        raise InputError(msg)
+
+
+def check_num_samples(num_samples: Any) -> NumSamples | None:
+    """None, a function, or an integer of at least one.
+
+    Raises:
+        InputError: for anything else.
+    """
+    if num_samples is None or callable(num_samples):
+        return num_samples
+    return _arguments.count("num_samples", num_samples)
+
+
+def denominator_of(loss: Loss, counts: Counts, denominators: Sequence[float]) -> float:
+    """D: 1 for a sum; samples, where the loss counts these; else what the loss counts.
+
+    Raises:
+        InputError: if it is zero.
+    """
+    if loss.reduction == "sum":
+        return 1.0
+    if loss.by_samples:
+        told = not isinstance(loss, CallableLoss) and counts.total is not None
+        total = float(counts.total) if told and counts.total else float(sum(counts.each))
+    else:
+        total = math.fsum(denominators)
+    if not total > 0:
+        msg = (
+            f"data: the mean is over {total:g} targets (all ignored or of weight zero); "
+            "at least one must count"
+        )
+        raise InputError(msg)
+    return total
