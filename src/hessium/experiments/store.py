@@ -122,7 +122,7 @@ def _read(path: Path, name: str) -> dict[str, Any]:
 def warn_again(what: str, reason: str) -> None:
     """Say that something stored is no valid result."""
     warnings.warn(
-        f"{what} cannot be used ({reason}); it is computed again",
+        f"{what} cannot be used ({reason}) and counts as not computed",
         CorruptTaskWarning,
         stacklevel=3,
     )

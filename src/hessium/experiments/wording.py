@@ -17,17 +17,18 @@ def digits(value: float | int, significant: int = 3) -> str:
 
     Integers below 10⁹ are written out if ten digits or more are asked for.
     """
+    if not math.isfinite(value):
+        return {math.inf: "∞", -math.inf: "−∞"}.get(float(value), "NaN")
     if value == 0:
         return "0"
     if value == int(value) and abs(value) < 1e9 and significant >= 10:
         return f"{int(value):,}".replace(",", _THIN_SPACE).replace("-", "−")
-    rounded = float(f"{value:.{significant}g}")
-    exponent = math.floor(math.log10(abs(rounded)))
+    factor, power = f"{value:.{significant - 1}e}".split("e")
+    exponent = int(power)
     if -4 < exponent < 6:
         places = max(significant - 1 - exponent, 0)
-        return _trimmed(f"{rounded:.{places}f}").replace("-", "−")
-    factor = _trimmed(f"{rounded / 10.0**exponent:.{significant - 1}f}")
-    power = f"10{superscript(exponent)}"
+        return _trimmed(f"{float(f'{factor}e{power}'):.{places}f}").replace("-", "−")
+    factor, power = _trimmed(factor), f"10{superscript(exponent)}"
     text = factor[:-1] + power if factor in ("1", "-1") else f"{factor}×{power}"
     return text.replace("-", "−")
 
