@@ -234,7 +234,8 @@ def describe(risk: EmpiricalRisk) -> dict[str, Any]:
 
 
 def _why(stopped: BaseException) -> str:
-    reason = "by Ctrl-C" if isinstance(stopped, KeyboardInterrupt) else f"by an error: {stopped}"
+    signal = str(stopped) or "Ctrl-C"
+    reason = f"by {signal if isinstance(stopped, KeyboardInterrupt) else f'an error: {stopped}'}"
     return f"Stopped before the end {reason}. What was finished is here; the same command goes on."
 
 

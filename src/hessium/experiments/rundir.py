@@ -24,6 +24,7 @@ _WARNING = "Written by hessium, which may overwrite what is here."
 _SUMMARY = "summary.json"
 _LARGEST_SUMMARY = 2**26  # bytes; the largest of ours have some MiB
 _MOST_CHARTS = 500
+_MOST_POINTS = 500_000
 _LONGEST_COMMAND = 2**16
 
 
@@ -74,8 +75,9 @@ class RunDirectory:
                 f"{argument}: {path} cannot be written ({error.strerror}); choose another directory"
             )
             raise InputError(msg) from error
-        remove_unfinished(path)
-        return cls(path)
+        run = cls(path)
+        run.tidy()
+        return run
 
     @classmethod
     def open(cls, path: Path, argument: str = "RUN_DIR") -> RunDirectory:
@@ -106,6 +108,10 @@ class RunDirectory:
             msg = f"{argument}: {path / _SUMMARY} has no section; a finished experiment is required"
             raise InputError(msg)
         return run
+
+    def tidy(self) -> None:
+        """Remove what killed processes left unfinished; files that are being written stay."""
+        remove_unfinished(self.path)
 
     def store(self, experiment: str, *, points: bool = False) -> Results:
         """The finished tasks of an experiment, as files or, for a sweep, in one database."""
@@ -212,6 +218,10 @@ class RunDirectory:
                 raise DecodeError(msg)
         if len(figures) > _MOST_CHARTS:
             msg = f"{len(figures)} figures; at most {_MOST_CHARTS} are drawn"
+            raise DecodeError(msg)
+        charts = [chart for section in found for chart in section.findings.charts]
+        if (points := sum(one.x.size for chart in charts for one in chart.series)) > _MOST_POINTS:
+            msg = f"{points} points in figures; at most {_MOST_POINTS} are drawn"
             raise DecodeError(msg)
         return found
 

@@ -61,7 +61,7 @@ class SweepStore(Results):
         return self.folder / FILE
 
     def load(self, name: str) -> dict[str, Any] | None:
-        """The result kept as `name`, with its arrays; None if there is none, or, with a warning, no valid one."""
+        """The result kept as `name`, with its arrays; None, with a warning, if it is not valid."""
         found = self._select(
             "SELECT key, experiment, task, result, code, arrays FROM points WHERE key = ?", name
         )
