@@ -18,7 +18,6 @@ from hessium.experiments.fingerprint import versions
 from hessium.experiments.runner import require_workers
 from hessium.theory.energies import ACTIVATIONS
 
-
 _TRACEBACK = "--traceback"  # read by `main`, which removes it
 _LONGEST = 60
 _MOST_GIB = 2**20

@@ -114,6 +114,7 @@ class OwnModel:
                     estimate(self._risk, self._plan, self._kept, progress)
                 else:
                     measure(self._risk, progress=progress, kept=self._kept)
+                self._kept.tidy()
             except (KeyboardInterrupt, NonFiniteError) as error:
                 if not set(self._kept.found) - {_GRADIENT}:
                     raise

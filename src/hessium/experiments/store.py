@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import shutil
 import tempfile
 import warnings
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hessium._files import write_atomically
+from hessium._files import held, write_atomically
 from hessium.experiments.codec import encode
 from hessium.experiments.experiment import Result, Task
 
@@ -56,6 +58,14 @@ class Results(ABC):
     def load(self, name: str) -> dict[str, Any] | None:
         """The result kept as `name`; None if there is none, or, with a warning, no valid one."""
 
+    def checkpoint(self, name: str) -> Path | None:
+        """A folder for the state of the computation `name` while it is under way, if any."""
+        return None
+
+    @abstractmethod
+    def tidy(self) -> None:
+        """Remove states of computations that are not under way any more."""
+
     @abstractmethod
     def save(self, name: str, result: Result, about: About | None = None) -> None:
         """Keep `result`: its arrays as they are, all else as JSON. Objects are refused."""
@@ -80,8 +90,18 @@ class Store(Results):
         return self.folder / f"{name}.npz"
 
     def checkpoint(self, name: str) -> Path:
-        """A folder for the state of the computation `name` while it is under way."""
+        """A folder for the state of the computation `name` while it is under way, if any."""
         return self.folder / f"{name}.checkpoint"
+
+    def tidy(self) -> None:
+        """Remove states of computations that are not under way any more."""
+        for folder in self.folder.glob("*.checkpoint"):
+            with own(folder) as mine:
+                if mine is not None:
+                    shutil.rmtree(mine, ignore_errors=True)
+        for lock in self.folder.glob("*.lock"):
+            with own(lock.with_suffix(".checkpoint")):
+                pass
 
     def save(self, name: str, result: Result, about: About | None = None) -> None:
         """Keep `result`: its arrays as they are, all else as JSON. Objects are refused."""
@@ -101,6 +121,19 @@ class Store(Results):
             lines = str(error).splitlines()
             warn_again(path.name, lines[0] if lines else type(error).__name__)
             return None
+
+
+@contextlib.contextmanager
+def own(checkpoint: Path | None) -> Iterator[Path | None]:
+    """The folder of a state, if no other process works in it while the block lasts; else None."""
+    if checkpoint is None:
+        yield None
+        return
+    lock = checkpoint.with_suffix(".lock")
+    with held(lock) as mine:
+        yield checkpoint if mine else None
+        if mine:
+            lock.unlink(missing_ok=True)
 
 
 def _read(path: Path, name: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from hessium.errors import InputError
 from hessium.experiments.codec import DecodeError, decode, encode
 from hessium.experiments.critical_points.config import CriticalPointsConfig, tasks
 
-
 _LARGEST = 2**20
 
 

@@ -109,6 +109,10 @@ class SweepStore(Results):
 
         self._run("mode=rwc", write)
 
+    def tidy(self) -> None:
+        """Remove states of computations that are not under way any more."""
+        self._arrays.tidy()
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """All points, oldest key first: `id`, the fields of the task, those of the result."""
         columns = "key, experiment, task, result, code"

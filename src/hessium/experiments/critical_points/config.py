@@ -69,7 +69,7 @@ class CriticalPointsConfig:
             "iterations": (
                 bool(self.iterations)
                 and list(self.iterations) == sorted(set(self.iterations))
-                and 0 < self.iterations[0]
+                and self.iterations[0] > 0
                 and self.iterations[-1] <= large,
                 f"positive integers in ascending order, up to {large}",
             ),
@@ -82,7 +82,7 @@ class CriticalPointsConfig:
             rules[name] = (1 <= getattr(self, name) <= large, f"1 to {large}")
         for name, (holds, rule) in rules.items():
             if not holds:
-                msg = f"{name}: {str(getattr(self, name))[:60]!r} is out of range; {rule}"
+                msg = f"{name}: {repr(getattr(self, name))[:60]} is out of range; {rule}"
                 raise InputError(msg)
         each = self.targeted + self.published + self.plain + self.minimisers
         count = len(self.ratios) * (each + len(METHODS) * self.others)
