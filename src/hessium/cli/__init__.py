@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 import traceback
 import warnings
@@ -17,6 +18,7 @@ from hessium.experiments.codec import legible
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
 _KEPT = "what was finished is kept; the same command goes on"
+_LATER = (None, 0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _LONGEST = 2000
 _TRACEBACK = "--traceback"
 
@@ -70,7 +72,8 @@ def _last_words(error: BaseException) -> tuple[str, int]:
         return f"error: a worker process died, perhaps for want of memory; {_KEPT}", _BAD_INPUT
     if isinstance(error, OSError):  # a full disk, a quota, a directory that has gone
         where = f"{error.filename}: " if error.filename else ""
-        return f"error: {where}{error.strerror or error}; {_KEPT}", _BAD_INPUT
+        line = f"error: {where}{error.strerror or error}"
+        return (f"{line}; {_KEPT}" if error.errno in _LATER else line), _BAD_INPUT
     if isinstance(error, MemoryError):
         return f"error: memory is full ({error}); {_KEPT}", _BAD_INPUT
     what = f"{type(error).__name__}: {error}"

@@ -144,7 +144,10 @@ def _guarded(call: Callable[[], Any], what: str, file: Path) -> Any:
 
 def _failure(error: BaseException, what: str, file: Path, line: int | None) -> InputError:
     place = f"{file}, line {line}" if line else str(file)
-    lines = str(error).splitlines()
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # it is the user's own class
+        lines = []
     reason = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
     return InputError(f"{_ARGUMENT}: {what} fails in {place}: {reason} (--traceback shows all)")
 

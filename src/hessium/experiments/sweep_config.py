@@ -25,8 +25,8 @@ def read_config(path: Path) -> CriticalPointsConfig:
         with path.open("rb") as file:
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
-            msg = f"CONFIG: {path} is larger than {_LARGEST} bytes, so it is no file of settings"
-            raise InputError(msg)
+            msg = f"more than {_LARGEST} bytes"
+            raise ValueError(msg)
         given = tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         msg = f"CONFIG: {path} cannot be read ({error.strerror})"
