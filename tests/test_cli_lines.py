@@ -218,7 +218,13 @@ def test_what_was_not_foreseen_is_one_line_and_can_be_found(
     assert "in broken" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", [os.fsdecode(b"out\xff"), "a\nb", "ü \U0001f600", "-"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        os.fsdecode(b"out\xff"),
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("a\nb", "ü \U0001f600", "-")),
+    ],
+)
 def test_paths_of_any_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     (tmp_path / "s.toml").write_text(
         "size = 2\nratios = [0.5]\ntargeted = 1\npublished = 0\nplain = 0\nothers = 0\n"

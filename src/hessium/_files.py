@@ -74,10 +74,9 @@ def _begun(folder: Path) -> tuple[int, Path]:
     """A new file, open and locked."""
     while True:
         handle, name = tempfile.mkstemp(dir=folder, prefix=_PREFIX)
-        _lock(handle)
-        if os.fstat(handle).st_nlink:
+        if _lock(handle) is not False and os.fstat(handle).st_nlink:
             return handle, Path(name)
-        os.close(handle)  # removed by another process before the lock was there
+        os.close(handle)  # another process took it for one that was left, before it was locked
 
 
 def _remove_if_left(path: Path) -> None:

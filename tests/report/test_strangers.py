@@ -167,8 +167,17 @@ def require_harmless(page: str) -> Elements:
     return elements
 
 
+FAST = (0, 2, 11, 24, 27, 32, 33, 34, 39)
+
+
 @pytest.mark.filterwarnings("ignore:Glyph")
-@pytest.mark.parametrize("text", STRINGS, ids=range(len(STRINGS)))
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(text, id=str(i), marks=() if i in FAST else pytest.mark.slow)
+        for i, text in enumerate(STRINGS)
+    ],
+)
 def test_any_text_in_any_field_stays_text(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -290,6 +299,7 @@ EXTREMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
 @pytest.mark.parametrize("what", EXTREMES)

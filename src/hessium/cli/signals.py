@@ -31,7 +31,8 @@ def stopping() -> Iterator[Callable[[], None]]:
     """Let signals that end a process raise `Stopped` while the block lasts.
 
     Those that follow within three seconds raise nothing: a second Ctrl-C would cut short what the
-    first one began. Who ignores a signal, as `nohup` does, goes on ignoring it.
+    first one began. Who ignores a signal, as `nohup` does, goes on ignoring it. After a signal has
+    come, that holds beyond the block.
 
     Yields:
         A function after which no signal raises any more, for the last words.
@@ -39,13 +40,13 @@ def stopping() -> Iterator[Callable[[], None]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
         return
-    last = -_PAUSE
+    last, stopped = -_PAUSE, False
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal last
+        nonlocal last, stopped
         now = time.monotonic()
         if now - last >= _PAUSE:
-            last = now
+            last, stopped = now, True
             raise Stopped(number)
 
     def end() -> None:
@@ -59,8 +60,11 @@ def stopping() -> Iterator[Callable[[], None]]:
     try:
         yield end
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if stopped:  # the process is about to end, and more signals may be on their way
+            last = time.monotonic()
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def ignore() -> None:
