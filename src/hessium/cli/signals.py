@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 import time
@@ -62,6 +63,8 @@ def stopping() -> Iterator[Callable[[], None]]:
     finally:
         if stopped:  # the process is about to end, and more signals may be on their way
             last = time.monotonic()
+            # the interpreter gives up its handlers as it ends, but not what is ignored
+            atexit.register(ignore)
         else:
             for number, handler in before.items():
                 signal.signal(number, handler)
