@@ -194,7 +194,12 @@ def left_by_a_killed_process(folder: Path) -> Path:
         warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
         child = os.fork()
     if child == 0:
-        replace_atomically(folder / "f", lambda path: (path.write_bytes(b"half"), time.sleep(60)))
+
+        def write(path: Path) -> None:
+            path.write_bytes(b"half")
+            time.sleep(60)
+
+        replace_atomically(folder / "f", write)
     while not (found := [p for p in folder.glob(".unfinished-*") if p.stat().st_size]):
         time.sleep(0.01)
     remove_unfinished(folder)  # its writer lives
