@@ -32,7 +32,8 @@ def by_double_backward(model: nn.Module, loss: Callable[[], Tensor]) -> Tensor:
         with sdpa_kernel(SDPBackend.MATH):
             found = torch.autograd.grad(loss(), parameters, create_graph=True)
             rows = []
-            for entry in torch.cat([g.reshape(-1) for g in found]):
+            # entry by entry: the gradient of a concatenation may be no view as complex numbers
+            for entry in (entry for g in found for entry in g.reshape(-1)):
                 row = torch.autograd.grad(
                     entry, parameters, retain_graph=True, materialize_grads=True
                 )
