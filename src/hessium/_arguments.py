@@ -78,3 +78,14 @@ def fraction(name: str, value: Any) -> float:
         msg = f"{name}: {result!r}; 0 < {name} < 1 is required"
         raise InputError(msg)
     return result
+
+
+def callback(name: str, value: Any) -> None:
+    """Nothing, if `value` can be called.
+
+    Raises:
+        InputError: if it cannot.
+    """
+    if not callable(value):
+        msg = f"{name}: {value!r}; a function (done, total, what) is required"
+        raise InputError(msg)

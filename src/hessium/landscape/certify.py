@@ -38,7 +38,7 @@ class Judged:
     kind: Kind
     index: Count
     certificate: Certificate
-    spectrum: DiscreteMeasure
+    spectrum: DiscreteMeasure | None
 
 
 def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
@@ -48,25 +48,63 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
     polishing hardly moved it, the Hessian does not jump beside it, and Newton's method started
     there comes back quadratically. It is **gradient-flat** if what is left of the gradient lies in
     the kernel of the Hessian, **diverging** if the parameters still grow, and **unconverged**
-    otherwise.
+    otherwise. A point whose Hessian vanishes is never critical: nothing says what its index is.
 
     Args:
         surface: the function.
         walk: where a finder ended.
         draws: standard normal, `rounding.PROBES` of them: directions of all tests.
 
-    Raises:
-        NonFiniteError: where the walk ended beyond what can be computed.
+    Returns:
+        The kind with its evidence; without a spectrum, and with an open index, where derivatives
+        are not finite numbers at the end of the walk or beside it.
 
     Cost: a dense Hessian with all eigenvectors for each Newton step, 15 to 30 in all.
     """
+    try:
+        return _judge(surface, walk, draws)
+    except NonFiniteError:
+        return _beyond(walk)
+
+
+def _beyond(walk: Walk) -> Judged:
+    """Of a walk that ended where derivatives cannot be computed, or beside such a place."""
+    away = walk.ended == "runs away" or walk.grows
+    return Judged(
+        theta=walk.theta,
+        gradient=walk.gradients[-1],
+        kind="diverging" if away else "unconverged",
+        index=Count(value=0, lower=0, upper=len(walk.theta)),
+        certificate=Certificate(
+            gradient=walk.gradients[-1],
+            relative_gradient=math.inf,
+            excess=math.inf,
+            flatness=math.inf,
+            newton_step=math.inf,
+            moved=0.0,
+            contraction=(),
+            contraction_distance=0.0,
+            growth=walk.growth,
+            threshold=math.inf,
+            symmetry_zeros=0,
+            reason=(
+                "gradient or Hessian are not finite numbers where the search ended or beside it, "
+                f"at |theta| = {walk.radii[-1]:.3g} after {walk.steps} steps"
+            ),
+        ),
+        spectrum=None,
+    )
+
+
+def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
     place, lengths = _polish(surface, walk, draws)
     excess = float(place.excess.max())
-    threshold = max(place.cut, _MARGIN * _shift(surface, place))
     kink = kinked(surface, place, lengths, draws[0])
+    # where the Hessian jumps no eigenvalue has a sign
+    threshold = math.inf if kink else max(place.cut, _MARGIN * _shift(surface, place))
     symmetric, near = 0, 0.0
     factors: tuple[float, ...] = ()
-    if excess <= 1 and not kink:
+    if excess <= 1 and not kink and bool(place.curved.any()):
         symmetric = _symmetry(surface, place, threshold, walk.start, lengths, draws)
         factors, near = contraction(surface, place, lengths, symmetric, draws[1])
     size = float(lengths.norm())
@@ -163,7 +201,7 @@ def _shift(surface: Surface, place: Place) -> float:
 
 def _index(values: Tensor, threshold: float, symmetric: int) -> Count:
     """Eigenvalues below zero; those within the threshold are undecided unless of a symmetry."""
-    low, high = int((values < -threshold).sum()), int((values < threshold).sum()) - symmetric
+    low, high = int((values < -threshold).sum()), int((values <= threshold).sum()) - symmetric
     below = int((values < 0).sum())
     if symmetric:
         below = min(max(below - symmetric, low), high)
@@ -179,6 +217,7 @@ class _Evidence:
     distance: float
     open: float
     flat: int
+    dim: int
     drift: float
     moved: float
     blur: float
@@ -204,6 +243,7 @@ def _evidence(place: Place, walk: Walk, size: float, symmetric: int) -> _Evidenc
         distance=float(along.norm()) / size,
         open=float(soft.norm()) / size,
         flat=int((~place.curved).sum()) - symmetric,
+        dim=len(place.theta),
         drift=float((place.vectors[:, free].mT @ last).norm()) / size,
         moved=float((place.theta - walk.theta).norm()) / size,
         blur=place.blur(kept) / size,
@@ -260,6 +300,11 @@ def _at_zero(
         return "unconverged", (
             "the gradient is at the floor, but gradient or Hessian jump beside the point: at a "
             "kink no index is defined"
+        )
+    if evidence.flat == evidence.dim:
+        return away, (
+            "gradient and Hessian both vanish to rounding: a degenerate critical point, or a "
+            "function that is constant beside it; derivatives of order two leave the index open"
         )
     if evidence.open > _OPEN:
         return away, (

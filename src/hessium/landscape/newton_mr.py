@@ -26,12 +26,9 @@ class NewtonMR(Finder):
     def __init__(self, tol: float = 1e-2, products: int = 200) -> None:
         self._tol, self._products = tol, products
 
-    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
-        """Walk."""
-        walk = Walk(start)
-        theta, gradient = start, surface.gradient(start)
-        first = float(gradient.norm())
-        while walk.arrive(theta, gradient, stopping):
+    def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
+        theta, first = walk.theta, float(gradient.norm())
+        while not walk.ended:
             operator = surface.operator(theta)
             tol = min(self._tol, walk.gradients[-1] / first) if first else self._tol
             solved = minres(operator, -gradient, tol=max(tol, 1e-12), steps=self._products)
@@ -52,4 +49,4 @@ class NewtonMR(Finder):
                 break
             theta = found[0]
             gradient = surface.gradient(theta)
-        return walk
+            walk.arrive(theta, gradient, stopping)
