@@ -22,7 +22,8 @@ from hessium.measure import DiscreteMeasure
 _FLAT = 1e-7  # of kappa; methods that compare |g|^2 resolve it to the root of epsilon, 1.5e-8
 MOVED = 0.1  # of |theta|: a critical point further away than this is another one
 _MARGIN = 3.0  # times what a Newton step changes the Hessian by: the zero may be further away
-_POLISH = 12
+_POLISH = 12  # Newton steps at most
+_SURE = 4  # of them; the others only while each leaves a quarter: at degenerate points none does
 _LEAP = 10.0
 _FAR = 100.0  # |theta|: as far as Newton's method would go along a gradient in the kernel
 _OPEN = 1e-2  # of |theta|: a Newton step of that length ends somewhere else
@@ -149,7 +150,7 @@ def _polish(surface: Surface, walk: Walk, draws: Tensor) -> tuple[Place, Tensor]
     room = float(lengths.norm())
     relative = hessian_rounding(surface, walk.theta, lengths, draws[0])
     place = look(surface, walk.theta, lengths, relative, draws)
-    for _ in range(_POLISH):
+    for taken in range(_POLISH):
         step = place.newton_step()
         gone = float((place.theta + step - walk.theta).norm())
         if not gone <= _LEAP * room:
@@ -160,9 +161,12 @@ def _polish(surface: Surface, walk: Walk, draws: Tensor) -> tuple[Place, Tensor]
         except NonFiniteError:
             break
         noise = float(place.floors.norm())
-        if not (_left(new) < _left(place) and new.norm <= place.norm + noise):
+        before, left = _left(place), _left(new)
+        if not (left < before and new.norm <= place.norm + noise):
             break
         place, lengths = new, ahead
+        if taken >= _SURE and left > before / 4:
+            break
     return place, lengths
 
 

@@ -16,7 +16,7 @@ class LevenbergMarquardt(Finder):
     minimise $|g|$, where g lies in the kernel of H.
 
     Args:
-        patience: end as stuck when $|g|$ has not lost a tenth in so many steps; None never.
+        patience: end as stuck when $|g|$ has not lost a tenth in so many steps.
 
     Cost of a step: one gradient, one dense Hessian if it is accepted, and one factorisation, no
     eigenvalues (`damped_solve`).
@@ -24,7 +24,7 @@ class LevenbergMarquardt(Finder):
 
     name = "levenberg-marquardt"
 
-    def __init__(self, patience: int | None = 60) -> None:
+    def __init__(self, patience: int = 60) -> None:
         self._patience = patience
 
     def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
@@ -60,7 +60,7 @@ class LevenbergMarquardt(Finder):
                 return
 
     def _stuck(self, walk: Walk) -> bool:
-        if self._patience is None or walk.steps < self._patience:
+        if walk.steps < self._patience:
             return False
         return walk.gradients[-1] > 0.9 * walk.gradients[-1 - self._patience]
 

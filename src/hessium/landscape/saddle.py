@@ -14,7 +14,8 @@ from hessium.landscape.walk import Finder, Stopping, Walk, negative, spread
 from hessium.linalg.damped import eigensystem
 
 _TRUST = 0.5  # of the linear model of the gradient, in the norm of steps
-_PATIENCE = 12
+_PATIENCE = 12  # steps without progress: then another k
+_STALLS = 150  # steps: then the search ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,9 @@ class Saddle(Finder):
                 k = min(k, max(modes.index, self._target - self._tolerance))
             theta, gradient, damping = self._step(surface, theta, gradient, modes, k, damping)
             if not walk.arrive(theta, gradient, stopping):
+                return
+            if walk.stalls(_STALLS):
+                walk.ended = "stuck"
                 return
 
     def _near(self, index: int) -> bool:

@@ -13,6 +13,7 @@ from hessium.errors import NonFiniteError
 from hessium.landscape.surface import Surface
 
 _GROWS = 1.02  # in the second half of a walk
+_GAINS = 0.7  # of the least gradient is left after as many steps as a finder has patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,17 @@ class Walk:
         half = len(self.radii) // 2
         pace = (self.radii[-1] - self.radii[half]) / (len(self.radii) - half)
         return float(self.last.norm()) > 0.1 * pace
+
+    def stalls(self, patience: int) -> bool:
+        r"""Whether $|g|$ no longer falls: a search that succeeds ends in a few fast steps.
+
+        From `patience` steps on the least $|g|$ must lose 30 % over the second half of the walk, or
+        over as many steps if that is longer.
+        """
+        if self.steps < patience:
+            return False
+        before = len(self.gradients) - min(self.steps // 2, patience)
+        return min(self.gradients[before:]) > _GAINS * min(self.gradients[:before])
 
     def go_on(self, other: Walk) -> None:
         """Take another walk, which began where this one is, as the rest of this one."""
