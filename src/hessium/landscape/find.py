@@ -258,9 +258,7 @@ def _parameters(risk: EmpiricalRisk, start: Tensor) -> Tensor:
         raise InputError(msg) from error
 
 
-def _start(
-    risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Generator
-) -> Tensor:
+def _start(risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Generator) -> Tensor:
     if callable(start):
         return _parameters(risk, start(source))
     assert isinstance(start, Tensor)
