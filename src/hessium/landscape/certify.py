@@ -89,7 +89,7 @@ def _beyond(walk: Walk) -> Judged:
             threshold=math.inf,
             symmetry_zeros=0,
             reason=(
-                "gradient or Hessian are not finite numbers where the search ended or beside it, "
+                "loss, gradient or Hessian are not finite where the search ended or beside it, "
                 f"at |theta| = {walk.radii[-1]:.3g} after {walk.steps} steps"
             ),
         ),
@@ -99,6 +99,9 @@ def _beyond(walk: Walk) -> Judged:
 
 def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
     place, lengths = _polish(surface, walk, draws)
+    if not math.isfinite(surface.value(place.theta)):  # derivatives may be, as of log(x) at x < 0
+        msg = "loss: not finite"
+        raise NonFiniteError(msg)
     excess = float(place.excess.max())
     kink = kinked(surface, place, lengths, draws[0])
     # where the Hessian jumps no eigenvalue has a sign

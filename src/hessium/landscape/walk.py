@@ -13,6 +13,7 @@ from hessium.errors import NonFiniteError
 from hessium.landscape.surface import Surface
 
 _GROWS = 1.02  # in the second half of a walk
+_SHRUNK = 1e-3  # of its largest radius
 _GAINS = 0.7  # of the least gradient is left after as many steps as a finder has patience
 
 
@@ -69,8 +70,13 @@ class Walk:
 
     @property
     def grows(self) -> bool:
-        """Whether it grew by 2 % in its second half and its last step was no shorter than most."""
+        """Whether it grew by 2 % in its second half and its last step was no shorter than most.
+
+        Not where it has shrunk towards zero: there the radius is that of a wandering about zero.
+        """
         if self.last is None or self.growth <= _GROWS:
+            return False
+        if self.radii[-1] < _SHRUNK * max(self.radii):
             return False
         half = len(self.radii) // 2
         pace = (self.radii[-1] - self.radii[half]) / (len(self.radii) - half)

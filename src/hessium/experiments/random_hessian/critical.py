@@ -121,9 +121,9 @@ def summarise(
             "Tracy-Widom law, which is taken off first; the rest is extrapolated to n → ∞ in "
             "powers of 1/n.",
             "The printed model gives H₁ the variance 2ε. H₁ of a linear network has εφ, if "
-            "residuals are independent of data and weights: its critical energy is 2/φ times that of eq. 21, "
-            "from 8 times at φ = 1/4 to 3 times at φ = 2/3. With ReLU the printed variance, εφ/2, "
-            "is that of the network.",
+            "residuals are independent of data and weights: its critical energy is 2/φ times that "
+            "of eq. 21, from 8 times at φ = 1/4 to 3 times at φ = 2/3. With ReLU the printed "
+            "variance, εφ/2, is that of the network.",
             "The published table is eq. 21 and 32 of Pennington and Bahri (2017), evaluated to "
             "ten decimals. Their measured energies of trained tanh networks are another quantity "
             "and are not shown here.",

@@ -155,8 +155,9 @@ def summarise(
             "each, extrapolated to n → ∞ with a correction 1/n. Linear: Wishart plus GOE. ReLU: "
             "Wishart plus one of the equal blocks of H₁, a product of two Gaussian matrices.",
             "The printed model gives H₁ the variance 2ε. H₁ of a linear network has εφ, if "
-            "residuals are independent of data and weights: predictions for it are those at the energy "
-            "εφ/2, and critical energies 2/φ times as large. In ε/ε_c the curves are the same.",
+            "residuals are independent of data and weights: predictions for it are those at the "
+            "energy εφ/2, and critical energies 2/φ times as large. In ε/ε_c the curves are the "
+            "same.",
             "Points below an index of about 2/n need larger matrices: there single eigenvalues "
             "fluctuate across zero.",
         ),
