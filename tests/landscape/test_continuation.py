@@ -92,16 +92,15 @@ def test_a_point_of_another_risk_is_refused() -> None:
 
 
 def test_the_surface_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hessium.landscape import continuation
+    from hessium.landscape.find import surface_of as real
 
     made: list[float] = []
-    real = continuation.surface_of
 
     def counted(risk: hs.EmpiricalRisk, ridge: float) -> Any:
         made.append(ridge)
         return real(risk, ridge)
 
-    monkeypatch.setattr(continuation, "surface_of", counted)
+    monkeypatch.setattr("hessium.landscape.continuation.surface_of", counted)
     risk = on(lambda m: (m.p[0] ** 2 - 1) ** 2 + m.p[1] ** 2, 0.8, 0.1)
     path = hs.continue_ridge(risk, hs.find_critical_point(risk, ridge=0.1), to=0.01)
     assert len(path) > 3

@@ -23,7 +23,10 @@ class Point(nn.Module):
 
 
 def on(function: Callable[[Tensor], Tensor], *coordinates: float) -> hs.EmpiricalRisk:
-    return hs.EmpiricalRisk.from_closure(Point(*coordinates), lambda model: function(model.p))
+    def closure(model: Any) -> Tensor:
+        return function(model.p)
+
+    return hs.EmpiricalRisk.from_closure(Point(*coordinates), closure)
 
 
 def search(risk: hs.EmpiricalRisk, method: str, **arguments: Any) -> hs.CriticalPoint:
