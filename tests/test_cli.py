@@ -218,6 +218,7 @@ def gone(pid: int) -> bool:
         (2, ["Ctrl-C", "SIGKILL"]),
         pytest.param(1, ["Ctrl-C", "SIGKILL"], marks=pytest.mark.slow),
         pytest.param(2, ["SIGINT", "SIGTERM"], marks=pytest.mark.slow),
+        pytest.param(1, ["SIGHUP", "SIGTERM"], marks=pytest.mark.slow),
     ],
 )
 def test_what_is_finished_survives_and_the_run_goes_on(
@@ -233,12 +234,14 @@ def test_what_is_finished_survives_and_the_run_goes_on(
         else:
             process.send_signal(signal.Signals[blow])
         _, err = process.communicate(timeout=20)
-        if blow in ("Ctrl-C", "SIGINT"):
-            assert process.returncode == 130
-            assert "interrupted" in err
-            assert "Traceback" not in err
+        if blow == "SIGKILL":
+            assert process.returncode == -signal.SIGKILL
         else:
-            assert process.returncode == -signal.Signals[blow]
+            number = signal.SIGINT if blow == "Ctrl-C" else signal.Signals[blow]
+            assert process.returncode == 128 + number
+            assert err.splitlines()[-1].startswith("interrupted")
+            assert "Traceback" not in err
+            assert "leaked" not in err
         run.wait_for_workers()
         assert kept < run.finished() < 6
         kept = run.finished()

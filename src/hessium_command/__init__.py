@@ -5,6 +5,7 @@ This is a package of its own because importing any part of hessium imports all o
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
@@ -12,7 +13,13 @@ def main() -> int:
     """Entry point: `hessium.cli.main`, with Ctrl-C during its import as during its work."""
     try:
         from hessium.cli import main as command
+        from hessium.cli.signals import ignore
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted: nothing had begun\n")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if sys.stderr is not None:
+            sys.stderr.write("interrupted: nothing had begun\n")
         return 130
-    return command()
+    try:
+        return command()
+    finally:
+        ignore()

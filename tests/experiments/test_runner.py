@@ -55,3 +55,11 @@ def test_workers_must_be_positive(tmp_path: Path, workers: int) -> None:
     experiment = toy()
     with pytest.raises(InputError, match="workers"):
         run(experiment, experiment.config("quick"), Store(tmp_path), workers=workers)
+
+
+@pytest.mark.parametrize("workers", [10_000, 10**20])
+def test_more_workers_than_cores_can_carry_are_refused(tmp_path: Path, workers: int) -> None:
+    experiment = toy()
+    with pytest.raises(InputError, match=rf"workers: {workers}; .* cores"):
+        run(experiment, experiment.config("quick"), Store(tmp_path), workers=workers)
+    assert list(tmp_path.iterdir()) == []

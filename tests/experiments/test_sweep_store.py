@@ -110,6 +110,67 @@ def test_lost_arrays_are_computed_again(tmp_path: Path, damage: str) -> None:
     assert (outcome.computed, outcome.reused) == (1, 19)
 
 
+EDITS = [
+    *(
+        f"UPDATE points SET {column} = (SELECT {column} FROM points ORDER BY key DESC LIMIT 1)"
+        for column in ("task", "result")
+    ),
+    "UPDATE points SET code = 'other'",
+    "UPDATE points SET experiment = 'other'",
+    """UPDATE points SET result = replace(result, '"largest": ', '"largest": 1')""",
+    "UPDATE points SET result = '[]'",
+    "UPDATE points SET result = '{'",
+    "UPDATE points SET result = 3",
+]
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=range(len(EDITS)))
+def test_a_row_that_was_edited_or_exchanged_is_computed_again(tmp_path: Path, edit: str) -> None:
+    sweep(tmp_path)
+    whole = table(tmp_path)
+    victim = whole[0]["id"]
+    with closing(sqlite3.connect(tmp_path / "points.sqlite")) as connection:
+        connection.execute(f"{edit} WHERE key = ?", (victim,))
+        connection.commit()
+    with pytest.warns(CorruptTaskWarning, match=f"point {victim} is left out"):
+        assert [row["id"] for row in table(tmp_path)] == [row["id"] for row in whole[1:]]
+    experiment, config = points()
+    with pytest.warns(CorruptTaskWarning, match=f"point {victim} cannot be used"):
+        outcome = run(experiment, config, SweepStore(tmp_path))
+    assert (outcome.computed, outcome.reused) == (1, 19)
+    assert table(tmp_path) == whole
+
+
+@pytest.mark.parametrize("how", ["exchanged", "copied", "from another sweep"])
+def test_arrays_of_another_point_are_computed_again(tmp_path: Path, how: str) -> None:
+    sweep(tmp_path)
+    first, second, *_ = sorted((tmp_path / "arrays").iterdir())
+    if how == "exchanged":
+        first.rename(tmp_path / "x")
+        second.rename(first)
+        (tmp_path / "x").rename(second)
+    elif how == "copied":
+        first.write_bytes(second.read_bytes())
+    else:
+        SweepStore(tmp_path / "other").save("z", RESULT, ABOUT)
+        (tmp_path / "other" / "arrays" / "z.npz").rename(first)
+    experiment, config = points()
+    with pytest.warns(CorruptTaskWarning, match="holds another computation"):
+        outcome = run(experiment, config, SweepStore(tmp_path))
+    assert outcome.computed == (2 if how == "exchanged" else 1)
+
+
+def test_rows_of_versions_without_a_seal_are_read_and_computed_again(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "points.sqlite")) as connection:
+        connection.execute("UPDATE points SET result = json_remove(result, '$.__seal__')")
+        connection.commit()
+    assert len(table(tmp_path)) == 20
+    experiment, config = points()
+    with pytest.warns(CorruptTaskWarning):
+        assert run(experiment, config, SweepStore(tmp_path)).computed == 20
+
+
 def test_a_file_that_is_no_sweep(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "points.sqlite")) as connection:
         connection.execute("CREATE TABLE other (a)")

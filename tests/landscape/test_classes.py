@@ -296,10 +296,15 @@ def test_a_sphere_of_minima_is_a_symmetry() -> None:
         ({"ridge": -1.0}, "ridge: -1.0"),
         ({"restarts": -1}, "restarts: -1; an integer >= 0"),
         ({"max_steps": 0}, "max_steps: 0; an integer >= 1"),
+        ({"method": "saddle", "index": 1, "index_tolerance": -1}, "index_tolerance: -1"),
+        ({"ridge": math.inf}, "ridge: inf; a finite real number"),
+        ({"start": torch.zeros(3).double()}, "start: "),
+        ({"start": torch.full((2,), torch.nan).double()}, "start: 2 entries are NaN"),
+        ({"start": lambda _: torch.zeros(3).double(), "restarts": 1}, "start: "),
     ],
 )
 def test_bad_arguments(arguments: dict[str, object], message: str) -> None:
-    with pytest.raises(InputError, match=message.replace("(", r"\(")):
+    with pytest.raises(InputError, match=message.replace("(", r"\(").replace(")", r"\)")):
         hs.find_critical_point(on(quartic, 1.0, 1.0), **arguments)  # type: ignore[arg-type]
 
 

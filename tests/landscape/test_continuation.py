@@ -81,3 +81,33 @@ def test_bad_arguments() -> None:
     other = on(lambda m: m.p[0] ** 2, 0.0)
     with pytest.raises(InputError, match="point: 2 parameters; the risk has 1"):
         hs.continue_ridge(other, good)
+
+
+def test_a_point_of_another_risk_is_refused() -> None:
+    risk = on(lambda m: (m.p[0] ** 2 - 1) ** 2 + m.p[1] ** 2, 0.8, 0.1)
+    other = on(lambda m: (m.p[0] ** 2 - 2) ** 2 + m.p[1] ** 2, 0.8, 0.1)
+    point = hs.find_critical_point(risk, ridge=0.1)
+    with pytest.raises(InputError, match=r"point: its gradient is .* on this risk"):
+        hs.continue_ridge(other, point)
+
+
+def test_the_surface_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hessium.landscape.find import surface_of as real
+
+    made: list[float] = []
+
+    def counted(risk: hs.EmpiricalRisk, ridge: float) -> Any:
+        made.append(ridge)
+        return real(risk, ridge)
+
+    monkeypatch.setattr("hessium.landscape.continuation.surface_of", counted)
+    risk = on(lambda m: (m.p[0] ** 2 - 1) ** 2 + m.p[1] ** 2, 0.8, 0.1)
+    path = hs.continue_ridge(risk, hs.find_critical_point(risk, ridge=0.1), to=0.01)
+    assert len(path) > 3
+    assert len(made) == 1
+    surface = real(risk, 0.0)
+    theta = path[-1].theta
+    steeper = surface.with_ridge(0.5)
+    torch.testing.assert_close(steeper.gradient(theta), surface.gradient(theta) + 0.5 * theta)
+    assert surface.ridge == 0.0
+    assert (surface.cost.gradients, steeper.cost.gradients) == (1, 1)

@@ -3,9 +3,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
+from hessium.experiments.records import Chart
 from hessium.experiments.rundir import RunDirectory
-from hessium.report import write_report
+from hessium.plots import draw
+from hessium.report import Report, write_report
 from toy_experiment import fill
 
 _VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -117,6 +120,31 @@ def test_figures_are_files_too(tmp_path: Path) -> None:
         "toy-largest.svg",
     ]
     assert sorted(p.name for p in (tmp_path / "arrays").iterdir()) == ["other.npz", "toy.npz"]
+
+
+def test_a_chart_is_drawn_once_however_many_sections_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def counted(chart: Chart) -> Figure:
+        drawn.append(chart.name)
+        return draw(chart)
+
+    monkeypatch.setattr("hessium.report.page.draw", counted)
+    names = ("a", "b", "c", "d", "e")
+    page = Report(RunDirectory.create(tmp_path))
+    for count in range(1, 6):
+        fill(tmp_path, names[count - 1 : count])
+        path = page.write()
+        assert len(drawn) == count
+    assert path.read_bytes() == write_report(RunDirectory.open(tmp_path)).read_bytes()
+    # what has changed is drawn again, and nothing else
+    drawn.clear()
+    summary = (tmp_path / "summary.json").read_text()
+    (tmp_path / "summary.json").write_text(summary.replace("The edge comes", "It comes", 1))
+    page.write()
+    assert len(drawn) == 1
 
 
 def test_the_same_summary_gives_the_same_page(tmp_path: Path) -> None:

@@ -3,60 +3,94 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
+import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
+from hessium.cli.signals import Stopped, stopping
+from hessium.cli.streams import lasting_streams
 from hessium.errors import InputError, NonFiniteError, SelfCheckError
+from hessium.experiments.codec import legible
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
-_KEPT = "what was finished is kept; the same command goes on\n"
+_KEPT = "what was finished is kept; the same command goes on"
+_LATER = (None, 0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_LONGEST = 2000
+_TRACEBACK = "--traceback"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the `hessium` command.
 
     Args:
-        arguments: what follows the command's name; `sys.argv[1:]` if None.
+        arguments: what follows the command's name; `sys.argv[1:]` if None. With `--traceback`
+            among them, the line that says an error follows its traceback.
 
     Returns:
-        Exit status: 0; 2 after bad input or a failing disk, with one line on stderr; 130 after
-        Ctrl-C.
+        Exit status: 0; 2 after bad input, a failing disk or a fault of hessium, with one line on
+        stderr; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    with lasting_streams(), stopping() as end:
+        try:
+            with _warnings_on_one_line():
+                return _run(given)
+        except (Exception, KeyboardInterrupt) as error:
+            end()
+            if _TRACEBACK in given:
+                sys.stderr.write("".join(traceback.format_exception(error)))
+            line, status = _last_words(error)
+            sys.stderr.write(_one_line(line) + "\n")
+            return status
+        finally:
+            end()
+
+
+def _run(arguments: list[str]) -> int:
     # worker processes import this module again, and need none of what draws
     from hessium.cli.parser import parse
 
-    try:
-        with _warnings_on_one_line():
-            options = parse(sys.argv[1:] if arguments is None else arguments)
-            options.command(options)
-    except (InputError, SelfCheckError, NonFiniteError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        return _BAD_INPUT
-    except BrokenExecutor:
-        sys.stderr.write("error: a worker process died, perhaps for want of memory; " + _KEPT)
-        return _BAD_INPUT
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: " + _KEPT)
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # the reader has gone (`hessium list | head -1`); nobody is left to tell
-        sys.stderr.close()
-        return 0
-    except OSError as error:  # a full disk, a quota, a directory that has gone
-        where = f"{error.filename}: " if error.filename else ""
-        sys.stderr.write(f"error: {where}{error.strerror or error}; " + _KEPT)
-        return _BAD_INPUT
+    options = parse([one for one in arguments if one != _TRACEBACK])
+    options.command(options)
+    sys.stdout.flush()
     return 0
+
+
+def _last_words(error: BaseException) -> tuple[str, int]:
+    """The line for an error, and the exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        number = error.number if isinstance(error, Stopped) else _INTERRUPTED - 128
+        by = f" by {error}" if number != _INTERRUPTED - 128 else ""
+        return f"interrupted{by}: {_KEPT}", 128 + number
+    if isinstance(error, (InputError, SelfCheckError, NonFiniteError)):
+        return f"error: {error}", _BAD_INPUT
+    if isinstance(error, BrokenExecutor):
+        return f"error: a worker process died, perhaps for want of memory; {_KEPT}", _BAD_INPUT
+    if isinstance(error, OSError):  # a full disk, a quota, a directory that has gone
+        where = f"{error.filename}: " if error.filename else ""
+        line = f"error: {where}{error.strerror or error}"
+        return (f"{line}; {_KEPT}" if error.errno in _LATER else line), _BAD_INPUT
+    if isinstance(error, MemoryError):
+        return f"error: memory is full ({error}); {_KEPT}", _BAD_INPUT
+    what = f"{type(error).__name__}: {error}"
+    return f"error: {what}; this was not foreseen, {_TRACEBACK} shows where it is", _BAD_INPUT
+
+
+def _one_line(text: str) -> str:
+    line = legible(" ".join(text.split()))
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-200:]}"
 
 
 @contextlib.contextmanager
 def _warnings_on_one_line() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-        sys.stderr.write(f"warning: {' '.join(str(message).split())}\n")
+        sys.stderr.write(_one_line(f"warning: {message}") + "\n")
 
+    shown: Callable[..., None] = show
     with warnings.catch_warnings():
-        warnings.showwarning = show
+        warnings.showwarning = shown
         yield

@@ -2,7 +2,7 @@
 
 import sys
 
-from hessium.cli import main
+from hessium_command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -30,7 +30,7 @@ from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.runner import run
 from hessium.experiments.sweep_config import read_config
 from hessium.experiments.sweep_store import find_point
-from hessium.report import write_report
+from hessium.report import Report, write_report
 from hessium.report.words import bases, lines
 
 
@@ -39,11 +39,12 @@ def reproduce(options: argparse.Namespace) -> None:
     chosen = [(e, e.config(options.preset)) for e in REGISTRY.select(options.names)]
     directory = RunDirectory.create(options.out, options.line)
     directory.require_none_but([e.name for e in REGISTRY])
+    page = Report(directory)
     with executor_at(options.dask) as executor:
         for experiment, config in chosen:
             command = f"hessium reproduce {experiment.name} --preset {options.preset}"
-            page = _conduct(experiment, config, directory, options, executor, command)
-    say(f"page: {page}")
+            path = _conduct(experiment, config, directory, page, options, executor, command)
+    say(f"page: {path}")
 
 
 def sweep(options: argparse.Namespace) -> None:
@@ -52,8 +53,9 @@ def sweep(options: argparse.Namespace) -> None:
     directory = RunDirectory.create(options.out, options.line)
     with executor_at(options.dask) as executor:
         command = shlex.join(["hessium", "sweep", str(options.config)])
-        page = _conduct(SWEEP, config, directory, options, executor, command)
-    say(f"page: {page}")
+        page = Report(directory)
+        path = _conduct(SWEEP, config, directory, page, options, executor, command)
+    say(f"page: {path}")
 
 
 def show(options: argparse.Namespace) -> None:
@@ -72,6 +74,7 @@ def _conduct(
     experiment: Experiment[Any],
     config: Any,
     directory: RunDirectory,
+    page: Report,
     options: argparse.Namespace,
     executor: Executor | None,
     command: str,
@@ -105,13 +108,13 @@ def _conduct(
         findings=findings,
     )
     directory.put(section, arrays, order=tuple(e.name for e in REGISTRY))
-    page = write_report(directory)
+    path = page.write()
     again = f", {outcome.reused} from an earlier run" if outcome.reused else ""
     say(f"{experiment.name}: {outcome.computed} tasks computed{again}")
     if experiment.points:
         say(f"  {tally}")
     _say_verdicts(section)
-    return page
+    return path
 
 
 def _say_verdicts(section: Section) -> None:
@@ -145,11 +148,12 @@ def spectrum(options: argparse.Namespace) -> None:
         max_bytes=int(options.memory * 2**30),
     )
     risk = target.risk()
-    model = OwnModel(risk, plan, directory.store("spectrum"))
-    if model.foreseen():
-        say(textwrap.fill(model.foreseen(), 98, subsequent_indent="  "))
-    with Bars() as bars:
-        found = model.portray(bars)
+    with target.blamed("measuring its risk"):
+        model = OwnModel(risk, plan, directory.store("spectrum"))
+        if model.foreseen():
+            say(textwrap.fill(model.foreseen(), 98, subsequent_indent="  "))
+        with Bars() as bars:
+            found = model.portray(bars)
     section = Section(
         experiment="spectrum",
         title=f"Spectrum of {target.name}() in {target.file.name}",
@@ -171,6 +175,7 @@ def spectrum(options: argparse.Namespace) -> None:
         findings=found.findings,
     )
     directory.put(section, found.arrays, order=())
+    page = write_report(directory)
     if found.reused:
         say(f"{found.reused} parts from an earlier run")
     for table in found.findings.tables[:2]:  # where the Hessian was taken, and its matrices
@@ -178,7 +183,7 @@ def spectrum(options: argparse.Namespace) -> None:
     for note in found.findings.notes:
         say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
     _say_verdicts(section)
-    say(f"page: {write_report(directory)}")
+    say(f"page: {page}")
     if found.stopped is not None:
         raise found.stopped
 
@@ -197,7 +202,7 @@ def compare(options: argparse.Namespace) -> None:
     }
     risk = target.risk()
     start = time.perf_counter()
-    with Bars() as bars:
+    with target.blamed("comparing its risk"), Bars() as bars:
         findings, arrays = compare_own(risk, **arguments, progress=bars)
     section = Section(
         experiment="compare",
@@ -219,12 +224,13 @@ def compare(options: argparse.Namespace) -> None:
         findings=findings,
     )
     directory.put(section, arrays, order=())
+    page = write_report(directory)
     for table in findings.tables[:2]:
         _say_table(table)
     for note in findings.notes[1:]:
         say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
     _say_verdicts(section)
-    say(f"page: {write_report(directory)}")
+    say(f"page: {page}")
 
 
 def _say_table(table: Table) -> None:
@@ -238,12 +244,16 @@ def report(options: argparse.Namespace) -> None:
     """Draw figures and page again from what is stored."""
     directory = RunDirectory.open(options.run_dir)
     try:
-        say(f"page: {write_report(directory)}")
-        for name in directory.unfinished():
-            say(f"{name} was stopped before its end; `{directory.command()}` goes on where it was")
+        directory.tidy()
+        page = write_report(directory)
+        command = f"`{directory.command()}`" if directory.command() else "the same command"
+        stopped = directory.unfinished()
     except OSError as error:
         msg = f"RUN_DIR: {error.filename} cannot be written ({error.strerror})"
         raise InputError(msg + "; copy the directory to where it can") from error
+    say(f"page: {page}")
+    for name in stopped:
+        say(f"{name} was stopped before its end; {command} goes on where it was")
 
 
 def _now() -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
@@ -14,7 +15,12 @@ from hessium.cli import commands
 from hessium.cli.theory import theory
 from hessium.errors import InputError
 from hessium.experiments.fingerprint import versions
+from hessium.experiments.runner import require_workers
 from hessium.theory.energies import ACTIVATIONS
+
+_TRACEBACK = "--traceback"  # read by `main`, which removes it
+_LONGEST = 60
+_MOST_GIB = 2**20
 
 
 class _Parser(argparse.ArgumentParser):
@@ -41,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="hessium",
         description="Measure the Hessian of a neural network's loss beside what theory predicts.",
+        epilog=f"{_TRACEBACK}, anywhere, adds the traceback to the line that says an error.",
     )
     parser.add_argument("--version", action="version", version=f"hessium {versions()['hessium']}")
     commands_of = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -100,18 +107,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     large = spectrum.add_argument_group("of models larger than --max-dim")
     large.add_argument(
-        "--top", type=_positive, default=10, metavar="K", help="eigenpairs at each end; 10"
+        "--top", type=_up_to(10_000), default=10, metavar="K", help="eigenpairs at each end; 10"
     )
     large.add_argument(
-        "--probes", type=_positive, default=10, metavar="N", help="random vectors; 10"
+        "--probes", type=_up_to(100_000), default=10, metavar="N", help="random vectors; 10"
     )
     large.add_argument(
-        "--steps", type=_positive, default=80, metavar="N", help="Lanczos steps for each; 80"
+        "--steps", type=_up_to(100_000), default=80, metavar="N", help="Lanczos steps for each; 80"
     )
     large.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the vectors; 0")
     large.add_argument(
         "--memory",
-        type=_above_zero,
+        type=_memory,
         default=8.0,
         metavar="GIB",
         help="what Krylov bases may take; 8",
@@ -135,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument(
         "--rotations",
-        type=_positive,
+        type=_up_to(1_000_000),
         default=99,
         metavar="N",
         help="random rotations of the test of freeness, at least 1/level - 1; 99",
@@ -211,7 +218,7 @@ def _out(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=_positive, default=1, metavar="N", help="processes, each on one thread; 1"
+        "--workers", type=_workers, default=1, metavar="N", help="processes, each on one thread; 1"
     )
     parser.add_argument(
         "--dask", default=None, metavar="ADDRESS", help="compute at this Dask scheduler instead"
@@ -219,22 +226,48 @@ def _computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="recompute what is finished")
 
 
-def _positive(text: str) -> int:
+def _up_to(most: int) -> Callable[[str], int]:
+    """Positive integers up to what could be finished."""
+
+    def convert(text: str) -> int:
+        value = _integer(text)
+        if value is None or value < 1:
+            msg = f"{_shown(text)}; a positive integer is required"
+            raise argparse.ArgumentTypeError(msg)
+        if value > most:
+            msg = f"{_shown(text)}; at most {most} is possible"
+            raise argparse.ArgumentTypeError(msg)
+        return value
+
+    return convert
+
+
+_positive = _up_to(10**9)
+
+
+def _workers(text: str) -> int:
+    workers = _positive(text)
     try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        msg = f"{text}; a positive integer is required"
+        require_workers(workers)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("workers: ")) from error
+    return workers
+
+
+def _seed(text: str) -> int:
+    value = _integer(text)
+    if value is None or not 0 <= value < 2**63:
+        msg = f"{_shown(text)}; an integer >= 0, below 2^63, is required"
         raise argparse.ArgumentTypeError(msg)
     return value
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        msg = f"{text}; an integer >= 0 is required"
-        raise argparse.ArgumentTypeError(msg)
-    return int(text)
+def _integer(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,300}", text) else None
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _fraction(text: str) -> float:
@@ -243,7 +276,7 @@ def _fraction(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 < value < 1:
-        msg = f"{text}; a number between 0 and 1 is required"
+        msg = f"{_shown(text)}; a number between 0 and 1 is required"
         raise argparse.ArgumentTypeError(msg)
     return value
 
@@ -251,10 +284,10 @@ def _fraction(text: str) -> float:
 def _real(text: str, rule: str, lowest: float, *, open_end: bool) -> float:
     try:
         value = float(Fraction(text)) if "/" in text else float(text)
-    except (ValueError, ZeroDivisionError):
+    except (ArithmeticError, ValueError):
         value = math.nan
     if not (math.isfinite(value) and value >= lowest and not (open_end and value == lowest)):
-        msg = f"{text}; {rule} is required"
+        msg = f"{_shown(text)}; {rule} is required"
         raise argparse.ArgumentTypeError(msg)
     return value
 
@@ -267,15 +300,23 @@ def _not_negative(text: str) -> float:
     return _real(text, "a number >= 0", 0.0, open_end=False)
 
 
+def _memory(text: str) -> float:
+    value = _above_zero(text)
+    if value > _MOST_GIB:
+        msg = f"{_shown(text)}; at most {_MOST_GIB} is possible"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
 def _activation(text: str) -> str:
     if text not in ACTIVATIONS:
-        msg = f"{text}; {' or '.join(ACTIVATIONS)} is required"
+        msg = f"{_shown(text)}; {' or '.join(ACTIVATIONS)} is required"
         raise argparse.ArgumentTypeError(msg)
     return text
 
 
 def _figure(text: str) -> Path:
     if Path(text).suffix.lower() not in (".svg", ".png"):
-        msg = f"{text}; a file that ends in .svg or .png is required"
+        msg = f"{_shown(text)}; a file that ends in .svg or .png is required"
         raise argparse.ArgumentTypeError(msg)
     return Path(text)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import hashlib
 import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hessium.errors import InputError
+from hessium.errors import InputError, NonFiniteError, SelfCheckError
 from hessium.problem import EmpiricalRisk
 
 _ARGUMENT = "FILE.py:FUNCTION"
@@ -63,6 +64,26 @@ class Target:
             )
             raise InputError(msg)
         return risk
+
+    @contextlib.contextmanager
+    def blamed(self, what: str) -> Iterator[None]:
+        """Errors that come out of the user's file name their line there.
+
+        Args:
+            what: what is done in the block.
+
+        Raises:
+            InputError: for an error that passed through the file.
+        """
+        try:
+            yield
+        except (InputError, NonFiniteError, SelfCheckError):
+            raise
+        except Exception as error:
+            line = _line(error, self.file)
+            if line is None:
+                raise
+            raise _failure(error, what, self.file, line) from error
 
     @property
     def place(self) -> str:
@@ -118,12 +139,27 @@ def _guarded(call: Callable[[], Any], what: str, file: Path) -> Any:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        lines = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)]
-        line = getattr(error, "lineno", None) or (lines[-1].lineno if lines else None)
-        place = f"{file}, line {line}" if line else str(file)
-        reason = str(error).splitlines()[0] if str(error) else ""
-        msg = f"{_ARGUMENT}: {what} fails in {place}: {type(error).__name__}: {reason}"
-        raise InputError(msg) from error
+        raise _failure(error, what, file, _line(error, file)) from error
+
+
+def _failure(error: BaseException, what: str, file: Path, line: int | None) -> InputError:
+    place = f"{file}, line {line}" if line else str(file)
+    try:
+        lines = str(error).splitlines()
+    except Exception:  # it is the user's own class
+        lines = []
+    reason = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+    return InputError(f"{_ARGUMENT}: {what} fails in {place}: {reason} (--traceback shows all)")
+
+
+def _line(error: BaseException, file: Path) -> int | None:
+    """The last line of the file that was running; of an error of syntax, the line of that."""
+    here = file.resolve()
+    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == here:
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == here]
+    return lines[-1] if lines else None
 
 
 def _required(function: Callable[..., Any]) -> str:

@@ -34,17 +34,25 @@ _FLOOR = 1e-4  # of the mean height: the lowest value drawn there
 
 def theory(options: argparse.Namespace) -> None:
     """Print support, atoms, moments, critical energy, index and a density; draw it if asked."""
-    if options.energy is None:
-        options.energy = float(critical_energy(options.ratio, options.activation, options.scale))
+    if options.plot is not None:
+        _require_place(options.plot)
     try:
+        if options.energy is None:
+            options.energy = float(
+                critical_energy(options.ratio, options.activation, options.scale)
+            )
         law = hessian_law(options.energy, options.ratio, options.activation, options.scale)
         # overflow and underflow of extreme parameters show here, as one line and not as a NaN
         with np.errstate(over="raise", invalid="raise", divide="raise"):
             facts = _facts(law, options)
     except (ArithmeticError, ValueError) as error:
         msg = (
-            f"--ratio, --energy, --scale: {options.ratio:g}, {options.energy:g}, "
-            f"{options.scale:g}; too far apart for float64"
+            "--ratio, --energy, --scale: "
+            + ", ".join(
+                "critical" if value is None else f"{value:g}"
+                for value in (options.ratio, options.energy, options.scale)
+            )
+            + "; too far apart, or from 1, for float64"
         )
         raise InputError(msg) from error
     if options.plot is not None:
@@ -183,6 +191,15 @@ def _curve(law: LevyLaw) -> tuple[FloatArray, FloatArray]:
     share = 0.5 * (1 - np.cos(np.linspace(0, np.pi, 401)))
     x = np.concatenate([low + (high - low) * share for low, high in law.support_intervals()])
     return x, law.pdf(x)
+
+
+def _require_place(path: Path) -> None:
+    if not path.parent.is_dir():
+        msg = f"--plot: {path} cannot be written ({path.parent} is not a directory; make it first)"
+        raise InputError(msg)
+    if path.is_dir():
+        msg = f"--plot: {path} is a directory; a file is required"
+        raise InputError(msg)
 
 
 def _write(path: Path, chart: Chart) -> None:

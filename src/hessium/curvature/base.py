@@ -237,20 +237,16 @@ class RiskOperator(SymmetricOperator):
             for start in range(0, len(vectors), width):
                 rows = vectors[start : start + width]
                 if batched:
-                    flat = torch.split(rows, list(layout.sizes), dim=1)
-                    parts = [
-                        f.reshape(len(rows), *s) for f, s in zip(flat, layout.shapes, strict=True)
-                    ]
-                    images = graph.product(parts, batched=True)
+                    images = graph.product(layout.parts(rows), batched=True)
                     found = torch.cat([p.reshape(len(rows), -1) for p in images], dim=1)
                     product[start : start + width] += found
                 else:
-                    images = graph.product(layout.unflatten(rows[0]), batched=False)
+                    images = graph.product(layout.parts(rows[0]), batched=False)
                     product[start] += torch.cat([p.reshape(-1) for p in images])
         return product.div_(self.risk.denominator).mT
 
     def _single(self, vector: Tensor, graphs: Iterable[BatchProduct]) -> Tensor:
-        parts = self.risk.layout.unflatten(vector)
+        parts = self.risk.layout.parts(vector)
         product: Tensor | None = None
         for graph in graphs:
             images = torch.cat([p.reshape(-1) for p in graph.product(parts, batched=False)])

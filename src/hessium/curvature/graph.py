@@ -222,10 +222,10 @@ def held_bytes(roots: Sequence[Tensor], program: Program | None = None) -> int:
 
     `UNKNOWN` where they cannot be measured (wrappers of torch.func, say).
     """
-    storages = {} if program is None else program.storages()
     seen = set()
     stack = [root.grad_fn for root in roots if root.grad_fn is not None]
     try:
+        storages = {} if program is None else program.storages()
         while stack:
             node = stack.pop()
             if node in seen:

@@ -123,7 +123,7 @@ def double_backward(risk: EmpiricalRisk, vector: Tensor) -> tuple[Tensor, float]
         The product and its norm.
     """
     product = torch.zeros_like(vector)
-    parts = risk.layout.unflatten(vector)
+    parts = risk.layout.parts(vector)
     for batch in risk.batches():
         leaves = risk.leaves()
         with risk.bound(leaves):

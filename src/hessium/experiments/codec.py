@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -10,6 +11,12 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import numpy as np
 
 T = TypeVar("T")
+
+
+_DEEPEST = 20
+_ILLEGIBLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
+)
 
 
 class DecodeError(ValueError):
@@ -31,8 +38,20 @@ def encode(record: Any) -> Any:
     return record
 
 
+def legible(text: str) -> str:
+    """`text` with a replacement character for each one that no page, file or terminal may carry.
+
+    These are control characters but for tabs and ends of lines, halves of surrogate pairs (bytes
+    of a path that are no text), characters that XML forbids, and those that turn the direction of
+    what follows.
+    """
+    return _ILLEGIBLE.sub("\ufffd", text)
+
+
 def decode(kind: type[T], data: Any) -> T:
     """The record of class `kind` that `encode` turned into `data`.
+
+    Texts come back `legible`.
 
     Raises:
         DecodeError: if a field is missing, unknown, of another type, or breaks a rule of its class.
@@ -42,7 +61,7 @@ def decode(kind: type[T], data: Any) -> T:
 
 def _decode(kind: Any, data: Any, where: str) -> Any:
     if kind is Any:
-        return data
+        return _decode_any(data, where, _DEEPEST)
     if dataclasses.is_dataclass(kind):
         return _decode_record(kind, data, where)
     origin, arguments = get_origin(kind), get_args(kind)
@@ -57,10 +76,31 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
         return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
     if origin is not None and issubclass(origin, Mapping):
         _checked(isinstance(data, dict), data, where)
-        return {k: _decode(arguments[1], v, f"{where}.{k}") for k, v in data.items()}
+        return {legible(k): _decode(arguments[1], v, f"{where}.{k}") for k, v in data.items()}
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
+        return _as_float(data, where)
+    _checked(type(data) is kind, data, where)
+    return legible(data) if isinstance(data, str) else data
+
+
+def _as_float(data: int, where: str) -> float:
+    try:
         return float(data)
-    return _checked(type(data) is kind, data, where)
+    except OverflowError as error:
+        msg = f"{where}: an integer beyond the range of numbers"
+        raise DecodeError(msg) from error
+
+
+def _decode_any(data: Any, where: str, depth: int) -> Any:
+    if isinstance(data, str):
+        return legible(data)
+    if isinstance(data, list):
+        _checked(depth > 0, "too deep", where)
+        return [_decode_any(item, where, depth - 1) for item in data]
+    if isinstance(data, dict):
+        _checked(depth > 0, "too deep", where)
+        return {legible(k): _decode_any(v, where, depth - 1) for k, v in data.items()}
+    return data
 
 
 def _checked(valid: bool, data: Any, where: str) -> Any:
@@ -87,7 +127,7 @@ def _decode_record(kind: Any, data: Any, where: str) -> Any:
 def _decode_array(data: Any, where: str) -> Any:
     try:
         return np.asarray(data, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         msg = f"{where}: not an array of numbers"
         raise DecodeError(msg) from error
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import time
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +28,8 @@ from hessium.progress import Progress
 
 ACCURACY = 1e-3  # relative residual of the eigenpairs; values are known to about its square
 _LARGEST_ON_DISK = 2**31  # bytes of eigenvectors that are kept for a run that goes on
+_BASIS = 150  # rows of a basis, about
+_LARGEST_STATE = 2**33  # bytes of a basis that are written for a part under way
 _FEWEST = 12  # products for a layer, however many layers share
 _MOST_LAYERS = 24  # beyond that, modules are taken together
 
@@ -98,40 +103,46 @@ class _Estimation:
     def __init__(self, name: str, operator: Metered, plan: Plan, kept: Kept, tally: _Tally) -> None:
         self._name, self._operator = name, operator
         self._plan, self._kept, self._tally = plan, kept, tally
+        # a state holds about one basis
+        rows = max(plan.steps, 5 * plan.top, _BASIS)
+        self._resumes = rows * operator.shape[0] * operator.dtype.itemsize <= _LARGEST_STATE
 
     def pairs(self, k: int, which: Which, rng: np.random.Generator) -> Eigenpairs:
         """Eigenpairs, from disk or now."""
         part, plan, operator = f"{self._name}/pairs", self._plan, self._operator
+        stream = rng.bit_generator.state
 
-        def compute() -> Result:
+        def compute(checkpoint: Path | None) -> Result:
+            rng.bit_generator.state = stream
             # all the work is announced at once, so that the route is chosen for all of it
             operator.prepare(plan.most_products + plan.probes * plan.steps, plan.probes)
+            before = _Reading(operator)
             try:
-                return _packed(
-                    eigenpairs(
-                        operator,
-                        k,
-                        which,
-                        tol=ACCURACY,
-                        max_products=plan.most_products,
-                        max_bytes=plan.max_bytes,
-                        rng=rng,
-                        progress=lambda done, total, _: self._tally.note(part, done, total),
-                    )
+                found = eigenpairs(
+                    operator,
+                    k,
+                    which,
+                    tol=ACCURACY,
+                    max_products=plan.most_products,
+                    max_bytes=plan.max_bytes,
+                    rng=rng,
+                    checkpoint=checkpoint,
+                    progress=lambda done, total, _: self._tally.note(part, done, total),
                 )
             except NonFiniteError as error:
                 if isinstance(error.partial, Eigenpairs):
                     self._kept.found[part] = _cost(operator, before, _packed(error.partial))
                 raise
+            return _cost(operator, before, _packed(found), found.num_matvecs)
 
-        before = _Reading(operator)
         settings = {"k": k, "accuracy": ACCURACY, "seed": plan.seed, "most": plan.most_products}
-        small = k * operator.shape[0] * operator.dtype.itemsize <= _LARGEST_ON_DISK
+        row = operator.shape[0] * operator.dtype.itemsize
+        small = k * row <= _LARGEST_ON_DISK
         with warnings.catch_warnings():
             # the page says which pairs have not converged
             warnings.simplefilter("ignore", ConvergenceWarning)
-            found = self._kept(
-                part, settings, lambda: _cost(operator, before, compute()), on_disk=small
+            found = self._kept.going_on(
+                part, settings, compute, on_disk=small, under_way=self._resumes
             )
         self._tally.note(part, int(found["products"]), int(found["products"]))
         return _unpacked(found, operator)
@@ -146,9 +157,12 @@ class _Estimation:
         deflation = functools.cache(lambda: Deflation(operator, pairs, proved=here))
         done = 0
         while done < plan.probes:
-            first = done
+            first, stream = done, rng.bit_generator.state
 
-            def compute(first: int = first) -> Result:
+            def compute(
+                checkpoint: Path | None, first: int = first, stream: Any = stream
+            ) -> Result:
+                rng.bit_generator.state = stream
                 before = _Reading(operator)
                 operator.prepare(total, plan.probes)
                 together = min(operator.preferred_columns, plan.probes - first)
@@ -159,6 +173,7 @@ class _Estimation:
                     deflate=deflation(),
                     max_bytes=plan.max_bytes,
                     rng=rng,
+                    checkpoint=checkpoint,
                     progress=lambda now, _, __: self._tally.note(
                         part, first * plan.steps + now, total
                     ),
@@ -172,9 +187,14 @@ class _Estimation:
                     "rank_bound": estimate.rank_bound,
                     "stream": dict(rng.bit_generator.state),
                 }
-                return _cost(operator, before, found)
+                return _cost(operator, before, found, estimate.num_matvecs - pairs.num_matvecs)
 
-            found = self._kept(f"{part}/{first}", settings | {"first": first}, compute)
+            found = self._kept.going_on(
+                f"{part}/{first}",
+                settings | {"first": first},
+                compute,
+                under_way=self._resumes,
+            )
             # the next probes are those that follow, whether these were drawn now or earlier
             rng.bit_generator.state = found["stream"]
             done += len(found["masses"])
@@ -251,18 +271,38 @@ def _layers(
 
 
 class _Reading:
-    """Products and their seconds before some work."""
+    """Products and seconds before some work."""
 
     def __init__(self, operator: Metered) -> None:
         self.products, self.product_seconds = operator.products, operator.seconds
+        self.start = time.perf_counter()
 
 
-def _cost(operator: Metered, before: _Reading, result: Result) -> Result:
-    """The result with what it took since then."""
+def _cost(
+    operator: Metered, before: _Reading, result: Result, products: int | None = None
+) -> Result:
+    """The result with what it took since then.
+
+    Args:
+        operator: what multiplied.
+        before: its reading at the start of the work.
+        result: what was found.
+        products: what the result took in all, if a part may have been taken up from a state; those
+            before that are charged with the mean time of those since then.
+    """
+    here = operator.products - before.products
+    seconds = operator.seconds - before.product_seconds
+    whole = time.perf_counter() - before.start
+    if products is None:
+        products = here
+    elif products > here > 0:
+        whole += (products - here) * seconds / here
+        seconds *= products / here
     return {
         **result,
-        "products": operator.products - before.products,
-        "product_seconds": operator.seconds - before.product_seconds,
+        "products": products,
+        "product_seconds": seconds,
+        "seconds": whole,
         "route": operator.route,
     }
 

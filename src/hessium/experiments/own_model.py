@@ -114,6 +114,7 @@ class OwnModel:
                     estimate(self._risk, self._plan, self._kept, progress)
                 else:
                     measure(self._risk, progress=progress, kept=self._kept)
+                self._kept.tidy()
             except (KeyboardInterrupt, NonFiniteError) as error:
                 if not set(self._kept.found) - {_GRADIENT}:
                     raise
@@ -234,7 +235,8 @@ def describe(risk: EmpiricalRisk) -> dict[str, Any]:
 
 
 def _why(stopped: BaseException) -> str:
-    reason = "by Ctrl-C" if isinstance(stopped, KeyboardInterrupt) else f"by an error: {stopped}"
+    signal = str(stopped) or "Ctrl-C"
+    reason = f"by {signal if isinstance(stopped, KeyboardInterrupt) else f'an error: {stopped}'}"
     return f"Stopped before the end {reason}. What was finished is here; the same command goes on."
 
 

@@ -6,6 +6,8 @@ from what is stored, by a later version and without the experiment that made it.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -26,9 +28,25 @@ Mark = Literal["points", "line", "both", "steps"]
 Scale = Literal["linear", "log", "symlog"]
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_MOST_DIGITS = 17
+_MOST_POINTS = 100_000  # of a chart: beyond that, drawing takes minutes
+_MOST_SERIES = 50
+_MOST_TICKS = 100
+_MOST_NUDGE = 100.0
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise InputError(message)
+
+
+def _require_name(field_name: str, name: str) -> None:
+    """Names become file names and identifiers of a page: nothing in them may mean more."""
+    _require(
+        _NAME.fullmatch(name) is not None,
+        f"{field_name}: {name[:80]!r}; at most 64 letters a-z, digits and -, no - at the start",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +71,10 @@ class Number:
         _require(bool(self.basis.strip()), "basis: empty; say what the error is, or 'exact'")
         _require(
             (self.low is None) == (self.high is None), "low, high: give both ends of the error"
+        )
+        _require(
+            1 <= self.digits <= _MOST_DIGITS,
+            f"digits: {self.digits}; 1 to {_MOST_DIGITS} are possible",
         )
         for name in ("value", "low", "high"):
             number = getattr(self, name)
@@ -132,6 +154,10 @@ class Series:
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         _require(
+            abs(self.nudge) <= _MOST_NUDGE,
+            f"nudge of {self.label!r}: {self.nudge}; at most {_MOST_NUDGE:g} points either way",
+        )
+        _require(
             len(self.ids) in (0, shape[0]), f"ids of {self.label!r}: {len(self.ids)} for {shape}"
         )
 
@@ -200,11 +226,27 @@ class Chart:
     series: tuple[Series, ...]
 
     def __post_init__(self) -> None:
+        _require_name("name", self.name)
         _require(
-            self.name.replace("-", "").isalnum(), f"name: {self.name!r}; letters, digits and -"
+            0 < self.x_linear < math.inf,
+            f"x_linear of chart {self.name}: {self.x_linear}; must be finite and > 0",
         )
-        _require(self.x_linear > 0, f"x_linear of chart {self.name}: {self.x_linear}; must be > 0")
+        for name in ("x_ticks", "y_ticks"):
+            ticks = getattr(self, name)
+            _require(
+                len(ticks) <= _MOST_TICKS and all(map(math.isfinite, ticks)),
+                f"{name} of chart {self.name}: {len(ticks)}; at most {_MOST_TICKS} finite numbers",
+            )
         _require(bool(self.series), f"series of chart {self.name}: empty; nothing to draw")
+        _require(
+            len(self.series) <= _MOST_SERIES,
+            f"series of chart {self.name}: {len(self.series)}; at most {_MOST_SERIES} can be drawn",
+        )
+        points = sum(one.x.size for one in self.series)
+        _require(
+            points <= _MOST_POINTS,
+            f"points of chart {self.name}: {points}; at most {_MOST_POINTS} can be drawn",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +316,10 @@ class Findings:
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        names = [chart.name for chart in self.charts]
+        _require(len(names) == len(set(names)), f"names of charts: {names}; each must be its own")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
@@ -306,3 +352,7 @@ class Section:
     seconds: float
     finished: str
     findings: Findings
+
+    def __post_init__(self) -> None:
+        _require_name("experiment", self.experiment)
+        _require(0 <= self.seconds < math.inf, f"seconds: {self.seconds}; must be finite and >= 0")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hessium._files import write_atomically
+from hessium._files import remove_unfinished, write_atomically
 from hessium._typing import AnyArray
 from hessium.errors import InputError
-from hessium.experiments.codec import DecodeError, decode, encode
+from hessium.experiments.codec import DecodeError, decode, encode, legible
 from hessium.experiments.records import Section
 from hessium.experiments.store import Results, Store, save_arrays
 from hessium.experiments.sweep_store import SweepStore
@@ -21,6 +22,10 @@ _SCHEMA = 1
 _MARK = ".hessium-run"
 _WARNING = "Written by hessium, which may overwrite what is here."
 _SUMMARY = "summary.json"
+_LARGEST_SUMMARY = 2**26  # bytes; the largest of ours have some MiB
+_MOST_CHARTS = 500
+_MOST_POINTS = 500_000
+_LONGEST_COMMAND = 2**16
 
 
 class RunDirectory:
@@ -63,13 +68,16 @@ class RunDirectory:
             )
             raise InputError(msg)
         try:
-            write_atomically(path / _MARK, f"{_WARNING}\n{command}\n".encode())
+            text = f"{_WARNING}\n{command}\n"
+            write_atomically(path / _MARK, text.encode("utf-8", "surrogateescape"))
         except OSError as error:
             msg = (
                 f"{argument}: {path} cannot be written ({error.strerror}); choose another directory"
             )
             raise InputError(msg) from error
-        return cls(path)
+        run = cls(path)
+        run.tidy()
+        return run
 
     @classmethod
     def open(cls, path: Path, argument: str = "RUN_DIR") -> RunDirectory:
@@ -101,24 +109,35 @@ class RunDirectory:
             raise InputError(msg)
         return run
 
+    def tidy(self) -> None:
+        """Remove what killed processes left unfinished; files that are being written stay."""
+        remove_unfinished(self.path)
+
     def store(self, experiment: str, *, points: bool = False) -> Results:
         """The finished tasks of an experiment, as files or, for a sweep, in one database."""
         folder = self.path / "tasks" / experiment
         return SweepStore(folder) if points else Store(folder)
 
     def command(self) -> str:
-        """What was typed last to fill the folder; empty if that is not known."""
+        """What was typed last to fill the folder; empty if that is not known.
+
+        Only one command of hessium is returned, since readers paste it into a shell.
+        """
         try:
-            text = (self.path / _MARK).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            with (self.path / _MARK).open(encoding="utf-8", errors="surrogateescape") as file:
+                text = file.read(_LONGEST_COMMAND)
+            line = "".join(text.split("\n")[1:2])
+            words = shlex.split(line)
+        except (OSError, ValueError):
             return ""
-        return "".join(text.splitlines()[1:2])
+        return line if words[:1] == ["hessium"] and shlex.join(words) == line else ""
 
     def unfinished(self) -> list[str]:
         """Experiments that were stopped before their end."""
         sections = {s.experiment: s for s in self.sections()}
         stopped = {n for n, s in sections.items() if not s.config.get("complete", True)}
-        begun = {folder.name for folder in (self.path / "tasks").glob("*") if any(folder.iterdir())}
+        folders = [folder for folder in (self.path / "tasks").glob("*") if folder.is_dir()]
+        begun = {folder.name for folder in folders if any(folder.iterdir())}
         return sorted(stopped | (begun - set(sections)))
 
     def require_none_but(
@@ -134,7 +153,8 @@ class RunDirectory:
             InputError: if something else is there.
         """
         for section in self.sections():
-            other = {k: v for k, v in (config or {}).items() if section.config.get(k, v) != v}
+            mine = {k: legible(v) if isinstance(v, str) else v for k, v in (config or {}).items()}
+            other = {k: v for k, v in mine.items() if section.config.get(k, v) != v}
             if section.experiment not in experiments or other:
                 msg = (
                     f"--out: {self.path} holds another run ({section.title}); give a directory "
@@ -168,10 +188,21 @@ class RunDirectory:
         kept = sorted(sections.values(), key=lambda s: place.get(s.experiment, len(place)))
         document = {"schema": _SCHEMA, "sections": [encode(s) for s in kept]}
         text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(self.path / _SUMMARY, text.encode())
+        # bytes of a path that are no text become escapes of JSON
+        write_atomically(self.path / _SUMMARY, text.encode("utf-8", "backslashreplace"))
 
     def _read(self) -> tuple[Section, ...]:
-        document = json.loads((self.path / _SUMMARY).read_text(encoding="utf-8"))
+        size = (self.path / _SUMMARY).stat().st_size
+        if size > _LARGEST_SUMMARY:
+            msg = f"{size} bytes; at most {_LARGEST_SUMMARY} are read"
+            raise DecodeError(msg)
+        try:
+            document = json.loads(
+                (self.path / _SUMMARY).read_text(encoding="utf-8"), parse_constant=_no_number
+            )
+        except RecursionError as error:
+            msg = "lists within lists without end"
+            raise DecodeError(msg) from error
         if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
             msg = f"not a summary of schema {_SCHEMA}"
             raise DecodeError(msg)
@@ -179,7 +210,25 @@ class RunDirectory:
         if not isinstance(sections, list):
             msg = "no list of sections"
             raise DecodeError(msg)
-        return tuple(decode(Section, section) for section in sections)
+        found = tuple(decode(Section, section) for section in sections)
+        figures = [f"{s.experiment}-{c.name}" for s in found for c in s.findings.charts]
+        for names in ([s.experiment for s in found], figures):
+            if len(set(names)) < len(names):
+                msg = "two sections or figures of one name"
+                raise DecodeError(msg)
+        if len(figures) > _MOST_CHARTS:
+            msg = f"{len(figures)} figures; at most {_MOST_CHARTS} are drawn"
+            raise DecodeError(msg)
+        charts = [chart for section in found for chart in section.findings.charts]
+        if (points := sum(one.x.size for chart in charts for one in chart.series)) > _MOST_POINTS:
+            msg = f"{points} points in figures; at most {_MOST_POINTS} are drawn"
+            raise DecodeError(msg)
+        return found
+
+
+def _no_number(constant: str) -> float:
+    msg = f"{constant} is no number"
+    raise DecodeError(msg)
 
 
 def _readable(path: Path, argument: str) -> bool:

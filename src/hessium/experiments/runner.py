@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import active_children, connection, get_context, parent_process
@@ -22,6 +22,8 @@ from hessium.experiments.store import About, Results, key
 from hessium.progress import Progress, silent
 
 _SECONDS = "seconds"
+_PROCESSES_PER_CORE = 4
+_STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -71,11 +73,10 @@ def run(
         seen: called with every result, the stored ones first.
 
     Raises:
-        InputError: if `workers` is not a positive integer.
+        InputError: if `workers` is not a positive integer, or more than four times the cores.
     """
-    if isinstance(workers, bool) or workers < 1:
-        msg = f"workers: {workers}; at least 1 is required"
-        raise InputError(msg)
+    if executor is None:
+        require_workers(workers)
     tasks = experiment.tasks(config)
     code = fingerprint(experiment.compute.__module__)
     names = [key(experiment.name, task, code) for task in tasks]
@@ -88,12 +89,14 @@ def run(
         if seen is not None:
             seen(known)
     source = _computed(experiment, missing, min(workers, len(missing)), executor)
-    for name, result in source:
-        store.save(name, result, About(experiment=experiment.name, task=missing[name], code=code))
-        done += 1
-        if seen is not None:
-            seen(result)
-        progress(done, len(tasks), experiment.name)
+    with contextlib.closing(source):  # workers end before anything is said about an error
+        for name, result in source:
+            about = About(experiment=experiment.name, task=missing[name], code=code)
+            store.save(name, result, about)
+            done += 1
+            if seen is not None:
+                seen(result)
+            progress(done, len(tasks), experiment.name)
 
     for name in missing:
         stored = store.load(name)
@@ -110,19 +113,37 @@ def run(
     )
 
 
+def require_workers(workers: int, argument: str = "workers") -> None:
+    """Refuse counts of processes that only take memory.
+
+    Raises:
+        InputError: if there is no such count, or more than four processes for each core.
+    """
+    if isinstance(workers, bool) or workers < 1:
+        msg = f"{argument}: {workers}; at least 1 is required"
+        raise InputError(msg)
+    cores = os.cpu_count() or 1
+    if workers > _PROCESSES_PER_CORE * cores:
+        msg = (
+            f"{argument}: {workers}; each takes a core and some hundred MB, so at most "
+            f"{_PROCESSES_PER_CORE * cores} on the {cores} cores here are possible"
+        )
+        raise InputError(msg)
+
+
 def _computed(
     experiment: Experiment[Any],
     missing: dict[str, Task],
     workers: int,
     executor: Executor | None,
-) -> Iterator[tuple[str, Result]]:
+) -> Generator[tuple[str, Result], None, None]:
     if executor is None and workers <= 1:
         for name, task in missing.items():
             yield name, _work(experiment.compute, task)
         return
     with contextlib.ExitStack() as stack:
         pool = executor or stack.enter_context(_pool(workers))
-        with _held_interrupt():  # the first submission starts the workers
+        with _held_signals():  # the first submission starts the workers
             futures: dict[Future[Result], str] = {
                 pool.submit(_work, experiment.compute, task): name for name, task in missing.items()
             }
@@ -154,15 +175,15 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _held_interrupt() -> Iterator[None]:
-    """Ctrl-C waits until the block ends; processes that start in it never hear of it.
+def _held_signals() -> Iterator[None]:
+    """Signals that end the run wait until the block ends; processes that start in it never hear.
 
-    They inherit the mask: a worker that is still importing would die of it with a traceback.
+    They inherit the mask: a worker that is still importing would die of Ctrl-C with a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, n) for n in _STOPPING})
     try:
         yield
     finally:
@@ -182,7 +203,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(active_children()) - before:
-            child.terminate()
+            child.kill()  # what it computes is nowhere but in its memory
         raise
     finally:
         for name, value in settings.items():
@@ -194,8 +215,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _start_worker() -> None:
-    # Ctrl-C reaches the whole terminal group; the parent decides, and a write is not cut in two
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches the whole terminal group, as a scheduler's signal does; the parent decides
+    for name in _STOPPING:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     torch.set_num_threads(1)
     parent = parent_process()
     if parent is not None:

@@ -9,7 +9,9 @@ from typing import Any
 
 from hessium.errors import InputError
 from hessium.experiments.codec import DecodeError, decode, encode
-from hessium.experiments.critical_points.config import CriticalPointsConfig
+from hessium.experiments.critical_points.config import CriticalPointsConfig, tasks
+
+_LARGEST = 2**20
 
 
 def read_config(path: Path) -> CriticalPointsConfig:
@@ -20,13 +22,25 @@ def read_config(path: Path) -> CriticalPointsConfig:
             range.
     """
     try:
-        given = tomllib.loads(path.read_text("utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            msg = f"more than {_LARGEST} bytes"
+            raise ValueError(msg)
+        given = tomllib.loads(content.decode("utf-8"))
     except OSError as error:
         msg = f"CONFIG: {path} cannot be read ({error.strerror})"
         raise InputError(msg) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no text, an integer without end
         msg = f"CONFIG: {path} is no TOML ({error})"
         raise InputError(msg) from error
+    if not given:
+        count = len(tasks(CriticalPointsConfig()))
+        msg = (
+            f"CONFIG: {path} has no setting, which would be the published sweep of {count} "
+            "searches; name one at least, such as targeted = 221 for that sweep"
+        )
+        raise InputError(msg)
     settings: dict[str, Any] = {f.name: encode(f.default) for f in fields(CriticalPointsConfig)}
     unknown = sorted(set(given) - set(settings))
     if unknown:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +19,12 @@ import numpy as np
 from hessium.errors import InputError
 from hessium.experiments.codec import encode
 from hessium.experiments.experiment import Result
-from hessium.experiments.store import About, CorruptTaskWarning, Results, Store
+from hessium.experiments.store import About, CorruptTaskWarning, Results, Store, warn_again
 
 _T = TypeVar("_T")
 FILE = "points.sqlite"
 _SCHEMA = 1
+_SEAL = "__seal__"  # beside the numbers of a result
 _WAIT = 60.0  # seconds for another sweep to finish its row
 _TABLE = f"""
 BEGIN IMMEDIATE;
@@ -39,6 +41,9 @@ class SweepStore(Results):
     """Finished points by content: task, result, code version; spectra in `arrays/KEY.npz`.
 
     A row is written, in one transaction, after its arrays are on disk, so every row is complete.
+    It is sealed by a hash of all its columns, and its arrays hold its key, so that rows and files
+    that were exchanged or edited are not taken for results.
+
     The journal is a write-ahead log: readers look on while a sweep writes, two sweeps take turns,
     and a process that is killed leaves nothing half done.
 
@@ -56,22 +61,23 @@ class SweepStore(Results):
         return self.folder / FILE
 
     def load(self, name: str) -> dict[str, Any] | None:
-        """The result kept as `name`, with its arrays; None if there is none or they are lost."""
-        found = self._select("SELECT result, arrays FROM points WHERE key = ?", name)
+        """The result kept as `name`, with its arrays; None, with a warning, if it is not valid."""
+        found = self._select(
+            "SELECT key, experiment, task, result, code, arrays FROM points WHERE key = ?", name
+        )
         if not found:
             return None
-        row = found[0]
-        rest: dict[str, Any] = json.loads(row[0])
-        if not row[1]:
+        *row, has_arrays = found[0]
+        rest, seal = _opened(row)
+        if rest is None or seal is not True:
+            warn_again(f"point {name}", "its row is not as it was written")
+            return None
+        if not has_arrays:
             return rest
         arrays = self._arrays.load(name)
         if arrays is None:
             if not self._arrays.path(name).exists():
-                warnings.warn(
-                    f"{self._arrays.path(name)} is gone; it is computed again",
-                    CorruptTaskWarning,
-                    stacklevel=2,
-                )
+                warn_again(f"point {name}", f"{self._arrays.path(name)} is gone")
             return None
         return arrays | rest
 
@@ -79,18 +85,19 @@ class SweepStore(Results):
         """Arrays first, then the row; an earlier row of the same name is replaced."""
         arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
         rest = {k: encode(v) for k, v in result.items() if k not in arrays}
-        text = json.dumps(rest, allow_nan=False)
         self.folder.mkdir(parents=True, exist_ok=True)
         if arrays:
             self._arrays.save(name, arrays)
         task = json.dumps(encode(about.task) if about else {}, allow_nan=False)
+        experiment, code = (about.experiment, about.code) if about else ("", "")
+        rest[_SEAL] = _seal(name, experiment, task, rest, code)
         row = (
             name,
-            about.experiment if about else "",
+            experiment,
             task,
-            text,
+            json.dumps(rest, allow_nan=False),
             int(bool(arrays)),
-            about.code if about else "",
+            code,
             datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -102,15 +109,26 @@ class SweepStore(Results):
 
         self._run("mode=rwc", write)
 
+    def tidy(self) -> None:
+        """Remove states of computations that are not under way any more."""
+        self._arrays.tidy()
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """All points, oldest key first: `id`, the fields of the task, those of the result."""
-        columns = "key, experiment, task, result, code, finished"
-        for key, experiment, task, result, code, finished in self._select(
-            f"SELECT {columns} FROM points ORDER BY key"
-        ):
+        columns = "key, experiment, task, result, code"
+        for *row, finished in self._select(f"SELECT {columns}, finished FROM points ORDER BY key"):
+            key, experiment, task, _, code = row
+            rest, seal = _opened(row)
+            if rest is None or seal is False:
+                warnings.warn(
+                    f"point {key} is left out: its row is not as it was written",
+                    CorruptTaskWarning,
+                    stacklevel=2,
+                )
+                continue
             about = {"id": key, "experiment": experiment, "code": code, "finished": finished}
             # a task and a result may share a name, such as the method: the result is the truth
-            yield about | json.loads(task) | json.loads(result)
+            yield about | json.loads(task) | rest
 
     def _select(self, query: str, *values: str) -> list[Any]:
         """All rows at once: a reader must not stand in the way of a sweep that writes."""
@@ -158,6 +176,26 @@ class SweepStore(Results):
                 ):
                     raise OSError(0, str(error), str(self.path)) from error
                 time.sleep(0.01)
+
+
+def _seal(key: str, experiment: str, task: str, rest: Mapping[str, Any], code: str) -> str:
+    content = json.dumps([key, experiment, task, rest, code], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _opened(row: Sequence[str]) -> tuple[dict[str, Any] | None, bool | None]:
+    """The result of a row, None if it is none, and whether the seal fits; None without a seal.
+
+    Versions before the seal wrote none: readers take such rows, a run computes them again.
+    """
+    key, experiment, task, result, code = row
+    try:
+        rest = json.loads(result)
+        seal = rest.pop(_SEAL, None)
+        fits = None if seal is None else seal == _seal(key, experiment, task, rest, code)
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None, None
+    return rest, fits
 
 
 def stores(path: Path, argument: str = "STORE") -> list[SweepStore]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hessium.errors import NonFiniteError
 from hessium.landscape.surface import Surface
-from hessium.landscape.walk import descend, interpolate
+from hessium.landscape.walk import Stopping, descend, interpolate, spread
 from hessium.linalg.ldl import ShiftedLDL
 
 
@@ -30,7 +31,8 @@ def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3
 
     The index falls along the path, not steadily: the path is searched for where it passes `index`,
     and that stretch by bisection. Where the start lies below it, the start is shrunk towards zero
-    first (networks without biases have their largest index there).
+    first (networks without biases have their largest index there). Where the path runs away, or to
+    where derivatives are not finite numbers, the search begins at `start`.
 
     Args:
         surface: F.
@@ -41,6 +43,15 @@ def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3
     Cost: one gradient and about one value a step; one Hessian and one factorisation every 8 to 200
     steps and for each bisection.
     """
+    try:
+        found = _along_the_path(surface, start, index, steps)
+    except NonFiniteError:
+        return start
+    away = Stopping().growth * max(float(start.norm()), spread(start))
+    return found if float(found.norm()) <= away else start
+
+
+def _along_the_path(surface: Surface, start: Tensor, index: int, steps: int) -> Tensor:
     for _ in range(12):
         if index_at(surface, start) >= index:
             break

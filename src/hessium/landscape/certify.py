@@ -22,7 +22,8 @@ from hessium.measure import DiscreteMeasure
 _FLAT = 1e-7  # of kappa; methods that compare |g|^2 resolve it to the root of epsilon, 1.5e-8
 MOVED = 0.1  # of |theta|: a critical point further away than this is another one
 _MARGIN = 3.0  # times what a Newton step changes the Hessian by: the zero may be further away
-_POLISH = 12
+_POLISH = 12  # Newton steps at most
+_SURE = 4  # of them; the others only while each leaves a quarter: at degenerate points none does
 _LEAP = 10.0
 _FAR = 100.0  # |theta|: as far as Newton's method would go along a gradient in the kernel
 _OPEN = 1e-2  # of |theta|: a Newton step of that length ends somewhere else
@@ -38,7 +39,7 @@ class Judged:
     kind: Kind
     index: Count
     certificate: Certificate
-    spectrum: DiscreteMeasure
+    spectrum: DiscreteMeasure | None
 
 
 def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
@@ -48,25 +49,66 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
     polishing hardly moved it, the Hessian does not jump beside it, and Newton's method started
     there comes back quadratically. It is **gradient-flat** if what is left of the gradient lies in
     the kernel of the Hessian, **diverging** if the parameters still grow, and **unconverged**
-    otherwise.
+    otherwise. A point whose Hessian vanishes is never critical: nothing says what its index is.
 
     Args:
         surface: the function.
         walk: where a finder ended.
         draws: standard normal, `rounding.PROBES` of them: directions of all tests.
 
-    Raises:
-        NonFiniteError: where the walk ended beyond what can be computed.
+    Returns:
+        The kind with its evidence; without a spectrum, and with an open index, where derivatives
+        are not finite numbers at the end of the walk or beside it.
 
     Cost: a dense Hessian with all eigenvectors for each Newton step, 15 to 30 in all.
     """
+    try:
+        return _judge(surface, walk, draws)
+    except NonFiniteError:
+        return _beyond(walk)
+
+
+def _beyond(walk: Walk) -> Judged:
+    """Of a walk that ended where derivatives cannot be computed, or beside such a place."""
+    away = walk.ended == "runs away" or walk.grows
+    return Judged(
+        theta=walk.theta,
+        gradient=walk.gradients[-1],
+        kind="diverging" if away else "unconverged",
+        index=Count(value=0, lower=0, upper=len(walk.theta)),
+        certificate=Certificate(
+            gradient=walk.gradients[-1],
+            relative_gradient=math.inf,
+            excess=math.inf,
+            flatness=math.inf,
+            newton_step=math.inf,
+            moved=0.0,
+            contraction=(),
+            contraction_distance=0.0,
+            growth=walk.growth,
+            threshold=math.inf,
+            symmetry_zeros=0,
+            reason=(
+                "loss, gradient or Hessian are not finite where the search ended or beside it, "
+                f"at |theta| = {walk.radii[-1]:.3g} after {walk.steps} steps"
+            ),
+        ),
+        spectrum=None,
+    )
+
+
+def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
     place, lengths = _polish(surface, walk, draws)
+    if not math.isfinite(surface.value(place.theta)):  # derivatives may be, as of log(x) at x < 0
+        msg = "loss: not finite"
+        raise NonFiniteError(msg)
     excess = float(place.excess.max())
-    threshold = max(place.cut, _MARGIN * _shift(surface, place))
     kink = kinked(surface, place, lengths, draws[0])
+    # where the Hessian jumps no eigenvalue has a sign
+    threshold = math.inf if kink else max(place.cut, _MARGIN * _shift(surface, place))
     symmetric, near = 0, 0.0
     factors: tuple[float, ...] = ()
-    if excess <= 1 and not kink:
+    if excess <= 1 and not kink and bool(place.curved.any()):
         symmetric = _symmetry(surface, place, threshold, walk.start, lengths, draws)
         factors, near = contraction(surface, place, lengths, symmetric, draws[1])
     size = float(lengths.norm())
@@ -111,7 +153,7 @@ def _polish(surface: Surface, walk: Walk, draws: Tensor) -> tuple[Place, Tensor]
     room = float(lengths.norm())
     relative = hessian_rounding(surface, walk.theta, lengths, draws[0])
     place = look(surface, walk.theta, lengths, relative, draws)
-    for _ in range(_POLISH):
+    for taken in range(_POLISH):
         step = place.newton_step()
         gone = float((place.theta + step - walk.theta).norm())
         if not gone <= _LEAP * room:
@@ -122,9 +164,12 @@ def _polish(surface: Surface, walk: Walk, draws: Tensor) -> tuple[Place, Tensor]
         except NonFiniteError:
             break
         noise = float(place.floors.norm())
-        if not (_left(new) < _left(place) and new.norm <= place.norm + noise):
+        before, left = _left(place), _left(new)
+        if not (left < before and new.norm <= place.norm + noise):
             break
         place, lengths = new, ahead
+        if taken >= _SURE and left > before / 4:
+            break
     return place, lengths
 
 
@@ -163,7 +208,7 @@ def _shift(surface: Surface, place: Place) -> float:
 
 def _index(values: Tensor, threshold: float, symmetric: int) -> Count:
     """Eigenvalues below zero; those within the threshold are undecided unless of a symmetry."""
-    low, high = int((values < -threshold).sum()), int((values < threshold).sum()) - symmetric
+    low, high = int((values < -threshold).sum()), int((values <= threshold).sum()) - symmetric
     high = max(low, high)
     below = int((values < 0).sum())
     if symmetric:
@@ -180,6 +225,7 @@ class _Evidence:
     distance: float
     open: float
     flat: int
+    dim: int
     drift: float
     moved: float
     blur: float
@@ -205,6 +251,7 @@ def _evidence(place: Place, walk: Walk, size: float, symmetric: int) -> _Evidenc
         distance=float(along.norm()) / size,
         open=float(soft.norm()) / size,
         flat=int((~place.curved).sum()) - symmetric,
+        dim=len(place.theta),
         drift=float((place.vectors[:, free].mT @ last).norm()) / size,
         moved=float((place.theta - walk.theta).norm()) / size,
         blur=place.blur(kept) / size,
@@ -261,6 +308,11 @@ def _at_zero(
         return "unconverged", (
             "the gradient is at the floor, but gradient or Hessian jump beside the point: at a "
             "kink no index is defined"
+        )
+    if evidence.flat == evidence.dim:
+        return away, (
+            "gradient and Hessian both vanish to rounding: a degenerate critical point, or a "
+            "function that is constant beside it; derivatives of order two leave the index open"
         )
     if evidence.open > _OPEN:
         return away, (

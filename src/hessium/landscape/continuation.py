@@ -8,12 +8,11 @@ import warnings
 import numpy as np
 from torch import Tensor
 
-from hessium._arguments import fraction, nonnegative
+from hessium._arguments import count, fraction, function, nonnegative
 from hessium._random import Rng, generator
-from hessium.curvature.base import require_risk
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.certify import certify
-from hessium.landscape.find import normal, point_of, surface_of
+from hessium.landscape.find import normal, point_of, require_searchable, surface_of
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.point import CriticalPoint
 from hessium.landscape.rounding import PROBES, stopping_at
@@ -25,6 +24,7 @@ from hessium.progress import Progress, silent
 _LEAST = 1e-12  # of the first ridge: the last one before zero itself
 _HALVINGS = 8  # of a step of the logarithm
 _CORRECTED = 0.5  # of the predicted step: a corrector that goes further has found another point
+_SAME = 1e-8  # of |H| |theta|: what routes to the same gradient may differ by
 
 
 def continue_ridge(
@@ -64,13 +64,19 @@ def continue_ridge(
         Indices may differ along the path where it passed a bifurcation.
 
     Raises:
-        InputError: for a point that is not critical or has no ridge, and for other arguments.
+        InputError: for a point that is not critical, has no ridge or belongs to another risk, and
+            for other arguments that break a rule, before any step.
+        SelfCheckError: if products of the Hessian are wrong for this model.
 
-    Cost: a damped solve and a Hessian for each step, 15 to 30 Hessians for each certificate.
+    Cost: one self-check; a damped solve and a Hessian for each step, 15 to 30 Hessians for each
+    certificate.
     """
-    _check(risk, point, nonnegative("to", to))
-    fraction("factor", factor)
+    factor, max_steps = fraction("factor", factor), count("max_steps", max_steps)
+    to = nonnegative("to", to)
+    function("progress", progress)
     source = generator(rng)
+    _check(risk, point, to)
+    plain = surface_of(risk.at(point.theta), 0.0)
     end = max(to, _LEAST * point.ridge)
     foreseen = math.ceil(math.log(end / point.ridge) / math.log(factor)) + (to < end)
     path, share, halvings = [point], factor, 0
@@ -79,7 +85,7 @@ def continue_ridge(
         last = path[-1]
         ridge = max(last.ridge * share, end)
         draws = normal(PROBES, risk.dim, source).to(risk.device)
-        surface = surface_of(risk, ridge)
+        surface = plain.with_ridge(ridge)
         start = _predicted(surface, last)
         found = _corrected(surface, start, max_steps, draws)
         predicted = float((start - last.theta).norm())
@@ -94,7 +100,7 @@ def continue_ridge(
             return (*path, found) if found.kind != "critical" else tuple(path)
     if to < end:
         draws = normal(PROBES, risk.dim, source).to(risk.device)
-        surface = surface_of(risk, to)
+        surface = plain.with_ridge(to)
         path.append(_corrected(surface, path[-1].theta, max_steps, draws))
     return tuple(path)
 
@@ -124,7 +130,10 @@ def _ended(path: list[CriticalPoint]) -> str:
 
 
 def _check(risk: EmpiricalRisk, point: CriticalPoint, to: float) -> None:
-    require_risk(risk)
+    require_searchable(risk)
+    if not isinstance(point, CriticalPoint):
+        msg = f"point: {type(point).__name__}; a result of find_critical_point is required"
+        raise InputError(msg)
     if point.kind != "critical":
         msg = f"point: {point.kind}; a critical point is required"
         raise InputError(msg)
@@ -133,4 +142,12 @@ def _check(risk: EmpiricalRisk, point: CriticalPoint, to: float) -> None:
         raise InputError(msg)
     if not point.ridge > to:
         msg = f"to: {to}; a ridge below that of the point, {point.ridge}, is required"
+        raise InputError(msg)
+    left = float((risk.at(point.theta).gradient() + point.ridge * point.theta).norm())
+    steep = float(np.abs(point.spectrum.nodes).max()) if point.spectrum is not None else 0.0
+    if left > point.gradient_norm + _SAME * steep * (float(point.theta.norm()) or 1.0):
+        msg = (
+            f"point: its gradient is {left:.2g} on this risk and was {point.gradient_norm:.2g}; a "
+            "critical point of this risk is required"
+        )
         raise InputError(msg)

@@ -9,8 +9,7 @@ from torch import Tensor
 from hessium.errors import NonFiniteError
 from hessium.landscape.rounding import Place, hessian_rounding, norm_of, ulps
 from hessium.landscape.surface import Surface
-from hessium.landscape.symmetry import pseudo_solve
-from hessium.linalg.damped import eigensystem
+from hessium.linalg.damped import eigensystem, pseudo_solve
 
 _FIRST = 1e-2  # relative distances from which Newton's method may come back
 _USUAL = 1e-5  # where it is first asked to

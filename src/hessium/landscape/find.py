@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from typing import TypeAlias
@@ -11,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import count
+from hessium._arguments import count, function, nonnegative
 from hessium._random import Rng, generator
 from hessium.curvature import Hessian
 from hessium.curvature.base import require_risk
-from hessium.errors import ConvergenceWarning, InputError
+from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.landscape.approach import down_to_index, random_like
 from hessium.landscape.certify import MOVED, Judged, certify
 from hessium.landscape.gradient_norm import GradientNorm
@@ -26,7 +25,7 @@ from hessium.landscape.rounding import PROBES, stopping_at
 from hessium.landscape.saddle import Saddle
 from hessium.landscape.surface import RiskSurface, Surface
 from hessium.landscape.two_layer import recognise
-from hessium.landscape.walk import Finder
+from hessium.landscape.walk import Finder, spread
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 
@@ -85,22 +84,31 @@ def find_critical_point(
         progress: called with tries begun, tries in all.
 
     Returns:
-        The first try that succeeds; else the best one, with its true kind, and a warning.
+        The first try that succeeds; else the best one, with its true kind, and a warning. A try
+        that runs to where loss or derivatives are no longer finite numbers is "diverging" or
+        "unconverged", and the next one begins.
 
     Raises:
         InputError: for arguments that break a rule, before any search.
         SelfCheckError: if products of the Hessian are wrong for this model.
+        NonFiniteError: if loss, gradient or Hessian are not finite at any start.
 
     Cost: reported in the result.
     """
-    tolerance = _check(risk, method, index, index_tolerance, ridge, restarts, max_steps)
+    tolerance = _check(risk, method, index, index_tolerance, restarts, max_steps)
+    ridge = nonnegative("ridge", ridge)
+    function("progress", progress)
     source = generator(rng)
-    surface = surface_of(risk, ridge)
+    start = _checked_start(risk, start)
     finder = Saddle(index, tolerance) if index is not None else METHODS[method]()
-    steps, best = 0, None
+    surface, steps, best = None, 0, None
     for attempt in range(restarts + 1):
         progress(attempt, restarts + 1, "tries")
         first = _start(risk, start, attempt, source)
+        if surface is None:
+            surface = _surface_at(risk, first, ridge)
+        if surface is None:
+            continue
         if index is not None:
             first = down_to_index(surface, first, index)
         draws = normal(PROBES, risk.dim, source).to(risk.device)
@@ -109,7 +117,12 @@ def find_critical_point(
         best = judged if best is None else min(best, judged, key=lambda j: _rank(j, index))
         if _succeeds(judged, index, tolerance):
             break
-    assert best is not None
+    if surface is None or best is None:
+        msg = (
+            f"start: loss, gradient or Hessian are not finite in {attempt + 1} tries; start where "
+            "they are"
+        )
+        raise NonFiniteError(msg)
     if not _succeeds(best, index, tolerance):
         warnings.warn(_advice(best, index, attempt, ridge), ConvergenceWarning, stacklevel=2)
     return point_of(surface, best, method=method, target=index, restarts=attempt, steps=steps)
@@ -163,26 +176,44 @@ def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:
 
     Raises:
         SelfCheckError: if products of the Hessian are wrong for this model.
+        NonFiniteError: if loss or derivatives are not finite at its parameters.
     """
-    Hessian(risk)  # its self-check
+    Hessian(risk)  # checks itself
     closed = recognise(risk, ridge)
     if closed is not None:
-        vector = normal(1, risk.dim, np.random.default_rng(0))[0].to(risk.theta)
-        # at zero weights many functions have the same derivatives: look elsewhere as well
-        if all(_agree(closed, one, ridge, vector) for one in (risk, risk.at(risk.theta + vector))):
+        vector, move = normal(2, risk.dim, np.random.default_rng(0)).to(risk.theta)
+        # beside the parameters: at zero all networks without biases look alike
+        there = risk.at(risk.theta + spread(risk.theta) * move)
+        product = Hessian(there, check=False) @ vector
+        pairs = (
+            (closed.gradient(there.theta), there.gradient() + ridge * there.theta),
+            (closed.operator(there.theta) @ vector, product + ridge * vector),
+        )
+        if all(float((a - b).norm()) <= 1e-10 * float(b.norm()) for a, b in pairs):
             closed.cost.gradients = 0
             return closed
     return RiskSurface(risk, ridge)
 
 
-def _agree(closed: Surface, risk: EmpiricalRisk, ridge: float, vector: Tensor) -> bool:
-    """Whether gradient and one product are those of the risk where it is."""
-    theta = risk.theta
-    pairs = (
-        (closed.gradient(theta), risk.gradient() + ridge * theta),
-        (closed.operator(theta) @ vector, Hessian(risk) @ vector + ridge * vector),
-    )
-    return all(float((a - b).norm()) <= 1e-10 * float(b.norm()) for a, b in pairs)
+def _surface_at(risk: EmpiricalRisk, first: Tensor, ridge: float) -> Surface | None:
+    """Checked where the risk is, or else at a start; None where it is finite at neither."""
+    for there in (risk, risk.at(first)):
+        try:
+            return surface_of(there, ridge)
+        except NonFiniteError:
+            continue
+    return None
+
+
+def require_searchable(risk: EmpiricalRisk) -> None:
+    """Raise InputError for a risk whose critical points cannot be certified."""
+    require_risk(risk)
+    if risk.dtype != torch.float64:
+        msg = f"risk: {risk.dtype}; critical points need float64 (model.double() and double data)"
+        raise InputError(msg)
+    if risk.dim > MAX_DIM:
+        msg = f"risk: {risk.dim} parameters; certificates need a dense Hessian, at most {MAX_DIM}"
+        raise InputError(msg + " (restrict the risk to some parameters)")
 
 
 def _check(
@@ -190,30 +221,20 @@ def _check(
     method: str,
     index: int | None,
     index_tolerance: int | None,
-    ridge: float,
     restarts: int,
     max_steps: int,
 ) -> int:
-    """All rules of the arguments; the tolerance of the index."""
-    require_risk(risk)
+    """The tolerance of the index, if the arguments keep their rules."""
+    require_searchable(risk)
     names = (*METHODS, _SADDLE)
     if method not in names:
         msg = f"method: {method!r}; {', '.join(names)} are possible"
         raise InputError(msg)
-    if risk.dtype != torch.float64:
-        msg = f"risk: {risk.dtype}; critical points need float64 (model.double() and double data)"
-        raise InputError(msg)
-    if risk.dim > MAX_DIM:
-        msg = f"risk: {risk.dim} parameters; certificates need a dense Hessian, at most {MAX_DIM}"
-        raise InputError(msg + " (restrict the risk to some parameters)")
     if (index is not None) != (method == _SADDLE):
         msg = f"index: {index} with method {method!r}; an index and 'saddle' belong together"
         raise InputError(msg)
     if index is not None and count("index", index, at_least=0) > risk.dim:
         msg = f"index: {index}; 0 <= index <= {risk.dim} (the parameters) is required"
-        raise InputError(msg)
-    if not (math.isfinite(ridge) and ridge >= 0):
-        msg = f"ridge: {ridge}; a finite number >= 0 is required"
         raise InputError(msg)
     count("restarts", restarts, at_least=0)
     count("max_steps", max_steps, at_least=1)
@@ -222,10 +243,26 @@ def _check(
     return count("index_tolerance", index_tolerance, at_least=0)
 
 
+def _checked_start(risk: EmpiricalRisk, start: Start) -> Start:
+    """`start`, and where the risk is for None."""
+    if callable(start):
+        return start
+    return risk.theta if start is None else _parameters(risk, start)
+
+
+def _parameters(risk: EmpiricalRisk, start: Tensor) -> Tensor:
+    try:
+        return risk.at(start).theta
+    except InputError as error:
+        msg = str(error).replace("theta", "start", 1)
+        raise InputError(msg) from error
+
+
 def _start(risk: EmpiricalRisk, start: Start, attempt: int, source: np.random.Generator) -> Tensor:
     if callable(start):
-        return risk.at(start(source)).theta
-    theta = risk.theta if start is None else risk.at(start).theta
+        return _parameters(risk, start(source))
+    assert isinstance(start, Tensor)
+    theta = start
     if attempt == 0:
         return theta
     draws = normal(1, risk.dim, source)[0].to(theta)

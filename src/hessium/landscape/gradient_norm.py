@@ -20,11 +20,9 @@ class GradientNorm(Finder):
 
     name = "gradient-norm"
 
-    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
-        """Walk downhill in the norm of the gradient."""
-        walk = Walk(start)
-        theta, gradient, length = start, surface.gradient(start), 1.0
-        while walk.arrive(theta, gradient, stopping):
+    def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
+        theta, length = walk.theta, 1.0
+        while not walk.ended:
             downhill = -(surface.operator(theta) @ gradient)
             surface.cost.products += 1
             found = backtrack(
@@ -41,4 +39,4 @@ class GradientNorm(Finder):
             theta, _, length = found
             length *= 2
             gradient = surface.gradient(theta)
-        return walk
+            walk.arrive(theta, gradient, stopping)

@@ -16,7 +16,7 @@ class LevenbergMarquardt(Finder):
     minimise $|g|$, where g lies in the kernel of H.
 
     Args:
-        patience: end as stuck when $|g|$ has not lost a tenth in so many steps; None never.
+        patience: end as stuck when $|g|$ has not lost a tenth in so many steps.
 
     Cost of a step: one gradient, one dense Hessian if it is accepted, and one factorisation, no
     eigenvalues (`damped_solve`).
@@ -24,30 +24,30 @@ class LevenbergMarquardt(Finder):
 
     name = "levenberg-marquardt"
 
-    def __init__(self, patience: int | None = 60) -> None:
+    def __init__(self, patience: int = 60) -> None:
         self._patience = patience
 
-    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
-        """Walk; the damping follows the ratio of gained to predicted decrease (Nielsen 1999)."""
-        walk = Walk(start)
-        theta, gradient = start, surface.gradient(start)
-        if not walk.arrive(theta, gradient, stopping):
-            return walk
-        matrix = surface.hessian(theta)
+    def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
+        """The damping follows the ratio of gained to predicted decrease (Nielsen 1999)."""
+        theta, matrix = walk.theta, surface.hessian(walk.theta)
         # |g| has the size of the curvature times the distance, here four times the parameters';
         # where the zero is further away than that, a first step of such length
-        slope = float(gradient.norm()) / (4 * spread(start))
+        slope = float(gradient.norm()) / (4 * spread(theta))
         damping, factor = slope * min(slope, float(matrix.norm())), 2.0
         least = 1e-30 * float(matrix.diagonal().square().max())
         while True:
             step = -damped_solve(matrix, gradient, damping)
+            image = matrix @ step
+            if not bool(image.any()):  # the gradient is in the kernel of H
+                walk.ended = "stuck"
+                return
             there = theta + step
             new = surface.gradient(there)
-            ratio = _gain(gradient, new, matrix @ step)
+            ratio = _gain(gradient, new, image)
             if ratio > 1e-4:
                 theta, gradient = there, new
                 if not walk.arrive(theta, gradient, stopping):
-                    return walk
+                    return
                 matrix = surface.hessian(theta)
                 damping *= max(1 / 9, 1 - (2 * ratio - 1) ** 3) if ratio < 0.9 else 1 / 9
                 damping, factor = max(damping, least), 2.0
@@ -57,10 +57,10 @@ class LevenbergMarquardt(Finder):
             if self._stuck(walk) or factor > 1e12:
                 walk.ended = walk.ended or "stuck"
             if walk.ended:
-                return walk
+                return
 
     def _stuck(self, walk: Walk) -> bool:
-        if self._patience is None or walk.steps < self._patience:
+        if walk.steps < self._patience:
             return False
         return walk.gradients[-1] > 0.9 * walk.gradients[-1 - self._patience]
 

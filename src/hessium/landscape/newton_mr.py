@@ -8,6 +8,8 @@ from hessium.landscape.surface import Surface
 from hessium.landscape.walk import Finder, Stopping, Walk, backtrack, half_square
 from hessium.linalg.minres import minres
 
+_HALVINGS = 20  # of a step; where only shorter ones lower |g| the search is stuck
+
 
 class NewtonMR(Finder):
     r"""Steps $p \approx -H^+ g$ of least norm, and backtracking on $\tfrac12|g|^2$.
@@ -19,19 +21,17 @@ class NewtonMR(Finder):
         tol: relative residual at which a linear solve ends, while far from the end; it tightens
             with the gradient, so that convergence becomes superlinear.
         products: Hessian products a step, at most.
+        patience: of `Walk.stalls`.
     """
 
     name = "newton-mr"
 
-    def __init__(self, tol: float = 1e-2, products: int = 200) -> None:
-        self._tol, self._products = tol, products
+    def __init__(self, tol: float = 1e-2, products: int = 200, patience: int = 40) -> None:
+        self._tol, self._products, self._patience = tol, products, patience
 
-    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
-        """Walk."""
-        walk = Walk(start)
-        theta, gradient = start, surface.gradient(start)
-        first = float(gradient.norm())
-        while walk.arrive(theta, gradient, stopping):
+    def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
+        theta, first = walk.theta, float(gradient.norm())
+        while not walk.ended:
             operator = surface.operator(theta)
             tol = min(self._tol, walk.gradients[-1] / first) if first else self._tol
             solved = minres(operator, -gradient, tol=max(tol, 1e-12), steps=self._products)
@@ -46,10 +46,12 @@ class NewtonMR(Finder):
                 solved.solution,
                 half_square(gradient),
                 slope,
+                halvings=_HALVINGS,
             )
             if found is None:
                 walk.ended = "stuck"
                 break
             theta = found[0]
             gradient = surface.gradient(theta)
-        return walk
+            if walk.arrive(theta, gradient, stopping) and walk.stalls(self._patience):
+                walk.ended = "stuck"

@@ -124,7 +124,14 @@ def hessian_rounding(surface: Surface, theta: Tensor, lengths: Tensor, draw: Ten
 
 
 def norm_of(matrix: Float[Tensor, "n n"]) -> float:
-    """The spectral norm of a symmetric matrix."""
+    """The spectral norm of a symmetric matrix.
+
+    Raises:
+        NonFiniteError: if an entry is not finite.
+    """
+    if not bool(torch.isfinite(matrix).all()):
+        msg = "matrix: entries are NaN or infinite"
+        raise NonFiniteError(msg)
     return float(torch.linalg.eigvalsh(matrix).abs().max())
 
 
@@ -140,9 +147,10 @@ def stopping_at(
         draws: standard normal; two are used.
     """
     lengths = surface.lengths(start, start)
-    noise = gradient_rounding(surface, start, lengths, draws[:2]).norm(dim=1)
+    noise = float(gradient_rounding(surface, start, lengths, draws[:2]).norm(dim=1).max())
     share = _SHARE * float(surface.gradient(start).norm())
-    return Stopping(gradient=max(share, 4 * float(noise.max())), steps=steps)
+    # beside the border of the domain the noise is not finite
+    return Stopping(gradient=max(share, 4 * noise if math.isfinite(noise) else 0), steps=steps)
 
 
 def look(
@@ -169,6 +177,9 @@ def look(
     matrix = surface.hessian(theta)
     values, vectors = eigensystem(matrix)
     scale = float(values.abs().max())
+    if not math.isfinite(float(matrix.square().sum() + gradient.square().sum())):
+        msg = "gradient or Hessian: their squares are not finite"
+        raise NonFiniteError(msg)
     noise = vectors.mT @ gradient_rounding(surface, theta, lengths, draws).mT
     products = matrix.abs() @ ulps(theta, lengths)
     floors = _GRADIENT * noise.square().mean(1).sqrt() + 4 * (vectors.abs().mT @ products)

@@ -14,7 +14,8 @@ from hessium.landscape.walk import Finder, Stopping, Walk, negative, spread
 from hessium.linalg.damped import eigensystem
 
 _TRUST = 0.5  # of the linear model of the gradient, in the norm of steps
-_PATIENCE = 12
+_PATIENCE = 12  # steps without progress: then another k
+_STALLS = 150  # steps: then the search ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,10 @@ class Saddle(Finder):
     def __init__(self, index: int, tolerance: int = 0) -> None:
         self._target, self._tolerance = index, tolerance
 
-    def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
-        """Walk; the start should have about the wanted index."""
-        walk = Walk(start)
-        theta, gradient = start, surface.gradient(start)
-        if not walk.arrive(theta, gradient, stopping):
-            return walk
-        damping, k = walk.gradients[0] / (40 * spread(start)), self._target
+    def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
+        """The start should have about the wanted index."""
+        theta = walk.theta
+        damping, k = walk.gradients[0] / (40 * spread(theta)), self._target
         best, waited, tried = math.inf, 0, math.inf
         while True:
             coarse = walk.gradients[-1] > 1e-3 * walk.gradients[0]
@@ -79,9 +77,8 @@ class Saddle(Finder):
                     tried = walk.gradients[-1]
                     finished = self._finish(surface, theta, stopping)
                     if finished is not None:
-                        finished.gradients[:0], finished.radii[:0] = walk.gradients, walk.radii
-                        finished.switches, finished.start = walk.switches, start
-                        return finished
+                        walk.go_on(finished)
+                        return
                 if modes.index != k:
                     k, best, waited = modes.index, walk.gradients[-1], 0
                     walk.switches += 1
@@ -89,7 +86,10 @@ class Saddle(Finder):
                 k = min(k, max(modes.index, self._target - self._tolerance))
             theta, gradient, damping = self._step(surface, theta, gradient, modes, k, damping)
             if not walk.arrive(theta, gradient, stopping):
-                return walk
+                return
+            if walk.stalls(_STALLS):
+                walk.ended = "stuck"
+                return
 
     def _near(self, index: int) -> bool:
         return abs(index - self._target) <= self._tolerance

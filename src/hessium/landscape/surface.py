@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -59,6 +60,12 @@ class Surface(ABC):
     def _operator(self, theta: Tensor) -> SymmetricOperator:
         """Hessian of L by its products."""
 
+    def with_ridge(self, ridge: float) -> Surface:
+        """The same L with another ridge, and a cost that starts at zero."""
+        other = copy.copy(self)
+        other.ridge, other.cost = ridge, Cost()
+        return other
+
     def lengths(self, theta: Float[Tensor, " n"], start: Tensor) -> Float[Tensor, " n"]:
         """What each parameter is measured by: the root mean square of its tensor.
 
@@ -75,31 +82,55 @@ class Surface(ABC):
         return self._loss(theta)
 
     def value(self, theta: Float[Tensor, " n"]) -> float:
-        """F; infinite where it cannot be computed."""
-        if not bool(torch.isfinite(theta).all()):
+        """F; infinite where it is not a finite number."""
+        if not _finite(theta):
             return math.inf
-        return self.loss(theta) + self.ridge / 2 * float(theta @ theta)
+        value = self.loss(theta) + self.ridge / 2 * float(theta @ theta)
+        return value if math.isfinite(value) else math.inf
 
     def gradient(self, theta: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        r"""$\nabla F$; entries are infinite where it cannot be computed."""
+        r"""$\nabla F$; all entries are infinite where one of them is not a finite number."""
         self.cost.gradients += 1
-        if not bool(torch.isfinite(theta).all()):
-            return torch.full_like(theta, torch.inf)
+        nowhere = torch.full_like(theta, torch.inf)
+        if not _finite(theta):
+            return nowhere
         try:
-            return self._gradient(theta) + self.ridge * theta
+            gradient = self._gradient(theta) + self.ridge * theta
         except NonFiniteError:
-            return torch.full_like(theta, torch.inf)
+            return nowhere
+        return gradient if _finite(gradient) else nowhere
 
     def hessian(self, theta: Float[Tensor, " n"]) -> Float[Tensor, "n n"]:
-        r"""$\nabla^2 F$, dense."""
+        r"""$\nabla^2 F$, dense.
+
+        Raises:
+            NonFiniteError: where parameters or entries are not finite.
+        """
         self.cost.hessians += 1
+        self._require_finite("theta", theta)
         matrix = self._hessian(theta)
         matrix.diagonal().add_(self.ridge)
+        self._require_finite("Hessian", matrix)
         return matrix
 
     def operator(self, theta: Float[Tensor, " n"]) -> SymmetricOperator:
-        r"""$\nabla^2 F$ by its products; the caller counts them."""
+        r"""$\nabla^2 F$ by its products; the caller counts them.
+
+        Raises:
+            NonFiniteError: where parameters are not finite; the products raise it, too.
+        """
+        self._require_finite("theta", theta)
         return self._operator(theta).shifted(self.ridge)
+
+    @staticmethod
+    def _require_finite(name: str, values: Tensor) -> None:
+        if not _finite(values):
+            msg = f"{name}: {int((~torch.isfinite(values)).sum())} entries are NaN or infinite"
+            raise NonFiniteError(msg)
+
+
+def _finite(values: Tensor) -> bool:
+    return bool(torch.isfinite(values).all())
 
 
 def _rms(values: Tensor) -> float:

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
 from hessium.landscape.rounding import Place, look
 from hessium.landscape.surface import Surface
-from hessium.linalg.damped import eigensystem
+from hessium.linalg.damped import eigensystem, pseudo_solve
 
 _WALK = 0.5  # relative length of the walks
 _FIRST, _LEAST = 2e-2, 1e-3  # relative strides: doubled while Newton's method returns, else cut
 _STRIDES = 12
-
-
-def pseudo_solve(
-    values: Tensor, vectors: Tensor, vector: Tensor, cut: float, *, drop: int = 0
-) -> Tensor:
-    """$H^+ b$ from the eigensystem of H.
-
-    Args:
-        values: eigenvalues.
-        vectors: eigenvectors, in columns.
-        vector: b.
-        cut: eigenvalues of this size and less are left out.
-        drop: leave out at least so many modes, those of least size.
-    """
-    size = values.abs()
-    kept = size > cut
-    if drop:
-        kept[size.argsort()[:drop]] = False
-    along = torch.where(kept, (vectors.mT @ vector) / torch.where(kept, values, 1.0), 0.0)
-    return vectors @ along
 
 
 def on_manifold(

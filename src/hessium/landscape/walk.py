@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from hessium.errors import NonFiniteError
 from hessium.landscape.surface import Surface
 
 _GROWS = 1.02  # in the second half of a walk
+_SHRUNK = 1e-3  # of its largest radius
+_GAINS = 0.7  # of the least gradient is left after as many steps as a finder has patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +42,8 @@ class Walk:
         radii: norm of the parameters, likewise.
         start: where it began.
         last: the last step that went anywhere.
-        ended: "gradient", "steps", "runs away" or "stuck"; empty while it walks.
+        ended: "gradient", "steps", "runs away", "stuck" or "not finite" (loss or derivatives are
+            not finite numbers further on); empty while it walks.
         switches: how often an index-targeted search changed the number of modes it ascends.
     """
 
@@ -66,20 +70,53 @@ class Walk:
 
     @property
     def grows(self) -> bool:
-        """Whether it grew by 2 % in its second half and its last step was no shorter than most."""
+        """Whether it grew by 2 % in its second half and its last step was no shorter than most.
+
+        Not where it has shrunk towards zero: there the radius is that of a wandering about zero.
+        """
         if self.last is None or self.growth <= _GROWS:
+            return False
+        if self.radii[-1] < _SHRUNK * max(self.radii):
             return False
         half = len(self.radii) // 2
         pace = (self.radii[-1] - self.radii[half]) / (len(self.radii) - half)
         return float(self.last.norm()) > 0.1 * pace
 
+    def stalls(self, patience: int) -> bool:
+        r"""Whether $|g|$ no longer falls: a search that succeeds ends in a few fast steps.
+
+        From `patience` steps on the least $|g|$ must lose 30 % over the second half of the walk, or
+        over as many steps if that is longer.
+        """
+        if self.steps < patience:
+            return False
+        before = len(self.gradients) - min(self.steps // 2, patience)
+        return min(self.gradients[before:]) > _GAINS * min(self.gradients[:before])
+
+    def go_on(self, other: Walk) -> None:
+        """Take another walk, which began where this one is, as the rest of this one."""
+        self.theta, self.ended = other.theta, other.ended
+        self.last = self.last if other.last is None else other.last
+        self.gradients += other.gradients
+        self.radii += other.radii
+
     def arrive(self, theta: Tensor, gradient: Tensor, stopping: Stopping) -> bool:
-        """Take note of a new place; False where the walk ends."""
+        """Take note of a new place; False where the walk ends.
+
+        A place without a finite gradient is not gone to.
+        """
+        finite = bool(torch.isfinite(gradient).all())
+        if not finite:
+            self.ended = "not finite"
+            if self.gradients:
+                return False
         if theta is not self.theta:
             self.last = theta - self.theta
         self.theta = theta
         self.gradients.append(float(gradient.norm()))
         self.radii.append(float(theta.norm()))
+        if not finite:
+            return False
         if self.gradients[-1] <= stopping.gradient:
             self.ended = "gradient"
         elif self.radii[-1] > stopping.growth * max(self.radii[:3]):
@@ -94,9 +131,19 @@ class Finder(ABC):
 
     name: str
 
-    @abstractmethod
     def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
-        """Walk from `start` until it ends."""
+        """Walk from `start` until it ends; where derivatives are not finite it ends before."""
+        walk, gradient = Walk(start), surface.gradient(start)
+        try:
+            if walk.arrive(start, gradient, stopping):
+                self._walk(surface, walk, gradient, stopping)
+        except NonFiniteError:
+            walk.ended = "not finite"
+        return walk
+
+    @abstractmethod
+    def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
+        """Go on from the start of `walk`, with the gradient there, until it has ended."""
 
 
 def backtrack(
@@ -174,6 +221,8 @@ def descend(
     for step in range(steps):
         gradient = surface.gradient(theta)
         slope = -float(gradient @ gradient)
+        if slope == 0:
+            break
         found = backtrack(surface.value, theta, -gradient, value, slope, length=length, share=0.25)
         if found is None:
             break

@@ -22,12 +22,18 @@ def damped_solve(
     Args:
         matrix: A, symmetric, float64.
         vector: b.
-        damping: $\mu \ge 0$; zero is the solution of $A x = b$ itself.
+        damping: $\mu \ge 0$; zero is the solution of $A x = b$ itself, and $A^+ b$, the limit,
+            where A is exactly singular.
 
     Cost: $n^3/3$ complex multiply-adds on a CPU, twice that elsewhere.
     """
     if damping == 0:
-        return torch.linalg.solve(matrix, vector)
+        solution, failed = torch.linalg.solve_ex(matrix, vector)
+        if not bool(failed):
+            return solution
+        values, vectors = eigensystem(matrix)
+        rounding = len(vector) * torch.finfo(matrix.dtype).eps * float(values.abs().max())
+        return pseudo_solve(values, vectors, vector, rounding)
     shift = math.sqrt(damping)
     if matrix.device.type == "cpu":
         shifted = matrix.numpy().astype(np.complex128, order="F")
@@ -58,3 +64,23 @@ def eigensystem(matrix: Float[Tensor, "n n"], *, coarse: bool = False) -> tuple[
         return unit * torch.from_numpy(values).double(), torch.from_numpy(vectors).double()
     values, vectors = torch.linalg.eigh(work)
     return unit * values.double(), vectors.double()
+
+
+def pseudo_solve(
+    values: Tensor, vectors: Tensor, vector: Tensor, cut: float, *, drop: int = 0
+) -> Tensor:
+    """$H^+ b$ from the eigensystem of H.
+
+    Args:
+        values: eigenvalues.
+        vectors: eigenvectors, in columns.
+        vector: b.
+        cut: eigenvalues of this size and less are left out.
+        drop: leave out at least so many modes, those of least size.
+    """
+    size = values.abs()
+    kept = size > cut
+    if drop:
+        kept[size.argsort()[:drop]] = False
+    along = torch.where(kept, (vectors.mT @ vector) / torch.where(kept, values, 1.0), 0.0)
+    return vectors @ along

@@ -4,4 +4,5 @@ from hessium.plots.draw import draw as draw
 from hessium.plots.png import to_png as to_png
 from hessium.plots.style import PALETTE as PALETTE
 from hessium.plots.svg import describe as describe
+from hessium.plots.svg import empty_svg as empty_svg
 from hessium.plots.svg import to_svg as to_svg

@@ -26,6 +26,7 @@ from hessium.experiments.wording import superscript
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
 _WIDTH, _AXES_HEIGHT, _LINE = 4.4, 2.9, 0.19
+_MOST_LINES = 8
 _X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 48, 34, 50
 
 
@@ -35,8 +36,8 @@ def draw(chart: Chart) -> Figure:
     No state of `matplotlib.pyplot` is touched.
     """
     with mpl.rc_context(RC):
-        labels = [textwrap.fill(series.label, _LEGEND_CHARACTERS) for series in chart.series]
-        below = [*labels, textwrap.fill(chart.x_label, _X_CHARACTERS)]
+        labels = [_wrapped(series.label, _LEGEND_CHARACTERS) for series in chart.series]
+        below = [*labels, _wrapped(chart.x_label, _X_CHARACTERS)]
         height = _AXES_HEIGHT + _LINE * sum(text.count("\n") + 1 for text in below)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
@@ -55,6 +56,11 @@ def draw(chart: Chart) -> Figure:
             handles, labels, loc="outside lower left", borderaxespad=0.2, handlelength=2.6
         )
         return figure
+
+
+def _wrapped(text: str, width: int) -> str:
+    """On lines of this width, a few at most."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=_MOST_LINES, placeholder=" ..."))
 
 
 def _styles(series: tuple[Series, ...]) -> list[dict[str, Any]]:
@@ -125,7 +131,7 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
     else:
         getattr(axes, f"set_{which}scale")(scale)
     getattr(axes, f"set_{which}label")(
-        textwrap.fill(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
+        _wrapped(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
     )
     if ticks:
         axis.set_major_locator(FixedLocator(list(ticks)))
@@ -163,9 +169,11 @@ def _counts(series: Series) -> bool:
 
 def tick_text(value: float) -> str:
     """A tick label in plain Unicode, so that it follows the page's font: 0.5, 20, 10⁻³."""
-    exponent = math.floor(math.log10(abs(value)) + 1e-12) if value else 0
-    if -3 < exponent < 4:
+    if not math.isfinite(value):
+        return ""
+    factor, power = f"{value:.2e}".split("e")
+    if -3 < int(power) < 4 or value == 0:
         return f"{value:.10g}".replace("-", "−")
-    factor = f"{value / 10.0**exponent:.3g}".replace("-", "−")
-    power = "10" + superscript(exponent)
-    return factor[:-1] + power if factor in ("1", "−1") else f"{factor}×{power}"
+    factor = f"{float(factor):.3g}".replace("-", "−")
+    ten = "10" + superscript(int(power))
+    return factor[:-1] + ten if factor in ("1", "−1") else f"{factor}×{ten}"

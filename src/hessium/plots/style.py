@@ -24,6 +24,7 @@ DASHES = ("--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)))
 
 # typed loosely: the stubs spell out every key of every release
 RC: Any = {
+    "text.parse_math": False,  # a dollar in a label is a dollar
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.titlesize": 10.0,

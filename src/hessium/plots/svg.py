@@ -34,22 +34,35 @@ def to_svg(figure: Figure, chart: Chart, prefix: str) -> str:
     text = text[text.index("<svg") :]
     # a style element would reach beyond the figure, to the whole page
     text = re.sub(r"\s*<(metadata|style)\b.*?</\1>", "", text, flags=re.DOTALL)
-    text = _own_ids(_traceable(text, chart), prefix)
-    text = _page_colours(text)
+    # in the tags alone: a label may look like an identifier or a colour
+    text = re.sub(
+        r"<[^>]*>",
+        lambda tag: _page_colours(_own_ids(tag.group(), prefix)),
+        _traceable(text, chart),
+    )
     opening = text[: text.index(">") + 1]
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', opening)
     if size is None:
         msg = "the SVG backend wrote no viewBox"
         raise RuntimeError(msg)
-    head = (
+    return _head(chart, prefix, size.group(0)[9:-1]) + text[len(opening) :]
+
+
+def empty_svg(chart: Chart, prefix: str) -> str:
+    """What stands for a figure that cannot be drawn."""
+    text = '<text x="20" y="40" fill="currentColor">This figure cannot be drawn.</text>'
+    return f"{_head(chart, prefix, '0 0 320 80')}\n{text}\n</svg>\n"
+
+
+def _head(chart: Chart, prefix: str, box: str) -> str:
+    return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="{size.group(0)[9:-1]}" class="chart" role="img" '
+        f'viewBox="{box}" class="chart" role="img" '
         f'stroke-linejoin="round" '
         f'aria-labelledby="{prefix}-title {prefix}-desc">\n'
         f'<title id="{prefix}-title">{escape(chart.title)}</title>\n'
         f'<desc id="{prefix}-desc">{escape(describe(chart))}</desc>'
     )
-    return head + text[len(opening) :]
 
 
 def _traceable(text: str, chart: Chart) -> str:
@@ -63,7 +76,7 @@ def _traceable(text: str, chart: Chart) -> str:
         if len(marks) != len(series.ids):  # some lie outside the axes: no telling which
             continue
         named = [
-            re.sub(r"/>", f"><title>{escape(one)}</title></use>", mark, count=1)
+            mark.replace("/>", f"><title>{escape(one)}</title></use>", 1)
             for mark, one in zip(marks, series.ids, strict=True)
         ]
         text = text[:start] + head + "".join(named) + text[stop:]

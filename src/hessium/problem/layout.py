@@ -54,6 +54,16 @@ class Layout:
         parts = torch.split(vector, list(self.sizes))
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
+    def parts(self, vectors: Tensor) -> list[Tensor]:
+        """Flat vectors (..., dim) to tensors (..., shape).
+
+        Views, but for pairs of numbers: those that could not be viewed as complex ones are copies.
+        """
+        lead = vectors.shape[:-1]
+        pieces = torch.split(vectors, list(self.sizes), dim=-1)
+        parts = [p.reshape(*lead, *s) for p, s in zip(pieces, self.shapes, strict=True)]
+        return [p.clone(memory_format=torch.contiguous_format) if _askew(p) else p for p in parts]
+
     def select(self, patterns: Sequence[str]) -> Layout:
         """The layout of those parameters only that match a name or a glob pattern.
 
@@ -76,6 +86,12 @@ class Layout:
             chosen.update(hits)
         keep = [(n, s) for n, s in zip(self.names, self.shapes, strict=True) if n in chosen]
         return Layout(names=tuple(n for n, _ in keep), shapes=tuple(s for _, s in keep))
+
+
+def _askew(part: Tensor) -> bool:
+    """Pairs whose places in memory are not those of complex numbers."""
+    odd = any(number % 2 for number in (part.storage_offset(), *part.stride()[:-1]))
+    return part.dim() > 0 and part.shape[-1] == 2 and odd
 
 
 def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, nn.Parameter]:

@@ -421,11 +421,11 @@ class EmpiricalRisk:
         """The free parameters as fresh leaves of a graph, in the order of `names`."""
         # copies: a forward pass that writes to its parameters must not reach the risk's own
         theta = self._theta.clone()
-        return [nn.Parameter(p.detach()) for p in self._layout.unflatten(theta)]
+        return [nn.Parameter(p.detach()) for p in self._layout.parts(theta)]
 
     def _constants(self) -> list[Tensor]:
         """The free parameters, to be evaluated at only."""
-        parts = self._layout.unflatten(self._theta)
+        parts = self._layout.parts(self._theta)
         return [nn.Parameter(p, requires_grad=False) for p in parts]
 
     @contextmanager

@@ -88,7 +88,7 @@ class WatchedPasses:
         versions = _versions((f, targets))
         try:
             value = loss.value if weighs_by_samples(loss) else loss.total
-            total = float(self._watched(lambda: value(f.detach(), targets)))
+            total = float(self._watched(lambda: value(f.detach(), targets)).detach())
             denominator = float(loss.count(f, targets))
         except (InputError, torch.OutOfMemoryError):
             raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hessium._files import write_atomically
-from hessium.experiments.records import Section
+from hessium.errors import InputError
+from hessium.experiments.codec import encode
+from hessium.experiments.records import Chart, Section
 from hessium.experiments.rundir import RunDirectory
 from hessium.experiments.wording import digits
-from hessium.plots import PALETTE, draw, to_svg
+from hessium.plots import PALETTE, draw, empty_svg, to_svg
 from hessium.report import words
 
 _MOST_POINTS = 40
@@ -29,11 +33,72 @@ def write_report(run: RunDirectory) -> Path:
 
     Returns:
         The path of the page.
+
+    Raises:
+        InputError: if the folder of the figures is a link to another one.
     """
-    drawn = tuple(_draw(section, run.path / "figures") for section in run.sections())
-    page = run.path / "report.html"
-    write_atomically(page, render(drawn).encode())
-    return page
+    return Report(run).write()
+
+
+class Report:
+    """The page of a run directory, written again as sections are added.
+
+    A chart is drawn once, as long as it stays the same, so that the work for a page after each of
+    k experiments grows with k and not with its square.
+
+    Args:
+        run: where the sections are, and the page will be.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._figures: dict[str, tuple[str, Markup]] = {}
+
+    def write(self) -> Path:
+        """Draw what is new, write `figures/*.svg` and `report.html`.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            InputError: if the folder of the figures is a link to another one.
+        """
+        folder = self._run.path / "figures"
+        if folder.is_symlink():
+            msg = f"RUN_DIR: {folder} is a link; a folder of its own is required, so remove it"
+            raise InputError(msg)
+        drawn = tuple(
+            _Drawn(
+                section=section,
+                figures=tuple(
+                    self._figure(f"{section.experiment}-{chart.name}", chart, folder)
+                    for chart in section.findings.charts
+                ),
+            )
+            for section in self._run.sections()
+        )
+        page = self._run.path / "report.html"
+        write_atomically(page, render(drawn).encode())
+        return page
+
+    def _figure(self, name: str, chart: Chart, folder: Path) -> Markup:
+        content = json.dumps(encode(chart), sort_keys=True)
+        known, figure = self._figures.get(name, ("", Markup()))
+        if known != content:
+            # text was escaped when the SVG was written
+            figure = Markup(_svg(chart, name))
+            self._figures[name] = (content, figure)
+            write_atomically(folder / f"{name}.svg", figure.encode())
+        return figure
+
+
+def _svg(chart: Chart, name: str) -> str:
+    try:
+        return to_svg(draw(chart), chart, name)
+    except (ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
+        # numbers near the ends of the range have no axis; those on the page are still right
+        warnings.warn(f"figure {name} cannot be drawn ({error})", UserWarning, stacklevel=2)
+        return empty_svg(chart, name)
 
 
 def render(drawn: tuple[_Drawn, ...]) -> str:
@@ -65,14 +130,3 @@ def render(drawn: tuple[_Drawn, ...]) -> str:
             "not tested": "open",
         },
     )
-
-
-def _draw(section: Section, folder: Path) -> _Drawn:
-    figures = []
-    for chart in section.findings.charts:
-        name = f"{section.experiment}-{chart.name}"
-        svg = to_svg(draw(chart), chart, name)
-        write_atomically(folder / f"{name}.svg", svg.encode())
-        # the text inside was escaped when the SVG was written
-        figures.append(Markup(svg))
-    return _Drawn(section=section, figures=tuple(figures))

@@ -12,6 +12,7 @@ from hessium.theory.energies import (
     gap_energy,
     minimiser_energy,
     ratio_for_critical_energy,
+    wigner_energy,
 )
 from hessium.theory.ensembles import goe, gue, haar, wishart, with_spectrum
 from hessium.theory.hessian_laws import relu_hessian, relu_residual, wishart_wigner
@@ -85,6 +86,7 @@ __all__ = [
     "soft_edge",
     "spiked",
     "two_layer_hessian",
+    "wigner_energy",
     "wishart",
     "wishart_wigner",
     "with_spectrum",

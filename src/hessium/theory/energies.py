@@ -91,6 +91,26 @@ def gap_energy(ratio: ArrayLike, scale: Real = 1.0) -> FloatArray:
     return np.asarray(0.5 * square * phi * np.maximum(np.cbrt(phi) - 1, 0.0) ** 3)
 
 
+def wigner_energy(energy: ArrayLike, ratio: ArrayLike) -> FloatArray:
+    r"""$\epsilon\phi/2$: where the Wigner model has the variance that H1 of a network has.
+
+    In a linear two-layer network whose residuals are N(0, 2 epsilon), independent of data and
+    weights, H1 consists of n equal blocks with $S = m^{-1} e x^T$ off their diagonal, so that
+    $\mathrm{tr}\, H_1^2 / 2n^2 = n \cdot 2\epsilon/m = \epsilon\phi$. The source takes
+    $2\epsilon$. Its predictions with the variance of the network are those at this energy,
+    `index(wigner_energy(e, phi), phi)`; critical energies are $2/\phi$ times as large. With ReLU
+    the variance is $\epsilon\phi/2$, which `relu_residual` has.
+
+    Args:
+        energy: epsilon >= 0, any shape that broadcasts with `ratio`.
+        ratio: phi > 0.
+
+    Raises:
+        InputError: if a ratio is not positive.
+    """
+    return np.asarray(_check.reals("energy", energy) * checked_ratios(ratio) / 2)
+
+
 def ratio_for_critical_energy(energy: Real, activation: str = "linear", scale: Real = 1.0) -> float:
     """The ratio below one whose critical energy is `energy`: how many data a wanted energy needs.
 

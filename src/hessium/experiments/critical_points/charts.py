@@ -13,7 +13,7 @@ from hessium.experiments.published import column_table
 from hessium.experiments.records import Chart, Series
 from hessium.experiments.wording import digits
 from hessium.landscape.point import KINDS
-from hessium.theory import critical_energy, index, minimiser_energy
+from hessium.theory import critical_energy, index, minimiser_energy, wigner_energy
 
 _EACH = "none: every point is one run"
 
@@ -43,6 +43,8 @@ def _index_chart(
     series += _published(config, ratio)  # on top: there are a few, among hundreds
     energy = np.linspace(1e-3, 0.55, 111)
     series.append(_line("theory, Wishart + Wigner", energy, index(energy, ratio), hue=5))
+    network = index(wigner_energy(energy, ratio), ratio)
+    series.append(_line("theory with the variance of H₁ of a network, εφ", energy, network, hue=4))
     if fit is not None:
         above = np.linspace(fit.critical, fit.critical + 0.12, 25)
         rise = fit.coefficient * (above - fit.critical) ** 1.5
@@ -113,6 +115,11 @@ def minimiser_chart(config: CriticalPointsConfig, points: Points) -> Chart:
         _line("½ (1 − φ/2), linear networks", curve, minimiser_energy(curve), hue=1),
         _line("ε_c of Wishart + Wigner, scale 1", curve, critical_energy(curve), hue=5),
     ]
+    network = 2 * critical_energy(curve) / curve
+    shown = network <= 0.6  # at small ratios it lies far above all others
+    if shown.any():
+        label = "ε_c with the variance of H₁ of a network, εφ"
+        series.append(_line(label, curve[shown], network[shown], hue=4))
     if config.activation == "tanh":
         table = column_table("pb_fig6b")
         ratio = 32 / table["num_samples"]

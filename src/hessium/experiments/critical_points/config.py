@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from hessium.errors import InputError
 from hessium.experiments.critical_points.search import MINIMISE, PLAIN, PUBLISHED, SADDLE
 from hessium.experiments.experiment import Task
 
+_MOST_SEARCHES = 100_000
+ACTIVATIONS = ("tanh", "linear")
 METHODS = ("levenberg-marquardt", "newton-mr")
 
 
@@ -51,24 +54,44 @@ class CriticalPointsConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        large = 10**6
         rules = {
-            "size": 2 <= self.size <= 40,
-            "activation": self.activation in ("tanh", "linear"),
-            "ratios": bool(self.ratios) and all(0 < ratio <= 2 for ratio in self.ratios),
-            "ridge": self.ridge >= 0,
-            "highest": 0 < self.highest <= 0.5,
-            "iterations": bool(self.iterations)
-            and list(self.iterations) == sorted(set(self.iterations))
-            and self.iterations[0] > 0,
+            "size": (2 <= self.size <= 40, "2 to 40"),
+            "activation": (self.activation in ACTIVATIONS, " or ".join(ACTIVATIONS)),
+            "ratios": (
+                bool(self.ratios)
+                and all(1e-4 <= ratio <= 2 for ratio in self.ratios)
+                and len({round(1000 * ratio) for ratio in self.ratios}) == len(self.ratios),
+                "numbers from 1e-4 to 2 that differ by 0.001 at least",
+            ),
+            "ridge": (0 <= self.ridge < math.inf, "a finite number >= 0"),
+            "highest": (0 < self.highest <= 0.5, "above 0, to 0.5"),
+            "iterations": (
+                bool(self.iterations)
+                and list(self.iterations) == sorted(set(self.iterations))
+                and self.iterations[0] > 0
+                and self.iterations[-1] <= large,
+                f"positive integers in ascending order, up to {large}",
+            ),
+            "restarts": (0 <= self.restarts <= 1000, "0 to 1000"),
+            "seed": (0 <= self.seed < 2**53, "0 to 2^53 - 1"),
         }
-        for name in ("targeted", "restarts", "published", "plain", "others", "minimisers", "seed"):
-            rules[name] = getattr(self, name) >= 0
+        for name in ("targeted", "published", "plain", "others", "minimisers"):
+            rules[name] = (0 <= getattr(self, name) <= large, f"0 to {large}")
         for name in ("max_steps", "plain_steps"):
-            rules[name] = getattr(self, name) >= 1
-        for name, holds in rules.items():
+            rules[name] = (1 <= getattr(self, name) <= large, f"1 to {large}")
+        for name, (holds, rule) in rules.items():
             if not holds:
-                msg = f"{name}: {getattr(self, name)!r} is out of range"
+                msg = f"{name}: {repr(getattr(self, name))[:60]} is out of range; {rule}"
                 raise InputError(msg)
+        each = self.targeted + self.published + self.plain + self.minimisers
+        count = len(self.ratios) * (each + len(METHODS) * self.others)
+        if not 1 <= count <= _MOST_SEARCHES:
+            msg = (
+                f"targeted, published, plain, others, minimisers: {count} searches at all ratios; "
+                f"1 to {_MOST_SEARCHES} are possible"
+            )
+            raise InputError(msg)
 
     @property
     def dim(self) -> int:

@@ -9,6 +9,11 @@ from dataclasses import replace
 from hessium._typing import AnyArray
 from hessium.experiments.critical_points.charts import index_charts, minimiser_chart
 from hessium.experiments.critical_points.config import CriticalPointsConfig, seeds, tasks
+from hessium.experiments.critical_points.distances import (
+    distance_statement,
+    distance_table,
+    distances,
+)
 from hessium.experiments.critical_points.fits import fit_power
 from hessium.experiments.critical_points.points import Points
 from hessium.experiments.critical_points.search import MINIMISE, SADDLE, search
@@ -35,10 +40,11 @@ def summarise(
     charts = index_charts(config, points, fits)
     if config.minimisers:
         charts.append(minimiser_chart(config, points))
+    beside = distances(config, points, fits)
     findings = Findings(
-        statements=statements(config, points, fits),
+        statements=(*statements(config, points, fits), distance_statement(beside)),
         charts=tuple(charts),
-        tables=tables(config, points, fits),
+        tables=(*tables(config, points, fits), distance_table(beside)),
         notes=(
             "Four classes, never pooled. Critical: gradient at the floor of floating point, and "
             "Newton's method contracts quadratically beside the point. Gradient-flat: the gradient "
@@ -51,7 +57,9 @@ def summarise(
             "with Levenberg-Marquardt to make |g|² small: plain descent, as published, takes more "
             "than 10⁴ steps, see the table. Where it was accepted is what is drawn.",
             "The theory line is the exact index of Wishart + Wigner at scale 1; the scale of H₀ in "
-            "these networks is not 1, and no single one fits all ratios.",
+            "these networks is not 1, and no single one fits all ratios. The source gives H₁ the "
+            "variance 2ε. H₁ of a linear network has εφ, if residuals are independent of data and "
+            "weights, and the second line takes that. At critical points they are not independent.",
         ),
     )
     kept = points.where(method=SADDLE)

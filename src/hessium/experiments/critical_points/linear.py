@@ -84,7 +84,7 @@ def search(task: Task) -> Result:
         "index_exact": index,
         "nullity_exact": nullity,
         "reason": judged.certificate.reason,
-        "spectrum": judged.spectrum.nodes,
+        "spectrum": np.empty(0) if judged.spectrum is None else judged.spectrum.nodes,
     }
 
 

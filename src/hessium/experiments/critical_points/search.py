@@ -59,14 +59,14 @@ def search(task: Task) -> Result:
         "threshold": _finite(certificate.threshold),
         "symmetry_zeros": certificate.symmetry_zeros,
         "radius": float(judged.theta.norm()),
-        "gradient": judged.gradient,
+        "gradient": _finite(judged.gradient),
         "relative_gradient": _finite(certificate.relative_gradient),
         "excess": _finite(certificate.excess),
-        "flatness": certificate.flatness,
+        "flatness": _finite(certificate.flatness),
         "newton_step": _finite(certificate.newton_step),
         "moved": _finite(certificate.moved),
         "contraction": list(certificate.contraction),
-        "growth": certificate.growth,
+        "growth": _finite(certificate.growth),
         "reason": certificate.reason,
         # where the finder itself stopped: what its own test would have reported
         "ended": walk.ended,
@@ -79,7 +79,7 @@ def search(task: Task) -> Result:
         "hessians": surface.cost.hessians,
         "products": surface.cost.products,
         "cpu": time.process_time() - start,
-        "spectrum": judged.spectrum.nodes,
+        "spectrum": np.empty(0) if judged.spectrum is None else judged.spectrum.nodes,
         "theta": judged.theta.numpy(),
     }
 

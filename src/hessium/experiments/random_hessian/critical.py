@@ -120,6 +120,10 @@ def summarise(
             f"{len(config.seeds)} draws. That eigenvalue lies inside the edge by the mean of the "
             "Tracy-Widom law, which is taken off first; the rest is extrapolated to n → ∞ in "
             "powers of 1/n.",
+            "The printed model gives H₁ the variance 2ε. H₁ of a linear network has εφ, if "
+            "residuals are independent of data and weights: its critical energy is 2/φ times that "
+            "of eq. 21, from 8 times at φ = 1/4 to 3 times at φ = 2/3. With ReLU the printed "
+            "variance, εφ/2, is that of the network.",
             "The published table is eq. 21 and 32 of Pennington and Bahri (2017), evaluated to "
             "ten decimals. Their measured energies of trained tanh networks are another quantity "
             "and are not shown here.",
@@ -138,6 +142,7 @@ def _chart(runs: _Runs) -> Chart:
     for hue, (model, name) in enumerate(MODELS.items()):
         series += [
             law(f"closed form, {name}", ratios, critical_energy(ratios, model), hue),
+            *([_network(ratios, hue)] if model == "linear" else []),
             Series(
                 label=f"eq. {21 if model == 'linear' else 32} as published, {name}",
                 x=table["ratio"],
@@ -169,6 +174,11 @@ def _chart(runs: _Runs) -> Chart:
         y_scale="log",
         series=tuple(series),
     )
+
+
+def _network(ratios: FloatArray, hue: int) -> Series:
+    label = "the same with the variance of H₁ of a network, εφ"
+    return law(label, ratios, 2 * critical_energy(ratios) / ratios, hue)
 
 
 def _matrix_chart(runs: _Runs) -> Chart:

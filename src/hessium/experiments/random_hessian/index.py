@@ -25,7 +25,14 @@ from hessium.experiments.records import (
     judge,
 )
 from hessium.experiments.wording import between, digits
-from hessium.theory import critical_energy, energy_for_index, index, index_coefficient, small_index
+from hessium.theory import (
+    critical_energy,
+    energy_for_index,
+    index,
+    index_coefficient,
+    small_index,
+    wigner_energy,
+)
 
 _EXCESS = "energy above the critical one, (ε − ε_c)/ε_c"
 _OFF = 0.1  # the law is left where it is off by this share
@@ -134,7 +141,11 @@ def summarise(
     cases, measured = _cases(config), _measured(config, results)
     findings = Findings(
         statements=_statements(cases, measured),
-        charts=(*(_chart(m, cases, measured) for m in MODELS), _departure(cases)),
+        charts=(
+            *(_chart(m, cases, measured) for m in MODELS),
+            _departure(cases),
+            _network(config.ratios),
+        ),
         tables=(_table(config, cases, measured), _limits(cases)),
         notes=(
             "Index: share of negative eigenvalues, α = ∫₋∞⁰ ρ. Exact: from the log-potential of "
@@ -143,6 +154,10 @@ def summarise(
             f"Matrices of sizes {', '.join(map(str, config.sizes))}, {len(config.seeds)} draws "
             "each, extrapolated to n → ∞ with a correction 1/n. Linear: Wishart plus GOE. ReLU: "
             "Wishart plus one of the equal blocks of H₁, a product of two Gaussian matrices.",
+            "The printed model gives H₁ the variance 2ε. H₁ of a linear network has εφ, if "
+            "residuals are independent of data and weights: predictions for it are those at the "
+            "energy εφ/2, and critical energies 2/φ times as large. In ε/ε_c the curves are the "
+            "same.",
             "Points below an index of about 2/n need larger matrices: there single eigenvalues "
             "fluctuate across zero.",
         ),
@@ -213,6 +228,27 @@ def _departure(cases: tuple[_Case, ...]) -> Chart:
         y_label="exact index / 3/2 law",
         x_scale="log",
         series=(*curves, limit),
+    )
+
+
+def _network(ratios: tuple[float, ...]) -> Chart:
+    energy = np.geomspace(1e-3, 10, 61)
+    series = []
+    for hue, ratio in enumerate(ratios):
+        name = f"φ = {digits(ratio)}"
+        network = index(wigner_energy(energy, ratio), ratio)
+        series += [
+            law(f"variance 2ε as printed, {name}", energy, index(energy, ratio), hue),
+            law(f"variance εφ of a network, {name}", energy, network, hue),
+        ]
+    return Chart(
+        name="index-network",
+        title="The index with the variance that H₁ of a linear network has",
+        caption="The same curves, moved by a factor 2/φ in the energy.",
+        x_label="energy ε = L / n",
+        y_label="index α",
+        x_scale="log",
+        series=tuple(series),
     )
 
 

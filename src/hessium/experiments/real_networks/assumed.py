@@ -24,16 +24,18 @@ from hessium.experiments.records import (
 )
 from hessium.experiments.training import train
 from hessium.experiments.wording import between, digits
+from hessium.theory import index, wigner_energy
 
 _WHEN = {"random": "at the start", "trained": "after training"}
 _H0, _H1 = "H0 is Wishart of the network's ratio", "H1 is Wigner of its own variance"
+_VARIANCE = "H1 has the variance of the Wigner model, 2 energy"
 _MOMENTS, _SUM = "H0 and H1 are free: mixed moments", "H0 and H1 are free: spectrum of the sum"
 _SHORT = {
     _H0: "H₀: Marchenko-Pastur of ratio φ",
     "H0 is Wishart of some ratio and scale": "H₀: some Marchenko-Pastur",
     _H1: "H₁: semicircle",
     "H1 is Wigner of some variance": "H₁: some semicircle",
-    "H1 has the variance of the Wigner model, 2 energy": "variance of H₁ is 2ε",
+    _VARIANCE: "variance of H₁ is 2ε",
     _MOMENTS: "free: mixed moments",
     _SUM: "free: spectrum of the sum",
     "residuals are normal": "residuals normal",
@@ -101,6 +103,9 @@ def compute(task: Task) -> Result:
             for c in found.checks
         },
         "predictions": {p.quantity: [p.measured, p.linear, p.relu] for p in found.predictions},
+        "network_index": float(
+            index(wigner_energy(found.energy, found.ratio), found.ratio, scale=found.scale)
+        ),
         "energy": found.energy,
         "ratio": found.ratio,
     }
@@ -146,6 +151,9 @@ def summarise(
             f"{len(config.seeds)} seeds; trained: {config.max_iterations} iterations of L-BFGS-B. "
             f"Widths {', '.join(map(str, config.widths))}, ratios "
             f"{', '.join(digits(r) for r in config.ratios)}.",
+            "εφ is the variance of H₁ for residuals that are independent of data and weights. "
+            "Residuals at the start hold the outputs of the network itself, which depend on the "
+            "data; that adds to the variance. In a trained linear network H₁ vanishes.",
             "Each assumption is tested for itself against matrices of the same size, at a "
             f"false-alarm rate of {digits(1 / (config.rotations + 1), 2)}; a claim about all "
             "networks stands while no more of them are rejected than chance allows in 999 of 1000 "
@@ -208,7 +216,50 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
             "; ".join(f"{m}: off by {between(e, 2)}" for m, e in errors.items()),
         )
     )
-    return tuple(found)
+    return (*found, _variance(runs), _network_index(runs))
+
+
+def _variance(runs: _Runs) -> Statement:
+    """Which of the two variances of H1 is nearer: 2 energy as printed, or energy x ratio."""
+    parts, nearer, compared = [], 0, 0
+    for when, words in _WHEN.items():
+        for activation in runs.config.activations:
+            # of energy, where H1 is not zero
+            pairs = [
+                (found["value"], r["ratio"] * (0.5 if activation == "relu" else 1.0))
+                for r in runs.chosen(activation=activation, when=when)
+                if (found := r["checks"].get(_VARIANCE)) and found["value"] > 0
+            ]
+            if not pairs:
+                continue
+            measured, network = np.array(pairs, dtype=np.float64).T
+            closer = np.abs(np.log(measured / network)) < np.abs(np.log(measured / 2))
+            nearer, compared = nearer + int(closer.sum()), compared + closer.size
+            parts.append(
+                f"{activation} {words}: {between(measured / 2, 2)} and "
+                f"{between(measured / network, 2)}"
+            )
+    return judge(
+        "The variance of H₁ is nearer to εφ, with ReLU half of it, than to the printed 2ε.",
+        nearer == compared if compared else None,
+        f"in {nearer} of {compared} networks; measured over 2ε and over εφ: " + "; ".join(parts),
+    )
+
+
+def _network_index(runs: _Runs) -> Statement:
+    parts, better = [], []
+    for when, words in _WHEN.items():
+        chosen = [r for r in runs.chosen(when=when) if r["energy"] > 0]
+        measured, printed = np.array([r["predictions"]["index"][:2] for r in chosen]).T
+        network = np.array([r["network_index"] for r in chosen])
+        both = [float(np.sqrt(np.mean((p - measured) ** 2))) for p in (printed, network)]
+        better.append(both[1] < both[0])
+        parts.append(f"{digits(both[0], 2)} and {digits(both[1], 2)} {words}")
+    return judge(
+        "With that variance Wishart + Wigner predicts the index better.",
+        all(better),
+        "root mean square distance of the index with 2ε and with εφ: " + ", ".join(parts),
+    )
 
 
 def _statistic(assumption: str) -> str:

@@ -1,0 +1,80 @@
+"""Signals that end a process: what is finished is kept, the page is written, one line is said."""
+
+from __future__ import annotations
+
+import atexit
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, a scheduler, a terminal that closes
+_PAUSE = 3.0  # seconds in which more signals are the same wish
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
+        self.number = number
+
+
+@contextmanager
+def stopping() -> Iterator[Callable[[], None]]:
+    """Let signals that end a process raise `Stopped` while the block lasts.
+
+    Those that follow within three seconds raise nothing: a second Ctrl-C would cut short what the
+    first one began. Who ignores a signal, as `nohup` does, goes on ignoring it. After a signal has
+    come, that holds beyond the block.
+
+    Yields:
+        A function after which no signal raises any more, for the last words.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: None
+        return
+    last, stopped = -_PAUSE, False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal last, stopped
+        now = time.monotonic()
+        if now - last >= _PAUSE:
+            last, stopped = now, True
+            raise Stopped(number)
+
+    def end() -> None:
+        nonlocal last
+        last = float("inf")
+
+    before: dict[int, Any] = {}
+    for number in _numbers():
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            before[number] = signal.signal(number, handle)
+    try:
+        yield end
+    finally:
+        if stopped:  # the process is about to end, and more signals may be on their way
+            last = time.monotonic()
+            # the interpreter gives up its handlers as it ends, but not what is ignored
+            atexit.register(ignore)
+        else:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def ignore() -> None:
+    """Nothing is left to be stopped: the interpreter ends."""
+    for number in _numbers():
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _numbers() -> list[int]:
+    return [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]

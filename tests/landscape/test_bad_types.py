@@ -1,0 +1,77 @@
+"""Arguments of wrong types, as callers without a type checker give them: named before any work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SEARCH = {
+    "ridge='a'": "ridge: 'a'; a finite real number is required",
+    "ridge=None": "ridge: None; a finite real number is required",
+    "restarts=0.5": "restarts: 0.5; an integer is required",
+    "restarts=True": "restarts: True; an integer is required",
+    "max_steps='many'": "max_steps: 'many'; an integer is required",
+    "progress=3": "progress: 3; a function (done, total, what) is required",
+    "method=None": "method: None; levenberg-marquardt",
+    "method='saddle', index=0.5": "index: 0.5; an integer is required",
+    "method='saddle', index='2'": "index: '2'; an integer is required",
+    "start='origin'": "start: ",
+    "start=0.5": "start: ",
+    "start=lambda _: None": "start: ",
+    "rng='seed'": "rng: 'seed' is neither",
+}
+CONTINUATION = {
+    "risk, None": "point: NoneType; a result of find_critical_point is required",
+    "risk, 'last'": "point: str; a result of find_critical_point is required",
+    "None, point": "risk: ",
+    "risk, point, to='zero'": "to: 'zero'; a finite real number is required",
+    "risk, point, factor=None": "factor: None; a finite real number is required",
+    "risk, point, max_steps=2.5": "max_steps: 2.5; an integer is required",
+    "risk, point, rng='seed'": "rng: 'seed' is neither",
+    "risk, point, progress=3": "progress: 3; a function (done, total, what) is required",
+}
+CALLS = {f"hs.find_critical_point(risk, {given})": said for given, said in SEARCH.items()}
+CALLS |= {f"hs.continue_ridge({given})": said for given, said in CONTINUATION.items()}
+SCRIPT = """
+import json, sys
+import torch
+import hessium as hs
+
+class Point(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.p = torch.nn.Parameter(torch.tensor([0.8, 0.1], dtype=torch.float64))
+
+risk = hs.EmpiricalRisk.from_closure(Point(), lambda m: (m.p[0]**2 - 1)**2 + m.p[1]**2)
+point = hs.find_critical_point(risk, ridge=0.1)
+found = {}
+for call in json.load(sys.stdin):
+    try:
+        found[call] = repr(eval(call))
+    except Exception as error:
+        found[call] = f"{type(error).__name__}: {error}"
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, str]:
+    """What each call says, in a process without the type checker of the tests."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input=json.dumps(list(CALLS)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_wrong_types_are_named(call: str, answers: dict[str, str]) -> None:
+    assert answers[call].startswith(f"InputError: {CALLS[call]}")
+    assert "\n" not in answers[call]

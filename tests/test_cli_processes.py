@@ -1,0 +1,187 @@
+"""The command as a real process whose reader, terminal or scheduler goes away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from test_cli import LARGE, MODEL, ROOT, Process, gone
+
+ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}
+SWEEP = """
+size = 2
+ratios = [0.5]
+targeted = 2
+published = 0
+plain = 0
+others = 0
+minimisers = 0
+max_steps = 5
+"""
+COMMANDS = {
+    "spectrum": ("spectrum m.py:build --out o", "o/report.html"),
+    "compare": ("compare m.py:build --rotations 99 --out o", "o/report.html"),
+    "sweep": ("sweep s.toml --out o", "o/report.html"),
+    "reproduce": ("reproduce pb-formulas --out o", "o/report.html"),
+    "report": ("report made", "made/report.html"),
+    "theory": ("theory --ratio 0.5 --plot a.svg", "a.svg"),
+    "list": ("list", None),
+    "show": ("show made 0", None),
+    "help": ("spectrum --help", None),
+    "version": ("--version", None),
+    "error": ("report nowhere", None),
+}
+ENDINGS = ["| true", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>&1 | true", "> /dev/full"]
+FAST = {("spectrum", "| true"), ("theory", ">&-"), ("list", "| true")}
+
+
+def shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, a sweep, and a run directory."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "m.py").write_text(MODEL)
+    (folder / "s.toml").write_text(SWEEP)
+    shell(folder, f"{sys.executable} -m hessium.cli sweep s.toml --out made").check_returncode()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [
+        pytest.param(c, e, marks=() if (c, e) in FAST else pytest.mark.slow)
+        for c in COMMANDS
+        for e in ENDINGS
+    ],
+)
+def test_a_reader_that_has_gone_loses_words_not_the_page(
+    made: Path, command: str, ending: str
+) -> None:
+    line, page = COMMANDS[command]
+    if page is not None:
+        (made / page).unlink(missing_ok=True)
+    done = shell(made, f"{sys.executable} -m hessium.cli {line} {ending}")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    if page is not None:
+        assert (made / page).is_file(), done
+    if ending == "> /dev/full" and command not in ("help", "version"):
+        assert done.returncode == 2
+    elif ending != "> /dev/full":
+        assert done.returncode == (2 if command == "error" or command == "show" else 0)
+    if command == "error" and "2>" not in ending:
+        assert done.stderr == (
+            "error: RUN_DIR: nowhere is not a directory; give one that hessium wrote\n"
+        )
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("name", "times", "workers", "group"),
+    [
+        ("SIGINT", 2, 2, True),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("SIGINT", 5, 2, True),
+                ("SIGINT", 5, 1, True),
+                ("SIGINT", 2, 2, False),
+                ("SIGTERM", 1, 2, False),
+                ("SIGTERM", 1, 2, True),
+                ("SIGTERM", 3, 2, True),
+                ("SIGHUP", 1, 2, True),
+                ("SIGHUP", 2, 1, False),
+            ]
+        ),
+    ],
+)
+def test_signals_however_many_are_one_line(
+    tmp_path: Path, name: str, times: int, workers: int, group: bool
+) -> None:
+    run, number = Process(tmp_path, workers), signal.Signals[name]
+    process = run.start()
+    run.wait_for(1, process)
+    for _ in range(times):
+        if not gone(process.pid):
+            (os.killpg if group else os.kill)(process.pid, number)
+        time.sleep(0.05)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 128 + number, err
+    by = "" if name == "SIGINT" else f" by {name}"
+    # no traceback, no word of leaked semaphores; on a slow machine, lines of progress before it
+    *progress, last = err.splitlines()
+    assert last == f"interrupted{by}: what was finished is kept; the same command goes on"
+    assert all(line.startswith("toy: ") for line in progress)
+    run.wait_for_workers()
+    kept = run.finished()
+    assert 1 <= kept < 6
+    again = run.start(0.0)
+    out, err = again.communicate(timeout=60)
+    assert again.returncode == 0, err
+    # the pause is part of a task: those without it are others, and the first ones stay
+    assert run.finished() == kept + 6
+    assert "toy: 6 tasks computed\n" in out
+
+
+@pytest.mark.slow
+@needs_proc
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_scheduler_that_ends_a_measurement_leaves_its_page(tmp_path: Path, name: str) -> None:
+    (tmp_path / "large.py").write_text(LARGE)
+    line = "spectrum large.py:build --out run --probes 4 --steps 30 --top 3"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hessium.cli", *line.split()],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        start_new_session=True,
+    )
+    end = time.monotonic() + 120
+    while len(list((tmp_path / "run" / "tasks" / "spectrum").glob("*.npz"))) < 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    for _ in range(2):
+        os.killpg(process.pid, signal.Signals[name])
+        time.sleep(0.1)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.Signals[name], err
+    assert err.splitlines()[-1].startswith(f"interrupted by {name}: what was finished is kept")
+    assert f"Stopped before the end by {name}" in (tmp_path / "run" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_what_a_terminal_ignores_stays_ignored(tmp_path: Path) -> None:
+    """As under `nohup`."""
+    run = Process(tmp_path, 1)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process = run.start(0.1)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    run.wait_for(1, process)
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
