@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune as prune
 from torch.utils.checkpoint import checkpoint
 
-from composed import functions
+from composed import functions, unusual
 from composed.dice import Dice
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -430,14 +430,15 @@ POINTWISE = (
     "twice", "alias", "three_names", "tied_weights", "transpose_tied", "shared_frozen",
     "unregistered", "unregistered_trainable", "forward_hook", "backward_hook", "frozen",
     "bilinear", "no_grad_statistics", "cached", "references", "symmetric", "orthogonal", "pruned",
-    "scripted",
+    "scripted", *unusual.NAMES, *unusual.SUSPECT,
 )  # fmt: skip
-SEQUENCE = ("lstm", "gru", "rnn", "bi_lstm", "bi_gru", "cell", "attention", "encoder_layer")
-BATCH_FIRST_ONLY = ("sdpa", "conv_time")
+SEQUENCE = ("lstm", "gru", "rnn", "bi_lstm", "bi_gru", "cell", "attention", "encoder_layer", "stacked")
+BATCH_FIRST_ONLY = ("sdpa", "conv_time", "packed")
 # wrong or cut gradients and opaque second derivatives: to be refused; drawn less often
 SUSPECT = (
     "function_no_grad", "function_detached", "function_once", "function_numpy", "function_wrong",
     "detach_part", "detach_factor", "autocast", "no_grad_statistics", "references",
+    *unusual.SUSPECT,
 )  # fmt: skip
 
 
@@ -577,7 +578,7 @@ def pointwise(name: str, dice: Dice, w: int) -> nn.Module:
         "scripted": lambda: _scripted(w),
         "no_grad_statistics": lambda: NoGradStatistics(w),
     }
-    return made[name]()
+    return made[name]() if name in made else unusual.unusual(name, dice, w)
 
 
 def _apply(function: Any, w: int) -> nn.Module:
@@ -599,4 +600,8 @@ def sequential(name: str, dice: Dice, w: int, *, batch_first: bool) -> nn.Module
             w, 1 + (w + 1) % 2, dim_feedforward=w, batch_first=batch_first, norm_first=dice.chance(0.5),
             activation=dice.of(("relu", "gelu")),
         )  # fmt: skip
+    if name == "stacked":
+        return unusual.Stacked(w, batch_first=batch_first)
+    if name == "packed":
+        return unusual.Packed(w)
     return Sdpa(w) if name == "sdpa" else Temporal(w)

@@ -43,10 +43,10 @@ class Dice:
         return self._random.randint(low, high)
 
     def normal(self, *shape: int) -> Tensor:
-        return torch.randn(*shape, generator=self._generator, dtype=torch.float64)
+        return torch.randn(shape, generator=self._generator, dtype=torch.float64)
 
     def uniform(self, *shape: int) -> Tensor:
-        return torch.rand(*shape, generator=self._generator, dtype=torch.float64)
+        return torch.rand(shape, generator=self._generator, dtype=torch.float64)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         return torch.randint(high, shape, generator=self._generator)

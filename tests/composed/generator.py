@@ -24,6 +24,7 @@ from composed.setup import (
     Setup,
     TiedHead,
     Trunk,
+    tensors_of,
 )
 
 LAYOUTS = ("vector", "sequence", "time_first", "image", "signal", "tokens", "graph", "vector", "pinn",
@@ -309,6 +310,12 @@ def _finish(setup: Setup, dice: Dice) -> Setup:
         for p in dice_sample(dice, free):
             p.requires_grad_(False)
     free = setup.parameters()
+    if dice.chance(0.1) and not setup.closure and "tokens" not in "".join(dice.features[:1]):
+        dice.note("inputs_require_grad")
+        for x, _ in setup.batches:
+            for tensor in tensors_of(x):
+                if tensor.is_floating_point():
+                    tensor.requires_grad_(True)
     while sum(p.numel() for p in free) > MOST and len(free) > 1:
         dice.note("frozen_subset")
         max(free, key=lambda p: p.numel()).requires_grad_(False)

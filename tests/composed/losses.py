@@ -61,7 +61,7 @@ CALLABLES = (
     "mean", "sum", "counted", "rows", "tokens", "penalty", "penalty_sum", "temperature",
     "learned_weights", "critic", "critic_attention", "critic_closure", "holds_model", "holds_part",
     "item", "quartic", "constants", "contrastive", "variance", "detach", "no_grad_weights",
-    "scaled_by_item",
+    "scaled_by_item", "counting", "gaussian", "cosine", "triplet",
 )  # fmt: skip
 RARE = ("contrastive", "variance", "detach", "no_grad_weights", "scaled_by_item")
 
@@ -183,6 +183,20 @@ class WithCritic(nn.Module):
         return (self.critic(f) - self.critic(y)).square().mean()
 
 
+class Counting(nn.Module):
+    """Keeps a running mean of itself and its last value, beside the result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("running", torch.zeros(()))
+
+    def forward(self, f: Tensor, y: Tensor) -> Tensor:
+        value = F.huber_loss(f, y)
+        self.running.mul_(0.9).add_(0.1 * value.detach())
+        self.last = value
+        return value
+
+
 class HoldsModel(nn.Module):
     """Mean squared error with a penalty on the parameters of the model that it holds."""
 
@@ -256,6 +270,15 @@ def _callable(name: str, dice: Dice, net: nn.Module, width: int, ns: SimpleNames
     elif name == "item":
         loss = lambda f, y: (f - y).square().mean() / (1 + y.abs().mean().item())  # noqa: E731
         flags["one_batch"] = True
+    elif name == "counting":
+        loss = Counting()
+        modules = (loss,)
+    elif name == "gaussian":
+        loss = lambda f, y: F.gaussian_nll_loss(f, y, F.softplus(f[..., :1]).expand_as(f) + 0.1)  # noqa: E731
+    elif name == "cosine":
+        loss = lambda f, y: (1 - F.cosine_similarity(f, y, dim=-1)).mean()  # noqa: E731
+    elif name == "triplet":
+        loss = lambda f, y: F.triplet_margin_loss(f.flatten(0, -2), y.flatten(0, -2), -y.flatten(0, -2))  # noqa: E731
     elif name == "quartic":
         loss = lambda f, y: ((f - y).square().sum(-1) + 0.1).sqrt().mean() + f.pow(4).mean()  # noqa: E731
     elif name == "constants":

@@ -26,11 +26,12 @@ SHARP = 1e-5  # a difference decides where its own error is below this
 
 
 @contextmanager
-def plainly() -> Iterator[None]:
-    """Kernels with second derivatives, and no casts to a lower precision."""
+def plainly(setup: Setup) -> Iterator[None]:
+    """Kernels with second derivatives, and none of the casts that a given dtype omits."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
-    blocks.Autocast.plain = blocks.Upcast.plain = True
+    blocks.Autocast.plain = setup.precision not in ("float64", "float32")
+    blocks.Upcast.plain = setup.precision != "float64"
     formula, torch._weight_norm = torch._weight_norm, _weight_norm
     try:
         with sdpa_kernel(SDPBackend.MATH):
@@ -80,7 +81,7 @@ class Oracle:
         self._generator = torch.Generator().manual_seed(1)
         self.constant = self._constant()
         self.undecided = False
-        with plainly():
+        with plainly(setup):
             self.value = float(setup.whole().detach())
             self.gradient = self._gradient()
             if opaque is not None:
@@ -97,15 +98,28 @@ class Oracle:
 
     def products(self, block: Tensor) -> Tensor:
         """H V, by differences of gradients where double backward is not the truth."""
-        with plainly():
+        with plainly(self.setup):
             if self.opaque:
                 return torch.stack(
-                    [self.differences(self._gradient, v, 1e-3).value for v in block.unbind(1)], 1
+                    [
+                        self.differences(self._gradient, v * ~self.constant, 1e-3).value
+                        * ~self.constant
+                        for v in block.unbind(1)
+                    ], 1
                 )
             with torch.enable_grad():
-                slope = self._flat(self.setup.whole(), create_graph=True)
+                slopes = self._slopes(self.setup.whole(), create_graph=True)
                 return torch.stack(
-                    [self._flat((slope * v).sum(), create_graph=True) for v in block.unbind(1)], 1
+                    [
+                        self._flat(
+                            torch.stack([
+                                (s * part.view_as(s)).sum()
+                                for s, part in zip(slopes, v.split(self.sizes), strict=True)
+                            ]).sum(),
+                            create_graph=True,
+                        )
+                        for v in block.unbind(1)
+                    ], 1
                 ).detach()
 
     @property
@@ -171,12 +185,20 @@ class Oracle:
             return self._flat(value, create_graph=False)
 
     def _flat(self, value: Tensor, *, create_graph: bool) -> Tensor:
+        return torch.cat([p.reshape(-1) for p in self._slopes(value, create_graph=create_graph)])
+
+    def _slopes(self, value: Tensor, *, create_graph: bool) -> Sequence[Tensor]:
         if not value.requires_grad:
-            return torch.zeros(sum(self.sizes), dtype=torch.float64)
-        parts = torch.autograd.grad(
+            return [torch.zeros_like(p) for p in self.free]
+        return torch.autograd.grad(
             value, self.free, create_graph=create_graph, materialize_grads=True
         )
-        return torch.cat([p.reshape(-1) for p in parts])
+
+    def _second(self, value: Tensor) -> Tensor:
+        """The Hessian by double backward, row by row."""
+        # not concatenated: slices of a long vector need not be aligned for complex views
+        slopes = self._slopes(value, create_graph=True)
+        return torch.cat([rows_of(slope, self.free) for slope in slopes]).detach()
 
     def _constant(self) -> Tensor:
         """Entries that torch keeps constant by its own rule: padding rows."""
@@ -207,8 +229,7 @@ class Oracle:
             return None, False
         try:
             with torch.enable_grad():
-                slope = self._flat(self.setup.whole(), create_graph=True)
-                exact = rows_of(slope, self.free).detach()
+                exact = self._second(self.setup.whole())
         except RuntimeError:
             exact = None
         opaque = exact is None
@@ -226,11 +247,14 @@ class Oracle:
         if not opaque:
             return exact, False
         columns = []
-        for unit in torch.eye(sum(self.sizes), dtype=torch.float64):
+        for number, unit in enumerate(torch.eye(sum(self.sizes), dtype=torch.float64)):
+            if bool(self.constant[number]):
+                columns.append(torch.zeros_like(unit))
+                continue
             found = self.differences(self._gradient, unit, 1e-3)
             if found.error > 1e-3 * (1e-3 + float(found.value.norm())):
                 self.undecided = True
-            columns.append(found.value)
+            columns.append(found.value * ~self.constant)
         truth = torch.stack(columns, 1)
         return (truth + truth.mT) / 2, True
 
@@ -272,7 +296,7 @@ class Parts:
 def parts_of(oracle: Oracle) -> Parts:
     """By hand, for a setup whose gradients are right."""
     setup = oracle.setup
-    with plainly(), torch.enable_grad():
+    with plainly(setup), torch.enable_grad():
         f = setup.outputs()
         jacobian = rows_of(f, oracle.free).detach()
         point = f.detach().requires_grad_()
@@ -283,8 +307,7 @@ def parts_of(oracle: Oracle) -> Parts:
         e = slope.detach()
         residual = None
         if not oracle.opaque:
-            pulled = oracle._flat((f.reshape(-1) * e).sum(), create_graph=True)
-            residual = rows_of(pulled, oracle.free).detach()
+            residual = oracle._second((f.reshape(-1) * e).sum())
             residual = (residual + residual.mT) / 2
         fisher = None
         dim = setup.sample_dim

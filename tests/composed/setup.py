@@ -86,16 +86,19 @@ class Setup:
 
         def rounded(value: Any) -> Any:
             if isinstance(value, Tensor) and value.is_floating_point():
-                return value.to(store).to(dtype)
+                return value.detach().to(store).to(dtype).requires_grad_(value.requires_grad)
             return value
 
         seen = set()
+        memory: dict[tuple[Any, ...], Tensor] = {}  # what shares its memory goes on to
         for module in self.modules():
-            for container in (module._parameters, module._buffers):
+            for container in (module._parameters, module._buffers, vars(module)):
                 for tensor in container.values():
-                    if tensor is not None and id(tensor) not in seen:
+                    if isinstance(tensor, Tensor) and tensor.is_leaf and id(tensor) not in seen:
                         seen.add(id(tensor))
-                        tensor.data = rounded(tensor.data)
+                        key = (tensor.data_ptr(), *tensor.shape, *tensor.stride())
+                        if tensor.numel():
+                            tensor.data = memory.setdefault(key, rounded(tensor.data))
         for name, value in vars(self.ns).items():
             setattr(self.ns, name, rounded(value))
         self.batches = [(mapped(x, rounded), mapped(y, rounded)) for x, y in self.batches]

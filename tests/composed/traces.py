@@ -39,6 +39,9 @@ class Traces:
         for number, module in enumerate(self._setup.modules()):
             where = f"module {number} {type(module).__name__}"
             found[f"{where} attributes"] = [(k, id(v)) for k, v in vars(module).items()]
+            for key, value in vars(module).items():
+                if isinstance(value, list) and all(isinstance(v, float) for v in value):
+                    found[f"{where} list {key}"] = list(value)
             found[f"{where} training"] = module.training
             for part in ("_parameters", "_buffers", "_modules"):
                 held = getattr(module, part)
