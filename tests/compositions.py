@@ -127,6 +127,7 @@ class Examination:
         oracle = Oracle(self.truth)
         self.outcome.computable = oracle.computable
         self.outcome.undecided = oracle.undecided
+        self.failed = oracle.failed
         traces = Traces(self.setup)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -307,7 +308,8 @@ class Examination:
                 self.add(check, "refused", f"{type(error).__name__}: {error}")
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
-            self.add(check, "raw error", f"{error!r} ({where.filename}:{where.lineno})")
+            # an error of the user's own backward pass is theirs
+            self.add(check, "refused" if self.failed else "raw error", f"{error!r} ({where.filename}:{where.lineno})")
         return None
 
     def number(self, check: str, found: Callable[[], float], wanted: float) -> None:

@@ -70,6 +70,7 @@ class Oracle:
         lies: whether differences of the loss contradict the gradient.
         hessian: the truth, None where there is none.
         opaque: whether double backward contradicts differences of gradients.
+        failed: whether the backward pass itself fails.
         undecided: whether differences did not converge somewhere.
     """
 
@@ -83,7 +84,13 @@ class Oracle:
         self.undecided = False
         with plainly(setup):
             self.value = float(setup.whole().detach())
-            self.gradient = self._gradient()
+            self.failed, self.hessian, self.opaque = False, None, False
+            try:
+                self.gradient = self._gradient()
+            except RuntimeError:  # the user's own backward pass fails
+                self.gradient = torch.zeros(sum(self.sizes), dtype=torch.float64)
+                self.failed = self.lies = True
+                return
             if opaque is not None:
                 return
             self.lies = self._gradient_lies()
@@ -272,7 +279,7 @@ def rows_of(vector: Tensor, inputs: Sequence[Tensor]) -> Tensor:
     for entry in vector.reshape(-1):
         parts = torch.autograd.grad(entry, inputs, retain_graph=True, materialize_grads=True)
         found.append(torch.cat([p.reshape(-1) for p in parts]))
-    return torch.stack(found)
+    return torch.stack(found) if found else vector.new_zeros(0, size)
 
 
 @dataclass
