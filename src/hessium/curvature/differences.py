@@ -15,7 +15,9 @@ from enum import Enum
 import torch
 from torch import Tensor
 
-_LADDER = (1.0, 2.0**-5, 2.0**-10, 2.0**3)  # steps that are tried in turn, in units of the first
+_LADDER = (1.0, 2.0**-5, 2.0**5, 2.0**-10, 2.0**10)  # steps in turn, in units of the first
+_SAFETY = 1e-3  # rounding at the first step, in units of what is allowed
+STEPS, ONCE = len(_LADDER), 0
 _SHARP = 0.05  # relative error up to which a difference decides
 _MARGIN = 3.0  # estimated errors by which a claim may differ: a kink makes 2.3
 _ROUNDINGS = 4.0  # machine epsilons by which an evaluation is rounded
@@ -66,10 +68,13 @@ class Accuracy:
     def of(cls, claimed: torch.dtype, evaluated: torch.dtype, length: float) -> Accuracy:
         """For a claim of one dtype and evaluations of another at parameters of some length."""
         coarse, fine = torch.finfo(claimed).eps, torch.finfo(evaluated).eps
+        within = coarse ** (1 / 3)
+        # as short as rounding permits, to cross few kinks, but no longer than truncation permits
+        step = min(max(_ROUNDINGS * fine / (_SAFETY * within), fine ** (1 / 2)), fine ** (1 / 3))
         return cls(
             epsilon=fine,
-            step=fine ** (1 / 3) * max(1.0, length),
-            within=coarse ** (1 / 3),
+            step=step * max(1.0, length),
+            within=within,
             floor=coarse ** (3 / 8),
         )
 
@@ -81,7 +86,7 @@ def compare(
     *,
     scale: float = 0.0,
     natural: float = 0.0,
-    once: bool = False,
+    steps: int = STEPS,
 ) -> Comparison:
     r"""Compare a claimed derivative at zero with differences of the function.
 
@@ -91,17 +96,19 @@ def compare(
         accuracy: of the comparison.
         scale: size that the derivative is expected to have, if larger than that of the claim.
         natural: the same in units of $|y|$.
-        once: take one difference at the first step; only agreement is then to be believed.
+        steps: how many of the ladder are tried; with `ONCE` one difference at the first step, with
+            no estimate of truncation: only agreement is then to be believed.
 
-    Cost: two to four evaluations where the claim is right and the function smooth, at most sixteen.
+    Cost: four evaluations where the claim is right and the function smooth, at most twenty; two
+    with `ONCE`.
     """
     worst: Comparison | None = None
-    for factor in _LADDER[:1] if once else _LADDER:
+    for factor in _LADDER[: max(steps, 1)]:
         h = accuracy.step * factor
         coarse = _central(moved, h)
         value = coarse[0]
         errors = [_ROUNDINGS * accuracy.epsilon * size / h for size in coarse[1]]
-        if not once:
+        if steps != ONCE:
             fine = _central(moved, h / 2)
             errors = [
                 float((b - a).norm()) + 2 * e

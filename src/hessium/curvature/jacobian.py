@@ -55,13 +55,14 @@ def check_jacobian(risk: EmpiricalRisk, who: str) -> None:
 
 
 def _pushes(risk: EmpiricalRisk, v: Tensor) -> bool:
-    def test(place: EmpiricalRisk, fine: EmpiricalRisk) -> Comparison:
+    def test(place: EmpiricalRisk, fine: EmpiricalRisk, steps: int) -> Comparison:
         length = max(1.0, float(place.theta.norm()))
         return compare(
             [_jacobian_product(place, v).to(fine.dtype)],
             lambda h: [_outputs(fine.at(fine.theta + h * v.to(fine.dtype)))],
             Accuracy.of(place.dtype, fine.dtype, length),
             natural=1e-3 / length,
+            steps=steps,
         )
 
     return settled(risk, test).outcome is not Outcome.WRONG

@@ -11,12 +11,12 @@ import re
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
 
-from hessium.curvature.differences import Accuracy, Comparison, Outcome, compare
+from hessium.curvature.differences import ONCE, STEPS, Accuracy, Comparison, Outcome, compare
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.errors import InputError, NonFiniteError, SelfCheckError, SelfCheckWarning
 from hessium.linalg.operator import SymmetricOperator
@@ -25,8 +25,11 @@ from hessium.problem import EmpiricalRisk
 if TYPE_CHECKING:
     from hessium.curvature.base import RiskOperator
 
+Test: TypeAlias = Callable[[EmpiricalRisk, EmpiricalRisk, int], Comparison]
+
 # how torch says that an operation has a first derivative only
 _ONCE = ("is not implemented", "differentiate twice", "not supported for double backward")
+_FEW_DIGITS = "differences in single precision"
 _NEARBY = 1e-2  # of theta: the distance of the places beside a kink or a critical point
 _NATURAL = 1e-3  # of |y| / |theta|: derivatives below that are compared with zero
 
@@ -63,8 +66,7 @@ def self_check(operator: RiskOperator) -> None:
     kind = f"{type(operator).__name__} {'by differences' if operator.differenced else ''}"
     v, w = directions(risk)
     line = _Line(operator, v)
-    known = kind in risk.proven
-    if known and line.compared(operator @ v, risk, risk, once=True).outcome is Outcome.AGREES:
+    if kind in risk.proven and _agrees_at_once(operator, line, v):
         return
     before = _state(risk)
     check_slope(risk, repr(operator), line.value)
@@ -82,6 +84,13 @@ def self_check(operator: RiskOperator) -> None:
         )
         raise SelfCheckError(msg)
     risk.proven.add(kind)
+
+
+def _agrees_at_once(operator: RiskOperator, line: _Line, v: Tensor) -> bool:
+    risk = operator.risk
+    fine = with_more_digits(risk) if _FEW_DIGITS in risk.refuted else None
+    found = line.compared(operator @ v, risk, fine or risk, ONCE)
+    return found.outcome is Outcome.AGREES
 
 
 class _Line:
@@ -119,7 +128,11 @@ class _Line:
         return self._operator.elsewhere(place) @ self._direction
 
     def compared(
-        self, product: Tensor, place: EmpiricalRisk, fine: EmpiricalRisk, *, once: bool = False
+        self,
+        product: Tensor,
+        place: EmpiricalRisk,
+        fine: EmpiricalRisk,
+        steps: int,
     ) -> Comparison:
         """A product at `place` beside differences evaluated by `fine`, the same in more digits."""
         layout, length = place.layout, max(1.0, float(place.theta.norm()))
@@ -128,7 +141,7 @@ class _Line:
             lambda h: layout.unflatten(self.at(fine, h)[1]),
             Accuracy.of(place.dtype, fine.dtype, length),
             natural=_NATURAL / length,
-            once=once,
+            steps=steps,
         )
 
 
@@ -227,17 +240,21 @@ def check_slope(
     def gradient_at(place: EmpiricalRisk) -> Tensor:
         return known[id(place)] if id(place) in known else place.gradient()
 
-    def along_itself(place: EmpiricalRisk, fine: EmpiricalRisk) -> Comparison:
+    def along_itself(place: EmpiricalRisk, fine: EmpiricalRisk, steps: int) -> Comparison:
         gradient = gradient_at(place)
         norm = float(gradient.norm())
         if not norm:
             return Comparison(outcome=Outcome.OPEN)
         direction = (gradient / norm).to(fine.dtype)
-        return _slope(
-            norm, norm, lambda h: fine.at(fine.theta + h * direction).value(), place, fine
-        )
 
-    def along_random(number: int, place: EmpiricalRisk, fine: EmpiricalRisk) -> Comparison:
+        def moved(h: float) -> float:
+            return fine.at(fine.theta + h * direction).value()
+
+        return _slope(norm, norm, moved, place, fine, steps)
+
+    def along_random(
+        number: int, place: EmpiricalRisk, fine: EmpiricalRisk, steps: int
+    ) -> Comparison:
         gradient, direction = gradient_at(place), directions(place)[number]
         typical, wide = _typical(gradient, direction, place), direction.to(fine.dtype)
 
@@ -246,7 +263,7 @@ def check_slope(
                 return value(fine, h)
             return fine.at(fine.theta + h * wide).value()
 
-        return _slope(float(gradient @ direction), typical, moved, place, fine)
+        return _slope(float(gradient @ direction), typical, moved, place, fine, steps)
 
     for where, test in (
         ("its gradient", along_itself),
@@ -272,6 +289,7 @@ def _slope(
     moved: Callable[[float], float],
     place: EmpiricalRisk,
     fine: EmpiricalRisk,
+    steps: int,
 ) -> Comparison:
     accuracy = Accuracy.of(place.dtype, fine.dtype, float(place.theta.norm()))
     number = torch.tensor
@@ -280,6 +298,7 @@ def _slope(
         lambda h: [number(moved(h), dtype=torch.float64)],
         accuracy,
         scale=scale,
+        steps=steps,
     )
 
 
@@ -294,8 +313,8 @@ def _check_against_differences(operator: RiskOperator, line: _Line, product: Ten
     risk = operator.risk
     found = settled(
         risk,
-        lambda place, fine: line.compared(
-            product if place is risk else line.product(place), place, fine
+        lambda place, fine, steps: line.compared(
+            product if place is risk else line.product(place), place, fine, steps
         ),
     )
     if found.outcome is Outcome.WRONG:
@@ -304,9 +323,7 @@ def _check_against_differences(operator: RiskOperator, line: _Line, product: Ten
         _say(repr(operator), "products with differences of gradients")
 
 
-def settled(
-    risk: EmpiricalRisk, test: Callable[[EmpiricalRisk, EmpiricalRisk], Comparison]
-) -> Comparison:
+def settled(risk: EmpiricalRisk, test: Test) -> Comparison:
     """The outcome of a test at the risk, with more digits or beside it where that is not enough.
 
     A network may sit at a kink, where differences are no derivatives, or at a critical point, where
@@ -314,15 +331,19 @@ def settled(
 
     Args:
         risk: where.
-        test: (place, the same place in more digits if possible) -> comparison.
+        test: (place, the same place in more digits if possible, steps) -> comparison.
     """
-    found = test(risk, risk)
-    if found.outcome is Outcome.AGREES:
-        return found
-    fine = _with_more_digits(risk)
-    if fine is not None:
-        found = _tried(test, risk, fine)
+    single = risk.dtype is not torch.float64
+    if not single or _FEW_DIGITS not in risk.refuted:
+        found = test(risk, risk, ONCE)
         if found.outcome is Outcome.AGREES:
+            return found
+    fine = with_more_digits(risk) if single else None
+    for steps in (ONCE, STEPS) if fine is not None else (STEPS,):
+        found = _tried(test, risk, fine or risk, steps)
+        if found.outcome is Outcome.AGREES:
+            if fine is not None:
+                risk.refuted.add(_FEW_DIGITS)  # as they will be for other products
             return found
     length = float(risk.theta.norm()) or 1.0
     beside = []
@@ -330,26 +351,22 @@ def settled(
         theta = risk.theta + _NEARBY * length * direction
         place = risk.at(theta)
         there = place if fine is None else fine.at(theta.to(fine.dtype))
-        beside.append(_tried(test, place, there))
+        beside.append(_tried(test, place, there, STEPS))
     wrong = [one for one in beside if one.outcome is Outcome.WRONG]
     if wrong:
         return found if found.outcome is Outcome.WRONG else wrong[0]
     return max(beside, key=lambda one: one.outcome is Outcome.AGREES)
 
 
-def _tried(
-    test: Callable[[EmpiricalRisk, EmpiricalRisk], Comparison],
-    place: EmpiricalRisk,
-    fine: EmpiricalRisk,
-) -> Comparison:
+def _tried(test: Test, place: EmpiricalRisk, fine: EmpiricalRisk, steps: int) -> Comparison:
     """A test that is open where it cannot be made."""
     try:
-        return test(place, fine)
+        return test(place, fine, steps)
     except (InputError, NonFiniteError):
         return Comparison(outcome=Outcome.OPEN)
 
 
-def _with_more_digits(risk: EmpiricalRisk) -> EmpiricalRisk | None:
+def with_more_digits(risk: EmpiricalRisk) -> EmpiricalRisk | None:
     """The risk in float64, if it is not there already and can be evaluated there."""
     if risk.dtype is torch.float64:
         return None
