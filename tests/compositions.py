@@ -37,7 +37,13 @@ from composed.oracle import Oracle, Parts, parts_of
 from composed.setup import Interrupted, Setup, Trunk
 from composed.traces import Traces, leave_gradients
 from hessium.curvature.traced import CannotTraceError
-from hessium.errors import InputError, NonFiniteError, SelfCheckError, SelfCheckWarning, StaleStateWarning
+from hessium.errors import (
+    InputError,
+    NonFiniteError,
+    SelfCheckError,
+    SelfCheckWarning,
+    StaleStateWarning,
+)
 
 VERDICTS = ("right", "refused", "warned", "raw error", "damage", "silent wrong")
 REFUSALS = (InputError, SelfCheckError, NonFiniteError, CannotTraceError)
@@ -91,9 +97,7 @@ class Outcome:
         """What was refused, though double backward gives the truth."""
         if not self.computable:
             return []
-        return [
-            f"{f.check}: {generic(f.message)}" for f in self.findings if f.verdict == "refused"
-        ]
+        return [f"{f.check}: {generic(f.message)}" for f in self.findings if f.verdict == "refused"]
 
 
 def generic(message: str) -> str:
@@ -170,7 +174,9 @@ class Examination:
             self.wrong("num_samples", f"{count}, not {setup.samples}")
         kit = setup.kit
         if kit.denominator is not None and not setup.flat and setup.sample_dim == 0:
-            wanted = kit.denominator(self.truth.outputs().detach(), self.truth.targets(), setup.samples)
+            wanted = kit.denominator(
+                self.truth.outputs().detach(), self.truth.targets(), setup.samples
+            )
             if wanted == wanted:
                 self.number("denominator", lambda: risk.denominator, wanted)
         route = {5: "retained", 11: "streaming", 17: "traced"}.get(self.seed % 18, "auto")
@@ -266,7 +272,7 @@ class Examination:
                 if self.seed % 8 == 0:
                     for p in setup.model.parameters():
                         if not p.requires_grad:
-                            p += (0.125 * torch.ones_like(p)).to(p.dtype)
+                            p.add_((0.125 * torch.ones_like(p)).to(p.dtype))
         before = self.attempt("value before refresh", risk.value, may_refuse=True)
         store = PRECISIONS[self.setup.precision][0]
         _move(self.setup, step)
@@ -309,7 +315,11 @@ class Examination:
         except Exception as error:
             where = traceback.extract_tb(error.__traceback__)[-1]
             # an error of the user's own backward pass is theirs
-            self.add(check, "refused" if self.failed else "raw error", f"{error!r} ({where.filename}:{where.lineno})")
+            self.add(
+                check,
+                "refused" if self.failed else "raw error",
+                f"{error!r} ({where.filename}:{where.lineno})",
+            )
         return None
 
     def number(self, check: str, found: Callable[[], float], wanted: float) -> None:
@@ -426,7 +436,7 @@ def _move(setup: Setup, step: Tensor) -> None:
     with torch.no_grad():
         free = setup.parameters()
         for p, s in zip(free, step.split([p.numel() for p in free]), strict=True):
-            p += s.view_as(p).to(p.dtype)
+            p.add_(s.view_as(p).to(p.dtype))
 
 
 @contextlib.contextmanager
@@ -463,8 +473,7 @@ def campaign(first: int, minutes: float, most: int) -> list[Outcome]:
         try:
             outcomes.append(examine(seed))
         except Exception:
-            print(f"seed {seed}: the campaign itself failed", flush=True)
-            traceback.print_exc(limit=-4)
+            say(f"seed {seed}: the campaign itself failed\n{traceback.format_exc(limit=-4)}")
             outcomes.append(Outcome(seed, ["broken"]))
             continue
         if outcomes[-1].verdict in VERDICTS[2:]:
@@ -472,18 +481,24 @@ def campaign(first: int, minutes: float, most: int) -> list[Outcome]:
         if time.monotonic() - last > 60:
             last = time.monotonic()
             counts = collections.Counter(o.verdict for o in outcomes)
-            print(f"{(last - start) / 60:.0f} min, {len(outcomes)}: {dict(counts)}", flush=True)
+            say(f"{(last - start) / 60:.0f} min, {len(outcomes)}: {dict(counts)}")
     return outcomes
+
+
+def say(text: str) -> None:
+    """A line at once, also into a file."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def show(outcome: Outcome, *, all_of_it: bool = False) -> None:
     """One composition."""
-    print(f"seed {outcome.seed}: {outcome.verdict}; {', '.join(outcome.features)}"
+    say(f"seed {outcome.seed}: {outcome.verdict}; {', '.join(outcome.features)}"
           f"{'' if outcome.computable else ' [not computable]'}"
           f"{' [undecided]' if outcome.undecided else ''} {outcome.seconds:.1f} s")  # fmt: skip
     for f in outcome.findings:
         if all_of_it or f.verdict != "refused":
-            print(f"    {f.verdict}: {f.check}: {f.message[:400]}", flush=True)
+            say(f"    {f.verdict}: {f.check}: {f.message[:400]}")
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -507,7 +522,9 @@ def table(outcomes: list[Outcome]) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the campaign; 1 if a number was wrong without a word."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0, help="the first one")
     parser.add_argument("--count", type=int, default=10**9, help="at most so many")
@@ -518,7 +535,7 @@ def main(arguments: list[str] | None = None) -> int:
         show(outcomes[0], all_of_it=True)
     else:
         outcomes = campaign(chosen.seed, chosen.minutes, chosen.count)
-        print(table(outcomes))
+        say(table(outcomes))
     return int(any(o.verdict == "silent wrong" for o in outcomes))
 
 

@@ -140,6 +140,9 @@ class Caches(nn.Module):
 class Writes(nn.Module):
     """Writes to its buffers, whose values do not enter the result."""
 
+    seen: Tensor
+    count: Tensor
+
     def __init__(self, body: nn.Module, w: int) -> None:
         super().__init__()
         self.body = body
@@ -253,7 +256,7 @@ class Functional(nn.Module):
         if self.kind == "vmap_grad":
             out = torch.func.vmap(torch.func.grad(energy))(flat)
         elif self.kind == "jvp":
-            _, out = torch.func.jvp(lambda r: torch.tanh(self.potential(r)), (flat,), (flat,))
+            out = torch.func.jvp(lambda r: torch.tanh(self.potential(r)), (flat,), (flat,))[1]
         else:
             weights = {k: v * 1.1 for k, v in self.potential.named_parameters()}
             out = torch.tanh(torch.func.functional_call(self.potential, weights, (flat,)))
@@ -326,7 +329,9 @@ class Adjoint(nn.Module):
         self.layer = nn.Linear(w, w)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = functions.Recomputed.apply(x, self.layer, *self.layer.parameters())
+        out: Tensor = functions.Recomputed.apply(  # type: ignore[no-untyped-call]
+            x, self.layer, *self.layer.parameters()
+        )
         return out
 
 
@@ -432,7 +437,17 @@ POINTWISE = (
     "bilinear", "no_grad_statistics", "cached", "references", "symmetric", "orthogonal", "pruned",
     "scripted", *unusual.NAMES, *unusual.SUSPECT,
 )  # fmt: skip
-SEQUENCE = ("lstm", "gru", "rnn", "bi_lstm", "bi_gru", "cell", "attention", "encoder_layer", "stacked")
+SEQUENCE = (
+    "lstm",
+    "gru",
+    "rnn",
+    "bi_lstm",
+    "bi_gru",
+    "cell",
+    "attention",
+    "encoder_layer",
+    "stacked",
+)
 BATCH_FIRST_ONLY = ("sdpa", "conv_time", "packed")
 # wrong or cut gradients and opaque second derivatives: to be refused; drawn less often
 SUSPECT = (

@@ -93,9 +93,7 @@ class Recomputed(torch.autograd.Function):
             parameters = tuple(ctx.layer.parameters())
             out = point + torch.tanh(ctx.layer(point)) / 2
             wanted = (point, *(p for p in parameters if p.requires_grad))
-            found = torch.autograd.grad(
-                out, wanted, slope, create_graph=twice, allow_unused=True
-            )
+            found = torch.autograd.grad(out, wanted, slope, create_graph=twice, allow_unused=True)
         slopes = iter(found[1:])
         return found[0], None, *(next(slopes) if p.requires_grad else None for p in parameters)
 

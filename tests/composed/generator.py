@@ -118,7 +118,7 @@ def _build(dice: Dice) -> Setup:
         }[shape]  # fmt: skip
 
     batches = [(inputs(n), kit.targets(target_shape(n))) for n in sizes]
-    forward = _call
+    forward: Callable[[nn.Module, Any], Tensor] = _call
     keywords: dict[str, Any] = {} if kit.reduction is None else {"reduction": kit.reduction}
     if container == "named_tuple" and dice.chance(0.5):
         model = OnObject(model)
@@ -192,7 +192,9 @@ def _embedding(dice: Dice, layout: str, features: int, w: int, vocabulary: int) 
         norm = dice.named("norm", ("none", "batch", "group"))
         pool = dice.named("pool", ("max", "avg", "adaptive_max", "lp"))
         layers: list[nn.Module] = [nn.Conv2d(2, w, 2, stride=dice.of((1, 2)))]
-        layers += _norm(norm, w, 2, dice) + [blocks.Act(dice.named("act", tuple(blocks.ACTIVATIONS)))]
+        layers += _norm(norm, w, 2, dice) + [
+            blocks.Act(dice.named("act", tuple(blocks.ACTIVATIONS)))
+        ]
         pools: dict[str, Callable[[], nn.Module]] = {
             "max": lambda: nn.MaxPool2d(2), "avg": lambda: nn.AvgPool2d(2),
             "adaptive_max": lambda: nn.AdaptiveMaxPool2d(1), "lp": lambda: nn.LPPool2d(2, 2),
@@ -255,7 +257,9 @@ def _own_loss(
     def plain(f: Tensor, y: Any) -> Tensor:
         return (f * torch.tensor(weights, dtype=f.dtype)).sum()
 
-    kit = losses.Kit(lambda f, y: f, plain, lambda shape: dice.normal(*shape), reduction="mean", reads=True)
+    kit = losses.Kit(
+        lambda f, y: f, plain, lambda shape: dice.normal(*shape), reduction="mean", reads=True
+    )
     setup = Setup(
         dice.features, model, kit, batches, _container(dice, sizes), {"reduction": "mean"},
         precision, ns, _call, 0, sum(sizes), flat=True, sizes=sizes,
@@ -301,7 +305,7 @@ def _finish(setup: Setup, dice: Dice) -> Setup:
     with torch.no_grad():
         for name, p in model.named_parameters():
             if not name.endswith(".B"):
-                p += 0.2 * dice.normal(*p.shape)
+                p.add_(0.2 * dice.normal(*p.shape))
             if name.endswith("embed.weight") and "padding_idx" in dice.features:
                 p[0] = 0
     free = setup.parameters()

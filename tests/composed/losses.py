@@ -115,7 +115,7 @@ def _classes(name: str, dice: Dice, width: int) -> Kit:
     }
     loss = losses[name]()
     if isinstance(loss, nn.Module) and dice.chance(0.25):
-        loss.reduction = "sum"
+        loss.reduction = "sum"  # type: ignore[assignment]
 
     def denominator(f: Tensor, y: Tensor, n: int) -> float:
         if getattr(loss, "reduction", "mean") == "sum":
@@ -185,6 +185,8 @@ class WithCritic(nn.Module):
 
 class Counting(nn.Module):
     """Keeps a running mean of itself and its last value, beside the result."""
+
+    running: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -278,7 +280,9 @@ def _callable(name: str, dice: Dice, net: nn.Module, width: int, ns: SimpleNames
     elif name == "cosine":
         loss = lambda f, y: (1 - F.cosine_similarity(f, y, dim=-1)).mean()  # noqa: E731
     elif name == "triplet":
-        loss = lambda f, y: F.triplet_margin_loss(f.flatten(0, -2), y.flatten(0, -2), -y.flatten(0, -2))  # noqa: E731
+        loss = lambda f, y: F.triplet_margin_loss(
+            f.flatten(0, -2), y.flatten(0, -2), -y.flatten(0, -2)
+        )
     elif name == "quartic":
         loss = lambda f, y: ((f - y).square().sum(-1) + 0.1).sqrt().mean() + f.pow(4).mean()  # noqa: E731
     elif name == "constants":
@@ -289,7 +293,9 @@ def _callable(name: str, dice: Dice, net: nn.Module, width: int, ns: SimpleNames
 
         def loss(f: Tensor, y: Tensor) -> Tensor:
             z = F.normalize(f.reshape(len(f), -1), dim=-1)
-            return F.cross_entropy(z @ z.mT / 0.5 + y.reshape(len(y), -1)[:, :1], torch.arange(len(f)))
+            return F.cross_entropy(
+                z @ z.mT / 0.5 + y.reshape(len(y), -1)[:, :1], torch.arange(len(f))
+            )
     elif name == "variance":
         flags.update(one_batch=True, coupled=True)
         loss = lambda f, y: (f - y).square().mean() + 0.5 * f.var(0).mean()  # noqa: E731

@@ -112,21 +112,25 @@ class Oracle:
                         self.differences(self._gradient, v * ~self.constant, 1e-3).value
                         * ~self.constant
                         for v in block.unbind(1)
-                    ], 1
+                    ],
+                    1,
                 )
             with torch.enable_grad():
                 slopes = self._slopes(self.setup.whole(), create_graph=True)
                 return torch.stack(
                     [
                         self._flat(
-                            torch.stack([
-                                (s * part.view_as(s)).sum()
-                                for s, part in zip(slopes, v.split(self.sizes), strict=True)
-                            ]).sum(),
+                            torch.stack(
+                                [
+                                    (s * part.view_as(s)).sum()
+                                    for s, part in zip(slopes, v.split(self.sizes), strict=True)
+                                ]
+                            ).sum(),
                             create_graph=True,
                         )
                         for v in block.unbind(1)
-                    ], 1
+                    ],
+                    1,
                 ).detach()
 
     @property
@@ -155,7 +159,7 @@ class Oracle:
         try:
             with torch.no_grad():
                 for p, s in zip(self.free, step.split(self.sizes), strict=True):
-                    p += s.view_as(p)
+                    p.add_(s.view_as(p))
             yield
         finally:
             with torch.no_grad():
@@ -249,7 +253,9 @@ class Oracle:
                 away = float((slope_.value - exact @ v).norm())
                 if slope_.error > 1e-3 * (scale + float(slope_.value.norm())):
                     self.undecided = True
-                elif away > 10 * slope_.error + CLOSE * (scale + 1e-3 * float(self.gradient.norm())):
+                elif away > 10 * slope_.error + CLOSE * (
+                    scale + 1e-3 * float(self.gradient.norm())
+                ):
                     opaque = True
         if not opaque:
             return exact, False
@@ -323,7 +329,9 @@ def parts_of(oracle: Oracle) -> Parts:
             rows = rows.movedim(dim, 0).reshape(f.shape[dim], -1, jacobian.shape[1]).sum(1)
             fisher = rows.mT @ rows
     n = f.shape[setup.sample_dim] if f.dim() else 1
-    index = torch.arange(n).view([-1 if d == setup.sample_dim else 1 for d in range(max(1, f.dim()))])
+    index = torch.arange(n).view(
+        [-1 if d == setup.sample_dim else 1 for d in range(max(1, f.dim()))]
+    )
     sample = index.expand(f.shape).reshape(-1) if f.dim() else torch.zeros(1)
     apart = sample[:, None] != sample[None, :]
     smallest = float(torch.linalg.eigvalsh(middle)[0])

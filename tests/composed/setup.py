@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from composed import blocks, losses
-from composed.dice import Dice
+from composed import losses
 
 Pair = namedtuple("Pair", ("x", "z"))
 

@@ -54,10 +54,11 @@ class Noise(_Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.kind == "own":
-            noise = torch.rand(x.shape[-1], generator=torch.Generator().manual_seed(3)).to(x)
+            own = torch.Generator().manual_seed(3)
+            noise = torch.rand(x.shape[-1], generator=own, dtype=torch.float64).to(x)
         elif self.kind == "global":
             torch.manual_seed(3)
-            noise = torch.rand(x.shape[-1]).to(x)
+            noise = torch.rand(x.shape[-1], dtype=torch.float64).to(x)
         else:
             np.random.seed(3)  # noqa: NPY002 - what users do
             noise = torch.as_tensor(np.random.rand(x.shape[-1])).to(x)  # noqa: NPY002
@@ -86,7 +87,7 @@ class Reversed(torch.autograd.Function):
 
 class Reversal(_Linear):
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = Reversed.apply(torch.tanh(self.layer(x)))
+        out: Tensor = Reversed.apply(torch.tanh(self.layer(x)))  # type: ignore[no-untyped-call]
         return out
 
 
@@ -108,6 +109,8 @@ class Reentrant(_Linear):
 
 class BufferView(_Linear):
     """A buffer that shares its memory with a parameter, and so follows the training."""
+
+    view: Tensor
 
     def __init__(self, w: int) -> None:
         super().__init__(w)
@@ -142,6 +145,8 @@ class OneMemory(nn.Module):
 
 class Odd(nn.Module):
     """Parameters of unusual shapes and strides, and one that is not there."""
+
+    hidden: Tensor
 
     def __init__(self, w: int, dice: Dice) -> None:
         super().__init__()
