@@ -128,7 +128,7 @@ class Examination:
         if self.seed % 3:
             leave_gradients(self.setup)
             _same_tables(self.truth, self.setup)
-        oracle = Oracle(self.truth)
+        oracle = Oracle(self.truth, close=1e-6 if self.dtype is torch.float64 else 1e-2)
         self.outcome.computable = oracle.computable
         self.outcome.undecided = oracle.undecided
         self.failed = oracle.failed
@@ -186,7 +186,8 @@ class Examination:
             self.matrix("Hessian", H.dense, oracle.hessian, oracle)
             block = vectors(risk.dim)
             self.matrix("Hessian products", lambda: H @ block.to(H.dtype),
-                        None if oracle.hessian is None else oracle.hessian @ block, oracle)  # fmt: skip
+                        None if oracle.hessian is None else oracle.hessian @ block,
+                        oracle)  # fmt: skip
         if oracle.lies or oracle.hessian is None:
             return
         if self.seed % 3 == 0 and setup.closure is None:

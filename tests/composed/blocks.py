@@ -612,8 +612,8 @@ def sequential(name: str, dice: Dice, w: int, *, batch_first: bool) -> nn.Module
         return Attention(w, batch_first=batch_first, causal=dice.chance(0.5))
     if name == "encoder_layer":
         return nn.TransformerEncoderLayer(
-            w, 1 + (w + 1) % 2, dim_feedforward=w, batch_first=batch_first, norm_first=dice.chance(0.5),
-            activation=dice.of(("relu", "gelu")),
+            w, 1 + (w + 1) % 2, dim_feedforward=w, batch_first=batch_first,
+            norm_first=dice.chance(0.5), activation=dice.of(("relu", "gelu")),
         )  # fmt: skip
     if name == "stacked":
         return unusual.Stacked(w, batch_first=batch_first)

@@ -75,7 +75,7 @@ class SwishInNumpy(torch.autograd.Function):
 
 
 class Recomputed(torch.autograd.Function):
-    """h + tanh(layer(h)) / 2 whose backward pass evaluates the layer again, as an ODE adjoint does."""
+    """h + tanh(layer(h)) / 2 whose backward pass evaluates the layer again, as adjoints do."""
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, layer: nn.Module, *parameters: Tensor) -> Tensor:

@@ -27,8 +27,8 @@ from composed.setup import (
     tensors_of,
 )
 
-LAYOUTS = ("vector", "sequence", "time_first", "image", "signal", "tokens", "graph", "vector", "pinn",
-           "own_loss", "tokens_time_first")  # fmt: skip
+LAYOUTS = ("vector", "sequence", "time_first", "image", "signal", "tokens", "graph", "vector",
+           "pinn",           "own_loss", "tokens_time_first")  # fmt: skip
 PRECISIONS = ("float64", "float64", "float32", "raised", "half_32", "half_64")
 MOST = 110  # parameters
 
@@ -96,7 +96,8 @@ def _build(dice: Dice) -> Setup:
             low = int(tied and "padding_idx" in dice.features)
             return low + dice.integers((width if tied else 5) - low, *shape_)
         dims = {"vector": (n, features), "sequence": (n, steps, features),
-                "time_first": (steps, n, features), "image": (n, 2, 4, 4), "signal": (n, 2, 5)}  # fmt: skip
+                "time_first": (steps, n, features), "image": (n, 2, 4, 4),
+                "signal": (n, 2, 5)}  # fmt: skip
         x = dice.normal(*dims[layout])
         if container == "tensor":
             return x
@@ -192,9 +193,8 @@ def _embedding(dice: Dice, layout: str, features: int, w: int, vocabulary: int) 
         norm = dice.named("norm", ("none", "batch", "group"))
         pool = dice.named("pool", ("max", "avg", "adaptive_max", "lp"))
         layers: list[nn.Module] = [nn.Conv2d(2, w, 2, stride=dice.of((1, 2)))]
-        layers += _norm(norm, w, 2, dice) + [
-            blocks.Act(dice.named("act", tuple(blocks.ACTIVATIONS)))
-        ]
+        layers += _norm(norm, w, 2, dice)
+        layers.append(blocks.Act(dice.named("act", tuple(blocks.ACTIVATIONS))))
         pools: dict[str, Callable[[], nn.Module]] = {
             "max": lambda: nn.MaxPool2d(2), "avg": lambda: nn.AvgPool2d(2),
             "adaptive_max": lambda: nn.AdaptiveMaxPool2d(1), "lp": lambda: nn.LPPool2d(2, 2),
@@ -330,8 +330,7 @@ def _finish(setup: Setup, dice: Dice) -> Setup:
     for module in setup.modules():
         module.train(False)
     if dice.chance(0.3) and not any(
-        "Norm1d" in type(m).__name__ or "Norm2d" in type(m).__name__ or "Spectral" in type(m).__name__
-        or "Transformer" in type(m).__name__
+        any(word in type(m).__name__ for word in ("Norm1d", "Norm2d", "Spectral", "Transformer"))
         for m in model.modules()
     ):  # fmt: skip
         dice.note("training_mode")

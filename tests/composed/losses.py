@@ -83,7 +83,8 @@ def make(name: str, dice: Dice, net: nn.Module, width: int, ns: SimpleNamespace)
 
         return Kit(
             hs.SquaredError(scale=scale, reduction="mean" if mean else "sum"), plain,
-            lambda shape: dice.normal(*shape), denominator=lambda f, y, n: (len(f) if ns.flat else n) if mean else 1.0,
+            lambda shape: dice.normal(*shape),
+            denominator=lambda f, y, n: (len(f) if ns.flat else n) if mean else 1.0,
         )  # fmt: skip
     return _callable(name, dice, net, width, ns)
 
@@ -251,9 +252,10 @@ def _callable(name: str, dice: Dice, net: nn.Module, width: int, ns: SimpleNames
         flags.update(reads=True)
 
         def loss(f: Tensor, y: Tensor) -> Tensor:
-            s: Tensor = net.log_weights
+            s: Any = net.log_weights
             one, two = (f - y).square().mean(), torch.log(torch.cosh(f - y)).mean()
-            return torch.exp(-s[0]) * one + torch.exp(-s[1]) * two + s.sum()
+            weighted: Tensor = torch.exp(-s[0]) * one + torch.exp(-s[1]) * two + s.sum()
+            return weighted
     elif name in ("critic", "critic_attention"):
         critic: nn.Module = nn.Sequential(nn.Linear(width, 3), nn.Tanh(), nn.Linear(3, 2))
         if name == "critic_attention":
@@ -280,9 +282,11 @@ def _callable(name: str, dice: Dice, net: nn.Module, width: int, ns: SimpleNames
     elif name == "cosine":
         loss = lambda f, y: (1 - F.cosine_similarity(f, y, dim=-1)).mean()  # noqa: E731
     elif name == "triplet":
-        loss = lambda f, y: F.triplet_margin_loss(
-            f.flatten(0, -2), y.flatten(0, -2), -y.flatten(0, -2)
-        )
+
+        def loss(f: Tensor, y: Tensor) -> Tensor:
+            y = y.flatten(0, -2)
+            return F.triplet_margin_loss(f.flatten(0, -2), y, -y)
+
     elif name == "quartic":
         loss = lambda f, y: ((f - y).square().sum(-1) + 0.1).sqrt().mean() + f.pow(4).mean()  # noqa: E731
     elif name == "constants":

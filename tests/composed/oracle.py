@@ -64,6 +64,10 @@ class Slope:
 class Oracle:
     """Of a setup in float64, at the parameters that its model has now.
 
+    Args:
+        setup: whose.
+        close: part of its norm by which a gradient may miss the slope along a direction.
+
     Attributes:
         value: of the loss.
         gradient: by autograd.
@@ -74,8 +78,8 @@ class Oracle:
         undecided: whether differences did not converge somewhere.
     """
 
-    def __init__(self, setup: Setup, *, opaque: bool | None = None) -> None:
-        self.setup = setup
+    def __init__(self, setup: Setup, *, close: float = CLOSE, opaque: bool | None = None) -> None:
+        self.setup, self._close = setup, close
         self.free = list(setup.parameters())
         self.names = setup.names()
         self.sizes = [p.numel() for p in self.free]
@@ -231,7 +235,7 @@ class Oracle:
             away = abs(float(slope.value) - float(g @ v))
             if slope.error > 1e-3 * (scale + abs(float(slope.value))) + 1e-9 * abs(self.value):
                 self.undecided = True
-            elif away > 10 * slope.error + CLOSE * scale + 1e-9 * max(1e-3, abs(self.value)):
+            elif away > 10 * slope.error + self._close * scale + 1e-9 * max(1e-3, abs(self.value)):
                 return True
         return False
 

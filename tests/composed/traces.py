@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,8 @@ class Traces:
         numpy_state = np.random.get_state()  # noqa: NPY002 - the global one is watched
         found["random state of torch"] = torch.get_rng_state()
         found["random state of NumPy"] = tuple(map(str, numpy_state[1:])), numpy_state[1].tobytes()  # type: ignore[index]
-        found["random state of Python"] = random.getstate()
+        if "beartype" not in sys.modules:  # which draws from it to check types
+            found["random state of Python"] = random.getstate()
         found["settings"] = (
             torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
             torch.is_autocast_enabled("cpu"), torch.backends.mha.get_fastpath_enabled(),
