@@ -37,6 +37,10 @@ class IndefiniteError(ArithmeticError):
         self.partial = partial
 
 
+class ConvergenceError(ArithmeticError):
+    """A number could not be computed to a precision that can be vouched for, so none is returned."""
+
+
 class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance; the result says how far it came."""
 

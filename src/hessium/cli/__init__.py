@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _warnings_on_one_line():
             options = parse(sys.argv[1:] if arguments is None else arguments)
             options.command(options)
-    except (InputError, SelfCheckError, NonFiniteError) as error:
+    except (InputError, SelfCheckError, NonFiniteError, ConvergenceError) as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return _BAD_INPUT
     except BrokenExecutor:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray
 from hessium.theory._branches import INFINITE, Branches
-from hessium.theory._solver import sign_changes
+from hessium.theory._roots import sign_changes
 
 _POWERS = 2.0 ** np.arange(-50, 51)
 _NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
@@ -35,6 +35,12 @@ class Stretch:
 def slope(one: FloatArray, other: FloatArray) -> FloatArray:
     """R + r' - 1 from rows (r, 1 - r): of two equal forms the one that cancels less."""
     return np.asarray(np.where(one[1] < other[1], other[0] - one[1], one[0] - other[1]))
+
+
+def position(one: FloatArray, other: FloatArray) -> FloatArray:
+    """W + v - f from rows w, w - f: the difference taken where it has a form without cancellation."""
+    smaller = np.abs(one[1]) < np.abs(one[0])
+    return np.asarray(np.where(smaller, one[1] + other[0], one[0] + other[1]))
 
 
 def rising_stretches(

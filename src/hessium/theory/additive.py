@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from hessium.errors import InputError
 from hessium.theory._triple import LevyTriple
-from hessium.theory.affine import affine
+from hessium.theory.affine import Affine, affine
 from hessium.theory.empirical import Empirical
+from hessium.theory.general_sum import GeneralSum
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
 from hessium.theory.levy_sum import LevySum
-from hessium.theory.pair_sum import PairSum
 from hessium.theory.two_point_sum import TwoPointSum
 
 _VISIBLE = 8 * float(np.finfo(float).eps)
@@ -24,7 +24,8 @@ def free_sum(*laws: Law) -> Law:
 
     Summands with a finite-jump Levy form (semicircle, Marchenko-Pastur, ReLU residuals and their
     sums) add up exactly into one; a single atom is a shift; two two-point laws have a closed form;
-    everything else is subordinated, pair by pair.
+    everything else is one fixed point in all
+    summands jointly; sums of sums are taken apart first.
 
     Args:
         laws: one or more laws.
@@ -46,7 +47,7 @@ def free_sum(*laws: Law) -> Law:
             )
             raise InputError(msg)
     shift, triple, others = 0.0, LevyTriple(), []
-    for law in laws:
+    for law in _summands(laws):
         if isinstance(law, LevyLaw):
             triple = triple + law.triple
         elif isinstance(law, Empirical) and law.nodes.size == 1:
@@ -58,12 +59,29 @@ def free_sum(*laws: Law) -> Law:
         if not is_levy:
             return Empirical([shift])
         return FreeLevy.from_triple(triple.affine(1.0, shift))
-    result = reduce(_pair, others)
-    if is_levy:
-        noise = triple.affine(1.0, shift)
-        _require_visible(noise, result)
-        return LevySum(result, noise)
-    return affine(result, shift=shift)
+    if not is_levy:
+        return affine(_general(others), shift=shift)
+    noise = triple.affine(1.0, shift)
+    base = _general(others)
+    _require_visible(noise, base)
+    if len(others) == 1:
+        return LevySum(base, noise)
+    return GeneralSum((*others, FreeLevy.from_triple(noise)))
+
+
+def _summands(laws: Iterable[Law]) -> Iterator[Law]:
+    """The laws that are added up, also where some of them are free sums."""
+    for law in laws:
+        if isinstance(law, GeneralSum):
+            yield from _summands(law.laws)
+        elif isinstance(law, LevySum):
+            yield from _summands((law.base, FreeLevy.from_triple(law.noise)))
+        elif isinstance(law, TwoPointSum):
+            yield from (law.first, law.second)
+        elif isinstance(law, Affine) and law.factor == 1:
+            yield from _summands((law.base, Empirical([law.offset])))
+        else:
+            yield law
 
 
 def _require_visible(noise: LevyTriple, base: Law) -> None:
@@ -78,10 +96,13 @@ def _require_visible(noise: LevyTriple, base: Law) -> None:
         raise InputError(msg)
 
 
-def _pair(first: Law, second: Law) -> Law:
-    both_two_point = all(
-        isinstance(law, Empirical) and law.nodes.size == 2 for law in (first, second)
-    )
-    if both_two_point and isinstance(first, Empirical) and isinstance(second, Empirical):
-        return TwoPointSum(first, second)
-    return PairSum(first, second)
+def _general(laws: list[Law]) -> Law:
+    """The free sum of laws that are neither of Levy type nor single atoms."""
+    if len(laws) == 1:
+        return laws[0]
+    if len(laws) == 2:
+        first, second = laws
+        if isinstance(first, Empirical) and isinstance(second, Empirical):
+            if first.nodes.size == second.nodes.size == 2:
+                return TwoPointSum(first, second)
+    return GeneralSum(tuple(laws))

@@ -15,6 +15,7 @@ from hessium.theory._cumulants import cumulants_from_moments
 from hessium.theory.ensembles import with_spectrum
 from hessium.theory.law import Law
 
+_MOST = 0.5
 _BLOCK = 1 << 20  # complex numbers held at once: 16 MiB
 
 
@@ -96,6 +97,25 @@ class Empirical(Law):
                 g[part] = inverse @ self.weights
                 slope[part] = -(inverse * inverse) @ self.weights
         return g, slope
+
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        r"""$H = -c + \sum_i w_i (c - \lambda_i) y_i / G$, $F' - 1 = \sum_i w_i (y_i - G)^2 / G^2$.
+
+        Here $y_i = 1/(z - \lambda_i)$; c is the atom that has most of the weight, so that light
+        ones are not lost beside it, or else the mean.
+        """
+        heavy = int(self.weights.argmax())
+        most = self.weights[heavy] > _MOST
+        centre = float(self.nodes[heavy] if most else self.weights @ self.nodes)
+        columns = np.column_stack([self.weights, self.weights * (centre - self.nodes)])
+        sums, rate = np.empty((2, z.size), dtype=np.complex128), np.empty_like(z)
+        with np.errstate(all="ignore"):
+            for part in self._blocks(z.size):
+                inverse = 1 / (z[part, None] - self.nodes)
+                sums[:, part] = (inverse @ columns).T
+                apart = inverse / sums[0, part, None] - 1
+                rate[part] = (apart * apart) @ self.weights
+        return sums[0], sums[1] / sums[0] - centre, rate
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         phi = np.empty_like(z)

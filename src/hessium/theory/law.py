@@ -23,6 +23,7 @@ from hessium.errors import InputError
 from hessium.theory import _check, _quantile, _transforms
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
 from hessium.theory._cumulants import moments_from_cumulants
+from hessium.theory._far import Far
 
 _DISTANT = 1e9  # standard deviations: from here on a law is one atom, to 1e-18
 
@@ -55,6 +56,26 @@ class Law(ABC):
     @abstractmethod
     def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         """G and its derivative at points with Im z >= 0; on the real line the limit from above."""
+
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """G, H = F - z and F' - 1 with F = 1/G, at points with Im z > 0.
+
+        H maps the upper half-plane to itself and is what subordination adds up. Laws whose F is
+        close to z (an atom of nearly full weight) should write it without the difference.
+        """
+        g, slope = self._transform(z)
+        # far out F and z cancel, and their difference is a series
+        far = np.abs(g) * self._far.reach < 1
+        if not far.any():
+            return g, 1 / g - z, -slope / (g * g) - 1
+        small = np.where(far, g, 0.0)
+        excess = np.where(far, -self._far.r_transform(small), 1 / g - z)
+        rate = np.where(far, -self._far.slope(small) * slope, -slope / (g * g) - 1)
+        return g, excess, rate
+
+    @cached_property
+    def _far(self) -> Far:
+        return Far(self)
 
     @abstractmethod
     def _log_potential(self, z: ComplexArray) -> ComplexArray:

@@ -73,15 +73,22 @@ class FreePower(GappedLaw):
     exponent: float
 
     def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        g, slope = self.base._transform(w)
+        _, excess, rate = self.base._excess(w)
         more = self.exponent - 1
-        return z + more * (1 / g - w), more * (-slope / (g * g) - 1)
+        return z + more * excess, more * rate
+
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        g, excess, rate = self.base._excess(self._subordination(z)[0])
+        t = self.exponent
+        return g, t * excess, t * rate / (1 - (t - 1) * rate)
 
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        (w,) = w
         g, slope = self.base._transform(w)
         return g, slope / (self.exponent + (self.exponent - 1) * slope / (g * g))
 
     def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
+        (w,) = w
         g, _ = self.base._transform(w)
         t = self.exponent
         return t * self.base._log_potential(w) - (t - 1) * log_upper(1 / g)

@@ -12,7 +12,7 @@ from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike
 from hessium.theory._branches import gaps_of
 from hessium.theory._far import Far
-from hessium.theory._solver import increasing_roots
+from hessium.theory._roots import increasing_roots
 from hessium.theory.empirical import Empirical
 from hessium.theory.law import Law
 from hessium.theory.levy import LevyLaw
