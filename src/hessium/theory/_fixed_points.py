@@ -17,6 +17,7 @@ above the axis by small factors of the height reaches every solution that roundi
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -31,7 +32,8 @@ _TINY = 1e-300
 _ROUNDING = float(np.finfo(float).eps)
 _NOISE = 64 * _ROUNDING
 _NEAR = 0.02  # a Newton step of this share of Im w proves that a fixed point is there
-_PRECISE = 1e-10  # shares of Im w to which a solution is known if its residual is not rounding
+_PRECISE = 1e-12  # shares of Im w to which a solution is known if its residual is not rounding
+_LAST = 1e-9  # after a step of this share of Im w the next one is below rounding
 _DIRECT = 30  # evaluations before a point counts as stalled; the usual number is 6 to 10
 _PER_STAGE = 12
 _STAGES = 400
@@ -39,44 +41,46 @@ _FIRST, _SHORTEST = 0.25, 0.98  # factors of the height from stage to stage
 _LOWEST = 1e-18  # of |z| + |w|: a height that no longer moves z
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """A self-map at k points with m coordinates each.
+class HalfPlaneMap(ABC):
+    """A self-map of a product of m upper half-planes for each parameter z, at k points at once."""
 
-    Attributes:
-        image: f(w), shape (m, k).
-        newton: what Newton's method adds to w, shape (m, k).
-        gain: how much further than a rounding error of f the solution moves, shape (m, k).
-        rate: a number whose real part is positive at real fixed points that attract, shape (k,).
-        size: the magnitude whose rounding enters f, shape (k,).
-    """
+    @abstractmethod
+    def step(
+        self, z: ComplexArray, w: ComplexArray
+    ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """f(w), what Newton's method adds to w, both (m, k), and rows to judge them by, (r, k)."""
 
-    image: ComplexArray
-    newton: ComplexArray
-    gain: FloatArray
-    rate: ComplexArray
-    size: FloatArray
+    @abstractmethod
+    def judged(
+        self, z: ComplexArray, w: ComplexArray, rows: ComplexArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """The magnitude whose rounding enters f, how far it may move the solution, and the rate.
 
-
-Stepper = Callable[[ComplexArray, ComplexArray], Step]
+        The first two have shape (m, k); the rate, shape (k,), is positive at a real fixed point
+        that attracts.
+        """
 
 
-def stepper(step: SelfMap) -> Stepper:
-    """The steps of a map of one variable, from f_z(w) and its derivative in w."""
+@dataclass(frozen=True, slots=True)
+class OneVariable(HalfPlaneMap):
+    """A map of one half-plane, from f_z(w) and its derivative in w."""
 
-    def steps(z: ComplexArray, w: ComplexArray) -> Step:
-        image, slope = step(z, w[0])
+    function: SelfMap
+
+    def step(
+        self, z: ComplexArray, w: ComplexArray
+    ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """The row is 1 - f'."""
+        image, slope = self.function(z, w[0])
         rate = 1 - slope
-        size = np.abs(z) + np.abs(w[0])
-        return Step(
-            image=image[None],
-            newton=((image - w[0]) / rate)[None],
-            gain=(1 / np.abs(rate))[None],
-            rate=rate,
-            size=size,
-        )
+        return image[None], ((image - w[0]) / rate)[None], rate[None]
 
-    return steps
+    def judged(
+        self, z: ComplexArray, w: ComplexArray, rows: ComplexArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Rounding of z and w enters as it is."""
+        size = np.abs(z) + np.abs(w)
+        return size, size / np.abs(rows), rows[0].real
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +110,15 @@ class FixedPoints:
 
 
 def _displacement(w: ComplexArray, f: ComplexArray) -> FloatArray:
-    apart = np.abs(w - f) ** 2 / (np.maximum(w.imag, _TINY) * np.maximum(f.imag, _TINY))
-    return np.asarray(apart.max(0))
+    heights = np.maximum(w.imag, _TINY) * np.maximum(f.imag, _TINY)
+    return np.asarray((_squared(w - f) / heights).max(0))
 
 
-def fixed_points(step: Stepper, z: ComplexArray, start: ComplexArray) -> FixedPoints:
+def _squared(w: ComplexArray) -> FloatArray:
+    return np.asarray(w.real**2 + w.imag**2)
+
+
+def fixed_points(of: HalfPlaneMap, z: ComplexArray, start: ComplexArray) -> FixedPoints:
     """Solve w = f_z(w) in the upper half-plane for every z.
 
     Newton from `start`; the few points where that stalls (next to a closing gap, where the root is
@@ -119,17 +127,17 @@ def fixed_points(step: Stepper, z: ComplexArray, start: ComplexArray) -> FixedPo
     Points that rounding hides are returned with `certified` false.
 
     Args:
-        step: takes parameters z, shape (k,), and points w, shape (m, k).
+        of: the map f_z.
         z: parameters, shape (k,).
         start: first guesses with positive imaginary part, shape (m, k).
     """
     z = np.asarray(z, dtype=np.complex128)
     with np.errstate(all="ignore"):
-        found = _iterate(step, z, np.asarray(start, dtype=np.complex128), _DIRECT)
+        found = _iterate(of, z, np.asarray(start, dtype=np.complex128), _DIRECT)
         hard = np.flatnonzero(~found.certified)
         if not hard.size:
             return found
-        last = _descend(step, z[hard], start[:, hard])
+        last = _descend(of, z[hard], start[:, hard])
         found.put(hard[last.certified], _part(last, last.certified))
     return FixedPoints(
         points=found.points,
@@ -150,12 +158,12 @@ def _part(found: FixedPoints, where: BoolArray) -> FixedPoints:
     )
 
 
-def _descend(step: Stepper, z: ComplexArray, start: ComplexArray) -> FixedPoints:
+def _descend(of: HalfPlaneMap, z: ComplexArray, start: ComplexArray) -> FixedPoints:
     """From z + ih with h falling to zero, by factors that shrink where Newton's method fails."""
     size = np.abs(z) + np.abs(start).max(0) + _TINY
     height = 4 * size
-    found = _iterate(step, z + 1j * height, start + 1j * height, 2 * _DIRECT)
-    result = _iterate(step, z, start, 1)
+    found = _iterate(of, z + 1j * height, start + 1j * height, 2 * _DIRECT)
+    result = _iterate(of, z, start, 1)
     result.certified[:] = False
     iterations = found.iterations
     w, old = found.points, found.points
@@ -165,7 +173,7 @@ def _descend(step: Stepper, z: ComplexArray, start: ComplexArray) -> FixedPoints
         # within reach of z itself: the point hardly moves any more
         leap = (height <= 0.3 * z[todo].imag) | (height <= 0.05 * w.imag.min(0))
         if leap.any():
-            last = _iterate(step, z[todo[leap]], w[:, leap], _DIRECT)
+            last = _iterate(of, z[todo[leap]], w[:, leap], _DIRECT)
             iterations += last.iterations
             result.put(todo[leap][last.certified], _part(last, last.certified))
             rest = ~result.certified[todo]
@@ -180,7 +188,7 @@ def _descend(step: Stepper, z: ComplexArray, start: ComplexArray) -> FixedPoints
         lower = height * ratio
         guess = w + (w - old) * ((lower - height) / (height - old_height))
         guess = np.where((guess.imag > 0.5 * ratio * w.imag) & np.isfinite(guess), guess, w)
-        stage = _iterate(step, z[todo] + 1j * lower, guess, _PER_STAGE)
+        stage = _iterate(of, z[todo] + 1j * lower, guess, _PER_STAGE)
         iterations += stage.iterations
         good = stage.certified | (stage.distances < _NEAR)
         old, old_height = np.where(good, w, old), np.where(good, height, old_height)
@@ -196,56 +204,59 @@ def _descend(step: Stepper, z: ComplexArray, start: ComplexArray) -> FixedPoints
 
 
 def _iterate(
-    step: Stepper, z: ComplexArray, start: ComplexArray, max_iterations: int
+    of: HalfPlaneMap, z: ComplexArray, start: ComplexArray, max_iterations: int
 ) -> FixedPoints:
-    points = np.array(start, dtype=np.complex128)
-    residuals, distances = np.full((2, z.size), np.inf)
-    certified = np.zeros(z.size, dtype=bool)
     todo = np.arange(z.size)
-    zs, w = np.asarray(z, dtype=np.complex128), points.copy()
-    now = step(zs, w)
-    displacement = _displacement(w, now.image)
+    zs, w = np.asarray(z, dtype=np.complex128), np.array(start, dtype=np.complex128)
+    image, move, rows = of.step(zs, w)
+    last = tuple(np.empty_like(a) for a in (w, image, move, rows))
+    displacement = _displacement(w, image)
     iterations = 1
-    while True:
-        newton = w + now.newton
+    while todo.size:
+        trial = w + move
         # at real z solutions come in conjugate pairs: below the axis means the mirror image
-        newton = np.where((newton.imag < 0) & (zs.imag == 0), newton.conj(), newton)
-        usable = (np.isfinite(newton) & (newton.imag > 0)).all(0)
-        trial = np.where(usable, newton, now.image)
-        then = step(zs, trial)
-        trial_displacement = _displacement(trial, then.image)
+        below = trial.imag < 0
+        if below.any():
+            np.copyto(trial.imag, -trial.imag, where=below & (zs.imag == 0))
+        usable = (trial.imag > 0).all(0)
+        if not usable.all():
+            trial = np.where(usable, trial, image)
+        new_image, new_move, new_rows = of.step(zs, trial)
+        new = _displacement(trial, new_image)
         iterations += 1
-        worse = usable & ~(trial_displacement < displacement)
-        # at the noise floor a Newton step no longer helps; the better of the two points stays
-        gap = np.abs(now.image - w)
-        settled = worse & (gap <= _NOISE * (now.size + np.abs(w))).all(0)
-        retry = np.flatnonzero(worse & ~settled)
-        if retry.size:
-            plain = now.image[:, retry]
-            again = step(zs[retry], plain)
-            trial[:, retry] = plain
-            then = _merged(then, again, retry)
-            trial_displacement[retry] = _displacement(plain, again.image)
-            iterations += 1
-        moved = np.abs(trial - w)
-        keep = ~settled
-        w = np.where(keep, trial, w)
-        now = _chosen(keep, then, now)
-        displacement = np.where(keep, trial_displacement, displacement)
-        done = settled | (displacement == 0) | (moved <= 1e-16 * np.abs(w)).all(0)
-        last = iterations >= max_iterations
-        out = np.ones(todo.size, dtype=bool) if last else done
-        if out.any():
-            k = todo[out]
-            points[:, k] = w[:, out]
-            residuals[k], distances[k], certified[k] = _certificate(
-                zs[out], w[:, out], _taken(now, out)
-            )
-            if out.all():
-                break
-            on = ~out
-            todo, zs, w = todo[on], zs[on], w[:, on]
-            now, displacement = _taken(now, on), displacement[on]
+        worse = np.flatnonzero(usable & ~(new < displacement))
+        settled = np.zeros(todo.size, dtype=bool)
+        if worse.size:
+            # at the noise floor a Newton step no longer helps; the better of the two points stays
+            size = of.judged(zs[worse], w[:, worse], rows[:, worse])[0]
+            still = (np.abs(image - w)[:, worse] <= _NOISE * size).all(0)
+            settled[worse[still]] = True
+            retry = worse[~still]
+            if retry.size:
+                plain = image[:, retry]
+                trial[:, retry] = plain
+                new_image[:, retry], new_move[:, retry], new_rows[:, retry] = of.step(
+                    zs[retry], plain
+                )
+                new[retry] = _displacement(plain, new_image[:, retry])
+                iterations += 1
+            k = worse[still]
+            trial[:, k], new[k] = w[:, k], displacement[k]
+            new_image[:, k], new_move[:, k], new_rows[:, k] = image[:, k], move[:, k], rows[:, k]
+        done = settled | (new == 0) | (_squared(move) <= (_LAST * w.imag) ** 2).all(0)
+        w, image, move, rows, displacement = trial, new_image, new_move, new_rows, new
+        if iterations >= max_iterations:
+            done[:] = True
+        if done.any():
+            for kept, now in zip(last, (w, image, move, rows), strict=True):
+                kept[:, todo[done]] = now[:, done]
+            on = ~done
+            todo, zs, w, displacement = todo[on], zs[on], w[:, on], displacement[on]
+            image, move, rows = image[:, on], move[:, on], rows[:, on]
+    points, image, move, rows = last
+    residuals, distances, certified = _certificate(
+        z, points, image, move, *of.judged(z, points, rows)
+    )
     return FixedPoints(
         points=points,
         residuals=residuals,
@@ -256,45 +267,22 @@ def _iterate(
 
 
 def _certificate(
-    z: ComplexArray, w: ComplexArray, at: Step
+    z: ComplexArray,
+    w: ComplexArray,
+    image: ComplexArray,
+    move: ComplexArray,
+    size: FloatArray,
+    doubt: FloatArray,
+    rate: FloatArray,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Residuals, distances, and where both say that the point is the solution."""
-    size = at.size + np.abs(w)
-    error, shift = np.abs(at.image - w), np.abs(at.newton)
+    error, shift = np.abs(image - w), np.abs(move)
     # no step is known better than rounding: a point that lies so close to the axis is nowhere
-    rounding = _ROUNDING * size * at.gain
-    distance = np.asarray((np.maximum(shift, rounding) / np.maximum(w.imag, _TINY)).max(0))
+    step = np.maximum(shift, _ROUNDING * doubt)
+    distance = np.asarray((step / np.maximum(w.imag, _TINY)).max(0))
     solved = (error <= 4 * _NOISE * size).all(0)
     precise = solved | (distance <= _PRECISE)
     # above the axis, but nearer to it than rounding: the real fixed point that attracts
-    beside = (z.imag > 0) & solved & (shift <= _NOISE * size).all(0) & (at.rate.real > 0)
+    beside = (z.imag > 0) & solved & (shift <= _NOISE * size).all(0) & (rate > 0)
     certified = (precise & (distance < _NEAR)) | beside
     return np.asarray((error / (size + _TINY)).max(0)), distance, np.asarray(certified)
-
-
-def _taken(at: Step, where: BoolArray) -> Step:
-    return Step(
-        image=at.image[:, where],
-        newton=at.newton[:, where],
-        gain=at.gain[:, where],
-        rate=at.rate[where],
-        size=at.size[where],
-    )
-
-
-def _chosen(keep: BoolArray, one: Step, other: Step) -> Step:
-    if keep.all():
-        return one
-    return Step(
-        image=np.where(keep, one.image, other.image),
-        newton=np.where(keep, one.newton, other.newton),
-        gain=np.where(keep, one.gain, other.gain),
-        rate=np.where(keep, one.rate, other.rate),
-        size=np.where(keep, one.size, other.size),
-    )
-
-
-def _merged(into: Step, other: Step, where: IntArray) -> Step:
-    into.image[:, where], into.newton[:, where] = other.image, other.newton
-    into.gain[:, where], into.rate[where], into.size[where] = other.gain, other.rate, other.size
-    return into

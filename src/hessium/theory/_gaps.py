@@ -18,6 +18,7 @@ from hessium.theory._roots import sign_changes
 
 _POWERS = 2.0 ** np.arange(-50, 51)
 _NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
+_TOUCH = 1e-6  # relative, like _NARROW, with room for rounding of the slope
 _AT_ONCE = 1 << 21
 _MOST = 1 << 11  # so many more cells than at first tell of a slope that is zero all along
 
@@ -172,12 +173,13 @@ class _Search:
         return cells
 
     def stretches(self) -> list[Stretch]:
-        """Positive cells that touch, joined."""
+        """Positive cells that touch, joined; at an edge rounding may part them."""
         cells = np.concatenate([*self.kept, self._polished()])
         if not cells.size:
             return []
         cells = cells[np.lexsort((cells[:, 2], cells[:, 1], cells[:, 0]))]
-        same = (cells[1:, :2] == cells[:-1, :2]).all(1) & (cells[1:, 2] == cells[:-1, 3])
+        near = cells[1:, 2] - cells[:-1, 3] <= _TOUCH * np.abs(cells[1:, 2])
+        same = (cells[1:, :2] == cells[:-1, :2]).all(1) & near
         breaks = np.flatnonzero(~same)
         begin, end = np.append(0, breaks + 1), np.append(breaks, len(cells) - 1)
         return [

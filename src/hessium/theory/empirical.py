@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -104,18 +105,24 @@ class Empirical(Law):
         Here $y_i = 1/(z - \lambda_i)$; c is the atom that has most of the weight, so that light
         ones are not lost beside it, or else the mean.
         """
-        heavy = int(self.weights.argmax())
-        most = self.weights[heavy] > _MOST
-        centre = float(self.nodes[heavy] if most else self.weights @ self.nodes)
-        columns = np.column_stack([self.weights, self.weights * (centre - self.nodes)])
+        centre, columns = self._columns
         sums, rate = np.empty((2, z.size), dtype=np.complex128), np.empty_like(z)
         with np.errstate(all="ignore"):
             for part in self._blocks(z.size):
                 inverse = 1 / (z[part, None] - self.nodes)
-                sums[:, part] = (inverse @ columns).T
-                apart = inverse / sums[0, part, None] - 1
-                rate[part] = (apart * apart) @ self.weights
-        return sums[0], sums[1] / sums[0] - centre, rate
+                sums[:, part] = columns @ inverse.T
+                inverse -= sums[0, part, None]
+                rate[part] = np.square(inverse, out=inverse) @ columns[0]
+            return sums[0], sums[1] / sums[0] - centre, rate / (sums[0] * sums[0])
+
+    @cached_property
+    def _columns(self) -> tuple[float, ComplexArray]:
+        """Weights, and weights times the distance to the centre."""
+        heavy = int(self.weights.argmax())
+        most = self.weights[heavy] > _MOST
+        centre = float(self.nodes[heavy] if most else self.weights @ self.nodes)
+        rows = np.array([self.weights, self.weights * (centre - self.nodes)])
+        return centre, rows.astype(np.complex128)
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         phi = np.empty_like(z)

@@ -62,7 +62,7 @@ class GappedLaw(SubordinatedLaw):
             with np.errstate(invalid="ignore"):
                 low, high = self._position(stretch, ends)[0].tolist()
             found.append(Gap(stretch=stretch, low=low, high=high))
-        found.sort(key=lambda gap: gap.low)
+        found = _disjoint(found)
         first, last = found[0], found[-1]
         found[0] = Gap(stretch=first.stretch, low=-np.inf, high=first.high)
         found[-1] = Gap(stretch=last.stretch, low=last.low, high=np.inf)
@@ -205,3 +205,12 @@ class GappedLaw(SubordinatedLaw):
         unit = self.std()
         t = 0.5 * (start / (unit + abs(start)) + end / (unit + abs(end)))
         return float(unit * t / (1 - abs(t)))
+
+
+def _disjoint(gaps: list[Gap]) -> list[Gap]:
+    """In ascending order, without those that lie in another by rounding."""
+    kept: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: (gap.low, gap.high)):
+        if not kept or gap.high > kept[-1].high:
+            kept.append(gap)
+    return kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import product
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.theory._arrays import ComplexArray, log_upper
 from hessium.theory._branches import Branches, LawBranches
-from hessium.theory._fixed_points import Step
+from hessium.theory._fixed_points import HalfPlaneMap
 from hessium.theory._gaps import Stretch, position, rising_stretches, slope
 from hessium.theory._sum_branches import SumBranches
 from hessium.theory.ensembles import haar
@@ -20,8 +21,11 @@ from hessium.theory.gapped import Gap, GappedLaw
 from hessium.theory.law import Law
 
 
+Rows = TypeVar("Rows", FloatArray, ComplexArray)
+
+
 @dataclass(frozen=True)
-class GeneralSum(GappedLaw):
+class GeneralSum(GappedLaw, HalfPlaneMap):
     r"""$\mu_1 \boxplus \dots \boxplus \mu_k$: one fixed point in all summands jointly.
 
     With $H_i = F_i - \mathrm{id}$, $F_i = 1/G_i$, the points satisfy
@@ -52,24 +56,35 @@ class GeneralSum(GappedLaw):
             g[k], excess[k], rate[k] = law._excess(points[k])
         return points, g, excess, rate
 
-    def _steps(self, z: ComplexArray, w: ComplexArray) -> Step:
+    def step(
+        self, z: ComplexArray, w: ComplexArray
+    ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """Newton's step by Sherman and Morrison; the rows are F' - 1 and the last point."""
         points, _, excess, rate = self._parts(z, w)
-        image = z + excess[-1:] + _sums_of_others(excess[:-1])
-        # f' = (1 + r_k) 1 r^T - diag(r): Newton's step by Sherman and Morrison
-        stretch, last = 1 / (1 + rate[:-1]), 1 + rate[-1]
-        share = rate[:-1] * stretch
-        rest = 1 - last * share.sum(0)
+        image = z + excess[-1:]
+        if len(w) > 1:
+            image = image + _sums_of_others(excess[:-1])
+        stretch, share, ratio = _jacobian(rate)
         error = image - w
-        newton = stretch * (error + last * ((share * error).sum(0) / rest))
-        gain = np.abs(stretch) * (1 + np.abs(last / rest) * np.abs(share).sum(0))
-        return Step(
-            image=image,
-            newton=newton,
-            gain=gain,
-            rate=rest / last,
-            # what z, rounded, adds to the image: a derivative of 1 + r_k
-            size=(np.abs(z) + np.abs(points).max(0)) * np.maximum(np.abs(last), 1.0),
-        )
+        newton = stretch * (error + ratio * (share * error).sum(0))
+        return image, newton, np.concatenate([rate, points[-1:]])
+
+    def judged(
+        self, z: ComplexArray, w: ComplexArray, rows: ComplexArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """A rounding error of a point is multiplied by F' - 1 there."""
+        rate, last = rows[:-1], np.abs(rows[-1])
+        stretch, share, ratio = _jacobian(rate)
+        noise = np.abs(w) * np.abs(rate[:-1])
+        size = np.abs(z) + np.abs(w) + last * (1 + np.abs(rate[-1]))
+        if len(w) > 1:
+            size = size + _sums_of_others(noise)
+        spread = np.abs(ratio) * (np.abs(share) * size).sum(0)
+        return size, np.abs(stretch) * (size + spread), (1 / ratio).real
+
+    @property
+    def _map(self) -> HalfPlaneMap:
+        return self
 
     def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         """The map of one variable that is left of two laws."""
@@ -164,8 +179,14 @@ class GeneralSum(GappedLaw):
         return below - (len(self.laws) - 1) * float(f > 0)
 
 
-def _sums_of_others(values: ComplexArray) -> ComplexArray:
+def _jacobian(rate: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+    r"""$(I - f')^{-1} = D(I + c\,1 s^T)$, $f' = (1 + r_k) 1 r^T - \mathrm{diag}(r)$: D, s and c."""
+    stretch, last = 1 / (1 + rate[:-1]), 1 + rate[-1]
+    share = rate[:-1] * stretch
+    return stretch, share, last / (1 - last * share.sum(0))
+
+
+def _sums_of_others(values: Rows) -> Rows:
     """For each row the sum of the other rows, added up and not taken off."""
-    if len(values) == 1:
-        return np.zeros_like(values)
-    return np.array([np.delete(values, k, axis=0).sum(0) for k in range(len(values))])
+    rows = [np.delete(values, k, axis=0).sum(0) for k in range(len(values))]
+    return np.array(rows, dtype=values.dtype)

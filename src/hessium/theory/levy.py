@@ -15,7 +15,7 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
 from hessium.theory._certificate import edges_or_error
-from hessium.theory._fixed_points import FixedPoints, fixed_points, stepper
+from hessium.theory._fixed_points import FixedPoints, OneVariable, fixed_points
 from hessium.theory._roots import increasing_roots
 from hessium.theory._triple import LevyTriple
 from hessium.theory.law import Law
@@ -179,14 +179,15 @@ class FreeLevy(LevyLaw):
     def _reciprocal(self, z: ComplexArray) -> ComplexArray:
         w = np.empty(z.shape, dtype=np.complex128)
         above = z.imag > 0
-        for where, solve in ((above, self._above), (self._interior(z.real) & ~above, self._solve)):
+        inside = self._interior(z.real) & ~above
+        for where, solve in ((above, self._above), (inside, self._solve)):
             if where.any():
                 found = solve(z[where])
                 w[where] = found.points[0]
                 if not found.certified.all():
                     lost = np.flatnonzero(where)[~found.certified]
                     w[lost] = self.triple.edges[edges_or_error(self, z[lost])[0]]
-        rest = ~(above | self._interior(z.real))
+        rest = ~(above | inside)
         if rest.any():
             w[rest] = self._outside(z.real[rest])
         return w
@@ -202,7 +203,7 @@ class FreeLevy(LevyLaw):
 
     def _above(self, z: ComplexArray) -> FixedPoints:
         start = z - self.triple.centre
-        return fixed_points(stepper(self.triple.self_map), z, start[None])
+        return fixed_points(OneVariable(self.triple.self_map), z, start[None])
 
     def _solve(self, z: ComplexArray) -> FixedPoints:
         """Fixed points at real z strictly inside the cuts."""
@@ -212,4 +213,4 @@ class FreeLevy(LevyLaw):
         left, right = roots[cut, 0], roots[cut, 1]
         height = (right - left) * np.sqrt(share * (1 - share))
         start = left + (right - left) * share + 1j * np.maximum(height, 1e-300)
-        return fixed_points(stepper(self.triple.self_map), z, start[None])
+        return fixed_points(OneVariable(self.triple.self_map), z, start[None])

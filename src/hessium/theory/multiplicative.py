@@ -76,7 +76,7 @@ class FreeProduct(SubordinatedLaw):
     def _solve(self, z: ComplexArray) -> FixedPoints:
         zeta = upper(1 / z)
         start = self.second.mean() * (zeta + 1j * np.abs(zeta))
-        return fixed_points(self._steps, zeta, start[None])
+        return fixed_points(self._map, zeta, start[None])
 
     def _subordination(self, z: ComplexArray) -> ComplexArray:
         """Off the support close above it; within rounding of an edge a little away from it."""

@@ -18,7 +18,7 @@ from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, upper
 from hessium.theory._certificate import nearest_edges
-from hessium.theory._fixed_points import FixedPoints, Step, fixed_points, stepper
+from hessium.theory._fixed_points import FixedPoints, HalfPlaneMap, OneVariable, fixed_points
 from hessium.theory.law import Law
 
 
@@ -44,15 +44,16 @@ class SubordinatedLaw(Law):
     def _subordination(self, z: ComplexArray) -> ComplexArray:
         """The certified fixed point, real off the support."""
 
-    def _steps(self, z: ComplexArray, w: ComplexArray) -> Step:
-        return stepper(self._self_map)(z, w)
+    @property
+    def _map(self) -> HalfPlaneMap:
+        return OneVariable(self._self_map)
 
     def _start(self, z: ComplexArray) -> ComplexArray:
         spread = self.std()
         return np.asarray(z + 1j * np.maximum(spread - z.imag, 0.1 * spread))[None]
 
     def _solve(self, z: ComplexArray) -> FixedPoints:
-        return fixed_points(self._steps, z, self._start(z))
+        return fixed_points(self._map, z, self._start(z))
 
     def subordination(self, z: ArrayLike) -> ComplexArray:
         """The fixed point omega, at real z the limit from above; real off the support.
