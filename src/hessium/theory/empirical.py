@@ -16,7 +16,6 @@ from hessium.theory._cumulants import cumulants_from_moments
 from hessium.theory.ensembles import with_spectrum
 from hessium.theory.law import Law
 
-_MOST = 0.5
 _BLOCK = 1 << 20  # complex numbers held at once: 16 MiB
 
 
@@ -100,10 +99,10 @@ class Empirical(Law):
         return g, slope
 
     def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        r"""$H = -c + \sum_i w_i (c - \lambda_i) y_i / G$, $F' - 1 = \sum_i w_i (y_i - G)^2 / G^2$.
+        r"""$H = \sum_i w_i (c - \lambda_i) y_i / G - c$, $F' - 1 = \sum_i w_i (y_i - G)^2 / G^2$.
 
-        Here $y_i = 1/(z - \lambda_i)$; c is the atom that has most of the weight, so that light
-        ones are not lost beside it, or else the mean.
+        Here $y_i = 1/(z - \lambda_i)$, and c is the median. Beside an atom there of nearly full
+        weight F and z cancel; elsewhere their difference may be the better form.
         """
         centre, columns = self._columns
         sums, rate = np.empty((2, z.size), dtype=np.complex128), np.empty_like(z)
@@ -113,14 +112,14 @@ class Empirical(Law):
                 sums[:, part] = columns @ inverse.T
                 inverse -= sums[0, part, None]
                 rate[part] = np.square(inverse, out=inverse) @ columns[0]
-            return sums[0], sums[1] / sums[0] - centre, rate / (sums[0] * sums[0])
+            f, share = 1 / sums[0], sums[1] / sums[0]
+            cancels = np.abs(f) + np.abs(z) > np.abs(share) + abs(centre)
+            return sums[0], np.where(cancels, share - centre, f - z), rate * (f * f)
 
     @cached_property
     def _columns(self) -> tuple[float, ComplexArray]:
-        """Weights, and weights times the distance to the centre."""
-        heavy = int(self.weights.argmax())
-        most = self.weights[heavy] > _MOST
-        centre = float(self.nodes[heavy] if most else self.weights @ self.nodes)
+        """The median, the weights, and the weights times the distance to the median."""
+        centre = float(self.nodes[np.searchsorted(np.cumsum(self.weights), 0.5)])
         rows = np.array([self.weights, self.weights * (centre - self.nodes)])
         return centre, rows.astype(np.complex128)
 

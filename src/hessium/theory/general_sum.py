@@ -86,11 +86,6 @@ class GeneralSum(GappedLaw, HalfPlaneMap):
     def _map(self) -> HalfPlaneMap:
         return self
 
-    def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        """The map of one variable that is left of two laws."""
-        _, _, excess, rate = self._parts(z, w[None])
-        return z + excess[1], rate[1] * rate[0]
-
     def _start(self, z: ComplexArray) -> ComplexArray:
         return np.repeat(super()._start(z), len(self.laws) - 1, axis=0)
 

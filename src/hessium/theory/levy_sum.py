@@ -9,6 +9,7 @@ import numpy as np
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.theory._arrays import ComplexArray, log_upper
+from hessium.theory._fixed_points import HalfPlaneMap, OneVariable
 from hessium.theory._gaps import Stretch
 from hessium.theory._noise_gaps import NoiseGaps
 from hessium.theory._roots import increasing_roots
@@ -30,6 +31,10 @@ class LevySum(GappedLaw):
 
     base: Law
     noise: LevyTriple
+
+    @property
+    def _map(self) -> HalfPlaneMap:
+        return OneVariable(self._self_map)
 
     def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         g, slope = self.base._transform(w)

@@ -16,7 +16,7 @@ from hessium.theory._arrays import ComplexArray, log_upper, upper
 from hessium.theory._certificate import edges_or_error, require
 from hessium.theory._cumulants import reverted
 from hessium.theory._product_gaps import Gap, product_gaps
-from hessium.theory._fixed_points import FixedPoints, fixed_points
+from hessium.theory._fixed_points import FixedPoints, HalfPlaneMap, fixed_points
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
@@ -50,7 +50,7 @@ def free_product(first: Law, second: Law) -> Law:
 
 
 @dataclass(frozen=True)
-class FreeProduct(SubordinatedLaw):
+class FreeProduct(SubordinatedLaw, HalfPlaneMap):
     r"""$\mu \boxtimes \nu$ through $\eta(\zeta) = 1 - \zeta F(1/\zeta)$, $h = \eta/\zeta$.
 
     At $\zeta = 1/x$ the point $\omega_1$ is the fixed point of
@@ -68,10 +68,26 @@ class FreeProduct(SubordinatedLaw):
         _, excess, rate = law._excess(upper(1 / w))
         return -excess.conj(), rate.conj() / (w * w)
 
-    def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        inner, inner_slope = self._h(self.first, w)
-        outer, outer_slope = self._h(self.second, upper(z * inner))
-        return z * outer, z * z * outer_slope * inner_slope
+    @property
+    def _map(self) -> HalfPlaneMap:
+        return self
+
+    def step(
+        self, z: ComplexArray, w: ComplexArray
+    ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """The map at zeta; the rows are 1 - f' and what a rounding error in between adds to f."""
+        inner, inner_slope = self._h(self.first, w[0])
+        point = upper(z * inner)
+        outer, outer_slope = self._h(self.second, point)
+        image, rate = z * outer, 1 - z * z * outer_slope * inner_slope
+        return image[None], ((image - w[0]) / rate)[None], np.array([rate, z * outer_slope * point])
+
+    def judged(
+        self, z: ComplexArray, w: ComplexArray, rows: ComplexArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Zeta is a factor: it is rounded relative to f, as are both values of h."""
+        size = 2 * (np.abs(w) + np.abs(rows[1:]))
+        return size, size / np.abs(rows[:1]), rows[0].real
 
     def _solve(self, z: ComplexArray) -> FixedPoints:
         zeta = upper(1 / z)

@@ -14,6 +14,7 @@ from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real, log_upper
 from hessium.theory._branches import LawBranches
 from hessium.theory._constant_branch import Constant
+from hessium.theory._fixed_points import HalfPlaneMap, OneVariable
 from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
@@ -71,6 +72,10 @@ class FreePower(GappedLaw):
 
     base: Law
     exponent: float
+
+    @property
+    def _map(self) -> HalfPlaneMap:
+        return OneVariable(self._self_map)
 
     def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         _, excess, rate = self.base._excess(w)

@@ -18,7 +18,7 @@ from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, upper
 from hessium.theory._certificate import nearest_edges
-from hessium.theory._fixed_points import FixedPoints, HalfPlaneMap, OneVariable, fixed_points
+from hessium.theory._fixed_points import FixedPoints, HalfPlaneMap, fixed_points
 from hessium.theory.law import Law
 
 
@@ -28,9 +28,10 @@ class SubordinatedLaw(Law):
     Fixed points w have shape (m, k): m coordinates at k points, one but for sums of several laws.
     """
 
+    @property
     @abstractmethod
-    def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        """f_z(w) and its derivative in w, for z and w in the upper half-plane."""
+    def _map(self) -> HalfPlaneMap:
+        """The self-map f_z whose fixed point omega is."""
 
     @abstractmethod
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
@@ -43,10 +44,6 @@ class SubordinatedLaw(Law):
     @abstractmethod
     def _subordination(self, z: ComplexArray) -> ComplexArray:
         """The certified fixed point, real off the support."""
-
-    @property
-    def _map(self) -> HalfPlaneMap:
-        return OneVariable(self._self_map)
 
     def _start(self, z: ComplexArray) -> ComplexArray:
         spread = self.std()
