@@ -74,7 +74,7 @@ def test_bad_arguments() -> None:
     measure = hs.DiscreteMeasure.uniform([1.0])
     with pytest.raises(ValueError, match="a <= b"):
         measure.mass(1.0, 0.0)
-    with pytest.raises(ValueError, match="quantile level"):
+    with pytest.raises(ValueError, match="a level lies"):
         measure.ppf(1.5)
     with pytest.raises(ValueError, match="at least one"):
         hs.DiscreteMeasure.mixture([])

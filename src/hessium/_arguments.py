@@ -6,7 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from hessium._typing import FloatArray
 from hessium.errors import InputError
 
 
@@ -14,11 +16,12 @@ def number(name: str, value: Any) -> float:
     """`value` as a finite float.
 
     Raises:
-        InputError: if it is complex, not a number, or not finite.
+        InputError: if it is a bool, complex, not a number, or not finite.
     """
+    refused = isinstance(value, (bool, np.bool_, str, bytes, complex, np.complexfloating))
     try:
-        result = float(value) if not isinstance(value, complex) else math.nan
-    except (TypeError, ValueError):
+        result = math.nan if refused or np.ndim(value) else float(value)
+    except (TypeError, ValueError, OverflowError):
         result = math.nan
     if not math.isfinite(result):
         msg = f"{name}: {value!r}; a finite real number is required"
@@ -78,3 +81,50 @@ def fraction(name: str, value: Any) -> float:
         msg = f"{name}: {result!r}; 0 < {name} < 1 is required"
         raise InputError(msg)
     return result
+
+
+def reals(name: str, values: Any) -> FloatArray:
+    """`values` as an array of floats without NaN; infinities pass.
+
+    Raises:
+        InputError: if the values are complex, not numbers, or contain NaN.
+    """
+    array = as_numbers(name, values)
+    if array.dtype.kind == "c":
+        msg = f"{name}: values of type {array.dtype}; real numbers are required"
+        raise InputError(msg)
+    array = np.asarray(array, dtype=np.float64)
+    if np.isnan(array).any():
+        msg = f"{name}: {int(np.isnan(array).sum())} of {array.size} values are NaN"
+        raise InputError(msg)
+    return array
+
+
+def levels(name: str, values: Any) -> FloatArray:
+    """`values` as an array of probabilities.
+
+    Raises:
+        InputError: if one is not a real number in [0, 1].
+    """
+    array = reals(name, values)
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        msg = f"{name}: values in [{array.min():g}, {array.max():g}]; a level lies in [0, 1]"
+        raise InputError(msg)
+    return array
+
+
+def as_numbers(name: str, values: Any) -> npt.NDArray[Any]:
+    """`values` as an array of integers, floats or complex numbers.
+
+    Raises:
+        InputError: if they are something else, or rows have different lengths.
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        msg = f"{name}: not an array ({error}); numbers are required"
+        raise InputError(msg) from error
+    if array.dtype.kind not in "iufc":
+        msg = f"{name}: values of type {array.dtype}; numbers are required"
+        raise InputError(msg)
+    return array

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
-from hessium.errors import InputError, NonFiniteError, SelfCheckError
+from hessium.errors import ConvergenceError, InputError, NonFiniteError, SelfCheckError
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
 _KEPT = "what was finished is kept; the same command goes on\n"

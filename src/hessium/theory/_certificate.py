@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +10,16 @@ import numpy as np
 from hessium._typing import BoolArray, IntArray
 from hessium.errors import ConvergenceError
 from hessium.theory._arrays import ComplexArray
+from hessium.theory._fixed_points import FixedPoints
 
 if TYPE_CHECKING:
     from hessium.theory.law import Law
 
 _EDGE = 1e-12
 """Of position and width of the support: points this close to an edge take the value there."""
+
+_ASIDE = 1e-14
+"""Of the same: how far from a hidden point its value is taken."""
 
 
 def nearest_edges(law: Law, z: ComplexArray) -> tuple[IntArray, ComplexArray]:
@@ -41,6 +46,32 @@ def edges_or_error(law: Law, z: ComplexArray) -> tuple[IntArray, ComplexArray]:
     which, place = nearest_edges(law, z)
     require(law, z, which >= 0)
     return which, place
+
+
+def resolved(
+    law: Law, z: ComplexArray, found: FixedPoints, solve: Callable[[ComplexArray], FixedPoints]
+) -> tuple[IntArray, IntArray, ComplexArray]:
+    """See to the points that are not certified; those beside an edge are left to the law.
+
+    The others, such as one where the density is infinite, are solved for again a few units of
+    rounding away.
+
+    Returns:
+        Which points take the value at an edge, and number and place of those edges.
+
+    Raises:
+        ConvergenceError: if a point has no certified solution there either.
+    """
+    lost = np.flatnonzero(~found.certified)
+    if not lost.size:
+        return lost, lost, z[lost]
+    which, place = nearest_edges(law, z[lost])
+    hidden = lost[which < 0]
+    if hidden.size:
+        low, high = law.support()
+        found.put(hidden, solve(z[hidden] + _ASIDE * (np.abs(z[hidden]) + (high - low))))
+        require(law, z[hidden], found.certified[hidden])
+    return lost[which >= 0], which[which >= 0], place[which >= 0]
 
 
 def require(law: Law, z: ComplexArray, certified: BoolArray) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from hessium.errors import InputError
+from hessium.theory import _check
 from hessium.theory._triple import LevyTriple
 from hessium.theory.affine import Affine, affine
 from hessium.theory.empirical import Empirical
@@ -40,12 +41,7 @@ def free_sum(*laws: Law) -> Law:
         msg = "laws: none given; a free sum needs at least one law"
         raise InputError(msg)
     for law in laws:
-        if not isinstance(law, Law):
-            msg = (
-                f"laws: a {type(law).__name__} is no law; for a measured spectrum write "
-                "theory.Empirical(spectrum.nodes, weights=spectrum.weights)"
-            )
-            raise InputError(msg)
+        _check.law("laws", law)
     shift, triple, others = 0.0, LevyTriple(), []
     for law in _summands(laws):
         if isinstance(law, LevyLaw):

@@ -11,7 +11,7 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._arrays import ComplexArray
-from hessium.theory._certificate import edges_or_error
+from hessium.theory._certificate import resolved
 from hessium.theory._gaps import Stretch
 from hessium.theory._roots import increasing_roots
 from hessium.theory.subordinated import SubordinatedLaw
@@ -60,7 +60,9 @@ class GappedLaw(SubordinatedLaw):
         for stretch in self._stretches():
             ends = np.array([stretch.start, stretch.end])
             with np.errstate(invalid="ignore"):
-                low, high = self._position(stretch, ends)[0].tolist()
+                low, high = self._position(stretch, ends)[0]
+            low = -np.inf if np.isnan(low) else float(low)
+            high = np.inf if np.isnan(high) else float(high)
             found.append(Gap(stretch=stretch, low=low, high=high))
         found = _disjoint(found)
         first, last = found[0], found[-1]
@@ -130,12 +132,13 @@ class GappedLaw(SubordinatedLaw):
         """
         off = self._off(z)
         found = self._solve(z[~off])
-        if found.certified.all():
+        at_edge, _, edges = resolved(self, z[~off], found, self._solve)
+        if not at_edge.size:
             return z, off, found.points
-        lost = np.flatnonzero(~off)[~found.certified]
+        lost = np.flatnonzero(~off)[at_edge]
         z, off = z.copy(), off.copy()
-        z[lost], off[lost] = edges_or_error(self, z[lost])[1], True
-        return z, off, found.points[:, found.certified]
+        z[lost], off[lost] = edges, True
+        return z, off, np.delete(found.points, at_edge, axis=1)
 
     def _off(self, z: ComplexArray) -> BoolArray:
         return np.asarray((z.imag == 0) & ~self._interior(z.real))

@@ -132,7 +132,7 @@ class Law(ABC):
         Raises:
             InputError: unless a <= b.
         """
-        low, high = float(_check.reals("a", a)), float(_check.reals("b", b))
+        low, high = _check.end("a", a), _check.end("b", b)
         if low > high:
             msg = f"a, b: ({a}, {b}] is no interval; a <= b is required"
             raise InputError(msg)
@@ -181,7 +181,7 @@ class Law(ABC):
 
     def rvs(self, size: int | tuple[int, ...] = (), rng: Rng = None) -> FloatArray:
         """Independent draws from the law (the eigenvalues of `matrix` repel, these do not)."""
-        return self.ppf(generator(rng).random(size))
+        return self.ppf(generator(rng).random(_check.shape("size", size)))
 
     # ------------------------------------------------------------------ moments
 

@@ -14,7 +14,7 @@ from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
-from hessium.theory._certificate import edges_or_error
+from hessium.theory._certificate import resolved
 from hessium.theory._fixed_points import FixedPoints, OneVariable, fixed_points
 from hessium.theory._roots import increasing_roots
 from hessium.theory._triple import LevyTriple
@@ -144,8 +144,8 @@ class FreeLevy(LevyLaw):
     jumps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        rates = tuple(_check.positive("rates", rate) for rate in self.rates)
-        jumps = tuple(_check.number("jumps", jump) for jump in self.jumps)
+        rates = tuple(_check.positive("rates", r) for r in _check.sequence("rates", self.rates))
+        jumps = tuple(_check.number("jumps", a) for a in _check.sequence("jumps", self.jumps))
         variance = _check.nonnegative("variance", self.variance)
         if len(rates) != len(jumps):
             msg = f"rates, jumps: {len(rates)} and {len(jumps)} values; one rate for each jump"
@@ -183,10 +183,9 @@ class FreeLevy(LevyLaw):
         for where, solve in ((above, self._above), (inside, self._solve)):
             if where.any():
                 found = solve(z[where])
+                at_edge, which, _ = resolved(self, z[where], found, solve)
+                found.points[0, at_edge] = self.triple.edges[which]
                 w[where] = found.points[0]
-                if not found.certified.all():
-                    lost = np.flatnonzero(where)[~found.certified]
-                    w[lost] = self.triple.edges[edges_or_error(self, z[lost])[0]]
         rest = ~(above | inside)
         if rest.any():
             w[rest] = self._outside(z.real[rest])

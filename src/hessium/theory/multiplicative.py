@@ -39,7 +39,7 @@ def free_product(first: Law, second: Law) -> Law:
         InputError: if a law has mass below zero, or all of it at zero.
     """
     for name, law in (("first", first), ("second", second)):
-        low, high = law.support()
+        low, high = _check.law(name, law).support()
         if low < -1e-12 * high or high <= 0:
             msg = f"{name}: support [{low:g}, {high:g}]; a law on [0, infinity) is required"
             raise InputError(msg)

@@ -34,6 +34,7 @@ def free_power(law: Law, exponent: Real) -> Law:
     Raises:
         InputError: if the power does not exist in general.
     """
+    _check.law("law", law)
     t = _check.positive("exponent", exponent)
     if isinstance(law, LevyLaw):
         return FreeLevy.from_triple(law.triple.power(t))
@@ -59,6 +60,7 @@ def free_compression(law: Law, share: Real) -> Law:
     Raises:
         InputError: if `share` is not in (0, 1].
     """
+    _check.law("law", law)
     s = _check.positive("share", share)
     if s > 1:
         msg = f"share: {s}; a share in (0, 1] is required"

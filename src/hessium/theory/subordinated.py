@@ -72,7 +72,7 @@ class SubordinatedLaw(Law):
 
         Returns:
             At the level of rounding wherever numbers are returned; 0 at real points off the
-            support and within rounding of an edge; infinite where the law raises instead.
+            support and within rounding of an edge; infinite where rounding hides the solution.
         """
         points = _check.complexes("z", z)
         flat = upper(points.ravel())
@@ -80,9 +80,9 @@ class SubordinatedLaw(Law):
         solved = np.flatnonzero(((flat.imag > 0) | self._interior(flat.real)) & np.isfinite(flat))
         if solved.size:
             found = self._solve(flat[solved])
-            result[solved] = found.residuals
+            result[solved] = np.where(found.certified, found.residuals, np.inf)
             lost = solved[~found.certified]
-            result[lost] = np.where(nearest_edges(self, flat[lost])[0] < 0, np.inf, 0.0)
+            result[lost[nearest_edges(self, flat[lost])[0] >= 0]] = 0.0
         return result.reshape(points.shape)
 
     def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:

@@ -42,7 +42,7 @@ class TracyWidom:
     beta: int = 1
 
     def __post_init__(self) -> None:
-        if self.beta not in (1, 2, 4):
+        if _check.count("beta", self.beta) not in (1, 2, 4):
             msg = f"beta: {self.beta!r}; 1, 2 or 4 is required"
             raise InputError(msg)
 
@@ -110,7 +110,7 @@ class TracyWidom:
 
     def rvs(self, size: int | tuple[int, ...] = (), rng: Rng = None) -> FloatArray:
         """Independent draws."""
-        return self.ppf(generator(rng).random(size))
+        return self.ppf(generator(rng).random(_check.shape("size", size)))
 
 
 def _position() -> FloatArray:
