@@ -15,8 +15,8 @@ from hessium.theory import (
     free_sum,
     wishart_wigner,
 )
-from hessium.theory.levy_sum import LevySum
 from hessium.theory.general_sum import GeneralSum
+from hessium.theory.levy_sum import LevySum
 from hessium.theory.subordinated import SubordinatedLaw
 
 SIGNS = Empirical([-1, 1])
@@ -141,7 +141,9 @@ def test_masses_of_separated_cuts_are_eigenvalue_counts() -> None:
 
 def test_two_spectra_of_100_points_against_monte_carlo() -> None:
     rng = np.random.default_rng(0)
-    law = GeneralSum((Empirical(rng.standard_normal(100)), Empirical(rng.standard_exponential(100))))
+    law = GeneralSum(
+        (Empirical(rng.standard_normal(100)), Empirical(rng.standard_exponential(100)))
+    )
     x = np.linspace(law.support()[0], law.support()[1], 300)
     assert law.residual(x).max() < 1e-12
     eigenvalues = np.linalg.eigvalsh(law.matrix(600, rng=1))
@@ -151,7 +153,9 @@ def test_two_spectra_of_100_points_against_monte_carlo() -> None:
 @pytest.mark.slow
 def test_two_spectra_of_300_points_against_1500_eigenvalues() -> None:
     rng = np.random.default_rng(0)
-    law = GeneralSum((Empirical(rng.standard_normal(300)), Empirical(rng.standard_exponential(300))))
+    law = GeneralSum(
+        (Empirical(rng.standard_normal(300)), Empirical(rng.standard_exponential(300)))
+    )
     assert law.residual(law.ppf(np.linspace(0, 1, 1001))).max() < 1e-12
     eigenvalues = np.linalg.eigvalsh(law.matrix(1500, rng=1))
     assert distance(law, eigenvalues) < 0.005

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 # in a process of its own, because here the type checker of the tests would object first
-WALK = '''
+WALK = """
 import inspect, warnings
 import numpy as np
 from hessium import theory as t
@@ -147,7 +147,7 @@ for value in NO_LAW:
         asked += 1
 print("\\n".join(bad))
 print(asked, "asked,", len(bad), "not refused")
-'''
+"""
 
 
 def test_arguments_of_a_wrong_kind_are_refused_in_one_sentence() -> None:

@@ -21,9 +21,9 @@ from hessium.theory import (
     free_sum,
 )
 from hessium.theory._branches import LawBranches
+from hessium.theory._fixed_points import fixed_points
 from hessium.theory._gaps import rising_stretches, slope
 from hessium.theory._noise_gaps import NoiseGaps
-from hessium.theory._fixed_points import fixed_points
 from hessium.theory.general_sum import GeneralSum
 
 # sums on which a search on samples lost gaps, and Newton stopped at real fixed points

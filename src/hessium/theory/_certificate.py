@@ -19,7 +19,7 @@ _EDGE = 1e-12
 """Of position and width of the support: points this close to an edge take the value there."""
 
 _ASIDE = 1e-14
-"""Of the same: how far from a hidden point its value is taken."""
+"""Of the same: how far above a hidden point its value is taken."""
 
 
 def nearest_edges(law: Law, z: ComplexArray) -> tuple[IntArray, ComplexArray]:
@@ -54,7 +54,7 @@ def resolved(
     """See to the points that are not certified; those beside an edge are left to the law.
 
     The others, such as one where the density is infinite, are solved for again a few units of
-    rounding away.
+    rounding higher.
 
     Returns:
         Which points take the value at an edge, and number and place of those edges.
@@ -69,7 +69,7 @@ def resolved(
     hidden = lost[which < 0]
     if hidden.size:
         low, high = law.support()
-        found.put(hidden, solve(z[hidden] + _ASIDE * (np.abs(z[hidden]) + (high - low))))
+        found.put(hidden, solve(z[hidden] + 1j * _ASIDE * (np.abs(z[hidden]) + (high - low))))
         require(law, z[hidden], found.certified[hidden])
     return lost[which >= 0], which[which >= 0], place[which >= 0]
 

@@ -29,7 +29,11 @@ def moments_from_cumulants(cumulants: FloatArray) -> FloatArray:
     Raises:
         InputError: unless a list of real numbers is given.
     """
-    cumulants = _check.flat("cumulants", cumulants)
+    return to_moments(_check.flat("cumulants", cumulants))
+
+
+def to_moments(cumulants: FloatArray) -> FloatArray:
+    """The same for numbers that may have overflowed."""
     n = cumulants.size
     series = np.zeros(n + 1)
     series[0] = 1.0
@@ -45,7 +49,11 @@ def cumulants_from_moments(moments: FloatArray) -> FloatArray:
     Raises:
         InputError: unless a list of real numbers is given.
     """
-    moments = _check.flat("moments", moments)
+    return to_cumulants(_check.flat("moments", moments))
+
+
+def to_cumulants(moments: FloatArray) -> FloatArray:
+    """The same for numbers that may have overflowed."""
     n = moments.size
     rows = _powers(np.concatenate([[1.0], moments]))
     cumulants = np.zeros(n)

@@ -12,7 +12,7 @@ from hessium._typing import FloatArray
 from hessium.measure import DiscreteMeasure
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray
-from hessium.theory._cumulants import cumulants_from_moments
+from hessium.theory._cumulants import to_cumulants
 from hessium.theory.ensembles import with_spectrum
 from hessium.theory.law import Law
 
@@ -71,7 +71,7 @@ class Empirical(Law):
         orders = np.arange(1, _check.count("count", count, 0) + 1)
         mean = float(self.weights @ self.nodes)
         moments = np.array([self.weights @ (self.nodes - mean) ** k for k in orders])
-        cumulants = cumulants_from_moments(moments)
+        cumulants = to_cumulants(moments)
         cumulants[:1] = mean
         return cumulants
 

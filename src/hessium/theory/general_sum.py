@@ -3,7 +3,7 @@ r"""The free sum of laws without an explicit R-transform, any number of them at 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import product
 from typing import TypeVar
 
@@ -19,7 +19,6 @@ from hessium.theory._sum_branches import SumBranches
 from hessium.theory.ensembles import haar
 from hessium.theory.gapped import Gap, GappedLaw
 from hessium.theory.law import Law
-
 
 Rows = TypeVar("Rows", FloatArray, ComplexArray)
 
@@ -138,8 +137,11 @@ class GeneralSum(GappedLaw, HalfPlaneMap):
 
     @cached_property
     def _branches(self) -> tuple[Branches, Branches]:
-        *others, last = (LawBranches(self.laws[k]) for k in self._order)
-        return reduce(SumBranches, others), last
+        first, *others, last = (LawBranches(self.laws[k]) for k in self._order)
+        total: Branches = first
+        for other in others:
+            total = SumBranches(total, other)
+        return total, last
 
     def _stretches(self) -> list[Stretch]:
         return rising_stretches(*self._branches, self.std())

@@ -22,7 +22,7 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check, _quantile, _transforms
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
-from hessium.theory._cumulants import moments_from_cumulants
+from hessium.theory._cumulants import to_moments
 from hessium.theory._far import Far
 
 _DISTANT = 1e9  # standard deviations: from here on a law is one atom, to 1e-18
@@ -198,10 +198,19 @@ class Law(ABC):
         return float(np.sqrt(self.var()))
 
     def moment(self, order: int) -> float:
-        r"""$\int x^k d\mu$."""
+        r"""$\int x^k d\mu$.
+
+        Raises:
+            InputError: if `order` is no natural number, or the moment is outside float64.
+        """
         if _check.count("order", order, 0) == 0:
             return 1.0
-        return float(moments_from_cumulants(self.free_cumulants(order))[-1])
+        with np.errstate(all="ignore"):
+            value = float(to_moments(self.free_cumulants(order))[-1])
+        if not np.isfinite(value):
+            msg = f"order: {order}; that moment is outside float64, a smaller order is required"
+            raise InputError(msg)
+        return value
 
     def free_cumulant(self, order: int) -> float:
         r"""$\kappa_k$, the coefficient of $g^{k-1}$ in the R-transform."""

@@ -15,8 +15,8 @@ from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, log_upper, upper
 from hessium.theory._certificate import edges_or_error, require
 from hessium.theory._cumulants import reverted
-from hessium.theory._product_gaps import Gap, product_gaps
 from hessium.theory._fixed_points import FixedPoints, HalfPlaneMap, fixed_points
+from hessium.theory._product_gaps import Gap, product_gaps
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
@@ -103,7 +103,7 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
         if lost.size:
             edge = edges_or_error(self, lifted[lost])[1].real
             side = np.where(z.real[lost] < edge, -1.0, 1.0)
-            found.put(lost, self._solve(lifted[lost] + side * _AWAY * np.abs(edge)))
+            found.put(lost, self._solve(lifted[lost] + side * _AWAY * np.abs(edge) + 0j))
             require(self, lifted[lost], found.certified[lost])
         return found.points
 
