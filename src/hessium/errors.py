@@ -38,7 +38,7 @@ class IndefiniteError(ArithmeticError):
 
 
 class ConvergenceError(ArithmeticError):
-    """A number could not be computed to a precision that can be vouched for, so none is returned."""
+    """A number did not meet its certificate, so none is returned."""
 
 
 class ConvergenceWarning(UserWarning):

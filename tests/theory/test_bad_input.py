@@ -102,8 +102,9 @@ methods = {
     "pdf": dict(x="reals"), "cdf": dict(x="reals"), "sf": dict(x="reals"), "ppf": dict(q="reals"),
     "isf": dict(q="reals"), "interval": dict(confidence="number"), "moment": dict(order="count"),
     "free_cumulant": dict(order="count"), "free_cumulants": dict(count="count"),
-    "stieltjes": dict(z="array"), "log_potential": dict(z="array"), "residual": dict(z="array"),
-    "subordination": dict(z="array"), "r_transform": dict(g="array"), "s_transform": dict(y="array"),
+    "stieltjes": dict(z="array"), "log_potential": dict(z="array"),
+    "residual": dict(z="array"), "subordination": dict(z="array"), "r_transform": dict(g="array"),
+    "s_transform": dict(y="array"),
     "shifted": dict(by="number"), "scaled": dict(by="number"), "matrix": dict(n="count", rng="rng"),
     "rvs": dict(size="size", rng="rng"),
 }

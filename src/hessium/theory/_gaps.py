@@ -39,7 +39,7 @@ def slope(one: FloatArray, other: FloatArray) -> FloatArray:
 
 
 def position(one: FloatArray, other: FloatArray) -> FloatArray:
-    """W + v - f from rows w, w - f: the difference taken where it has a form without cancellation."""
+    """W + v - f from rows w and w - f, by the form that does not cancel."""
     smaller = np.abs(one[1]) < np.abs(one[0])
     return np.asarray(np.where(smaller, one[1] + other[0], one[0] + other[1]))
 

@@ -58,10 +58,9 @@ def free_sum(*laws: Law) -> Law:
     if not is_levy:
         return affine(_general(others), shift=shift)
     noise = triple.affine(1.0, shift)
-    base = _general(others)
-    _require_visible(noise, base)
+    _require_visible(noise, others)
     if len(others) == 1:
-        return LevySum(base, noise)
+        return LevySum(others[0], noise)
     return GeneralSum((*others, FreeLevy.from_triple(noise)))
 
 
@@ -80,10 +79,10 @@ def _summands(laws: Iterable[Law]) -> Iterator[Law]:
             yield law
 
 
-def _require_visible(noise: LevyTriple, base: Law) -> None:
+def _require_visible(noise: LevyTriple, others: list[Law]) -> None:
     """Noise is wider than the rounding of positions: its bands have a length."""
     spread = float(noise.free_cumulants(2)[1]) ** 0.5
-    size = max(abs(edge) for edge in base.support())
+    size = max(abs(sum(ends)) for ends in zip(*(law.support() for law in others), strict=True))
     if spread < _VISIBLE * size:
         msg = (
             f"laws: noise of standard deviation {spread:.3g} is below the rounding of positions "
@@ -96,9 +95,7 @@ def _general(laws: list[Law]) -> Law:
     """The free sum of laws that are neither of Levy type nor single atoms."""
     if len(laws) == 1:
         return laws[0]
-    if len(laws) == 2:
-        first, second = laws
-        if isinstance(first, Empirical) and isinstance(second, Empirical):
-            if first.nodes.size == second.nodes.size == 2:
-                return TwoPointSum(first, second)
+    points = [law for law in laws if isinstance(law, Empirical) and law.nodes.size == 2]
+    if len(laws) == len(points) == 2:
+        return TwoPointSum(*points)
     return GeneralSum(tuple(laws))
