@@ -190,3 +190,11 @@ def test_cost_is_linear_in_the_number_of_atoms() -> None:
         x = np.linspace(-2, 2, 200).astype(complex)
         iterations.append(law._solve(x).iterations)
     assert iterations[1] <= 2 * iterations[0]
+
+
+def test_two_two_point_laws_end_where_their_support_ends() -> None:
+    law = free_sum(
+        Empirical([-1, 0], weights=[2 / 3, 1 / 3]), Empirical([-2, 3], weights=[1 / 3, 2 / 3])
+    )
+    assert law.cdf([-1e9, -1000, law.support()[0]]).tolist() == [0, 0, 0]
+    assert law.cdf([law.support()[1], 1000, 1e9]).tolist() == [1, 1, 1]

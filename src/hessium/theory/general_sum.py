@@ -93,7 +93,7 @@ class GeneralSum(GappedLaw, HalfPlaneMap):
         return g[0], -(g[0] * g[0]) / (1 - (rate / (1 + rate)).sum(0))
 
     def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        _, g, excess, rate = self._parts(z, self._subordination(z)[:-1])
+        _, g, excess, rate = self._parts(z, self._subordination(z))
         lack = (rate / (1 + rate)).sum(0)
         return g[0], excess.sum(0), lack / (1 - lack)
 
