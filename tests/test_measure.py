@@ -95,9 +95,9 @@ def test_the_rounding_of_nodes_is_kept() -> None:
     assert hs.DiscreteMeasure.mixture([double, single]).unit == single.unit
 
 
-@pytest.mark.parametrize("order", [0.5, -1, True, "a"])
-def test_moments_have_natural_orders(order: object) -> None:
+@pytest.mark.parametrize("order", [-1, True])
+def test_moments_have_natural_orders(order: int) -> None:
     measure = hs.DiscreteMeasure.uniform([-1.0, 0.0, 2.0])
     assert measure.moment(0) == 1
     with pytest.raises(hs.errors.InputError, match="order"):
-        measure.moment(order)  # type: ignore[arg-type]
+        measure.moment(order)

@@ -103,7 +103,9 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
         if lost.size:
             edge = edges_or_error(self, lifted[lost])[1].real
             side = np.where(z.real[lost] < edge, -1.0, 1.0)
-            found.put(lost, self._solve(lifted[lost] + side * _AWAY * np.abs(edge) + 0j))
+            moved = lifted[lost]
+            moved.real += side * _AWAY * np.abs(edge)
+            found.put(lost, self._solve(moved))
             require(self, lifted[lost], found.certified[lost])
         return found.points
 
