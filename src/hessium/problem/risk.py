@@ -17,7 +17,11 @@ from torch import Tensor, nn
 from hessium._arithmetic import full_precision
 from hessium.errors import InputError, NonFiniteError
 from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
-from hessium.problem.determinism import require_evaluation_mode, require_readable
+from hessium.problem.determinism import (
+    require_evaluation_mode,
+    require_own_memory,
+    require_readable,
+)
 from hessium.problem.forward import Forward, call, describe, require_takes_module
 from hessium.problem.kernels import twice_differentiable
 from hessium.problem.layout import Layout
@@ -133,6 +137,7 @@ class EmpiricalRisk:
         if check:
             require_evaluation_mode(model)
             require_readable(model, loss)
+            require_own_memory(model)
             if isinstance(loss, nn.Module):
                 require_evaluation_mode(loss, "loss")
         self._survey = take_survey(self, self._batches, num_samples=num_samples, check=check)
