@@ -221,6 +221,34 @@ def test_nothing_of_the_model_changes(name: str, dtype: torch.dtype | None) -> N
         model(data[0][0]).sum().backward()  # the model still works
 
 
+class Counting(nn.Module):
+    """A loss that keeps its last value, a running mean and a count."""
+
+    reduction = "mean"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("running", torch.zeros(()))
+        self.count = 0
+
+    def forward(self, f: Tensor, y: Tensor) -> Tensor:
+        self.last = (f - y).square().sum(1).mean()
+        self.running.mul_(0.9).add_(0.1 * self.last.detach())
+        self.count += 1
+        return self.last
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_nothing_of_the_loss_changes(dtype: torch.dtype | None) -> None:
+    model, loss = nn.Linear(3, 3), Counting()
+    loss(model(X.float()), Y.float()).backward()
+    model.zero_grad()
+    before = snapshot(model), snapshot(loss)
+    risk = hs.EmpiricalRisk(model, loss, (X.float(), Y.float()), reduction="mean", dtype=dtype)
+    use(risk)
+    assert (snapshot(model), snapshot(loss)) == before
+
+
 def test_random_states_are_kept() -> None:
     """In a process of its own: the type checks of the test suite draw from `random`."""
     program = """

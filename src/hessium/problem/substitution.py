@@ -48,7 +48,8 @@ class Substitution:
                         name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
                         self._places.setdefault(name, []).append((container, key))
         self._count = sum(len(places) for places in self._places.values())
-        for module in self._modules[len(list(model.modules())) :]:
+        self._others = self._modules[len(list(model.modules())) :]
+        for module in self._others:
             for key, tensor in module._parameters.items():
                 if id(tensor) in names:
                     self._places[names[id(tensor)]].append((module._parameters, key))
@@ -90,6 +91,9 @@ class Substitution:
                 for name, tensor in tensors.items():
                     for container, slot in self._places[name]:
                         container[slot] = tensor
+                for module in self._others:  # which may write to their buffers
+                    for slot, buffer in module._buffers.items():
+                        module._buffers[slot] = None if buffer is None else buffer.clone()
                 yield
             finally:
                 for container, slot, tensor in reversed(own):
