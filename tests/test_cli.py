@@ -287,7 +287,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(tmp_path: Path) -> N
     )
     assert limited.returncode == 2, limited
     assert limited.stderr.startswith("error: ")
-    assert limited.stderr.endswith("what was finished is kept; the same command goes on\n")
+    assert limited.stderr.endswith("what was finished is kept; the same command resumes\n")
     assert "Traceback" not in limited.stderr
     assert run.finished() == 6
     again = subprocess.run(
@@ -506,7 +506,7 @@ def test_a_large_model_as_a_real_process(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     words, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "interrupted: what was finished is kept; the same command goes on" in err
+    assert "interrupted: what was finished is kept; the same command resumes" in err
     assert "Traceback" not in err
     assert "memory" in words  # said in advance
     assert "Stopped before the end by Ctrl-C" in (out / "report.html").read_text()
@@ -521,7 +521,7 @@ def test_a_large_model_as_a_real_process(tmp_path: Path) -> None:
             env=environment,
         ).stdout
 
-    assert f"spectrum was stopped before its end; `hessium {' '.join(line)} --top 3` goes on" in (
+    assert f"spectrum was stopped before its end; `hessium {' '.join(line)} --top 3` resumes" in (
         hessium("report", "run")
     )
     said = hessium(*line, "--top", "3")
@@ -540,7 +540,7 @@ def test_a_run_that_was_killed_says_how_to_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     RunDirectory.create(tmp_path, "hessium reproduce toy --out here")
-    assert "nothing is finished yet; `hessium reproduce toy --out here` goes on" in fails(
+    assert "nothing is finished yet; `hessium reproduce toy --out here` resumes" in fails(
         capsys, "report", str(tmp_path)
     )
     assert main(["reproduce", "toy", "--out", str(tmp_path)]) == 0

@@ -130,7 +130,7 @@ def test_signals_however_many_are_one_line(
     by = "" if name == "SIGINT" else f" by {name}"
     # no traceback, no word of leaked semaphores; on a slow machine, lines of progress before it
     *progress, last = err.splitlines()
-    assert last == f"interrupted{by}: what was finished is kept; the same command goes on"
+    assert last == f"interrupted{by}: what was finished is kept; the same command resumes"
     assert all(line.startswith("toy: ") for line in progress)
     run.wait_for_workers()
     kept = run.finished()

@@ -74,7 +74,7 @@ def test_bad_arguments() -> None:
     measure = hs.DiscreteMeasure.uniform([1.0])
     with pytest.raises(ValueError, match="a <= b"):
         measure.mass(1.0, 0.0)
-    with pytest.raises(ValueError, match="quantile level"):
+    with pytest.raises(ValueError, match="a level lies"):
         measure.ppf(1.5)
     with pytest.raises(ValueError, match="at least one"):
         hs.DiscreteMeasure.mixture([])
@@ -93,3 +93,11 @@ def test_the_rounding_of_nodes_is_kept() -> None:
     assert double.resolution == 16 * np.finfo(np.float64).eps
     assert hs.DiscreteMeasure.uniform([1, 2]).unit == double.unit
     assert hs.DiscreteMeasure.mixture([double, single]).unit == single.unit
+
+
+@pytest.mark.parametrize("order", [-1, True])
+def test_moments_have_natural_orders(order: int) -> None:
+    measure = hs.DiscreteMeasure.uniform([-1.0, 0.0, 2.0])
+    assert measure.moment(0) == 1
+    with pytest.raises(hs.errors.InputError, match="order"):
+        measure.moment(order)

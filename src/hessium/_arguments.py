@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hessium._typing import FloatArray
 from hessium.errors import InputError
@@ -102,23 +103,6 @@ def function(name: str, value: Any) -> None:
         raise InputError(msg)
 
 
-def reals(name: str, value: Any) -> FloatArray:
-    """`value` as an array of float64, of any shape.
-
-    Raises:
-        InputError: if it holds other than real numbers.
-    """
-    try:
-        array = np.asarray(value)
-        kind = array.dtype.kind
-    except (TypeError, ValueError, RuntimeError):
-        kind = "O"
-    if kind not in "iuf":
-        msg = f"{name}: {value!r}; real numbers are required"
-        raise InputError(msg)
-    return np.asarray(array, dtype=np.float64)
-
-
 def fraction(name: str, value: Any) -> float:
     """`value` as a float strictly between zero and one.
 
@@ -137,6 +121,53 @@ def _float(value: Any) -> float:
     if isinstance(value, (complex, str, bytes, bool, np.bool_)):
         return math.nan
     try:
-        return float(value)
+        return float(value) if np.ndim(value) == 0 else math.nan
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return math.nan
+
+
+def reals(name: str, values: Any) -> FloatArray:
+    """`values` as an array of floats without NaN; infinities pass.
+
+    Raises:
+        InputError: if the values are complex, not numbers, or contain NaN.
+    """
+    array = as_numbers(name, values)
+    if array.dtype.kind == "c":
+        msg = f"{name}: values of type {array.dtype}; real numbers are required"
+        raise InputError(msg)
+    array = np.asarray(array, dtype=np.float64)
+    if np.isnan(array).any():
+        msg = f"{name}: {int(np.isnan(array).sum())} of {array.size} values are NaN"
+        raise InputError(msg)
+    return array
+
+
+def levels(name: str, values: Any) -> FloatArray:
+    """`values` as an array of probabilities.
+
+    Raises:
+        InputError: if one is not a real number in [0, 1].
+    """
+    array = reals(name, values)
+    if array.size and not (array.min() >= 0 and array.max() <= 1):
+        msg = f"{name}: values in [{array.min():g}, {array.max():g}]; a level lies in [0, 1]"
+        raise InputError(msg)
+    return array
+
+
+def as_numbers(name: str, values: Any) -> npt.NDArray[Any]:
+    """`values` as an array of integers, floats or complex numbers.
+
+    Raises:
+        InputError: if they are something else, or rows have different lengths.
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        msg = f"{name}: not an array ({error}); numbers are required"
+        raise InputError(msg) from error
+    if array.dtype.kind not in "iufc":
+        msg = f"{name}: values of type {array.dtype}; numbers are required"
+        raise InputError(msg)
+    return array

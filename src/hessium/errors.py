@@ -37,6 +37,10 @@ class IndefiniteError(ArithmeticError):
         self.partial = partial
 
 
+class ConvergenceError(ArithmeticError):
+    """A number did not meet its certificate, so none is returned."""
+
+
 class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance; the result says how far it came."""
 

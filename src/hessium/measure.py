@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hessium._arguments import count, end, reals
+from hessium._arguments import count, end, levels, reals
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 
@@ -122,18 +122,19 @@ class DiscreteMeasure:
 
     def ppf(self, q: npt.ArrayLike) -> FloatArray:
         r"""Smallest node x with $\mu((-\infty, x]) \ge q$, for q in [0, 1] of any shape."""
-        levels = reals("q", q)
-        if not ((levels >= 0) & (levels <= 1)).all():
-            msg = f"q: {q!r}; a quantile level lies in [0, 1]"
-            raise InputError(msg)
+        wanted = levels("q", q)
         # the sums may fall short of their levels by rounding: lift them, so that ppf(cdf(x)) = x
         cumulative = np.cumsum(self.weights) * (1 + 4e-16 * self.nodes.size)
-        index = np.searchsorted(cumulative, levels, side="left")
+        index = np.searchsorted(cumulative, wanted, side="left")
         return np.asarray(self.nodes[np.minimum(index, self.nodes.size - 1)])
 
     def moment(self, order: int) -> float:
-        r"""$\int x^k d\mu$."""
-        return float(self.weights @ self.nodes ** count("order", order, at_least=0))
+        r"""$\int x^k d\mu$, k a natural number.
+
+        Raises:
+            InputError: if it is not.
+        """
+        return float(self.weights @ self.nodes ** count("order", order, 0))
 
     def mean(self) -> float:
         """First moment: trace / n of an n x n spectrum."""

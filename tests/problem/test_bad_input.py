@@ -51,6 +51,21 @@ def mixed_precision() -> nn.Module:
     return model
 
 
+def sharing_memory(how: str) -> nn.Module:
+    model = mlp(3, 3, 3, 2)
+    first, second = model[0], model[2]
+    if how == "parameters":
+        second.weight.data = first.weight.data
+    elif how == "frozen":
+        second.weight.data = first.weight.data
+        second.requires_grad_(False)
+    elif how == "buffer":
+        second.register_buffer("view", first.weight.detach()[1:])
+    else:
+        second.view = first.weight.detach()
+    return model
+
+
 def frozen() -> nn.Module:
     return mlp(3, 4, 2).requires_grad_(False)
 
@@ -219,6 +234,10 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "vector dtype": (lambda: hs.Hessian(regression()) @ torch.zeros(26), "vectors: torch.float32.*torch.float64"),
     "memory": (lambda: hs.Hessian(regression()).dense(max_bytes=100), "max_bytes: .* dense 26 x 26"),
     "escaping": (lambda: regression(Escaping()), "model: its forward pass reads 'weight' from somewhere else"),
+    **{
+        f"memory shared with {how}": (lambda how=how: regression(sharing_memory(how)), "model: '.*' and '.*' share memory")
+        for how in ("parameters", "frozen", "buffer", "attribute")
+    },
     "no grad inside": (lambda: regression(Shut()), "model, loss: no trainable parameter is reached"),
     "max norm": (lambda: regression(nn.Sequential(nn.Embedding(5, 2, max_norm=1.0), nn.Flatten()).double(), x=classes(6, 1, high=5)), "model: '0' has max_norm"),
     "sparse": (lambda: regression(nn.Sequential(nn.Embedding(5, 2, sparse=True), nn.Flatten()).double(), x=classes(6, 1, high=5)), "model: '0' has sparse gradients"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
 import subprocess
@@ -49,14 +50,20 @@ class Tied(nn.Module):
 
 
 class Remembering(nn.Module):
-    """Keeps activations and counts calls in attributes."""
+    """Keeps activations and counts calls in attributes and in containers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner, self.calls = nn.Linear(3, 3), 0
+        self.history: list[float] = []
+        self.cache: dict[str, int] = {}
+        self.seen: set[int] = set()
 
     def forward(self, x: Tensor) -> Tensor:
         self.calls += 1
+        self.history.append(float(x.detach().sum()))
+        self.cache["last"] = self.calls
+        self.seen.add(self.calls)
         self.last = torch.tanh(self.inner(x))
         return self.last
 
@@ -77,18 +84,16 @@ class WritingToBuffers(nn.Module):
 
 
 class Failing(nn.Module):
-    """Raises in the middle of its second forward pass; shares a layer."""
+    """Raises in the middle of its forward pass of a small batch; shares a layer."""
 
     def __init__(self) -> None:
         super().__init__()
         layer = nn.Linear(3, 3)
         self.layers = nn.Sequential(layer, nn.Tanh(), layer)
-        self.calls = [0]
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.layers[:2](x)
-        self.calls[0] += 1
-        if self.calls[0] % 2 == 0:
+        if len(x) < 6:
             msg = "no luck"
             raise ValueError(msg)
         return self.layers[2](hidden)
@@ -174,6 +179,7 @@ def snapshot(model: nn.Module) -> list[Any]:
         ],
         [(id(t), t.dtype, t.requires_grad, t.grad, t._version, t.tolist()) for t in tensors],
         [type(t) for t in model.parameters()],
+        [copy.copy(v) for m in modules for v in vars(m).values() if type(v) in (list, dict, set)],
         torch.get_rng_state().tolist(),
         str(np.random.get_state()),  # noqa: NPY002
         torch.is_grad_enabled(),
@@ -213,6 +219,34 @@ def test_nothing_of_the_model_changes(name: str, dtype: torch.dtype | None) -> N
     assert snapshot(model) == before
     if name != "fails":
         model(data[0][0]).sum().backward()  # the model still works
+
+
+class Counting(nn.Module):
+    """A loss that keeps its last value, a running mean and a count."""
+
+    reduction = "mean"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("running", torch.zeros(()))
+        self.count = 0
+
+    def forward(self, f: Tensor, y: Tensor) -> Tensor:
+        self.last = (f - y).square().sum(1).mean()
+        self.running.mul_(0.9).add_(0.1 * self.last.detach())
+        self.count += 1
+        return self.last
+
+
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_nothing_of_the_loss_changes(dtype: torch.dtype | None) -> None:
+    model, loss = nn.Linear(3, 3), Counting()
+    loss(model(X.float()), Y.float()).backward()
+    model.zero_grad()
+    before = snapshot(model), snapshot(loss)
+    risk = hs.EmpiricalRisk(model, loss, (X.float(), Y.float()), reduction="mean", dtype=dtype)
+    use(risk)
+    assert (snapshot(model), snapshot(loss)) == before
 
 
 def test_random_states_are_kept() -> None:

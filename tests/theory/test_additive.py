@@ -15,8 +15,8 @@ from hessium.theory import (
     free_sum,
     wishart_wigner,
 )
+from hessium.theory.general_sum import GeneralSum
 from hessium.theory.levy_sum import LevySum
-from hessium.theory.pair_sum import PairSum
 from hessium.theory.subordinated import SubordinatedLaw
 
 SIGNS = Empirical([-1, 1])
@@ -91,7 +91,7 @@ def test_subordination_equals_the_levy_form() -> None:
 def test_pair_and_noise_routes_agree() -> None:
     # semicircle as a generic summand: the pair route knows nothing of its R-transform
     atoms, noise = Empirical([0, 1, 4, 5]), Semicircle(variance=0.1)
-    fast, slow = free_sum(atoms, noise), PairSum(noise, atoms)
+    fast, slow = free_sum(atoms, noise), GeneralSum((noise, atoms))
     assert np.ravel(slow.support_intervals()) == pytest.approx(
         np.ravel(fast.support_intervals()), abs=1e-9
     )
@@ -141,7 +141,9 @@ def test_masses_of_separated_cuts_are_eigenvalue_counts() -> None:
 
 def test_two_spectra_of_100_points_against_monte_carlo() -> None:
     rng = np.random.default_rng(0)
-    law = PairSum(Empirical(rng.standard_normal(100)), Empirical(rng.standard_exponential(100)))
+    law = GeneralSum(
+        (Empirical(rng.standard_normal(100)), Empirical(rng.standard_exponential(100)))
+    )
     x = np.linspace(law.support()[0], law.support()[1], 300)
     assert law.residual(x).max() < 1e-12
     eigenvalues = np.linalg.eigvalsh(law.matrix(600, rng=1))
@@ -151,7 +153,9 @@ def test_two_spectra_of_100_points_against_monte_carlo() -> None:
 @pytest.mark.slow
 def test_two_spectra_of_300_points_against_1500_eigenvalues() -> None:
     rng = np.random.default_rng(0)
-    law = PairSum(Empirical(rng.standard_normal(300)), Empirical(rng.standard_exponential(300)))
+    law = GeneralSum(
+        (Empirical(rng.standard_normal(300)), Empirical(rng.standard_exponential(300)))
+    )
     assert law.residual(law.ppf(np.linspace(0, 1, 1001))).max() < 1e-12
     eigenvalues = np.linalg.eigvalsh(law.matrix(1500, rng=1))
     assert distance(law, eigenvalues) < 0.005
@@ -186,3 +190,11 @@ def test_cost_is_linear_in_the_number_of_atoms() -> None:
         x = np.linspace(-2, 2, 200).astype(complex)
         iterations.append(law._solve(x).iterations)
     assert iterations[1] <= 2 * iterations[0]
+
+
+def test_two_two_point_laws_end_where_their_support_ends() -> None:
+    law = free_sum(
+        Empirical([-1, 0], weights=[2 / 3, 1 / 3]), Empirical([-2, 3], weights=[1 / 3, 2 / 3])
+    )
+    assert law.cdf([-1e9, -1000, law.support()[0]]).tolist() == [0, 0, 0]
+    assert law.cdf([law.support()[1], 1000, 1e9]).tolist() == [1, 1, 1]

@@ -73,7 +73,7 @@ def test_intervals_are_where_real_fixed_points_stop() -> None:
         assert isinstance(law, FreeProduct)
         x = np.linspace(0.01, 1.02 * law.support()[1], 300)
         found = law._solve(x.astype(complex))
-        inside = found.interior & (found.displacements < 1e-13)
+        inside = found.certified
         ends = np.ravel(law.support_intervals())
         clear = np.abs(x[:, None] - ends).min(1) > 1e-6
         assert (inside == (law.pdf(x) > 0))[clear].all()

@@ -13,11 +13,11 @@ from typing import Any
 
 from hessium.cli.signals import Stopped, stopping
 from hessium.cli.streams import lasting_streams
-from hessium.errors import InputError, NonFiniteError, SelfCheckError
+from hessium.errors import ConvergenceError, InputError, NonFiniteError, SelfCheckError
 from hessium.experiments.codec import legible
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
-_KEPT = "what was finished is kept; the same command goes on"
+_KEPT = "what was finished is kept; the same command resumes"
 _LATER = (None, 0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _LONGEST = 2000
 _TRACEBACK = "--traceback"
@@ -66,7 +66,7 @@ def _last_words(error: BaseException) -> tuple[str, int]:
         number = error.number if isinstance(error, Stopped) else _INTERRUPTED - 128
         by = f" by {error}" if number != _INTERRUPTED - 128 else ""
         return f"interrupted{by}: {_KEPT}", 128 + number
-    if isinstance(error, (InputError, SelfCheckError, NonFiniteError)):
+    if isinstance(error, (InputError, SelfCheckError, NonFiniteError, ConvergenceError)):
         return f"error: {error}", _BAD_INPUT
     if isinstance(error, BrokenExecutor):
         return f"error: a worker process died, perhaps for want of memory; {_KEPT}", _BAD_INPUT

@@ -253,7 +253,7 @@ def report(options: argparse.Namespace) -> None:
         raise InputError(msg + "; copy the directory to where it can") from error
     say(f"page: {page}")
     for name in stopped:
-        say(f"{name} was stopped before its end; {command} goes on where it was")
+        say(f"{name} was stopped before its end; {command} resumes")
 
 
 def _now() -> str:

@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(command=commands.reproduce)
 
     sweep = commands_of.add_parser(
-        "sweep", help="search for critical points as a TOML file says; goes on where it was"
+        "sweep", help="search for critical points as a TOML file says; resumes an interrupted one"
     )
     sweep.add_argument("config", type=Path, metavar="CONFIG.toml")
     _out(sweep, "runs/sweep")

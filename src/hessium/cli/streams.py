@@ -1,4 +1,4 @@
-"""Streams whose reader may go away: the work goes on, its words are lost."""
+"""Streams whose reader may go away: the work continues, and its output is lost."""
 
 from __future__ import annotations
 

@@ -294,7 +294,8 @@ class TappedBatch:
 
 def tap(risk: EmpiricalRisk, inputs: Any) -> TappedBatch | None:
     """Run one batch with taps; None where parameters act in other ways than in known layers."""
-    if risk.survey.runs_python or risk.survey.recomputes or risk.survey.read_by_loss:
+    survey = risk.survey
+    if survey.runs_python or survey.recomputes or survey.read_by_loss or risk.sample_axis != 0:
         return None
     leaves = risk.leaves()
     try:

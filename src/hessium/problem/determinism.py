@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrizations import _SpectralNorm
@@ -50,6 +51,39 @@ def require_evaluation_mode(model: nn.Module, argument: str = "model") -> None:
             msg = (
                 f"{where} is in training mode, so the loss depends on how samples are batched; "
                 f"{remedy}"
+            )
+            raise InputError(msg)
+
+
+def require_own_memory(model: nn.Module) -> None:
+    """No trainable parameter shares memory with another tensor of the model.
+
+    Training would change both, and a risk holds copies that are independent of each other.
+
+    Raises:
+        InputError: naming the two.
+    """
+    named = list(model.named_parameters())
+    free = {id(p): name for name, p in named if p.requires_grad}
+    others = [*named, *model.named_buffers()]
+    for prefix, module in model.named_modules():
+        own = {id(t) for t in (*module._parameters.values(), *module._buffers.values())}
+        others += [
+            (f"{prefix}.{key}" if prefix else key, value)
+            for key, value in vars(module).items()
+            if isinstance(value, Tensor) and id(value) not in own and value.is_leaf
+        ]
+    ranges = sorted(
+        (start, start + tensor.numel() * tensor.element_size(), name, id(tensor))
+        for name, tensor in others
+        if tensor.layout is torch.strided and tensor.is_contiguous() and tensor.numel()
+        if (start := tensor.data_ptr())
+    )
+    for (_, stop, one, first), (start, _, other, second) in pairwise(ranges):
+        if start < stop and first != second and (first in free or second in free):
+            msg = (
+                f"model: '{one}' and '{other}' share memory, so training changes both at once; to "
+                "tie them, assign one Parameter to both places, else give each its own copy"
             )
             raise InputError(msg)
 

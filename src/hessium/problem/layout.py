@@ -61,7 +61,7 @@ class Layout:
         """
         lead = vectors.shape[:-1]
         pieces = torch.split(vectors, list(self.sizes), dim=-1)
-        parts = [p.reshape(*lead, *s) for p, s in zip(pieces, self.shapes, strict=True)]
+        parts = [p.reshape((*lead, *s)) for p, s in zip(pieces, self.shapes, strict=True)]
         return [p.clone(memory_format=torch.contiguous_format) if _askew(p) else p for p in parts]
 
     def select(self, patterns: Sequence[str]) -> Layout:

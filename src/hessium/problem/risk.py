@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,7 +16,11 @@ from torch import Tensor, nn
 from hessium._arithmetic import full_precision
 from hessium.errors import InputError, NonFiniteError
 from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
-from hessium.problem.determinism import require_evaluation_mode, require_readable
+from hessium.problem.determinism import (
+    require_evaluation_mode,
+    require_own_memory,
+    require_readable,
+)
 from hessium.problem.forward import Forward, call, describe, require_takes_module
 from hessium.problem.kernels import twice_differentiable
 from hessium.problem.layout import Layout
@@ -27,7 +30,7 @@ from hessium.problem.output_hessian import Autodiff, OutputHessian
 from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
 from hessium.problem.substitution import Substitution
 from hessium.problem.survey import Survey, take_survey
-from hessium.problem.torch_losses import as_loss
+from hessium.problem.torch_losses import as_loss, loss_in_dtype
 
 
 @dataclasses.dataclass(slots=True)
@@ -116,14 +119,14 @@ class EmpiricalRisk:
             msg = f"dtype: {dtype}; torch.float32, torch.float64 or None (the model's) is required"
             raise InputError(msg)
         self._state = ModelState(model, dtype)
-        self._loss_in = functools.partial(as_loss, loss, reduction, model=model)
-        self._loss = self._loss_in(dtype)
+        self._given = (loss, reduction)
+        own_loss, self._loss = self._loss_in(dtype, model)
         self._convert_to = dtype
         self._batches = as_batches(data, targets, alone=forward is not None, dtype=dtype)
         self._num_samples = check_num_samples(num_samples)
         self._model = model
         self._forward = forward or call
-        self._places = Substitution(model, loss if isinstance(loss, nn.Module) else None)
+        self._places = Substitution(model, own_loss if isinstance(own_loss, nn.Module) else None)
         self._layout = self._state.layout
         self._theta = self._state.theta
         self._fixed = dict(self._state.frozen)
@@ -133,6 +136,7 @@ class EmpiricalRisk:
         if check:
             require_evaluation_mode(model)
             require_readable(model, loss)
+            require_own_memory(model)
             if isinstance(loss, nn.Module):
                 require_evaluation_mode(loss, "loss")
         self._survey = take_survey(self, self._batches, num_samples=num_samples, check=check)
@@ -468,7 +472,7 @@ class EmpiricalRisk:
         other = copy.copy(self)
         other._convert_to = dtype
         other._batches = dataclasses.replace(self._batches, dtype=dtype)
-        other._loss = self._along_samples(self._loss_in(dtype))
+        other._loss = self._along_samples(self._loss_in(dtype, self._model)[1])
         other._theta = self._theta.to(dtype)
         other._fixed = {n: converted(v.detach(), dtype) for n, v in self._fixed.items()}
         other._buffers = {n: converted(b, dtype) for n, b in self._buffers.items()}
@@ -520,6 +524,13 @@ class EmpiricalRisk:
                 return middle.total(f)
 
         return dataclasses.replace(middle, total=total)
+
+    def _loss_in(self, dtype: torch.dtype | None, model: nn.Module) -> tuple[Any, Loss]:
+        """The user's loss in a dtype, and with its denominators."""
+        loss, reduction = self._given
+        if dtype is not None and isinstance(loss, nn.Module):
+            loss = loss_in_dtype(loss, dtype, model)
+        return loss, as_loss(loss, reduction, dtype)
 
     def _along_samples(self, loss: Loss) -> Loss:
         """The loss, counting samples along the dimension that the survey found."""

@@ -7,6 +7,7 @@ Here every place is replaced once, and the caller decides how long.
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -17,13 +18,16 @@ from torch import Tensor, nn
 
 from hessium.errors import InputError
 
+_LARGEST = 1000  # entries of an attribute that is restored if the forward pass adds to it
+
 
 class Substitution:
     """The places of a module that hold parameters and buffers, and a lock on the module.
 
     While tensors are substituted, no other thread can substitute tensors in any of the same
     modules. Afterwards every attribute of every module refers to the object that it referred to
-    before, also those that the forward pass has set (computed weights, cached activations).
+    before, also those that the forward pass has set (computed weights, cached activations), and
+    lists, dicts and sets among them have the entries that they had.
 
     Args:
         model: the module.
@@ -44,7 +48,8 @@ class Substitution:
                         name = names.setdefault(id(tensor), f"{prefix}.{key}" if prefix else key)
                         self._places.setdefault(name, []).append((container, key))
         self._count = sum(len(places) for places in self._places.values())
-        for module in self._modules[len(list(model.modules())) :]:
+        self._others = self._modules[len(list(model.modules())) :]
+        for module in self._others:
             for key, tensor in module._parameters.items():
                 if id(tensor) in names:
                     self._places[names[id(tensor)]].append((module._parameters, key))
@@ -75,7 +80,7 @@ class Substitution:
             for lock in self._locks:
                 stack.enter_context(lock)
             outer, self._held = self._held, tuple(key)
-            kept = [(part, dict(part)) for module in self._modules for part in _parts(module)]
+            kept = [(part, copy.copy(part)) for module in self._modules for part in _parts(module)]
             own = [
                 (container, name, container[name])
                 for places in (self._places.get(name, ()) for name in tensors)
@@ -86,6 +91,9 @@ class Substitution:
                 for name, tensor in tensors.items():
                     for container, slot in self._places[name]:
                         container[slot] = tensor
+                for module in self._others:  # which may write to their buffers
+                    for slot, buffer in module._buffers.items():
+                        module._buffers[slot] = None if buffer is None else buffer.clone()
                 yield
             finally:
                 for container, slot, tensor in reversed(own):
@@ -125,18 +133,28 @@ def _modules_of(model: nn.Module, beside: nn.Module | None) -> list[nn.Module]:
     return modules + [module for module in others if id(module) not in known]
 
 
-def _parts(module: nn.Module) -> Iterator[dict[str, Any]]:
-    """The attributes of a module, and what it has registered."""
+def _parts(module: nn.Module) -> Iterator[Any]:
+    """The attributes of a module, and those that are containers, among them its registries."""
     yield module.__dict__
-    for part in (module._parameters, module._buffers, module._modules):
-        if isinstance(part, dict):
+    registries = (module._parameters, module._buffers, module._modules)
+    yield from (part for part in registries if isinstance(part, dict))
+    known = {id(part) for part in registries}
+    for part in list(module.__dict__.values()):
+        if type(part) in (dict, list, set) and len(part) <= _LARGEST and id(part) not in known:
             yield part
 
 
-def _restore(live: dict[str, Any], before: dict[str, Any]) -> None:
-    if list(live) != list(before):
-        live.clear()
-    live.update(before)
+def _restore(live: Any, before: Any) -> None:
+    if isinstance(live, list):
+        live[:] = before
+    elif isinstance(live, set):
+        if live != before:
+            live.clear()
+            live.update(before)
+    else:
+        if list(live) != list(before):
+            live.clear()
+        live.update(before)
 
 
 class _Lock:

@@ -182,8 +182,6 @@ def as_loss(
     loss: Any,
     reduction: Reduction | Callable[[Any], float] | None = None,
     dtype: torch.dtype | None = None,
-    *,
-    model: nn.Module | None = None,
 ) -> Loss:
     """Recognise a loss, so that its normalisation is known.
 
@@ -191,8 +189,7 @@ def as_loss(
         loss: one of ours, a torch loss module or function, `functools.partial` of such a function,
             or any callable (outputs, targets) -> scalar together with `reduction`.
         reduction: how a plain callable adds up; see `CallableLoss`.
-        dtype: what the loss's own tensors are converted to (in a copy), if given.
-        model: a module whose tensors the loss may share; they are neither copied nor converted.
+        dtype: what the evaluation keeps to, and tensors among the keywords of a `partial` become.
 
     Raises:
         InputError: if the reduction is unknown, "none", or contradicts the one of the loss.
@@ -200,8 +197,8 @@ def as_loss(
     if reduction is not None and not callable(reduction):
         check_reduction(reduction)
     module = _as_module(loss)
-    if dtype is not None and isinstance(module, nn.Module):
-        loss = module = _in_dtype(module, dtype, model)
+    if dtype is not None and module is not loss:
+        module = module.to(dtype)
     if type(module) in _PER_SAMPLE or (
         type(module) is nn.KLDivLoss and module.reduction == "batchmean"
     ):
@@ -289,17 +286,34 @@ def _as_module(loss: Any) -> Any:
         return loss
 
 
-def _in_dtype(loss: nn.Module, dtype: torch.dtype, model: nn.Module | None) -> nn.Module:
-    """A copy of a loss in another dtype; modules and tensors of the model in it stay its own."""
-    own: list[Any] = []
-    if model is not None:
-        own = [*model.modules(), *model.parameters(), *model.buffers()]
-    shared = {id(part): part for part in own}
-    copied = copy.deepcopy(loss, dict(shared))
-    for tensor in (*copied.parameters(), *copied.buffers()):
-        if id(tensor) not in shared and tensor.is_floating_point():
-            tensor.data = tensor.detach().to(dtype)
-    return copied
+def loss_in_dtype(loss: nn.Module, dtype: torch.dtype, model: nn.Module) -> nn.Module:
+    """A twin of a loss whose tensors have another dtype.
+
+    Its own modules are copied, with their attributes as they are; modules and parameters of the
+    model in it stay the model's own.
+    """
+    own = {id(part) for part in (*model.modules(), *model.parameters(), *model.buffers())}
+
+    def changed(tensor: Tensor | None) -> bool:
+        return tensor is not None and tensor.is_floating_point() and id(tensor) not in own
+
+    def twin(module: nn.Module) -> nn.Module:
+        if id(module) in own:
+            return module
+        copied = copy.copy(module)
+        parameters, buffers = dict(module._parameters), dict(module._buffers)
+        for name, parameter in module._parameters.items():
+            if parameter is not None and changed(parameter):
+                value = parameter.detach().to(dtype)
+                parameters[name] = nn.Parameter(value, requires_grad=parameter.requires_grad)
+        for name, buffer in module._buffers.items():
+            if buffer is not None and changed(buffer):
+                buffers[name] = buffer.detach().to(dtype)
+        modules = {k: None if m is None else twin(m) for k, m in module._modules.items()}
+        vars(copied).update(_parameters=parameters, _buffers=buffers, _modules=modules)
+        return copied
+
+    return twin(loss)
 
 
 def _summed(module: Any) -> Any:

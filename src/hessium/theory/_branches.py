@@ -17,7 +17,7 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._far import Far
-from hessium.theory._solver import increasing_roots
+from hessium.theory._roots import increasing_roots
 from hessium.theory.law import Law
 
 INFINITE = 2.0**50
@@ -35,11 +35,13 @@ class Branches(ABC):
     Attributes:
         low, high: ends in f, shape (n,); infinite at poles.
         peak: where r is largest, shape (n,); NaN where it is constant.
+        unit: standard deviation of the law.
     """
 
     low: FloatArray
     high: FloatArray
     peak: FloatArray
+    unit: float
 
     @cached_property
     def top(self) -> FloatArray:
@@ -53,6 +55,10 @@ class Branches(ABC):
     @abstractmethod
     def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
         """For each branch some ascending f from end to end, with r and 1 - r."""
+
+    def places(self, k: IntArray, f: FloatArray) -> list[FloatArray]:
+        """The point w for each law that the branches belong to: one, but for sums."""
+        return [self.at(k, f)[0]]
 
     def bounds(self, knots: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """Largest r, its 1 - r, smallest r and its 1 - r, in each cell; shape (n, cells)."""

@@ -2,43 +2,127 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
+from hessium import _arguments
+from hessium._arguments import as_numbers
 from hessium._arguments import count as count
-from hessium._arguments import nonnegative as nonnegative
-from hessium._arguments import number as number
-from hessium._arguments import positive as positive
+from hessium._arguments import levels as levels
+from hessium._arguments import reals as reals
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory._arrays import ArrayLike, ComplexArray
 
+if TYPE_CHECKING:
+    from hessium.theory.law import Law
 
-def reals(name: str, values: ArrayLike) -> FloatArray:
-    """`values` as an array of floats without NaN; infinities pass.
+
+LARGEST = 1e150
+"""Parameters lie between its inverse and this: squares are within float64."""
+
+
+def number(name: str, value: Any) -> float:
+    """`value` as a float whose square is within float64.
 
     Raises:
-        InputError: if the values are complex, not numbers, or contain NaN.
+        InputError: if it is not a finite real number, or too large or too small.
     """
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        msg = f"{name}: values of type {array.dtype}; real numbers are required"
-        raise InputError(msg)
-    array = np.asarray(array, dtype=np.float64)
-    if np.isnan(array).any():
-        msg = f"{name}: {int(np.isnan(array).sum())} of {array.size} values are NaN"
-        raise InputError(msg)
-    return array
+    return _within(name, _arguments.number(name, value))
 
 
-def levels(name: str, values: ArrayLike) -> FloatArray:
-    """`values` as an array of probabilities.
+def positive(name: str, value: Any) -> float:
+    """`value` as such a float above zero.
 
     Raises:
-        InputError: if one is not a real number in [0, 1].
+        InputError: if it is not.
+    """
+    return _within(name, _arguments.positive(name, value))
+
+
+def nonnegative(name: str, value: Any) -> float:
+    """`value` as such a float, zero or above.
+
+    Raises:
+        InputError: if it is not.
+    """
+    return _within(name, _arguments.nonnegative(name, value))
+
+
+def _within(name: str, value: float) -> float:
+    if value and not 1 / LARGEST <= abs(value) <= LARGEST:
+        msg = (
+            f"{name}: {value!r}; zero or a magnitude between {1 / LARGEST:g} and {LARGEST:g} is "
+            "required, or its square leaves float64; choose other units"
+        )
+        raise InputError(msg)
+    return value
+
+
+def law(name: str, value: Any) -> Law:
+    """`value`, if it is a law.
+
+    Raises:
+        InputError: if it is not.
+    """
+    from hessium.theory.law import Law
+
+    if not isinstance(value, Law):
+        msg = (
+            f"{name}: a {type(value).__name__} is no law; for a measured spectrum write "
+            "theory.Empirical(spectrum.nodes, weights=spectrum.weights)"
+        )
+        raise InputError(msg)
+    return value
+
+
+def sequence(name: str, values: Any) -> tuple[Any, ...]:
+    """`values`, if it is a list, a tuple or an array of one dimension, as a tuple.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not isinstance(values, (list, tuple)) and not (
+        isinstance(values, np.ndarray) and values.ndim == 1
+    ):
+        msg = f"{name}: {values!r}; a list of numbers is required"
+        raise InputError(msg)
+    return tuple(values)
+
+
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """`value`, a length or a tuple of lengths, as a shape.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    lengths = sequence(name, value) if isinstance(value, (list, tuple)) else (value,)
+    return tuple(count(name, length, 0) for length in lengths)
+
+
+def end(name: str, value: Any) -> float:
+    """`value` as a float, which may be infinite.
+
+    Raises:
+        InputError: if it is not one real number.
+    """
+    point = reals(name, value)
+    if point.ndim:
+        msg = f"{name}: of shape {point.shape}; one number is required"
+        raise InputError(msg)
+    return float(point)
+
+
+def flat(name: str, values: Any) -> FloatArray:
+    """`values` as a list of floats without NaN, shape (k,).
+
+    Raises:
+        InputError: if they are something else.
     """
     array = reals(name, values)
-    if array.size and not (array.min() >= 0 and array.max() <= 1):
-        msg = f"{name}: values in [{array.min():g}, {array.max():g}]; a level lies in [0, 1]"
+    if array.ndim != 1:
+        msg = f"{name}: of shape {array.shape}; a list of numbers is required"
         raise InputError(msg)
     return array
 
@@ -49,11 +133,7 @@ def complexes(name: str, values: ArrayLike) -> ComplexArray:
     Raises:
         InputError: if the values are not numbers, or contain NaN.
     """
-    array = np.asarray(values)
-    if array.dtype.kind not in "biufc":
-        msg = f"{name}: values of type {array.dtype}; numbers are required"
-        raise InputError(msg)
-    array = np.asarray(array, dtype=np.complex128)
+    array = np.asarray(as_numbers(name, values), dtype=np.complex128)
     if np.isnan(array).any():
         msg = f"{name}: {int(np.isnan(array).sum())} of {array.size} values are NaN"
         raise InputError(msg)
@@ -74,4 +154,5 @@ def spectrum(name: str, values: ArrayLike) -> FloatArray:
         bad = int((~np.isfinite(array)).sum())
         msg = f"{name}: {bad} of {array.size} values are infinite; finite values are required"
         raise InputError(msg)
+    _within(name, max(float(np.abs(array).max()), 1.0))
     return array

@@ -11,6 +11,8 @@ from hessium.theory._branches import Branches
 class Constant(Branches):
     """One r for all f: a free power t has a gap where r of the base exceeds 1 - 1/t."""
 
+    unit = 0.0
+
     def __init__(self, rate: float) -> None:
         self.low, self.high, self.peak = np.array([-np.inf]), np.array([np.inf]), np.array([np.nan])
         self._row = np.array([0.0, 0.0, rate, 1 - rate])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from hessium._typing import FloatArray
+from hessium.theory import _check
 
 
 def _powers(series: FloatArray) -> FloatArray:
@@ -23,7 +24,16 @@ def _powers(series: FloatArray) -> FloatArray:
 
 
 def moments_from_cumulants(cumulants: FloatArray) -> FloatArray:
-    """Moments of order 1..n from free cumulants of order 1..n."""
+    """Moments of order 1..n from free cumulants of order 1..n.
+
+    Raises:
+        InputError: unless a list of real numbers is given.
+    """
+    return to_moments(_check.flat("cumulants", cumulants))
+
+
+def to_moments(cumulants: FloatArray) -> FloatArray:
+    """The same for numbers that may have overflowed."""
     n = cumulants.size
     series = np.zeros(n + 1)
     series[0] = 1.0
@@ -34,7 +44,16 @@ def moments_from_cumulants(cumulants: FloatArray) -> FloatArray:
 
 
 def cumulants_from_moments(moments: FloatArray) -> FloatArray:
-    """Free cumulants of order 1..n from moments of order 1..n."""
+    """Free cumulants of order 1..n from moments of order 1..n.
+
+    Raises:
+        InputError: unless a list of real numbers is given.
+    """
+    return to_cumulants(_check.flat("moments", moments))
+
+
+def to_cumulants(moments: FloatArray) -> FloatArray:
+    """The same for numbers that may have overflowed."""
     n = moments.size
     rows = _powers(np.concatenate([[1.0], moments]))
     cumulants = np.zeros(n)

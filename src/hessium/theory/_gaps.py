@@ -14,10 +14,11 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray
 from hessium.theory._branches import INFINITE, Branches
-from hessium.theory._solver import sign_changes
+from hessium.theory._roots import sign_changes
 
 _POWERS = 2.0 ** np.arange(-50, 51)
 _NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
+_TOUCH = 1e-6  # relative, like _NARROW, with room for rounding of the slope
 _AT_ONCE = 1 << 21
 _MOST = 1 << 11  # so many more cells than at first tell of a slope that is zero all along
 
@@ -35,6 +36,12 @@ class Stretch:
 def slope(one: FloatArray, other: FloatArray) -> FloatArray:
     """R + r' - 1 from rows (r, 1 - r): of two equal forms the one that cancels less."""
     return np.asarray(np.where(one[1] < other[1], other[0] - one[1], one[0] - other[1]))
+
+
+def position(one: FloatArray, other: FloatArray) -> FloatArray:
+    """W + v - f from rows w and w - f, by the form that does not cancel."""
+    smaller = np.abs(one[1]) < np.abs(one[0])
+    return np.asarray(np.where(smaller, one[1] + other[0], one[0] + other[1]))
 
 
 def rising_stretches(
@@ -166,12 +173,13 @@ class _Search:
         return cells
 
     def stretches(self) -> list[Stretch]:
-        """Positive cells that touch, joined."""
+        """Positive cells that touch, joined; at an edge rounding may part them."""
         cells = np.concatenate([*self.kept, self._polished()])
         if not cells.size:
             return []
         cells = cells[np.lexsort((cells[:, 2], cells[:, 1], cells[:, 0]))]
-        same = (cells[1:, :2] == cells[:-1, :2]).all(1) & (cells[1:, 2] == cells[:-1, 3])
+        near = cells[1:, 2] - cells[:-1, 3] <= _TOUCH * np.abs(cells[1:, 2])
+        same = (cells[1:, :2] == cells[:-1, :2]).all(1) & near
         breaks = np.flatnonzero(~same)
         begin, end = np.append(0, breaks + 1), np.append(breaks, len(cells) - 1)
         return [

@@ -16,7 +16,7 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._branches import CLOSE, gaps_of, maximum
-from hessium.theory._solver import increasing_roots, sign_changes
+from hessium.theory._roots import increasing_roots, sign_changes
 from hessium.theory._triple import LevyTriple
 from hessium.theory.law import Law
 

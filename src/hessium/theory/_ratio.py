@@ -9,7 +9,7 @@ import numpy as np
 from hessium._typing import FloatArray, IntArray
 from hessium.theory._branches import NUDGE, gaps_of
 from hessium.theory._cumulants import reverted
-from hessium.theory._solver import increasing_roots
+from hessium.theory._roots import increasing_roots
 from hessium.theory.law import Law
 
 LIMIT = 35.0

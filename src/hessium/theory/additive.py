@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from hessium.errors import InputError
+from hessium.theory import _check
 from hessium.theory._triple import LevyTriple
-from hessium.theory.affine import affine
+from hessium.theory.affine import Affine, affine
 from hessium.theory.empirical import Empirical
+from hessium.theory.general_sum import GeneralSum
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
 from hessium.theory.levy_sum import LevySum
-from hessium.theory.pair_sum import PairSum
 from hessium.theory.two_point_sum import TwoPointSum
 
 _VISIBLE = 8 * float(np.finfo(float).eps)
@@ -24,7 +25,8 @@ def free_sum(*laws: Law) -> Law:
 
     Summands with a finite-jump Levy form (semicircle, Marchenko-Pastur, ReLU residuals and their
     sums) add up exactly into one; a single atom is a shift; two two-point laws have a closed form;
-    everything else is subordinated, pair by pair.
+    everything else is one fixed point in all
+    summands jointly; sums of sums are taken apart first.
 
     Args:
         laws: one or more laws.
@@ -39,14 +41,9 @@ def free_sum(*laws: Law) -> Law:
         msg = "laws: none given; a free sum needs at least one law"
         raise InputError(msg)
     for law in laws:
-        if not isinstance(law, Law):
-            msg = (
-                f"laws: a {type(law).__name__} is no law; for a measured spectrum write "
-                "theory.Empirical(spectrum.nodes, weights=spectrum.weights)"
-            )
-            raise InputError(msg)
+        _check.law("laws", law)
     shift, triple, others = 0.0, LevyTriple(), []
-    for law in laws:
+    for law in _summands(laws):
         if isinstance(law, LevyLaw):
             triple = triple + law.triple
         elif isinstance(law, Empirical) and law.nodes.size == 1:
@@ -58,18 +55,34 @@ def free_sum(*laws: Law) -> Law:
         if not is_levy:
             return Empirical([shift])
         return FreeLevy.from_triple(triple.affine(1.0, shift))
-    result = reduce(_pair, others)
-    if is_levy:
-        noise = triple.affine(1.0, shift)
-        _require_visible(noise, result)
-        return LevySum(result, noise)
-    return affine(result, shift=shift)
+    if not is_levy:
+        return affine(_general(others), shift=shift)
+    noise = triple.affine(1.0, shift)
+    _require_visible(noise, others)
+    if len(others) == 1:
+        return LevySum(others[0], noise)
+    return GeneralSum((*others, FreeLevy.from_triple(noise)))
 
 
-def _require_visible(noise: LevyTriple, base: Law) -> None:
+def _summands(laws: Iterable[Law]) -> Iterator[Law]:
+    """The laws that are added up, also where some of them are free sums."""
+    for law in laws:
+        if isinstance(law, GeneralSum):
+            yield from _summands(law.laws)
+        elif isinstance(law, LevySum):
+            yield from _summands((law.base, FreeLevy.from_triple(law.noise)))
+        elif isinstance(law, TwoPointSum):
+            yield from (law.first, law.second)
+        elif isinstance(law, Affine) and law.factor == 1:
+            yield from _summands((law.base, Empirical([law.offset])))
+        else:
+            yield law
+
+
+def _require_visible(noise: LevyTriple, others: list[Law]) -> None:
     """Noise is wider than the rounding of positions: its bands have a length."""
     spread = float(noise.free_cumulants(2)[1]) ** 0.5
-    size = max(abs(edge) for edge in base.support())
+    size = max(abs(sum(ends)) for ends in zip(*(law.support() for law in others), strict=True))
     if spread < _VISIBLE * size:
         msg = (
             f"laws: noise of standard deviation {spread:.3g} is below the rounding of positions "
@@ -78,10 +91,11 @@ def _require_visible(noise: LevyTriple, base: Law) -> None:
         raise InputError(msg)
 
 
-def _pair(first: Law, second: Law) -> Law:
-    both_two_point = all(
-        isinstance(law, Empirical) and law.nodes.size == 2 for law in (first, second)
-    )
-    if both_two_point and isinstance(first, Empirical) and isinstance(second, Empirical):
-        return TwoPointSum(first, second)
-    return PairSum(first, second)
+def _general(laws: list[Law]) -> Law:
+    """The free sum of laws that are neither of Levy type nor single atoms."""
+    if len(laws) == 1:
+        return laws[0]
+    points = [law for law in laws if isinstance(law, Empirical) and law.nodes.size == 2]
+    if len(laws) == len(points) == 2:
+        return TwoPointSum(*points)
+    return GeneralSum(tuple(laws))

@@ -53,6 +53,12 @@ class Affine(Law):
             g, slope = g.conj(), slope.conj()
         return g / self.factor, slope / self.factor**2
 
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        g, excess, rate = self.base._excess(self._pull_back(z))
+        if self.factor < 0:
+            g, excess, rate = g.conj(), excess.conj(), rate.conj()
+        return g / self.factor, self.factor * excess - self.offset, rate
+
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         phi = self.base._log_potential(self._pull_back(z))
         if self.factor < 0:

@@ -10,7 +10,7 @@ from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real
-from hessium.theory._cumulants import cumulants_from_moments
+from hessium.theory._cumulants import to_cumulants
 from hessium.theory.ensembles import with_spectrum
 from hessium.theory.law import Law
 
@@ -42,7 +42,7 @@ class Arcsine(Law):
         for k in range(1, moments.size // 2 + 1):
             value *= self.radius**2 * (2 * k - 1) / (2 * k)
             moments[2 * k - 1] = value
-        return cumulants_from_moments(moments)
+        return to_cumulants(moments)
 
     def matrix(self, n: int, rng: Rng = None) -> FloatArray:
         """The quantiles in a Haar basis."""

@@ -82,11 +82,12 @@ def soft_edge(
     if side not in ("left", "right"):
         msg = f'side: {side!r}; "left" or "right" is required'
         raise InputError(msg)
-    intervals = law.support_intervals()
+    intervals = _check.law("law", law).support_intervals()
     if not intervals:
         msg = "law: has no continuous part, so no soft edge"
         raise InputError(msg)
-    which = interval if interval is not None else (0 if side == "left" else len(intervals) - 1)
+    outermost = 0 if side == "left" else len(intervals) - 1
+    which = outermost if interval is None else _check.count("interval", interval, 0)
     if not 0 <= which < len(intervals):
         msg = f"interval: {interval}; the law has intervals 0 to {len(intervals) - 1}"
         raise InputError(msg)

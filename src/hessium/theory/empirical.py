@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from hessium._typing import FloatArray
 from hessium.measure import DiscreteMeasure
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray
-from hessium.theory._cumulants import cumulants_from_moments
+from hessium.theory._cumulants import to_cumulants
 from hessium.theory.ensembles import with_spectrum
 from hessium.theory.law import Law
 
@@ -70,7 +71,7 @@ class Empirical(Law):
         orders = np.arange(1, _check.count("count", count, 0) + 1)
         mean = float(self.weights @ self.nodes)
         moments = np.array([self.weights @ (self.nodes - mean) ** k for k in orders])
-        cumulants = cumulants_from_moments(moments)
+        cumulants = to_cumulants(moments)
         cumulants[:1] = mean
         return cumulants
 
@@ -96,6 +97,31 @@ class Empirical(Law):
                 g[part] = inverse @ self.weights
                 slope[part] = -(inverse * inverse) @ self.weights
         return g, slope
+
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        r"""$H = \sum_i w_i (c - \lambda_i) y_i / G - c$, $F' - 1 = \sum_i w_i (y_i - G)^2 / G^2$.
+
+        Here $y_i = 1/(z - \lambda_i)$, and c is the median. Beside an atom there of nearly full
+        weight F and z cancel; elsewhere their difference may be the better form.
+        """
+        centre, columns = self._columns
+        sums, rate = np.empty((2, z.size), dtype=np.complex128), np.empty_like(z)
+        with np.errstate(all="ignore"):
+            for part in self._blocks(z.size):
+                inverse = 1 / (z[part, None] - self.nodes)
+                sums[:, part] = columns @ inverse.T
+                inverse -= sums[0, part, None]
+                rate[part] = np.square(inverse, out=inverse) @ columns[0]
+            f, share = 1 / sums[0], sums[1] / sums[0]
+            cancels = np.abs(f) + np.abs(z) > np.abs(share) + abs(centre)
+            return sums[0], np.where(cancels, share - centre, f - z), rate * (f * f)
+
+    @cached_property
+    def _columns(self) -> tuple[float, ComplexArray]:
+        """The median, the weights, and the weights times the distance to the median."""
+        centre = float(self.nodes[np.searchsorted(np.cumsum(self.weights), 0.5)])
+        rows = np.array([self.weights, self.weights * (centre - self.nodes)])
+        return centre, rows.astype(np.complex128)
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         phi = np.empty_like(z)

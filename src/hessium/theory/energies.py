@@ -39,8 +39,9 @@ def checked_ratios(ratio: ArrayLike) -> FloatArray:
         InputError: if a ratio is not.
     """
     ratios = _check.reals("ratio", ratio)
-    if ratios.size and not (np.isfinite(ratios) & (ratios > 0)).all():
+    if ratios.size and not ((ratios >= 1 / _check.LARGEST) & (ratios <= _check.LARGEST)).all():
         msg = f"ratio: {float(ratios.min())!r} to {float(ratios.max())!r}; numbers > 0 are required"
+        msg += f", from {1 / _check.LARGEST:g} to {_check.LARGEST:g}"
         raise InputError(msg)
     return ratios
 

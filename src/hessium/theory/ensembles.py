@@ -70,5 +70,6 @@ def haar(n: int, rng: Rng = None) -> FloatArray:
 def with_spectrum(law: Law, n: int, rng: Rng = None) -> FloatArray:
     """Q diag Q^T with Q Haar and the quantiles of a law at (k + 1/2)/n on the diagonal."""
     size = _check.count("n", n)
+    _check.law("law", law)
     q = haar(size, rng)
     return np.asarray((q * law.ppf((np.arange(size) + 0.5) / size)) @ q.T)

@@ -11,8 +11,9 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._arrays import ComplexArray
+from hessium.theory._certificate import resolved
 from hessium.theory._gaps import Stretch
-from hessium.theory._solver import increasing_roots
+from hessium.theory._roots import increasing_roots
 from hessium.theory.subordinated import SubordinatedLaw
 
 _ROUNDING = 1e-15
@@ -42,7 +43,7 @@ class GappedLaw(SubordinatedLaw):
 
     @abstractmethod
     def _place(self, stretch: Stretch, f: FloatArray) -> FloatArray:
-        """The subordination point at f."""
+        """The subordination point at f, shape (m, k) or (k,)."""
 
     @abstractmethod
     def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
@@ -59,9 +60,11 @@ class GappedLaw(SubordinatedLaw):
         for stretch in self._stretches():
             ends = np.array([stretch.start, stretch.end])
             with np.errstate(invalid="ignore"):
-                low, high = self._position(stretch, ends)[0].tolist()
+                low, high = self._position(stretch, ends)[0]
+            low = -np.inf if np.isnan(low) else float(low)
+            high = np.inf if np.isnan(high) else float(high)
             found.append(Gap(stretch=stretch, low=low, high=high))
-        found.sort(key=lambda gap: gap.low)
+        found = _disjoint(found)
         first, last = found[0], found[-1]
         found[0] = Gap(stretch=first.stretch, low=-np.inf, high=first.high)
         found[-1] = Gap(stretch=last.stretch, low=last.low, high=np.inf)
@@ -95,9 +98,9 @@ class GappedLaw(SubordinatedLaw):
         return self._intervals
 
     def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        z, off, w = self._resolved(z)
         g, slope = np.empty((2, z.size), dtype=np.complex128)
-        off = self._off(z)
-        g[~off], slope[~off] = super()._transform(z[~off])
+        g[~off], slope[~off] = self._at(z[~off], w)
         for stretch, f, here in self._located(z.real, off):
             g[here], slope[here] = self._known(stretch, f)
         return g, slope
@@ -107,26 +110,35 @@ class GappedLaw(SubordinatedLaw):
         return 1 / f, -1 / (f * f * self._position(stretch, f)[1])
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
-        phi, off = np.empty(z.size, dtype=np.complex128), self._off(z)
-        phi[~off] = super()._log_potential(z[~off])
+        z, off, w = self._resolved(z)
+        phi = np.empty(z.size, dtype=np.complex128)
+        phi[~off] = self._potential_at(z[~off], w)
         for stretch, f, here in self._located(z.real, off):
             phi[here] = self._potential_on(stretch, f)
         return phi
 
     def _subordination(self, z: ComplexArray) -> ComplexArray:
-        w = np.empty(z.shape, dtype=np.complex128)
-        solved = (z.imag > 0) | self._interior(z.real)
-        if solved.any():
-            w[solved] = self._solve(z[solved]).points
-        if not solved.all():
-            w[~solved] = self._outside(z.real[~solved])
+        z, off, inside = self._resolved(z)
+        w = np.empty((inside.shape[0], z.size), dtype=np.complex128)
+        w[:, ~off] = inside
+        for stretch, f, here in self._located(z.real, off):
+            w[:, here] = self._place(stretch, f)
         return w
 
-    def _outside(self, x: FloatArray) -> FloatArray:
-        result = np.empty(x.shape)
-        for stretch, f, here in self._located(x, np.ones(x.shape, dtype=bool)):
-            result[here] = self._place(stretch, f)
-        return result
+    def _resolved(self, z: ComplexArray) -> tuple[ComplexArray, BoolArray, ComplexArray]:
+        """The points, which are off the support, and certified fixed points of the others.
+
+        Points within rounding of an edge that no iteration resolves become that edge.
+        """
+        off = self._off(z)
+        found = self._solve(z[~off])
+        at_edge, _, edges = resolved(self, z[~off], found, self._solve)
+        if not at_edge.size:
+            return z, off, found.points
+        lost = np.flatnonzero(~off)[at_edge]
+        z, off = z.copy(), off.copy()
+        z[lost], off[lost] = edges, True
+        return z, off, np.delete(found.points, at_edge, axis=1)
 
     def _off(self, z: ComplexArray) -> BoolArray:
         return np.asarray((z.imag == 0) & ~self._interior(z.real))
@@ -196,3 +208,12 @@ class GappedLaw(SubordinatedLaw):
         unit = self.std()
         t = 0.5 * (start / (unit + abs(start)) + end / (unit + abs(end)))
         return float(unit * t / (1 - abs(t)))
+
+
+def _disjoint(gaps: list[Gap]) -> list[Gap]:
+    """In ascending order, without those that lie in another by rounding."""
+    kept: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: (gap.low, gap.high)):
+        if not kept or gap.high > kept[-1].high:
+            kept.append(gap)
+    return kept

@@ -22,7 +22,8 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check, _quantile, _transforms
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
-from hessium.theory._cumulants import moments_from_cumulants
+from hessium.theory._cumulants import to_moments
+from hessium.theory._far import Far
 
 _DISTANT = 1e9  # standard deviations: from here on a law is one atom, to 1e-18
 
@@ -55,6 +56,26 @@ class Law(ABC):
     @abstractmethod
     def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         """G and its derivative at points with Im z >= 0; on the real line the limit from above."""
+
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """G, H = F - z and F' - 1 with F = 1/G, at points with Im z > 0.
+
+        H maps the upper half-plane to itself and is what subordination adds up. Laws whose F is
+        close to z (an atom of nearly full weight) should write it without the difference.
+        """
+        g, slope = self._transform(z)
+        # far out F and z cancel, and their difference is a series
+        far = np.abs(g) * self._far.reach < 1
+        if not far.any():
+            return g, 1 / g - z, -slope / (g * g) - 1
+        small = np.where(far, g, 0.0)
+        excess = np.where(far, -self._far.r_transform(small), 1 / g - z)
+        rate = np.where(far, -self._far.slope(small) * slope, -slope / (g * g) - 1)
+        return g, excess, rate
+
+    @cached_property
+    def _far(self) -> Far:
+        return Far(self)
 
     @abstractmethod
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
@@ -111,7 +132,7 @@ class Law(ABC):
         Raises:
             InputError: unless a <= b.
         """
-        low, high = float(_check.reals("a", a)), float(_check.reals("b", b))
+        low, high = _check.end("a", a), _check.end("b", b)
         if low > high:
             msg = f"a, b: ({a}, {b}] is no interval; a <= b is required"
             raise InputError(msg)
@@ -160,7 +181,7 @@ class Law(ABC):
 
     def rvs(self, size: int | tuple[int, ...] = (), rng: Rng = None) -> FloatArray:
         """Independent draws from the law (the eigenvalues of `matrix` repel, these do not)."""
-        return self.ppf(generator(rng).random(size))
+        return self.ppf(generator(rng).random(_check.shape("size", size)))
 
     # ------------------------------------------------------------------ moments
 
@@ -177,10 +198,19 @@ class Law(ABC):
         return float(np.sqrt(self.var()))
 
     def moment(self, order: int) -> float:
-        r"""$\int x^k d\mu$."""
+        r"""$\int x^k d\mu$.
+
+        Raises:
+            InputError: if `order` is no natural number, or the moment is outside float64.
+        """
         if _check.count("order", order, 0) == 0:
             return 1.0
-        return float(moments_from_cumulants(self.free_cumulants(order))[-1])
+        with np.errstate(all="ignore"):
+            value = float(to_moments(self.free_cumulants(order))[-1])
+        if not np.isfinite(value):
+            msg = f"order: {order}; that moment is outside float64, a smaller order is required"
+            raise InputError(msg)
+        return value
 
     def free_cumulant(self, order: int) -> float:
         r"""$\kappa_k$, the coefficient of $g^{k-1}$ in the R-transform."""

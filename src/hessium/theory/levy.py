@@ -13,8 +13,10 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray, Real
-from hessium.theory._solver import FixedPoints, fixed_points, increasing_roots
+from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
+from hessium.theory._certificate import resolved
+from hessium.theory._fixed_points import FixedPoints, OneVariable, fixed_points
+from hessium.theory._roots import increasing_roots
 from hessium.theory._triple import LevyTriple
 from hessium.theory.law import Law
 
@@ -38,6 +40,11 @@ class LevyLaw(Law):
         w = self._reciprocal(z)
         _, q = self.triple.remainder(w)
         return 1 / w, -1 / (w * w * (1 - q))
+
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        w = self._reciprocal(z)
+        value, q = self.triple.remainder(w)
+        return 1 / w, -(self.triple.centre + value), q / (1 - q)
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         return self.triple.potential(z, self._reciprocal(z))
@@ -77,17 +84,20 @@ class LevyLaw(Law):
             result += jump / size * (factor @ factor.T)
         return result
 
-    def residual(self, x: ArrayLike) -> FloatArray:
-        r"""$|x - R(G) - 1/G| / (|x| + |1/G|)$: the certificate of the density at x."""
-        points = _check.reals("x", x)
-        flat = points.ravel()
+    def residual(self, z: ArrayLike) -> FloatArray:
+        r"""$|z - R(G) - 1/G| / (|z| + |1/G|)$: the certificate of G, and of the density, at z.
+
+        Args:
+            z: real or complex, of any shape; zero at real points off the support.
+        """
+        points = _check.complexes("z", z)
+        flat = upper(points.ravel())
         result = np.zeros(flat.size)
-        inside = self._interior(flat)
-        if inside.any():
-            z = flat[inside].astype(np.complex128)
-            w = self._reciprocal(z)
-            image, _ = self.triple.self_map(z, w)
-            result[inside] = np.abs(image - w) / (np.abs(z) + np.abs(w))
+        solved = ((flat.imag > 0) | self._interior(flat.real)) & np.isfinite(flat)
+        if solved.any():
+            w = self._reciprocal(flat[solved])
+            image, _ = self.triple.self_map(flat[solved], w)
+            result[solved] = np.abs(image - w) / (np.abs(flat[solved]) + np.abs(w))
         return result.reshape(points.shape)
 
     def _gap_mass(self, x: float) -> float:
@@ -134,8 +144,8 @@ class FreeLevy(LevyLaw):
     jumps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        rates = tuple(_check.positive("rates", rate) for rate in self.rates)
-        jumps = tuple(_check.number("jumps", jump) for jump in self.jumps)
+        rates = tuple(_check.positive("rates", r) for r in _check.sequence("rates", self.rates))
+        jumps = tuple(_check.number("jumps", a) for a in _check.sequence("jumps", self.jumps))
         variance = _check.nonnegative("variance", self.variance)
         if len(rates) != len(jumps):
             msg = f"rates, jumps: {len(rates)} and {len(jumps)} values; one rate for each jump"
@@ -169,13 +179,14 @@ class FreeLevy(LevyLaw):
     def _reciprocal(self, z: ComplexArray) -> ComplexArray:
         w = np.empty(z.shape, dtype=np.complex128)
         above = z.imag > 0
-        if above.any():
-            start = z[above] - self.triple.centre
-            w[above] = fixed_points(self.triple.self_map, z[above], start).points
         inside = self._interior(z.real) & ~above
-        if inside.any():
-            w[inside] = self._solve(z.real[inside]).points
-        rest = ~(inside | above)
+        for where, solve in ((above, self._above), (inside, self._solve)):
+            if where.any():
+                found = solve(z[where])
+                at_edge, which, _ = resolved(self, z[where], found, solve)
+                found.points[0, at_edge] = self.triple.edges[which]
+                w[where] = found.points[0]
+        rest = ~(above | inside)
         if rest.any():
             w[rest] = self._outside(z.real[rest])
         return w
@@ -189,12 +200,16 @@ class FreeLevy(LevyLaw):
         ends = self._arcs[1].ravel()
         return (np.searchsorted(ends, x, side="right") % 2 == 1) & ~np.isin(x, ends)
 
-    def _solve(self, x: FloatArray) -> FixedPoints:
-        """Fixed points at x strictly inside the cuts."""
-        roots, ends = self._arcs
+    def _above(self, z: ComplexArray) -> FixedPoints:
+        start = z - self.triple.centre
+        return fixed_points(OneVariable(self.triple.self_map), z, start[None])
+
+    def _solve(self, z: ComplexArray) -> FixedPoints:
+        """Fixed points at real z strictly inside the cuts."""
+        (roots, ends), x = self._arcs, z.real
         cut = np.searchsorted(ends[:, 0], x, side="right") - 1
         share = np.clip((x - ends[cut, 0]) / (ends[cut, 1] - ends[cut, 0]), 0.0, 1.0)
         left, right = roots[cut, 0], roots[cut, 1]
         height = (right - left) * np.sqrt(share * (1 - share))
         start = left + (right - left) * share + 1j * np.maximum(height, 1e-300)
-        return fixed_points(self.triple.self_map, x.astype(np.complex128), start)
+        return fixed_points(OneVariable(self.triple.self_map), z, start[None])

@@ -9,9 +9,10 @@ import numpy as np
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.theory._arrays import ComplexArray, log_upper
+from hessium.theory._fixed_points import HalfPlaneMap, OneVariable
 from hessium.theory._gaps import Stretch
 from hessium.theory._noise_gaps import NoiseGaps
-from hessium.theory._solver import increasing_roots
+from hessium.theory._roots import increasing_roots
 from hessium.theory._triple import LevyTriple
 from hessium.theory.gapped import Gap, GappedLaw
 from hessium.theory.law import Law
@@ -31,20 +32,33 @@ class LevySum(GappedLaw):
     base: Law
     noise: LevyTriple
 
+    @property
+    def _map(self) -> HalfPlaneMap:
+        return OneVariable(self._self_map)
+
     def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         g, slope = self.base._transform(w)
         value, q = self.noise.self_map(z, 1 / g)
         return value, -q * slope / (g * g)
 
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        (w,) = w
         g, slope = self.base._transform(w)
         _, q = self.noise.remainder(1 / g)
         return g, slope / (1 + q * slope / (g * g))
 
     def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
+        (w,) = w
         g, _ = self.base._transform(w)
         own = self.noise.potential(z - w + 1 / g, 1 / g)
         return self.base._log_potential(w) + own - log_upper(1 / g)
+
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        (w,) = self._subordination(z)
+        g, more, rate = self.base._excess(w)
+        value, q = self.noise.remainder(1 / g)
+        speed = 1 - q * (1 + rate)
+        return g, more - (self.noise.centre + value), (rate + q * (1 + rate)) / speed
 
     def _stretches(self) -> list[Stretch]:
         """Stretches of u: here the parameter is the subordination point itself."""

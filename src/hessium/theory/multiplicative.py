@@ -13,9 +13,10 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, log_upper, upper
+from hessium.theory._certificate import edges_or_error, require
 from hessium.theory._cumulants import reverted
+from hessium.theory._fixed_points import FixedPoints, HalfPlaneMap, fixed_points
 from hessium.theory._product_gaps import Gap, product_gaps
-from hessium.theory._solver import FixedPoints, fixed_points
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
@@ -23,6 +24,7 @@ from hessium.theory.law import Component, Law
 from hessium.theory.subordinated import SubordinatedLaw
 
 _POINT = 1e-9  # an interval shorter than this share of its position, around an atom, is the atom
+_AWAY = 1e-11  # of an edge: where points that rounding hides are evaluated
 _HEIGHT = 1e-13  # of x: how far above the axis points off the support are evaluated
 
 
@@ -37,7 +39,7 @@ def free_product(first: Law, second: Law) -> Law:
         InputError: if a law has mass below zero, or all of it at zero.
     """
     for name, law in (("first", first), ("second", second)):
-        low, high = law.support()
+        low, high = _check.law(name, law).support()
         if low < -1e-12 * high or high <= 0:
             msg = f"{name}: support [{low:g}, {high:g}]; a law on [0, infinity) is required"
             raise InputError(msg)
@@ -48,7 +50,7 @@ def free_product(first: Law, second: Law) -> Law:
 
 
 @dataclass(frozen=True)
-class FreeProduct(SubordinatedLaw):
+class FreeProduct(SubordinatedLaw, HalfPlaneMap):
     r"""$\mu \boxtimes \nu$ through $\eta(\zeta) = 1 - \zeta F(1/\zeta)$, $h = \eta/\zeta$.
 
     At $\zeta = 1/x$ the point $\omega_1$ is the fixed point of
@@ -63,26 +65,52 @@ class FreeProduct(SubordinatedLaw):
     @staticmethod
     def _h(law: Law, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         """h(w) and its derivative."""
-        inverse = upper(1 / w)
-        g, slope = law._transform(inverse)
-        f, f_slope = 1 / g, -slope / (g * g)
-        return (inverse - f).conj(), -(1 - f_slope).conj() / (w * w)
+        _, excess, rate = law._excess(upper(1 / w))
+        return -excess.conj(), rate.conj() / (w * w)
 
-    def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        inner, inner_slope = self._h(self.first, w)
-        outer, outer_slope = self._h(self.second, upper(z * inner))
-        return z * outer, z * z * outer_slope * inner_slope
+    @property
+    def _map(self) -> HalfPlaneMap:
+        return self
+
+    def step(
+        self, z: ComplexArray, w: ComplexArray
+    ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """The map at zeta; the rows are 1 - f' and what a rounding error in between adds to f."""
+        inner, inner_slope = self._h(self.first, w[0])
+        point = upper(z * inner)
+        outer, outer_slope = self._h(self.second, point)
+        image, rate = z * outer, 1 - z * z * outer_slope * inner_slope
+        return image[None], ((image - w[0]) / rate)[None], np.array([rate, z * outer_slope * point])
+
+    def judged(
+        self, z: ComplexArray, w: ComplexArray, rows: ComplexArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Zeta is a factor: it is rounded relative to f, as are both values of h."""
+        size = 2 * (np.abs(w) + np.abs(rows[1:]))
+        return size, size / np.abs(rows[:1]), rows[0].real
 
     def _solve(self, z: ComplexArray) -> FixedPoints:
         zeta = upper(1 / z)
-        return fixed_points(self._self_map, zeta, self.second.mean() * (zeta + 1j * np.abs(zeta)))
+        start = self.second.mean() * (zeta + 1j * np.abs(zeta))
+        return fixed_points(self._map, zeta, start[None])
 
     def _subordination(self, z: ComplexArray) -> ComplexArray:
+        """Off the support close above it; within rounding of an edge a little away from it."""
         off = (z.imag == 0) & ~self._interior(z.real)
         lifted = np.where(off, z + 1j * _HEIGHT * np.maximum(np.abs(z), 1e-300), z)
-        return self._solve(lifted).points
+        found = self._solve(lifted)
+        lost = np.flatnonzero(~found.certified)
+        if lost.size:
+            edge = edges_or_error(self, lifted[lost])[1].real
+            side = np.where(z.real[lost] < edge, -1.0, 1.0)
+            moved = lifted[lost]
+            moved.real += side * _AWAY * np.abs(edge)
+            found.put(lost, self._solve(moved))
+            require(self, lifted[lost], found.certified[lost])
+        return found.points
 
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        (w,) = w
         zeta = upper(1 / z)
         inner, inner_slope = self._h(self.first, w)
         outer, outer_slope = self._h(self.second, upper(zeta * inner))
@@ -93,6 +121,7 @@ class FreeProduct(SubordinatedLaw):
         return 1 / f, -(1 - eta + eta_slope / z) / (f * f)
 
     def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
+        (w,) = w
         inner, _ = self._h(self.first, w)
         phi = log_upper(z) - np.log(1 - (w * inner).conj())
         for law, point in ((self.first, w), (self.second, upper(1 / z) * inner)):

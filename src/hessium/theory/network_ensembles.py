@@ -8,6 +8,7 @@ import numpy as np
 
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
+from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import Real
 from hessium.theory.energies import checked_activation
@@ -104,6 +105,13 @@ def spiked(
         InputError: if there are more spikes than rows.
     """
     strengths = _check.spectrum("spikes", spikes)
-    n = _check.count("matrix", matrix.shape[0], strengths.size)
+    square = _check.reals("matrix", matrix)
+    if square.ndim != 2 or square.shape[0] != square.shape[1] or not np.isfinite(square).all():
+        msg = f"matrix: of shape {square.shape}; a square matrix of finite numbers is required"
+        raise InputError(msg)
+    n = len(square)
+    if strengths.size > n:
+        msg = f"spikes: {strengths.size} of them; at most the {n} rows of the matrix are possible"
+        raise InputError(msg)
     directions = np.linalg.qr(generator(rng).standard_normal((n, strengths.size)))[0]
-    return np.asarray(matrix + (directions * strengths) @ directions.T), directions
+    return np.asarray(square + (directions * strengths) @ directions.T), directions

@@ -60,7 +60,7 @@ def linear_network_rank(
         InputError: if an argument breaks its rule, or the case with biases has a bottleneck or
             cross-entropy, for which no formula is known.
     """
-    sizes = [_check.count("widths", width) for width in widths]
+    sizes = [_check.count("widths", width) for width in _check.sequence("widths", widths)]
     if len(sizes) < 3:
         msg = (
             f"widths: {len(sizes)} sizes; input, at least one hidden layer and output are required"

@@ -14,6 +14,7 @@ from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real, log_upper
 from hessium.theory._branches import LawBranches
 from hessium.theory._constant_branch import Constant
+from hessium.theory._fixed_points import HalfPlaneMap, OneVariable
 from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory.affine import affine
 from hessium.theory.empirical import Empirical
@@ -33,6 +34,7 @@ def free_power(law: Law, exponent: Real) -> Law:
     Raises:
         InputError: if the power does not exist in general.
     """
+    _check.law("law", law)
     t = _check.positive("exponent", exponent)
     if isinstance(law, LevyLaw):
         return FreeLevy.from_triple(law.triple.power(t))
@@ -58,6 +60,7 @@ def free_compression(law: Law, share: Real) -> Law:
     Raises:
         InputError: if `share` is not in (0, 1].
     """
+    _check.law("law", law)
     s = _check.positive("share", share)
     if s > 1:
         msg = f"share: {s}; a share in (0, 1] is required"
@@ -72,16 +75,27 @@ class FreePower(GappedLaw):
     base: Law
     exponent: float
 
+    @property
+    def _map(self) -> HalfPlaneMap:
+        return OneVariable(self._self_map)
+
     def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        g, slope = self.base._transform(w)
+        _, excess, rate = self.base._excess(w)
         more = self.exponent - 1
-        return z + more * (1 / g - w), more * (-slope / (g * g) - 1)
+        return z + more * excess, more * rate
+
+    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        g, excess, rate = self.base._excess(self._subordination(z)[0])
+        t = self.exponent
+        return g, t * excess, t * rate / (1 - (t - 1) * rate)
 
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        (w,) = w
         g, slope = self.base._transform(w)
         return g, slope / (self.exponent + (self.exponent - 1) * slope / (g * g))
 
     def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
+        (w,) = w
         g, _ = self.base._transform(w)
         t = self.exponent
         return t * self.base._log_potential(w) - (t - 1) * log_upper(1 / g)

@@ -51,7 +51,7 @@ class SpacingRatio:
     ensemble: str = "goe"
 
     def __post_init__(self) -> None:
-        if self.ensemble not in _BETAS:
+        if self.ensemble not in tuple(_BETAS):
             msg = f"ensemble: {self.ensemble!r}; one of {', '.join(_BETAS)} is required"
             raise InputError(msg)
 

@@ -12,7 +12,7 @@ from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike
 from hessium.theory._branches import gaps_of
 from hessium.theory._far import Far
-from hessium.theory._solver import increasing_roots
+from hessium.theory._roots import increasing_roots
 from hessium.theory.empirical import Empirical
 from hessium.theory.law import Law
 from hessium.theory.levy import LevyLaw
@@ -53,7 +53,8 @@ def outliers(spikes: ArrayLike, noise: Law, base: Law | None = None) -> tuple[Ou
     Raises:
         InputError: if a spike lies in the support of the base.
     """
-    bulk, far = Empirical([0.0]) if base is None else base, Far(noise)
+    bulk = Empirical([0.0]) if base is None else _check.law("base", base)
+    far = Far(_check.law("noise", noise))
     found: list[Outlier] = []
     for spike in _check.spectrum("spikes", spikes).tolist():
         if not any(low < spike < high for low, high in gaps_of(bulk)):

@@ -14,7 +14,7 @@ from hessium._typing import AnyArray, FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike
-from hessium.theory._solver import increasing_roots
+from hessium.theory._roots import increasing_roots
 
 _LOW, _HIGH = -10.0, 16.0  # beyond these F is 0 or 1 to 1e-16, for every beta
 _TAIL = 30.0  # the kernel Ai((x + y)/2) is below 1e-16 from here on
@@ -42,7 +42,7 @@ class TracyWidom:
     beta: int = 1
 
     def __post_init__(self) -> None:
-        if self.beta not in (1, 2, 4):
+        if _check.count("beta", self.beta) not in (1, 2, 4):
             msg = f"beta: {self.beta!r}; 1, 2 or 4 is required"
             raise InputError(msg)
 
@@ -110,7 +110,7 @@ class TracyWidom:
 
     def rvs(self, size: int | tuple[int, ...] = (), rng: Rng = None) -> FloatArray:
         """Independent draws."""
-        return self.ppf(generator(rng).random(size))
+        return self.ppf(generator(rng).random(_check.shape("size", size)))
 
 
 def _position() -> FloatArray:

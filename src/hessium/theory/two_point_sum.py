@@ -18,9 +18,12 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, log_upper, upper
+from hessium.theory._certificate import require
 from hessium.theory.empirical import Empirical
 from hessium.theory.ensembles import haar
 from hessium.theory.law import Law
+
+_SLACK = 1e-7  # of the points: next to double roots they are known to a root of rounding
 
 
 @dataclass(frozen=True)
@@ -112,11 +115,13 @@ class TwoPointSum(Law):
         for w in self._preimages(self.first, f):
             for v in self._preimages(self.second, f):
                 error = np.abs(w + v - z - f) / (np.abs(z) + np.abs(f))
-                error = np.where((w.imag < -1e-12) | (v.imag < -1e-12), np.inf, error)
+                below = (w.imag < -_SLACK * np.abs(w)) | (v.imag < -_SLACK * np.abs(v))
+                error = np.where(below, np.inf, error)
                 value = self.first._log_potential(upper(w)) - log_upper(f)
                 value = value + self.second._log_potential(upper(v))
                 phi = np.where(error < best, value, phi)
-                best = np.minimum(best, error)
+                best = np.fmin(best, error)
+        require(self, z, best <= _SLACK)
         return phi
 
     @staticmethod
@@ -130,18 +135,18 @@ class TwoPointSum(Law):
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Mass of (-inf, x], from the law of the angle between the projections."""
         points = _check.reals("x", x)
-        a, b, p, q, _ = self._shape
+        _, _, p, q, _ = self._shape
         h, inner, outer = self._roots
         share = min(p, q, 1 - p, 1 - q)
         y = np.clip(np.abs(points - h), inner, outer)
-        c = (y * y - 0.25 * (a - b) ** 2) / (a * b)
-        above = share - _angle_mass(np.asarray(c), p, q)
-        generic = np.where(points < h, above, 2 * share - above)
-        generic = np.where(np.isposinf(points), 2 * share, generic)
-        total = np.asarray(generic, dtype=np.float64)
+        # differences of squares: rounding of y^2 would be a root of rounding in the angle
+        near, far = np.sqrt(y - inner), np.sqrt(outer - y)
+        angle = np.asarray(2 * np.arctan2(near * np.sqrt(y + inner), far * np.sqrt(outer + y)))
+        above = np.where(y >= outer, 0.0, np.maximum(share - _angle_mass(angle, p, q), 0.0))
+        total = np.where(points < h, above, 2 * share - above)
         for location, weight in self.atoms.items():
             total = total + weight * (points >= location)
-        return np.asarray(np.clip(total, 0.0, 1.0))
+        return np.asarray(np.where(points >= self.support()[1], 1.0, np.minimum(total, 1.0)))
 
     def _gap_mass(self, x: float) -> float:
         return float(self.cdf(x))
@@ -150,11 +155,13 @@ class TwoPointSum(Law):
         return self.cdf(x)
 
 
-def _angle_mass(c: FloatArray, p: float, q: float) -> FloatArray:
-    r"""$\int_{c_-}^{c} \sqrt{(c_+ - t)(t - c_-)}/(2\pi t(1 - t))\,dt$ by $1/t + 1/(1 - t)$."""
+def _angle_mass(angle: FloatArray, p: float, q: float) -> FloatArray:
+    r"""$\int_{c_-}^{c} \sqrt{(c_+ - t)(t - c_-)}/(2\pi t(1 - t))\,dt$ by $1/t + 1/(1 - t)$.
+
+    The angle goes from 0 at $c_-$ to $\pi$ at $c_+$: $c = m - r\cos\theta$.
+    """
     spread = 2 * np.sqrt(p * q * (1 - p) * (1 - q))
     middle = p + q - 2 * p * q
-    angle = np.arccos(np.clip((middle - c) / spread, -1.0, 1.0))
     lower = _half(angle, middle, spread, abs(p - q))
     upper = _half(np.pi, 1 - middle, spread, abs(1 - p - q)) - _half(
         np.pi - angle, 1 - middle, spread, abs(1 - p - q)

@@ -11,7 +11,7 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real
-from hessium.theory._cumulants import cumulants_from_moments
+from hessium.theory._cumulants import to_cumulants
 from hessium.theory.ensembles import with_spectrum
 from hessium.theory.law import Law
 
@@ -47,7 +47,7 @@ class Uniform(Law):
         orders = np.arange(1, _check.count("count", count, 0) + 1)
         half = 0.5 * (self.high - self.low)
         moments = np.where(orders % 2 == 0, half**orders / (orders + 1.0), 0.0)
-        cumulants = cumulants_from_moments(moments)
+        cumulants = to_cumulants(moments)
         cumulants[:1] = 0.5 * (self.low + self.high)
         return cumulants
 
