@@ -72,7 +72,7 @@ def self_check(operator: RiskOperator) -> None:
     check_slope(risk, repr(operator), line.value)
     try:
         _check_derivatives(operator, v, w, line)
-    except (InputError, SelfCheckError, RuntimeError):
+    except (InputError, NonFiniteError, SelfCheckError, RuntimeError):
         if not operator.can_fall_back:
             raise
         operator.fall_back()

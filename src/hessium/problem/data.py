@@ -183,7 +183,8 @@ def converted(value: Any, dtype: torch.dtype | None) -> Any:
     """A floating-point tensor in that dtype, if any; anything else as it is."""
     if dtype is None or not isinstance(value, Tensor) or not value.is_floating_point():
         return value
-    return value.to(dtype)
+    # of a leaf that requires gradients: a leaf again
+    return value.detach().to(dtype).requires_grad_(value.requires_grad)
 
 
 @contextmanager

@@ -180,6 +180,11 @@ def count(batches: Sequence[Shapes], loss: Loss, num_samples: NumSamples | None)
 def _doubt(batches: Sequence[Shapes], loss: Loss, shared: frozenset[int]) -> str:
     """Why the samples cannot be counted, empty if they can."""
     if not isinstance(loss, CallableLoss):  # all others have made sure of the shapes
+        if _timed(batches) and all(b.sequences is None for b in batches):
+            return (
+                f"the first dimension of the outputs is {batches[0].outputs[0]} in every batch and "
+                "another one differs, so either may be the samples"
+            )
         return ""
     for number, batch in enumerate(batches):
         if not batch.outputs:
@@ -191,6 +196,11 @@ def _doubt(batches: Sequence[Shapes], loss: Loss, shared: frozenset[int]) -> str
                 "which is no dimension of the outputs"
             )
     return "" if shared else "no dimension of the outputs is the samples in every batch"
+
+
+def _timed(batches: Sequence[Shapes]) -> bool:
+    """Whether all batches have one first dimension, but differ in another one."""
+    return len({b.outputs[:1] for b in batches}) == 1 and bool(_unequal(batches, 0))
 
 
 def _unequal(batches: Sequence[Shapes], axis: int) -> str:
@@ -217,9 +227,7 @@ def _require_known(batches: Sequence[Shapes], loss: Loss, axis: int, doubt: str)
             )
             raise InputError(msg)
         return
-    first = [b.outputs[:1] for b in batches]
-    timed = len(batches) > 1 and len(set(first)) == 1 and bool(_unequal(batches, 0))
-    if axis or timed:
+    if axis or _timed(batches):
         where = (
             f"the layers of the model say that samples are dimension {axis}"
             if axis
