@@ -8,6 +8,7 @@ diverge as h falls, between kinks they converge, and many kinks need the smalles
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -17,8 +18,8 @@ from torch import Tensor
 
 _LADDER = (1.0, 2.0**-5, 2.0**5, 2.0**-10, 2.0**10)  # steps in turn, in units of the first
 _SAFETY = 1e-3  # rounding at the first step, in units of what is allowed
-STEPS, ONCE = len(_LADDER), 0
-_SHARP = 0.05  # relative error up to which a difference decides
+_SHARP = 0.01  # relative error up to which a difference decides
+_TINY = 1e-3  # lengths below are tried beside a length of one
 _MARGIN = 3.0  # estimated errors by which a claim may differ: a kink makes 2.3
 _ROUNDINGS = 4.0  # machine epsilons by which an evaluation is rounded
 
@@ -28,6 +29,7 @@ class Outcome(Enum):
 
     AGREES = "agrees"
     WRONG = "wrong"
+    CORNER = "wrong there, right beside it"
     OPEN = "open"
 
 
@@ -54,13 +56,13 @@ class Accuracy:
 
     Attributes:
         epsilon: machine epsilon of the evaluations.
-        step: the first step.
+        steps: that are tried in turn.
         within: relative difference that is allowed in each part.
         floor: difference that is allowed in each part, relative to the whole.
     """
 
     epsilon: float
-    step: float
+    steps: tuple[float, ...]
     within: float
     floor: float
 
@@ -71,81 +73,111 @@ class Accuracy:
         within = coarse ** (1 / 3)
         # as short as rounding permits, to cross few kinks, but no longer than truncation permits
         step = min(max(_ROUNDINGS * fine / (_SAFETY * within), fine ** (1 / 2)), fine ** (1 / 3))
+        lengths = (length, 1.0) if 0 < length < _TINY else (max(1.0, length),)
         return cls(
             epsilon=fine,
-            step=step * max(1.0, length),
+            steps=tuple(step * unit * factor for unit in lengths for factor in _LADDER),
             within=within,
             floor=coarse ** (3 / 8),
         )
 
 
-def compare(
-    claim: Sequence[Tensor],
-    moved: Callable[[float], Sequence[Tensor]],
-    accuracy: Accuracy,
-    *,
-    scale: float = 0.0,
-    natural: float = 0.0,
-    steps: int = STEPS,
-) -> Comparison:
-    r"""Compare a claimed derivative at zero with differences of the function.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    r"""A claimed derivative $y'(0)$ and the function that it is the derivative of.
 
-    Args:
-        claim: $y'(0)$ in parts, which are judged one by one.
-        moved: $h \mapsto y(h)$, in the same parts.
+    Attributes:
+        derivative: $y'(0)$ in parts, which are judged one by one.
+        function: $h \mapsto y(h)$, in the same parts.
         accuracy: of the comparison.
         scale: size that the derivative is expected to have, if larger than that of the claim.
         natural: the same in units of $|y|$.
-        steps: how many of the ladder are tried; with `ONCE` one difference at the first step, with
-            no estimate of truncation: only agreement is then to be believed.
-
-    Cost: four evaluations where the claim is right and the function smooth, at most twenty; two
-    with `ONCE`.
     """
-    worst: Comparison | None = None
-    for factor in _LADDER[: max(steps, 1)]:
-        h = accuracy.step * factor
-        coarse = _central(moved, h)
-        value = coarse[0]
-        errors = [_ROUNDINGS * accuracy.epsilon * size / h for size in coarse[1]]
-        if steps != ONCE:
-            fine = _central(moved, h / 2)
-            errors = [
-                float((b - a).norm()) + 2 * e
-                for a, b, e in zip(value, fine[0], errors, strict=True)
-            ]
-            value = [(4 * b - a) / 3 for a, b in zip(value, fine[0], strict=True)]
-        sizes = [max(float(c.norm()), float(v.norm())) for c, v in zip(claim, value, strict=True)]
-        whole = max(scale, natural * _root_sum(coarse[1]), _root_sum(sizes))
-        if not whole < float("inf"):  # overflow, or NaN
-            continue
-        apart = [float((v - c).norm()) for c, v in zip(claim, value, strict=True)]
+
+    derivative: Sequence[Tensor]
+    function: Callable[[float], Sequence[Tensor]]
+    accuracy: Accuracy
+    scale: float = 0.0
+    natural: float = 0.0
+
+    def compare(self) -> Comparison:
+        """The first step that is sharp and agrees; else the first that is sharp.
+
+        Cost: four evaluations where the claim is right and the function smooth, four for each
+        further step.
+        """
+        worst: Comparison | None = None
+        for h in self.accuracy.steps:
+            coarse, fine = _Difference(self.function, h), _Difference(self.function, h / 2)
+            pairs = list(zip(coarse.value, fine.value, strict=True))
+            rounding = coarse.rounding(2 * self.accuracy.epsilon)
+            errors = [norm(b - a) + e for (a, b), e in zip(pairs, rounding, strict=True)]
+            extrapolated = [(4 * b - a) / 3 for a, b in pairs]
+            found = self._judged(extrapolated, errors, coarse.size, sharp=_SHARP)
+            if found.outcome is Outcome.AGREES:
+                return found
+            if found.outcome is Outcome.WRONG:
+                worst = worst or found
+        return worst or Comparison(outcome=Outcome.OPEN)
+
+    def agrees_at_once(self) -> bool:
+        """Whether one difference at the first step agrees; if not, nothing is decided.
+
+        Truncation is not estimated, and rounding must be negligible. Cost: two evaluations.
+        """
+        difference = _Difference(self.function, self.accuracy.steps[0])
+        errors = difference.rounding(self.accuracy.epsilon)
+        sharp = self.accuracy.within / _MARGIN
+        found = self._judged(difference.value, errors, difference.size, sharp=sharp)
+        return found.outcome is Outcome.AGREES
+
+    def _judged(
+        self, value: Sequence[Tensor], errors: Sequence[float], size: float, *, sharp: float
+    ) -> Comparison:
+        claim = self.derivative
+        apart = [norm(v - c) for c, v in zip(claim, value, strict=True)]
+        if not any(apart):
+            return Comparison(outcome=Outcome.AGREES)
+        sizes = [max(norm(c), norm(v)) for c, v in zip(claim, value, strict=True)]
+        whole = max(self.scale, self.natural * size, _root_sum(sizes))
+        if not whole < math.inf or _root_sum(errors) > sharp * whole:  # overflow, NaN, or blurred
+            return Comparison(outcome=Outcome.OPEN)
         allowed = [
-            accuracy.within * size + accuracy.floor * whole + _MARGIN * error
+            self.accuracy.within * size + self.accuracy.floor * whole + _MARGIN * error
             for size, error in zip(sizes, errors, strict=True)
         ]
-        if _root_sum(errors) > _SHARP * whole:
-            continue
-        part = max(range(len(apart)), key=lambda k: apart[k] / (allowed[k] or 1.0))
-        if apart[part] <= allowed[part]:
-            return Comparison(outcome=Outcome.AGREES)
-        worst = worst or Comparison(
-            outcome=Outcome.WRONG,
+        part = max(range(len(apart)), key=lambda k: apart[k] / (allowed[k] or 1e-300))
+        return Comparison(
+            outcome=Outcome.AGREES if apart[part] <= allowed[part] else Outcome.WRONG,
             part=part,
-            claimed=float(claim[part].norm()),
+            claimed=norm(claim[part]),
             difference=apart[part],
         )
-    return worst or Comparison(outcome=Outcome.OPEN)
 
 
-def _central(
-    moved: Callable[[float], Sequence[Tensor]], h: float
-) -> tuple[list[Tensor], list[float]]:
-    """The central difference, and the sizes of what was subtracted."""
-    up, down = moved(h), moved(-h)
-    sizes = [max(float(a.norm()), float(b.norm())) for a, b in zip(up, down, strict=True)]
-    return [(a - b) / (2 * h) for a, b in zip(up, down, strict=True)], sizes
+class _Difference:
+    """A central difference and the size of what was subtracted."""
+
+    def __init__(self, moved: Callable[[float], Sequence[Tensor]], h: float) -> None:
+        up, down = moved(h), moved(-h)
+        self._h = h
+        self._sizes = [max(norm(a), norm(b)) for a, b in zip(up, down, strict=True)]
+        self.value = [(a - b) / (2 * h) for a, b in zip(up, down, strict=True)]
+
+    @property
+    def size(self) -> float:
+        return _root_sum(self._sizes)
+
+    def rounding(self, epsilon: float) -> list[float]:
+        """Of the difference, part by part."""
+        return [_ROUNDINGS * epsilon * size / self._h for size in self._sizes]
+
+
+def norm(tensor: Tensor) -> float:
+    """Euclidean norm."""
+    # in double precision, where squares of small numbers do not vanish
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
 
 
 def _root_sum(sizes: Sequence[float]) -> float:
-    return sum(size**2 for size in sizes) ** 0.5
+    return math.hypot(*sizes)

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from hessium._arithmetic import full_precision
 from hessium.curvature.base import require_outputs
+from hessium.curvature.gradient_check import check_slope
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.inner import gram
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layerwise import work_bytes
-from hessium.curvature.selfcheck import check_slope, probe_vectors, tolerance
+from hessium.curvature.selfcheck import probe_vectors, tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
 from hessium.problem import EmpiricalRisk

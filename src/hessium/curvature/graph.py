@@ -22,6 +22,7 @@ from hessium.curvature.traced import Program
 logger = logging.getLogger(__name__)
 
 Inside: TypeAlias = Callable[[], AbstractContextManager[None]]
+_ROWS_BYTES = 2**30  # of a Jacobian formed row by row: more is formed again for every product
 UNKNOWN = sys.maxsize  # bytes of a graph that cannot be measured: more than any budget
 
 
@@ -119,11 +120,25 @@ class OutputGraph:
         return [(i, g) for i, g in enumerate(pulled) if g is not None]
 
     @functools.cached_property
-    def _rows(self) -> list[Tensor]:
-        """J leaf by leaf, (outputs, ...)."""
-        units = torch.eye(self.outputs.numel(), dtype=self.outputs.dtype, device=self._dual.device)
-        rows = [self.pull(u.view_as(self.outputs), self._leaves, batched=False) for u in units]
-        return [torch.stack(parts) for parts in zip(*rows, strict=True)]
+    def _kept_rows(self) -> list[list[Tensor]] | None:
+        """J in blocks of rows, leaf by leaf, if all of it fits."""
+        return list(self._row_blocks()) if self._rows_bytes <= _ROWS_BYTES else None
+
+    @property
+    def _rows_bytes(self) -> int:
+        return self.outputs.numel() * sum(leaf.nbytes for leaf in self._leaves)
+
+    def _row_blocks(self) -> Iterator[list[Tensor]]:
+        """J in blocks of rows: for each block tensors (rows, ...), leaf by leaf."""
+        height = max(1, _ROWS_BYTES // 4 // max(1, self._rows_bytes // self.outputs.numel()))
+        unit = torch.zeros_like(self.outputs).reshape(-1)
+        for start in range(0, len(unit), height):
+            rows = []
+            for at in range(start, min(start + height, len(unit))):
+                unit[at] = 1.0
+                rows.append(self.pull(unit.view_as(self.outputs), self._leaves, batched=False))
+                unit[at] = 0.0
+            yield [torch.stack(parts) for parts in zip(*rows, strict=True)]
 
     def push(self, parts: Sequence[Tensor], *, batched: bool) -> Tensor:
         """J V, in the shape of the outputs (after the block dimension)."""
@@ -148,17 +163,18 @@ class OutputGraph:
     def nbytes(self) -> int:
         """Bytes that the graph and its program keep alive."""
         if self._by_rows:
-            return sum(part.nbytes for part in self._rows)
+            return self._rows_bytes if self._kept_rows is not None else UNKNOWN
         return held_bytes([self.outputs, *(g for _, g in self._live)], self.program)
 
     def _walk(self, parts: Sequence[Tensor], *, batched: bool) -> Tensor:
         lead = parts[0].shape[:1] if batched else ()
         if self._by_rows:
-            images = [
-                part.reshape(*lead, -1) @ rows.reshape(len(rows), -1).mT
-                for part, rows in zip(parts, self._rows, strict=True)
-            ]
-            return torch.stack(images).sum(dim=0).reshape(*lead, *self._dual.shape)
+            images = []
+            for block in self._kept_rows or self._row_blocks():
+                pairs = zip(parts, block, strict=True)
+                terms = [part.reshape(*lead, -1) @ rows.flatten(1).mT for part, rows in pairs]
+                images.append(torch.stack(terms).sum(dim=0))
+            return torch.cat(images, dim=-1).reshape(*lead, *self._dual.shape)
         with self._inside():
             (product,) = differentiate(
                 [g for _, g in self._live],

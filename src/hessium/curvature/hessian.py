@@ -33,6 +33,11 @@ class Hessian(RiskOperator):
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         return GradientGraph(self.risk.total(leaves, batch), leaves, self.risk.inside(leaves))
 
+    @property
+    def differences_gradients(self) -> bool:
+        """True."""
+        return True
+
     def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
         """The gradient."""
         return moved.value_and_gradient()

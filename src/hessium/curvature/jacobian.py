@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
-from hessium.curvature.differences import Accuracy, Comparison, Outcome, compare
+from hessium.curvature.differences import Accuracy, Claim, Outcome
+from hessium.curvature.gradient_check import check_slope
 from hessium.curvature.graph import OutputGraph
-from hessium.curvature.selfcheck import check_slope, directions, settled
+from hessium.curvature.places import directions, settled
 from hessium.errors import SelfCheckError
 from hessium.problem import EmpiricalRisk
 
@@ -55,17 +56,16 @@ def check_jacobian(risk: EmpiricalRisk, who: str) -> None:
 
 
 def _pushes(risk: EmpiricalRisk, v: Tensor) -> bool:
-    def test(place: EmpiricalRisk, fine: EmpiricalRisk, steps: int) -> Comparison:
-        length = max(1.0, float(place.theta.norm()))
-        return compare(
-            [_jacobian_product(place, v).to(fine.dtype)],
-            lambda h: [_outputs(fine.at(fine.theta + h * v.to(fine.dtype)))],
-            Accuracy.of(place.dtype, fine.dtype, length),
-            natural=1e-3 / length,
-            steps=steps,
+    def claim_at(place: EmpiricalRisk, fine: EmpiricalRisk) -> Claim:
+        length = float(place.theta.norm())
+        return Claim(
+            derivative=[_jacobian_product(place, v).to(fine.dtype)],
+            function=lambda h: [_outputs(fine.at(fine.theta + h * v.to(fine.dtype)))],
+            accuracy=Accuracy.of(place.dtype, fine.dtype, length),
+            natural=1e-3 / (length or 1.0),
         )
 
-    return settled(risk, test).outcome is not Outcome.WRONG
+    return settled(risk, claim_at).outcome is not Outcome.WRONG
 
 
 @torch.enable_grad()

@@ -206,22 +206,31 @@ def global_randomness_kept(
         return
     numpy_state = np.random.get_state()  # noqa: NPY002 - it is the global one that must be kept
     python_state = random.getstate()
-    own = getattr(source, "generator", None) if isinstance(source, DataLoader) else None
-    own_state = own.get_state() if own is not None else None
+    own = [(generator, generator.get_state()) for generator in _generators(source)]
     with torch.random.fork_rng():
         try:
             if seed is not None:
                 torch.manual_seed(seed)
                 np.random.seed(seed)  # noqa: NPY002
                 random.seed(seed)
-                if own is not None:
-                    own.manual_seed(seed)
+                for generator, _ in own:
+                    generator.manual_seed(seed)
             yield
         finally:
             np.random.set_state(numpy_state)  # noqa: NPY002
             random.setstate(python_state)
-            if own is not None and own_state is not None:
-                own.set_state(own_state)
+            for generator, state in own:
+                generator.set_state(state)
+
+
+def _generators(source: Any) -> list[torch.Generator]:
+    """Those of a loader and of its samplers, each once."""
+    if not isinstance(source, DataLoader):
+        return []
+    batched = source.batch_sampler
+    owners = (source, source.sampler, batched, getattr(batched, "sampler", None))
+    found = {id(g): g for g in (getattr(owner, "generator", None) for owner in owners)}
+    return [g for g in found.values() if isinstance(g, torch.Generator)]
 
 
 def num_samples(inputs: Any) -> int | None:

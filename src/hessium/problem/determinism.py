@@ -74,10 +74,9 @@ def require_own_memory(model: nn.Module) -> None:
             if isinstance(value, Tensor) and id(value) not in own and value.is_leaf
         ]
     ranges = sorted(
-        (start, start + tensor.numel() * tensor.element_size(), name, id(tensor))
+        (start, start + _extent(tensor), name, id(tensor))
         for name, tensor in others
-        if tensor.layout is torch.strided and tensor.is_contiguous() and tensor.numel()
-        if (start := tensor.data_ptr())
+        if tensor.layout is torch.strided and tensor.numel() and (start := tensor.data_ptr())
     )
     for (_, stop, one, first), (start, _, other, second) in pairwise(ranges):
         if start < stop and first != second and (first in free or second in free):
@@ -86,6 +85,12 @@ def require_own_memory(model: nn.Module) -> None:
                 "tie them, assign one Parameter to both places, else give each its own copy"
             )
             raise InputError(msg)
+
+
+def _extent(tensor: Tensor) -> int:
+    """Bytes from the first to the last entry."""
+    steps = ((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return (1 + sum(steps)) * tensor.element_size()
 
 
 def require_readable(model: nn.Module, loss: Any) -> None:

@@ -41,6 +41,7 @@ class Looks:
         self._dtype = parameters[0].dtype
         self._frozen = [(name, p, p._version) for name, p in model.named_parameters()]
         self._reached: set[str] = set()
+        self._first: set[str] | None = None
         self._outside: dict[int, Tensor] = {}
         self.read_by_loss: set[str] = set()
 
@@ -79,10 +80,28 @@ class Looks:
                     raise InputError(msg)
                 elif id(leaf) not in ignored:
                     self._outside[id(leaf)] = leaf
+        self._first = set(self._reached) if self._first is None else self._first
         for name, parameter, version in self._frozen:
             if parameter._version != version:
                 msg = f"model: its forward pass writes to parameter '{name}'; it must only read"
                 raise InputError(msg)
+
+    def require_same_reach(self, nodes: Sequence[Any], parameters: Sequence[Tensor]) -> None:
+        """In a second pass with other leaves the first batch depends on the same parameters.
+
+        Raises:
+            InputError: if not: something computed from the parameters is kept between passes.
+        """
+        names = {id(p): name for p, name in zip(parameters, self._free.values(), strict=True)}
+        reached = {names[id(leaf)] for leaf in leaves_of(nodes) if id(leaf) in names}
+        lost = sorted((self._first or set()) ^ reached)
+        if lost:
+            msg = (
+                f"model: a second forward pass does not depend on '{lost[0]}' as the first one "
+                "did; a tensor computed from parameters is kept between passes (by "
+                "parametrize.cached, or a cache outside of the module): call hessium without it"
+            )
+            raise InputError(msg)
 
     def outside(self, nodes: Sequence[Any]) -> list[Tensor]:
         """Trainable tensors outside the module, of those behind the graph of a second pass.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +43,13 @@ class ModelState:
         self._model = model
         self._dtype = dtype
         self._frozen = [(n, p, p._version, _sample(p)) for n, p in frozen.items()]
+        self._live = {n: (b, b._version, _sample(b)) for n, b in model.named_buffers()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        # the tensors are copies, whose versions count from zero
+        self._frozen = [(n, p, p._version, sample) for n, p, _, sample in self._frozen]
+        self._live = {n: (b, b._version, sample) for n, (b, _, sample) in self._live.items()}
 
     def require_frozen(self) -> None:
         """Frozen parameters are what they were, as far as versions and a few entries of each show.
@@ -51,7 +59,7 @@ class ModelState:
         """
         for name, parameter, version, sample in self._frozen:
             # fused optimisers do not count versions
-            if parameter._version != version or not torch.equal(_sample(parameter), sample):
+            if parameter._version != version or not _same(_sample(parameter), sample):
                 msg = (
                     f"model: the frozen parameter '{name}' has changed since the risk was made; "
                     "use risk.refresh(), or make a new hessium.EmpiricalRisk"
@@ -61,11 +69,7 @@ class ModelState:
     def warn_of_changed_buffers(self) -> bool:
         """Warn if values of buffers in the model differ from the copies; whether it was so."""
         live = dict(self._model.named_buffers())
-        changed = [
-            name
-            for name, copy in self.buffers.items()
-            if name not in live or not _equal(converted(live[name].detach(), self._dtype), copy)
-        ]
+        changed = [name for name in self.buffers if self._differs(name, live.get(name))]
         if changed:
             msg = (
                 "risk.at(theta) keeps the buffers that the risk was made with, but the model has "
@@ -74,6 +78,16 @@ class ModelState:
             )
             warnings.warn(msg, StaleStateWarning, stacklevel=4)
         return bool(changed)
+
+    def _differs(self, name: str, now: Tensor | None) -> bool:
+        """Whether a buffer of the model has other values than when it was copied."""
+        before, version, sample = self._live[name]
+        if now is None:
+            return True
+        # not all kernels that write to buffers count versions
+        if now is before and now._version == version and _same(_sample(now), sample):
+            return False
+        return not _same(converted(now.detach(), self._dtype), self.buffers[name])
 
 
 def padding_rows(model: nn.Module, layout: Layout) -> list[slice]:
@@ -90,9 +104,17 @@ def padding_rows(model: nn.Module, layout: Layout) -> list[slice]:
     return found
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Equal, with NaN equal to NaN; tensors that cannot be compared are taken for equal."""
+    try:
+        return one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
+    except (RuntimeError, NotImplementedError):  # sparse, or of eight bits
+        return True
 
 
-def _sample(parameter: Tensor) -> Tensor:
-    return parameter.detach().reshape(-1)[:64].clone()
+def _sample(tensor: Tensor) -> Tensor:
+    """Some 64 entries from all over a tensor."""
+    if tensor.layout is not torch.strided:
+        return torch.empty(0)
+    flat = tensor.detach().reshape(-1)
+    return flat[:: max(1, flat.numel() // 64)].clone()

@@ -44,6 +44,10 @@ class Passes:
         held = tuple((t, _version(t)) for t in _lasting(source))
         return cls(len(rows), sum(rows) if same else None, held)
 
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        # versions of copied tensors count from zero
+        return _of_copies, (self.batches, self.rows, tuple(t for t, _ in self.held))
+
     def compared(self, source: Any, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Pass the batches of a later pass on.
 
@@ -75,6 +79,10 @@ class Passes:
         if self.rows is not None and rows != self.rows:
             msg = f"data: {rows} samples in this pass, {self.rows} when the risk was made; {_AGAIN}"
             raise InputError(msg)
+
+
+def _of_copies(batches: int, rows: int | None, held: tuple[Tensor, ...]) -> Passes:
+    return Passes(batches, rows, tuple((t, _version(t)) for t in held))
 
 
 def leading_size(batch: Batch) -> int:

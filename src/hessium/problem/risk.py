@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hessium._arithmetic import full_precision
+from hessium._interrupts import deferred_interrupts
 from hessium.errors import InputError, NonFiniteError
 from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
 from hessium.problem.determinism import (
@@ -41,11 +42,13 @@ class Shared:
         refuted: shortcuts that failed on this model.
         proven: operators that passed their full self-check on it.
         warned: whether the user knows that buffers have changed.
+        directions: of the self-check.
     """
 
     refuted: set[str] = dataclasses.field(default_factory=set)
     proven: set[str] = dataclasses.field(default_factory=set)
     warned: bool = False
+    directions: tuple[Tensor, Tensor] | None = None
 
 
 class EmpiricalRisk:
@@ -118,7 +121,6 @@ class EmpiricalRisk:
         if dtype not in (None, torch.float32, torch.float64):
             msg = f"dtype: {dtype}; torch.float32, torch.float64 or None (the model's) is required"
             raise InputError(msg)
-        self._state = ModelState(model, dtype)
         self._given = (loss, reduction)
         own_loss, self._loss = self._loss_in(dtype, model)
         self._convert_to = dtype
@@ -127,6 +129,8 @@ class EmpiricalRisk:
         self._model = model
         self._forward = forward or call
         self._places = Substitution(model, own_loss if isinstance(own_loss, nn.Module) else None)
+        with self._places.undisturbed():
+            self._state = ModelState(model, dtype)
         self._layout = self._state.layout
         self._theta = self._state.theta
         self._fixed = dict(self._state.frozen)
@@ -136,7 +140,8 @@ class EmpiricalRisk:
         if check:
             require_evaluation_mode(model)
             require_readable(model, loss)
-            require_own_memory(model)
+            with self._places.undisturbed():
+                require_own_memory(model)
             if isinstance(loss, nn.Module):
                 require_evaluation_mode(loss, "loss")
         self._survey = take_survey(self, self._batches, num_samples=num_samples, check=check)
@@ -263,6 +268,15 @@ class EmpiricalRisk:
         return self._shared.proven
 
     @property
+    def directions(self) -> tuple[Tensor, Tensor] | None:
+        """Random directions of self-checks; shared by the risk at all parameters."""
+        return self._shared.directions
+
+    @directions.setter
+    def directions(self, pair: tuple[Tensor, Tensor]) -> None:
+        self._shared.directions = pair
+
+    @property
     def survey(self) -> Survey:
         """Counts and findings of the first pass over the data."""
         return self._survey
@@ -281,7 +295,8 @@ class EmpiricalRisk:
             msg = f"theta: {int((~torch.isfinite(theta)).sum())} entries are NaN or infinite"
             raise InputError(msg)
         if not self._shared.warned:
-            self._shared.warned = self._state.warn_of_changed_buffers()
+            with self._places.undisturbed():
+                self._shared.warned = self._state.warn_of_changed_buffers()
         other = copy.copy(self)
         other._theta = theta.detach().clone()
         return other
@@ -299,7 +314,8 @@ class EmpiricalRisk:
         """
         self._places.require_places()
         self.require_evaluation_mode()
-        state = ModelState(self._model, self._convert_to)
+        with self._places.undisturbed():
+            state = ModelState(self._model, self._convert_to)
         if state.layout != self._state.layout or state.theta.device != self.device:
             msg = (
                 "model: other parameters require gradients, or lie on another device, than when "
@@ -428,9 +444,8 @@ class EmpiricalRisk:
         return [nn.Parameter(p.detach()) for p in self._layout.parts(theta)]
 
     def _constants(self) -> list[Tensor]:
-        """The free parameters, to be evaluated at only."""
-        parts = self._layout.parts(self._theta)
-        return [nn.Parameter(p, requires_grad=False) for p in parts]
+        """The free parameters, to be evaluated at; a model may differentiate in them."""
+        return [nn.Parameter(p) for p in self._layout.parts(self._theta)]
 
     @contextmanager
     def bound(self, parameters: Sequence[Tensor] | None = None) -> Iterator[None]:
@@ -444,10 +459,10 @@ class EmpiricalRisk:
         """
         if parameters is None:
             parameters = self._constants()
-        with twice_differentiable(self.device.type, self._convert_to):
-            if self._places.holds(parameters):
-                yield
-                return
+        if self._places.holds(parameters):
+            yield
+            return
+        with deferred_interrupts(), twice_differentiable(self.device.type, self._convert_to):
             values = {
                 **self._fixed,
                 **dict(zip(self.names, parameters, strict=True)),
@@ -538,7 +553,14 @@ class EmpiricalRisk:
 
     def constant_entries(self) -> list[slice]:
         """Entries of the flat vector that torch keeps constant: padding rows of embeddings."""
-        return padding_rows(self._model, self._layout)
+        with self._places.undisturbed():
+            return padding_rows(self._model, self._layout)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """No other thread has tensors substituted in the model."""
+        with self._places.undisturbed():
+            yield
 
     def require_evaluation_mode(self) -> None:
         """Raise InputError if a module has been put in training mode since."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 
 from hessium.errors import InputError
 
+_CONTAINERS = (dict, list, set, deque)
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _LARGEST = 1000  # entries of an attribute that is restored if the forward pass adds to it
 
 
@@ -27,7 +30,7 @@ class Substitution:
     While tensors are substituted, no other thread can substitute tensors in any of the same
     modules. Afterwards every attribute of every module refers to the object that it referred to
     before, also those that the forward pass has set (computed weights, cached activations), and
-    lists, dicts and sets among them have the entries that they had.
+    lists, dicts, sets and deques among them have the entries that they had.
 
     Args:
         model: the module.
@@ -38,6 +41,11 @@ class Substitution:
         self._model, self._beside = model, beside
         self._modules = _modules_of(model, beside)
         self._locks = _locks_of(self._modules)
+        self._held: tuple[Tensor, ...] | None = None
+        with self.undisturbed():
+            self._find_places(model)
+
+    def _find_places(self, model: nn.Module) -> None:
         # (container, key) of every place, by the name of the tensor: several where it is shared
         self._places: dict[str, list[tuple[MutableMapping[str, Any], str]]] = {}
         names: dict[int, str] = {}
@@ -53,10 +61,17 @@ class Substitution:
             for key, tensor in module._parameters.items():
                 if id(tensor) in names:
                     self._places[names[id(tensor)]].append((module._parameters, key))
-        self._held: tuple[Tensor, ...] | None = None
 
     def __reduce__(self) -> tuple[type[Substitution], tuple[nn.Module, nn.Module | None]]:
         return Substitution, (self._model, self._beside)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """No other thread has tensors substituted in these modules, so they show their own."""
+        with ExitStack() as stack:
+            for lock in self._locks:
+                stack.enter_context(lock)
+            yield
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
         """Whether this thread has these very tensors substituted now."""
@@ -76,9 +91,7 @@ class Substitution:
             tensors: by name. Names as in `named_parameters` and `named_buffers`, shared ones once.
             key: what `holds` compares.
         """
-        with ExitStack() as stack:
-            for lock in self._locks:
-                stack.enter_context(lock)
+        with self.undisturbed():
             outer, self._held = self._held, tuple(key)
             kept = [(part, copy.copy(part)) for module in self._modules for part in _parts(module)]
             own = [
@@ -93,6 +106,8 @@ class Substitution:
                         container[slot] = tensor
                 for module in self._others:  # which may write to their buffers
                     for slot, buffer in module._buffers.items():
+                        if not isinstance(module._buffers, dict):
+                            break  # of a scripted module, which nothing would restore
                         module._buffers[slot] = None if buffer is None else buffer.clone()
                 yield
             finally:
@@ -138,15 +153,17 @@ def _parts(module: nn.Module) -> Iterator[Any]:
     yield module.__dict__
     registries = (module._parameters, module._buffers, module._modules)
     yield from (part for part in registries if isinstance(part, dict))
-    known = {id(part) for part in registries}
-    for part in list(module.__dict__.values()):
-        if type(part) in (dict, list, set) and len(part) <= _LARGEST and id(part) not in known:
+    for name, part in list(module.__dict__.items()):
+        if name not in _OF_EVERY_MODULE and isinstance(part, _CONTAINERS) and len(part) <= _LARGEST:
             yield part
 
 
 def _restore(live: Any, before: Any) -> None:
     if isinstance(live, list):
         live[:] = before
+    elif isinstance(live, deque):
+        live.clear()
+        live.extend(before)
     elif isinstance(live, set):
         if live != before:
             live.clear()

@@ -87,12 +87,13 @@ def take_survey(
         InputError: for data, outputs or losses that break a rule of `EmpiricalRisk`.
     """
     parameters = risk.leaves()
-    looks = Looks(risk.loss, parameters, risk.names, risk.model) if check else None
+    with risk.undisturbed():
+        looks = Looks(risk.loss, parameters, risk.names, risk.model) if check else None
     # both passes inside one guard: a random loader must be free to differ between them
     with global_randomness_kept(batches, always=True):
         survey = _first_pass(risk, batches, parameters, num_samples, looks)
         if looks is not None:
-            again = _second_pass(risk, batches, parameters, num_samples, looks)
+            again = _second_pass(risk, batches, num_samples, looks)
             require_same(survey.value, again.value, parameters[0].dtype)
             survey = dataclasses.replace(
                 survey, unused=looks.unused(), read_by_loss=tuple(sorted(looks.read_by_loss))
@@ -146,11 +147,11 @@ def _first_pass(
 def _second_pass(
     risk: EmpiricalRisk,
     batches: Batches,
-    parameters: Sequence[Tensor],
     num_samples: NumSamples | None,
     looks: Looks,
 ) -> Survey:
-    """The same numbers again, and the trainable tensors that are still the same."""
+    """The same numbers from other tensors with the same values, and the same parameters used."""
+    parameters = risk.leaves()
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=True)
     found = []
     for number, (inputs, targets) in enumerate(batches):
@@ -159,6 +160,7 @@ def _second_pass(
             found.append(look)
             if number == 0:
                 nodes = [*nodes_behind(f), *passes.nodes_of_loss(f, targets)]
+                looks.require_same_reach(nodes, parameters)
                 _warn_of(looks.outside(nodes))
     return _survey(found, passes, batches, risk.loss, num_samples)
 

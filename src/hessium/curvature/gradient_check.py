@@ -1,0 +1,113 @@
+"""The gradient of a risk beside differences of its values."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from hessium.curvature.differences import Accuracy, Claim, Outcome
+from hessium.curvature.places import directions, settled
+from hessium.errors import SelfCheckError, SelfCheckWarning
+from hessium.problem import EmpiricalRisk
+from hessium.problem.layout import Layout
+
+_PROVEN = "slope"
+
+
+def check_slope(
+    risk: EmpiricalRisk, who: str, value: Callable[[EmpiricalRisk, float], float] | None = None
+) -> None:
+    """The gradient is the slope of the loss, along itself and along two random directions.
+
+    Missing parts of a gradient are orthogonal to it: only other directions see them. Once for a
+    model.
+
+    Args:
+        risk: whose gradient.
+        who: what the messages begin with.
+        value: (risk, h) -> value at distance h along the first random direction, where it is known.
+
+    Raises:
+        SelfCheckError: if it is not.
+
+    Cost: one gradient and six evaluations of the loss.
+    """
+    if _PROVEN in risk.proven:
+        return
+    known = {id(risk): risk.gradient()}
+
+    def gradient_at(place: EmpiricalRisk) -> Tensor:
+        return known[id(place)] if id(place) in known else place.gradient()
+
+    def along_itself(place: EmpiricalRisk, fine: EmpiricalRisk) -> Claim:
+        gradient = gradient_at(place)
+        norm = float(gradient.norm())
+        direction = gradient / norm if norm else directions(place)[0]
+        return slope_claim(norm, norm, _values(fine, direction), place, fine)
+
+    def along_random(number: int, place: EmpiricalRisk, fine: EmpiricalRisk) -> Claim:
+        gradient, direction = gradient_at(place), directions(place)[number]
+        values = _values(fine, direction)
+        if value is not None and number == 0:
+            values = functools.partial(value, fine)
+        size = typical_slope(gradient, direction, place.layout)
+        return slope_claim(float(gradient @ direction), size, values, place, fine)
+
+    for where, claim_at in (
+        ("its gradient", along_itself),
+        ("a random direction", functools.partial(along_random, 0)),
+        ("another random direction", functools.partial(along_random, 1)),
+    ):
+        found = settled(risk, claim_at)
+        if found.outcome is Outcome.WRONG:
+            msg = (
+                f"{who}: along {where} the gradient claims a slope of {found.claimed:.6g}, from "
+                f"which differences of the loss differ by {found.difference:.3g}; the model or "
+                "loss may stop gradients (detach, no_grad), or have a wrong backward pass"
+            )
+            raise SelfCheckError(msg)
+        if found.outcome is Outcome.OPEN:
+            say_undecided(who, f"the gradient with differences of the loss along {where}")
+    risk.proven.add(_PROVEN)
+
+
+def slope_claim(
+    slope: float,
+    size: float,
+    values: Callable[[float], float],
+    place: EmpiricalRisk,
+    fine: EmpiricalRisk,
+) -> Claim:
+    """A slope of the loss, of which `size` is a typical one."""
+    return Claim(
+        derivative=[torch.tensor(slope, dtype=torch.float64)],
+        function=lambda h: [torch.tensor(values(h), dtype=torch.float64)],
+        accuracy=Accuracy.of(place.dtype, fine.dtype, float(place.theta.norm())),
+        scale=size,
+    )
+
+
+def typical_slope(gradient: Tensor, direction: Tensor, layout: Layout) -> float:
+    """Root mean square of the slope along random directions of this kind."""
+    parts = zip(layout.unflatten(gradient), layout.unflatten(direction), strict=True)
+    return float(sum(float(g.norm() * d.norm()) ** 2 / max(1, g.numel()) for g, d in parts)) ** 0.5
+
+
+def say_undecided(who: str, what: str) -> None:
+    """Warn that a comparison has not been possible."""
+    warnings.warn(
+        f"{who}: could not compare {what}, because these do not converge at any step (kinks, "
+        "noise, or too few digits); what follows rests on automatic differentiation alone "
+        "(dtype=torch.float64 may decide it)",
+        SelfCheckWarning,
+        stacklevel=6,
+    )
+
+
+def _values(fine: EmpiricalRisk, direction: Tensor) -> Callable[[float], float]:
+    along = direction.to(fine.dtype)
+    return lambda h: fine.at(fine.theta + h * along).value()

@@ -1,0 +1,106 @@
+"""Where, and in which precision, a claimed derivative is compared with differences."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from hessium.curvature.differences import Claim, Comparison, Outcome
+from hessium.errors import InputError, NonFiniteError
+from hessium.problem import EmpiricalRisk
+
+# (place, the same place in as many digits as there are) -> what is claimed there
+ClaimAt: TypeAlias = Callable[[EmpiricalRisk, EmpiricalRisk], Claim]
+
+FEW_DIGITS = "differences in single precision"  # refuted for a model
+_NEARBY = 1e-2  # of theta: the distance of the places beside a kink or a critical point
+
+
+def directions(risk: EmpiricalRisk) -> tuple[Tensor, Tensor]:
+    """Two fixed random unit vectors with the same share in every parameter tensor.
+
+    Zero in the padding rows of embeddings, which torch keeps constant by its own rule.
+    """
+    known = risk.directions
+    if known is None:
+        generator = torch.Generator().manual_seed(20170706)
+        normal = torch.randn(2, risk.dim, generator=generator, dtype=risk.dtype, device="cpu")
+        padded = risk.constant_entries()
+        for vector in normal.unbind(0):
+            for at in padded:
+                vector[at] = 0.0
+            for part in risk.layout.unflatten(vector):
+                part /= float(part.norm()) or 1.0
+            vector /= float(vector.norm()) or 1.0
+        one, other = normal.to(risk.device).unbind(0)
+        known = risk.directions = one, other
+    return known
+
+
+def settled(risk: EmpiricalRisk, claim_at: ClaimAt) -> Comparison:
+    """The outcome of a comparison at the risk, in float64 or beside it where that is not enough.
+
+    A network may sit at a kink, where differences are no derivatives, or at a critical point, where
+    rounding hides the slope. In single precision alone nothing is found wrong: with few digits a
+    network with many kinks cannot be told from one with another derivative.
+
+    Args:
+        risk: where.
+        claim_at: (place, the same place in as many digits as there are) -> claim.
+    """
+    single = risk.dtype is not torch.float64
+    if not (single and FEW_DIGITS in risk.refuted) and claim_at(risk, risk).agrees_at_once():
+        return Comparison(outcome=Outcome.AGREES)
+    fine = with_more_digits(risk) if single else risk
+    if fine is None:
+        alone = claim_at(risk, risk).compare()
+        agrees = alone.outcome is Outcome.AGREES
+        return alone if agrees else dataclasses.replace(alone, outcome=Outcome.OPEN)
+    found = _compared(claim_at, risk, fine, at_once=single)
+    if found.outcome is Outcome.AGREES:
+        if single:
+            risk.refuted.add(FEW_DIGITS)  # as it will be for other products
+        return found
+    beside = [
+        _compared(claim_at, place, place if fine is risk else fine.at(place.theta.to(fine.dtype)))
+        for place in _nearby(risk)
+    ]
+    wrong = [one for one in beside if one.outcome is Outcome.WRONG]
+    right = [one for one in beside if one.outcome is Outcome.AGREES]
+    if found.outcome is Outcome.WRONG:
+        corner = right and not wrong
+        return dataclasses.replace(found, outcome=Outcome.CORNER) if corner else found
+    return (wrong or right or beside)[0]
+
+
+def with_more_digits(risk: EmpiricalRisk) -> EmpiricalRisk | None:
+    """The risk in float64, if it is not there already and can be evaluated there."""
+    if risk.dtype is torch.float64:
+        return None
+    try:
+        fine = risk.in_dtype(torch.float64)
+        fine.value()
+    except Exception:  # kernels for one dtype, devices without float64, data that do not convert
+        return None
+    return fine
+
+
+def _compared(
+    claim_at: ClaimAt, place: EmpiricalRisk, fine: EmpiricalRisk, *, at_once: bool = False
+) -> Comparison:
+    """Open where a derivative does not exist or cannot be computed."""
+    try:
+        if at_once and claim_at(place, fine).agrees_at_once():
+            return Comparison(outcome=Outcome.AGREES)
+        return claim_at(place, fine).compare()
+    except (InputError, NonFiniteError):
+        return Comparison(outcome=Outcome.OPEN)
+
+
+def _nearby(risk: EmpiricalRisk) -> list[EmpiricalRisk]:
+    length = float(risk.theta.norm()) or 1.0
+    return [risk.at(risk.theta + _NEARBY * length * d) for d in directions(risk)]
