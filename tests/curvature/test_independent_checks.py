@@ -394,6 +394,99 @@ def test_points_of_input_derivatives_are_no_parameters() -> None:
         hs.EmpiricalRisk(mlp(3, 4, 1), hs.SquaredError(), (X, X), forward=inside)
 
 
+def test_a_derivative_lost_at_one_point_is_announced() -> None:
+    """sin(a)/a, guarded at zero, where autograd differentiates the constant."""
+
+    class Guarded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.out = nn.Parameter(torch.zeros(2).double()), mlp(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            safe = torch.where(self.a == 0, torch.ones_like(self.a), self.a)
+            return self.out(x) * torch.where(self.a == 0, torch.ones_like(safe), safe.sin() / safe)
+
+    with pytest.warns(SelfCheckWarning, match="most in the rows of 'a', but agree beside them"):
+        hs.Hessian(hs.EmpiricalRisk(Guarded(), nn.MSELoss(), (X, Y)))
+
+
+def test_a_term_that_sets_in_later_and_has_no_gradient_is_refused() -> None:
+    """The short check of a known model looks at the slope too."""
+    model = mlp(3, 4, 2)
+
+    def loss(f: Tensor, y: Tensor) -> Tensor:
+        size = model[0].weight.norm()
+        late = 10 * (size.detach() - 10).relu().square()
+        return (f - y).square().mean() + late * model[0].weight.detach().square().sum()
+
+    risk = hs.EmpiricalRisk(model, loss, (X, Y), reduction="mean")
+    hs.Hessian(risk)
+    with pytest.raises(SelfCheckError, match="the gradient claims a slope"):
+        hs.Hessian(risk.at(20 * risk.theta))
+
+
+class Adapting(nn.Module):
+    """Takes a step of gradient descent in its own parameters (as meta-learning does)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = mlp(3, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        own = list(self.inner.parameters())
+        support = torch.tanh(self.inner(X)).square().mean()
+        grads = torch.autograd.grad(support, own, create_graph=True)
+        weight, bias = (p - 0.1 * g for p, g in zip(own, grads, strict=True))
+        return F.linear(x, weight, bias)
+
+
+def test_models_that_differentiate_in_their_parameters() -> None:
+    model = Adapting()
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
+    _, expected = by_hand(model, lambda: F.mse_loss(model(X), Y))
+    found = hs.Hessian(risk).dense()
+    assert float((found - expected).norm()) < 1e-7 * float(expected.norm())
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1e-12, 1e-6, 1e6])
+def test_parameters_in_physical_units(unit: float) -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rate = nn.Parameter(torch.tensor([0.7 * unit], dtype=torch.float64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.exp(-(x[:, :2] ** 2) * self.rate / unit)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = hs.Hessian(hs.EmpiricalRisk(Scaled(), nn.MSELoss(), (X, Y))).dense() * unit**2
+    rate = torch.tensor(0.7, dtype=torch.float64)
+    value: Any = torch.autograd.functional.hessian(
+        lambda r: F.mse_loss(torch.exp(-(X[:, :2] ** 2) * r), Y), rate
+    )
+    assert float(found) == pytest.approx(float(value), rel=1e-10)
+
+
+def test_tensors_kept_between_passes_are_refused() -> None:
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)).double()
+    with (
+        nn.utils.parametrize.cached(),
+        pytest.raises(InputError, match="a second forward pass does not depend on"),
+    ):
+        hs.EmpiricalRisk(nn.Sequential(layer, nn.Tanh()), nn.MSELoss(), (X, Y))
+
+
+def test_jacobians_row_by_row_stay_within_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that do not fit are formed again for every product, with the same result."""
+    risk = risk_of(network(in_numpy, torch.float64), torch.float64)
+    kept = hs.GaussNewton(risk)
+    v = draw(risk.dim, 3, seed=4)
+    monkeypatch.setattr("hessium.curvature.graph._ROWS_BYTES", 1000)
+    again = hs.GaussNewton(risk)
+    torch.testing.assert_close(again @ v, kept @ v, rtol=1e-12, atol=1e-14)
+
+
 def test_undecided_checks_are_announced() -> None:
     """Gradients of a loss that rounds to a grid cannot be compared with its values."""
 

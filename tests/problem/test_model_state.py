@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from collections.abc import Callable
 
@@ -153,6 +155,48 @@ def test_frozen_parameters_that_were_trained_are_noticed(fused: bool) -> None:
         risk.value()
     with pytest.raises(InputError, match="other parameters require gradients"):
         risk.refresh()
+
+
+def test_frozen_embeddings_with_a_padding_row_are_watched_too() -> None:
+    """The first entries of a tensor may be constants: a few from all over it are compared."""
+    table = nn.Embedding(40, 3, padding_idx=0).double().requires_grad_(False)
+    model = nn.Sequential(table, nn.Flatten(), nn.Linear(6, 2).double())
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (torch.arange(32).view(16, 2), Y))
+    table.weight.data[1:] += 1
+    with pytest.raises(InputError, match=r"frozen parameter '0\.weight' has changed"):
+        risk.gradient()
+
+
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda risk: pickle.loads(pickle.dumps(risk))])
+def test_copies_of_a_risk(how: Callable[[hs.EmpiricalRisk], hs.EmpiricalRisk]) -> None:
+    """Versions of copied tensors count from zero, which is no change of them."""
+    model = MODELS["batch norm"]().double().eval()
+    model[0].requires_grad_(False)
+    x = X.clone()
+    x.sub_(x.mean(0))
+    train_once = torch.ones_like(model[0].weight)
+    model[0].weight.data.copy_(train_once)
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (x, Y))
+    twin = how(risk)
+    assert torch.equal(hs.Hessian(twin).dense(), hs.Hessian(risk).dense())
+    assert torch.equal(twin.at(0.5 * twin.theta).gradient(), risk.at(0.5 * risk.theta).gradient())
+
+
+def test_buffers_that_cannot_be_compared() -> None:
+    """A sparse adjacency matrix in a buffer, as in graph networks."""
+
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = mlp(3, 2)
+            self.register_buffer("adjacency", torch.eye(16).double().to_sparse())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.sparse.mm(self.adjacency, torch.tanh(self.inner(x)))
+
+    risk = hs.EmpiricalRisk(Graph(), nn.MSELoss(), (X, Y))
+    plain = hs.EmpiricalRisk(nn.Sequential(mlp(3, 2), nn.Tanh()), nn.MSELoss(), (X, Y))
+    assert hs.Hessian(risk.at(plain.theta)).dense().shape == hs.Hessian(plain).dense().shape
 
 
 def test_another_architecture_is_noticed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -315,6 +316,63 @@ def test_an_exception_in_a_backward_pass_restores_the_model() -> None:
     with pytest.raises(KeyboardInterrupt):
         risk.gradient()
     assert snapshot(model) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGALRM])
+def test_interrupts_leave_nothing_behind(number: signal.Signals) -> None:
+    """Signals at 150 random moments: the model, the locks and the settings are as before."""
+
+    def raises(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    layers = [nn.Sequential(nn.Linear(3, 3), nn.Tanh()) for _ in range(8)]
+    model = nn.Sequential(*layers).double()
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
+    before, generator, hits = snapshot(model), random.Random(0), 0
+    handler = signal.signal(number, raises)
+    try:
+        for _ in range(150):
+            timer = threading.Timer(generator.uniform(0, 4e-3), os.kill, (os.getpid(), number))
+            try:
+                timer.start()
+                for _ in range(4):
+                    risk.gradient()
+                timer.join()
+            except KeyboardInterrupt:
+                hits += 1
+            timer.join()
+    finally:
+        signal.signal(number, handler)
+    assert hits > 30
+    assert snapshot(model) == before
+    released: list[bool] = []
+    thread = threading.Thread(target=lambda: released.append(bool(risk.gradient().numel())))
+    thread.start()
+    thread.join(20)
+    assert released
+
+
+def test_threads_that_make_and_refresh_risks() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 3)).double()
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
+    theta, elsewhere = risk.theta, risk.at(2 * risk.theta)
+    wrong: list[str] = []
+
+    def disturb() -> None:
+        for _ in range(100):
+            elsewhere.gradient()
+
+    def make() -> None:
+        for _ in range(25):
+            made = (risk.refresh(), hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y)))
+            wrong.extend("theta" for one in made if not torch.equal(one.theta, theta))
+
+    threads = [threading.Thread(target=work) for work in (disturb, make, make)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 @pytest.mark.parametrize("shared", ["model", "layer"])

@@ -11,8 +11,9 @@ import copy
 import threading
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -111,11 +112,9 @@ class Substitution:
                         module._buffers[slot] = None if buffer is None else buffer.clone()
                 yield
             finally:
-                for container, slot, tensor in reversed(own):
-                    container[slot] = tensor
-                for live, before in reversed(kept):
-                    _restore(live, before)
                 self._held = outer
+                steps = [partial(_put, *place) for place in reversed(own)]
+                _all(steps + [partial(_restore, *pair) for pair in reversed(kept)])
 
     def require_places(self) -> None:
         """The places of all parameters and buffers are those that they were.
@@ -156,6 +155,24 @@ def _parts(module: nn.Module) -> Iterator[Any]:
     for name, part in list(module.__dict__.items()):
         if name not in _OF_EVERY_MODULE and isinstance(part, _CONTAINERS) and len(part) <= _LARGEST:
             yield part
+
+
+def _all(steps: Sequence[Callable[[], None]]) -> None:
+    """Take every step, whatever is raised in one of them; raise the first of that at the end."""
+    raised: BaseException | None = None
+    for step in steps:
+        for _ in range(2):  # an interrupt may come from outside: try again
+            try:
+                step()
+                break
+            except BaseException as error:
+                raised = raised or error
+    if raised is not None:
+        raise raised
+
+
+def _put(container: MutableMapping[str, Any], slot: str, tensor: Any) -> None:
+    container[slot] = tensor
 
 
 def _restore(live: Any, before: Any) -> None:

@@ -238,6 +238,10 @@ def as_loss(
     return CallableLoss(loss, reduction, dtype)
 
 
+def _mse(module: Any, f: Tensor, y: Tensor) -> Tensor:
+    return torch.full_like(f, 2.0)
+
+
 def _huber(module: Any, f: Tensor, y: Tensor) -> Tensor:
     return ((f - y).abs() <= module.delta).to(f)
 
@@ -254,7 +258,7 @@ def _bce_logits(module: Any, f: Tensor, y: Tensor) -> Tensor:
 
 
 _ELEMENTWISE: dict[type, Callable[[Any, Tensor, Tensor], Tensor] | None] = {
-    nn.MSELoss: lambda module, f, y: torch.full_like(f, 2.0),
+    nn.MSELoss: _mse,
     nn.HuberLoss: _huber,
     nn.SmoothL1Loss: _smooth_l1,
     nn.BCEWithLogitsLoss: _bce_logits,
