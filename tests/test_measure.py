@@ -60,7 +60,8 @@ def test_nodes_cannot_be_written() -> None:
     [
         ([], [], "k > 0"),
         ([1.0, 2.0], [1.0], "shapes"),
-        ([1.0, np.nan], [0.5, 0.5], "not finite"),
+        ([1.0, np.nan], [0.5, 0.5], "nodes: 1 of 2 values are NaN"),
+        ([1.0, np.inf], [0.5, 0.5], "nodes: 1 of 2 are not finite"),
         ([1.0, 2.0], [0.5, 0.6], "sum 1.1"),
         ([1.0, 2.0], [1.5, -0.5], "smallest -0.5"),
     ],

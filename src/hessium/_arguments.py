@@ -92,14 +92,14 @@ def memory(name: str, value: Any) -> int:
     return int(result)
 
 
-def function(name: str, value: Any) -> None:
-    """`value` can be called.
+def function(name: str, value: Any, takes: str = "") -> None:
+    """`value` can be called, with the arguments that `takes` names for the message.
 
     Raises:
         InputError: if not.
     """
     if not callable(value):
-        msg = f"{name}: {value!r}; a function is required"
+        msg = f"{name}: {value!r}; a function {takes}is required"
         raise InputError(msg)
 
 

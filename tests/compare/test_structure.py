@@ -253,5 +253,5 @@ def test_a_loss_without_outputs_is_refused_in_a_sentence(function: Callable[[Any
     with pytest.raises(InputError, match="outputs"):
         function(closed)
     own = hs.EmpiricalRisk(OwnLoss(), lambda f, _: f, (X, Y), reduction="sum")
-    with pytest.raises(InputError, match="returns its loss"):
+    with pytest.raises(InputError, match="returned by a closure or by the model itself"):
         function(own)

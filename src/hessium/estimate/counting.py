@@ -103,7 +103,7 @@ def inertia(
     count("deflate", deflate)
     check_level(level)
     generator(rng)
-    function("progress", progress)
+    function("progress", progress, "(done, total, what) ")
     operator = as_operator(op)
     if method not in ("auto", "exact", "quadrature"):
         msg = f"method: {method!r}; auto, exact or quadrature is required"

@@ -135,7 +135,7 @@ def eigenpairs(
     4 j n multiply-adds with j the size of the basis.
     """
     max_bytes = memory("max_bytes", max_bytes)
-    function("progress", progress)
+    function("progress", progress, "(done, total, what) ")
     nonnegative("checkpoint_every", checkpoint_every)
     folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)

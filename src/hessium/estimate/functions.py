@@ -191,7 +191,7 @@ def _sum(
     count("steps", steps, at_least=2)
     generator(rng)
     max_bytes = memory("max_bytes", max_bytes)
-    function("progress", progress)
+    function("progress", progress, "(done, total, what) ")
     operator = as_operator(op)
     if smallest is not None and not number("smallest", smallest) + shift > 0:
         msg = f"smallest: {smallest:g}; with shift {shift:g} it must be positive, or None"

@@ -75,7 +75,7 @@ def spectral_measure(
     multiply-adds a pass.
     """
     max_bytes = memory("max_bytes", max_bytes)
-    function("progress", progress)
+    function("progress", progress, "(done, total, what) ")
     nonnegative("checkpoint_every", checkpoint_every)
     folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)

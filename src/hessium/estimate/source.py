@@ -54,7 +54,7 @@ class Source:
         self.num_matvecs = 0
         self._generator = generator(rng)
         self.max_bytes = memory("max_bytes", max_bytes)
-        function("progress", progress)
+        function("progress", progress, "(done, total, what) ")
         self._progress = progress
 
     def draw(self, kind: Draw, count: int) -> Tensor:

@@ -60,6 +60,7 @@ def decode(kind: type[T], data: Any) -> T:
 
 
 def _decode(kind: Any, data: Any, where: str) -> Any:
+    kind = _unnamed(kind)
     if kind is Any:
         return _decode_any(data, where, _DEEPEST)
     if dataclasses.is_dataclass(kind):
@@ -74,13 +75,22 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
     if origin is tuple:
         _checked(isinstance(data, list), data, where)
         return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
-    if origin is not None and issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         _checked(isinstance(data, dict), data, where)
         return {legible(k): _decode(arguments[1], v, f"{where}.{k}") for k, v in data.items()}
     if kind is float and isinstance(data, int) and not isinstance(data, bool):
         return _as_float(data, where)
     _checked(type(data) is kind, data, where)
     return legible(data) if isinstance(data, str) else data
+
+
+def _unnamed(kind: Any) -> Any:
+    """The type that a `type` alias stands for, as `NDArray` is one since NumPy 2.5."""
+    alias = get_origin(kind) or kind
+    while hasattr(alias, "__value__"):
+        kind = alias.__value__
+        alias = get_origin(kind) or kind
+    return kind
 
 
 def _as_float(data: int, where: str) -> float:

@@ -93,7 +93,7 @@ class RunDirectory:
         if not (path / _SUMMARY).is_file():
             advice = "give a directory with a finished experiment"
             if run.command():
-                advice = f"nothing is finished yet; `{run.command()}` goes on where it was"
+                advice = f"nothing is finished yet; `{run.command()}` resumes"
             msg = f"{argument}: {path} has no {_SUMMARY}; {advice}"
             raise InputError(msg)
         try:

@@ -73,7 +73,7 @@ def continue_ridge(
     """
     factor, max_steps = fraction("factor", factor), count("max_steps", max_steps)
     to = nonnegative("to", to)
-    function("progress", progress)
+    function("progress", progress, "(done, total, what) ")
     source = generator(rng)
     _check(risk, point, to)
     plain = surface_of(risk.at(point.theta), 0.0)

@@ -97,7 +97,7 @@ def find_critical_point(
     """
     tolerance = _check(risk, method, index, index_tolerance, restarts, max_steps)
     ridge = nonnegative("ridge", ridge)
-    function("progress", progress)
+    function("progress", progress, "(done, total, what) ")
     source = generator(rng)
     start = _checked_start(risk, start)
     finder = Saddle(index, tolerance) if index is not None else METHODS[method]()
@@ -176,9 +176,13 @@ def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:
 
     Raises:
         SelfCheckError: if products of the Hessian are wrong for this model.
-        NonFiniteError: if loss or derivatives are not finite at its parameters.
+        NonFiniteError: if loss or derivatives, or their squares, are not finite at its parameters.
     """
-    Hessian(risk)  # checks itself
+    try:
+        Hessian(risk)  # checks itself
+    except OverflowError as error:
+        msg = "gradient or Hessian: their squares are not finite"
+        raise NonFiniteError(msg) from error
     closed = recognise(risk, ridge)
     if closed is not None:
         vector, move = normal(2, risk.dim, np.random.default_rng(0)).to(risk.theta)
