@@ -261,6 +261,7 @@ def test_a_degenerate_minimum_is_called_that(function: Function) -> None:
     assert found.kind == "unconverged"
 
 
+@pytest.mark.filterwarnings("ignore::hessium.errors.SelfCheckWarning")
 def test_no_index_at_a_kink() -> None:
     """All units of a ReLU network dead: zero gradient, a Hessian of one sign, saddles beside."""
     model = nn.Sequential(nn.Linear(3, 4, bias=False), nn.ReLU(), nn.Linear(4, 2, bias=False))

@@ -84,8 +84,8 @@ def slope_claim(
 ) -> Claim:
     """A slope of the loss, of which `size` is a typical one."""
     return Claim(
-        derivative=[torch.tensor(slope, dtype=torch.float64)],
-        function=lambda h: [torch.tensor(values(h), dtype=torch.float64)],
+        derivative=[torch.tensor(slope, dtype=torch.float64, device="cpu")],
+        function=lambda h: [torch.tensor(values(h), dtype=torch.float64, device="cpu")],
         accuracy=Accuracy.of(place.dtype, fine.dtype, float(place.theta.norm())),
         scale=size,
     )

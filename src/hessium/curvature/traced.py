@@ -38,6 +38,7 @@ class Program:
     """
 
     def __init__(self, function: LinearMap, like: Sequence[Tensor], *, compiled: bool) -> None:
+        self._vectorises = True
         example = [torch.zeros_like(t) for t in like]
         try:
             with warnings.catch_warnings(), torch.no_grad():
@@ -58,9 +59,18 @@ class Program:
     def __call__(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
         """Images of the vectors; with `batched`, of a block of them in one vectorised run."""
         with torch.no_grad():
-            if batched:
-                return list(torch.func.vmap(self._recorded)(list(parts)))
-            return list(self._run(list(parts)))
+            if not batched:
+                return list(self._run(list(parts)))
+            if self._vectorises:
+                try:
+                    return list(torch.func.vmap(self._recorded)(list(parts)))
+                except torch.OutOfMemoryError:
+                    raise
+                except Exception as error:  # an operation that writes in place, say
+                    logger.info("a recorded program does not vectorise: %s", error)
+                    self._vectorises = False
+            images = [self._run(list(column)) for column in zip(*parts, strict=True)]
+            return [torch.stack(leaf) for leaf in zip(*images, strict=True)]
 
     def storages(self) -> dict[int, int]:
         """Bytes of the tensors that it has stored, by their address."""

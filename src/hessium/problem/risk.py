@@ -342,7 +342,7 @@ class EmpiricalRisk:
             InputError: if one of them matches nothing.
         """
         layout = self._layout.select(names)
-        values = dict(zip(self._layout.names, self._layout.unflatten(self._theta), strict=True))
+        values = dict(zip(self._layout.names, self._layout.parts(self._theta), strict=True))
         other = copy.copy(self)
         other._layout = layout
         other._shared = Shared()
