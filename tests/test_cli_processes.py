@@ -25,10 +25,10 @@ minimisers = 0
 max_steps = 5
 """
 COMMANDS = {
-    "spectrum": ("spectrum m.py:build --out o", "o/report.html"),
-    "compare": ("compare m.py:build --rotations 99 --out o", "o/report.html"),
-    "sweep": ("sweep s.toml --out o", "o/report.html"),
-    "reproduce": ("reproduce pb-formulas --out o", "o/report.html"),
+    "spectrum": ("spectrum m.py:build --out measured", "measured/report.html"),
+    "compare": ("compare double.py:build --rotations 99 --out compared", "compared/report.html"),
+    "sweep": ("sweep s.toml --out swept", "swept/report.html"),
+    "reproduce": ("reproduce pb-fig4 --out reproduced", "reproduced/report.html"),
     "report": ("report made", "made/report.html"),
     "theory": ("theory --ratio 0.5 --plot a.svg", "a.svg"),
     "list": ("list", None),
@@ -58,6 +58,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, a sweep, and a run directory."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "m.py").write_text(MODEL)
+    (folder / "double.py").write_text(f"import torch\ntorch.set_default_dtype(torch.float64)\n{MODEL}")
     (folder / "s.toml").write_text(SWEEP)
     shell(folder, f"{sys.executable} -m hessium.cli sweep s.toml --out made").check_returncode()
     return folder
