@@ -58,7 +58,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, a sweep, and a run directory."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "m.py").write_text(MODEL)
-    (folder / "double.py").write_text(f"import torch\ntorch.set_default_dtype(torch.float64)\n{MODEL}")
+    (folder / "double.py").write_text(
+        f"import torch\ntorch.set_default_dtype(torch.float64)\n{MODEL}"
+    )
     (folder / "s.toml").write_text(SWEEP)
     shell(folder, f"{sys.executable} -m hessium.cli sweep s.toml --out made").check_returncode()
     return folder
