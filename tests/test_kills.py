@@ -72,7 +72,7 @@ def start(folder: Path, line: str) -> subprocess.Popen[str]:
 
 def finish(folder: Path, line: str) -> None:
     process = start(folder, line)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
 
 
@@ -84,13 +84,13 @@ def stop(process: subprocess.Popen[str], source: np.random.Generator) -> bool:
         if not gone(process.pid):  # the group of a terminal, or the process alone
             (os.killpg if source.integers(2) else os.kill)(process.pid, number)
         time.sleep(float(source.uniform(0, 0.1)) if times > 1 else 0)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     lines = [line for line in err.splitlines() if " of " not in line]  # but for progress
     # a signal that comes while hessium is imported ends the process as it ends others
     assert process.returncode in (0, -number, 128 + number), err
     assert "Traceback" not in err
     assert len(lines) == (process.returncode == 128 + number), err
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 60
     while session(process.pid):
         assert time.monotonic() < limit, "a worker outlives its run"
         time.sleep(0.02)

@@ -196,7 +196,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     settings = {name: os.environ.get(name) for name in _THREADS}
     # the libraries read these once, when a worker first loads them
     os.environ.update(dict.fromkeys(_THREADS, "1"))
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=worker.start)
+    with _held_signals():  # it starts the tracker of semaphores, which knows no SIGHUP
+        pool = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=worker.start
+        )
     try:
         yield pool
     except BaseException:
