@@ -57,6 +57,11 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
         os.close(handle)
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is being written, or was when its writer was killed."""
+    return name.startswith(_PREFIX)
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left unfinished below a folder.
 
@@ -65,7 +70,7 @@ def remove_unfinished(folder: Path) -> None:
     """
     for place, _, names in os.walk(folder):
         for name in names:
-            if name.startswith(_PREFIX):
+            if is_unfinished(name):
                 with contextlib.suppress(OSError):
                     _remove_if_left(Path(place) / name)
 

@@ -82,3 +82,10 @@ def test_a_directory_that_went_away_is_not_written_again(
     again = RunDirectory.create(tmp_path / "back").store("toy", points=points)
     again.save("b", {"x": 2.0, "y": np.ones(2)})
     assert {name: (again.load(name) or {}).get("x") for name in "ab"} == {"a": 1.0, "b": 2.0}
+
+
+def test_a_run_that_is_about_to_mark_its_directory_is_no_stranger(tmp_path: Path) -> None:
+    """Two runs that start together, or one that was killed before its mark was whole."""
+    (tmp_path / ".unfinished-mark").write_bytes(b"Written by")
+    RunDirectory.create(tmp_path, "hessium reproduce toy")
+    assert [path.name for path in tmp_path.iterdir()] == [".hessium-run"]

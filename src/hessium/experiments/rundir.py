@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hessium._files import remove_unfinished, write_atomically
+from hessium._files import is_unfinished, remove_unfinished, write_atomically
 from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.experiments.codec import DecodeError, decode, encode, legible
@@ -59,7 +59,7 @@ class RunDirectory:
         if (
             path.is_dir()
             and _readable(path, argument)
-            and any(path.iterdir())
+            and not all(is_unfinished(one.name) for one in path.iterdir())  # such as the mark
             and not (path / _MARK).exists()
         ):
             msg = (
