@@ -62,7 +62,7 @@ def mounted(place: Path, *options: str) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", place], check=True)
+        subprocess.run(["umount", str(place)], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_with_space_again_the_same_command_ends_as_undisturbed(
             assert str(out) in refused(done)
         else:  # it fits
             assert limit in ("size=96k", "size=140k", "nr_inodes=9")
-        again = ["mount", "-o", "remount,size=8m,nr_inodes=10000", out]
+        again = ["mount", "-o", "remount,size=8m,nr_inodes=10000", str(out)]
         subprocess.run(again, check=True)
         done = hessium(calm, COMMANDS[name], f"--out={out / 'o'}")
         assert done.returncode == 0, done.stderr
@@ -107,7 +107,7 @@ def test_folders_without_rights_are_refused(calm: Path, tmp_path: Path, name: st
     place = tmp_path / "fixed"
     place.mkdir()
     with mounted(place, "--bind", str(calm / name)):
-        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], check=True)
         for out in (place, place / "new"):
             assert "cannot be written" in refused(hessium(calm, COMMANDS[name], f"--out={out}"))
         assert "cannot be written" in refused(hessium(calm, f"report {place}"))
