@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -236,3 +237,18 @@ def test_paths_of_any_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
     assert main(line) == 0
     assert "1 from an earlier run" in capsys.readouterr().out
     assert main(["report", f"./{name}"]) == 0
+
+
+def test_what_the_library_logs_is_a_warning_of_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.py").write_text(
+        "import logging\ndef f():\n"
+        "    logging.getLogger('hessium.estimate.checkpoint').warning('two\\n%s', 'lines')\n"
+        "    logging.getLogger('hessium').info('nothing')\n"
+    )
+    assert main(["spectrum", "t.py:f", "--out", "out"]) == 2
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning == "warning: two lines"
+    assert error.startswith("error: ")
+    assert not logging.getLogger("hessium").handlers

@@ -25,10 +25,10 @@ minimisers = 0
 max_steps = 5
 """
 COMMANDS = {
-    "spectrum": ("spectrum m.py:build --out o", "o/report.html"),
-    "compare": ("compare m.py:build --rotations 99 --out o", "o/report.html"),
-    "sweep": ("sweep s.toml --out o", "o/report.html"),
-    "reproduce": ("reproduce pb-formulas --out o", "o/report.html"),
+    "spectrum": ("spectrum m.py:build --out measured", "measured/report.html"),
+    "compare": ("compare double.py:build --rotations 99 --out compared", "compared/report.html"),
+    "sweep": ("sweep s.toml --out swept", "swept/report.html"),
+    "reproduce": ("reproduce pb-fig4 --out reproduced", "reproduced/report.html"),
     "report": ("report made", "made/report.html"),
     "theory": ("theory --ratio 0.5 --plot a.svg", "a.svg"),
     "list": ("list", None),
@@ -58,6 +58,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a model, a sweep, and a run directory."""
     folder = tmp_path_factory.mktemp("made")
     (folder / "m.py").write_text(MODEL)
+    (folder / "double.py").write_text(
+        f"import torch\ntorch.set_default_dtype(torch.float64)\n{MODEL}"
+    )
     (folder / "s.toml").write_text(SWEEP)
     shell(folder, f"{sys.executable} -m hessium.cli sweep s.toml --out made").check_returncode()
     return folder
@@ -125,7 +128,7 @@ def test_signals_however_many_are_one_line(
         if not gone(process.pid):
             (os.killpg if group else os.kill)(process.pid, number)
         time.sleep(0.05)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 128 + number, err
     by = "" if name == "SIGINT" else f" by {name}"
     # no traceback, no word of leaked semaphores; on a slow machine, lines of progress before it
@@ -136,7 +139,7 @@ def test_signals_however_many_are_one_line(
     kept = run.finished()
     assert 1 <= kept < 6
     again = run.start(0.0)
-    out, err = again.communicate(timeout=60)
+    out, err = again.communicate(timeout=180)
     assert again.returncode == 0, err
     # the pause is part of a task: those without it are others, and the first ones stay
     assert run.finished() == kept + 6
@@ -183,5 +186,5 @@ def test_what_a_terminal_ignores_stays_ignored(tmp_path: Path) -> None:
         signal.signal(signal.SIGHUP, before)
     run.wait_for(1, process)
     process.send_signal(signal.SIGHUP)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err

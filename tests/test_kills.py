@@ -1,19 +1,28 @@
-"""Commands killed at random moments, over and over: nothing is lost, nothing doubled."""
+"""Commands stopped at random moments, over and over: nothing is lost, nothing doubled."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from test_cli import MODEL, ROOT, gone
 
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc"),
+]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 SWEEP = """
 size = 4
@@ -25,17 +34,33 @@ others = 1
 minimisers = 0
 max_steps = 40
 """
+# the command, with a state of the estimators after each product
+SCRIPT = """
+import functools, sys
+if __name__ == "__main__":
+    from hessium.experiments import matrix_free
+    for name in ("eigenpairs", "spectral_measure"):
+        often = functools.partial(getattr(matrix_free, name), checkpoint_every=0.0)
+        setattr(matrix_free, name, often)
+    from hessium_command import main
+    sys.exit(main())
+"""
 COMMANDS = {
     "sweep": "sweep s.toml --out o",
     "sweep by two": "sweep s.toml --out o --workers 2",
-    "reproduce": "reproduce pb-formulas --out o",
-    "spectrum": "spectrum m.py:build --out o --max-dim 5 --probes 3 --steps 8 --top 2",
+    "reproduce": "reproduce pb-fig4 --out o",
+    "reproduce by two": "reproduce linear-fig6 --out o --workers 2",
+    "spectrum": "spectrum m.py:build --out o",
+    "products": "spectrum m.py:build --out o --max-dim 5 --probes 3 --steps 8 --top 2",
 }
+SECONDS, MOST = 45, 15  # for one command, and how often it is stopped in them at most
+BLOWS = [("SIGKILL", 1)] * 4 + [("SIGTERM", 1), ("SIGHUP", 1), ("SIGINT", 1), ("SIGINT", 5)]
+TIMES = ("cpu", "seconds", "product_seconds", "least")
 
 
 def start(folder: Path, line: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "hessium.cli", *line.split()],
+        [sys.executable, "script.py", *line.split()],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -45,68 +70,141 @@ def start(folder: Path, line: str) -> subprocess.Popen[str]:
     )
 
 
-def descendants(process: subprocess.Popen[str]) -> list[int]:
-    path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
+def finish(folder: Path, line: str) -> None:
+    process = start(folder, line)
+    _, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
 
 
-def arrays(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    found = {}
-    for path in sorted((folder / "arrays").glob("*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            found[path.name] = {k: file[k] for k in file.files if k not in ("cpu", "seconds")}
+def stop(process: subprocess.Popen[str], source: np.random.Generator) -> bool:
+    """Stop a command somehow; whether it was still at work. No word but one line, no orphans."""
+    name, times = BLOWS[source.integers(len(BLOWS))]
+    number = signal.Signals[name]
+    for _ in range(times):
+        if not gone(process.pid):  # the group of a terminal, or the process alone
+            (os.killpg if source.integers(2) else os.kill)(process.pid, number)
+        time.sleep(float(source.uniform(0, 0.1)) if times > 1 else 0)
+    _, err = process.communicate(timeout=180)
+    lines = [line for line in err.splitlines() if " of " not in line]  # but for progress
+    # a signal that comes while hessium is imported ends the process as it ends others
+    assert process.returncode in (0, -number, 128 + number), err
+    assert "Traceback" not in err
+    # after SIGKILL, the tracker of multiprocessing says that it removes the semaphores of the run
+    assert name == "SIGKILL" or len(lines) == (process.returncode == 128 + number), err
+    limit = time.monotonic() + 60
+    while session(process.pid):
+        assert time.monotonic() < limit, "a worker outlives its run"
+        time.sleep(0.02)
+    return process.returncode != 0
+
+
+def session(number: int) -> list[int]:
+    """Processes of the session that process `number` began."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == number and fields[0] != "Z":
+            found.append(int(path.parent.name))
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
-@pytest.mark.parametrize("name", COMMANDS)
-def test_killed_at_random_moments_the_end_is_the_calm_one(tmp_path: Path, name: str) -> None:
-    """A run that is killed up to 15 times, within 45 s, and then left alone."""
-    for place in ("calm", "killed"):
+def untimed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: untimed(v) for k, v in value.items() if k not in TIMES}
+    return value
+
+
+def finished(run: Path) -> dict[str, Any]:
+    """All that is stored, by name: arrays bit for bit, numbers, points; but for times."""
+    found: dict[str, Any] = {}
+    for path in run.rglob("*.npz"):
+        with np.load(path, allow_pickle=False) as file:
+            content: dict[str, Any] = {k: file[k] for k in file.files if k not in TIMES}
+        document = json.loads(str(content.pop("__json__", "{}")))
+        arrays = {k: (str(v.dtype), v.shape, v.tobytes()) for k, v in content.items()}
+        found[str(path.relative_to(run))] = arrays, untimed(document)
+    for path in run.rglob("points.sqlite"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as connection:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                continue  # killed before its first row
+            query = "SELECT key, experiment, task, code, arrays, result FROM points"
+            for name, *columns, result in connection.execute(query):
+                rest = {k: v for k, v in json.loads(result).items() if k != "__seal__"}
+                found[name] = columns, untimed(rest)
+    return found
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Of an undisturbed run, and of one that is stopped."""
+    for place in ("calm", "stopped"):
         (tmp_path / place).mkdir()
         (tmp_path / place / "m.py").write_text(MODEL)
         (tmp_path / place / "s.toml").write_text(SWEEP)
+        (tmp_path / place / "script.py").write_text(SCRIPT)
+    return tmp_path / "calm", tmp_path / "stopped"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_stopped_at_random_moments_the_end_is_the_undisturbed_one(
+    folders: tuple[Path, Path], name: str
+) -> None:
+    calm, folder = folders
     before = time.monotonic()
-    calmly = start(tmp_path / "calm", COMMANDS[name])
-    _, err = calmly.communicate(timeout=120)
-    assert calmly.returncode == 0, err
+    finish(calm, COMMANDS[name])
     whole = time.monotonic() - before
-    source = np.random.default_rng(0)
+    source = np.random.default_rng(list(COMMANDS).index(name))
     kept: set[str] = set()
-    end, kills = time.monotonic() + 45, 0
-    folder = tmp_path / "killed"
-    while kills < 15 and time.monotonic() < end:
+    end, stops = time.monotonic() + SECONDS, 0
+    while stops < MOST and time.monotonic() < end:
         process = start(folder, COMMANDS[name])
         # more often while it works than while it imports
         time.sleep(whole * float(source.uniform(0.3, 1.0)))
-        children = descendants(process)
-        kills += process.poll() is None
-        process.kill()
-        _, err = process.communicate()
-        assert "Traceback" not in err
-        for child in children:
-            limit = time.monotonic() + 20
-            while not gone(child):
-                assert time.monotonic() < limit, "a worker outlives its run"
-                time.sleep(0.02)
-        now = {str(p.relative_to(folder)) for p in folder.glob("o/tasks/*/*.npz")}
-        now |= {str(p.relative_to(folder)) for p in folder.glob("o/tasks/*/arrays/*.npz")}
+        stopped = stop(process, source)
+        stops += stopped
+        now = set(finished(folder / "o"))
         assert kept <= now
         kept = now
-        if process.returncode == 0:  # it was faster than the blow: once more from the start
+        if not stopped:  # it was faster than the blow: once more from the start
             shutil.rmtree(folder / "o")
             kept = set()
-    last = start(folder, COMMANDS[name])
-    _, err = last.communicate(timeout=120)
-    assert last.returncode == 0, err
+    assert stops
+    finish(folder, COMMANDS[name])
+    left = [path for pattern in (".unfinished-*", "*.checkpoint", "*.lock")
+            for path in folder.rglob(pattern)]  # fmt: skip
+    assert not left
+    expected, found = finished(calm / "o"), finished(folder / "o")
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        assert found[key] == value, key
+    assert (folder / "o" / "report.html").read_text().rstrip().endswith("</html>")
+
+
+def test_a_page_is_whole_whenever_its_writer_is_stopped(folders: tuple[Path, Path]) -> None:
+    folder = folders[1]
+    finish(folder, COMMANDS["reproduce"])
+
+    def pages() -> dict[str, bytes]:
+        paths = [folder / "o" / "report.html", *(folder / "o" / "figures").glob("*.svg")]
+        return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+    before = time.monotonic()
+    finish(folder, "report o")
+    whole, expected = time.monotonic() - before, pages()
+    source = np.random.default_rng(0)
+    end, stops = time.monotonic() + SECONDS, 0
+    while stops < MOST and time.monotonic() < end:
+        if source.integers(2):
+            shutil.rmtree(folder / "o" / "figures", ignore_errors=True)
+            (folder / "o" / "report.html").unlink(missing_ok=True)
+        process = start(folder, "report o")
+        time.sleep(whole * float(source.uniform(0.5, 1.0)))
+        stops += stop(process, source)
+        assert pages().items() <= expected.items()
+    assert stops
+    finish(folder, "report o")
+    assert pages() == expected
     assert not list(folder.rglob(".unfinished-*"))
-    assert not list(folder.rglob("*.checkpoint"))
-    calm, killed = arrays(tmp_path / "calm" / "o"), arrays(folder / "o")
-    assert calm.keys() == killed.keys()
-    for file, those in calm.items():
-        assert those.keys() == killed[file].keys()
-        for key, value in those.items():
-            np.testing.assert_array_equal(value, killed[file][key])
-    (tmp_path / "kills").write_text(str(kills))
-    assert kills

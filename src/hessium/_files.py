@@ -25,8 +25,22 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def replace_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file of another name, and give it the name when it is on the disk."""
+    """Let `write` fill a file of another name, and give it the name when it is on the disk.
+
+    Raises:
+        OSError: if the disk refuses it; it names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _replace(path, write)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # a full disk names no file, or the unfinished one, which is gone
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
     handle, unfinished = _begun(path.parent)
     try:
         write(unfinished)
@@ -43,6 +57,11 @@ def replace_atomically(path: Path, write: Callable[[Path], object]) -> None:
         os.close(handle)
 
 
+def is_unfinished(name: str) -> bool:
+    """Whether a file of this name is being written, or was when its writer was killed."""
+    return name.startswith(_PREFIX)
+
+
 def remove_unfinished(folder: Path) -> None:
     """Remove what killed processes left unfinished below a folder.
 
@@ -51,7 +70,7 @@ def remove_unfinished(folder: Path) -> None:
     """
     for place, _, names in os.walk(folder):
         for name in names:
-            if name.startswith(_PREFIX):
+            if is_unfinished(name):
                 with contextlib.suppress(OSError):
                     _remove_if_left(Path(place) / name)
 

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +66,10 @@ def test_more_workers_than_cores_can_carry_are_refused(tmp_path: Path, workers: 
     with pytest.raises(InputError, match=rf"workers: {workers}; .* cores"):
         run(experiment, experiment.config("quick"), Store(tmp_path), workers=workers)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_watches_its_parent_before_it_imports_torch() -> None:
+    """A run that is killed while its workers start must not wait for their imports."""
+    script = "import sys, hessium_command.worker as w; w.start(); assert 'torch' not in sys.modules"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", script], check=True, env=environment)

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -236,3 +237,17 @@ def test_a_writer_is_not_disturbed_by_those_who_tidy_up(tmp_path: Path) -> None:
     for one in writes:
         one.result()
     assert not list(tmp_path.glob(".unfinished-*"))
+
+
+def test_what_the_disk_refuses_names_the_file(tmp_path: Path) -> None:
+    def full(unfinished: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def rename(unfinished: Path) -> None:
+        (tmp_path / "d").mkdir()
+
+    for name, write in (("f", full), ("d", rename)):
+        with pytest.raises(OSError, match=r"\[Errno") as caught:
+            replace_atomically(tmp_path / name, write)
+        assert caught.value.filename == str(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import sys
 import traceback
 import warnings
@@ -91,6 +92,18 @@ def _warnings_on_one_line() -> Iterator[None]:
         sys.stderr.write(_one_line(f"warning: {message}") + "\n")
 
     shown: Callable[..., None] = show
-    with warnings.catch_warnings():
-        warnings.showwarning = shown
-        yield
+    log, lines = logging.getLogger("hessium"), _Lines(logging.WARNING)
+    log.addHandler(lines)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = shown
+            yield
+    finally:
+        log.removeHandler(lines)
+
+
+class _Lines(logging.Handler):
+    """What the library logs, as warnings are shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(_one_line(f"{record.levelname.lower()}: {record.getMessage()}") + "\n")

@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hessium._files import remove_unfinished, write_atomically
+from hessium._files import is_unfinished, remove_unfinished, write_atomically
 from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.experiments.codec import DecodeError, decode, encode, legible
 from hessium.experiments.records import Section
-from hessium.experiments.store import Results, Store, save_arrays
+from hessium.experiments.store import Results, Store, require_mark, save_arrays
 from hessium.experiments.sweep_store import SweepStore
 
 _SCHEMA = 1
@@ -59,7 +59,7 @@ class RunDirectory:
         if (
             path.is_dir()
             and _readable(path, argument)
-            and any(path.iterdir())
+            and not all(is_unfinished(one.name) for one in path.iterdir())  # such as the mark
             and not (path / _MARK).exists()
         ):
             msg = (
@@ -115,8 +115,8 @@ class RunDirectory:
 
     def store(self, experiment: str, *, points: bool = False) -> Results:
         """The finished tasks of an experiment, as files or, for a sweep, in one database."""
-        folder = self.path / "tasks" / experiment
-        return SweepStore(folder) if points else Store(folder)
+        folder, mark = self.path / "tasks" / experiment, self.path / _MARK
+        return SweepStore(folder, mark) if points else Store(folder, mark)
 
     def command(self) -> str:
         """What was typed last to fill the folder; empty if that is not known.
@@ -181,7 +181,11 @@ class RunDirectory:
             section: what was found.
             arrays: what stands behind it.
             order: names of experiments in the order of the page; others follow.
+
+        Raises:
+            OSError: if it cannot be written, or the folder was removed or replaced meanwhile.
         """
+        require_mark(self.path / _MARK)
         save_arrays(self.path / "arrays" / f"{section.experiment}.npz", arrays)
         sections = {s.experiment: s for s in self.sections()} | {section.experiment: section}
         place = {name: i for i, name in enumerate(order)}

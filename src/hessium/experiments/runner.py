@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import active_children, connection, get_context, parent_process
+from multiprocessing import active_children, get_context
 from typing import Any
 
 import torch
@@ -20,10 +19,10 @@ from hessium.experiments.experiment import Config, Experiment, Result, Task
 from hessium.experiments.fingerprint import fingerprint
 from hessium.experiments.store import About, Results, key
 from hessium.progress import Progress, silent
+from hessium_command import worker
 
 _SECONDS = "seconds"
 _PROCESSES_PER_CORE = 4
-_STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -183,7 +182,7 @@ def _held_signals() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, n) for n in _STOPPING})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.STOPPING)
     try:
         yield
     finally:
@@ -197,7 +196,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     settings = {name: os.environ.get(name) for name in _THREADS}
     # the libraries read these once, when a worker first loads them
     os.environ.update(dict.fromkeys(_THREADS, "1"))
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    with _held_signals():  # it starts the tracker of semaphores, which knows no SIGHUP
+        pool = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=worker.start
+        )
     try:
         yield pool
     except BaseException:
@@ -212,20 +214,3 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
             else:
                 os.environ[name] = value
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches the whole terminal group, as a scheduler's signal does; the parent decides
-    for name in _STOPPING:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    torch.set_num_threads(1)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_leave_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _leave_with(sentinel: int) -> None:
-    # a killed parent cannot stop its workers, so they watch it
-    connection.wait([sentinel])
-    os._exit(1)

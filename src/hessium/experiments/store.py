@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import shutil
@@ -80,10 +81,11 @@ class Store(Results):
 
     Args:
         folder: where the files are; made on the first write.
+        mark: a file that must be there at each write, if any; see `require_mark`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, mark: Path | None = None) -> None:
+        self.folder, self._mark = folder, mark
 
     def path(self, name: str) -> Path:
         """The file of the computation `name`."""
@@ -91,6 +93,7 @@ class Store(Results):
 
     def checkpoint(self, name: str) -> Path:
         """A folder for the state of the computation `name` while it is under way, if any."""
+        require_mark(self._mark)
         return self.folder / f"{name}.checkpoint"
 
     def tidy(self) -> None:
@@ -105,6 +108,7 @@ class Store(Results):
 
     def save(self, name: str, result: Result, about: About | None = None) -> None:
         """Keep `result`: its arrays as they are, all else as JSON. Objects are refused."""
+        require_mark(self._mark)
         arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
         rest = {k: encode(v) for k, v in result.items() if k not in arrays}
         document = json.dumps({_NAME: name, _REST: rest}, allow_nan=False)
@@ -121,6 +125,17 @@ class Store(Results):
             lines = str(error).splitlines()
             warn_again(path.name, lines[0] if lines else type(error).__name__)
             return None
+
+
+def require_mark(mark: Path | None) -> None:
+    """A directory that was removed or replaced is not written to: the new one is a stranger's.
+
+    Raises:
+        FileNotFoundError: if the file that marks it as hessium's is gone.
+    """
+    if mark is not None and not mark.is_file():
+        reason = "removed or replaced while the command ran; nothing more is written there"
+        raise FileNotFoundError(errno.ENOENT, reason, str(mark.parent))
 
 
 @contextlib.contextmanager

@@ -19,7 +19,14 @@ import numpy as np
 from hessium.errors import InputError
 from hessium.experiments.codec import encode
 from hessium.experiments.experiment import Result
-from hessium.experiments.store import About, CorruptTaskWarning, Results, Store, warn_again
+from hessium.experiments.store import (
+    About,
+    CorruptTaskWarning,
+    Results,
+    Store,
+    require_mark,
+    warn_again,
+)
 
 _T = TypeVar("_T")
 FILE = "points.sqlite"
@@ -49,10 +56,11 @@ class SweepStore(Results):
 
     Args:
         folder: holds the file and the arrays; made on the first write.
+        mark: a file that must be there at each write, if any.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, mark: Path | None = None) -> None:
+        self.folder, self._mark = folder, mark
         self._arrays = Store(folder / "arrays")
 
     @property
@@ -83,6 +91,7 @@ class SweepStore(Results):
 
     def save(self, name: str, result: Result, about: About | None = None) -> None:
         """Arrays first, then the row; an earlier row of the same name is replaced."""
+        require_mark(self._mark)
         arrays = {k: v for k, v in result.items() if isinstance(v, np.ndarray)}
         rest = {k: encode(v) for k, v in result.items() if k not in arrays}
         self.folder.mkdir(parents=True, exist_ok=True)
