@@ -7,6 +7,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
+from hessium import theory
 from hessium.errors import ConvergenceError
 from hessium.theory import (
     Arcsine,
@@ -271,3 +272,27 @@ def test_many_summands_against_plain_iteration_and_matrices() -> None:
     # eigenvalues are rigid: the distance is of order 1/n; 0.015 has no false alarms
     assert np.abs(flat.cdf(eigenvalues) - levels).max() < 0.015
     assert np.abs(flat.shifted(0.1).cdf(eigenvalues) - levels).max() > 0.015
+
+
+@pytest.mark.parametrize("shift", [0.0, 1e2, 1e4, 1e6])
+def test_a_common_shift_is_a_symmetry(shift: float) -> None:
+    """Spectra far from zero, one with a light atom far away: nothing is lost, the cdf rises."""
+    shares = np.array([0.2364, 0.5694, 0.1942])
+    first = np.array([-100.0, 0.27, 0.89, 1.8]), np.concatenate([[1e-3], shares * (1 - 1e-3)])
+    second = np.array([-0.11, -0.076, 0.06]), np.array([0.1168, 0.6797, 0.2035])
+    laws = [theory.Empirical(nodes + shift, weights=weights) for nodes, weights in (first, second)]
+    total, power = theory.free_sum(*laws), theory.free_power(laws[0], 1.374)
+    near = theory.free_sum(*(theory.Empirical(n, weights=w) for n, w in (first, second)))
+    x = np.linspace(-1, 3, 41)
+    digits = 1e-9 + 1e-13 * shift
+    np.testing.assert_allclose(total.cdf(2 * shift + x), near.cdf(x), atol=1e3 * digits)
+    assert len(total.support_intervals()) == len(near.support_intervals())
+    steps = np.diff(power.cdf(1.374 * shift + np.linspace(-2, 4, 300)))
+    assert steps.min() >= -1e-9
+
+
+def test_atoms_of_many_summands() -> None:
+    signs = theory.Empirical([-1.0, 1.0], weights=[0.01, 0.99])
+    atoms = theory.free_sum(*[signs] * 30).atoms
+    assert atoms == {30.0: pytest.approx(0.7)}
+    assert theory.free_sum(*[theory.Empirical(np.arange(50.0))] * 5).atoms == {}

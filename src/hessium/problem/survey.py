@@ -128,7 +128,7 @@ def _first_pass(
                 looks.at_batch(f, behind_loss, known)
             if adds_up is not None:
                 shapes = look.shapes
-                axis = next(iter(shapes.axes)) if len(shapes.axes) == 1 else None
+                axis = min(shapes.axes, default=None)
                 counted = targets if shapes.said is None else Counted(targets, shapes.said)
                 adds_up.at_batch(f.detach(), counted, axis)
     survey = _survey(found, passes, batches, loss, num_samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._triple import LevyTriple
 from hessium.theory.affine import Affine, affine
-from hessium.theory.empirical import Empirical
+from hessium.theory.empirical import Empirical, centred
 from hessium.theory.general_sum import GeneralSum
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
@@ -55,13 +56,17 @@ def free_sum(*laws: Law) -> Law:
         if not is_levy:
             return Empirical([shift])
         return FreeLevy.from_triple(triple.affine(1.0, shift))
-    if not is_levy:
-        return affine(_general(others), shift=shift)
     noise = triple.affine(1.0, shift)
-    _require_visible(noise, others)
+    if is_levy:
+        _require_visible(noise, others)
+    # far from zero the digits of positions are lost in those of their median
+    pairs = [centred(law) for law in others]
+    others, medians = [law for law, _ in pairs], math.fsum(m for _, m in pairs)
+    if not is_levy:
+        return affine(_general(others), shift=shift + medians)
     if len(others) == 1:
-        return LevySum(others[0], noise)
-    return GeneralSum((*others, FreeLevy.from_triple(noise)))
+        return affine(LevySum(others[0], noise), shift=medians)
+    return affine(GeneralSum((*others, FreeLevy.from_triple(noise))), shift=medians)
 
 
 def _summands(laws: Iterable[Law]) -> Iterator[Law]:

@@ -19,6 +19,9 @@ from hessium.theory.law import Law
 _BLOCK = 1 << 20  # complex numbers held at once: 16 MiB
 
 
+_FAR = 10.0  # widths
+
+
 @dataclass(frozen=True, init=False, eq=False)
 class Empirical(Law):
     r"""$\sum_i w_i \delta_{\lambda_i}$: the eigenvalues of one matrix, to be added to other laws.
@@ -144,3 +147,17 @@ class Empirical(Law):
 
     def __repr__(self) -> str:
         return f"Empirical({self.nodes.size} points in [{self.nodes[0]:.6g}, {self.nodes[-1]:.6g}])"
+
+
+def centred(law: Law) -> tuple[Law, float]:
+    """A finite spectrum less its median, and the median, where that is far beyond its width.
+
+    The width is that of the central nine tenths, which a light atom far away does not change. Other
+    laws are returned as they are, with zero.
+    """
+    if not isinstance(law, Empirical):
+        return law, 0.0
+    low, median, high = law.ppf([0.05, 0.5, 0.95])
+    if abs(median) <= _FAR * (high - low):
+        return law, 0.0
+    return Empirical(law.nodes - median, weights=law.weights), float(median)

@@ -108,11 +108,12 @@ class GeneralSum(GappedLaw, HalfPlaneMap):
     @property
     def atoms(self) -> dict[float, float]:
         """Sums of atoms whose weights add up to more than k - 1 (Bercovici and Voiculescu)."""
-        found = {}
-        for choice in product(*(law.atoms.items() for law in self.laws)):
-            weight = sum(w for _, w in choice) - (len(choice) - 1)
-            if weight > 1e-15:
-                found[sum(x for x, _ in choice)] = weight
+        found = {0.0: 1.0}
+        # law by law: what is missing from a weight of one only grows
+        for law in self.laws:
+            pairs = product(found.items(), law.atoms.items())
+            sums = ((x + y, weight + share - 1) for (x, weight), (y, share) in pairs)
+            found = {position: weight for position, weight in sums if weight > 1e-15}
         return found
 
     def free_cumulants(self, count: int) -> FloatArray:

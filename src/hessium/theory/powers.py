@@ -17,7 +17,7 @@ from hessium.theory._constant_branch import Constant
 from hessium.theory._fixed_points import HalfPlaneMap, OneVariable
 from hessium.theory._gaps import Stretch, rising_stretches
 from hessium.theory.affine import affine
-from hessium.theory.empirical import Empirical
+from hessium.theory.empirical import Empirical, centred
 from hessium.theory.ensembles import haar
 from hessium.theory.gapped import Gap, GappedLaw
 from hessium.theory.law import Law
@@ -45,7 +45,8 @@ def free_power(law: Law, exponent: Real) -> Law:
         return law
     if isinstance(law, Empirical) and law.nodes.size == 1:
         return affine(law, scale=t)
-    return FreePower(law, t)
+    base, median = centred(law)  # far from zero the digits of positions are lost in those of it
+    return affine(FreePower(base, t), shift=t * median)
 
 
 def free_compression(law: Law, share: Real) -> Law:
