@@ -103,7 +103,10 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "/nowhere"], "RUN_DIR: /nowhere is not a directory"),
         (["spectrum", "a.py:f", "--tol", "2"], "--tol: 2; a number between 0 and 1 is required"),
         (["spectrum", "a.py:f", "--max-dim", "-1"], "--max-dim: -1; a positive integer"),
-        (["compare", "a.py:f", "--seed", "-1"], "--seed: -1; an integer >= 0, below 2^63, is required"),
+        (
+            ["compare", "a.py:f", "--seed", "-1"],
+            "--seed: -1; an integer >= 0, below 2^63, is required",
+        ),
         (["compare", "a.py:f", "--rotations", "0"], "--rotations: 0; a positive integer"),
     ],
 )

@@ -86,7 +86,10 @@ LINES = [
     (["spectrum", "a.py:f", "--seed", "²"], "--seed: ²; an integer >= 0"),
     (["compare", "a.py:f", "--rotations", MANY], f"--rotations: {MANY}; at most 1000000"),
     (["theory", "--ratio", ".5", "--scale", "1e308"], "--ratio, --energy, --scale: 0.5, critical"),
-    (["theory", "--ratio", ".5", "--scale", "1e-308"], "--ratio, --energy, --scale: 0.5, critical, 1e-"),
+    (
+        ["theory", "--ratio", ".5", "--scale", "1e-308"],
+        "--ratio, --energy, --scale: 0.5, critical, 1e-",
+    ),
     (["theory", "--ratio", "1e308"], "--ratio, --energy, --scale: 1e+308"),
     (["theory", "--ratio", "1/0"], "--ratio: 1/0; a number > 0 is required"),
     (["theory", "--ratio", "1" + "0" * 400 + "/1"], "...; a number > 0 is required"),

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 
-
 SEARCH = {
     "ridge='a'": "ridge: 'a'; a finite real number is required",
     "ridge=None": "ridge: None; a finite real number is required",
