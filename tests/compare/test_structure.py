@@ -211,7 +211,12 @@ class Recurrent(nn.Module):
 
 @pytest.mark.parametrize(
     "loss",
-    [hs.SquaredError(0.5, "mean"), hs.SquaredError(0.5), nn.MSELoss(), nn.MSELoss(reduction="sum")],
+    [
+        hs.SquaredError(0.5, "mean"),
+        pytest.param(hs.SquaredError(0.5), marks=pytest.mark.slow),
+        pytest.param(nn.MSELoss(), marks=pytest.mark.slow),
+        nn.MSELoss(reduction="sum"),
+    ],
 )
 def test_energy_counts_rows_of_outputs_not_time_steps(loss: Any) -> None:
     generator = torch.Generator().manual_seed(3)
