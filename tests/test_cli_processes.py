@@ -13,6 +13,8 @@ import pytest
 
 from test_cli import LARGE, MODEL, ROOT, Process, gone
 
+pytestmark = pytest.mark.xdist_group("cli-processes")  # one process computes what they share
+
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}
 SWEEP = """
 size = 2
