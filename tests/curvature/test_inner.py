@@ -263,6 +263,7 @@ def test_what_the_taps_cannot_see_is_found_out(how: str) -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1, "same"])
 @pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 def test_patches_are_those_of_unfold(stride: int, padding: Any, dilation: int) -> None:
     if padding == "same" and stride > 1:
         return
