@@ -290,7 +290,7 @@ risk.gradient()
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 before = peak()
 matrix = operator.dense(max_bytes=int(sys.argv[1]))
-print(4 * risk.dim * matrix.shape[0], peak() - before, len(risk.refuted))
+print(4 * risk.dim * matrix.shape[0], peak() - before, int("layer-wise" in risk.refuted))
 """
 
 
