@@ -24,6 +24,8 @@ from hessium.errors import InputError, NonFiniteError
 from hessium.estimate import probes
 from spectra import MATRICES, Counted, with_eigenvalues
 
+pytestmark = pytest.mark.xdist_group("sampled")  # one process computes what they share
+
 PRODUCTS = 60
 
 
