@@ -27,10 +27,10 @@ report: .venv/.dev    ## run every experiment with its quick preset and write re
 	$(BIN)/hessium reproduce --preset quick --out report --workers 2
 
 test: .venv/.dev      ## the test suite
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
 
 test-all: .venv/.dev  ## the test suite with the slow tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m 'not gpu'
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m 'not gpu'
 
 lint: .venv/.dev      ## style, types, architecture
 	$(BIN)/ruff check .

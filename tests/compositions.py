@@ -40,6 +40,7 @@ from hessium.curvature.traced import CannotTraceError
 from hessium.errors import (
     InputError,
     NonFiniteError,
+    SampleAxisWarning,
     SelfCheckError,
     SelfCheckWarning,
     StaleStateWarning,
@@ -388,7 +389,7 @@ class Examination:
         categories = [
             w.category.__name__
             for w in self.caught
-            if w.category in (SelfCheckWarning, StaleStateWarning)
+            if w.category in (SelfCheckWarning, StaleStateWarning, SampleAxisWarning)
         ]
         if categories:
             self.add(check, "warned", f"{message} ({', '.join(sorted(set(categories)))})")

@@ -59,3 +59,7 @@ class OutsideParameterWarning(UserWarning):
 
 class SelfCheckWarning(UserWarning):
     """A self-check could not be decided, and the message says why."""
+
+
+class SampleAxisWarning(UserWarning):
+    """Which dimension of the outputs is the samples is taken by convention."""

@@ -71,9 +71,16 @@ NO_OPERATORS: dict[str, Any] = {
     "a law": LAW,
     "oblong": torch.ones(2, 3),
 }
+
+
+def _levels_of_sectors(x: Any) -> Any:
+    sectors: Any = 5 if x is None else x
+    return compare.levels(MATRICES[0], sectors=sectors)
+
+
 OF_OPERATORS: dict[str, Callable[[Any], Any]] = {
     "levels": compare.levels,
-    "levels, sectors": lambda x: compare.levels(MATRICES[0], sectors=5 if x is None else x),
+    "levels, sectors": _levels_of_sectors,
     "freeness": lambda x: compare.freeness(x, MATRICES[0]),
     "freeness, second": lambda x: compare.freeness(MATRICES[0], x),
     "mixed_moments": lambda x: compare.mixed_moments(x, MATRICES[0]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -39,7 +39,8 @@ class Saturated(nn.Sequential):
     """A chain by its class, and something else by its forward."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.tanh(super().forward(x))
+        inner: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return torch.tanh(inner)
 
 
 class Reread(nn.Module):
@@ -47,7 +48,7 @@ class Reread(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second = two()
+        self.first, self.second = cast(list[nn.Linear], list(two()))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(self.first(x)) * self.first.weight.norm()
@@ -69,7 +70,8 @@ def hooked(on: int | None) -> nn.Sequential:
 
 def patched() -> nn.Sequential:
     model = two()
-    model[1].forward = lambda x: torch.sin(nn.functional.linear(x, model[1].weight))  # type: ignore[method-assign]
+    second: Any = model[1]
+    second.forward = lambda x: torch.sin(nn.functional.linear(x, second.weight))
     return model
 
 
@@ -145,7 +147,7 @@ def test_one_layer_under_two_names_is_no_chain() -> None:
 
 
 def test_a_formula_at_zero_outputs_is_tried_elsewhere() -> None:
-    model = two()
+    model: Any = two()
     with torch.no_grad():
         model[1].weight.zero_()  # tanh of zero is zero
     risk = risk_of(model, lambda m, x: torch.tanh(m(x)))
@@ -209,7 +211,12 @@ class Recurrent(nn.Module):
 
 @pytest.mark.parametrize(
     "loss",
-    [hs.SquaredError(0.5, "mean"), hs.SquaredError(0.5), nn.MSELoss(), nn.MSELoss(reduction="sum")],
+    [
+        hs.SquaredError(0.5, "mean"),
+        pytest.param(hs.SquaredError(0.5), marks=pytest.mark.slow),
+        pytest.param(nn.MSELoss(), marks=pytest.mark.slow),
+        nn.MSELoss(reduction="sum"),
+    ],
 )
 def test_energy_counts_rows_of_outputs_not_time_steps(loss: Any) -> None:
     generator = torch.Generator().manual_seed(3)

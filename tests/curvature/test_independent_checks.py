@@ -37,7 +37,7 @@ def function(backward: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor],
         def backward(ctx: Any, *grads: Any) -> Any:
             return backward(ctx.saved_tensors[0], grads[0])
 
-    return Own.apply  # type: ignore[no-any-return]
+    return Own.apply
 
 
 def slope(x: Tensor) -> Tensor:
@@ -331,7 +331,7 @@ def test_single_precision_models_with_losses_that_hold_them() -> None:
 
 
 def test_parameters_read_as_tensors_are_refused() -> None:
-    model = mlp(3, 4, 2)
+    model: Any = mlp(3, 4, 2)
     weight = model[0].weight
     with pytest.raises(InputError, match=r"loss: .* reads '0.weight' from somewhere else"):
         hs.EmpiricalRisk(
@@ -502,9 +502,9 @@ def test_undecided_checks_are_announced() -> None:
     model = mlp(3, 4, 2)
     risk = hs.EmpiricalRisk(
         model,
-        lambda f, y: Coarse.apply((f - y).square().sum()),
+        lambda f, y: Coarse.apply((f - y).square().sum()),  # type: ignore[no-untyped-call]
         (X, Y),
-        reduction="sum",  # type: ignore[no-untyped-call]
+        reduction="sum",
     )
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -160,7 +160,7 @@ class Casting(nn.Module):
         super().__init__()
         self.inner = mlp(3, 4, 2)
 
-    @torch.autocast("cpu", dtype=torch.bfloat16)
+    @torch.autocast("cpu", dtype=torch.bfloat16)  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor) -> Tensor:
         return self.inner(x)
 

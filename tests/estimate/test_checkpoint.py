@@ -136,14 +136,14 @@ LOW_RANK = with_eigenvalues(np.concatenate([np.linspace(-3, 4, 12), np.zeros(78)
     ("matrix_", "k", "options"),
     [
         (WIGNER, 6, {"which": "BE"}),
-        (WIGNER, 5, {"which": "LA"}),
-        (WIGNER, 4, {"which": "SA", "tol": 1e-3}),
-        (WIGNER, 4, {"which": "LM"}),
+        pytest.param(WIGNER, 5, {"which": "LA"}, marks=pytest.mark.slow),
+        pytest.param(WIGNER, 4, {"which": "SA", "tol": 1e-3}, marks=pytest.mark.slow),
+        pytest.param(WIGNER, 4, {"which": "LM"}, marks=pytest.mark.slow),
         (WIGNER, 4, {"which": "LM", "max_bytes": 26 * 8 * 90}),  # restarts often
-        (WIGNER, 4, {"which": "BE", "block": 3}),
+        pytest.param(WIGNER, 4, {"which": "BE", "block": 3}, marks=pytest.mark.slow),
         (WIGNER.float(), 3, {"which": "LA", "block": 2}),
         (LOW_RANK, 6, {"which": "LM"}),  # an invariant space: directions are drawn anew
-        (LOW_RANK, 14, {"which": "LM", "block": 2}),
+        pytest.param(LOW_RANK, 14, {"which": "LM", "block": 2}, marks=pytest.mark.slow),
         (WIGNER, 3, {"which": "LA", "max_products": 21}),  # gives up
     ],
 )

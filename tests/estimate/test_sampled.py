@@ -24,6 +24,8 @@ from hessium.errors import InputError, NonFiniteError
 from hessium.estimate import probes
 from spectra import MATRICES, Counted, with_eigenvalues
 
+pytestmark = pytest.mark.xdist_group("sampled")  # one process computes what they share
+
 PRODUCTS = 60
 
 
@@ -44,12 +46,24 @@ traces = functools.cache(draws_of_trace)
 @pytest.mark.parametrize(
     ("spectrum", "method"),
     [
-        ("flat", "hutchinson"), ("slow", "hutchinson"), ("outliers", "hutchinson"),
-        ("flat", "hutch++"), ("slow", "hutch++"), ("fast", "hutch++"),
-        ("flat", "xtrace"), ("slow", "xtrace"), ("fast", "xtrace"), ("outliers", "xtrace"),
+        ("flat", "hutchinson"),
+        ("outliers", "hutchinson"),
+        ("slow", "hutch++"),
+        ("fast", "xtrace"),
+        ("outliers", "xtrace"),
         ("flat", "auto"),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in [
+                ("slow", "hutchinson"),
+                ("flat", "hutch++"),
+                ("fast", "hutch++"),
+                ("flat", "xtrace"),
+                ("slow", "xtrace"),
+            ]
+        ),
     ],
-)  # fmt: skip
+)
 def test_trace_intervals(spectrum: str, method: str) -> None:
     truth = float(MATRICES[spectrum].trace())
     assert 0.93 <= coverage(truth, traces(spectrum, method)) <= 0.97

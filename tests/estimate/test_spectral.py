@@ -29,6 +29,8 @@ from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg import SymmetricOperator, vectors
 from spectra import SPECTRA, Counted, with_eigenvalues
 
+pytestmark = pytest.mark.xdist_group("spectral")  # one process computes what they share
+
 SEEDS = 400
 
 

@@ -18,6 +18,8 @@ from hessium.experiments.critical_points.linear import tasks as linear_tasks
 from hessium.experiments.critical_points.search import SADDLE, search, tolerance
 from hessium.experiments.sweep_config import read_config
 
+pytestmark = pytest.mark.xdist_group("critical-points")  # one process computes what they share
+
 TINY = """
 size = 3
 ratios = [0.5]

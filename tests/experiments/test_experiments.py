@@ -15,6 +15,8 @@ from hessium.experiments.real_data import DigitsConfig
 from hessium.experiments.records import Findings
 from hessium.experiments.registry import REGISTRY
 
+pytestmark = pytest.mark.xdist_group("experiments")  # one process computes what they share
+
 SMALL: dict[str, Any] = {
     "rank-vs-samples": RankConfig(sizes=(1, 3, 7), seeds=(2, 23)),
     "rank-vs-duplicates": DuplicateConfig(

@@ -21,6 +21,8 @@ from hessium.experiments.plan import Plan
 from hessium.experiments.records import Findings, Number, Table
 from hessium.experiments.store import Store
 
+pytestmark = pytest.mark.xdist_group("matrix-free")  # one process computes what they share
+
 PLAN = Plan(max_dim=60, top=4, probes=8, steps=20, seed=3, tol=1e-2)
 
 

@@ -20,6 +20,8 @@ from hessium.experiments.random_hessian.sampling import parts
 from hessium.experiments.records import Findings
 from hessium.theory import critical_energy, index_coefficient, relu_residual
 
+pytestmark = pytest.mark.xdist_group("random-hessian")  # one process computes what they share
+
 SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     "fig1": (
         fig1.EXPERIMENT,

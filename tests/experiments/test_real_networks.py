@@ -30,6 +30,8 @@ from hessium.experiments.real_networks.setting import plain_network, squared_ris
 from hessium.experiments.records import Findings
 from hessium.theory import relu_residual
 
+pytestmark = pytest.mark.xdist_group("real-networks")  # one process computes what they share
+
 SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     "turned": (
         turned.EXPERIMENT,

@@ -46,14 +46,19 @@ def expected(chosen: tuple[int, ...], eigenvalues: Tensor) -> tuple[float, int, 
     return loss, (P - m) * (N - m) + pairs, m * (2 * P - m)
 
 
+SLOW = [(False, 1), (True, 0)]
+
+
 def spectra() -> list[Tensor]:
     g = torch.Generator().manual_seed(5)
     random = torch.rand(N, generator=g, dtype=torch.float64) + 0.1
     return [random, torch.logspace(0, 6, N, dtype=torch.float64)]
 
 
-@pytest.mark.parametrize("ill_conditioned", [False, True])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(
+    ("ill_conditioned", "seed"),
+    [(False, 0), (True, 1), *(pytest.param(*p, marks=pytest.mark.slow) for p in SLOW)],
+)
 def test_all_classes(ill_conditioned: bool, seed: int) -> None:
     eigenvalues = spectra()[ill_conditioned]
     risk, basis = autoencoder(eigenvalues, seed)

@@ -17,6 +17,9 @@ from cases import TiedEmbedding, classes, draw, mlp, seeded, split
 from hessium.errors import InputError
 from hessium.problem.additivity import couples_samples
 
+# the convention for outputs without such layers is announced, and not what is tested here
+pytestmark = pytest.mark.filterwarnings("ignore::hessium.errors.SampleAxisWarning")
+
 X, LABELS = draw(12, 3), classes(12, high=2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -51,8 +52,8 @@ def mixed_precision() -> nn.Module:
     return model
 
 
-def sharing_memory(how: str) -> nn.Module:
-    model = mlp(3, 3, 3, 2)
+def sharing_memory(how: str) -> Any:
+    model: Any = mlp(3, 3, 3, 2)
     first, second = model[0], model[2]
     if how == "parameters":
         second.weight.data = first.weight.data
@@ -64,6 +65,10 @@ def sharing_memory(how: str) -> nn.Module:
     else:
         second.view = first.weight.detach()
     return model
+
+
+def regression_sharing_memory(how: str) -> Any:
+    return regression(sharing_memory(how))
 
 
 def frozen() -> nn.Module:
@@ -235,7 +240,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "memory": (lambda: hs.Hessian(regression()).dense(max_bytes=100), "max_bytes: .* dense 26 x 26"),
     "escaping": (lambda: regression(Escaping()), "model: its forward pass reads 'weight' from somewhere else"),
     **{
-        f"memory shared with {how}": (lambda how=how: regression(sharing_memory(how)), "model: '.*' and '.*' share memory")
+        f"memory shared with {how}": (partial(regression_sharing_memory, how), "model: '.*' and '.*' share memory")
         for how in ("parameters", "frozen", "buffer", "attribute")
     },
     "no grad inside": (lambda: regression(Shut()), "model, loss: no trainable parameter is reached"),

@@ -6,6 +6,7 @@ import copy
 import pickle
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,8 @@ X, Y = 3 * draw(16, 3) + 1, draw(16, 2, seed=3)
 
 class Centred(nn.Module):
     """Keeps a running mean in a buffer that it replaces."""
+
+    mean: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,10 +130,10 @@ def test_a_wrong_branch_that_training_reaches_is_still_caught() -> None:
     class Switching(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = mlp(3, 4, 2)
+            self.inner: Any = mlp(3, 4, 2)
 
         def forward(self, x: Tensor) -> Tensor:
-            f = self.inner(x)
+            f: Tensor = self.inner(x)
             far = float(self.inner[0].weight.detach().norm()) > 10
             return f * f.detach() if far else f
 
@@ -142,7 +145,7 @@ def test_a_wrong_branch_that_training_reaches_is_still_caught() -> None:
 
 @pytest.mark.parametrize("fused", [False, True])
 def test_frozen_parameters_that_were_trained_are_noticed(fused: bool) -> None:
-    model = mlp(3, 4, 2)
+    model: Any = mlp(3, 4, 2)
     model[0].requires_grad_(False)
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
     value = risk.value()
@@ -200,7 +203,7 @@ def test_buffers_that_cannot_be_compared() -> None:
 
 
 def test_another_architecture_is_noticed() -> None:
-    model = mlp(3, 4, 2)
+    model: Any = mlp(3, 4, 2)
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
     model.append(nn.Linear(2, 2).double())
     with pytest.raises(InputError, match="added, replaced or removed"):

@@ -16,7 +16,10 @@ from torch.nn.utils.rnn import pack_sequence
 
 import hessium as hs
 from cases import classes, draw, mlp, seeded
-from hessium.errors import InputError, RouteWarning
+from hessium.errors import InputError, RouteWarning, SampleAxisWarning
+
+# the convention for outputs without such layers is announced, and not what is tested here
+pytestmark = pytest.mark.filterwarnings("ignore::hessium.errors.SampleAxisWarning")
 
 SAMPLES, STEPS = 9, 4
 X, Y = draw(SAMPLES, STEPS, 3), draw(SAMPLES, STEPS, 2, seed=3)
@@ -299,3 +302,21 @@ def test_an_integer_must_agree_with_the_rows() -> None:
     assert make(9).num_samples == 9
     with pytest.raises(InputError, match=r"num_samples: 8, .* the outputs have 9 rows"):
         make(8)
+
+
+@pytest.mark.filterwarnings("default::hessium.errors.SampleAxisWarning")
+def test_a_first_dimension_taken_by_convention_is_announced() -> None:
+    """Linear layers on (a, b, features) do not say which of the two is the samples."""
+    model, x, y = nn.Linear(3, 2).double(), draw(4, 5, 3), draw(4, 5, 2)
+    with pytest.warns(SampleAxisWarning, match="num_samples="):
+        risk = hs.EmpiricalRisk(model, nn.MSELoss(), (x, y))
+    assert risk.num_samples == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told = hs.EmpiricalRisk(model, nn.MSELoss(), (x, y), num_samples=5)
+        convolved = nn.Sequential(nn.Conv1d(5, 5, 1), nn.Linear(3, 2)).double()
+        hs.EmpiricalRisk(convolved, nn.MSELoss(), (x, y))
+    assert told.num_samples == 5
+    assert told.sample_axis == 1
+    with pytest.raises(InputError, match="samples are dimension 1"):
+        hs.EmpiricalFisher(told)

@@ -72,6 +72,9 @@ class Remembering(nn.Module):
 class WritingToBuffers(nn.Module):
     """Updates running statistics, in place and by assignment."""
 
+    mean: Tensor
+    steps: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.inner = nn.Linear(3, 3)
@@ -226,6 +229,7 @@ class Counting(nn.Module):
     """A loss that keeps its last value, a running mean and a count."""
 
     reduction = "mean"
+    running: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -281,7 +285,7 @@ def test_the_snapshot_sees_what_torch_leaves_behind() -> None:
 
 def test_training_continues_with_the_same_parameters() -> None:
     torch.manual_seed(0)
-    model = twice().double()
+    model: Any = twice().double()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     hs.Hessian(hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y)))
     before = model[0].weight.detach().clone()

@@ -11,6 +11,8 @@ from hessium.plots import draw
 from hessium.report import Report, write_report
 from toy_experiment import fill
 
+pytestmark = pytest.mark.xdist_group("page")  # one process computes what they share
+
 _VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 

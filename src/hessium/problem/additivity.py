@@ -8,7 +8,7 @@ a contrastive loss, or a partial likelihood is not, and would give another funct
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -31,13 +31,17 @@ class Additivity:
 
     Args:
         loss: the user's.
+
+    Attributes:
+        found: on what it does not add up.
+        batches: that were looked at.
     """
 
     def __init__(self, loss: CallableLoss) -> None:
         self._loss = loss
         self._first: _Part | None = None
-        self._batches = 0
-        self._found: str | None = None
+        self.batches = 0
+        self.found: str | None = None
 
     def at_batch(self, outputs: Tensor, targets: Any, axis: int | None) -> None:
         """Look at one batch.
@@ -50,7 +54,7 @@ class Additivity:
         Raises:
             InputError: if the loss broadcasts targets against outputs of as many entries.
         """
-        self._batches += 1
+        self.batches += 1
         if _look_alike(outputs, targets) and self._splits((outputs, targets), 0):
             msg = (
                 f"data: targets have shape {tuple(targets.shape)}, outputs "
@@ -58,7 +62,7 @@ class Additivity:
                 "they must be equal"
             )
             raise InputError(msg)
-        if axis is None or outputs.dim() <= axis or self._found is not None:
+        if axis is None or outputs.dim() <= axis or self.found is not None:
             return
         batch = (outputs, targets)
         few = _rows(batch, axis, slice(0, min(outputs.shape[axis], _FEW)))
@@ -66,23 +70,14 @@ class Additivity:
             self._loss = self._loss.along(axis)
             self._first = few or batch
         else:
-            self._found = self._joins(self._first, batch, axis)
-        self._found = self._found or self._splits(batch, axis)
-        if few is not None and self._found is None:
+            self.found = self._joins(self._first, batch, axis)
+        self.found = self.found or self._splits(batch, axis)
+        if few is not None and self.found is None:
             # a hinge that nothing has reached yet adds up here, but not elsewhere
             moved = _moved(few, seed=0)
-            self._found = self._splits(moved, axis) or self._joins(
+            self.found = self._splits(moved, axis) or self._joins(
                 _moved(self._first, seed=1), moved, axis
             )
-
-    def require(self) -> None:
-        """With several batches the loss must add up.
-
-        Raises:
-            InputError: saying on what it does not.
-        """
-        if self._batches > 1 and self._found is not None:
-            raise InputError(self._found)
 
     def _splits(self, batch: _Part, axis: int) -> str | None:
         size = batch[0].shape[axis]
@@ -117,6 +112,17 @@ class Additivity:
         if not math.isfinite(scale):
             return None
         return total, sum(each), torch.finfo(whole[0].dtype).eps ** 0.5 * scale
+
+
+def require_additive(probes: Sequence[Additivity], batches: int) -> None:
+    """With several batches the loss adds up along a dimension that may be the samples in all.
+
+    Raises:
+        InputError: saying on what it does not.
+    """
+    told = [probe.found for probe in probes if probe.batches == batches]
+    if batches > 1 and told and None not in told:
+        raise InputError(told[0])
 
 
 _MUST = (

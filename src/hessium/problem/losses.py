@@ -26,9 +26,11 @@ class Loss(ABC):
     Attributes:
         reduction: "mean" divides the sum of `total` by the sum of `count` over all batches; "sum"
             divides by nothing.
+        samples_first: whether the loss itself says that samples are the first dimension.
     """
 
     reduction: Reduction
+    samples_first: bool = False
 
     @property
     def by_samples(self) -> bool:

@@ -8,6 +8,7 @@ attention layer knows which dimension of its inputs are the sequences.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from hessium import _arguments
-from hessium.errors import InputError
+from hessium.errors import InputError, SampleAxisWarning
 from hessium.problem.containers import tensors
 from hessium.problem.losses import CallableLoss, Loss
 
@@ -62,13 +63,18 @@ class SequenceWatch(TorchFunctionMode):
             else:  # of packed sequences, with the sizes of all steps
                 self.sizes.add(int(args[1][0]))
                 self.packed.add(int(args[1][0]))
-        elif func in _CELLS and args[0].dim() == 2:
+        elif (
+            (func in _CELLS and args[0].dim() == 2)
+            or (func in _CONVOLUTIONS and args and args[0].dim() == args[1].dim())
+            or (func is F.scaled_dot_product_attention and args and args[0].dim() > 2)
+        ):
             self.sizes.add(args[0].shape[0])
         elif func is F.multi_head_attention_forward and args and args[0].dim() == 3:
             self.sizes.add(args[0].shape[1])
         return func(*args, **(kwargs or {}))
 
 
+_CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 _RECURRENT = (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)
 _CELLS = (torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell)
 
@@ -165,6 +171,11 @@ def count(batches: Sequence[Shapes], loss: Loss, num_samples: NumSamples | None)
     each = tuple(b.outputs[axis] if b.outputs else 1 for b in batches)
     doubt = _doubt(batches, loss, shared)
     total = None if doubt else sum(each)
+    if num_samples is None and not loss.samples_first:
+        _warn_if_open(batches)
+    elif isinstance(num_samples, int) and len(batches) == 1:
+        sizes = batches[0].outputs
+        axis = sizes.index(num_samples) if sizes.count(num_samples) == 1 else axis
     if callable(num_samples):
         each = tuple(b.said or 0 for b in batches)
         return Counts(axis, each, sum(each))
@@ -175,6 +186,19 @@ def count(batches: Sequence[Shapes], loss: Loss, num_samples: NumSamples | None)
     if loss.by_samples:
         _require_known(batches, loss, axis, doubt)
     return Counts(axis, each, total, doubt)
+
+
+def _warn_if_open(batches: Sequence[Shapes]) -> None:
+    """Say so where the first dimension is taken for the samples by convention alone."""
+    shape = next((b.outputs for b in batches if len(b.outputs) > 2 and b.sequences is None), None)
+    if shape is not None:
+        warnings.warn(
+            f"outputs have shape {shape}, and no recurrent, attention or convolution layer says "
+            "which dimension is the samples: the first one is taken; num_samples= says how many "
+            "samples there are",
+            SampleAxisWarning,
+            stacklevel=8,
+        )
 
 
 def _doubt(batches: Sequence[Shapes], loss: Loss, shared: frozenset[int]) -> str:

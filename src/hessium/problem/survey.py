@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hessium.errors import InputError, OutsideParameterWarning, RouteWarning
-from hessium.problem.additivity import Additivity
+from hessium.problem.additivity import Additivity, require_additive
 from hessium.problem.containers import tensors
 from hessium.problem.data import Batches, check_batch, global_randomness_kept
 from hessium.problem.determinism import require_same
@@ -114,7 +114,8 @@ def _first_pass(
     looks: Looks | None,
 ) -> Survey:
     loss, found = risk.loss, list[_Look]()
-    adds_up = Additivity(loss) if looks is not None and isinstance(loss, CallableLoss) else None
+    probed = looks is not None and isinstance(loss, CallableLoss)
+    adds_up: dict[int | None, Additivity] = {}  # along each dimension that may be the samples
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=looks is not None)
     for number, (inputs, targets) in enumerate(batches):
         if looks is not None:
@@ -126,14 +127,14 @@ def _first_pass(
             if looks is not None:
                 known = [*tensors((inputs, targets)), *passes.differentiated_in]
                 looks.at_batch(f, behind_loss, known)
-            if adds_up is not None:
+            if probed and isinstance(loss, CallableLoss):
                 shapes = look.shapes
-                axis = min(shapes.axes, default=None)
                 counted = targets if shapes.said is None else Counted(targets, shapes.said)
-                adds_up.at_batch(f.detach(), counted, axis)
+                for axis in shapes.axes or (None,):
+                    probe = adds_up.setdefault(axis, Additivity(loss))
+                    probe.at_batch(f.detach(), counted, axis)
     survey = _survey(found, passes, batches, loss, num_samples)
-    if adds_up is not None:
-        adds_up.require()
+    require_additive(list(adds_up.values()), len(found))
     if looks is not None and passes.attention:
         warnings.warn(
             "scaled_dot_product_attention runs on its MATH kernel here, because the fused kernels "

@@ -76,6 +76,8 @@ class CrossEntropy(Loss):
         module: the torch loss.
     """
 
+    samples_first = True
+
     def __init__(self, module: nn.CrossEntropyLoss | nn.NLLLoss) -> None:
         self.reduction = check_reduction(module.reduction)
         self._module = _summed(module)
