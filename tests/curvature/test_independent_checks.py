@@ -412,7 +412,7 @@ def test_a_derivative_lost_at_one_point_is_announced() -> None:
 
 def test_a_term_that_sets_in_later_and_has_no_gradient_is_refused() -> None:
     """The short check of a known model looks at the slope too."""
-    model = mlp(3, 4, 2)
+    model: Any = mlp(3, 4, 2)
 
     def loss(f: Tensor, y: Tensor) -> Tensor:
         size = model[0].weight.norm()

@@ -173,7 +173,7 @@ def test_frozen_embeddings_with_a_padding_row_are_watched_too() -> None:
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda risk: pickle.loads(pickle.dumps(risk))])
 def test_copies_of_a_risk(how: Callable[[hs.EmpiricalRisk], hs.EmpiricalRisk]) -> None:
     """Versions of copied tensors count from zero, which is no change of them."""
-    model = MODELS["batch norm"]().double().eval()
+    model: Any = MODELS["batch norm"]().double().eval()
     model[0].requires_grad_(False)
     x = X.clone()
     x.sub_(x.mean(0))

@@ -35,12 +35,14 @@ class Additivity:
     Attributes:
         found: on what it does not add up.
         batches: that were looked at.
+        decided: whether the loss could be evaluated on parts at all.
     """
 
     def __init__(self, loss: CallableLoss) -> None:
         self._loss = loss
         self._first: _Part | None = None
         self.batches = 0
+        self.decided = False
         self.found: str | None = None
 
     def at_batch(self, outputs: Tensor, targets: Any, axis: int | None) -> None:
@@ -108,6 +110,7 @@ class Additivity:
             raise
         except Exception:  # the loss cannot do with parts, so nothing is known
             return None
+        self.decided = True
         scale = abs(total) + sum(abs(part) for part in each)
         if not math.isfinite(scale):
             return None
@@ -120,7 +123,7 @@ def require_additive(probes: Sequence[Additivity], batches: int) -> None:
     Raises:
         InputError: saying on what it does not.
     """
-    told = [probe.found for probe in probes if probe.batches == batches]
+    told = [probe.found for probe in probes if probe.batches == batches and probe.decided]
     if batches > 1 and told and None not in told:
         raise InputError(told[0])
 

@@ -172,7 +172,7 @@ def count(batches: Sequence[Shapes], loss: Loss, num_samples: NumSamples | None)
     doubt = _doubt(batches, loss, shared)
     total = None if doubt else sum(each)
     if num_samples is None and not loss.samples_first:
-        _warn_if_open(batches)
+        _warn_if_open(batches, shared)
     elif isinstance(num_samples, int) and len(batches) == 1:
         sizes = batches[0].outputs
         axis = sizes.index(num_samples) if sizes.count(num_samples) == 1 else axis
@@ -188,14 +188,15 @@ def count(batches: Sequence[Shapes], loss: Loss, num_samples: NumSamples | None)
     return Counts(axis, each, total, doubt)
 
 
-def _warn_if_open(batches: Sequence[Shapes]) -> None:
+def _warn_if_open(batches: Sequence[Shapes], shared: frozenset[int]) -> None:
     """Say so where the first dimension is taken for the samples by convention alone."""
-    shape = next((b.outputs for b in batches if len(b.outputs) > 2 and b.sequences is None), None)
-    if shape is not None:
+    several = [b for b in batches if len(b.outputs) > 2]
+    untold = [b for b in several if b.sequences is None or len(shared) > 1]
+    if untold:
         warnings.warn(
-            f"outputs have shape {shape}, and no recurrent, attention or convolution layer says "
-            "which dimension is the samples: the first one is taken; num_samples= says how many "
-            "samples there are",
+            f"outputs have shape {untold[0].outputs}, and neither the targets nor a recurrent, "
+            "attention or convolution layer says which dimension is the samples: the first one is "
+            "taken; num_samples= says how many samples there are",
             SampleAxisWarning,
             stacklevel=8,
         )
