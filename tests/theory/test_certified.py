@@ -287,6 +287,7 @@ def test_a_common_shift_is_a_symmetry(shift: float) -> None:
     digits = 1e-9 + 1e-13 * shift
     np.testing.assert_allclose(total.cdf(2 * shift + x), near.cdf(x), atol=1e3 * digits)
     assert len(total.support_intervals()) == len(near.support_intervals())
+    assert float(total.residual(2 * shift + x).max()) < 1e-12
     steps = np.diff(power.cdf(1.374 * shift + np.linspace(-2, 4, 300)))
     assert steps.min() >= -1e-9
 

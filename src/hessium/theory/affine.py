@@ -10,7 +10,7 @@ from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ComplexArray, Real
+from hessium.theory._arrays import ArrayLike, ComplexArray, Real
 from hessium.theory.law import Law
 from hessium.theory.levy import FreeLevy, LevyLaw
 
@@ -58,6 +58,12 @@ class Affine(Law):
         if self.factor < 0:
             g, excess, rate = g.conj(), excess.conj(), rate.conj()
         return g / self.factor, self.factor * excess - self.offset, rate
+
+    def residual(self, z: ArrayLike) -> FloatArray:
+        """That of the base where it is computed by iteration; zero for a closed form."""
+        points = _check.complexes("z", z)
+        solved = getattr(self.base, "residual", None)
+        return np.zeros(points.shape) if solved is None else solved(self._pull_back(points))
 
     def _log_potential(self, z: ComplexArray) -> ComplexArray:
         phi = self.base._log_potential(self._pull_back(z))
