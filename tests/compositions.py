@@ -259,7 +259,7 @@ class Examination:
             self.whole_matrix("restrict Hessian", H.dense, oracle.hessian[keep][:, keep], oracle)
 
     def follow(self, risk: hs.EmpiricalRisk, oracle: Oracle) -> None:
-        """After a step of training, and `refresh`."""
+        """After a step of training, and `refreshed`."""
         step = 0.1 * torch.randn(
             risk.dim, generator=torch.Generator().manual_seed(7), dtype=torch.float64
         )
@@ -290,7 +290,7 @@ class Examination:
         after = self.attempt("value before refresh", risk.value, may_refuse=True)
         if before is not None and after is not None and before != after:
             self.wrong("value before refresh", f"{before} became {after} as the model was trained")
-        self.compared("refresh", risk.refresh, truth, oracle)
+        self.compared("refresh", risk.refreshed, truth, oracle)
 
     def compared(
         self, name: str, make: Callable[[], hs.EmpiricalRisk], truth: Setup, known: Oracle
@@ -400,7 +400,7 @@ class Examination:
         """The user presses Ctrl-C in a forward pass."""
         calls: list[Callable[[], Any]] = [self.make]
         if risk is not None:
-            calls += [risk.value, risk.gradient, lambda: hs.Hessian(risk), risk.refresh().value]
+            calls += [risk.value, risk.gradient, lambda: hs.Hessian(risk), risk.refreshed().value]
         for number, call in enumerate(calls):
             Trunk.fuse = 1 + (self.seed + number) % 3
             try:

@@ -50,7 +50,7 @@ class RouteWarning(UserWarning):
 
 
 class StaleStateWarning(UserWarning):
-    """A risk keeps buffers that the model has changed since; `refresh` takes the current ones."""
+    """A risk keeps buffers that the model has changed since; `refreshed` takes the current ones."""
 
 
 class OutsideParameterWarning(UserWarning):

@@ -82,14 +82,14 @@ def test_refresh_follows_a_training_and_at_warns(name: str) -> None:
     before = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
     train(model)
     theta = parameters_to_vector(model.parameters()).detach()
-    with pytest.warns(StaleStateWarning, match=r"risk\.refresh\(\)"):
+    with pytest.warns(StaleStateWarning, match=r"risk\.refreshed\(\)"):
         stale = before.at(theta)
     fresh = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
-    followed = before.refresh()
+    followed = before.refreshed()
     assert followed.value() == fresh.value() != stale.value()
     assert torch.equal(hs.Hessian(followed).dense(), hs.Hessian(fresh).dense())
     assert before.value() != followed.value()  # the first one is still what it was
-    part = before.restrict(before.names[-1:]).refresh()
+    part = before.restrict(before.names[-1:]).refreshed()
     assert torch.equal(part.gradient(), followed.restrict(before.names[-1:]).gradient())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -118,7 +118,7 @@ def test_a_refreshed_risk_repeats_only_a_short_check() -> None:
     first = calls[0]
     train(model)
     calls[0] = 0
-    hs.Hessian(risk.refresh())
+    hs.Hessian(risk.refreshed())
     again = calls[0]
     assert first <= 24
     assert again <= 3  # two gradients and the graph of the products
@@ -157,7 +157,7 @@ def test_frozen_parameters_that_were_trained_are_noticed(fused: bool) -> None:
     with pytest.raises(InputError, match=r"frozen parameter '0\.weight' has changed"):
         risk.value()
     with pytest.raises(InputError, match="other parameters require gradients"):
-        risk.refresh()
+        risk.refreshed()
 
 
 def test_frozen_embeddings_with_a_padding_row_are_watched_too() -> None:
@@ -215,4 +215,4 @@ def test_refreshing_a_model_in_training_mode_is_refused() -> None:
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
     model.train()
     with pytest.raises(InputError, match="training mode"):
-        risk.refresh()
+        risk.refreshed()

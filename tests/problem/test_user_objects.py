@@ -202,7 +202,7 @@ def use(risk: hs.EmpiricalRisk) -> None:
     hs.Linearization(risk).outputs(risk.theta + 1e-3 * v)
     risk.at(0.9 * risk.theta).gradient()
     risk.restrict(risk.names[:1]).value()
-    hs.eigenpairs(hs.Hessian(risk.refresh()), 1, rng=0)
+    hs.eigenpairs(hs.Hessian(risk.refreshed()), 1, rng=0)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.float64])
@@ -368,7 +368,7 @@ def test_threads_that_make_and_refresh_risks() -> None:
 
     def make() -> None:
         for _ in range(25):
-            made = (risk.refresh(), hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y)))
+            made = (risk.refreshed(), hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y)))
             wrong.extend("theta" for one in made if not torch.equal(one.theta, theta))
 
     threads = [threading.Thread(target=work) for work in (disturb, make, make)]

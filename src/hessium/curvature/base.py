@@ -40,7 +40,7 @@ class RiskOperator(SymmetricOperator):
             direction, and a product with differences of gradients (or of outputs), each with an
             estimate of its error; test symmetry, determinism, blocks, finiteness and that no state
             changed. Cost: 11 to 25 gradients for the first operator of its kind on a model, 4 to 9
-            for `risk.at(theta)` and `risk.refresh()`.
+            for `risk.at(theta)` and `risk.refreshed()`.
         graph_bytes: keep the graphs of as many batches as take no more than this (1 GiB), so that
             products need no forward pass for them; the others start over for every product.
         route: "auto" keeps graphs and, where long work is announced (`prepare`), records them as

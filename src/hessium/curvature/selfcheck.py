@@ -31,8 +31,6 @@ from hessium.problem import EmpiricalRisk
 if TYPE_CHECKING:
     from hessium.curvature.base import RiskOperator
 
-# how torch says that an operation has a first derivative only
-_ONCE = ("is not implemented", "differentiate twice", "not supported for double backward")
 NATURAL = 1e-3  # of |y| / |theta|: derivatives below that are compared with zero
 _VECTORS = 4  # kept of one line: as many as one comparison needs again
 
@@ -180,8 +178,10 @@ def _product(operator: RiskOperator, vector: Tensor) -> Tensor:
             "power at the boundary of its domain), or overflows"
         )
         raise NonFiniteError(msg, partial=product) from error
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
-        if operator.can_fall_back or not any(words in str(error) for words in _ONCE):
+        if operator.can_fall_back:
             raise
         raise InputError(_once_only(operator.risk, str(error))) from error
 
@@ -209,8 +209,9 @@ def _agree(
     if error > allowed:
         msg = (
             f"{operator!r}: failed the check that it {what} (difference {error:.3g}, rounding "
-            f"allows {allowed:.3g}); the model may be random or stateful, need float64 "
-            "(dtype=torch.float64), or use an operation whose second derivative is wrong"
+            f"allows {allowed:.3g}); the model may use an operation whose second derivative is "
+            "wrong (hs.Hessian(risk, route='finite-difference') does without), be random or "
+            "stateful, or need float64 (dtype=torch.float64)"
         )
         raise SelfCheckError(msg)
 

@@ -62,7 +62,7 @@ class ModelState:
             if parameter._version != version or not _same(_sample(parameter), sample):
                 msg = (
                     f"model: the frozen parameter '{name}' has changed since the risk was made; "
-                    "use risk.refresh(), or make a new hessium.EmpiricalRisk"
+                    "use risk.refreshed(), or make a new hessium.EmpiricalRisk"
                 )
                 raise InputError(msg)
 
@@ -73,7 +73,7 @@ class ModelState:
         if changed:
             msg = (
                 "risk.at(theta) keeps the buffers that the risk was made with, but the model has "
-                f"changed {len(changed)} since ({', '.join(changed[:3])}); risk.refresh() takes "
+                f"changed {len(changed)} since ({', '.join(changed[:3])}); risk.refreshed() takes "
                 "parameters and buffers as they are now"
             )
             warnings.warn(msg, StaleStateWarning, stacklevel=4)

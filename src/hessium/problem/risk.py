@@ -67,7 +67,7 @@ class EmpiricalRisk:
     one model wait for each other; a thread that trains the model meanwhile does not.
 
     Trainable parameters and buffers are copied when the risk is made, so later training does not
-    change it; frozen parameters are shared. To follow a training, use `refresh`.
+    change it; frozen parameters are shared. To follow a training, use `refreshed`.
 
     Args:
         model: any `nn.Module`. Frozen parameters are left out, tied ones counted once.
@@ -301,12 +301,12 @@ class EmpiricalRisk:
         other._theta = theta.detach().clone()
         return other
 
-    def refresh(self) -> EmpiricalRisk:
-        """The same risk of the model as it is now: its parameters, buffers and frozen parameters.
+    def refreshed(self) -> EmpiricalRisk:
+        """A new risk of the model as it is now: its parameters, buffers and frozen parameters.
 
-        To follow a training, make one risk and refresh it at every measurement. The data are not
-        read again, and operators repeat only a short self-check, because the architecture was
-        tested when the first was made.
+        This risk stays what it is. To follow a training, make one risk and measure
+        `risk.refreshed()` every time. The data are not read again, and operators repeat only a
+        short self-check, because the architecture was tested when the first was made.
 
         Raises:
             InputError: if the model has been put in training mode, its architecture or the set of
