@@ -330,6 +330,34 @@ def test_operations_without_a_second_derivative(name: str) -> None:
     assert float((linear - f.detach() - jacobian @ v[:, 0]).norm()) < 1e-10 * float(linear.norm())
 
 
+def test_input_derivatives_through_such_an_operation() -> None:
+    """The gradient itself needs a second derivative that does not exist."""
+
+    def closure(model: nn.Module) -> Tensor:
+        x = X.clone().requires_grad_()
+        return torch.autograd.grad(model(x).sum(), x, create_graph=True)[0].square().sum()
+
+    model = nn.Sequential(mlp(3, 4), nn.Hardsigmoid(), mlp(4, 1))
+    risk = hs.EmpiricalRisk.from_closure(model, closure)
+    with pytest.raises(InputError, match=r"cannot differentiate again .*hardsigmoid_backward"):
+        risk.gradient()
+
+
+def test_rows_of_parameters_without_a_dimension() -> None:
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate, self.inner = nn.Parameter(torch.tensor(0.3).double()), mlp(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.hardsigmoid(self.gate * self.inner(x))
+
+    risk = hs.EmpiricalRisk(Gated(), nn.MSELoss(), (X, Y))
+    v = draw(risk.dim, 2, seed=3)
+    operator = hs.GaussNewton(risk)
+    torch.testing.assert_close(operator @ v, operator.dense() @ v, rtol=1e-10, atol=1e-12)
+
+
 def test_a_norm_at_zero_names_its_parameter() -> None:
     class Radial(nn.Module):
         def __init__(self) -> None:

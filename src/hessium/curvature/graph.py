@@ -172,7 +172,11 @@ class OutputGraph:
             images = []
             for block in self._kept_rows or self._row_blocks():
                 pairs = zip(parts, block, strict=True)
-                terms = [part.reshape(*lead, -1) @ rows.flatten(1).mT for part, rows in pairs]
+                terms = [
+                    part.reshape(*lead, -1) @ rows.reshape(len(rows), -1).mT for part, rows in pairs
+                ]
+                    part.reshape(*lead, -1) @ rows.reshape(len(rows), -1).mT for part, rows in pairs
+                ]
                 images.append(torch.stack(terms).sum(dim=0))
             return torch.cat(images, dim=-1).reshape(*lead, *self._dual.shape)
         with self._inside():

@@ -388,7 +388,16 @@ class EmpiricalRisk:
                 total = self.total(leaves, batch)
                 totals.append(float(total.detach()))
                 if total.requires_grad:
-                    parts = torch.autograd.grad(total, leaves, materialize_grads=True)
+                    try:
+                        parts = torch.autograd.grad(total, leaves, materialize_grads=True)
+                    except RuntimeError as error:
+                        if "is not implemented" not in str(error):
+                            raise
+                        msg = (
+                            "model: the loss takes derivatives through an operation that torch "
+                            f"cannot differentiate again ({str(error).splitlines()[0]}); replace it"
+                        )
+                        raise InputError(msg) from error
                     gradient += torch.cat([part.reshape(-1) for part in parts])
         gradient /= self.denominator
         if not bool(torch.isfinite(gradient).all()):
