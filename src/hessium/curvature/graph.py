@@ -175,8 +175,6 @@ class OutputGraph:
                 terms = [
                     part.reshape(*lead, -1) @ rows.reshape(len(rows), -1).mT for part, rows in pairs
                 ]
-                    part.reshape(*lead, -1) @ rows.reshape(len(rows), -1).mT for part, rows in pairs
-                ]
                 images.append(torch.stack(terms).sum(dim=0))
             return torch.cat(images, dim=-1).reshape(*lead, *self._dual.shape)
         with self._inside():
