@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -109,6 +110,8 @@ class Gram(SymmetricOperator):
             pulled = self.pull(vector)
             expected = sum(float(p.square().sum()) for p in pulled) / self.risk.denominator
             found = float(vector @ (matrix @ vector))
+            if not math.isfinite(found + expected):
+                return math.inf
             if expected or found:
                 worst = max(worst, abs(found - expected) / max(abs(found), expected))
         return worst
