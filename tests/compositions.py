@@ -225,7 +225,7 @@ class Examination:
             size = min(len(wanted), K.shape[0])
             self.vector(
                 "Gram",
-                lambda: torch.linalg.eigvalsh(K.dense())[-size:],
+                lambda: torch.linalg.eigvalsh(K.dense().double())[-size:],
                 wanted[-size:],
                 None,
             )

@@ -122,9 +122,12 @@ class Linearization:
             residuals.append((middle.entries.sqrt() * residual).reshape(-1))
         if rcond is None:
             rcond = 10 * gram.shape[0] * torch.finfo(self.risk.dtype).eps
-        values, vectors = torch.linalg.eigh(gram.dense())
+        # in float64: torch's solver for singular float32 matrices can return NaN where numbers
+        # underflow
+        values, vectors = torch.linalg.eigh(gram.dense().double())
         keep = values > rcond * values[-1]
-        solved = vectors[:, keep] @ ((vectors[:, keep].mT @ torch.cat(residuals)) / values[keep])
+        along = vectors[:, keep].mT @ torch.cat(residuals).double()
+        solved = (vectors[:, keep] @ (along / values[keep])).to(self.risk.dtype)
         # K = R R^T with R = S^T J / sqrt(D), and rho carries the same 1 / sqrt(D)
         step = torch.cat([p.reshape(-1) for p in gram.pull(solved)]) / self.risk.denominator
         return self._theta - step

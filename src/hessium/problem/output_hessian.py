@@ -209,7 +209,10 @@ class Autodiff(OutputHessian):
                 "GaussNewton products work, its Gram matrix does not exist"
             )
             raise InputError(msg)
-        values, vectors = torch.linalg.eigh((blocks + blocks.mT) / 2)
+        # in float64: torch's solver for singular float32 matrices can return NaN where numbers
+        # underflow
+        values, vectors = torch.linalg.eigh(((blocks + blocks.mT) / 2).double())
+        values, vectors = values.to(blocks), vectors.to(blocks)
         floor = 1e3 * torch.finfo(values.dtype).eps * float(values.abs().max())
         _require_convex(torch.where(values.abs() <= floor, torch.zeros_like(values), values))
         return vectors * values.clamp(min=0).sqrt().unsqueeze(-2)
