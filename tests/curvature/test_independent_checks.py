@@ -19,6 +19,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import hessium as hs
 from cases import draw, mlp
+from hessium.curvature.places import directions
 from hessium.errors import InputError, OutsideParameterWarning, SelfCheckError, SelfCheckWarning
 
 X, Y = draw(10, 3), draw(10, 2, seed=3)
@@ -126,6 +127,32 @@ def test_wrong_gradients_are_refused(name: str, dtype: torch.dtype) -> None:
     risk = risk_of(network(WRONG[name], dtype), dtype)
     with pytest.raises(SelfCheckError, match="the gradient claims a slope"):
         hs.Hessian(risk)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_missing_slope_is_seen_along_either_random_direction(missing: int) -> None:
+    """A detached linear term, orthogonal to the gradient and to the other direction.
+
+    Its second derivative is zero, so only the slope along that direction shows it.
+    """
+    model = nn.Linear(30, 1, bias=False).double()
+    theta = model.weight.detach().clone().flatten()
+    constant = torch.zeros(30, dtype=torch.float64)
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        lost = (model.weight.flatten() - theta) @ constant
+        return (outputs - targets).square().mean() + lost.detach()
+
+    data = (draw(40, 30), draw(40, 1, seed=3))
+    risk = hs.EmpiricalRisk(model, loss, data)
+    found = directions(risk)
+    others = torch.stack([risk.gradient(), found[1 - missing]], 1)
+    basis = torch.linalg.qr(others).Q
+    constant.copy_(found[missing] - basis @ (basis.mT @ found[missing]))
+    with pytest.raises(SelfCheckError, match="the gradient claims a slope"):
+        hs.Hessian(hs.EmpiricalRisk(model, loss, data))
+    constant.zero_()
+    hs.Hessian(hs.EmpiricalRisk(model, loss, data))
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,19 @@ class Accuracy:
             floor=coarse ** (3 / 8),
         )
 
+    @property
+    def sharp(self) -> float:
+        """Relative error up to which one difference decides that a claim is right."""
+        return self.within / _MARGIN
+
+    def rounding(self, size: float, h: float) -> float:
+        """Of a central difference of step h of a function of some size."""
+        return _ROUNDINGS * self.epsilon * size / h
+
+    def hides(self, size: float, scale: float) -> bool:
+        """Whether rounding hides a derivative of size `scale` at the first step."""
+        return self.rounding(size, self.steps[0]) > self.sharp * scale
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
@@ -110,7 +123,7 @@ class Claim:
         for h in self.accuracy.steps:
             coarse, fine = _Difference(self.function, h), _Difference(self.function, h / 2)
             pairs = list(zip(coarse.value, fine.value, strict=True))
-            rounding = coarse.rounding(2 * self.accuracy.epsilon)
+            rounding = [self.accuracy.rounding(size, h / 2) for size in coarse.sizes]
             errors = [norm(b - a) + e for (a, b), e in zip(pairs, rounding, strict=True)]
             extrapolated = [(4 * b - a) / 3 for a, b in pairs]
             found = self._judged(extrapolated, errors, coarse.size, sharp=_SHARP)
@@ -125,10 +138,10 @@ class Claim:
 
         Truncation is not estimated, and rounding must be negligible. Cost: two evaluations.
         """
-        difference = _Difference(self.function, self.accuracy.steps[0])
-        errors = difference.rounding(self.accuracy.epsilon)
-        sharp = self.accuracy.within / _MARGIN
-        found = self._judged(difference.value, errors, difference.size, sharp=sharp)
+        h = self.accuracy.steps[0]
+        difference = _Difference(self.function, h)
+        errors = [self.accuracy.rounding(size, h) for size in difference.sizes]
+        found = self._judged(difference.value, errors, difference.size, sharp=self.accuracy.sharp)
         return found.outcome is Outcome.AGREES
 
     def _judged(
@@ -160,17 +173,12 @@ class _Difference:
 
     def __init__(self, moved: Callable[[float], Sequence[Tensor]], h: float) -> None:
         up, down = moved(h), moved(-h)
-        self._h = h
-        self._sizes = [max(norm(a), norm(b)) for a, b in zip(up, down, strict=True)]
+        self.sizes = [max(norm(a), norm(b)) for a, b in zip(up, down, strict=True)]
         self.value = [(a - b) / (2 * h) for a, b in zip(up, down, strict=True)]
 
     @property
     def size(self) -> float:
-        return _root_sum(self._sizes)
-
-    def rounding(self, epsilon: float) -> list[float]:
-        """Of the difference, part by part."""
-        return [_ROUNDINGS * epsilon * size / self._h for size in self._sizes]
+        return _root_sum(self.sizes)
 
 
 def norm(tensor: Tensor) -> float:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hessium.curvature.differences import Accuracy, Claim, Outcome
-from hessium.curvature.places import directions, settled
+from hessium.curvature.places import FEW_DIGITS, ClaimAt, Precisions, directions
 from hessium.errors import SelfCheckError, SelfCheckWarning
 from hessium.problem import EmpiricalRisk
 from hessium.problem.layout import Layout
@@ -19,7 +19,9 @@ _PROVEN = "slope"
 
 
 def check_slope(
-    risk: EmpiricalRisk, who: str, value: Callable[[EmpiricalRisk, float], float] | None = None
+    precisions: Precisions,
+    who: str,
+    value: Callable[[EmpiricalRisk, float], float] | None = None,
 ) -> None:
     """The gradient is the slope of the loss, along itself and along two random directions.
 
@@ -27,7 +29,7 @@ def check_slope(
     model.
 
     Args:
-        risk: whose gradient.
+        precisions: of the risk whose gradient is compared.
         who: what the messages begin with.
         value: (risk, h) -> value at distance h along the first random direction, where it is known.
 
@@ -36,9 +38,11 @@ def check_slope(
 
     Cost: one gradient and six evaluations of the loss.
     """
+    risk = precisions.risk
     if _PROVEN in risk.proven:
         return
-    known = {id(risk): risk.gradient()}
+    height, gradient_here = risk.value_and_gradient()
+    known = {id(risk): gradient_here}
 
     def gradient_at(place: EmpiricalRisk) -> Tensor:
         return known[id(place)] if id(place) in known else place.gradient()
@@ -57,12 +61,8 @@ def check_slope(
         size = typical_slope(gradient, direction, place.layout)
         return slope_claim(float(gradient @ direction), size, values, place, fine)
 
-    for where, claim_at in (
-        ("its gradient", along_itself),
-        ("a random direction", functools.partial(along_random, 0)),
-        ("another random direction", functools.partial(along_random, 1)),
-    ):
-        found = settled(risk, claim_at)
+    def judge(where: str, claim_at: ClaimAt) -> None:
+        found = precisions.settled(claim_at)
         if found.outcome is Outcome.WRONG:
             msg = (
                 f"{who}: along {where} the gradient claims a slope of {found.claimed:.6g}, from "
@@ -72,6 +72,15 @@ def check_slope(
             raise SelfCheckError(msg)
         if found.outcome is Outcome.OPEN:
             say_undecided(who, f"the gradient with differences of the loss along {where}")
+
+    judge("its gradient", along_itself)
+    if precisions.single:
+        accuracy = Accuracy.of(risk.dtype, risk.dtype, float(risk.theta.norm()))
+        sizes = (typical_slope(gradient_here, d, risk.layout) for d in directions(risk))
+        if any(accuracy.hides(abs(height), size) for size in sizes):
+            risk.refuted.add(FEW_DIGITS)
+    judge("a random direction", functools.partial(along_random, 0))
+    judge("another random direction", functools.partial(along_random, 1))
     risk.proven.add(_PROVEN)
 
 

@@ -15,6 +15,7 @@ from hessium.curvature.graph import OutputGraph
 from hessium.curvature.inner import gram
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layerwise import work_bytes
+from hessium.curvature.places import Precisions
 from hessium.curvature.selfcheck import probe_vectors, tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
@@ -45,7 +46,7 @@ class Gram(SymmetricOperator):
     @full_precision()
     def __init__(self, risk: EmpiricalRisk) -> None:
         require_outputs(risk, "Gram matrix")
-        check_slope(risk, "Gram")
+        check_slope(Precisions(risk), "Gram")
         self.risk = risk
         for inputs, targets in risk.batches():  # a factor must exist before anything is promised
             risk.output_hessian(risk.outputs(risk.leaves(), inputs), targets).require_factor()

@@ -11,7 +11,7 @@ from hessium._arithmetic import full_precision
 from hessium.curvature.differences import Accuracy, Claim, Outcome
 from hessium.curvature.gradient_check import check_slope
 from hessium.curvature.graph import OutputGraph
-from hessium.curvature.places import directions, settled
+from hessium.curvature.places import Precisions, directions
 from hessium.errors import SelfCheckError
 from hessium.problem import EmpiricalRisk
 
@@ -39,23 +39,24 @@ def check_jacobian(risk: EmpiricalRisk, who: str) -> None:
 
     Cost: about six gradients, the first time.
     """
-    check_slope(risk, who)
+    precisions = Precisions(risk)
+    check_slope(precisions, who)
     if "jacobian" in risk.proven:
         return
     v = directions(risk)[0]
     try:
-        agrees = _pushes(risk, v)
+        agrees = _pushes(precisions, v)
     except RuntimeError:
         agrees = False
     if not agrees:
         risk.refuted.add(DOUBLE_REVERSE)
-        if not _pushes(risk, v):
+        if not _pushes(precisions, v):
             msg = f"{who}: products with the Jacobian disagree with differences of the outputs"
             raise SelfCheckError(msg)
     risk.proven.add("jacobian")
 
 
-def _pushes(risk: EmpiricalRisk, v: Tensor) -> bool:
+def _pushes(precisions: Precisions, v: Tensor) -> bool:
     def claim_at(place: EmpiricalRisk, fine: EmpiricalRisk) -> Claim:
         length = float(place.theta.norm())
         return Claim(
@@ -65,7 +66,7 @@ def _pushes(risk: EmpiricalRisk, v: Tensor) -> bool:
             natural=1e-3 / (length or 1.0),
         )
 
-    return settled(risk, claim_at).outcome is not Outcome.WRONG
+    return precisions.settled(claim_at).outcome is not Outcome.WRONG
 
 
 @torch.enable_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -41,52 +42,69 @@ def directions(risk: EmpiricalRisk) -> tuple[Tensor, Tensor]:
     return known
 
 
-def settled(risk: EmpiricalRisk, claim_at: ClaimAt) -> Comparison:
-    """The outcome of a comparison at the risk, in float64 or beside it where that is not enough.
-
-    A network may sit at a kink, where differences are no derivatives, or at a critical point, where
-    rounding hides the slope. In single precision alone nothing is found wrong: with few digits a
-    network with many kinks cannot be told from one with another derivative.
+class Precisions:
+    """A risk in its own precision and, made once when it is needed, in float64.
 
     Args:
-        risk: where.
-        claim_at: (place, the same place in as many digits as there are) -> claim.
+        risk: at the parameters where derivatives are compared.
     """
-    single = risk.dtype is not torch.float64
-    if not (single and FEW_DIGITS in risk.refuted) and claim_at(risk, risk).agrees_at_once():
-        return Comparison(outcome=Outcome.AGREES)
-    fine = with_more_digits(risk) if single else risk
-    if fine is None:
-        alone = claim_at(risk, risk).compare()
-        agrees = alone.outcome is Outcome.AGREES
-        return alone if agrees else dataclasses.replace(alone, outcome=Outcome.OPEN)
-    found = _compared(claim_at, risk, fine, at_once=single)
-    if found.outcome is Outcome.AGREES:
-        if single:
-            risk.refuted.add(FEW_DIGITS)  # as it will be for other products
-        return found
-    beside = [
-        _compared(claim_at, place, place if fine is risk else fine.at(place.theta.to(fine.dtype)))
-        for place in _nearby(risk)
-    ]
-    wrong = [one for one in beside if one.outcome is Outcome.WRONG]
-    right = [one for one in beside if one.outcome is Outcome.AGREES]
-    if found.outcome is Outcome.WRONG:
-        corner = right and not wrong
-        return dataclasses.replace(found, outcome=Outcome.CORNER) if corner else found
-    return (wrong or right or beside)[0]
 
+    def __init__(self, risk: EmpiricalRisk) -> None:
+        self.risk = risk
 
-def with_more_digits(risk: EmpiricalRisk) -> EmpiricalRisk | None:
-    """The risk in float64, if it is not there already and can be evaluated there."""
-    if risk.dtype is torch.float64:
-        return None
-    try:
-        fine = risk.in_dtype(torch.float64)
-        fine.value()
-    except Exception:  # kernels for one dtype, devices without float64, data that do not convert
-        return None
-    return fine
+    @property
+    def single(self) -> bool:
+        """Whether the risk has fewer digits than float64."""
+        return self.risk.dtype is not torch.float64
+
+    @cached_property
+    def double(self) -> EmpiricalRisk | None:
+        """The risk in float64; None if it cannot be evaluated there."""
+        if not self.single:
+            return self.risk
+        try:
+            double = self.risk.in_dtype(torch.float64)
+            double.value()
+        except Exception:  # kernels for one dtype, devices without float64, data not converted
+            return None
+        return double
+
+    def settled(self, claim_at: ClaimAt) -> Comparison:
+        """The outcome of a comparison at the risk, in float64 or beside it if that is not enough.
+
+        A network may sit at a kink, where differences are no derivatives, or at a critical point,
+        where rounding hides the slope. In single precision alone nothing is found wrong: with few
+        digits a network with many kinks cannot be told from one with another derivative.
+
+        Args:
+            claim_at: (place, the same place in as many digits as there are) -> claim.
+        """
+        risk = self.risk
+        enough = not (self.single and FEW_DIGITS in risk.refuted)
+        if enough and claim_at(risk, risk).agrees_at_once():
+            return Comparison(outcome=Outcome.AGREES)
+        double = self.double
+        if double is None:
+            alone = claim_at(risk, risk).compare()
+            agrees = alone.outcome is Outcome.AGREES
+            return alone if agrees else dataclasses.replace(alone, outcome=Outcome.OPEN)
+        found = _compared(claim_at, risk, double, at_once=self.single)
+        if found.outcome is Outcome.AGREES:
+            if self.single:
+                risk.refuted.add(FEW_DIGITS)  # as it will be for other products
+            return found
+        beside = [
+            _compared(
+                claim_at, place, double.at(place.theta.to(double.dtype)) if self.single else place
+            )
+            for place in _nearby(risk)
+        ]
+        wrong = [one for one in beside if one.outcome is Outcome.WRONG]
+        right = [one for one in beside if one.outcome is Outcome.AGREES]
+        if found.outcome is Outcome.WRONG:
+            corner = right and not wrong
+            return dataclasses.replace(found, outcome=Outcome.CORNER) if corner else found
+        return (wrong or right or beside)[0]
 
 
 def _compared(

@@ -23,7 +23,7 @@ from hessium.curvature.gradient_check import (
     slope_claim,
     typical_slope,
 )
-from hessium.curvature.places import FEW_DIGITS, directions, settled, with_more_digits
+from hessium.curvature.places import FEW_DIGITS, Precisions, directions
 from hessium.errors import InputError, NonFiniteError, SelfCheckError, SelfCheckWarning
 from hessium.linalg.operator import SymmetricOperator
 from hessium.problem import EmpiricalRisk
@@ -68,19 +68,20 @@ def self_check(operator: RiskOperator) -> None:
     kind = f"{type(operator).__name__} {'by differences' if operator.differenced else ''}"
     v, w = directions(risk)
     line = _Line(operator, v)
+    precisions = Precisions(risk)
     if kind in risk.proven:
-        if _still_right(operator, line):
+        if _still_right(operator, line, precisions):
             return
         risk.proven.discard("slope")
     before = _state(risk)
-    check_slope(risk, repr(operator), line.value)
+    check_slope(precisions, repr(operator), line.value)
     try:
-        _check_derivatives(operator, v, w, line)
+        _check_derivatives(operator, v, w, line, precisions)
     except (InputError, NonFiniteError, SelfCheckError, RuntimeError):
         if not operator.can_fall_back:
             raise
         operator.fall_back()
-        _check_derivatives(operator, v, w, line)
+        _check_derivatives(operator, v, w, line, precisions)
     if _state(risk) != before:
         msg = (
             f"{operator!r}: a product changed the model (a parameter, buffer, gradient or mode); "
@@ -90,10 +91,10 @@ def self_check(operator: RiskOperator) -> None:
     risk.proven.add(kind)
 
 
-def _still_right(operator: RiskOperator, line: _Line) -> bool:
+def _still_right(operator: RiskOperator, line: _Line, precisions: Precisions) -> bool:
     """One product, and the gradient beside values, by one difference; False if undecided."""
     risk = operator.risk
-    fine = (with_more_digits(risk) if FEW_DIGITS in risk.refuted else None) or risk
+    fine = (precisions.double if FEW_DIGITS in risk.refuted else None) or risk
     claim = line.claim(operator @ line.direction, risk, fine)
     if not claim.agrees_at_once():
         return False
@@ -159,11 +160,13 @@ class _Line:
         )
 
 
-def _check_derivatives(operator: RiskOperator, v: Tensor, w: Tensor, line: _Line) -> None:
+def _check_derivatives(
+    operator: RiskOperator, v: Tensor, w: Tensor, line: _Line, precisions: Precisions
+) -> None:
     product = _product(operator, v)
     _check_products(operator, v, w, product)
     if not operator.differenced:
-        _check_against_differences(operator, line, product)
+        _check_against_differences(operator, line, precisions, product)
 
 
 def _product(operator: RiskOperator, vector: Tensor) -> Tensor:
@@ -216,11 +219,12 @@ def _agree(
         raise SelfCheckError(msg)
 
 
-def _check_against_differences(operator: RiskOperator, line: _Line, product: Tensor) -> None:
+def _check_against_differences(
+    operator: RiskOperator, line: _Line, precisions: Precisions, product: Tensor
+) -> None:
     """Products are derivatives of gradients (or of outputs)."""
     risk = operator.risk
-    found = settled(
-        risk,
+    found = precisions.settled(
         lambda place, fine: line.claim(
             product if place is risk else line.product(place), place, fine
         ),
