@@ -143,16 +143,19 @@ def test_a_missing_slope_is_seen_along_either_random_direction(missing: int) -> 
         lost = (model.weight.flatten() - theta) @ constant
         return (outputs - targets).square().mean() + lost.detach()
 
-    data = (draw(40, 30), draw(40, 1, seed=3))
-    risk = hs.EmpiricalRisk(model, loss, data)
+    def risk_of_it() -> hs.EmpiricalRisk:
+        data = (draw(40, 30), draw(40, 1, seed=3))
+        return hs.EmpiricalRisk(model, loss, data, reduction="mean")
+
+    risk = risk_of_it()
     found = directions(risk)
     others = torch.stack([risk.gradient(), found[1 - missing]], 1)
     basis = torch.linalg.qr(others).Q
     constant.copy_(found[missing] - basis @ (basis.mT @ found[missing]))
     with pytest.raises(SelfCheckError, match="the gradient claims a slope"):
-        hs.Hessian(hs.EmpiricalRisk(model, loss, data))
+        hs.Hessian(risk_of_it())
     constant.zero_()
-    hs.Hessian(hs.EmpiricalRisk(model, loss, data))
+    hs.Hessian(risk_of_it())
 
 
 @pytest.mark.parametrize(
