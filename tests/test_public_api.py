@@ -18,7 +18,7 @@ NAMES = [
     "Certificate", "Count", "CriticalPoint", "DiagonalEstimate", "DiscreteMeasure",
     "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton", "Gram",
     "Hessian", "Inertia", "Linearization", "NormEstimate", "RankProfile", "ResidualHessian",
-    "SpectralEstimate", "SpectralSum", "SquaredError", "compare", "continue_ridge", "diagonal",
+    "Spectrum", "SpectralSum", "SquaredError", "compare", "continue_ridge", "diagonal",
     "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
     "load_sweep", "log_determinant", "rank", "rank_profile", "spectral_measure", "spectrum",
     "theory", "trace",

@@ -8,14 +8,10 @@ from hessium.curvature import Gram as Gram
 from hessium.curvature import Hessian as Hessian
 from hessium.curvature import Linearization as Linearization
 from hessium.curvature import ResidualHessian as ResidualHessian
-from hessium.estimate import Count as Count
 from hessium.estimate import DiagonalEstimate as DiagonalEstimate
 from hessium.estimate import Eigenpairs as Eigenpairs
 from hessium.estimate import Estimate as Estimate
-from hessium.estimate import Inertia as Inertia
 from hessium.estimate import NormEstimate as NormEstimate
-from hessium.estimate import RankProfile as RankProfile
-from hessium.estimate import SpectralEstimate as SpectralEstimate
 from hessium.estimate import SpectralSum as SpectralSum
 from hessium.estimate import diagonal as diagonal
 from hessium.estimate import effective_dimension as effective_dimension
@@ -33,6 +29,10 @@ from hessium.landscape import Certificate as Certificate
 from hessium.landscape import CriticalPoint as CriticalPoint
 from hessium.landscape import continue_ridge as continue_ridge
 from hessium.landscape import find_critical_point as find_critical_point
-from hessium.measure import DiscreteMeasure as DiscreteMeasure
 from hessium.problem import EmpiricalRisk as EmpiricalRisk
 from hessium.problem import SquaredError as SquaredError
+from hessium.spectra import Count as Count
+from hessium.spectra import DiscreteMeasure as DiscreteMeasure
+from hessium.spectra import Inertia as Inertia
+from hessium.spectra import RankProfile as RankProfile
+from hessium.spectra import Spectrum as Spectrum

@@ -174,7 +174,7 @@ def test_wrong_arguments_are_input_errors() -> None:
 def test_estimates_are_refused_where_eigenvalues_are_required(
     function: Callable[[Any], Any],
 ) -> None:
-    with pytest.raises(InputError, match=r"SpectralEstimate|DiscreteMeasure"):
+    with pytest.raises(InputError, match=r"Spectrum|DiscreteMeasure"):
         function(ESTIMATE)
     assert compare.distance(ESTIMATE, LAW).p_value > 0
 

@@ -9,7 +9,7 @@ from hessium.compare import cumulants, distance, nonzero
 from hessium.compare._spectrum import snapped
 from hessium.compare.distance import kolmogorov, wasserstein
 from hessium.errors import InputError
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import DiscreteMeasure, Spectrum
 from hessium.theory import (
     Empirical,
     MarchenkoPastur,
@@ -22,8 +22,8 @@ from hessium.theory import (
 )
 
 
-def of(*values: float) -> DiscreteMeasure:
-    return DiscreteMeasure.uniform(list(values))
+def of(*values: float) -> Spectrum:
+    return Spectrum.of(list(values))
 
 
 def test_closed_forms() -> None:
@@ -98,7 +98,7 @@ def test_cumulants_of_one_spectrum_know_their_errors() -> None:
 
 def test_cumulants_of_draws() -> None:
     rng = np.random.default_rng(2)
-    draws = [DiscreteMeasure.uniform(np.linalg.eigvalsh(goe(60, 2.0, rng))) for _ in range(30)]
+    draws = [Spectrum.of(np.linalg.eigvalsh(goe(60, 2.0, rng))) for _ in range(30)]
     found = cumulants(*draws, count=4)
     assert "30 draws" in found.basis
     assert found.free[1] == pytest.approx(2 * 61 / 60, abs=5 * found.free_errors[1])

@@ -15,7 +15,7 @@ from hessium.compare.architecture import architecture
 from hessium.errors import InputError
 from hessium.experiments.own_comparison import _repulsion, compare_own
 from hessium.experiments.real_networks.setting import plain_network, squared_risk
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Spectrum
 from hessium.theory import goe
 
 
@@ -258,8 +258,7 @@ def test_a_page_is_written_of_three_parameters() -> None:
 def test_few_levels_reject_neither_ensemble() -> None:
     rng = np.random.default_rng(6)
     few, many = (
-        _repulsion(levels(DiscreteMeasure.uniform(np.linalg.eigvalsh(goe(n, rng=rng)))), 0.01)
-        for n in (8, 300)
+        _repulsion(levels(Spectrum.of(np.linalg.eigvalsh(goe(n, rng=rng)))), 0.01) for n in (8, 300)
     )
     assert few.verdict == many.verdict == "not rejected"
     assert "reject neither" in few.evidence

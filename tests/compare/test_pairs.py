@@ -11,7 +11,7 @@ from hessium.compare import freeness, levels, mixed_moments, normality
 from hessium.compare.freeness import _Basis
 from hessium.compare.mixed_moments import free_moments
 from hessium.errors import InputError
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Spectrum
 from hessium.theory import goe, gue, haar, wishart
 
 
@@ -121,11 +121,11 @@ def test_matrix_free_moments_of_few_distinct_eigenvalues(dtype: torch.dtype) -> 
 def test_level_ratios_of_the_ensembles() -> None:
     # means over many matrices, 4.5 standard errors
     rng = np.random.default_rng(0)
-    orthogonal = levels(*(DiscreteMeasure.uniform(np.linalg.eigvalsh(goe(200, rng=rng)))
+    orthogonal = levels(*(Spectrum.of(np.linalg.eigvalsh(goe(200, rng=rng)))
                           for _ in range(20)))  # fmt: skip
-    unitary = levels(*(DiscreteMeasure.uniform(np.linalg.eigvalsh(gue(200, rng=rng)))
+    unitary = levels(*(Spectrum.of(np.linalg.eigvalsh(gue(200, rng=rng)))
                        for _ in range(20)))  # fmt: skip
-    poisson = levels(*(DiscreteMeasure.uniform(rng.random(200)) for _ in range(20)))
+    poisson = levels(*(Spectrum.of(rng.random(200)) for _ in range(20)))
     for found, name, value in (
         (orthogonal, "goe", 0.5307), (unitary, "gue", 0.5996), (poisson, "poisson", 0.3863)
     ):  # fmt: skip
@@ -164,10 +164,10 @@ def test_null_space_and_mirrored_levels_are_removed() -> None:
     padded = np.zeros((90, 90))
     padded[:80, :80] = mirrored
     assert levels(torch.tensor(padded)).zeros == 10
-    twice = levels(DiscreteMeasure.uniform(np.repeat(np.arange(1.0, 30.0) ** 1.1, 2)))
+    twice = levels(Spectrum.of(np.repeat(np.arange(1.0, 30.0) ** 1.1, 2)))
     assert twice.degenerate == 29
     with pytest.raises(InputError, match="sources"):
-        levels(DiscreteMeasure.uniform([0.0, 1.0]))
+        levels(Spectrum.of([0.0, 1.0]))
 
 
 def test_error_of_the_mean_ratio() -> None:
@@ -175,7 +175,7 @@ def test_error_of_the_mean_ratio() -> None:
     rng = np.random.default_rng(3)
     for draw in (lambda: np.linalg.eigvalsh(goe(100, rng=rng)), lambda: rng.random(100)):
         law = "goe" if draw().max() > 1.5 else "poisson"
-        scores = [levels(DiscreteMeasure.uniform(draw())).z[law] for _ in range(150)]
+        scores = [levels(Spectrum.of(draw())).z[law] for _ in range(150)]
         assert np.std(scores) == pytest.approx(1, abs=0.26)
 
 
@@ -187,7 +187,7 @@ def test_few_levels_are_judged_at_their_nominal_rate(n: int) -> None:
     independent = [1 + rng.random(n) for _ in range(600)]
 
     def rejected(spectra: list[AnyArray], ensemble: str) -> int:
-        each = [levels(DiscreteMeasure.uniform(one)) for one in spectra]
+        each = [levels(Spectrum.of(one)) for one in spectra]
         return sum(one.p_value(ensemble) < 0.05 for one in each)
 
     assert 8 <= rejected(repelling, "goe") <= 52
@@ -198,17 +198,17 @@ def test_few_levels_are_judged_at_their_nominal_rate(n: int) -> None:
 
 def test_ladders_and_doublets_have_scores_that_mean_something() -> None:
     rng = np.random.default_rng(5)
-    ladder = levels(DiscreteMeasure.uniform(np.arange(1.0, 20.0)))
+    ladder = levels(Spectrum.of(np.arange(1.0, 20.0)))
     assert ladder.mean == pytest.approx(1.0)
     assert 4 < min(ladder.z.values()) < max(ladder.z.values()) < 10
     pairs = np.repeat(10 + np.linalg.eigvalsh(goe(30, rng=rng)), 2)
     for split, degenerate in ((0.0, 30), (1e-7, 0)):
-        found = levels(DiscreteMeasure.uniform(pairs + split * rng.random(60)))
+        found = levels(Spectrum.of(pairs + split * rng.random(60)))
         assert found.degenerate == degenerate
         assert -20 < min(found.z.values()) < max(found.z.values()) < -7
         assert ("a symmetry, or too fine" in repr(found)) == bool(degenerate)
     # the control: one level of each pair is GOE
-    assert abs(levels(DiscreteMeasure.uniform(pairs[::2])).z["goe"]) < 4
+    assert abs(levels(Spectrum.of(pairs[::2])).z["goe"]) < 4
 
 
 def test_levels_of_single_precision() -> None:
@@ -247,12 +247,12 @@ def test_levels_are_equal_to_rounding_or_not_at_all() -> None:
     rng = np.random.default_rng(11)
     # spacings of 1e-11 of the largest level, far above the rounding of float64
     fine = np.append(np.linalg.eigvalsh(goe(60, rng=rng)) * 1e-9 + 1.0, 2.0)
-    found = levels(DiscreteMeasure.uniform(fine))
+    found = levels(Spectrum.of(fine))
     assert found.degenerate == 0
     assert found.p_value("goe") > 1e-4
     # the same levels in float32 are noise, and no symmetry
     with pytest.raises(InputError, match="rounding resolves"):
-        levels(DiscreteMeasure.uniform(fine.astype(np.float32)))
-    twice = levels(DiscreteMeasure.uniform(np.repeat(fine, 2)))
+        levels(Spectrum.of(fine.astype(np.float32)))
+    twice = levels(Spectrum.of(np.repeat(fine, 2)))
     assert twice.degenerate == 61
     assert "too fine for this dtype" in repr(twice)

@@ -11,8 +11,7 @@ import torch
 import hessium as hs
 from hessium.compare import SpectraDistance, cumulants, distance
 from hessium.errors import InputError
-from hessium.estimate import SpectralEstimate
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import DiscreteMeasure, Spectrum
 from hessium.theory import MarchenkoPastur, Semicircle, goe, wishart
 
 
@@ -107,7 +106,7 @@ def test_an_estimate_brings_its_size_and_its_own_error() -> None:
 
 def test_an_estimate_that_knows_all_is_a_spectrum() -> None:
     values = spectrum_of(goe(20, rng=4))
-    whole = SpectralEstimate.of((), values, dim=20, resolution=1e-14, num_matvecs=0)
+    whole = Spectrum.from_rules((), values, dim=20, resolution=1e-14, num_matvecs=0)
     law = Semicircle(variance=1.0)
     assert distance(whole, law).p_value == distance(values, law).p_value
     assert not hs.compare.outliers(whole, law).values

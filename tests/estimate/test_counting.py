@@ -47,7 +47,7 @@ def misses(matrix: Tensor, tol: float, seed: int, **options: object) -> tuple[in
     for part in ("negative", "zero", "positive", "rank"):
         truth, bracket = getattr(exact, part), getattr(found, part)
         assert bracket.lower <= bracket.value <= bracket.upper
-        assert bracket.level == options.get("level", 0.999)
+        assert bracket.confidence == options.get("confidence", 0.999)
         # where the exact count is a bracket itself, both must meet
         wrong += not (bracket.lower <= truth.upper and truth.lower <= bracket.upper)
         width += bracket.upper - bracket.lower
@@ -84,7 +84,9 @@ def test_brackets_contain_the_exact_inertia_in_three_hundred_draws() -> None:
 def test_too_low_a_level_misses() -> None:
     """Control: brackets that claim little hold little; the test above can fail."""
     matrix = matrices()["wigner"]
-    wrong = [misses(matrix, 0.01, seed, level=0.02, probes=2, steps=150)[0] for seed in range(10)]
+    wrong = [
+        misses(matrix, 0.01, seed, confidence=0.02, probes=2, steps=150)[0] for seed in range(10)
+    ]
     assert sum(wrong) > 5
 
 
@@ -153,7 +155,7 @@ def test_operators_of_networks_and_automatic_choice() -> None:
         assert found.positive.lower <= int(exact.positive) <= found.positive.upper
         rank = hs.rank(operator, 1e-4, method="quadrature", probes=3, steps=20)
         assert rank.lower <= int(exact.rank) <= rank.upper
-        assert rank.level == 0.999
+        assert rank.confidence == 0.999
 
 
 @pytest.mark.parametrize(
@@ -163,8 +165,8 @@ def test_operators_of_networks_and_automatic_choice() -> None:
         ({"method": "guess"}, "method"),
         ({"probes": 0}, "probes"),
         ({"steps": 0}, "steps"),
-        ({"level": 1.0}, "level"),
-        ({"level": 0.0}, "level"),
+        ({"confidence": 1.0}, "confidence"),
+        ({"confidence": 0.0}, "confidence"),
         ({"max_bytes": 60 * 8 * 40}, "max_bytes"),
         ({"rng": -3}, "rng"),
     ],

@@ -52,7 +52,7 @@ WRONG: dict[str, list[Any]] = {
     "until": [0.0, 1.0, "a", np.nan],
     "reorthogonalize": [0, 3, "a", None],
     "max_bytes": ["x", "8GiB", None, np.nan, np.inf, -1, 0, 1j, True, Words()],
-    "level": [0.0, 1.0, 95, "a", None, np.nan, 1j],
+    "confidence": [0.0, 1.0, 95, "a", None, np.nan, 1j],
     "shift": ["a", "1", None, np.nan, np.inf, 1j, Words()],
     "smallest": ["a", np.nan, 1j, -5.0],
     "rng": [-1, "a", 1.5, True],
@@ -68,7 +68,12 @@ WRONG: dict[str, list[Any]] = {
     "f": [3, "a"],
     "q": ["a", 2.0, np.nan, 1j],
     "order": [-1, 0.5, "a", None],
-    "nodes": ["a", [1j], [np.nan], [[1.0]], [None], []],
+    "dim": [0, 0.5, "a"],
+    "resolution": ["a", -1.0, np.nan],
+    "unit": ["a", 0.0, np.nan],
+    "num_matvecs": [-1, 0.5, "a"],
+    "rank_bound": [-1, 0.5, "a"],
+    "eigenvalues": ["a", [1j], [np.nan], [[1.0]], [None], []],
 }  # fmt: skip
 CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     hs.spectrum: {"op": A},
@@ -86,13 +91,17 @@ CALLS: dict[Callable[..., Any], dict[str, Any]] = {
     MEASURE.cdf_band: {"x": [0.0]},
     MEASURE.density: {"x": [0.0], "width": 0.1},
     MEASURE.integral: {"f": abs},
+    MEASURE.inertia: {},
+    MEASURE.rank: {},
+    MEASURE.rank_profile: {},
+    SPECTRUM.rank_profile: {"tols": [1e-3]},
     TRACE.interval: {},
     SUM.interval: {},
     hs.diagonal(A, 20).interval: {},
     SPECTRUM.mass: {"a": 0.0, "b": 1.0},
-    SPECTRUM.ppf: {"q": 0.5},
+    SPECTRUM.quantile: {"q": 0.5},
     SPECTRUM.moment: {"order": 1},
-    hs.DiscreteMeasure.uniform: {"nodes": [1.0]},
+    hs.Spectrum.of: {"eigenvalues": [1.0]},
     as_operator: {"operator": A},
 }
 
@@ -103,10 +112,18 @@ def failures() -> list[str]:
     for call, good in CALLS.items():
         for name in inspect.signature(call).parameters:
             wrong = WRONG.get("op" if name == "operator" else name)
-            if wrong is None:
+            if wrong is None and name != "nonnegative":
                 found.append(f"{call.__qualname__}: no wrong values are known for {name}")
             for value in wrong or []:
-                if value is None and name in ("until", "tols", "linear", "smallest"):
+                if value is None and name in (
+                    "until",
+                    "tols",
+                    "linear",
+                    "smallest",
+                    "width",
+                    "unit",
+                    "resolution",
+                ):
                     continue  # the default
                 said = _said(call, {**good, name: value})
                 if said:

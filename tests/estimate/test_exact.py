@@ -70,13 +70,6 @@ def test_brackets_hold_the_truth_below_the_resolution() -> None:
     assert found.rank.lower <= 60 <= found.rank.upper
 
 
-def test_a_measure_with_unequal_weights_is_no_spectrum() -> None:
-    with pytest.raises(ValueError, match="unequal weights"):
-        hs.rank_profile(
-            hs.DiscreteMeasure(nodes=np.array([0.0, 1.0]), weights=np.array([0.3, 0.7]))
-        )
-
-
 def test_zero_matrix_has_rank_zero() -> None:
     found = hs.inertia(torch.zeros(5, 5), tol=1e-6)
     assert (int(found.negative), int(found.zero), int(found.positive)) == (0, 5, 0)

@@ -295,7 +295,7 @@ def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
 
 def test_levels_are_probabilities() -> None:
     found = hs.trace(MATRICES["slow"], 30)
-    with pytest.raises(InputError, match="level: 95"):
+    with pytest.raises(InputError, match="confidence: 95"):
         found.interval(95)
     lower, upper = found.interval(0.99)
     assert lower < found.interval(0.5)[0] < float(found) < upper

@@ -24,9 +24,9 @@ from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.estimate import sampler
 from hessium.estimate.deflation import Deflation
-from hessium.estimate.smoothing import gaussian_kernel, smoothed
-from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg import SymmetricOperator, vectors
+from hessium.spectra import Spectrum
+from hessium.spectra.smoothing import gaussian_kernel, smoothed
 from spectra import SPECTRA, Counted, with_eigenvalues
 
 pytestmark = pytest.mark.xdist_group("spectral")  # one process computes what they share
@@ -60,7 +60,7 @@ def gap_near(values: np.ndarray, fraction: float) -> float:
 
 
 @functools.cache
-def sampled(kind: str, *widths: int, probes: int, steps: int) -> list[SpectralEstimate]:
+def sampled(kind: str, *widths: int, probes: int, steps: int) -> list[Spectrum]:
     """One estimate for each seed: several tests ask the same ones."""
     matrix, _ = network(kind, *widths)
     return [hs.spectral_measure(matrix, probes, steps, rng=seed) for seed in range(SEEDS)]
@@ -70,7 +70,7 @@ def shares(hits: list[list[bool]]) -> np.ndarray:
     return np.array(hits).mean(axis=0)
 
 
-def check_coverage(estimates: list[SpectralEstimate], values: np.ndarray) -> None:
+def check_coverage(estimates: list[Spectrum], values: np.ndarray) -> None:
     """All steps, so that only the draw of the probes is left: 93 to 97 %."""
     points = np.array([gap_near(values, f) for f in (0.3, 0.6, 0.9)])
     truth = np.searchsorted(values, points)
@@ -133,8 +133,8 @@ def test_a_dropped_atom_fails() -> None:
     honest, lying = 0, 0
     for seed in range(50):
         estimate = hs.spectral_measure(matrix, 4, 10, deflate=largest, rng=seed)
-        dropped = SpectralEstimate.of(
-            estimate.rules, estimate.exact[1:], dim=estimate.dim - 1, resolution=0.0, num_matvecs=0
+        dropped = Spectrum.from_rules(
+            estimate.rules, estimate.known[1:], dim=estimate.dim - 1, resolution=0.0, num_matvecs=0
         )
         brackets = [e.count(x, np.inf) for e in (estimate, dropped)]
         honest += brackets[0].lower <= above <= brackets[0].upper
@@ -179,19 +179,19 @@ def test_counts_with_few_steps_cover_more_than_they_say(kind: str) -> None:
     n=st.integers(1, 30),
     probes=st.integers(1, 60),
     deflate=st.integers(0, 30),
-    level=st.sampled_from([0.01, 0.5, 0.95, 0.9999]),
+    confidence=st.sampled_from([0.01, 0.5, 0.95, 0.9999]),
     seed=st.integers(0, 1000),
 )
 def test_brackets_are_always_brackets(
-    name: str, n: int, probes: int, deflate: int, level: float, seed: int
+    name: str, n: int, probes: int, deflate: int, confidence: float, seed: int
 ) -> None:
     values = SPECTRA[name](n, np.random.default_rng(seed))
     measure = hs.spectral_measure(
         with_eigenvalues(values), min(probes, 6), 10, deflate=deflate, rng=seed
     )
     # many probes of the same law, without the work
-    many = SpectralEstimate.of(
-        measure.rules * (1 + probes // measure.probes), measure.exact,
+    many = Spectrum.from_rules(
+        measure.rules * (1 + probes // measure.probes), measure.known,
         dim=n, resolution=measure.resolution, num_matvecs=0,
     )  # fmt: skip
     assert measure.weights.sum() == pytest.approx(1.0)
@@ -199,12 +199,14 @@ def test_brackets_are_always_brackets(
     far = 10 * float(np.abs(values).max()) + 1
     for estimate in (measure, many):
         for a, b in [(-np.inf, middle), (middle, np.inf), (middle - 0.1, middle + 0.1)]:
-            found = estimate.count(a, b, level=level)
+            found = estimate.count(a, b, confidence=confidence)
             assert 0 <= found.lower <= found.value <= found.upper <= n
-        whole = [estimate.count(a, b, level=level) for a, b in [(-far, far), (-np.inf, np.inf)]]
+        whole = [
+            estimate.count(a, b, confidence=confidence) for a, b in [(-far, far), (-np.inf, np.inf)]
+        ]
         assert [(c.lower, c.upper) for c in whole] == [(n, n), (n, n)]
-        assert estimate.count(far, np.inf, level=level).upper == 0
-        band = estimate.cdf_band(np.linspace(-far, far, 7), level=level)
+        assert estimate.count(far, np.inf, confidence=confidence).upper == 0
+        band = estimate.cdf_band(np.linspace(-far, far, 7), confidence=confidence)
         assert (band.lower <= band.upper).all()
         assert (band.algorithmic >= 0).all()
 
@@ -213,11 +215,11 @@ def test_brackets_are_always_brackets(
 def test_what_is_deflated_is_counted_exactly(deflate: int) -> None:
     values = np.concatenate([np.linspace(-1, 1, 100), [3.0, 4.0, -5.0, 6.0, 7.0]])
     estimate = hs.spectral_measure(with_eigenvalues(values), 4, 60, deflate=deflate)
-    assert estimate.exact.size == deflate
-    found = estimate.count(6.5, np.inf, level=0.9999)
+    assert estimate.known.size == deflate
+    found = estimate.count(6.5, np.inf, confidence=0.9999)
     assert (found.lower, found.upper) == (1, 1)
     # at an eigenvalue itself its side is open, as the resolution says
-    at = float(estimate.exact[0])
+    at = float(estimate.known[0])
     band = estimate.cdf_band([at])
     below = [(values <= at - 1e-9).sum() / 105, (values <= at + 1e-9).sum() / 105]
     assert band.lower[0] <= below[0] + 1e-6
@@ -279,7 +281,7 @@ def test_the_resolution_holds_what_residuals_of_deflated_pairs_can_do(
 def test_pairs_of_another_operator_are_not_put_back_as_exact() -> None:
     values = np.random.default_rng(1).standard_normal(80)
     pairs = hs.eigenpairs(with_eigenvalues(values), 5)
-    assert hs.spectral_measure(with_eigenvalues(values), 2, 9, deflate=pairs).exact.size == 5
+    assert hs.spectral_measure(with_eigenvalues(values), 2, 9, deflate=pairs).known.size == 5
     with pytest.raises(InputError, match="deflate: its pairs miss"):
         hs.spectral_measure(with_eigenvalues(values * 1.001), 2, 9, deflate=pairs)
     with pytest.raises(
@@ -350,7 +352,7 @@ def test_a_product_that_is_not_finite_returns_what_there_was(
     with pytest.raises(NonFiniteError, match="in step") as caught:
         hs.spectral_measure(Counted(matrix, nan_at=nan_at), 5, 20)
     partial = caught.value.partial
-    assert isinstance(partial, SpectralEstimate)
+    assert isinstance(partial, Spectrum)
     assert partial.probes == probes
     assert partial.num_matvecs == nan_at - 1
     assert partial.rules[0].diagonal.size == steps
@@ -389,13 +391,13 @@ def test_bad_arguments_are_named_before_the_first_product(
     [
         lambda e: e.count(1.0, 1.0),
         lambda e: e.count(np.nan, 1.0),
-        lambda e: e.count(0.0, 1.0, level=1.0),
+        lambda e: e.count(0.0, 1.0, confidence=1.0),
         lambda e: e.cdf_band([np.inf]),
         lambda e: e.cdf_band([np.nan]),
         lambda e: e.density([0.0], 0.0),
     ],
 )
-def test_bad_questions_are_refused(ask: Callable[[SpectralEstimate], object]) -> None:
+def test_bad_questions_are_refused(ask: Callable[[Spectrum], object]) -> None:
     estimate = hs.spectral_measure(with_eigenvalues(np.linspace(-1, 1, 20)), 2, 5)
     with pytest.raises(InputError):
         ask(estimate)
@@ -415,7 +417,9 @@ def test_seeds_precisions_and_the_world_outside() -> None:
     x = np.linspace(values[0], values[-1], 9)
     np.testing.assert_allclose(single.cdf_band(x).value, first.cdf_band(x).value, atol=0.02)
     np.testing.assert_allclose(
-        single.integral(lambda t: t)[0], first.integral(lambda t: t)[0], atol=1e-6 * values[-1]
+        float(single.integral(lambda t: t)),
+        float(first.integral(lambda t: t)),
+        atol=1e-6 * values[-1],
     )
     assert single.resolution > first.resolution
 
@@ -436,12 +440,12 @@ def test_a_density_is_the_smoothed_spectrum_within_its_band() -> None:
     assert np.trapezoid(atom.value, x) == pytest.approx(1.0, abs=0.02)
 
 
-def estimates(values: FloatArray, steps: int) -> list[SpectralEstimate]:
+def estimates(values: FloatArray, steps: int) -> list[Spectrum]:
     operator = Diagonal(torch.as_tensor(values))
     return [hs.spectral_measure(operator, 8, steps, rng=seed) for seed in range(8)]
 
 
-def band_coverage(values: FloatArray, found: list[SpectralEstimate], linear: float) -> FloatArray:
+def band_coverage(values: FloatArray, found: list[Spectrum], linear: float) -> FloatArray:
     """How often the 95 percent band of the density holds the truth, at each of 150 points."""
     scaled = np.arcsinh(values / linear)
     t = np.linspace(scaled.min(), scaled.max(), 150)
@@ -492,7 +496,7 @@ def test_density_bands_hold_also_where_steps_do_not_resolve(
         assert held.mean() > 0.93, share
     # the control: the probes alone
     monkeypatch.setattr(
-        "hessium.estimate.spectral.smoothed",
+        "hessium.spectra.smoothing.smoothed",
         lambda *given: dataclasses.replace(
             smoothed(*given), lower=smoothed(*given).value, upper=smoothed(*given).value
         ),

@@ -125,14 +125,14 @@ def test_the_numbers_are_those_of_the_public_functions(
     normal = 1.959964  # quantile 0.975
     assert row["trace"].high == pytest.approx(risk.dim * (trace + normal * error), rel=1e-6)
     scale = np.abs(pairs.values).max()
-    index = measure.count(-np.inf, -1e-2 * scale, level=0.999)
+    index = measure.count(-np.inf, -1e-2 * scale, confidence=0.999)
     got = row["index"]
     assert (got.value, got.low, got.high) == (index.value, index.lower, index.upper)
     # where the eigenvalues largest in magnitude are deflated, the counts are those of `inertia`
     outer = hs.GaussNewton(risk)
     largest = hs.eigenpairs(outer, 4, tol=1e-3, rng=streams[2])
     rank = hs.spectral_measure(outer, 8, 20, deflate=largest, rng=streams[3]).count(
-        1e-2 * largest.values[0], np.inf, level=0.999
+        1e-2 * largest.values[0], np.inf, confidence=0.999
     )
     of_page = cells(table(found, "The matrices"))["H₀"]["rank"]
     assert of_page.low is not None

@@ -7,7 +7,7 @@ import sys
 WALK = """
 import inspect, warnings
 import numpy as np
-from hessium import DiscreteMeasure, theory as t
+from hessium import Spectrum, theory as t
 from hessium.errors import InputError
 
 warnings.simplefilter("error")
@@ -116,9 +116,9 @@ for one in laws:
             makers.append((getattr(one, name), {k: fine[k] for k in wants}, wants))
     makers.append((one.mass, dict(a=0.0, b=1.0), dict(a="rows", b="rows")))
 edge = t.soft_edge(law, 9)
-measure = DiscreteMeasure.uniform([1.0, 2.0])
+measure = Spectrum.of([1.0, 2.0])
 for name, wants in (("moment", dict(order="count")), ("cdf", dict(x="reals")),
-                    ("ppf", dict(q="reals"))):
+                    ("quantile", dict(q="reals"))):
     makers.append((getattr(measure, name), {k: fine[k] for k in wants}, wants))
 for part, names in ((edge, "x:cdf q:ppf"), (t.TracyWidom(), "s:cdf s:sf s:pdf q:ppf q:isf"),
                     (t.SpacingRatio(), "r:pdf r:cdf"),

@@ -15,26 +15,18 @@ import numpy as np
 from hessium import _arguments
 from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
-from hessium.estimate import SpectralEstimate
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import DiscreteMeasure, Measure, Spectrum
 from hessium.theory import Law
 from hessium.theory._arrays import ArrayLike
 
 
-def as_measure(spectrum: DiscreteMeasure | ArrayLike, name: str = "spectrum") -> DiscreteMeasure:
+def as_measure(spectrum: Measure | ArrayLike, name: str = "spectrum") -> Measure:
     """A measure as it is, a list of eigenvalues with equal weights.
-
-    An estimate that knows every eigenvalue is an exact spectrum.
 
     Raises:
         InputError: if it is no list of finite real numbers.
     """
-    if isinstance(spectrum, SpectralEstimate) and spectrum.exact.size == spectrum.dim:
-        unit = float(np.finfo(np.float64).eps)
-        peak = float(np.abs(spectrum.exact).max()) or 1.0
-        unit = max(unit, spectrum.resolution / (4 * spectrum.dim**0.5 * peak))
-        return replace(DiscreteMeasure.uniform(spectrum.exact), unit=unit)
-    if isinstance(spectrum, DiscreteMeasure):
+    if isinstance(spectrum, Measure):
         return spectrum
     try:
         given = np.asarray(spectrum)
@@ -49,7 +41,7 @@ def as_measure(spectrum: DiscreteMeasure | ArrayLike, name: str = "spectrum") ->
         bad = int((~np.isfinite(given)).sum())
         msg = f"{name}: {bad} of {given.size} eigenvalues are NaN or infinite; finite ones"
         raise InputError(msg + " are required, at least one")
-    return DiscreteMeasure.uniform(given)
+    return Spectrum.of(given)
 
 
 def require_law(name: str, law: Any) -> None:
@@ -66,15 +58,20 @@ def require_beta(beta: int) -> None:
         raise InputError(msg)
 
 
-def known_size(measure: DiscreteMeasure) -> int | None:
+def estimated(measure: object) -> bool:
+    """Whether a spectrum is known by random vectors only."""
+    return isinstance(measure, Spectrum) and not measure.exact
+
+
+def known_size(measure: Measure) -> int | None:
     """The side of the matrix where the measure tells it."""
-    if isinstance(measure, SpectralEstimate):
+    if isinstance(measure, Spectrum):
         return measure.dim
     equal = np.ptp(measure.weights) <= 1e-9 * measure.weights[0]
     return int(measure.nodes.size) if equal else None
 
 
-def size_of(measure: DiscreteMeasure, size: int | None = None) -> int:
+def size_of(measure: Measure, size: int | None = None) -> int:
     """The side of the matrix that a spectrum belongs to.
 
     Raises:
@@ -84,7 +81,7 @@ def size_of(measure: DiscreteMeasure, size: int | None = None) -> int:
     known = known_size(measure)
     if size is not None:
         given = _arguments.count("size", size, 2)
-        if isinstance(measure, SpectralEstimate) and given != known:
+        if isinstance(measure, Spectrum) and not measure.exact and given != known:
             msg = f"size: {given}; {measure!r} is of a matrix of side {known}, which need not be "
             raise InputError(msg + "given")
         return given
@@ -94,19 +91,19 @@ def size_of(measure: DiscreteMeasure, size: int | None = None) -> int:
     return known
 
 
-def eigenvalues_of(measure: DiscreteMeasure) -> FloatArray:
+def eigenvalues_of(measure: Measure) -> FloatArray:
     """All eigenvalues of a whole spectrum.
 
     Raises:
         InputError: if it is an estimate or a quadrature, which have nodes, not eigenvalues.
     """
-    if isinstance(measure, SpectralEstimate) or known_size(measure) is None:
+    if estimated(measure) or known_size(measure) is None:
         msg = f"spectrum: {measure!r} has nodes of a quadrature; all eigenvalues are required "
         raise InputError(msg + "(hs.spectrum)")
     return measure.nodes
 
 
-def nonzero(spectrum: DiscreteMeasure | ArrayLike, tol: float = 1e-10) -> DiscreteMeasure:
+def nonzero(spectrum: Measure | ArrayLike, tol: float = 1e-10) -> Measure:
     r"""The spectrum without its null space, $|\lambda| \le \mathrm{tol} \max|\lambda|$.
 
     Args:
@@ -125,21 +122,21 @@ def nonzero(spectrum: DiscreteMeasure | ArrayLike, tol: float = 1e-10) -> Discre
     if not kept.any():
         msg = f"spectrum: {measure!r} has no non-zero eigenvalue"
         raise InputError(msg)
-    weights = measure.weights[kept]
+    nodes, weights = measure.nodes[kept], measure.weights[kept]
+    if isinstance(measure, Spectrum) and measure.exact:
+        return Spectrum.of(nodes, resolution=measure.resolution)
     return DiscreteMeasure(
-        nodes=measure.nodes[kept],
-        weights=weights / weights.sum(),
-        unit=measure.unit,
+        nodes=nodes, weights=weights / weights.sum(), resolution=measure.resolution
     )
 
 
-def zeros(measure: DiscreteMeasure, tol: float = 0.0) -> BoolArray:
+def zeros(measure: Measure, tol: float = 0.0) -> BoolArray:
     """Which nodes are zero to rounding, or to a fraction of the largest if that is more."""
     size = np.abs(measure.nodes)
     return np.asarray(size <= max(tol * float(size.max()), measure.resolution))
 
 
-def snapped(measure: DiscreteMeasure, law: Law) -> DiscreteMeasure:
+def snapped(measure: Measure, law: Law) -> Measure:
     """Nodes that rounding moved off an atom of the law, put back on it."""
     nodes = measure.nodes.copy()
     for atom in law.atoms:
@@ -147,16 +144,24 @@ def snapped(measure: DiscreteMeasure, law: Law) -> DiscreteMeasure:
     return replace(measure, nodes=nodes)
 
 
+def rescaled(measure: Measure, unit: float) -> Measure:
+    """A spectrum in units of `unit`."""
+    nodes, resolution = measure.nodes / unit, measure.resolution / unit
+    if isinstance(measure, Spectrum) and measure.exact:
+        return Spectrum.of(nodes, resolution=resolution)
+    return DiscreteMeasure(nodes=nodes, weights=measure.weights, resolution=resolution)
+
+
 def probe_covariance(
-    measure: DiscreteMeasure, functions: Callable[[FloatArray], FloatArray], count: int
+    measure: Measure, functions: Callable[[FloatArray], FloatArray], count: int
 ) -> FloatArray:
     r"""Covariance of integrals $\int f_i d\mu$ over the draw of the probes, shape (count, count).
 
     Zero for a spectrum that is known. The shares of $|z|^2$ that eigenvectors carry have a
-    Dirichlet law, see `SpectralEstimate.integral`. NaN for rules of one node, which do not know
+    Dirichlet law, see `Spectrum.integral`. NaN for rules of one node, which do not know
     integrals of squares.
     """
-    if not isinstance(measure, SpectralEstimate) or not measure.rules:
+    if not isinstance(measure, Spectrum) or measure.exact:
         return np.zeros((count, count))
     if rule_degree(measure) < 1:
         return np.full((count, count), np.nan)
@@ -164,14 +169,14 @@ def probe_covariance(
     rules = [(rule.gauss(), rule.mass / total) for rule in measure.rules]
     values = functions(np.concatenate([nodes for (nodes, _), _ in rules]))
     shares = np.concatenate([weights * share for (_, weights), share in rules])
-    mean, rest = values @ shares, measure.dim - measure.exact.size
+    mean, rest = values @ shares, measure.dim - measure.known.size
     spread = (values * shares) @ values.T - np.outer(mean, mean)
     return np.asarray(2 * spread / (rest * measure.probes + 2) * (rest / measure.dim) ** 2)
 
 
-def rule_degree(measure: DiscreteMeasure) -> float:
+def rule_degree(measure: Measure) -> float:
     """Up to which degree squares of polynomials are integrated exactly; infinite where all are."""
-    if not isinstance(measure, SpectralEstimate):
+    if not isinstance(measure, Spectrum):
         return np.inf
     return min(
         (rule.diagonal.size - 1 for rule in measure.rules if not rule.complete), default=np.inf

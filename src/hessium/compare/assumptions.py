@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -26,9 +26,9 @@ from hessium.compare.freeness import Freeness, freeness
 from hessium.compare.structure import require_rows, structure_of
 from hessium.curvature import GaussNewton, ResidualHessian
 from hessium.errors import InputError
-from hessium.measure import DiscreteMeasure
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
+from hessium.spectra import Measure, Spectrum
 from hessium.theory import Law, MarchenkoPastur, Semicircle, hessian_law
 from hessium.theory.energies import ACTIVATIONS
 
@@ -74,9 +74,9 @@ class Assumptions:
     energy: float
     ratio: float
     scale: float
-    gauss_newton: DiscreteMeasure
-    residual: DiscreteMeasure
-    hessian: DiscreteMeasure
+    gauss_newton: Measure
+    residual: Measure
+    hessian: Measure
     wishart: Fit | None
     wigner: Fit | None
     free: Freeness | None
@@ -156,9 +156,8 @@ def assumptions(
     first = GaussNewton(risk).dense(max_bytes=max_bytes // 2).double()
     second = ResidualHessian(risk).dense(max_bytes=max_bytes // 2).double()
     spectra = [
-        replace(
-            DiscreteMeasure.uniform(torch.linalg.eigvalsh(matrix).cpu().numpy()),
-            unit=float(torch.finfo(risk.dtype).eps),
+        Spectrum.of(
+            torch.linalg.eigvalsh(matrix).cpu().numpy(), unit=float(torch.finfo(risk.dtype).eps)
         )
         for matrix in (first, second, first + second)
     ]
@@ -218,9 +217,7 @@ def _residuals(risk: EmpiricalRisk) -> FloatArray:
     return np.asarray(errors * (risk.num_samples / risk.denominator))
 
 
-def _predictions(
-    h: DiscreteMeasure, energy: float, ratio: float, scale: float
-) -> tuple[Prediction, ...]:
+def _predictions(h: Measure, energy: float, ratio: float, scale: float) -> tuple[Prediction, ...]:
     laws = [hessian_law(energy, ratio, activation, scale) for activation in ACTIVATIONS]
     tiny = 1e-10 * float(np.abs(h.nodes).max())
     measured = {

@@ -1,6 +1,6 @@
 r"""Bounds on a supremum of $|F - G|$ when one or both distribution functions are known in part.
 
-A spectrum by Lanczos quadrature has a band at every point (`SpectralEstimate.cdf_band`). With the
+A spectrum by Lanczos quadrature has a band at every point (`Spectrum.cdf_band`). With the
 confidence split over a grid (Bonferroni), and since distribution functions rise, the bands hold
 between the points too.
 """
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium._typing import FloatArray
-from hessium.estimate import SpectralEstimate
-from hessium.measure import DiscreteMeasure
+from hessium.compare._spectrum import estimated
+from hessium.spectra import Measure, Spectrum
 from hessium.theory import Law
 
 CONFIDENCE = 0.95
@@ -31,12 +31,12 @@ class Bracket:
         return f"[{self.low:.3g}, {self.high:.3g}]"
 
 
-def kolmogorov_bracket(value: float, one: DiscreteMeasure, other: DiscreteMeasure | Law) -> Bracket:
+def kolmogorov_bracket(value: float, one: Measure, other: Measure | Law) -> Bracket:
     """Of the Kolmogorov distance, at `CONFIDENCE` over the draw of the probes."""
-    estimates = [m for m in (one, other) if isinstance(m, SpectralEstimate)]
+    estimates = [m for m in (one, other) if estimated(m)]
     if not estimates:
         return Bracket(low=value, high=value)
-    nodes = np.concatenate([m.nodes for m in (one, other) if isinstance(m, DiscreteMeasure)])
+    nodes = np.concatenate([m.nodes for m in (one, other) if isinstance(m, Measure)])
     width = float(np.ptp(nodes)) or 1.0
     x = np.unique(
         np.concatenate(
@@ -46,8 +46,8 @@ def kolmogorov_bracket(value: float, one: DiscreteMeasure, other: DiscreteMeasur
             ]
         )
     )
-    level = 1 - (1 - CONFIDENCE) / (x.size * len(estimates))
-    (low, high), (other_low, other_high) = (_bounds(m, x, level) for m in (one, other))
+    confidence = 1 - (1 - CONFIDENCE) / (x.size * len(estimates))
+    (low, high), (other_low, other_high) = (_bounds(m, x, confidence) for m in (one, other))
     # at the points, and in the cells between them, before the first and behind the last one
     least = max(float((low - other_high).max()), float((other_low - high).max()), 0.0)
     rise, fall = np.append(high, 1.0), np.append(0.0, low)
@@ -56,11 +56,9 @@ def kolmogorov_bracket(value: float, one: DiscreteMeasure, other: DiscreteMeasur
     return Bracket(low=min(least, 1.0), high=min(most, 1.0))
 
 
-def _bounds(
-    side: DiscreteMeasure | Law, x: FloatArray, level: float
-) -> tuple[FloatArray, FloatArray]:
-    if isinstance(side, SpectralEstimate):
-        band = side.cdf_band(x, level=level)
+def _bounds(side: Measure | Law, x: FloatArray, confidence: float) -> tuple[FloatArray, FloatArray]:
+    if isinstance(side, Spectrum) and not side.exact:
+        band = side.cdf_band(x, confidence=confidence)
         return np.clip(band.lower, 0, 1), np.clip(band.upper, 0, 1)
     known = np.asarray(side.cdf(x))
     return known, known

@@ -16,8 +16,8 @@ from hessium.compare.fit import Fit, fit
 from hessium.compare.freeness import Freeness
 from hessium.compare.normality import critical, normality
 from hessium.errors import InputError
-from hessium.measure import DiscreteMeasure
 from hessium.problem import EmpiricalRisk
+from hessium.spectra import Measure
 from hessium.theory import Law, Semicircle
 
 
@@ -51,7 +51,7 @@ class Check:
         return "not rejected" if self.holds else "does not hold"
 
 
-def fitted(bulk: DiscreteMeasure, family: str) -> Fit | None:
+def fitted(bulk: Measure, family: str) -> Fit | None:
     """None where nothing fits."""
     try:
         return fit(bulk, family)
@@ -60,7 +60,7 @@ def fitted(bulk: DiscreteMeasure, family: str) -> Fit | None:
 
 
 def shape_check(
-    assumption: str, bulk: DiscreteMeasure, law: Law, draws: int, source: np.random.Generator
+    assumption: str, bulk: Measure, law: Law, draws: int, source: np.random.Generator
 ) -> Check:
     """Kolmogorov distance from a law, beside those of matrices drawn from it."""
     found = distance(bulk, law, draws=draws, rng=source)
@@ -100,7 +100,7 @@ def fit_checks(assumption: str, found: Fit | None, level: float) -> list[Check]:
     ]
 
 
-def variance_check(h1: DiscreteMeasure, energy: float) -> Check:
+def variance_check(h1: Measure, energy: float) -> Check:
     """Second moment of H1 beside that of the Wigner model."""
     # its scatter if it were that Wigner matrix: the spectrum itself may be one of no ensemble
     found = cumulants(h1, count=2, law=Semicircle(variance=2 * energy))

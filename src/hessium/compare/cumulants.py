@@ -11,6 +11,7 @@ from hessium import _arguments
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import (
     as_measure,
+    estimated,
     probe_covariance,
     require_beta,
     require_law,
@@ -19,8 +20,7 @@ from hessium.compare._spectrum import (
 )
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials
 from hessium.errors import InputError
-from hessium.estimate import SpectralEstimate
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Measure
 from hessium.theory import Empirical, Law, Semicircle, cumulants_from_moments, wishart_wigner
 from hessium.theory._arrays import ArrayLike
 
@@ -55,7 +55,7 @@ class Cumulants:
 
 
 def cumulants(
-    *spectra: DiscreteMeasure | ArrayLike,
+    *spectra: Measure | ArrayLike,
     count: int = 4,
     law: Law | None = None,
     size: int | None = None,
@@ -106,7 +106,7 @@ def cumulants(
     centre, reach = _frame(measure)
     moments = _moments(measure, centre, reach, count)
     probes = _of_probes(measure, centre, reach, count)
-    sampled = ", and of its probes" if isinstance(measure, SpectralEstimate) else ""
+    sampled = ", and of its probes" if estimated(measure) else ""
     basis = f"standard errors of a Gaussian-type ensemble of size {n} with this spectrum{sampled}"
     if law is None and np.ptp(measure.nodes) <= measure.resolution:
         unknown = np.full((count, count), np.nan)
@@ -127,7 +127,7 @@ def cumulants(
     return _result(moments, covariance, centre, reach, basis)
 
 
-def _of_probes(measure: DiscreteMeasure, centre: float, reach: float, count: int) -> FloatArray:
+def _of_probes(measure: Measure, centre: float, reach: float, count: int) -> FloatArray:
     """Covariance of the moments of an estimate over its probes, NaN where rules are too short."""
 
     def powers(nodes: FloatArray) -> FloatArray:
@@ -139,7 +139,7 @@ def _of_probes(measure: DiscreteMeasure, centre: float, reach: float, count: int
     return found
 
 
-def _matched(measure: DiscreteMeasure, n: int, beta: int, count: int) -> FloatArray | None:
+def _matched(measure: Measure, n: int, beta: int, count: int) -> FloatArray | None:
     """Covariance under a law of two cumulants of the spectrum; None if none is like it.
 
     Of moments in the spectrum's frame. Free Poisson with most of the variance, so that it has the
@@ -169,7 +169,7 @@ def _matched(measure: DiscreteMeasure, n: int, beta: int, count: int) -> FloatAr
     return covariance[:count, :count] if off <= _REFUTED * error else None
 
 
-def _over_draws(draws: list[DiscreteMeasure], count: int) -> Cumulants:
+def _over_draws(draws: list[Measure], count: int) -> Cumulants:
     frames = np.array([_frame(draw) for draw in draws])
     centre, reach = float(frames[:, 0].mean()), float(frames[:, 1].max())
     rows = np.array([_moments(draw, centre, reach, count) for draw in draws])
@@ -178,13 +178,13 @@ def _over_draws(draws: list[DiscreteMeasure], count: int) -> Cumulants:
     return _result(rows.mean(axis=0), covariance, centre, reach, basis)
 
 
-def _frame(measure: DiscreteMeasure) -> tuple[float, float]:
+def _frame(measure: Measure) -> tuple[float, float]:
     """Centre and reach of the coordinate in which powers do not cancel or overflow."""
     low, high = float(measure.nodes[0]), float(measure.nodes[-1])
     return (low + high) / 2, (high - low) / 2 or abs(high) or 1.0
 
 
-def _moments(measure: DiscreteMeasure, centre: float, reach: float, count: int) -> FloatArray:
+def _moments(measure: Measure, centre: float, reach: float, count: int) -> FloatArray:
     inner = (measure.nodes - centre) / reach
     return np.array([measure.weights @ inner**k for k in range(1, count + 1)])
 

@@ -13,6 +13,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import (
     as_measure,
+    estimated,
     known_size,
     probe_covariance,
     require_beta,
@@ -26,8 +27,7 @@ from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, Span, degree_of
 from hessium.compare.two_spectra import SpectraDistance, spectra_distance
 from hessium.errors import InputError
-from hessium.estimate import SpectralEstimate
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Measure, Spectrum
 from hessium.theory import Law
 from hessium.theory._arrays import ArrayLike
 
@@ -87,7 +87,7 @@ class Distance:
 
 @overload
 def distance(
-    spectrum: DiscreteMeasure | ArrayLike,
+    spectrum: Measure | ArrayLike,
     law: Law,
     *,
     size: int | None = None,
@@ -97,8 +97,8 @@ def distance(
 ) -> Distance: ...
 @overload
 def distance(
-    spectrum: DiscreteMeasure | ArrayLike,
-    law: DiscreteMeasure | ArrayLike,
+    spectrum: Measure | ArrayLike,
+    law: Measure | ArrayLike,
     *,
     size: int | None = None,
     beta: int = 1,
@@ -106,8 +106,8 @@ def distance(
     rng: Rng = None,
 ) -> SpectraDistance: ...
 def distance(
-    spectrum: DiscreteMeasure | ArrayLike,
-    law: Law | DiscreteMeasure | ArrayLike,
+    spectrum: Measure | ArrayLike,
+    law: Law | Measure | ArrayLike,
     *,
     size: int | None = None,
     beta: int = 1,
@@ -148,7 +148,7 @@ def distance(
             raise InputError(msg)
         size = None if size is None else size_of(measure, size)
         return spectra_distance(measure, as_measure(law, "law"), size, beta)
-    if draws and (isinstance(measure, SpectralEstimate) or known_size(measure) is None):
+    if draws and (estimated(measure) or known_size(measure) is None):
         msg = f"draws: {draws} beside {measure!r}, a quadrature; draws need all eigenvalues"
         raise InputError(msg)
     measure = snapped(measure, law)
@@ -160,7 +160,7 @@ def distance(
     statistic, freedom = _chi2(measure, law, n, beta)
     random = generator(rng)
     null = [
-        kolmogorov(snapped(DiscreteMeasure.uniform(values), law), law)[0]
+        kolmogorov(snapped(Spectrum.of(values), law), law)[0]
         for values in (np.linalg.eigvalsh(law.matrix(n, random)) for _ in range(draws))
     ]
     return Distance(
@@ -179,7 +179,7 @@ def distance(
     )
 
 
-def kolmogorov(measure: DiscreteMeasure, law: Law) -> tuple[float, float]:
+def kolmogorov(measure: Measure, law: Law) -> tuple[float, float]:
     """The largest difference of the distribution functions, and where it is."""
     points = np.union1d(measure.nodes, list(law.atoms))
     upto = law.cdf(points)
@@ -192,7 +192,7 @@ def kolmogorov(measure: DiscreteMeasure, law: Law) -> tuple[float, float]:
     return float(gaps[worst]), float(points[worst])
 
 
-def wasserstein(measure: DiscreteMeasure, law: Law) -> float:
+def wasserstein(measure: Measure, law: Law) -> float:
     """The area between the distribution functions; about 1e-6 of the law's width accurate."""
     low, high = law.support()
     spans = [law.support_intervals() or ((low, high),)]
@@ -211,7 +211,7 @@ def wasserstein(measure: DiscreteMeasure, law: Law) -> float:
     return float((np.diff(x) * area).sum())
 
 
-def _chi2(measure: DiscreteMeasure, law: Law, n: int, beta: int) -> tuple[float, int]:
+def _chi2(measure: Measure, law: Law, n: int, beta: int) -> tuple[float, int]:
     if not law.support_intervals():
         msg = f"law: {law!r} has no continuous part to compare with"
         raise InputError(msg)

@@ -13,7 +13,7 @@ from hessium.compare._words import percent
 from hessium.compare.families import Family, family_of
 from hessium.compare.fitting import REJECTED, Estimate, search
 from hessium.errors import InputError
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Measure
 from hessium.theory import Law
 from hessium.theory._arrays import ArrayLike
 
@@ -84,7 +84,7 @@ class Fit:
 
 
 def fit(
-    spectrum: DiscreteMeasure | ArrayLike,
+    spectrum: Measure | ArrayLike,
     family: str | Family = "wishart-wigner",
     *,
     fixed: Mapping[str, float] | None = None,

@@ -11,13 +11,13 @@ from scipy.optimize import least_squares
 from scipy.stats import chi2, norm
 
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import zeros
+from hessium.compare._spectrum import rescaled, zeros
 from hessium.compare.families import Family, rough_moments, trimmed
 from hessium.compare.outliers import Outliers, outliers
 from hessium.compare.spikes import Origin, factors
 from hessium.compare.weighted import STEP, Weighted, errors_of
 from hessium.errors import InputError
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Measure
 from hessium.theory import Law
 
 REJECTED = 1e-2  # p-value below which a fit counts as rejected, and an eigenvalue as an outlier
@@ -137,7 +137,7 @@ class Fitting:
         self,
         family: Family,
         known: Mapping[str, float],
-        measure: DiscreteMeasure,
+        measure: Measure,
         beta: int,
         spikes: str,
     ) -> None:
@@ -158,7 +158,7 @@ class Fitting:
         self.unit = peak * float(np.sqrt(((kept / peak) ** 2).mean()))
         self._require_units(measure)
         self.share = bulk.size / measure.nodes.size
-        self.measure = replace(measure, nodes=measure.nodes / self.unit)
+        self.measure = rescaled(measure, self.unit)
         self.known = {name: value / self._unit_of(name) for name, value in known.items()}
         told = {} if not self.on_atom.any() else self._told(Origin())
         self.told = tuple(name for name in told if name not in known)
@@ -181,7 +181,7 @@ class Fitting:
         # a small part of the law far from the rest (large ratios) looks like outliers
         self.whole = None if kept.size == bulk.size else self._rough(bulk)
 
-    def _require_units(self, measure: DiscreteMeasure) -> None:
+    def _require_units(self, measure: Measure) -> None:
         if not (self.unit > _SMALLEST and float(np.abs(measure.nodes).max()) < 1 / _SMALLEST):
             msg = f"spectrum: eigenvalues of size {self.unit:.3g}; their fourth powers must be "
             raise InputError(msg + "floating-point numbers (take other units)")
@@ -374,7 +374,7 @@ class Fitting:
 def search(
     family: Family,
     known: Mapping[str, float],
-    measure: DiscreteMeasure,
+    measure: Measure,
     beta: int,
     spikes: str,
     confidence: float,

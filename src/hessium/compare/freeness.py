@@ -31,8 +31,8 @@ from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.adapt import Operator
 from hessium.linalg.operator import require_memory
-from hessium.measure import DiscreteMeasure
 from hessium.progress import Progress, silent
+from hessium.spectra import Measure, Spectrum
 from hessium.theory import Empirical, Law, free_sum, haar
 
 _DIGITS = 10  # of the largest eigenvalue, in which spectra are compared
@@ -57,13 +57,13 @@ class Freeness:
     size: int
     moments: tuple[MixedMoment, ...]
     p_value: float
-    spectrum: DiscreteMeasure
+    spectrum: Measure
     rotated: FloatArray
     distance: float
     rotated_distances: FloatArray
     distance_p_value: float
-    first: DiscreteMeasure
-    second: DiscreteMeasure
+    first: Measure
+    second: Measure
 
     @property
     def law(self) -> Law:
@@ -144,13 +144,13 @@ def freeness(
             )
         ),
         p_value=_rank(scores),
-        spectrum=DiscreteMeasure.uniform(spectra[0]),
+        spectrum=Spectrum.of(spectra[0]),
         rotated=np.array(spectra[1:]),
         distance=float(distances[0]),
         rotated_distances=distances[1:],
         distance_p_value=_rank(distances),
-        first=DiscreteMeasure.uniform(x),
-        second=DiscreteMeasure.uniform(y),
+        first=Spectrum.of(x),
+        second=Spectrum.of(y),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +19,7 @@ from hessium.compare._spectrum import as_measure, eigenvalues_of
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.adapt import Operator, as_operator
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Measure, Spectrum
 from hessium.theory import SpacingRatio
 
 _ENSEMBLES = ("poisson", "goe", "gue")
@@ -101,7 +101,7 @@ class LevelStatistics:
 
 
 def levels(
-    *sources: Operator | SymmetricOperator | Tensor | DiscreteMeasure,
+    *sources: Operator | SymmetricOperator | Tensor | Measure,
     sectors: Sequence[FloatArray] | None = None,
     tol: float = 1e-10,
     max_bytes: int = 2**33,
@@ -121,7 +121,7 @@ def levels(
         sectors: orthonormal bases (n, k) of invariant subspaces, together all of space, in the
             place of the blocks.
         tol: relative size of zero; at least the rounding of the dtype. Levels are equal where the
-            rounding of their spectrum alone (`DiscreteMeasure.resolution`) may part them.
+            rounding of their spectrum alone (`Spectrum.resolution`) may part them.
         max_bytes: what the dense matrix may take.
 
     Raises:
@@ -134,9 +134,9 @@ def levels(
         msg = f"sources: {len(sources)} given; one is required, several only without `sectors`"
         raise InputError(msg)
     tol = _arguments.nonnegative("tol", tol)
-    spectra: list[DiscreteMeasure] = []
+    spectra: list[Measure] = []
     for source in sources:
-        if isinstance(source, DiscreteMeasure):
+        if isinstance(source, Measure):
             if sectors is not None:
                 msg = "sectors: given with a spectrum; they need the operator"
                 raise InputError(msg)
@@ -147,9 +147,7 @@ def levels(
         matrix = operator.dense(max_bytes=max_bytes).double().cpu().numpy()
         parts = _blocks(matrix) if sectors is None else _projected(matrix, sectors)
         unit = float(torch.finfo(operator.dtype).eps)
-        spectra += [
-            replace(DiscreteMeasure.uniform(np.linalg.eigvalsh(part)), unit=unit) for part in parts
-        ]
+        spectra += [Spectrum.of(np.linalg.eigvalsh(part), unit=unit) for part in parts]
     scale = max(float(np.abs(one.nodes).max()) for one in spectra)
     cut = max(tol * scale, *(one.resolution for one in spectra))
     zeros, degenerate, found, sizes, resolved = 0, 0, [], [], []

@@ -15,8 +15,8 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.adapt import Operator, as_operator
-from hessium.measure import relative_resolution
 from hessium.progress import Progress, silent
+from hessium.spectra.measure import relative_resolution
 
 _POWERS = ([0, 1, 2, 3], [0, 4, 5, 6])  # columns of A^k z and of B^k z, k = 0 to 3
 

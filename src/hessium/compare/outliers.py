@@ -17,7 +17,7 @@ from hessium.compare._spectrum import (
     snapped,
 )
 from hessium.errors import InputError
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Measure
 from hessium.theory import Law, SoftEdge, soft_edge
 from hessium.theory import outliers as of_spikes
 from hessium.theory._arrays import ArrayLike
@@ -74,7 +74,7 @@ class Outliers:
 
 
 def outliers(
-    spectrum: DiscreteMeasure | ArrayLike, law: Law, *, level: float = 1e-3, beta: int = 1
+    spectrum: Measure | ArrayLike, law: Law, *, level: float = 1e-3, beta: int = 1
 ) -> Outliers:
     r"""Eigenvalues that the bulk law does not explain, by the Tracy-Widom law of its edges.
 

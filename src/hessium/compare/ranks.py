@@ -12,10 +12,11 @@ from hessium.compare.architecture import Architecture
 from hessium.compare.structure import first_inputs, require_rows, structure_of
 from hessium.curvature import GaussNewton, Hessian, ResidualHessian
 from hessium.errors import InputError
-from hessium.estimate import Count, rank
+from hessium.estimate import rank
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import SquaredError, rows
 from hessium.problem.torch_losses import CrossEntropy, Elementwise
+from hessium.spectra import Count
 from hessium.theory import NetworkRank, linear_network_rank
 
 

@@ -16,9 +16,10 @@ from hessium.compare.candidates import Candidate, candidates, outputs_seen
 from hessium.compare.structure import require_rows, structure_of
 from hessium.curvature import GaussNewton
 from hessium.errors import InputError
-from hessium.estimate import Count, inertia
+from hessium.estimate import inertia
 from hessium.linalg.operator import require_memory
 from hessium.problem import EmpiricalRisk
+from hessium.spectra import Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from hessium.compare._spectrum import known_size, probe_covariance, rule_degree
 from hessium.compare._words import percent
 from hessium.compare.brackets import CONFIDENCE, Bracket, kolmogorov_bracket
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import DiscreteMeasure, Measure
 from hessium.theory import Empirical
 
 
@@ -61,9 +61,7 @@ class SpectraDistance:
         )
 
 
-def spectra_distance(
-    one: DiscreteMeasure, other: DiscreteMeasure, size: int | None, beta: int
-) -> SpectraDistance:
+def spectra_distance(one: Measure, other: Measure, size: int | None, beta: int) -> SpectraDistance:
     """Distances, and a two-sample test where both sizes are known."""
     x = np.union1d(one.nodes, other.nodes)
     gaps = np.abs(one.cdf(x) - other.cdf(x))
@@ -87,8 +85,8 @@ def spectra_distance(
 
 
 def _two_sample(
-    one: DiscreteMeasure,
-    other: DiscreteMeasure,
+    one: Measure,
+    other: Measure,
     sizes: tuple[int | None, int | None],
     beta: int,
 ) -> tuple[float, int]:
@@ -110,7 +108,7 @@ def _two_sample(
         DiscreteMeasure(
             nodes=nodes,
             weights=np.concatenate([share * one.weights, (1 - share) * other.weights]),
-            unit=max(one.unit, other.unit),
+            resolution=max(one.resolution, other.resolution),
         )
     )
     shift = statistics.mean(law, 0)

@@ -10,13 +10,9 @@ from hessium.estimate.exact import spectrum as spectrum
 from hessium.estimate.functions import SpectralSum as SpectralSum
 from hessium.estimate.functions import effective_dimension as effective_dimension
 from hessium.estimate.functions import log_determinant as log_determinant
-from hessium.estimate.results import Count as Count
-from hessium.estimate.results import Inertia as Inertia
-from hessium.estimate.results import RankProfile as RankProfile
 from hessium.estimate.sampled import DiagonalEstimate as DiagonalEstimate
 from hessium.estimate.sampled import Estimate as Estimate
 from hessium.estimate.sampled import NormEstimate as NormEstimate
 from hessium.estimate.sampling import spectral_measure as spectral_measure
-from hessium.estimate.spectral import SpectralEstimate as SpectralEstimate
 from hessium.estimate.trace import frobenius_norm as frobenius_norm
 from hessium.estimate.trace import trace as trace

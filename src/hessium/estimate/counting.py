@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
-from hessium._arguments import count, function, memory
+from hessium._arguments import count, fraction, function, memory
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import InputError
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import eigenpairs
-from hessium.estimate.exact import check_tol, exact_inertia, fits
-from hessium.estimate.results import Count, Inertia
+from hessium.estimate.exact import exact_inertia, fits
 from hessium.estimate.sampling import check_request, spectral_measure
-from hessium.estimate.spectral import check_level
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.operator import SymmetricOperator
 from hessium.progress import Progress, part_of, silent
+from hessium.spectra import Count, Inertia
+from hessium.spectra.inertia import check_tol
 
 Method = Literal["auto", "exact", "quadrature"]
 
@@ -33,7 +32,7 @@ def rank(
     max_bytes: int = 2**33,
     probes: int = 10,
     steps: int = 80,
-    level: float = 0.999,
+    confidence: float = 0.999,
     rng: Rng = 0,
     progress: Progress = silent,
 ) -> Count:
@@ -42,8 +41,8 @@ def rank(
     Args, errors and cost as in `inertia`.
     """
     return inertia(
-        op, tol, method=method, max_bytes=max_bytes, probes=probes, steps=steps, level=level,
-        rng=rng, progress=progress,
+        op, tol, method=method, max_bytes=max_bytes, probes=probes, steps=steps,
+        confidence=confidence, rng=rng, progress=progress,
     ).rank  # fmt: skip
 
 
@@ -57,7 +56,7 @@ def inertia(
     probes: int = 10,
     steps: int = 80,
     deflate: int = 10,
-    level: float = 0.999,
+    confidence: float = 0.999,
     rng: Rng = 0,
     progress: Progress = silent,
 ) -> Inertia:
@@ -74,7 +73,7 @@ def inertia(
 
     By quadrature, where it does not: the eigenvalues largest in magnitude are found and deflated,
     the others counted by stochastic Lanczos quadrature. The brackets then hold what the steps leave
-    open and what the draw of the probes leaves open (`SpectralEstimate.count`): where many
+    open and what the draw of the probes leaves open (`Spectrum.count`): where many
     eigenvalues crowd at the threshold, as in a null space at a small tol, they are wide, and true.
 
     Args:
@@ -85,7 +84,7 @@ def inertia(
         probes: of the quadrature.
         steps: of the quadrature.
         deflate: eigenpairs to deflate, of the quadrature.
-        level: probability that all brackets of the quadrature hold.
+        confidence: probability that all brackets of the quadrature hold.
         rng: of the quadrature.
         progress: of the quadrature: called with products done and products in all.
 
@@ -101,7 +100,7 @@ def inertia(
     count("probes", probes)
     count("steps", steps)
     count("deflate", deflate)
-    check_level(level)
+    fraction("confidence", confidence)
     generator(rng)
     function("progress", progress, "(done, total, what) ")
     operator = as_operator(op)
@@ -114,7 +113,6 @@ def inertia(
     n = operator.shape[0]
     check_request(operator, probes, steps, deflate, max_bytes)
     known = min(deflate, n)
-    each = 1 - check_level(level) / 3  # three counts, and all of them true
     ahead = part_of(progress, after=probes * steps)
     largest = eigenpairs(operator, known, max_bytes=max_bytes, rng=seeds, progress=ahead)
     rest = part_of(progress, before=largest.num_matvecs)
@@ -123,26 +121,5 @@ def inertia(
         operator, probes, steps, deflate=proved, max_bytes=max_bytes, rng=seeds, progress=rest
     )
     scale = float(np.abs(largest.values[0]))
-    t, doubt = tol * scale, tol * float(largest.residuals[0])
-    below = float(np.nextafter(-t, -np.inf))  # eigenvalues at -t are zeros, also where t = 0
-    negative = measure.count(-np.inf, below, level=each, margin=doubt)
-    positive = measure.count(t, np.inf, level=each, margin=doubt)
-    inner = measure.count(below, t, level=each, margin=doubt)
-    # what one count proves about another: they add up to n
-    lower = max(inner.lower, n - negative.upper - positive.upper)
-    upper = min(inner.upper, n - negative.lower - positive.lower)
-    zero = Count(
-        value=min(max(n - negative.value - positive.value, lower), max(lower, upper)),
-        lower=lower,
-        upper=max(lower, upper),
-        level=level,
-    )
-    return Inertia(
-        negative=dataclasses.replace(negative, level=level),
-        zero=zero,
-        positive=dataclasses.replace(positive, level=level),
-        tol=tol,
-        scale=scale,
-        resolution=measure.resolution + doubt,
-        method="quadrature",
-    )
+    # the threshold is as uncertain as the largest eigenvalue
+    return measure.inertia_at(tol, scale, tol * float(largest.residuals[0]), confidence)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,25 +10,24 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
-from hessium._arguments import memory, number, reals
+from hessium._arguments import memory
 from hessium._arithmetic import full_precision
 from hessium._typing import FloatArray
 from hessium.errors import InputError
-from hessium.estimate.results import Count, Inertia, RankProfile
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.ldl import ShiftedLDL
 from hessium.linalg.operator import SymmetricOperator, require_memory
 from hessium.linalg.vectors import gaussian, norm
-from hessium.measure import DiscreteMeasure, relative_resolution
+from hessium.spectra import Count, Inertia, RankProfile, Spectrum
+from hessium.spectra.inertia import thresholds
+from hessium.spectra.measure import relative_resolution, resolution_of
 
 FACTORISE_FROM = 500  # below this all eigenvalues cost less than two factorisations and a norm
 
 
 @full_precision()
-def spectrum(
-    op: Operator | SymmetricOperator | Tensor, *, max_bytes: int = 2**33
-) -> DiscreteMeasure:
-    """All eigenvalues, exact to rounding, as a measure with equal weights.
+def spectrum(op: Operator | SymmetricOperator | Tensor, *, max_bytes: int = 2**33) -> Spectrum:
+    """All eigenvalues, exact to rounding.
 
     An operator with a smaller companion of the same non-zero spectrum (a Gauss-Newton matrix with
     fewer samples x outputs than parameters has its Gram matrix) is solved through that one, and the
@@ -40,20 +38,16 @@ def spectrum(
         max_bytes: what the dense matrix and its work space may take (8 GiB).
 
     Returns:
-        n nodes in ascending order with weights 1/n, in float64 whatever the operator's dtype;
-        `unit` is the rounding of that one.
+        An exact `Spectrum`: n nodes in ascending order with weights 1/n, in float64 whatever the
+        operator's dtype. Its resolution is the rounding of that dtype, and what products that
+        disagree with the matrix leave open.
 
     Raises:
         InputError: if the dense matrix does not fit.
 
     Cost: the products of `dense`, and $4n^3/3$ multiply-adds with n the smaller size.
     """
-    operator = as_operator(op)
-    found = eigenvalues(operator, memory("max_bytes", max_bytes))
-    measure = DiscreteMeasure.uniform(found.all)
-    # what the resolution of the measure is to be
-    unit = found.resolution / relative_resolution(operator.shape[0], 1.0)
-    return replace(measure, unit=max(unit, float(torch.finfo(operator.dtype).eps)))
+    return exact_spectrum(as_operator(op), memory("max_bytes", max_bytes))
 
 
 def exact_inertia(operator: SymmetricOperator, tol: float, *, max_bytes: int) -> Inertia:
@@ -65,8 +59,8 @@ def exact_inertia(operator: SymmetricOperator, tol: float, *, max_bytes: int) ->
         found = _inertia_by_factorisation(matrix, tol, rounding, departure)
         if found is not None and not (operator.positive_semidefinite and found.negative.upper):
             return found
-        return _eigenvalues_of(matrix, departure, operator).inertia(tol)
-    return eigenvalues(operator, max_bytes).inertia(tol)
+        return _spectrum_of(matrix, departure, operator).inertia(tol)
+    return exact_spectrum(operator, max_bytes).inertia(tol)
 
 
 def fits(operator: SymmetricOperator, max_bytes: int) -> bool:
@@ -78,15 +72,15 @@ def fits(operator: SymmetricOperator, max_bytes: int) -> bool:
 
 @full_precision()
 def rank_profile(
-    op: Operator | SymmetricOperator | Tensor | DiscreteMeasure,
+    op: Operator | SymmetricOperator | Tensor | Spectrum,
     tols: npt.ArrayLike | None = None,
     *,
     max_bytes: int = 2**33,
 ) -> RankProfile:
-    """The counts of `inertia` over a whole range of thresholds, from one set of eigenvalues.
+    """The counts of `inertia` for a range of thresholds, from one set of eigenvalues.
 
     Args:
-        op: an operator, a symmetric tensor, or the whole spectrum of one.
+        op: an operator, a symmetric tensor, or a spectrum.
         tols: relative thresholds; by default four per decade from 1e-2 to 1e-14.
         max_bytes: as in `spectrum`.
 
@@ -95,157 +89,36 @@ def rank_profile(
 
     Cost: as for `spectrum`; nothing more for a spectrum.
     """
-    levels = np.logspace(-2, -14, 49) if tols is None else np.atleast_1d(reals("tols", tols))
-    if levels.ndim != 1 or not levels.size:
-        msg = f"tols: shape {levels.shape}; a list of thresholds is required"
-        raise InputError(msg)
-    for level in levels:
-        check_tol(float(level))
-    if isinstance(op, DiscreteMeasure):
-        if np.ptp(op.weights) > 1e-12 * op.weights[0]:
-            msg = f"op: {op!r} has unequal weights; a whole spectrum has equal ones"
-            raise InputError(msg)
-        values, resolution = op.nodes, relative_resolution(op.nodes.size, op.unit)
-    else:
-        found = eigenvalues(as_operator(op), memory("max_bytes", max_bytes))
-        values, resolution = found.all, found.resolution
-    levels = np.sort(levels)[::-1]
-    thresholds = levels * np.abs(values).max()
-    return RankProfile(
-        tol=levels,
-        positive=np.array([(values > t).sum() for t in thresholds], dtype=np.int64),
-        negative=np.array([(values < -t).sum() for t in thresholds], dtype=np.int64),
-        dim=values.size,
-        resolution=resolution,
-    )
+    thresholds(tols)  # before the long work
+    found = op if isinstance(op, Spectrum) else spectrum(op, max_bytes=max_bytes)
+    return found.rank_profile(tols)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Eigenvalues:
-    """All eigenvalues of an operator.
-
-    Attributes:
-        values: those that were computed, ascending.
-        zeros: how many others there are, exactly zero.
-        resolution: error of a computed one over the largest: rounding, and what products that
-            disagree with the matrix leave open.
-        nonnegative: whether none can be negative.
-    """
-
-    values: FloatArray
-    zeros: int
-    resolution: float
-    nonnegative: bool
-
-    @property
-    def all(self) -> FloatArray:
-        """With the zeros, ascending."""
-        return np.sort(np.concatenate([self.values, np.zeros(self.zeros)]))
-
-    def inertia(self, tol: float) -> Inertia:
-        """Count them."""
-        return inertia_of(
-            self.values, tol, self.resolution, zeros=self.zeros, nonnegative=self.nonnegative
-        )
-
-
-def inertia_of(
-    values: FloatArray,
-    tol: float,
-    resolution: float,
-    *,
-    zeros: int = 0,
-    nonnegative: bool = False,
-) -> Inertia:
-    """Count eigenvalues that are known.
-
-    Args:
-        values: eigenvalues.
-        tol: relative threshold.
-        resolution: error of an eigenvalue over the largest one.
-        zeros: how many others there are, exactly zero.
-        nonnegative: whether none can be negative.
-    """
-    found = _counted(values, tol, resolution, zeros, nonnegative)
-    if found.zero.exact and found.negative.exact:
-        return found
-    for finer in (digit * 10.0**power for power in range(-16, 0) for digit in (1, 2, 5)):
-        if finer > tol:
-            other = _counted(values, finer, resolution, zeros, nonnegative)
-            counts = (other.negative, other.zero, other.positive)
-            if all(count.exact for count in counts):
-                return replace(
-                    found,
-                    negative=replace(found.negative, resolved=(finer, other.negative.value)),
-                    zero=replace(found.zero, resolved=(finer, other.zero.value)),
-                    positive=replace(found.positive, resolved=(finer, other.positive.value)),
-                )
-    return found
-
-
-def _counted(
-    values: FloatArray, tol: float, resolution: float, zeros: int, nonnegative: bool
-) -> Inertia:
-    scale = float(np.abs(values).max(initial=0.0))
-    t, band = tol * scale, resolution * scale
-
-    def count(size: FloatArray) -> Count:
-        """Entries above t; the bounds are those above t + band, and above t - band."""
-        return Count(
-            value=int((size > t).sum()),
-            lower=int((size > t + band).sum()),
-            upper=int((size > t - band).sum()),
-        )
-
-    outside = count(values if nonnegative else np.abs(values))
-    n = values.size + zeros
-    return Inertia(
-        negative=Count(value=0, lower=0, upper=0) if nonnegative else count(-values),
-        zero=Count(value=n - outside.value, lower=n - outside.upper, upper=n - outside.lower),
-        positive=count(values),
-        tol=tol,
-        scale=scale,
-        resolution=band,
-        method="eigenvalues",
-    )
-
-
-def check_tol(tol: float) -> float:
-    """A relative threshold.
-
-    Raises:
-        InputError: if it is not in [0, 1).
-    """
-    tol = number("tol", tol)
-    if not 0 <= tol < 1:
-        msg = f"tol: {tol}; 0 <= tol < 1 is required (relative to the largest |eigenvalue|)"
-        raise InputError(msg)
-    return tol
-
-
-def eigenvalues(operator: SymmetricOperator, max_bytes: int) -> Eigenvalues:
+def exact_spectrum(operator: SymmetricOperator, max_bytes: int) -> Spectrum:
     """All eigenvalues, by the companion where there is one."""
     solved = operator.companion() or operator
     # the matrix, its copy in float64, and what LAPACK takes
     matrix, departure = _assembled(solved, max_bytes, 3)
-    return _eigenvalues_of(matrix, departure, operator)
+    return _spectrum_of(matrix, departure, operator)
 
 
-def _eigenvalues_of(matrix: Tensor, departure: float, operator: SymmetricOperator) -> Eigenvalues:
+def _spectrum_of(matrix: Tensor, departure: float, operator: SymmetricOperator) -> Spectrum:
     values = _solve(matrix)
     nonnegative = operator.positive_semidefinite
     if nonnegative:
-        values = np.maximum(values, 0.0)  # nearer to the truth: what is below is rounding
-    rounding = relative_resolution(values.size, float(torch.finfo(operator.dtype).eps))
-    scale = float(np.abs(values).max())
-    if departure > 0 and scale == 0:
+        values = np.maximum(values, 0.0)  # nearer to the truth: negative ones are rounding
+    rounding = resolution_of(values, float(torch.finfo(operator.dtype).eps))
+    if departure > 0 and not values.any():
         msg = f"op: {operator!r} has zero columns, but other products are not zero; not linear"
         raise InputError(msg)
-    return Eigenvalues(
-        values=values,
-        zeros=operator.shape[0] - values.size,
-        resolution=rounding + (departure / scale if departure > rounding * scale else 0.0),
+    n = operator.shape[0]
+    return Spectrum.of(
+        values,
+        dim=n,
+        resolution=rounding + (departure if departure > rounding else 0.0),
+        num_matvecs=values.size,
         nonnegative=nonnegative,
+        rank_bound=values.size if values.size < n else operator.rank_bound,
     )
 
 

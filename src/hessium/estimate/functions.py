@@ -23,16 +23,16 @@ from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import IndefiniteError, InputError, NonFiniteError
-from hessium.estimate.exact import eigenvalues, fits
+from hessium.estimate.exact import exact_spectrum, fits
 from hessium.estimate.probes import sphere
 from hessium.estimate.sampled import student
 from hessium.estimate.source import Source, one_of
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.quadrature import GaussRule
-from hessium.measure import DiscreteMeasure
 from hessium.progress import Progress, silent
+from hessium.spectra import DiscreteMeasure, Measure
+from hessium.spectra.gauss_rule import GaussRule
 
 Method = Literal["auto", "exact", "quadrature"]
 FAILURE = 1e-6  # probability that the bound on the spectrum found from random starts is wrong
@@ -73,15 +73,15 @@ class SpectralSum:
         """One estimate for each probe, shape (probes,)."""
         return _middle(self.brackets)
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Both errors together: Student's interval, from the lower ends to the upper ends.
 
         Of an exact sum, the bracket of rounding.
 
         Raises:
-            InputError: if not 0 < level < 1.
+            InputError: if not 0 < confidence < 1.
         """
-        width = student(level, len(self.brackets)) / len(self.brackets) ** 0.5
+        width = student(confidence, len(self.brackets)) / len(self.brackets) ** 0.5
         down, up = (_spread(self.brackets[:, side]) for side in (0, 1))
         return self.lower - width * down, self.upper + width * up
 
@@ -130,7 +130,7 @@ def log_determinant(
     Raises:
         InputError: for a bad argument, or a basis that does not fit.
         IndefiniteError: if A + sI is not positive definite, with the Ritz value that shows it and
-            the quadratures so far as a `DiscreteMeasure`.
+            the spectrum, or the quadratures so far as a `DiscreteMeasure`.
         NonFiniteError: if a product is not finite; `partial` holds the same.
 
     Cost: exact, as `spectrum`. Quadrature: probes x steps products and
@@ -211,19 +211,21 @@ def _exact(
     max_bytes: int,
 ) -> SpectralSum:
     """From all eigenvalues, each known up to the resolution."""
-    found = eigenvalues(operator, max_bytes)
-    values = found.values
-    lowest, error = float(values.min()), found.resolution * float(np.abs(values).max())
+    found = exact_spectrum(operator, max_bytes)
+    # those that were computed; the others are exactly zero
+    beside = found.dim - found.num_matvecs
+    nonzero = found.known[found.known != 0]
+    values = np.concatenate([nonzero, np.zeros(found.num_matvecs - nonzero.size)])
+    lowest, error = float(values.min()), found.resolution
     if smallest is not None:
         _require_bound(smallest, lowest, error, "an eigenvalue")
         values = np.maximum(values, smallest)
-    least = min(float(values.min()), 0.0 if found.zeros else math.inf)
+    least = min(float(values.min()), 0.0 if beside else math.inf)
     if least + shift <= 0:
-        partial = DiscreteMeasure.uniform(found.all)
-        raise _indefinite(operator, least, shift, "an eigenvalue", least > -error, partial)
+        raise _indefinite(operator, least, shift, "an eigenvalue", least > -error, found)
     floor = max(smallest if smallest is not None else -math.inf, -shift)
     ends = [np.maximum(values - error, floor), values, values + error]
-    zeros = found.zeros * float(f(np.array([shift]))[0]) if found.zeros else 0.0
+    zeros = beside * float(f(np.array([shift]))[0]) if beside else 0.0
     with np.errstate(divide="ignore"):
         lower, value, upper = (float(f(x + shift).sum()) + zeros for x in ends)
     return SpectralSum(
@@ -254,7 +256,7 @@ def _indefinite(
     shift: float,
     what: str,
     doubtful: bool,
-    partial: DiscreteMeasure | None,
+    partial: Measure | None,
 ) -> IndefiniteError:
     doubt = " (rounding alone may do that)" if doubtful else ""
     msg = (

@@ -32,13 +32,13 @@ class Estimate:
     method: str
     samples: FloatArray
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Student's interval that holds the truth with probability `level`.
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Student's interval that holds the truth with probability `confidence`.
 
         Raises:
-            InputError: if not 0 < level < 1.
+            InputError: if not 0 < confidence < 1.
         """
-        width = student(level, self.samples.size) * self.stderr
+        width = student(confidence, self.samples.size) * self.stderr
         return self.value - width, self.value + width
 
     def __float__(self) -> float:
@@ -86,9 +86,9 @@ class NormEstimate:
         """One estimate of the square for each probe."""
         return self.square.samples
 
-    def interval(self, level: float = 0.95) -> tuple[float, float]:
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The roots of the interval of the square. Errors as in `Estimate.interval`."""
-        lower, upper = self.square.interval(level)
+        lower, upper = self.square.interval(confidence)
         return max(lower, 0.0) ** 0.5, max(upper, 0.0) ** 0.5
 
     def __float__(self) -> float:
@@ -119,13 +119,13 @@ class DiagonalEstimate:
     method: str
     probes: int
 
-    def interval(self, level: float = 0.95) -> tuple[Tensor, Tensor]:
+    def interval(self, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
         """Student's interval for every entry alone, two tensors (n,).
 
         Raises:
-            InputError: if not 0 < level < 1.
+            InputError: if not 0 < confidence < 1.
         """
-        width = student(level, self.probes) * self.stderr
+        width = student(confidence, self.probes) * self.stderr
         return self.value - width, self.value + width
 
     def __repr__(self) -> str:
@@ -136,14 +136,14 @@ class DiagonalEstimate:
         )
 
 
-def student(level: float, samples: int) -> float:
+def student(confidence: float, samples: int) -> float:
     """Half-width of an interval in standard errors, for a mean of so many samples.
 
     Raises:
-        InputError: if not 0 < level < 1.
+        InputError: if not 0 < confidence < 1.
     """
-    level = fraction("level", level)
-    return float(scipy.special.stdtrit(max(samples - 1, 1), (1 + level) / 2))
+    confidence = fraction("confidence", confidence)
+    return float(scipy.special.stdtrit(max(samples - 1, 1), (1 + confidence) / 2))
 
 
 def from_samples(samples: FloatArray, *, num_matvecs: int, method: str) -> Estimate:

@@ -13,12 +13,11 @@ from hessium._typing import FloatArray
 from hessium.errors import NonFiniteError
 from hessium.estimate.checkpoint import Checkpoint, joined
 from hessium.estimate.eigenpairs import Eigenpairs
-from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg.lanczos import LanczosProcess, Passes
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.quadrature import GaussRule
 from hessium.linalg.vectors import gaussian, norm, subtract_projection_
 from hessium.progress import Progress
+from hessium.spectra import GaussRule, Spectrum
 
 BESIDE = 5  # vectors beside the basis: start, product, what the operator adds, and the proof
 
@@ -108,7 +107,7 @@ class Sampler:
         self._steps = len(process.alphas)
         self._finish()
 
-    def estimate(self) -> SpectralEstimate:
+    def estimate(self) -> Spectrum:
         """All rules so far as a measure."""
         # bounds the norms of the tridiagonal matrices (Gershgorin)
         reach = max(float(np.abs(r.diagonal).max() + 2 * r.offdiagonal.max()) for r in self._rules)
@@ -116,7 +115,7 @@ class Sampler:
         rounding = 20 * float(torch.finfo(self._operator.dtype).eps) * scale
         if self._departure > rounding * len(self._rules) ** 0.5:
             rounding += self._departure
-        return SpectralEstimate.of(
+        return Spectrum.from_rules(
             tuple(self._rules),
             self._exact,
             dim=self._operator.shape[0],

@@ -17,11 +17,11 @@ from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
 from hessium.estimate.sampler import BESIDE, Sampler
-from hessium.estimate.spectral import SpectralEstimate
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import Passes
 from hessium.linalg.operator import SymmetricOperator
 from hessium.progress import Progress, part_of, silent
+from hessium.spectra import Spectrum
 
 _MOST_STEPS = 4  # times the steps asked for, where `until` may raise them
 _MOST_PROBES = 400
@@ -41,7 +41,7 @@ def spectral_measure(
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
     progress: Progress = silent,
-) -> SpectralEstimate:
+) -> Spectrum:
     r"""The spectral distribution by stochastic Lanczos quadrature, with both its errors.
 
     Gaussian probes, a Gauss rule of `steps` nodes for each (Golub & Welsch 1969; Ubaru, Chen &
@@ -174,7 +174,7 @@ def check_request(
         raise InputError(msg)
 
 
-def _probes_missing(estimate: SpectralEstimate, until: float) -> int | None:
+def _probes_missing(estimate: Spectrum, until: float) -> int | None:
     """Probes that would narrow the band to what is wanted; None where the steps forbid it."""
     grid = np.linspace(
         min(r.gauss()[0][0] for r in estimate.rules),

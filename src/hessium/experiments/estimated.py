@@ -12,11 +12,11 @@ import numpy.typing as npt
 import scipy.stats
 
 from hessium._typing import FloatArray
-from hessium.estimate import Count, SpectralEstimate
 from hessium.experiments.experiment import Result
 from hessium.experiments.matrix_free import measure_of
 from hessium.experiments.records import Number
 from hessium.experiments.wording import digits
+from hessium.spectra import Count, Spectrum
 
 Side = Literal["negative", "positive", "zero"]
 _LIKELY = 0.95
@@ -38,7 +38,7 @@ class Estimated:
     values: FloatArray
     residuals: FloatArray
     converged: npt.NDArray[np.bool_]
-    measure: SpectralEstimate | None
+    measure: Spectrum | None
 
     @classmethod
     def read(cls, found: Mapping[str, Result], matrix: str, sign: str) -> Estimated | None:
@@ -68,7 +68,7 @@ class Estimated:
         # the threshold is as uncertain as the largest eigenvalue
         doubt = tol * float(self.residuals[np.abs(self.values).argmax()])
         a, b = {"negative": (-np.inf, -t), "positive": (t, np.inf), "zero": (-t, t)}[side]
-        return self.measure.count(a, b, level=level, margin=doubt)
+        return self.measure.count(a, b, confidence=level, margin=doubt)
 
     def rank(self, tol: float, level: float) -> Count | None:
         """Eigenvalues beyond tol times the largest, of both signs."""
@@ -86,7 +86,7 @@ class Estimated:
         lower = max(both.lower, others.lower)
         upper = max(lower, min(both.upper, others.upper))
         value = min(max(both.value, lower), upper)
-        return Count(value=value, lower=lower, upper=upper, level=level, what="rank")
+        return Count(value=value, lower=lower, upper=upper, confidence=level, what="rank")
 
     def sum_of(self, f: Callable[[FloatArray], FloatArray]) -> Number | None:
         """Sum of f over all eigenvalues, with its Monte-Carlo error."""
@@ -125,7 +125,7 @@ def counted(count: Count | None) -> Number | str:
     """A count for a table."""
     if count is None:
         return "not measured"
-    level = "" if count.level is None else f" at level {digits(count.level)}"
+    level = "" if count.confidence is None else f" at level {digits(count.confidence)}"
     return Number(
         value=float(count.value),
         low=float(count.lower),

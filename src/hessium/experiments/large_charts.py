@@ -77,8 +77,8 @@ def _density(matrix: Estimated, linear: float) -> list[Series]:
         low=shown(band.lower) if finite else None,
         high=shown(band.upper) if finite else None,
         error=(
-            f"band of {band.level:.0%} at each point, Student's t over {measure.probes} probes "
-            "and the error of the rules, of the smoothed density"
+            f"band of {band.confidence:.0%} at each point, Student's t over {measure.probes} "
+            "probes and the error of the rules, of the smoothed density"
             if finite
             else "one probe, so without an error"
         ),
@@ -86,7 +86,7 @@ def _density(matrix: Estimated, linear: float) -> list[Series]:
         mark="line",
         hue=_HUES[matrix.sign],
     )
-    known = measure.exact
+    known = measure.known
     if not known.size:
         return [curve]
     alone = 1 / (_WIDTH * math.sqrt(2 * math.pi))

@@ -9,7 +9,6 @@ import numpy as np
 import scipy.stats
 
 from hessium._typing import FloatArray
-from hessium.estimate import Count
 from hessium.experiments.estimated import Estimated, counted, told
 from hessium.experiments.experiment import Result
 from hessium.experiments.large_charts import density_chart, ends_chart, tol_chart
@@ -18,6 +17,7 @@ from hessium.experiments.plan import Plan
 from hessium.experiments.portrait import Portrait
 from hessium.experiments.records import Chart, Number, Statement, Table, exact, judge
 from hessium.experiments.wording import between, digits
+from hessium.spectra import Count
 
 _STAGES = {
     "hessian/pairs": "eigenpairs of H",
@@ -358,7 +358,7 @@ class LargePortrait:
 def _words(count: Count) -> str:
     if count.exact:
         return digits(count.value, 12)
-    likely = "" if count.level is None else f" at level {digits(count.level)}"
+    likely = "" if count.confidence is None else f" at level {digits(count.confidence)}"
     ends = between([count.lower, count.upper], 12)
     return f"{digits(count.value, 12)} (bracket {ends}{likely})"
 

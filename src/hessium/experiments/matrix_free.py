@@ -14,7 +14,7 @@ import torch
 
 from hessium.curvature import GaussNewton, Gram, Hessian
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.estimate import Eigenpairs, SpectralEstimate, eigenpairs, spectral_measure, spectrum
+from hessium.estimate import Eigenpairs, eigenpairs, spectral_measure, spectrum
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Which
 from hessium.experiments.experiment import Result
@@ -22,9 +22,9 @@ from hessium.experiments.kept import Kept
 from hessium.experiments.measurement import layers
 from hessium.experiments.metered import Metered
 from hessium.experiments.plan import Plan
-from hessium.linalg.quadrature import GaussRule
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress
+from hessium.spectra import GaussRule, Spectrum
 
 ACCURACY = 1e-3  # relative residual of the eigenpairs; values are known to about its square
 _LARGEST_ON_DISK = 2**31  # bytes of eigenvectors that are kept for a run that goes on
@@ -66,12 +66,12 @@ def estimate(risk: EmpiricalRisk, plan: Plan, kept: Kept, progress: Progress) ->
     _layers(risk, plan, kept, tally, streams[4])
 
 
-def measure_of(found: Mapping[str, Result], matrix: str) -> SpectralEstimate | None:
+def measure_of(found: Mapping[str, Result], matrix: str) -> Spectrum | None:
     """The spectral measure of all probes that are finished; None if there is none."""
     parts = [r for name, r in found.items() if name.startswith(f"{matrix}/probes/")]
     if not parts:
         return None
-    return SpectralEstimate.of(
+    return Spectrum.from_rules(
         tuple(rule for part in parts for rule in _rules(part)),
         parts[0]["exact"],
         dim=int(parts[0]["dim"]),
@@ -180,7 +180,7 @@ class _Estimation:
                 )
                 found = {
                     **_packed_rules(estimate),
-                    "exact": estimate.exact,
+                    "exact": estimate.known,
                     "dim": estimate.dim,
                     "resolution": estimate.resolution,
                     "nonnegative": estimate.nonnegative,
@@ -327,7 +327,7 @@ def _unpacked(result: Result, operator: Metered) -> Eigenpairs:
     )
 
 
-def _packed_rules(estimate: SpectralEstimate) -> Result:
+def _packed_rules(estimate: Spectrum) -> Result:
     return {
         "diagonals": np.concatenate([rule.diagonal for rule in estimate.rules]),
         "offdiagonals": np.concatenate([rule.offdiagonal for rule in estimate.rules]),

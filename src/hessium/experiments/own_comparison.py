@@ -34,9 +34,9 @@ from hessium.experiments.records import (
     judge_test,
 )
 from hessium.experiments.wording import digits
-from hessium.measure import DiscreteMeasure
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
+from hessium.spectra import Measure
 from hessium.theory import Law, MarchenkoPastur, Semicircle, relu_hessian, wishart_wigner
 
 _BINS = 50
@@ -242,7 +242,7 @@ def _histogram(
     name: str,
     title: str,
     caption: str,
-    spectrum: DiscreteMeasure,
+    spectrum: Measure,
     laws: Mapping[str, tuple[Law, float]],
     rotated: FloatArray | None = None,
 ) -> Chart:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium._typing import FloatArray
-from hessium.estimate import Count
-from hessium.estimate.exact import inertia_of
 from hessium.experiments.experiment import Result
 from hessium.experiments.histogram import histogram_chart
 from hessium.experiments.measurement import layer_names
@@ -26,7 +24,8 @@ from hessium.experiments.records import (
 )
 from hessium.experiments.spectra import positive_at
 from hessium.experiments.wording import between, digits
-from hessium.measure import relative_resolution
+from hessium.spectra import Count, Spectrum
+from hessium.spectra.measure import relative_resolution
 
 _SIGNS = {"hessian": "H", "gauss_newton": "H₀", "residual": "H₁"}
 _TOLS = tuple(10.0 ** (-k / 2) for k in range(4, 25))
@@ -348,9 +347,10 @@ class Portrait:
     def _count(self, values: FloatArray, of: str, *, both: bool) -> Count:
         # `spectrum` leaves no negative value where none can be, and counts the samples' directions
         nonnegative = of == "gauss_newton" and bool(values.min() >= 0)
-        zeros = max(0, values.size - self.num_outputs) if nonnegative else 0
-        computed = np.sort(values)[zeros:]
-        found = inertia_of(
-            computed, self.tol, self._resolution(of), zeros=zeros, nonnegative=nonnegative
-        )
+        found = Spectrum.of(
+            values,
+            resolution=self._resolution(of) * float(np.abs(values).max()),
+            nonnegative=nonnegative,
+            rank_bound=self.num_outputs if nonnegative else None,
+        ).inertia(self.tol)
         return found.rank if both else found.negative

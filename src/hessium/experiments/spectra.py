@@ -9,8 +9,8 @@ from hessium._typing import FloatArray, IntArray
 from hessium.curvature import GaussNewton, Gram, Hessian
 from hessium.estimate import rank_profile, spectrum
 from hessium.experiments.records import Numbers
-from hessium.measure import DiscreteMeasure
 from hessium.problem import EmpiricalRisk
+from hessium.spectra import Spectrum
 
 
 def matrices(risk: EmpiricalRisk) -> dict[str, FloatArray]:
@@ -33,7 +33,7 @@ def matrices(risk: EmpiricalRisk) -> dict[str, FloatArray]:
 
 def positive_at(values: FloatArray, tols: Numbers) -> IntArray:
     """How many eigenvalues exceed each of `tols` (descending) times the largest absolute one."""
-    return rank_profile(DiscreteMeasure.uniform(values), np.asarray(tols)).positive
+    return rank_profile(Spectrum.of(values), np.asarray(tols)).positive
 
 
 def positive(values: FloatArray, tol: float) -> int:

@@ -10,14 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.estimate import Count
 from hessium.landscape.contraction import contraction, kinked
 from hessium.landscape.point import Certificate, Kind
 from hessium.landscape.rounding import Place, hessian_rounding, look, norm_of
 from hessium.landscape.surface import Surface
 from hessium.landscape.symmetry import on_manifold
 from hessium.landscape.walk import Walk
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Count, Spectrum
 
 _FLAT = 1e-7  # of kappa; methods that compare |g|^2 resolve it to the root of epsilon, 1.5e-8
 MOVED = 0.1  # of |theta|: a critical point further away than this is another one
@@ -39,7 +38,7 @@ class Judged:
     kind: Kind
     index: Count
     certificate: Certificate
-    spectrum: DiscreteMeasure | None
+    spectrum: Spectrum | None
 
 
 def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
@@ -135,7 +134,7 @@ def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
             symmetry_zeros=symmetric,
             reason=reason,
         ),
-        spectrum=DiscreteMeasure.uniform(place.values.cpu().numpy()),
+        spectrum=Spectrum.of(place.values.cpu().numpy()),
     )
 
 

@@ -8,8 +8,7 @@ from typing import Literal, TypeAlias, get_args
 from jaxtyping import Float
 from torch import Tensor
 
-from hessium.estimate import Count
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Count, Spectrum
 
 Kind: TypeAlias = Literal["critical", "gradient-flat", "diverging", "unconverged"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -91,7 +90,7 @@ class CriticalPoint:
     kind: Kind
     index: Count
     certificate: Certificate
-    spectrum: DiscreteMeasure | None
+    spectrum: Spectrum | None
     method: str
     target: int | None
     restarts: int

@@ -13,8 +13,8 @@ from torch import Tensor
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.quadrature import GaussRule
 from hessium.linalg.vectors import norm, subtract_projection_
+from hessium.spectra.gauss_rule import GaussRule
 
 Passes = Literal[1, 2]
 

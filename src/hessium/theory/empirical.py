@@ -9,7 +9,7 @@ import numpy as np
 
 from hessium._random import Rng
 from hessium._typing import FloatArray
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import DiscreteMeasure, Measure, Spectrum
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray
 from hessium.theory._cumulants import to_cumulants
@@ -29,7 +29,7 @@ class Empirical(Law):
     All of it is atoms: `pdf` is zero and `support_intervals` is empty.
 
     Args:
-        eigenvalues: real numbers of any shape, or a `DiscreteMeasure`.
+        eigenvalues: real numbers of any shape, or a spectrum.
         weights: positive, summing to one; equal if not given.
 
     Raises:
@@ -40,15 +40,13 @@ class Empirical(Law):
     nodes: FloatArray
     weights: FloatArray
 
-    def __init__(
-        self, eigenvalues: ArrayLike | DiscreteMeasure, weights: ArrayLike | None = None
-    ) -> None:
-        if isinstance(eigenvalues, DiscreteMeasure):
-            measure = eigenvalues
+    def __init__(self, eigenvalues: ArrayLike | Measure, weights: ArrayLike | None = None) -> None:
+        if isinstance(eigenvalues, Measure):
+            measure: Measure = eigenvalues
         else:
             nodes = _check.spectrum("eigenvalues", eigenvalues)
             if weights is None:
-                measure = DiscreteMeasure.uniform(nodes)
+                measure = Spectrum.of(nodes)
             else:
                 shares = _check.reals("weights", weights).reshape(-1)
                 measure = DiscreteMeasure(nodes=nodes, weights=shares)

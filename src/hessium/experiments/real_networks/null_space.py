@@ -27,7 +27,7 @@ from hessium.experiments.records import (
     over,
 )
 from hessium.experiments.wording import between, digits
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Spectrum
 from hessium.theory import MarchenkoPastur
 
 _UNITS = 16
@@ -206,7 +206,7 @@ def _table(by_name: Mapping[str, Sequence[Result]], what: str) -> Table:
             exact(results[0]["forced"]),
             over([r["zeros"] for r in results], what, digits=12),
             over([nonzero(r["values"]).nodes[0] for r in results], what),
-            over([DiscreteMeasure.uniform(r["values"]).mean() for r in results], what),
+            over([Spectrum.of(r["values"]).mean() for r in results], what),
         )
         for name, results in by_name.items()
     )

@@ -26,7 +26,7 @@ from hessium.experiments.records import (
     over,
 )
 from hessium.experiments.wording import between, digits
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Spectrum
 from hessium.theory import LevyLaw, relu_residual
 
 ENERGY = 50.0  # the source draws residuals from N(0, 100)
@@ -152,14 +152,14 @@ class _Runs:
         count = len(config.seeds)
         self.real = {m: results[k * count : (k + 1) * count] for k, m in enumerate(config.samples)}
         rest = list(results[len(config.samples) * count :])
-        self.sampled: dict[tuple[int, int], list[DiscreteMeasure]] = {}
+        self.sampled: dict[tuple[int, int], list[Spectrum]] = {}
         self.averages: dict[tuple[int, int], FloatArray] = {}
         for n in config.widths:
             for m in config.samples:
                 draws, rest = rest[:count], rest[count:]
                 self.averages[n, m] = np.concatenate([r["moments"] for r in draws])
                 if n <= config.shown:
-                    self.sampled[n, m] = [DiscreteMeasure.uniform(r["blocks"]) for r in draws]
+                    self.sampled[n, m] = [Spectrum.of(r["blocks"]) for r in draws]
         self.largest = max(n for n, _ in self.sampled)
 
     def law(self, samples: int) -> LevyLaw:
@@ -346,7 +346,7 @@ def _limit_chart(runs: _Runs) -> Chart:
 def _table(runs: _Runs) -> Table:
     rows: list[tuple[str | Number, ...]] = []
 
-    def row(label: str, n: int, m: int, draws: list[DiscreteMeasure]) -> None:
+    def row(label: str, n: int, m: int, draws: list[Spectrum]) -> None:
         law = runs.law(m)
         values = [
             over([d.moment(2) / law.var() for d in draws], runs.what),
@@ -356,7 +356,7 @@ def _table(runs: _Runs) -> Table:
         rows.append((label, exact(n), exact(32 / m), *values))
 
     for m, found in runs.real.items():
-        row("images", 16, m, [DiscreteMeasure.uniform(r["blocks"]) for r in found])
+        row("images", 16, m, [Spectrum.of(r["blocks"]) for r in found])
     for (n, m), draws in runs.sampled.items():
         row("Gaussian", n, m, draws)
     return Table(

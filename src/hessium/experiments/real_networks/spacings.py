@@ -27,7 +27,7 @@ from hessium.experiments.records import (
 )
 from hessium.experiments.training import train
 from hessium.experiments.wording import digits
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Spectrum
 from hessium.theory import SpacingRatio, goe, gue, haar
 
 _LIMIT = 4.0  # standard errors; a false alarm in one of 16 000 comparisons
@@ -96,17 +96,17 @@ def compute(task: Task) -> Result:
 def _ensemble(task: Task) -> dict[str, LevelStatistics]:
     name, n = task["ensemble"], task["size"]
     rng = np.random.default_rng([REFERENCES.index(name), n])
-    spectra: list[DiscreteMeasure] = []
+    spectra: list[Spectrum] = []
     for _ in range(task["matrices"]):
         if name == "poisson":
-            parts = [DiscreteMeasure.uniform(rng.random(n))]
+            parts = [Spectrum.of(rng.random(n))]
         elif name in ("goe", "gue"):
             matrix = goe(n, rng=rng) if name == "goe" else gue(n, rng=rng)
-            parts = [DiscreteMeasure.uniform(np.linalg.eigvalsh(matrix))]
+            parts = [Spectrum.of(np.linalg.eigvalsh(matrix))]
         else:
             blocks = [np.linalg.eigvalsh(goe(n // 2, rng=rng)) for _ in range(2)]
             blocks = [np.concatenate(blocks)] if name == "two blocks, mixed" else blocks
-            parts = [DiscreteMeasure.uniform(block) for block in blocks]
+            parts = [Spectrum.of(block) for block in blocks]
         spectra += parts
     return {name: levels(*spectra)}
 

@@ -1,10 +1,11 @@
-"""A probability measure on finitely many points: exact spectra and quadratures are the same."""
+"""Probability measures on finitely many points."""
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,34 +18,59 @@ _DOUBLE = float(np.finfo(np.float64).eps)
 
 
 def relative_resolution(size: int, unit: float) -> float:
-    r"""Rounding error of an eigenvalue of a dense matrix over the largest one, with room.
+    r"""Rounding error of an eigenvalue of a dense matrix relative to the largest, with a margin.
 
     $4\sqrt n\,\varepsilon$: rounding errors add up like a random walk.
 
     Args:
-        size: n, side of the matrix.
+        size: n, the size of the matrix.
         unit: $\varepsilon$ of the dtype in which the matrix was computed.
     """
     return float(4 * size**0.5 * unit)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class DiscreteMeasure:
-    r"""The measure $\mu = \sum_i w_i \delta_{x_i}$ with $w_i \ge 0$ and $\sum_i w_i = 1$.
+def resolution_of(values: FloatArray, unit: float = _DOUBLE) -> float:
+    """Rounding error of the eigenvalues of a dense matrix.
 
-    The empirical spectral distribution of a symmetric n x n matrix has its n eigenvalues as nodes
-    and weights 1/n; a Gauss quadrature of a spectrum has Ritz values and their weights.
+    Args:
+        values: all of them.
+        unit: machine epsilon of the dtype in which the matrix was computed.
+    """
+    return relative_resolution(values.size, unit) * float(np.abs(values).max(initial=0.0))
+
+
+def rounding_unit(array: npt.NDArray[Any]) -> float:
+    """Machine epsilon of an array's dtype, of float64 for integers."""
+    single = array.dtype.kind == "f" and array.dtype.itemsize < 8
+    return float(np.finfo(array.dtype).eps) if single else _DOUBLE
+
+
+def real_list(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """A list of real numbers as an array of its own dtype.
+
+    Raises:
+        InputError: if the values are complex or not a list.
+    """
+    given = np.asarray(values)
+    if given.ndim > 1 or given.dtype.kind not in "fiu":
+        msg = f"{name}: {given.dtype} of shape {given.shape}; a list of real numbers is required"
+        raise InputError(msg + " (of a matrix, its eigenvalues)")
+    return given.reshape(-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Measure(ABC):
+    r"""The measure $\mu = \sum_i w_i \delta_{x_i}$ with $w_i \ge 0$ and $\sum_i w_i = 1$.
 
     Attributes:
         nodes: points, ascending, shape (k,), repeated values allowed.
         weights: masses, shape (k,), summing to one.
-        unit: relative rounding of the numbers that the nodes were computed from, the eps of a
-            dtype. Nodes are float64 whatever it is.
+        resolution: rounding error of a node: nodes closer than this may be equal.
     """
 
     nodes: FloatArray
     weights: FloatArray
-    unit: float = _DOUBLE
+    resolution: float
 
     def __post_init__(self) -> None:
         nodes, weights = reals("nodes", self.nodes).copy(), reals("weights", self.weights).copy()
@@ -67,44 +93,6 @@ class DiscreteMeasure:
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "weights", weights)
 
-    @classmethod
-    def uniform(cls, nodes: npt.ArrayLike) -> DiscreteMeasure:
-        """Equal weights on `nodes`: the empirical distribution of a list of numbers.
-
-        Nodes in float32 are known to be rounded as such.
-
-        Raises:
-            InputError: if the nodes are complex or more than a list.
-        """
-        given = np.asarray(nodes)
-        if given.ndim > 1 or given.dtype.kind not in "fiu":
-            msg = f"nodes: {given.dtype} of shape {given.shape}; a list of real numbers is required"
-            raise InputError(msg + " (of a matrix, its eigenvalues)")
-        single = given.dtype.kind == "f" and given.dtype.itemsize < 8
-        array = np.asarray(given, dtype=np.float64).reshape(-1)
-        return cls(
-            nodes=array,
-            weights=np.full(array.size, 1.0 / max(array.size, 1)),
-            unit=float(np.finfo(given.dtype).eps) if single else _DOUBLE,
-        )
-
-    @classmethod
-    def mixture(cls, parts: Sequence[DiscreteMeasure]) -> DiscreteMeasure:
-        """The average of measures, such as one quadrature for each probe vector."""
-        if not parts:
-            msg = "parts: empty; a mixture needs at least one measure"
-            raise InputError(msg)
-        return cls(
-            nodes=np.concatenate([part.nodes for part in parts]),
-            weights=np.concatenate([part.weights for part in parts]) / len(parts),
-            unit=max(part.unit for part in parts),
-        )
-
-    @property
-    def resolution(self) -> float:
-        """What rounding may have added to an eigenvalue: nodes closer than this may be equal."""
-        return relative_resolution(self.nodes.size, self.unit) * float(np.abs(self.nodes).max())
-
     def cdf(self, x: npt.ArrayLike) -> FloatArray:
         r"""$\mu((-\infty, x])$, right-continuous, for x of any shape."""
         cumulative = np.concatenate([[0.0], np.cumsum(self.weights)])
@@ -115,15 +103,15 @@ class DiscreteMeasure:
         r"""$\mu((a, b])$."""
         a, b = end("a", a), end("b", b)
         if not a <= b:
-            msg = f"a, b: ({a}, {b}] is no interval; a <= b is required"
+            msg = f"a, b: ({a}, {b}]; a <= b is required"
             raise InputError(msg)
         lower, upper = self.cdf(np.array([a, b]))
         return float(upper - lower)
 
-    def ppf(self, q: npt.ArrayLike) -> FloatArray:
+    def quantile(self, q: npt.ArrayLike) -> FloatArray:
         r"""Smallest node x with $\mu((-\infty, x]) \ge q$, for q in [0, 1] of any shape."""
         wanted = levels("q", q)
-        # the sums may fall short of their levels by rounding: lift them, so that ppf(cdf(x)) = x
+        # sums may fall short of q by rounding: they are raised, so that quantile(cdf(x)) = x
         cumulative = np.cumsum(self.weights) * (1 + 4e-16 * self.nodes.size)
         index = np.searchsorted(cumulative, wanted, side="left")
         return np.asarray(self.nodes[np.minimum(index, self.nodes.size - 1)])
@@ -132,7 +120,7 @@ class DiscreteMeasure:
         r"""$\int x^k d\mu$, k a natural number.
 
         Raises:
-            InputError: if it is not.
+            InputError: for another k.
         """
         return float(self.weights @ self.nodes ** count("order", order, 0))
 
@@ -143,6 +131,10 @@ class DiscreteMeasure:
     def var(self) -> float:
         """Second central moment."""
         return float(self.weights @ (self.nodes - self.mean()) ** 2)
+
+    def support(self) -> tuple[float, float]:
+        """Smallest and largest node."""
+        return float(self.nodes[0]), float(self.nodes[-1])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
         """The nodes, so that plotting and NumPy functions take a spectrum as it is.
@@ -155,6 +147,34 @@ class DiscreteMeasure:
             raise InputError(msg)
         return np.array(self.nodes, dtype=dtype)
 
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class DiscreteMeasure(Measure):
+    """A measure by its nodes and weights, such as a quadrature, of which no more is known.
+
+    Attributes and errors as in `Measure`; the default resolution is that of float64.
+    """
+
+    resolution: float = -1.0
+
+    def __post_init__(self) -> None:
+        Measure.__post_init__(self)
+        if self.resolution < 0:
+            object.__setattr__(self, "resolution", resolution_of(self.nodes))
+
+    @classmethod
+    def mixture(cls, parts: Sequence[Measure]) -> DiscreteMeasure:
+        """The average of measures, such as one quadrature for each probe vector."""
+        if not parts:
+            msg = "parts: empty; a mixture needs at least one measure"
+            raise InputError(msg)
+        return cls(
+            nodes=np.concatenate([part.nodes for part in parts]),
+            weights=np.concatenate([part.weights for part in parts]) / len(parts),
+            resolution=max(part.resolution for part in parts),
+        )
+
     def __repr__(self) -> str:
-        low, high = self.nodes[0], self.nodes[-1]
+        low, high = self.support()
         return f"DiscreteMeasure({self.nodes.size} nodes in [{low:.6g}, {high:.6g}])"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hessium._typing import FloatArray
 from hessium.linalg import as_operator
 from hessium.linalg.lanczos import lanczos_steps
-from hessium.linalg.quadrature import GaussRule
+from hessium.spectra.gauss_rule import GaussRule
 
 EPS = np.finfo(np.float64).eps
 

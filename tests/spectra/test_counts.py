@@ -78,8 +78,10 @@ def test_sums_keep_their_brackets() -> None:
             assert (total.lower, total.upper) == (min(possible), max(possible))
     assert sum([count(2, 2), count(3, 6)]) == count(5, 8, 6)
     assert (5 - count(1, 3, 2)).bracket == "3 in [2, 4]"
-    assert (count(1, 2, level=0.9) + count(1, 2, level=0.95)).level == pytest.approx(0.85)
-    assert (count(1, 2, level=0.9) + 3).level == 0.9
+    assert (count(1, 2, confidence=0.9) + count(1, 2, confidence=0.95)).confidence == pytest.approx(
+        0.85
+    )
+    assert (count(1, 2, confidence=0.9) + 3).confidence == 0.9
     near, far = count(1, 1, tol=1e-6, scale=2.0), count(1, 1, tol=1e-3, scale=2.0)
     assert (near + near).tol == 1e-6
     assert (near + far).tol is None
@@ -120,7 +122,7 @@ def test_counts_state_their_threshold(method: Any) -> None:
     matrix = with_eigenvalues(np.concatenate([np.zeros(50), [-1.0, -2.0, 3.0]]))
     found = hs.inertia(matrix, 1e-4, method=method)
     rank = hs.rank(matrix, 1e-4, method=method)
-    level = " at level 0.999" if method == "quadrature" else ""
+    level = " with confidence 0.999" if method == "quadrature" else ""
     assert repr(rank) == f"rank 3{level} at |eigenvalue| > 0.0001 x 3"
     assert repr(found.negative) == f"2{level} negative at |eigenvalue| > 0.0001 x 3"
     assert repr(found.zero) == f"50{level} zero at |eigenvalue| <= 0.0001 x 3"

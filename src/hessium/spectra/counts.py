@@ -1,13 +1,10 @@
-"""What estimators return: numbers with their brackets."""
+"""Numbers of eigenvalues with their brackets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 
-import numpy as np
-
-from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 
 
@@ -25,21 +22,23 @@ class Count:
     overlap neither a <= b nor b <= a holds.
 
     Sums and differences with counts and integers are counts, with the bracket that follows; the
-    level of two is that of both together. `int` is the value, whatever the bracket; what needs an
-    integer without asking (`range`, an index) takes exact counts only, and so does `bool` where the
-    bracket holds zero and other numbers.
+    confidence of two is that of both together. `int` is the value, whatever the bracket; what needs
+    an integer without asking (`range`, an index) takes exact counts only, and so does `bool` where
+    the bracket holds zero and other numbers.
 
     Attributes:
         value: the best single answer; where the bracket is wide, no more than its middle.
         lower: no fewer than this.
         upper: no more than this; equal to `lower` where the count is exact.
-        level: probability that the bracket holds, over random probes; None where it is certain.
+        confidence: probability that the bracket holds, over random probes; None where it is
+            certain.
         what: "rank", "negative", "zero" or "positive"; "" where it is something else.
         tol: relative threshold, or None where there was none.
         scale: $\max|\lambda|$, or None.
         method: how it was found, as in `Inertia`.
         resolved: where rounding opens the bracket, the smallest larger tol at which it does not (of
             1, 2 and 5 times powers of ten), and the count there; else None.
+        reasons: what opens the bracket: of "rounding", "steps" and "probes".
 
     Raises:
         InputError: if `value` lies outside of the bracket.
@@ -48,12 +47,13 @@ class Count:
     value: int
     lower: int
     upper: int
-    level: float | None = None
+    confidence: float | None = None
     what: str = ""
     tol: float | None = None
     scale: float | None = None
     method: str = ""
     resolved: tuple[float, int] | None = None
+    reasons: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.lower <= self.value <= self.upper:
@@ -142,7 +142,7 @@ class Count:
         return words.strip()
 
     def _words(self, spec: str) -> str:
-        likely = "" if self.level is None else f" at level {self.level:g}"
+        likely = "" if self.confidence is None else f" with confidence {self.confidence:g}"
         value, lower, upper = (format(n, spec) for n in (self.value, self.lower, self.upper))
         if self.exact:
             return f"{value}{likely}"
@@ -174,106 +174,16 @@ def _total(one: Count, other: Count, sign: int) -> Count:
     """The sum, or the difference where `sign` is -1."""
     ends = (other.lower, other.upper)[::sign]
     # the chances that one of them fails add up
-    failing = sum(1 - c.level for c in (one, other) if c.level is not None)
+    certain = one.confidence is None and other.confidence is None
+    failing = sum(1 - c.confidence for c in (one, other) if c.confidence is not None)
     same = (one.tol, one.scale) == (other.tol, other.scale)
     return Count(
         value=one.value + sign * other.value,
         lower=one.lower + sign * ends[0],
         upper=one.upper + sign * ends[1],
-        level=None if one.level is None and other.level is None else max(0.0, 1 - failing),
+        confidence=None if certain else max(0.0, 1 - failing),
         tol=one.tol if same else None,
         scale=one.scale if same else None,
         method=one.method if one.method == other.method else "",
+        reasons=one.reasons + tuple(r for r in other.reasons if r not in one.reasons),
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Inertia:
-    r"""Eigenvalues by sign, with $t = \mathrm{tol} \cdot \max|\lambda|$ as the size of zero.
-
-    Attributes:
-        negative: $\#\{\lambda < -t\}$, the index.
-        zero: $\#\{|\lambda| \le t\}$.
-        positive: $\#\{\lambda > t\}$.
-        tol: relative threshold.
-        scale: $\max|\lambda|$, to three digits at least where the method is "ldl".
-        resolution: half-width of the band around $\pm t$ in which rounding, and products that
-            disagree with each other, leave a sign open.
-        method: "ldl" (two factorisations), "eigenvalues" (all of them) or "quadrature".
-    """
-
-    negative: Count
-    zero: Count
-    positive: Count
-    tol: float
-    scale: float
-    resolution: float
-    method: str
-
-    def __post_init__(self) -> None:
-        # each count states its threshold
-        for name in ("negative", "zero", "positive"):
-            count = replace(
-                getattr(self, name), what=name, tol=self.tol, scale=self.scale, method=self.method
-            )
-            object.__setattr__(self, name, count)
-
-    @property
-    def rank(self) -> Count:
-        r"""$\#\{|\lambda| > t\}$."""
-        zero = self.zero
-        n = self.negative.value + zero.value + self.positive.value
-        resolved = zero.resolved
-        return replace(
-            zero,
-            value=n - zero.value,
-            lower=n - zero.upper,
-            upper=n - zero.lower,
-            what="rank",
-            resolved=None if resolved is None else (resolved[0], n - resolved[1]),
-        )
-
-    @property
-    def threshold(self) -> float:
-        """t, in the units of the eigenvalues."""
-        return self.tol * self.scale
-
-    def __repr__(self) -> str:
-        counts = {"negative": self.negative, "zero": self.zero, "positive": self.positive}
-        words = ", ".join(f"{count.bracket} {name}" for name, count in counts.items())
-        words += f" at |eigenvalue| > {self.tol:g} x {self.scale:.6g}"
-        if self.zero.resolved is not None:
-            found = [str(c.resolved[1]) for c in counts.values() if c.resolved is not None]
-            words += f"; rounding resolves tol {self.zero.resolved[0]:g}: {', '.join(found)}"
-        return f"Inertia({words})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class RankProfile:
-    """How many eigenvalues count, for a whole range of thresholds.
-
-    Attributes:
-        tol: relative thresholds, descending, shape (t,).
-        positive: eigenvalues above +tol max|eigenvalue|, shape (t,).
-        negative: eigenvalues below -tol max|eigenvalue|, shape (t,).
-        dim: number of eigenvalues in all.
-        resolution: relative size below which rounding decides, not the operator.
-    """
-
-    tol: FloatArray
-    positive: IntArray
-    negative: IntArray
-    dim: int
-    resolution: float
-
-    @property
-    def rank(self) -> IntArray:
-        """Both signs together."""
-        return np.asarray(self.positive + self.negative)
-
-    def __repr__(self) -> str:
-        first, last = self.tol[0], self.tol[-1]
-        return (
-            f"RankProfile(rank {self.rank[0]} at tol {first:g} to {self.rank[-1]} at {last:g}, "
-            f"of {self.dim})"
-        )

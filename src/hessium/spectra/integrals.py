@@ -1,0 +1,77 @@
+"""Means of a function over the eigenvalues of a matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import scipy.stats
+
+from hessium._typing import FloatArray
+from hessium.spectra.bands import Integral
+from hessium.spectra.gauss_rule import GaussRule
+
+Function = Callable[[FloatArray], FloatArray]
+
+
+def exact_mean(f: Function, known: FloatArray, resolution: float, floor: float) -> Integral:
+    """The mean over known eigenvalues, beside that at both ends of what rounding leaves open.
+
+    Args:
+        f: a function of an array.
+        known: all eigenvalues.
+        resolution: rounding error of each.
+        floor: no eigenvalue is smaller.
+    """
+    values = np.asarray(f(known), dtype=np.float64)
+    with np.errstate(all="ignore"):
+        ends = [f(np.maximum(known + side * resolution, floor)) for side in (-1, 1)]
+    low, high = (reduce([values, *ends]).mean() for reduce in (np.fmin.reduce, np.fmax.reduce))
+    return Integral(
+        value=float(values.mean()),
+        stderr=0.0,
+        lower=float(low),
+        upper=float(high),
+        reasons=("rounding",),
+    )
+
+
+def estimated_mean(
+    f: Function, known: FloatArray, rules: Sequence[GaussRule], dim: int, confidence: float
+) -> Integral:
+    """The mean over eigenvalues that are known and the rules for the others, with its error."""
+    total = sum(rule.mass for rule in rules)
+    mean = square = 0.0
+    for rule in rules:
+        nodes, weights = rule.gauss()
+        values, share = f(nodes), weights * (rule.mass / total)
+        mean += float(share @ values)
+        square += float(share @ values**2)
+    rest = dim - known.size
+    value = (float(f(known).sum()) + rest * mean) / dim
+    if any(rule.diagonal.size == 1 and not rule.complete for rule in rules):
+        variance = _scatter(f, mean, rules)
+    else:
+        variance = 2 * max(0.0, square - mean**2) / (rest * len(rules) + 2)
+    stderr = rest / dim * math.sqrt(variance)
+    reach = stderr * float(scipy.stats.norm.ppf((1 + confidence) / 2))
+    return Integral(
+        value=value,
+        stderr=stderr,
+        lower=value - reach,
+        upper=value + reach,
+        confidence=confidence,
+        reasons=("probes",),
+    )
+
+
+def _scatter(f: Function, mean: float, rules: Sequence[GaussRule]) -> float:
+    """Variance of the weighted mean over probes, from the probes themselves."""
+    count = len(rules)
+    if count < 2:
+        return math.inf
+    masses = np.array([rule.mass for rule in rules])
+    parts = np.array([weights @ f(nodes) for nodes, weights in (rule.gauss() for rule in rules)])
+    spread = masses / masses.sum() * (parts - mean)
+    return float((spread**2).sum() * count / (count - 1))
