@@ -87,7 +87,7 @@ class Saddle(Finder):
             theta, gradient, damping = self._step(surface, theta, gradient, modes, k, damping)
             if not walk.arrive(theta, gradient, stopping):
                 return
-            if walk.stalls(_STALLS):
+            if walk.stalls(_STALLS) or (waited >= _PATIENCE and walk.rests):
                 walk.ended = "stuck"
                 return
 
