@@ -10,7 +10,7 @@ from hessium.landscape.surface import Surface
 from hessium.landscape.walk import Stopping, descend, interpolate, spread
 from hessium.linalg.ldl import ShiftedLDL
 
-_PLATEAU = 200  # steps at the same index: so many are always allowed
+_PLATEAU = 200  # steps without a lower index: so many are always allowed
 
 
 def index_at(surface: Surface, theta: Tensor) -> int:
@@ -35,6 +35,9 @@ def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3
     and that stretch by bisection. Where the start lies below it, the start is shrunk towards zero
     first (networks without biases have their largest index there). Where the path runs away, or to
     where derivatives are not finite numbers, the search begins at `start`.
+
+    The descent gives up where the index has not fallen for 200 steps, nor for as many as it took
+    to come so far: at a minimum or a kink it never does.
 
     Args:
         surface: F.
