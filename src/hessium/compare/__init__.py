@@ -8,7 +8,7 @@ from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.distance import Distance, distance
 from hessium.compare.families import FAMILIES, Family
 from hessium.compare.fit import Fit, fit
-from hessium.compare.fitting import Estimate
+from hessium.compare.settled import Estimate
 from hessium.compare.freeness import Freeness, freeness
 from hessium.compare.levels import LevelStatistics, levels
 from hessium.compare.mixed_moments import MixedMoment, mixed_moments

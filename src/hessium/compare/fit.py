@@ -11,7 +11,8 @@ from hessium import _arguments
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
 from hessium.compare._words import percent
 from hessium.compare.families import Family, family_of
-from hessium.compare.fitting import REJECTED, Estimate, search
+from hessium.compare.fitting import search
+from hessium.compare.settled import REJECTED, Estimate
 from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Law
