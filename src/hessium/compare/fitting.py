@@ -107,12 +107,17 @@ class Fitting:
         return self.family.from_zeros(missing + added, size)
 
     def _rough(self, values: FloatArray) -> FloatArray:
-        start = self.family.start(*rough_moments(values / self.unit, self.share))
+        moments = rough_moments(values / self.unit, self.share)
+        start, spread = self.family.start(*moments), moments[1] ** 0.5
         logs = np.log([start[name] for name in self.free])
         if not np.isfinite(logs).all():
             msg = f"family: {self.family.name} starts from {dict(start)}; positive numbers are "
             raise InputError(msg + "required")
-        return logs
+        if not self.known and not self.told:
+            return logs
+        # a start that does not know what is told may be of a far other width
+        unlike = np.log(spread / float(self.law(logs, Origin()).std()))
+        return np.asarray(logs + [self.family.parameters[name] * unlike for name in self.free])
 
     def _unit_of(self, name: str) -> float:
         return float(self.unit ** self.family.parameters[name])
