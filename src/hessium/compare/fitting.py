@@ -14,7 +14,7 @@ from hessium._typing import FloatArray
 from hessium.compare._spectrum import snapped, zeros
 from hessium.compare.distance import kolmogorov
 from hessium.compare.families import Family, rough_moments, trimmed
-from hessium.compare.outliers import Outliers, one_more, outliers
+from hessium.compare.outliers import Detached, Outliers, one_more, outliers
 from hessium.compare.settled import REJECTED, Estimate, Found, Settled, hull
 from hessium.compare.spikes import Origin, factors
 from hessium.compare.weighted import STEP, Weighted, errors_of
@@ -184,32 +184,43 @@ class Fitting:
     def _weaker(self, best: Settled) -> list[Settled]:
         """Fits with a few extreme eigenvalues more set aside, where these may be weak spikes.
 
-        A weak spike that is taken for the end of the bulk stretches the law and hides itself. So an
-        eigenvalue beyond the edge is set aside, and stays there if the law of the others, which is
-        not rejected, still has it beyond its edge, where few of its own would be.
+        A weak spike that is taken for the end of the bulk stretches the law and hides itself. So
+        the end is left out, and set aside as a spike if the law of the others has it beyond its
+        edge, where few of its own eigenvalues would be.
         """
         fits: list[Settled] = []
         for side in ("right", "left"):
-            found, logs, origin = best.found, best.logs, best.origin
+            one = best
             for _ in range(_WEAKER):
-                found = one_more(found, self.bulk(logs, origin), side=side, beta=self.beta)
-                ends = found.above if side == "right" else found.below
-                if not 0 < ends[-1].score < np.inf:
-                    break
-                origin = replace(origin, above=len(found.above), below=len(found.below))
                 try:
-                    one = self._solved(logs, found, origin)
-                    whole = replace(found, bulk=np.sort(np.append(found.bulk, ends[-1].value)))
-                    again = one_more(whole, self.bulk(one.logs, origin), side=side, beta=self.beta)
+                    tried = self._with_one_more(one, side)
                 except _FAILURES:
                     break
-                last = (again.above if side == "right" else again.below)[-1]
-                if not (last.score > 0 and last.p_value < _UNLIKELY):
+                if tried is None:
                     break
-                logs = one.logs
+                one = tried
                 if not one.rejected:
                     fits.append(one)
         return fits
+
+    def _with_one_more(self, one: Settled, side: str) -> Settled | None:
+        """The fit with one spike more on a side, or None if that eigenvalue is a usual one."""
+        taken = partial(one_more, one.found, side=side, beta=self.beta)
+        rest = replace(one.found, bulk=taken(self.bulk(one.logs, one.origin)).bulk)
+        logs = self._solved(one.logs, rest, one.origin, missing=1).logs
+        found = taken(self.bulk(logs, one.origin))
+        origin = replace(one.origin, above=len(found.above), below=len(found.below))
+        if not self._last(found, side).score > 0:
+            return None
+        settled = self._solved(logs, found, origin)
+        last = self._last(taken(self.bulk(settled.logs, origin)), side)
+        # nothing is known of the last eigenvalue before a hard edge
+        likely = not 0 < last.score < np.inf or last.p_value > _UNLIKELY
+        return None if likely else settled
+
+    @staticmethod
+    def _last(found: Outliers, side: str) -> Detached:
+        return (found.above if side == "right" else found.below)[-1]
 
     def _origins(self) -> list[Origin]:
         """Where spikes may sit; the first one is what the search takes for granted."""
@@ -271,9 +282,11 @@ class Fitting:
         assert settled is not None
         return settled
 
-    def _solved(self, logs: FloatArray, found: Outliers, origin: Origin) -> Settled:
-        """Least squares of the bulk beside given outliers."""
-        size = self.measure.nodes.size
+    def _solved(
+        self, logs: FloatArray, found: Outliers, origin: Origin, missing: int = 0
+    ) -> Settled:
+        """Least squares of the bulk beside given outliers, with some eigenvalues left out of it."""
+        size = self.measure.nodes.size - missing
         for _ in range(_REWEIGHTED):  # the weights are those of the fit before
             model = Weighted(partial(self.bulk, origin=origin), logs, size, found, self.beta)
             fresh = model.solve(logs, STEP)
