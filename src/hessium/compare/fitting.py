@@ -179,7 +179,7 @@ class Fitting:
         """
         law, size = self.law(one.logs, one.origin), self.measure.nodes.size
         allowed = _MISCOUNT + np.sqrt(2 / self.beta) / np.pi * np.log(size) + len(one.outside)
-        return size * kolmogorov(snapped(self.measure, law), law)[0] > allowed
+        return bool(size * kolmogorov(snapped(self.measure, law), law)[0] > allowed)
 
     def _weaker(self, best: Settled) -> list[Settled]:
         """Fits with a few extreme eigenvalues more set aside, where these may be weak spikes.
