@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,8 +12,7 @@ from scipy.optimize import least_squares
 from scipy.stats import norm
 
 from hessium._typing import FloatArray
-from hessium.compare._spectrum import snapped, zeros
-from hessium.compare.distance import kolmogorov
+from hessium.compare._spectrum import zeros
 from hessium.compare.families import Family, rough_moments, trimmed
 from hessium.compare.outliers import Detached, Outliers, one_more, outliers
 from hessium.compare.settled import REJECTED, Estimate, Found, Settled, hull
@@ -29,7 +29,7 @@ _REWEIGHTED = 4
 _NEARER = 1.0  # of chi-squared, by which one kind of spike must fit better to be preferred
 _WEAKER = 3  # eigenvalues on a side that may be weak spikes
 _UNLIKELY = 0.1  # p-value of an eigenvalue that may be one
-_MISCOUNT = 1.3  # eigenvalues; with the logarithm, 1 law in 100 or fewer has more (30 to 600 rows)
+_MISCOUNT = 1.5  # eigenvalues above a gap of a law, more or fewer than it says
 _SMALLEST = 1e-75  # unit of a spectrum, whose fourth power must be a floating-point number
 _FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, IndexError)
 
@@ -158,11 +158,8 @@ class Fitting:
         if rival is not None and (rival.rejected or rival.outside == best.outside):
             rival = None
         best, *like = self._alternatives(best, others)
-        for one in weaker:
-            try:
-                like += self._alternatives(one, others)
-            except InputError:
-                continue  # more spikes than columns
+        # an eigenvalue that may be a spike says nothing against what the zeros tell
+        like += [one for one in weaker if self._told(one.origin) == self._told(best.origin)]
         return Found(
             best=best,
             parameters=hull([self._estimates(one, confidence) for one in (best, *like)]),
@@ -172,14 +169,19 @@ class Fitting:
         )
 
     def _miscounts(self, one: Settled) -> bool:
-        """Whether the number of eigenvalues up to some point is not what the law says.
+        """Whether the number of eigenvalues below a gap of the law is not what the law says.
 
-        A few polynomials do not notice a law with other numbers in its bands; the counting function
-        does, as it fluctuates by the logarithm of the size only.
+        A few polynomials do not notice a law with other numbers in its bands, but these numbers do
+        not scatter: eigenvalues do not cross a gap.
         """
-        law, size = self.law(one.logs, one.origin), self.measure.nodes.size
-        allowed = _MISCOUNT + np.sqrt(2 / self.beta) / np.pi * np.log(size) + len(one.outside)
-        return bool(size * kolmogorov(snapped(self.measure, law), law)[0] > allowed)
+        law, nodes = self.bulk(one.logs, one.origin), self.measure.nodes
+        for (_, low), (high, _) in itertools.pairwise(law.support_intervals()):
+            ends = np.searchsorted(nodes, (low, high))
+            expected = self.measure.nodes.size * (1 - float(law.cdf(np.array([high]))[0]))
+            above = nodes.size - ends - len(one.found.above)
+            if not above[1] - _MISCOUNT <= expected <= above[0] + _MISCOUNT:
+                return True
+        return False
 
     def _weaker(self, best: Settled) -> list[Settled]:
         """Fits with a few extreme eigenvalues more set aside, where these may be weak spikes.
