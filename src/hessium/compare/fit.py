@@ -144,9 +144,9 @@ def fit(
             negative though no matrix of the family has such, most of them would be outliers, or
             no Gaussian-type ensemble has a law of the family.
 
-    Cost: some hundred evaluations of the law on a contour; about a
-        tenth of a second where the parameters are well determined, up to a few seconds where profiles
-        are needed ("wishart-wigner" at n = 10 to 20, or a parameter that the data hardly tell).
+    Cost: some hundred evaluations of the law on a contour; about a tenth of a second where the
+        parameters are well determined, up to a few seconds where profiles are needed
+        ("wishart-wigner" at n = 10 to 20, or a parameter that the data hardly tell).
     """
     chosen = family_of(family)
     known = _fixed(fixed, chosen)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.stats import norm
 
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import zeros
 from hessium.compare.families import Family, rough_moments, trimmed
 from hessium.compare.outliers import Detached, Outliers, one_more, outliers
+from hessium.compare.pilot import miscounts, pilot
 from hessium.compare.settled import REJECTED, Estimate, Found, Settled, hull
 from hessium.compare.spikes import Origin, factors
 from hessium.compare.weighted import STEP, Weighted, errors_of
@@ -22,14 +21,12 @@ from hessium.errors import InputError
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Law
 
-_PILOT_POINTS = 32
 _ROUNDS = 4
 _WIDE = 0.1  # standard errors of a logarithm beyond which a parabola is no good
 _REWEIGHTED = 4
 _NEARER = 1.0  # of chi-squared, by which one kind of spike must fit better to be preferred
 _WEAKER = 3  # eigenvalues on a side that may be weak spikes
 _UNLIKELY = 0.1  # p-value of an eigenvalue that may be one
-_MISCOUNT = 1.5  # eigenvalues above a gap of a law, more or fewer than it says
 _SMALLEST = 1e-75  # unit of a spectrum, whose fourth power must be a floating-point number
 _FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, IndexError)
 
@@ -138,15 +135,20 @@ class Fitting:
     def run(self, confidence: float) -> Found:
         """Search, and say what was found in the user's units."""
         first, *others = self._origins()
-        best = self._settled(self._pilot(), first)
+        best = self._settled(
+            pilot(partial(self.law, origin=Origin()), self.start, self.measure, ~self.on_atom),
+            first,
+        )
         rival: Settled | None = None
         if self.whole is not None:
             try:
                 rival = self._settled(self.whole, first, all_inside=True)
             except _FAILURES:
                 rival = None  # no law of the family has all eigenvalues in its bulk
-        if rival is not None and self._miscounts(rival):
-            rival = None
+        if rival is not None:
+            law = self.bulk(rival.logs, rival.origin)
+            if miscounts(self.measure, law, len(rival.found.above)):
+                rival = None
         if rival is not None and rival.rank < best.rank:
             best, rival = rival, best
         weaker = self._weaker(best)
@@ -167,21 +169,6 @@ class Fitting:
             outliers=tuple(self.unit * x for x in best.outside),
             rival="" if rival is None else self._worded(rival),
         )
-
-    def _miscounts(self, one: Settled) -> bool:
-        """Whether the number of eigenvalues below a gap of the law is not what the law says.
-
-        A few polynomials do not notice a law with other numbers in its bands, but these numbers do
-        not scatter: eigenvalues do not cross a gap.
-        """
-        law, nodes = self.bulk(one.logs, one.origin), self.measure.nodes
-        for (_, low), (high, _) in itertools.pairwise(law.support_intervals()):
-            ends = np.searchsorted(nodes, (low, high))
-            expected = self.measure.nodes.size * (1 - float(law.cdf(np.array([high]))[0]))
-            above = nodes.size - ends - len(one.found.above)
-            if not above[1] - _MISCOUNT <= expected <= above[0] + _MISCOUNT:
-                return True
-        return False
 
     def _weaker(self, best: Settled) -> list[Settled]:
         """Fits with a few extreme eigenvalues more set aside, where these may be weak spikes.
@@ -307,29 +294,6 @@ class Fitting:
     def _law_in_user_units(self, one: Settled) -> Law:
         named = self._named(one.logs, one.origin)
         return self.family.law({k: v * self._unit_of(k) for k, v in named.items()})
-
-    def _pilot(self) -> FloatArray:
-        """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
-        places = np.flatnonzero(~self.on_atom)
-        count = min(places.size, _PILOT_POINTS)
-        which = places[np.linspace(0, places.size - 1, count).astype(int)]
-        points, levels = self.measure.nodes[which], (which + 0.5) / self.measure.nodes.size
-
-        def misfit(logs: FloatArray) -> FloatArray:
-            return np.asarray(self.law(logs, Origin()).cdf(points) - levels)
-
-        found = least_squares(
-            misfit,
-            self.start,
-            bounds=(self.start - 8, self.start + 8),
-            loss="soft_l1",
-            f_scale=0.01,
-            diff_step=[1e-4] * self.start.size,
-            max_nfev=25,
-            xtol=1e-2,
-            ftol=1e-2,
-        )
-        return np.asarray(found.x)
 
     def _estimates(self, one: Settled, confidence: float) -> dict[str, Estimate]:
         model, logs = one.model, one.logs
