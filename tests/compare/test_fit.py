@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -16,149 +14,12 @@ from hessium.theory import (
     Semicircle,
     Uniform,
     goe,
-    relu_hessian,
     relu_residual,
     spiked,
     wishart,
-    wishart_wigner,
 )
 from hessium.theory import outliers as predicted
-
-ENERGY, RATIO, SCALE = 0.1, 0.5, 1.0
-LAW = wishart_wigner(ENERGY, RATIO, SCALE)
-
-
-def matrix(n: int, rng: np.random.Generator) -> Any:
-    return wishart(n, round(n / RATIO), SCALE, rng) + goe(n, 2 * ENERGY, rng)
-
-
-def coverage(draws: int, spikes: int, unit: float, n: int = 200) -> Any:
-    """Share of intervals that cover, and of fits that are rejected at 5 %."""
-    rng = np.random.default_rng(5)
-    truth = {"scale": SCALE * unit, "ratio": RATIO, "energy": ENERGY * unit**2}
-    covered, rejected = np.zeros(3), 0
-    for _ in range(draws):
-        strengths = [2.4 + 0.6 * k for k in range(spikes)]
-        drawn = matrix(n, rng)
-        drawn = spiked(drawn, strengths, rng)[0] if spikes else drawn
-        found = fit(unit * np.linalg.eigvalsh(drawn))
-        assert len(found.outliers) >= spikes
-        covered += [found.parameters[name].covers(value) for name, value in truth.items()]
-        rejected += found.p_value < 0.05
-    return covered / draws, rejected / draws
-
-
-def test_intervals_cover_in_miniature() -> None:
-    # 6 draws at 95 %: fewer than 3 covered with probability 9e-5 each
-    for spikes, unit in ((0, 1.0), (5, 1e-6)):
-        shares, rejected = coverage(6, spikes, unit)
-        assert (shares >= 3 / 6).all()
-        assert rejected < 0.7
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("spikes", "unit"), [(0, 1.0), (5, 1e-6), (3, 1e6)])
-def test_intervals_cover_at_their_nominal_rate(spikes: int, unit: float) -> None:
-    # 400 draws at 95 %: standard deviation 1.1 %; outside [.915, .985] with probability 1.5e-3
-    shares, rejected = coverage(400, spikes, unit)
-    assert ((shares > 0.915) & (shares < 0.985)).all()
-    assert rejected < 0.09
-
-
-# name -> ratios that are tried, kinds of spike
-ENSEMBLES: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {
-    "marchenko-pastur": ((0.25, 1.0, 3.0), ("signal", "population", "added")),
-    "wishart-wigner": ((0.25, 1.0, 3.0), ("signal", "population", "added")),
-    "relu": ((0.25, 1.0), ("signal", "population", "added")),
-    "relu-residual": ((0.5, 1.0), ("added",)),
-    "semicircle": ((0.5,), ("added",)),
-}
-
-
-def spiky(
-    family: str, ratio: float, count: int, kind: str, rng: np.random.Generator, n: int = 120
-) -> tuple[Any, dict[str, float]]:
-    """Eigenvalues of a matrix with spikes 1.8 times the critical ones and more, and the truth."""
-    m = round(n / ratio)
-    ratio = n / m
-    factor = rng.standard_normal((n, m))
-    steps = np.arange(count)
-    if kind == "signal":
-        left, right = (np.linalg.qr(rng.standard_normal((d, count)))[0] for d in (n, m))
-        factor = factor + (left * (m**0.5 * ratio**0.25 * (1.8 + 0.5 * steps))) @ right.T
-    elif kind == "population":
-        factor[:count] *= np.sqrt(1 + ratio**0.5 * (3 + 2 * steps))[:, None]
-    own = factor @ factor.T / m
-    truth = {"scale": 1.0, "ratio": ratio}
-    law: Any = MarchenkoPastur(ratio=ratio)
-    if family == "wishart-wigner":
-        own, law = own + goe(n, 0.2, rng), wishart_wigner(0.1, ratio)
-        truth |= {"energy": 0.1}
-    elif family == "relu":
-        own, law = own + relu_residual(0.2, ratio).matrix(n, rng), relu_hessian(0.2, ratio)
-        truth |= {"energy": 0.2}
-    elif family == "relu-residual":
-        law, truth = relu_residual(1.0, ratio), {"ratio": ratio, "energy": 1.0}
-        own = law.matrix(n, rng)
-    elif family == "semicircle":
-        law, truth = Semicircle(variance=0.3), {"variance": 0.3}
-        own = goe(n, 0.3, rng)
-    if kind == "added" and count:
-        critical = 1 / float(law.stieltjes(law.support()[1] * (1 + 1e-9)).real)
-        own = spiked(own, (critical * (1.8 + 0.4 * steps)).tolist(), rng)[0]
-    return np.linalg.eigvalsh(own), truth
-
-
-def covered(
-    family: str, ratio: float, count: int, kind: str, draws: int, **options: Any
-) -> dict[str, float]:
-    """Share of draws in which the interval of each parameter covers."""
-    hits: dict[str, float] = {}
-    for seed in range(draws):
-        values, truth = spiky(family, ratio, count, kind, np.random.default_rng(900 + seed))
-        found = fit(values, family, **options).parameters
-        for name, value in truth.items():
-            near = found[name].low * (1 - 1e-12) <= value <= found[name].high * (1 + 1e-12)
-            hits[name] = hits.get(name, 0) + near / draws
-    return hits
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("count", [0, 1, 3, 5])
-@pytest.mark.parametrize(
-    ("family", "ratio", "kind"),
-    [(f, r, k) for f, (ratios, kinds) in ENSEMBLES.items() for r in ratios for k in kinds],
-)
-def test_intervals_cover_beside_spikes(family: str, ratio: float, kind: str, count: int) -> None:
-    # 80 draws at 95 %: fewer than 66 covered with probability 2e-5 for each of some 250 numbers
-    shares = covered(family, ratio, count, kind, 80)
-    assert min(shares.values()) > 65.5 / 80
-
-
-@pytest.mark.slow
-def test_intervals_of_the_wrong_kind_of_spike_do_not_cover() -> None:
-    # the negative control: five spikes in the factor taken for added ones, and the reverse
-    for kind, told, wrong in (("signal", "factor", "sum"), ("added", "sum", "factor")):
-        assert covered("marchenko-pastur", 1.0, 5, kind, 80, spikes=told)["scale"] > 65.5 / 80
-        assert covered("marchenko-pastur", 1.0, 5, kind, 80, spikes=wrong)["scale"] < 0.5
-
-
-def test_spikes_in_a_factor_take_columns() -> None:
-    # 6 draws at 95 %: fewer than 3 covered with probability 9e-5; the control is the other kind
-    told = covered("marchenko-pastur", 1.0, 5, "population", 6, spikes="factor")
-    assert min(told.values()) > 2.5 / 6
-    assert covered("marchenko-pastur", 1.0, 5, "population", 6, spikes="sum")["scale"] < 2.5 / 6
-    values, _ = spiky("marchenko-pastur", 1.0, 5, "signal", np.random.default_rng(901))
-    either, inside, added = (
-        fit(values, "marchenko-pastur", spikes=k).parameters["scale"]
-        for k in ("either", "factor", "sum")
-    )
-    assert either.low == pytest.approx(min(inside.low, added.low), rel=1e-3)
-    assert either.high == pytest.approx(max(inside.high, added.high), rel=1e-3)
-    # five of 120 columns: the same bulk is that of a scale larger by as much
-    assert inside.value / added.value == pytest.approx(1 / (1 - 5 / 120), rel=3e-3)
-    with pytest.raises(InputError, match="no factor"):
-        fit(values, "semicircle", spikes="factor")
+from spiked_matrices import LAW, RATIO, matrix, spiky
 
 
 @pytest.mark.parametrize("freedom", [pytest.param(1, marks=pytest.mark.slow), 2])
@@ -185,24 +46,6 @@ def test_outliers_are_said_to_be_no_part_of_the_law() -> None:
     assert "without the 3 outliers" in found.verdict
     assert "heavy-tailed" in repr(found)
     assert "99.9%" in repr(fit(values, "marchenko-pastur", confidence=0.999))
-
-
-@pytest.mark.slow
-def test_spikes_near_the_threshold_bias_a_scale_unseen() -> None:
-    # what the guide says, 200 draws each. Expected .75 and .12 (deviation .03, .02), then .94 (.02)
-    critical = 1 / float(LAW.stieltjes(LAW.support()[1] + 1e-9).real)
-    shares = []
-    for strength in (1.15 * critical, 1.5 * critical):
-        rng, covered, rejected = np.random.default_rng(9), 0, 0
-        for _ in range(200):
-            found = fit(np.linalg.eigvalsh(spiked(matrix(200, rng), [strength], rng)[0]))
-            covered += found.parameters["scale"].covers(SCALE)
-            rejected += found.p_value < 0.05
-        shares.append((covered / 200, rejected / 200))
-    (near, warned), (beyond, _) = shares
-    assert 0.62 < near < 0.87
-    assert warned < 0.22
-    assert beyond > 0.88
 
 
 def test_equivariant_under_rescaling() -> None:
@@ -380,20 +223,6 @@ def test_a_law_of_a_minority_is_refused() -> None:
         fit(bulk + 8, "semicircle")  # centred elsewhere
     with pytest.raises(InputError, match="40 of 60 eigenvalues are negative"):
         fit(np.append(np.zeros(20), -bulk), "marchenko-pastur")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ratio", [2.0, 5.0, 20.0])
-def test_the_scale_beside_an_atom_is_covered(ratio: float) -> None:
-    # 400 draws at 95 %: outside [.915, .985] with probability 1.5e-3
-    rng = np.random.default_rng(7)
-    covered = sum(
-        fit(np.linalg.eigvalsh(wishart(200, round(200 / ratio), 2.0, rng)), "marchenko-pastur")
-        .parameters["scale"]
-        .covers(2.0)
-        for _ in range(400)
-    )
-    assert 0.915 < covered / 400 < 0.985
 
 
 def test_rounding_decides_what_is_zero() -> None:

@@ -111,14 +111,7 @@ class Oracle:
         """H V, by differences of gradients where double backward is not the truth."""
         with plainly(self.setup):
             if self.opaque:
-                return torch.stack(
-                    [
-                        self.differences(self._gradient, v * ~self.constant, 1e-3).value
-                        * ~self.constant
-                        for v in block.unbind(1)
-                    ],
-                    1,
-                )
+                return torch.stack([self._difference(v) for v in block.unbind(1)], 1)
             with torch.enable_grad():
                 slopes = self._slopes(self.setup.whole(), create_graph=True)
                 return torch.stack(
@@ -136,6 +129,14 @@ class Oracle:
                     ],
                     1,
                 ).detach()
+
+    def _difference(self, v: Tensor) -> Tensor:
+        """H v by differences; of entries that an embedding keeps constant, what a penalty adds."""
+        free = self.differences(self._gradient, v * ~self.constant, 1e-3).value * ~self.constant
+        if not self.setup.kit.reads or not bool(self.constant.any()):
+            return free
+        fixed = self.differences(self._gradient, v * self.constant, 1e-3).value * self.constant
+        return free + fixed
 
     @property
     def computable(self) -> bool:
@@ -273,7 +274,11 @@ class Oracle:
                 self.undecided = True
             columns.append(found.value * ~self.constant)
         truth = torch.stack(columns, 1)
-        return (truth + truth.mT) / 2, True
+        truth = (truth + truth.mT) / 2
+        if exact is not None:  # a penalty sees rows that the embedding keeps constant
+            truth[self.constant] = exact[self.constant]
+            truth[:, self.constant] = exact[:, self.constant]
+        return truth, True
 
 
 def _symmetric(matrix: Tensor) -> bool:

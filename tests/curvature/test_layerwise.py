@@ -172,3 +172,18 @@ def test_memory_stays_within_the_stated_budget(route: str) -> None:
     matrix, used = map(int, done.stdout.split())
     assert matrix > 70 * 2**20
     assert used <= budget
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.HuberLoss(), hs.SquaredError(), nn.L1Loss()])
+def test_sequences_of_other_lengths_in_every_batch(loss: nn.Module) -> None:
+    """Outputs per sample differ between batches, so the Gram matrix has no block size."""
+    model = nn.Sequential(nn.Conv1d(3, 4, 1), nn.Tanh(), nn.Conv1d(4, 2, 1)).double()
+    data = [(draw(3, 3, t, seed=t), draw(3, 2, t, seed=10 + t)) for t in (2, 5, 2)]
+    risk = hs.EmpiricalRisk(model, loss, data)
+    gram, outer = hs.Gram(risk).dense(), hs.GaussNewton(risk).dense()
+    assert gram.shape == (54, 54)
+    rank = min(gram.shape[0], outer.shape[0])
+    values, wanted = (torch.linalg.eigvalsh(m)[-rank:] for m in (gram, outer))
+    torch.testing.assert_close(values, wanted, rtol=1e-9, atol=1e-12)
+    products = hs.GaussNewton(risk) @ torch.eye(risk.dim, dtype=torch.float64)
+    torch.testing.assert_close(products, outer)

@@ -8,13 +8,13 @@ from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.distance import Distance, distance
 from hessium.compare.families import FAMILIES, Family
 from hessium.compare.fit import Fit, fit
-from hessium.compare.fitting import Estimate
 from hessium.compare.freeness import Freeness, freeness
 from hessium.compare.levels import LevelStatistics, levels
 from hessium.compare.mixed_moments import MixedMoment, mixed_moments
 from hessium.compare.normality import Normality, normality
 from hessium.compare.outliers import Detached, Outliers, outliers
 from hessium.compare.ranks import Ranks, ranks
+from hessium.compare.settled import Estimate
 from hessium.compare.symmetry import NullSpace, Symmetries, symmetries
 from hessium.compare.two_spectra import SpectraDistance
 

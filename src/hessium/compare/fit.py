@@ -11,7 +11,8 @@ from hessium import _arguments
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
 from hessium.compare._words import percent
 from hessium.compare.families import Family, family_of
-from hessium.compare.fitting import REJECTED, Estimate, search
+from hessium.compare.fitting import search
+from hessium.compare.settled import REJECTED, Estimate
 from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Law
@@ -102,7 +103,8 @@ def fit(
     eigenvalues lie far from most, a second fit starts from all of them: they may be a detached
     part of the law (large ratios) rather than spikes. Of both the one is kept that is not
     rejected, sets fewest aside and is nearest, in this order; if neither is rejected, `rival` has
-    the other. The errors are of order 1/n. Equivariant: a multiple of the matrix gives the same
+    the other; a law with a gap that has other numbers of eigenvalues on its sides is dropped. The
+    errors are of order 1/n. Equivariant: a multiple of the matrix gives the same
     fit in other units.
 
     Intervals are those of the $\chi^2$: parabolic in the logarithm of a parameter where it is well
@@ -114,6 +116,13 @@ def fit(
     larger variance) takes one of its columns, one that is added to the matrix does not, and the
     eigenvalues do not tell which it is: the scale differs by a fraction 1/columns for each outlier.
     By default the value is that of spikes in the factor and the interval holds both cases.
+
+    A weak spike hides in a law that it stretches. So up to three eigenvalues at either end are set
+    aside too if the law of the others has them beyond its edge, where fewer than one spectrum in
+    ten has any. The interval then holds the fits with and without them; they become `outliers`
+    only if the fit with them is rejected. With one to three spikes in the factor, of 200 matrices
+    of "relu-residual" of side 150 intervals of 95 % covered in .88 or more, of 40 of
+    "wishart-wigner" in .95 or more.
 
     Zero eigenvalues of "marchenko-pastur" and "relu-residual" are the atom $1 - 1/\text{ratio}$
     of a ratio above one. Their number does not scatter, so it says the ratio exactly, which then
@@ -135,9 +144,9 @@ def fit(
             negative though no matrix of the family has such, most of them would be outliers, or
             no Gaussian-type ensemble has a law of the family.
 
-    Cost: some hundred evaluations of the law on a contour; tens of
-        milliseconds where the parameters are well determined, up to a second or two where profiles
-        are needed ("wishart-wigner" at n = 10 to 20, or a parameter that the data hardly tell).
+    Cost: some hundred evaluations of the law on a contour; about a tenth of a second where the
+        parameters are well determined, up to a few seconds where profiles are needed
+        ("wishart-wigner" at n = 10 to 20, or a parameter that the data hardly tell).
     """
     chosen = family_of(family)
     known = _fixed(fixed, chosen)

@@ -3,123 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from scipy.optimize import least_squares
-from scipy.stats import chi2, norm
+from scipy.stats import norm
 
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import rescaled, zeros
 from hessium.compare.families import Family, rough_moments, trimmed
-from hessium.compare.outliers import Outliers, outliers
+from hessium.compare.outliers import Detached, Outliers, one_more, outliers
+from hessium.compare.pilot import miscounts, pilot
+from hessium.compare.settled import REJECTED, Estimate, Found, Settled, hull
 from hessium.compare.spikes import Origin, factors
 from hessium.compare.weighted import STEP, Weighted, errors_of
 from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Law
 
-REJECTED = 1e-2  # p-value below which a fit counts as rejected, and an eigenvalue as an outlier
-_PILOT_POINTS = 32
 _ROUNDS = 4
 _WIDE = 0.1  # standard errors of a logarithm beyond which a parabola is no good
 _REWEIGHTED = 4
 _NEARER = 1.0  # of chi-squared, by which one kind of spike must fit better to be preferred
+_WEAKER = 3  # eigenvalues on a side that may be weak spikes
+_UNLIKELY = 0.1  # p-value of an eigenvalue that may be one
 _SMALLEST = 1e-75  # unit of a spectrum, whose fourth power must be a floating-point number
 _FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError, RuntimeError, IndexError)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Estimate:
-    """One fitted parameter.
-
-    Attributes:
-        value: best fit.
-        low: lower end of its interval, 0 if the data do not bound it from below.
-        high: upper end, infinite if they do not bound it from above.
-    """
-
-    value: float
-    low: float
-    high: float
-
-    def covers(self, truth: float) -> bool:
-        """Whether a number lies in the interval."""
-        return self.low <= truth <= self.high
-
-    def __repr__(self) -> str:
-        return f"{self.value:.6g} [{self.low:.6g}, {self.high:.6g}]"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Settled:
-    """Where one start ended.
-
-    Attributes:
-        model: the least squares problem at the end.
-        logs: its solution.
-        found: outliers and bulk.
-        origin: where the spikes behind the outliers are taken to sit.
-        statistic, freedom: chi-squared of the bulk.
-    """
-
-    model: Weighted
-    logs: FloatArray
-    found: Outliers
-    origin: Origin
-    statistic: float
-    freedom: int
-
-    @property
-    def outside(self) -> tuple[float, ...]:
-        """The outliers."""
-        return self.found.values
-
-    @property
-    def whole_p_value(self) -> float:
-        """Of the law without spikes: chi-squared and both extremes, Bonferroni."""
-        extremes = [side[0].p_value for side in (self.found.above, self.found.below) if side]
-        return min(1.0, 3 * min([float(chi2.sf(self.statistic, self.freedom)), *extremes]))
-
-    @property
-    def crowded(self) -> bool:
-        """Whether outliers are too many for a few spikes: what is neglected is of order k^2/n."""
-        return len(self.outside) ** 2 > self.model.size
-
-    @property
-    def p_value(self) -> float:
-        """Of the bulk, if the outliers can be a few spikes; else of all eigenvalues."""
-        return self.whole_p_value if self.crowded else float(chi2.sf(self.statistic, self.freedom))
-
-    @property
-    def rejected(self) -> bool:
-        """At the level of one in a hundred."""
-        return not self.p_value >= REJECTED
-
-    @property
-    def rank(self) -> tuple[bool, int, float]:
-        """What is not rejected first, then what sets fewest eigenvalues aside, then the nearest."""
-        return self.rejected, len(self.outside), self.statistic
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Found:
-    """What a search ends with, in the units of the user.
-
-    Attributes:
-        best: the fit kept.
-        parameters: their estimates.
-        law: of the best values.
-        outliers: eigenvalues set aside.
-        rival: another fit that is not rejected, in words, or "".
-    """
-
-    best: Settled
-    parameters: Mapping[str, Estimate]
-    law: Law
-    outliers: tuple[float, ...]
-    rival: str
 
 
 class Fitting:
@@ -195,12 +104,17 @@ class Fitting:
         return self.family.from_zeros(missing + added, size)
 
     def _rough(self, values: FloatArray) -> FloatArray:
-        start = self.family.start(*rough_moments(values / self.unit, self.share))
+        moments = rough_moments(values / self.unit, self.share)
+        start, spread = self.family.start(*moments), moments[1] ** 0.5
         logs = np.log([start[name] for name in self.free])
         if not np.isfinite(logs).all():
             msg = f"family: {self.family.name} starts from {dict(start)}; positive numbers are "
             raise InputError(msg + "required")
-        return logs
+        if not self.known and not self.told:
+            return logs
+        # a start that does not know what is told may be of a far other width
+        unlike = np.log(spread / float(self.law(logs, Origin()).std()))
+        return np.asarray(logs + [self.family.parameters[name] * unlike for name in self.free])
 
     def _unit_of(self, name: str) -> float:
         return float(self.unit ** self.family.parameters[name])
@@ -221,28 +135,81 @@ class Fitting:
     def run(self, confidence: float) -> Found:
         """Search, and say what was found in the user's units."""
         first, *others = self._origins()
-        best = self._settled(self._pilot(), first)
+        best = self._settled(
+            pilot(partial(self.law, origin=Origin()), self.start, self.measure, ~self.on_atom),
+            first,
+        )
         rival: Settled | None = None
         if self.whole is not None:
             try:
                 rival = self._settled(self.whole, first, all_inside=True)
             except _FAILURES:
                 rival = None  # no law of the family has all eigenvalues in its bulk
+        if rival is not None:
+            law = self.bulk(rival.logs, rival.origin)
+            if miscounts(self.measure, law, len(rival.found.above)):
+                rival = None
         if rival is not None and rival.rank < best.rank:
             best, rival = rival, best
+        weaker = self._weaker(best)
+        if weaker and best.rejected:
+            best, *weaker = weaker
         if 2 * len(best.outside) > (bulk := int((~self.on_atom).sum())):
             msg = f"spectrum: {len(best.outside)} of {bulk} eigenvalues would be outliers of the "
             raise InputError(msg + f"nearest {self.family.name} law; most of them must fit it")
         if rival is not None and (rival.rejected or rival.outside == best.outside):
             rival = None
         best, *like = self._alternatives(best, others)
+        # an eigenvalue that may be a spike says nothing against what the zeros tell
+        like += [one for one in weaker if self._told(one.origin) == self._told(best.origin)]
         return Found(
             best=best,
-            parameters=_hull([self._estimates(one, confidence) for one in (best, *like)]),
+            parameters=hull([self._estimates(one, confidence) for one in (best, *like)]),
             law=self._law_in_user_units(best),
             outliers=tuple(self.unit * x for x in best.outside),
             rival="" if rival is None else self._worded(rival),
         )
+
+    def _weaker(self, best: Settled) -> list[Settled]:
+        """Fits with a few extreme eigenvalues more set aside, where these may be weak spikes.
+
+        A weak spike that is taken for the end of the bulk stretches the law and hides itself. So
+        the end is left out, and set aside as a spike if the law of the others has it beyond its
+        edge, where few of its own eigenvalues would be.
+        """
+        fits: list[Settled] = []
+        for side in ("right", "left"):
+            one = best
+            for _ in range(_WEAKER):
+                try:
+                    tried = self._with_one_more(one, side)
+                except _FAILURES:
+                    break
+                if tried is None:
+                    break
+                one = tried
+                if not one.rejected:
+                    fits.append(one)
+        return fits
+
+    def _with_one_more(self, one: Settled, side: str) -> Settled | None:
+        """The fit with one spike more on a side, or None if that eigenvalue is a usual one."""
+        taken = partial(one_more, one.found, side=side, beta=self.beta)
+        rest = replace(one.found, bulk=taken(self.bulk(one.logs, one.origin)).bulk)
+        logs = self._solved(one.logs, rest, one.origin, missing=1).logs
+        found = taken(self.bulk(logs, one.origin))
+        origin = replace(one.origin, above=len(found.above), below=len(found.below))
+        if not self._last(found, side).score > 0:
+            return None
+        settled = self._solved(logs, found, origin)
+        last = self._last(taken(self.bulk(settled.logs, origin)), side)
+        # nothing is known of the last eigenvalue before a hard edge
+        likely = not 0 < last.score < np.inf or last.p_value > _UNLIKELY
+        return None if likely else settled
+
+    @staticmethod
+    def _last(found: Outliers, side: str) -> Detached:
+        return (found.above if side == "right" else found.below)[-1]
 
     def _origins(self) -> list[Origin]:
         """Where spikes may sit; the first one is what the search takes for granted."""
@@ -304,9 +271,11 @@ class Fitting:
         assert settled is not None
         return settled
 
-    def _solved(self, logs: FloatArray, found: Outliers, origin: Origin) -> Settled:
-        """Least squares of the bulk beside given outliers."""
-        size = self.measure.nodes.size
+    def _solved(
+        self, logs: FloatArray, found: Outliers, origin: Origin, missing: int = 0
+    ) -> Settled:
+        """Least squares of the bulk beside given outliers, with some eigenvalues left out of it."""
+        size = self.measure.nodes.size - missing
         for _ in range(_REWEIGHTED):  # the weights are those of the fit before
             model = Weighted(partial(self.bulk, origin=origin), logs, size, found, self.beta)
             fresh = model.solve(logs, STEP)
@@ -325,29 +294,6 @@ class Fitting:
     def _law_in_user_units(self, one: Settled) -> Law:
         named = self._named(one.logs, one.origin)
         return self.family.law({k: v * self._unit_of(k) for k, v in named.items()})
-
-    def _pilot(self) -> FloatArray:
-        """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
-        places = np.flatnonzero(~self.on_atom)
-        count = min(places.size, _PILOT_POINTS)
-        which = places[np.linspace(0, places.size - 1, count).astype(int)]
-        points, levels = self.measure.nodes[which], (which + 0.5) / self.measure.nodes.size
-
-        def misfit(logs: FloatArray) -> FloatArray:
-            return np.asarray(self.law(logs, Origin()).cdf(points) - levels)
-
-        found = least_squares(
-            misfit,
-            self.start,
-            bounds=(self.start - 8, self.start + 8),
-            loss="soft_l1",
-            f_scale=0.01,
-            diff_step=[1e-4] * self.start.size,
-            max_nfev=25,
-            xtol=1e-2,
-            ftol=1e-2,
-        )
-        return np.asarray(found.x)
 
     def _estimates(self, one: Settled, confidence: float) -> dict[str, Estimate]:
         model, logs = one.model, one.logs
@@ -393,15 +339,3 @@ def search(
         reason = (str(error) or type(error).__name__).splitlines()[0]
         msg = f"spectrum: no {family.name} law near {measure.nodes.size} eigenvalues was found "
         raise InputError(msg + f"({reason}); another family is required") from error
-
-
-def _hull(estimates: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
-    """The values of the first, and intervals that hold those of all."""
-    return {
-        name: Estimate(
-            value=one.value,
-            low=min(other[name].low for other in estimates),
-            high=max(other[name].high for other in estimates),
-        )
-        for name, one in estimates[0].items()
-    }

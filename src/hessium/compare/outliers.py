@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -104,27 +104,41 @@ def outliers(
     return Outliers(above=above, below=below, bulk=rest, level=level)
 
 
+def one_more(found: Outliers, law: Law, *, side: str, beta: int) -> Outliers:
+    """The extreme eigenvalue of the bulk set aside as well, however likely it is there."""
+    extreme, score, p_value = _tested(found.bulk, side, law, beta, 0.0)
+    one = _detached(extreme, score, p_value, law)
+    if side == "right":
+        return replace(found, above=(*found.above, one), bulk=found.bulk[:-1])
+    return replace(found, below=(*found.below, one), bulk=found.bulk[1:])
+
+
 def _side(
     values: FloatArray, side: str, *, law: Law, level: float, beta: int, rounding: float
 ) -> tuple[FloatArray, tuple[Detached, ...]]:
     found: list[Detached] = []
     rest = values
-    end = law.support()[side == "right"]
     while rest.size > 1:
-        extreme = float(rest[-1] if side == "right" else rest[0])
-        beyond = extreme - end if side == "right" else end - extreme
-        edge = _edge(law, rest.size, side, end, beta)
-        if edge is None:  # nothing may lie beyond a hard edge or an atom but rounding
-            p_value, score = (0.0, np.inf) if beyond > rounding else (1.0, 0.0)
-        else:
-            upper = float(edge.cdf(extreme))
-            p_value = max(1 - upper if side == "right" else upper, _LEAST)
-            score = beyond / edge.scale
-        if p_value >= level or beyond <= 0:
+        extreme, score, p_value = _tested(rest, side, law, beta, rounding)
+        if p_value >= level or score <= 0:
             break
         found.append(_detached(extreme, score, p_value, law))
         rest = rest[:-1] if side == "right" else rest[1:]
     return rest, tuple(found)
+
+
+def _tested(
+    values: FloatArray, side: str, law: Law, beta: int, rounding: float
+) -> tuple[float, float, float]:
+    """The extreme value on a side, its distance beyond the edge in Tracy-Widom units, its p."""
+    end = law.support()[side == "right"]
+    extreme = float(values[-1] if side == "right" else values[0])
+    beyond = extreme - end if side == "right" else end - extreme
+    edge = _edge(law, values.size, side, end, beta)
+    if edge is None:  # nothing may lie beyond a hard edge or an atom but rounding
+        return (extreme, np.inf, 0.0) if beyond > rounding else (extreme, 0.0, 1.0)
+    upper = float(edge.cdf(extreme))
+    return extreme, beyond / edge.scale, max(1 - upper if side == "right" else upper, _LEAST)
 
 
 def _edge(law: Law, size: int, side: str, end: float, beta: int) -> SoftEdge | None:

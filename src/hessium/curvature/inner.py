@@ -38,16 +38,17 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
 
     Args:
         risk: where.
-        middle: (outputs, targets) -> what has the factor S, of one rank r for all batches.
+        middle: (outputs, targets) -> what has the factor S.
         work: bytes of one piece of work.
         hold: bytes of what is held of all samples at once.
 
     Returns:
-        Shape (R, R) with rows ordered by sample, then column of S; None where taps do not apply or
-        one layer alone does not fit.
+        Shape (R, R) with rows ordered by sample, then column of S; None where taps do not apply,
+        ranks differ (sequences of other lengths), or one layer alone does not fit.
     """
     groups: list[list[Part]] | None = None
     matrix: Tensor | None = None
+    rank: int | None = None
     done = 0
     while groups is None or done < len(groups):
         sizes: list[int] = []
@@ -57,6 +58,9 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
                 return None
             factors = middle(batch.outputs, targets)
             factors.require_factor()
+            if rank not in (None, factors.rank):
+                return None
+            rank = factors.rank
             if groups is None:
                 rows_in_all = (
                     risk.num_outputs * factors.rank * batch.samples // (batch.outputs.numel())
@@ -68,8 +72,9 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
                 return None
             sizes.append(batch.samples)
         assert groups is not None
+        assert rank is not None
         if matrix is None:
-            total, rank = sum(sizes), factors.rank
+            total = sum(sizes)
             matrix = torch.zeros(total, rank, total, rank, dtype=risk.dtype, device=risk.device)
         for part in groups[done]:
             part.add_to(matrix, work)

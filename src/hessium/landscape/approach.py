@@ -10,6 +10,8 @@ from hessium.landscape.surface import Surface
 from hessium.landscape.walk import Stopping, descend, interpolate, spread
 from hessium.linalg.ldl import ShiftedLDL
 
+_PLATEAU = 200  # steps without a lower index: so many are always allowed
+
 
 def index_at(surface: Surface, theta: Tensor) -> int:
     """Negative eigenvalues of the Hessian, by one factorisation."""
@@ -34,6 +36,9 @@ def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3
     first (networks without biases have their largest index there). Where the path runs away, or to
     where derivatives are not finite numbers, the search begins at `start`.
 
+    The descent gives up where the index has not fallen for 200 steps, nor for as many as it took
+    to come so far: at a minimum or a kink it never does.
+
     Args:
         surface: F.
         start: first point.
@@ -57,15 +62,18 @@ def _along_the_path(surface: Surface, start: Tensor, index: int, steps: int) -> 
             break
         start = 0.7 * start
     here, every = start, 8
-    while steps > 0:
+    taken, lowest, fell = 0, surface.dim, 0
+    while taken < steps and taken - fell <= max(fell, _PLATEAU):
         path = descend(surface, here, lambda *_: True, every=every, steps=every)
-        steps -= every
+        taken += every
         here = path[-1]
         if len(path) < 2:
             return here
         now = index_at(surface, here)
         if now <= index:
             return _passing(surface, path, index)
+        if now < lowest:
+            lowest, fell = now, taken
         every = min(every * 5 // 4, 200) if now > index + 10 else 25
     return here
 

@@ -50,6 +50,9 @@ class Saddle(Finder):
     of the dimension k also follows the index down at once: uphill along modes of positive curvature
     such networks run away to infinity (below that it would give the target up too soon).
 
+    The search ends as stuck where $|g|$ stalls, and where it makes no progress by steps that have
+    shrunk to rounding: no step can be trusted at a kink.
+
     Args:
         index: target k.
         tolerance: how far from it an index may be.
@@ -87,7 +90,7 @@ class Saddle(Finder):
             theta, gradient, damping = self._step(surface, theta, gradient, modes, k, damping)
             if not walk.arrive(theta, gradient, stopping):
                 return
-            if walk.stalls(_STALLS):
+            if walk.stalls(_STALLS) or (waited >= _PATIENCE and walk.rests):
                 walk.ended = "stuck"
                 return
 

@@ -14,6 +14,7 @@ from hessium.landscape.surface import Surface
 
 _GROWS = 1.02  # in the second half of a walk
 _SHRUNK = 1e-3  # of its largest radius
+_RESTS = 1e-12  # of the parameters: a step that only rounding is left of
 _GAINS = 0.7  # of the least gradient is left after as many steps as a finder has patience
 
 
@@ -81,6 +82,11 @@ class Walk:
         half = len(self.radii) // 2
         pace = (self.radii[-1] - self.radii[half]) / (len(self.radii) - half)
         return float(self.last.norm()) > 0.1 * pace
+
+    @property
+    def rests(self) -> bool:
+        """Whether the last step was no longer than rounding, as all steps become at a kink."""
+        return self.last is not None and float(self.last.norm()) <= _RESTS * self.radii[-1]
 
     def stalls(self, patience: int) -> bool:
         r"""Whether $|g|$ no longer falls: a search that succeeds ends in a few fast steps.
