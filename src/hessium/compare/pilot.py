@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from hessium._typing import BoolArray, FloatArray
-from hessium.measure import DiscreteMeasure
+from hessium.spectra import Measure
 from hessium.theory import Law
 
 _POINTS = 32
@@ -17,7 +17,7 @@ _MISCOUNT = 1.5  # eigenvalues above a gap of a law, more or fewer than it says
 
 
 def pilot(
-    law: Callable[[FloatArray], Law], start: FloatArray, measure: DiscreteMeasure, kept: BoolArray
+    law: Callable[[FloatArray], Law], start: FloatArray, measure: Measure, kept: BoolArray
 ) -> FloatArray:
     """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
     places = np.flatnonzero(kept)
@@ -42,7 +42,7 @@ def pilot(
     return np.asarray(found.x)
 
 
-def miscounts(measure: DiscreteMeasure, law: Law, outside: int) -> bool:
+def miscounts(measure: Measure, law: Law, outside: int) -> bool:
     """Whether the number of eigenvalues above a gap, some outliers apart, is not what a law says.
 
     A few polynomials do not notice a law with other numbers in its bands, but these numbers do not
