@@ -18,7 +18,7 @@ import torch
 from scipy.sparse.linalg import LinearOperator, minres
 from torch import Tensor, nn
 
-from hessium.experiments.critical_points.search import SADDLE, search, tolerance
+from hessium.studies.critical_points.search import SADDLE, search, tolerance
 from race import note
 
 N, SAMPLES = 16, 64

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import hessium as hs
-from hessium.experiments.records import Chart, Series
+from hessium.figures.records import Chart, Series
 from hessium.plots import draw
 from hessium.plots.png import to_png
 from race import note

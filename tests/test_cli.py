@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from hessium.cli import commands, main
-from hessium.experiments.experiment import Registry
-from hessium.experiments.rundir import RunDirectory
+from hessium.runs.experiment import Registry
+from hessium.runs.run_directory import RunDirectory
 from toy_experiment import toy
 
 ROOT = Path(__file__).parents[1]
@@ -154,8 +154,8 @@ def test_a_broken_task_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixtur
 SCRIPT = """
 import sys
 from hessium.cli import commands, main
-from hessium.experiments.experiment import Registry
-from hessium.experiments.rundir import RunDirectory
+from hessium.runs.experiment import Registry
+from hessium.runs.run_directory import RunDirectory
 from toy_experiment import toy
 commands.REGISTRY = Registry([toy(pause=float(sys.argv[1]), log=sys.argv[2])])
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ max_steps = 40
 SCRIPT = """
 import functools, sys
 if __name__ == "__main__":
-    from hessium.experiments import matrix_free
+    from hessium.profiles import matrix_free
     for name in ("eigenpairs", "spectral_measure"):
         often = functools.partial(getattr(matrix_free, name), checkpoint_every=0.0)
         setattr(matrix_free, name, often)

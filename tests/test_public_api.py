@@ -37,7 +37,7 @@ states = torch.get_rng_state(), numpy.random.get_state()[1].copy(), random.getst
 threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
 import hessium
 assert not {"matplotlib", "jinja2", "rich", "sklearn"} & set(sys.modules), sorted(sys.modules)
-assert "hessium.experiments.registry" not in sys.modules  # it imports every experiment
+assert "hessium.studies.registry" not in sys.modules  # it imports every experiment
 assert torch.equal(states[0], torch.get_rng_state())
 assert (states[1] == numpy.random.get_state()[1]).all()
 assert states[2] == random.getstate()

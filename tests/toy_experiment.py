@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from hessium._typing import AnyArray
-from hessium.experiments.experiment import Experiment, Result, Task, settings
-from hessium.experiments.records import (
+from hessium.figures.records import (
     Chart,
     Findings,
     Section,
@@ -24,7 +23,8 @@ from hessium.experiments.records import (
     measured,
     over,
 )
-from hessium.experiments.rundir import RunDirectory
+from hessium.runs.experiment import Experiment, Result, Task, settings
+from hessium.runs.run_directory import RunDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

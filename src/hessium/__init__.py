@@ -24,13 +24,13 @@ from hessium.estimate import rank_profile as rank_profile
 from hessium.estimate import spectral_measure as spectral_measure
 from hessium.estimate import spectrum as spectrum
 from hessium.estimate import trace as trace
-from hessium.experiments.sweep_frame import load_sweep as load_sweep
 from hessium.landscape import Certificate as Certificate
 from hessium.landscape import CriticalPoint as CriticalPoint
 from hessium.landscape import continue_ridge as continue_ridge
 from hessium.landscape import find_critical_point as find_critical_point
 from hessium.problem import EmpiricalRisk as EmpiricalRisk
 from hessium.problem import SquaredError as SquaredError
+from hessium.runs.sweep_frame import load_sweep as load_sweep
 from hessium.spectra import Count as Count
 from hessium.spectra import DiscreteMeasure as DiscreteMeasure
 from hessium.spectra import Inertia as Inertia

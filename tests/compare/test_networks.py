@@ -13,9 +13,9 @@ import hessium as hs
 from hessium.compare import assumptions, levels, ranks, symmetries
 from hessium.compare.architecture import architecture
 from hessium.errors import InputError
-from hessium.experiments.own_comparison import _repulsion, compare_own
-from hessium.experiments.real_networks.setting import plain_network, squared_risk
+from hessium.profiles.audit_page import _repulsion, compare_own
 from hessium.spectra import Spectrum
+from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.theory import goe
 
 

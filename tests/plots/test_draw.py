@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from hessium.experiments.records import Chart, Series, measured
+from hessium.figures.records import Chart, Series, measured
 from hessium.plots import PALETTE, describe, draw, to_png, to_svg
 from hessium.plots.draw import symlog_ticks, tick_text
 from hessium.plots.style import FAINT, INK

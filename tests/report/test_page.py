@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from hessium.experiments.records import Chart
-from hessium.experiments.rundir import RunDirectory
+from hessium.figures.records import Chart
 from hessium.plots import draw
 from hessium.report import Report, write_report
+from hessium.runs.run_directory import RunDirectory
 from toy_experiment import fill
 
 pytestmark = pytest.mark.xdist_group("page")  # one process computes what they share

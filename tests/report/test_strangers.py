@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from hessium.cli import main
-from hessium.experiments.codec import legible
-from hessium.experiments.rundir import RunDirectory
+from hessium.runs.codec import legible
+from hessium.runs.run_directory import RunDirectory
 
 STRINGS = [
     "<script>alert(1)</script>",

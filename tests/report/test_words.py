@@ -1,7 +1,7 @@
 import pytest
 
-from hessium.experiments.records import Number, Table, exact, over
-from hessium.experiments.wording import between, digits
+from hessium.figures.formatting import between, digits
+from hessium.figures.records import Number, Table, exact, over
 from hessium.report.words import bases, duration, number, setting
 
 

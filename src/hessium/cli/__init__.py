@@ -15,7 +15,7 @@ from typing import Any
 from hessium.cli.signals import Stopped, stopping
 from hessium.cli.streams import lasting_streams
 from hessium.errors import ConvergenceError, InputError, NonFiniteError, SelfCheckError
-from hessium.experiments.codec import legible
+from hessium.runs.codec import legible
 
 _BAD_INPUT, _INTERRUPTED = 2, 130
 _KEPT = "what was finished is kept; the same command resumes"

@@ -18,20 +18,20 @@ from hessium.cli.cluster import executor_at
 from hessium.cli.console import Bars, Tally, say
 from hessium.cli.target import Target
 from hessium.errors import InputError
-from hessium.experiments.critical_points.fig6 import SWEEP
-from hessium.experiments.experiment import Experiment, settings
-from hessium.experiments.fingerprint import versions
-from hessium.experiments.own_comparison import compare_own
-from hessium.experiments.own_model import OwnModel, describe
-from hessium.experiments.plan import Plan
-from hessium.experiments.records import Section, Table
-from hessium.experiments.registry import REGISTRY
-from hessium.experiments.rundir import RunDirectory
-from hessium.experiments.runner import run
-from hessium.experiments.sweep_config import read_config
-from hessium.experiments.sweep_store import find_point
+from hessium.figures.records import Section, Table
+from hessium.profiles.audit_page import compare_own
+from hessium.profiles.own_model import OwnModel, describe
+from hessium.profiles.plan import Plan
 from hessium.report import Report, write_report
 from hessium.report.words import bases, lines
+from hessium.runs.experiment import Experiment, settings
+from hessium.runs.fingerprint import versions
+from hessium.runs.point_store import find_point
+from hessium.runs.run_directory import RunDirectory
+from hessium.runs.runner import run
+from hessium.studies.critical_points.fig6 import SWEEP
+from hessium.studies.registry import REGISTRY
+from hessium.studies.sweep_config import read_config
 
 
 def reproduce(options: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hessium.experiments.codec import legible
+from hessium.runs.codec import legible
 
 _SECONDS_BETWEEN_LINES = 10.0
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from hessium._typing import FloatArray
-from hessium.experiments.wording import digits, telling
+from hessium.figures.formatting import digits, telling
 from hessium.theory import Law
 
 _WIDTH, _HEIGHT, _MARGIN = 66, 10, 10

@@ -14,8 +14,8 @@ from typing import NoReturn
 from hessium.cli import commands
 from hessium.cli.theory import theory
 from hessium.errors import InputError
-from hessium.experiments.fingerprint import versions
-from hessium.experiments.runner import require_workers
+from hessium.runs.fingerprint import versions
+from hessium.runs.runner import require_workers
 from hessium.theory.energies import ACTIVATIONS
 
 _TRACEBACK = "--traceback"  # read by `main`, which removes it

@@ -15,8 +15,8 @@ from hessium._typing import FloatArray
 from hessium.cli.console import say
 from hessium.cli.density import bars
 from hessium.errors import InputError
-from hessium.experiments.records import Chart, Series
-from hessium.experiments.wording import digits, telling
+from hessium.figures.formatting import digits, telling
+from hessium.figures.records import Chart, Series
 from hessium.theory import (
     LevyLaw,
     critical_energy,

@@ -21,8 +21,8 @@ from matplotlib.ticker import (
 )
 from matplotlib.transforms import ScaledTranslation
 
-from hessium.experiments.records import Chart, Series
-from hessium.experiments.wording import superscript
+from hessium.figures.formatting import superscript
+from hessium.figures.records import Chart, Series
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
 _WIDTH, _AXES_HEIGHT, _LINE = 4.4, 2.9, 0.19

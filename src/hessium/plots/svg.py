@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from hessium.experiments.records import Chart, Series
+from hessium.figures.records import Chart, Series
 from hessium.plots.draw import tick_text
 from hessium.plots.style import FAINT, INK, PALETTE, RC
 

@@ -12,12 +12,12 @@ from markupsafe import Markup
 
 from hessium._files import write_atomically
 from hessium.errors import InputError
-from hessium.experiments.codec import encode
-from hessium.experiments.records import Chart, Section
-from hessium.experiments.rundir import RunDirectory
-from hessium.experiments.wording import digits
+from hessium.figures.formatting import digits
+from hessium.figures.records import Chart, Section
 from hessium.plots import PALETTE, draw, empty_svg, to_svg
 from hessium.report import words
+from hessium.runs.codec import encode
+from hessium.runs.run_directory import RunDirectory
 
 _MOST_POINTS = 40
 

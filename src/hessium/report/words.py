@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from hessium.experiments.records import EXACT, Chart, Number, Series, Table
-from hessium.experiments.wording import digits
+from hessium.figures.formatting import digits
+from hessium.figures.records import EXACT, Chart, Number, Series, Table
 
 
 def number(cell: str | Number) -> str:

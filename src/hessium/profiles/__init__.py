@@ -1,0 +1,1 @@
+"""Everything about the curvature of one risk, on one page."""

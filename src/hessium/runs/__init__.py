@@ -1,0 +1,1 @@
+"""Computations that are kept: tasks, result stores, run directories, fingerprints."""

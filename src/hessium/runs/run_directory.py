@@ -1,0 +1,242 @@
+"""A run directory: what was found, the arrays behind it, and the finished tasks to go on from."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hessium._files import is_unfinished, remove_unfinished, write_atomically
+from hessium._typing import AnyArray
+from hessium.errors import InputError
+from hessium.figures.records import Section
+from hessium.runs.codec import DecodeError, decode, encode, legible
+from hessium.runs.point_store import SweepStore
+from hessium.runs.result_store import Results, Store, require_mark, save_arrays
+
+_SCHEMA = 1
+_MARK = ".hessium-run"
+_WARNING = "Written by hessium, which may overwrite what is here."
+_SUMMARY = "summary.json"
+_LARGEST_SUMMARY = 2**26  # bytes; the largest of ours have some MiB
+_MOST_CHARTS = 500
+_MOST_POINTS = 500_000
+_LONGEST_COMMAND = 2**16
+
+
+class RunDirectory:
+    """A folder that hessium wrote.
+
+    It holds `summary.json` with one section for each experiment, `arrays/NAME.npz`, the finished
+    tasks, and what the report layer adds: `figures/*.svg` and `report.html`.
+
+    Args:
+        path: the folder; use `create` or `open`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, command: str = "", argument: str = "--out") -> RunDirectory:
+        """Make a run directory at `path`, or go on with the one that is there.
+
+        Args:
+            path: the folder.
+            command: what fills it, to be named where it was stopped.
+            argument: what to call the path in errors.
+
+        Raises:
+            InputError: if it cannot be written, or holds files that hessium did not write.
+        """
+        if path.exists() and not path.is_dir():
+            msg = f"{argument}: {path} is a file; a directory is required"
+            raise InputError(msg)
+        if (
+            path.is_dir()
+            and _readable(path, argument)
+            and not all(is_unfinished(one.name) for one in path.iterdir())  # such as the mark
+            and not (path / _MARK).exists()
+        ):
+            msg = (
+                f"{argument}: {path} holds files that hessium did not write; "
+                "give an empty directory or a new one"
+            )
+            raise InputError(msg)
+        try:
+            text = f"{_WARNING}\n{command}\n"
+            write_atomically(path / _MARK, text.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            msg = (
+                f"{argument}: {path} cannot be written ({error.strerror}); choose another directory"
+            )
+            raise InputError(msg) from error
+        run = cls(path)
+        run.tidy()
+        return run
+
+    @classmethod
+    def open(cls, path: Path, argument: str = "RUN_DIR") -> RunDirectory:
+        """The run directory at `path`, to be read.
+
+        Raises:
+            InputError: if there is none, or its summary is missing or broken.
+        """
+        if not path.is_dir():
+            msg = f"{argument}: {path} is not a directory; give one that hessium wrote"
+            raise InputError(msg)
+        run = cls(path)
+        if not (path / _SUMMARY).is_file():
+            advice = "give a directory with a finished experiment"
+            if run.command():
+                advice = f"nothing is finished yet; `{run.command()}` resumes"
+            msg = f"{argument}: {path} has no {_SUMMARY}; {advice}"
+            raise InputError(msg)
+        try:
+            sections = run._read()
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            msg = (
+                f"{argument}: {path / _SUMMARY} is broken ({reason}); run `hessium reproduce` again"
+            )
+            raise InputError(msg) from error
+        if not sections:
+            msg = f"{argument}: {path / _SUMMARY} has no section; a finished experiment is required"
+            raise InputError(msg)
+        return run
+
+    def tidy(self) -> None:
+        """Remove what killed processes left unfinished; files that are being written stay."""
+        remove_unfinished(self.path)
+
+    def store(self, experiment: str, *, points: bool = False) -> Results:
+        """The finished tasks of an experiment, as files or, for a sweep, in one database."""
+        folder, mark = self.path / "tasks" / experiment, self.path / _MARK
+        return SweepStore(folder, mark) if points else Store(folder, mark)
+
+    def command(self) -> str:
+        """What was typed last to fill the folder; empty if that is not known.
+
+        Only one command of hessium is returned, since readers paste it into a shell.
+        """
+        try:
+            with (self.path / _MARK).open(encoding="utf-8", errors="surrogateescape") as file:
+                text = file.read(_LONGEST_COMMAND)
+            line = "".join(text.split("\n")[1:2])
+            words = shlex.split(line)
+        except (OSError, ValueError):
+            return ""
+        return line if words[:1] == ["hessium"] and shlex.join(words) == line else ""
+
+    def unfinished(self) -> list[str]:
+        """Experiments that were stopped before their end."""
+        sections = {s.experiment: s for s in self.sections()}
+        stopped = {n for n, s in sections.items() if not s.config.get("complete", True)}
+        folders = [folder for folder in (self.path / "tasks").glob("*") if folder.is_dir()]
+        begun = {folder.name for folder in folders if any(folder.iterdir())}
+        return sorted(stopped | (begun - set(sections)))
+
+    def require_none_but(
+        self, experiments: Sequence[str], config: Mapping[str, Any] | None = None
+    ) -> None:
+        """Nothing else may be on the page: what is measured is not mixed silently.
+
+        Args:
+            experiments: names of sections that may be there.
+            config: settings that they must have, where they have them.
+
+        Raises:
+            InputError: if something else is there.
+        """
+        for section in self.sections():
+            mine = {k: legible(v) if isinstance(v, str) else v for k, v in (config or {}).items()}
+            other = {k: v for k, v in mine.items() if section.config.get(k, v) != v}
+            if section.experiment not in experiments or other:
+                msg = (
+                    f"--out: {self.path} holds another run ({section.title}); give a directory "
+                    "of its own, or remove this one"
+                )
+                raise InputError(msg)
+
+    def sections(self) -> tuple[Section, ...]:
+        """What was found so far; nothing, with a warning, where the summary is broken."""
+        if not (self.path / _SUMMARY).exists():
+            return ()
+        try:
+            return self._read()
+        except (OSError, ValueError) as error:
+            warnings.warn(
+                f"{_SUMMARY} is broken ({error}) and is written anew", UserWarning, stacklevel=2
+            )
+            return ()
+
+    def put(self, section: Section, arrays: Mapping[str, AnyArray], order: tuple[str, ...]) -> None:
+        """Add a section, in place of an earlier one of the same experiment.
+
+        Args:
+            section: what was found.
+            arrays: what stands behind it.
+            order: names of experiments in the order of the page; others follow.
+
+        Raises:
+            OSError: if it cannot be written, or the folder was removed or replaced meanwhile.
+        """
+        require_mark(self.path / _MARK)
+        save_arrays(self.path / "arrays" / f"{section.experiment}.npz", arrays)
+        sections = {s.experiment: s for s in self.sections()} | {section.experiment: section}
+        place = {name: i for i, name in enumerate(order)}
+        kept = sorted(sections.values(), key=lambda s: place.get(s.experiment, len(place)))
+        document = {"schema": _SCHEMA, "sections": [encode(s) for s in kept]}
+        text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+        # bytes of a path that are no text become escapes of JSON
+        write_atomically(self.path / _SUMMARY, text.encode("utf-8", "backslashreplace"))
+
+    def _read(self) -> tuple[Section, ...]:
+        size = (self.path / _SUMMARY).stat().st_size
+        if size > _LARGEST_SUMMARY:
+            msg = f"{size} bytes; at most {_LARGEST_SUMMARY} are read"
+            raise DecodeError(msg)
+        try:
+            document = json.loads(
+                (self.path / _SUMMARY).read_text(encoding="utf-8"), parse_constant=_no_number
+            )
+        except RecursionError as error:
+            msg = "lists within lists without end"
+            raise DecodeError(msg) from error
+        if not isinstance(document, dict) or document.get("schema") != _SCHEMA:
+            msg = f"not a summary of schema {_SCHEMA}"
+            raise DecodeError(msg)
+        sections = document.get("sections")
+        if not isinstance(sections, list):
+            msg = "no list of sections"
+            raise DecodeError(msg)
+        found = tuple(decode(Section, section) for section in sections)
+        figures = [f"{s.experiment}-{c.name}" for s in found for c in s.findings.charts]
+        for names in ([s.experiment for s in found], figures):
+            if len(set(names)) < len(names):
+                msg = "two sections or figures of one name"
+                raise DecodeError(msg)
+        if len(figures) > _MOST_CHARTS:
+            msg = f"{len(figures)} figures; at most {_MOST_CHARTS} are drawn"
+            raise DecodeError(msg)
+        charts = [chart for section in found for chart in section.findings.charts]
+        if (points := sum(one.x.size for chart in charts for one in chart.series)) > _MOST_POINTS:
+            msg = f"{points} points in figures; at most {_MOST_POINTS} are drawn"
+            raise DecodeError(msg)
+        return found
+
+
+def _no_number(constant: str) -> float:
+    msg = f"{constant} is no number"
+    raise DecodeError(msg)
+
+
+def _readable(path: Path, argument: str) -> bool:
+    if not os.access(path, os.R_OK | os.X_OK):
+        msg = f"{argument}: {path} cannot be read; choose another directory"
+        raise InputError(msg)
+    return True

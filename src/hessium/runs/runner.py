@@ -1,0 +1,216 @@
+"""Runs the tasks of an experiment, here or in worker processes, and keeps each as it finishes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import active_children, get_context
+from typing import Any
+
+import torch
+
+from hessium.errors import InputError
+from hessium.progress import Progress, silent
+from hessium.runs.experiment import Config, Experiment, Result, Task
+from hessium.runs.fingerprint import fingerprint
+from hessium.runs.result_store import About, Results, key
+from hessium_command import worker
+
+_SECONDS = "seconds"
+_PROCESSES_PER_CORE = 4
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """Results of all tasks of one config.
+
+    Attributes:
+        results: in the order of the tasks.
+        computed: how many were computed now.
+        reused: how many were there from an earlier run.
+        seconds: computing time of all of them, added up, whenever they were computed.
+    """
+
+    results: tuple[Result, ...]
+    computed: int
+    reused: int
+    seconds: float
+
+
+def run(
+    experiment: Experiment[Config],
+    config: Config,
+    store: Results,
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+    seen: Callable[[Result], None] | None = None,
+) -> Outcome:
+    """Compute what is missing in `store` and return everything.
+
+    A task runs on one thread, whatever the number of workers, so that its numbers do not depend on
+    what runs beside it. Each is stored, by this process alone, when it ends: a run that is
+    interrupted or killed goes on where it was.
+
+    Args:
+        experiment: what to run.
+        config: with which settings.
+        store: finished tasks, read and added to.
+        workers: processes; 1 computes in this one.
+        executor: where to compute instead, such as `dask.distributed.Client(...).get_executor()`;
+            it stays open.
+        force: compute again what is there.
+        progress: called with tasks done, tasks in all, and the experiment's name.
+        seen: called with every result, the stored ones first.
+
+    Raises:
+        InputError: if `workers` is not a positive integer, or more than four times the cores.
+    """
+    if executor is None:
+        require_workers(workers)
+    tasks = experiment.tasks(config)
+    code = fingerprint(experiment.compute.__module__)
+    names = [key(experiment.name, task, code) for task in tasks]
+    found = {} if force else {n: r for n in names if (r := store.load(n)) is not None}
+    missing = {n: t for n, t in zip(names, tasks, strict=True) if n not in found}
+
+    done = len(tasks) - len(missing)
+    progress(done, len(tasks), experiment.name)
+    for known in found.values():
+        if seen is not None:
+            seen(known)
+    source = _computed(experiment, missing, min(workers, len(missing)), executor)
+    with contextlib.closing(source):  # workers end before anything is said about an error
+        for name, result in source:
+            about = About(experiment=experiment.name, task=missing[name], code=code)
+            store.save(name, result, about)
+            done += 1
+            if seen is not None:
+                seen(result)
+            progress(done, len(tasks), experiment.name)
+
+    for name in missing:
+        stored = store.load(name)
+        if stored is None:
+            msg = f"the result just stored as {name} cannot be read back"
+            raise OSError(msg)
+        found[name] = stored
+    seconds = sum(float(found[n][_SECONDS]) for n in dict.fromkeys(names))
+    return Outcome(
+        results=tuple(found[n] for n in names),
+        computed=len(missing),
+        reused=len(tasks) - len(missing),
+        seconds=seconds,
+    )
+
+
+def require_workers(workers: int, argument: str = "workers") -> None:
+    """Refuse counts of processes that only take memory.
+
+    Raises:
+        InputError: if there is no such count, or more than four processes for each core.
+    """
+    if isinstance(workers, bool) or workers < 1:
+        msg = f"{argument}: {workers}; at least 1 is required"
+        raise InputError(msg)
+    cores = os.cpu_count() or 1
+    if workers > _PROCESSES_PER_CORE * cores:
+        msg = (
+            f"{argument}: {workers}; each takes a core and some hundred MB, so at most "
+            f"{_PROCESSES_PER_CORE * cores} on the {cores} cores here are possible"
+        )
+        raise InputError(msg)
+
+
+def _computed(
+    experiment: Experiment[Any],
+    missing: dict[str, Task],
+    workers: int,
+    executor: Executor | None,
+) -> Generator[tuple[str, Result], None, None]:
+    if executor is None and workers <= 1:
+        for name, task in missing.items():
+            yield name, _work(experiment.compute, task)
+        return
+    with contextlib.ExitStack() as stack:
+        pool = executor or stack.enter_context(_pool(workers))
+        with _held_signals():  # the first submission starts the workers
+            futures: dict[Future[Result], str] = {
+                pool.submit(_work, experiment.compute, task): name for name, task in missing.items()
+            }
+        try:
+            for future in as_completed(futures):
+                # a result is let go when it is stored: a long sweep must not gather them
+                yield futures.pop(future), future.result()
+        finally:
+            # a pool of ours cancels them itself; one whose workers end trips over others' doing it
+            for future in futures if executor is not None else ():
+                future.cancel()
+
+
+def _work(compute: Callable[[Task], Result], task: Task) -> Result:
+    with _one_thread():
+        start = time.perf_counter()
+        result = compute(task)
+        return {**result, _SECONDS: time.perf_counter() - start}
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _held_signals() -> Iterator[None]:
+    """Signals that end the run wait until the block ends; processes that start in it never hear.
+
+    They inherit the mask: a worker that is still importing would die of Ctrl-C with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that are gone when the block ends, however it ends."""
+    before = set(active_children())
+    settings = {name: os.environ.get(name) for name in _THREADS}
+    # the libraries read these once, when a worker first loads them
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    with _held_signals():  # it starts the tracker of semaphores, which knows no SIGHUP
+        pool = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=worker.start
+        )
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(active_children()) - before:
+            child.kill()  # what it computes is nowhere but in its memory
+        raise
+    finally:
+        for name, value in settings.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,152 @@
+"""How far critical points lie from the index that Wishart + Wigner predicts, by variance of H1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hessium._typing import FloatArray
+from hessium.figures.formatting import between, digits
+from hessium.figures.records import Number, Statement, Table, exact, judge
+from hessium.studies.critical_points.config import CriticalPointsConfig
+from hessium.studies.critical_points.fits import PowerFit
+from hessium.studies.critical_points.points import Points
+from hessium.studies.critical_points.search import SADDLE
+from hessium.studies.published import column_table
+from hessium.theory import critical_energy, index, wigner_energy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distance:
+    """Points of one source and ratio beside both predictions.
+
+    Attributes:
+        source: "published means" or "certified".
+        ratio: of the networks.
+        printed: index less that predicted with the variance 2 energy, shape (k,).
+        network: index less that predicted with the variance energy x ratio, shape (k,).
+        critical: energy at which a fit of the 3/2 law to the points begins, None without one.
+    """
+
+    source: str
+    ratio: float
+    printed: FloatArray
+    network: FloatArray
+    critical: float | None
+
+
+def distances(
+    config: CriticalPointsConfig, points: Points, fits: Mapping[float, PowerFit | None]
+) -> list[Distance]:
+    """The published means, those of tanh networks, and certified points, ratio by ratio."""
+    found = []
+    if config.activation == "tanh":
+        table, drawn = column_table("pb_fig6a"), column_table("pb_fig6a_fits")
+        for ratio in config.ratios:
+            rows = np.isclose(table["ratio"], ratio)
+            begins = drawn["energy_c"][np.isclose(drawn["ratio"], ratio)]
+            if rows.any():
+                energy, share = table["energy"][rows], table["index"][rows]
+                critical = float(begins[0]) if begins.size else None
+                found.append(_distance("published means", ratio, energy, share, critical))
+    for ratio in config.ratios:
+        some = points.where(method=SADDLE, kind="critical", ratio=ratio)
+        if len(some):
+            fit, share = fits[ratio], some.column("index") / config.dim
+            critical = None if fit is None else fit.critical
+            found.append(_distance("certified", ratio, some.column("energy"), share, critical))
+    return found
+
+
+def _distance(
+    source: str, ratio: float, energy: FloatArray, share: FloatArray, critical: float | None
+) -> Distance:
+    return Distance(
+        source=source,
+        ratio=ratio,
+        printed=share - index(energy, ratio),
+        network=share - index(wigner_energy(energy, ratio), ratio),
+        critical=critical,
+    )
+
+
+def distance_statement(found: list[Distance]) -> Statement:
+    """Whether the variance that H1 of a network has mends the prediction."""
+    claim = (
+        "With the variance εφ that H₁ of a network has, not the printed 2ε, Wishart + Wigner "
+        "predicts the index of the points better."
+    )
+    parts = []
+    for source in dict.fromkeys(one.source for one in found):
+        here = [one for one in found if one.source == source]
+        better = [one.ratio for one in here if _rms([one.network]) < _rms([one.printed])]
+        parts.append(
+            f"{source}: root mean square distance in the index "
+            f"{digits(_rms([one.printed for one in here]), 2)} as printed, "
+            f"{digits(_rms([one.network for one in here]), 2)} with εφ, which is nearer at "
+            + (f"φ = {', '.join(digits(ratio) for ratio in better)}" if better else "no ratio")
+            + _begins(here)
+        )
+    if not found:
+        return judge(claim, None, "no points")
+    printed, network = (_rms([getattr(d, name) for d in found]) for name in ("printed", "network"))
+    return judge(claim, network < printed, "; ".join(parts))
+
+
+def _begins(found: list[Distance]) -> str:
+    """Fitted critical energies over predicted ones."""
+    kept = [one for one in found if one.critical is not None and one.critical > 0 and one.ratio < 1]
+    if not kept:
+        return ""
+    ratios = np.array([one.ratio for one in kept])
+    measured = np.array([one.critical for one in kept], dtype=np.float64)
+    printed = critical_energy(ratios)
+    return (
+        f"; fitted over predicted critical energy {between(measured / printed, 2)} as printed, "
+        f"{between(measured / (2 * printed / ratios), 2)} with εφ"
+    )
+
+
+def distance_table(found: list[Distance]) -> Table:
+    """The numbers behind it."""
+    rows: list[tuple[str | Number, ...]] = []
+    for one in found:
+        printed = float(critical_energy(one.ratio))
+        rows.append(
+            (
+                one.source,
+                exact(one.ratio),
+                exact(len(one.printed)),
+                digits(_rms([one.printed]), 2),
+                digits(_rms([one.network]), 2),
+                "none" if one.critical is None else digits(one.critical),
+                digits(printed),
+                digits(2 * printed / one.ratio),
+            )
+        )
+    return Table(
+        title="Points beside Wishart + Wigner",
+        columns=(
+            "points",
+            "φ",
+            "number",
+            "distance, 2ε",
+            "distance, εφ",
+            "ε_c, fit",
+            "ε_c, 2ε",
+            "ε_c, εφ",
+        ),
+        rows=tuple(rows),
+        note=(
+            "Distance: root mean square of index less predicted index, at the energy of each point "
+            "and scale 1. 2ε is the printed variance of H₁, εφ that of a linear network whose "
+            "residuals are independent of data and weights; the network's critical energy is 2/φ "
+            "times the printed one."
+        ),
+    )
+
+
+def _rms(parts: list[FloatArray]) -> float:
+    return float(np.sqrt(np.mean(np.concatenate(parts) ** 2)))

@@ -1,0 +1,108 @@
+"""Index against energy at critical points of tanh networks: figure 6, with classes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from hessium._typing import AnyArray
+from hessium.figures.formatting import digits
+from hessium.figures.records import Findings
+from hessium.runs.experiment import Experiment, Result
+from hessium.studies.critical_points.charts import index_charts, minimiser_chart
+from hessium.studies.critical_points.config import CriticalPointsConfig, seeds, tasks
+from hessium.studies.critical_points.distances import (
+    distance_statement,
+    distance_table,
+    distances,
+)
+from hessium.studies.critical_points.fits import fit_power
+from hessium.studies.critical_points.points import Points
+from hessium.studies.critical_points.search import MINIMISE, SADDLE, search
+from hessium.studies.critical_points.words import statements, tables
+
+NAME = "pb-fig6"
+
+
+def summarise(
+    config: CriticalPointsConfig, results: Sequence[Result], name: str = NAME
+) -> tuple[Findings, Mapping[str, AnyArray]]:
+    """Charts, statements and tables of a sweep."""
+    points = Points.of(name, search.__module__, config, results)
+    targeted = points.where(method=SADDLE, kind="critical")
+    fits = {}
+    for ratio in config.ratios:
+        some = targeted.where(ratio=ratio)
+        fits[ratio] = fit_power(
+            some.column("index") / config.dim, some.column("energy"), fits=len(config.ratios)
+        )
+    charts = index_charts(config, points, fits)
+    if config.minimisers:
+        charts.append(minimiser_chart(config, points))
+    beside = distances(config, points, fits)
+    findings = Findings(
+        statements=(*statements(config, points, fits), distance_statement(beside)),
+        charts=tuple(charts),
+        tables=(*tables(config, points, fits), distance_table(beside)),
+        notes=(
+            "Four classes, never pooled. Critical: gradient at the floor of floating point, and "
+            "Newton's method contracts quadratically beside the point. Gradient-flat: the gradient "
+            "lies in the kernel of the Hessian. Diverging: |θ| still grows. Unconverged: the rest.",
+            f"Certified points belong to the loss with a ridge, r/2 |θ|² with r = "
+            f"{digits(config.ridge)}; their energy is without it. Without a ridge critical points "
+            "of low index lie at infinity. Published points have none: the two are not one "
+            "quantity, and how far they differ is shown, not assumed.",
+            "The published test is applied to the published starts (descent to a uniform energy), "
+            "with Levenberg-Marquardt to make |g|² small: plain descent, as published, takes more "
+            "than 10⁴ steps, see the table. Where it was accepted is what is drawn.",
+            "The theory line is the exact index of Wishart + Wigner at scale 1; the scale of H₀ in "
+            "these networks is not 1, and no single one fits all ratios. The source gives H₁ the "
+            "variance 2ε. H₁ of a linear network has εφ, if residuals are independent of data and "
+            "weights, and the second line takes that. At critical points they are not independent.",
+        ),
+    )
+    kept = points.where(method=SADDLE)
+    arrays: dict[str, AnyArray] = {
+        column: kept.column(column) for column in ("energy", "index", "gradient", "cpu")
+    }
+    runs = points.where(method=MINIMISE)
+    if len(runs):
+        arrays["minimiser_energies"] = runs.column("energies")
+    return findings, arrays
+
+
+EXPERIMENT = Experiment(
+    name=NAME,
+    title="Critical points of tanh networks: index against energy",
+    shows=(
+        "Certified critical points over the whole range of indices, what the published acceptance "
+        "test lets through, the 3/2 law put to the test, minimisers that do not end."
+    ),
+    presets={
+        "quick": CriticalPointsConfig(
+            size=8,
+            ratios=(1 / 2, 1 / 4, 1 / 8),
+            targeted=41,
+            published=12,
+            plain_steps=4000,
+            others=4,
+            minimisers=3,
+        ),
+        "paper": CriticalPointsConfig(),
+    },
+    seeds=seeds,
+    tasks=tasks,
+    compute=search,
+    summarise=summarise,
+    points=True,
+)
+
+SWEEP = replace(
+    EXPERIMENT,
+    name="sweep",
+    title="Critical points of two-layer networks",
+    presets={},
+    summarise=functools.partial(summarise, name="sweep"),
+)
+"""The same computations under settings of the user's own."""

@@ -1,0 +1,216 @@
+"""Critical points of two-layer linear networks, where every class is known in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hessium._typing import AnyArray, FloatArray
+from hessium.figures.formatting import digits
+from hessium.figures.records import Chart, Findings, Number, Series, Table, exact, judge
+from hessium.landscape.certify import certify
+from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
+from hessium.landscape.padding import with_dead_units
+from hessium.landscape.rounding import PROBES
+from hessium.landscape.two_layer import TwoLayerSurface
+from hessium.landscape.walk import Stopping
+from hessium.runs.experiment import Experiment, Result, Task
+from hessium.studies.critical_points.search import samples_of
+from hessium.theory import minimiser_energy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearConfig:
+    """Settings of `linear-fig6`.
+
+    Attributes:
+        size: n inputs, n units, n outputs.
+        ratios: 2 n / samples.
+        runs: at each ratio.
+        max_steps: of each.
+    """
+
+    size: int = 16
+    ratios: tuple[float, ...] = (2 / 3, 1 / 2, 1 / 3, 1 / 4, 1 / 8, 1 / 16)
+    runs: int = 100
+    max_steps: int = 300
+
+
+def tasks(config: LinearConfig) -> list[Task]:
+    """One search each, fresh Gaussian data."""
+    return [
+        {"size": config.size, "ratio": ratio, "seed": seed, "max_steps": config.max_steps}
+        for seed in range(config.runs)
+        for ratio in config.ratios
+    ]
+
+
+def search(task: Task) -> Result:
+    """Levenberg-Marquardt beside a point of random rank, and the class of what it finds.
+
+    From random weights it would find classes of high rank only. So the start is what it finds in a
+    network of fewer units, with units added that do nothing, and moved a little: near a critical
+    point of the wide network, which it then has to reach.
+    """
+    size, samples = task["size"], samples_of(task["size"], task["ratio"])
+    source = np.random.default_rng([task["seed"], size, samples])
+    x, y = (torch.from_numpy(source.standard_normal((samples, size))) for _ in range(2))
+    rank = int(source.integers(0, size + 1))
+    wide = TwoLayerSurface(x, y, size, activation="linear")
+    start = torch.zeros(wide.dim, dtype=torch.float64)
+    if rank:
+        narrow = TwoLayerSurface(x, y, rank, activation="linear")
+        weights = torch.from_numpy(source.standard_normal(narrow.dim) / np.sqrt(size))
+        walk = LevenbergMarquardt().find(narrow, weights, Stopping(steps=task["max_steps"]))
+        start = with_dead_units(narrow, walk.theta, size)
+    walk = LevenbergMarquardt().find(
+        wide,
+        start + 1e-6 * torch.from_numpy(source.standard_normal(wide.dim)),
+        Stopping(steps=task["max_steps"]),
+    )
+    judged = certify(wide, walk, torch.from_numpy(source.standard_normal((PROBES, wide.dim))))
+    energy, index, nullity = _class_of(wide, judged.theta, x.numpy(), y.numpy())
+    return {
+        "kind": judged.kind,
+        "energy": wide.loss(judged.theta) / size,
+        "index": judged.index.value,
+        "index_lower": judged.index.lower,
+        "index_upper": judged.index.upper,
+        "symmetry_zeros": judged.certificate.symmetry_zeros,
+        "energy_exact": energy,
+        "index_exact": index,
+        "nullity_exact": nullity,
+        "reason": judged.certificate.reason,
+        "spectrum": np.empty(0) if judged.spectrum is None else judged.spectrum.nodes,
+    }
+
+
+def _class_of(
+    surface: TwoLayerSurface, theta: torch.Tensor, x: FloatArray, y: FloatArray
+) -> tuple[float, int, int]:
+    """Energy, index and nullity of the class that a point is in (Baldi & Hornik 1989).
+
+    With the directions u_j and variances l_j of what a linear map can explain of the targets, a
+    class is the set of those that the network does explain.
+    """
+    samples, size = x.shape
+    explained = x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    variances, directions = np.linalg.eigh(explained.T @ explained / samples)
+    fit = y + surface.errors(theta).numpy().T
+    share = ((fit @ directions) ** 2).sum(axis=0) / samples / variances
+    inside = share > 0.5
+    m, rest = int(inside.sum()), variances[~inside]
+    pairs = int(sum((rest > value).sum() for value in variances[inside]))
+    energy = ((y**2).sum() / samples - variances[inside].sum()) / (2 * size)
+    return float(energy), (size - m) ** 2 + pairs, m * (2 * size - m)
+
+
+def summarise(
+    config: LinearConfig, results: Sequence[Result]
+) -> tuple[Findings, Mapping[str, AnyArray]]:
+    """Found against known."""
+    ratios = np.array([task["ratio"] for task in tasks(config)])
+    columns = {
+        name: np.array([r[name] for r in results], dtype=np.float64)
+        for name in ("energy", "index", "energy_exact", "index_exact", "nullity_exact")
+    }
+    zeros = np.array([r["symmetry_zeros"] for r in results], dtype=np.float64)
+    critical = np.array([r["kind"] == "critical" for r in results])
+    decided = np.array([r["index_lower"] == r["index_upper"] for r in results])
+    off = np.abs(columns["energy"] - columns["energy_exact"])[critical]
+    same = (columns["index"] == columns["index_exact"])[critical]
+    flat = (zeros == columns["nullity_exact"])[critical]
+    dim = 2 * config.size**2
+    found = f"{int(critical.sum())} of {critical.size} searches end at a certified critical point"
+    rows: list[tuple[str | Number, ...]] = []
+    series = []
+    for hue, ratio in enumerate(config.ratios):
+        here = critical & (ratios == ratio)
+        if here.any():
+            series.append(
+                Series(
+                    label=f"found, φ = {digits(ratio)}",
+                    x=columns["energy"][here],
+                    y=columns["index"][here] / dim,
+                    error="certified: bars have no length",
+                    source="measured",
+                    mark="points",
+                    hue=hue,
+                )
+            )
+        classes = len(set(columns["energy"][here].round(9)))
+        least = float(columns["energy"][here].min()) if here.any() else float("nan")
+        rows.append(
+            (
+                exact(ratio),
+                exact(int((ratios == ratio).sum())),
+                exact(int(here.sum())),
+                exact(classes),
+                digits(least, 4) if here.any() else "none",
+                exact(float(minimiser_energy(ratio)), 4),
+            )
+        )
+    findings = Findings(
+        statements=(
+            judge(
+                "Every certified point has the energy of a known class, to 10⁻¹⁰.",
+                bool(off.max() < 1e-10) if off.size else None,
+                f"{found}; largest difference {digits(float(off.max()), 2) if off.size else '-'}",
+            ),
+            judge(
+                "Its index is that of the class, and no other is possible within the certificate.",
+                bool(same.all() and decided[critical].all()) if same.size else None,
+                f"{int(same.sum())} of {same.size} equal, {int(decided[critical].sum())} decided",
+            ),
+            judge(
+                "Its zero eigenvalues are those of the symmetry GL(n), no more and no fewer.",
+                bool(flat.all()) if flat.size else None,
+                f"{int(flat.sum())} of {flat.size} have m (2n − m) of them",
+            ),
+        ),
+        charts=(
+            Chart(
+                name="index",
+                title="Index against energy, linear networks",
+                caption="Data are fresh in each run; there is no 3/2 law here and no threshold.",
+                x_label="energy ε = L / n",
+                y_label="index α, share of negative eigenvalues",
+                series=tuple(series),
+            ),
+        )
+        if series
+        else (),
+        tables=(
+            Table(
+                title="Classes found",
+                columns=("φ", "runs", "critical", "energies", "least ε", "½ (1 − φ/2)"),
+                rows=tuple(rows),
+                note="½ (1 − φ/2) is the limit of the least energy for n to infinity.",
+            ),
+        ),
+        notes=(
+            "A class is a set of m directions of the regression of the targets on the inputs. Its "
+            "energy is what the others leave, its index (n − m)² plus the pairs in which a "
+            "direction left out explains more than one taken in, its nullity m (2n − m).",
+        ),
+    )
+    return findings, {**columns, "symmetry_zeros": zeros, "ratio": ratios}
+
+
+EXPERIMENT = Experiment(
+    name="linear-fig6",
+    title="Critical points of linear networks: index against energy, exactly",
+    shows="Found energies, indices and zero modes against the closed form of every class.",
+    presets={
+        "quick": LinearConfig(size=6, ratios=(1 / 2, 1 / 4), runs=12),
+        "paper": LinearConfig(),
+    },
+    seeds=lambda config: tuple(range(config.runs)),
+    tasks=tasks,
+    compute=search,
+    summarise=summarise,
+    points=True,
+)

@@ -1,0 +1,180 @@
+"""A network trained on real data: handwritten digits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hessium._typing import AnyArray
+from hessium.figures.formatting import between
+from hessium.figures.records import Findings, Number, Statement, Table, judge, over
+from hessium.problem import EmpiricalRisk
+from hessium.profiles.measurement import measure
+from hessium.profiles.portrait import Portrait
+from hessium.runs.experiment import Experiment, Result, Task
+from hessium.studies.networks import tanh_network
+from hessium.studies.training import train
+
+_CLASSES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigitsConfig:
+    """Settings of `real-data`.
+
+    Attributes:
+        hidden: units of the one hidden layer.
+        training: number of training images; the rest of the 1797 test.
+        seeds: of the split and the initial weights.
+        max_iterations: of L-BFGS-B, which is stopped there: without a ridge the loss has its
+            infimum at infinity.
+        tol: eigenvalues count beyond this fraction of the largest.
+    """
+
+    hidden: int = 16
+    training: int = 1200
+    seeds: tuple[int, ...] = (0, 1, 2)
+    max_iterations: int = 30
+    tol: float = 1e-6
+
+
+def tasks(config: DigitsConfig) -> list[Task]:
+    """One training for each seed."""
+    common = {k: getattr(config, k) for k in ("hidden", "training", "max_iterations")}
+    return [{"seed": seed, **common} for seed in config.seeds]
+
+
+def split(training: int, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Training and test images with labels: pixels in [0, 1], shape (n, 64), float64."""
+    from sklearn.datasets import load_digits  # a second to import: only where it is used
+
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    x = torch.from_numpy(images[order] / 16.0)
+    y = torch.from_numpy(labels[order].astype(np.int64))
+    return (x[:training], y[:training]), (x[training:], y[training:])
+
+
+def compute(task: Task) -> Result:
+    """Spectra at the start and after training, loss and accuracy."""
+    data, test = split(task["training"], task["seed"])
+    network = tanh_network((data[0].shape[1], task["hidden"], _CLASSES), task["seed"])
+    start = EmpiricalRisk(network, nn.CrossEntropyLoss(), data)
+    trained = train(start, max_iterations=task["max_iterations"])
+    spectra = {f"start_{k}": v for k, v in measure(start).items()}
+    spectra |= {f"end_{k}": v for k, v in measure(trained.risk).items()}
+    return {
+        **spectra,
+        "loss_start": start.value(),
+        "loss": trained.loss,
+        "gradient_norm": trained.gradient_norm,
+        "iterations": trained.iterations,
+        "accuracy": _accuracy(trained.risk, data),
+        "test_accuracy": _accuracy(trained.risk, test),
+        "num_outputs": start.num_outputs,
+    }
+
+
+def _accuracy(risk: EmpiricalRisk, data: tuple[Tensor, Tensor]) -> float:
+    parameters = risk.layout.unflatten(risk.theta)
+    scores = risk.outputs(parameters, data[0]).detach()
+    return float((scores.argmax(dim=1) == data[1]).double().mean())
+
+
+def summarise(
+    config: DigitsConfig, results: Sequence[Result]
+) -> tuple[Findings, Mapping[str, AnyArray]]:
+    """Charts, statements and tables of the runs."""
+    what = f"{len(config.seeds)} seeds"
+    start, end = (
+        Portrait(
+            results=[_part(result, prefix) for result in results],
+            what=what,
+            tol=config.tol,
+            num_outputs=int(results[0]["num_outputs"]),
+            suffix=suffix,
+            when=when,
+        )
+        for prefix, suffix, when in (
+            ("start_", "-start", ", at the start"),
+            ("end_", "", ", after training"),
+        )
+    )
+    findings = Findings(
+        statements=(*end.statements(), *start.statements()[:1], _outliers(results, what)),
+        charts=(*end.charts(), *start.charts()[:2]),
+        tables=(_training_table(results, what), *end.tables(), *start.tables()[:1]),
+        notes=(
+            "Data: the 1797 images of 8 × 8 pixels of scikit-learn's digits (UCI, test set "
+            f"of optical recognition of handwritten digits); {config.training} of them train. "
+            f"Network: tanh, 64-{config.hidden}-10, mean cross-entropy, no ridge, L-BFGS-B stopped "
+            f"after {config.max_iterations} iterations: a trained network, not a critical point; "
+            "the table has the gradient norm.",
+            "Two kinds of zero are built in: softmax does not see a constant added to all scores "
+            f"(at least {config.hidden + 1} zero eigenvalues of H and of H₀), and pixels that are "
+            "blank in all images have no effect.",
+        ),
+    )
+    arrays = {
+        f"seed{seed}_{key.replace('/', '_')}": value
+        for seed, result in zip(config.seeds, results, strict=True)
+        for key, value in result.items()
+        if isinstance(value, np.ndarray)
+    }
+    return findings, arrays
+
+
+def _part(result: Result, prefix: str) -> Result:
+    return {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
+
+
+def _training_table(results: Sequence[Result], what: str) -> Table:
+    names = {
+        "loss_start": "loss at the start",
+        "loss": "loss reached",
+        "gradient_norm": "norm of the gradient there",
+        "accuracy": "accuracy, training images",
+        "test_accuracy": "accuracy, test images",
+    }
+    rows: tuple[tuple[str | Number, ...], ...] = tuple(
+        (name, over([float(r[key]) for r in results], what)) for key, name in names.items()
+    )
+    return Table(title="Training", columns=("what", "value"), rows=rows)
+
+
+def _outliers(results: Sequence[Result], what: str) -> Statement:
+    places, ratios = [], []
+    for result in results:
+        top = result["end_hessian"][::-1][: 3 * _CLASSES]
+        gaps = top[:-1] / top[1:]
+        places.append(int(np.argmax(gaps)) + 1)
+        ratios.append(float(gaps[_CLASSES - 2]))
+    return judge(
+        f"The {_CLASSES - 1} largest eigenvalues, one fewer than classes, stand apart: the widest "
+        f"gap among the first {3 * _CLASSES} follows them, after training.",
+        all(place == _CLASSES - 1 for place in places),
+        f"the widest gap follows eigenvalue {', '.join(map(str, places))} ({what}); the ratio of "
+        f"eigenvalues {_CLASSES - 1} and {_CLASSES} is {between(ratios)}",
+    )
+
+
+EXPERIMENT = Experiment(
+    name="real-data",
+    title="The Hessian of a network trained on real data",
+    shows=(
+        "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network that reads "
+        "handwritten digits."
+    ),
+    presets={
+        "quick": DigitsConfig(),
+        "paper": DigitsConfig(hidden=32, seeds=(0, 1, 2, 3, 4)),
+    },
+    seeds=lambda config: config.seeds,
+    tasks=tasks,
+    compute=compute,
+    summarise=summarise,
+)

@@ -1,0 +1,305 @@
+"""The page of a large model beside the dense truth, public functions, and its own resumption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import hessium as hs
+from hessium.errors import InputError, NonFiniteError
+from hessium.figures.records import Findings, Number, Table
+from hessium.profiles.counting_operator import Metered
+from hessium.profiles.matrix_free import measure_of
+from hessium.profiles.own_model import OwnModel, Portrayal
+from hessium.profiles.plan import Plan
+from hessium.runs.codec import decode, encode
+from hessium.runs.part_cache import identity
+from hessium.runs.result_store import Store
+
+pytestmark = pytest.mark.xdist_group("matrix-free")  # one process computes what they share
+
+PLAN = Plan(max_dim=60, top=4, probes=8, steps=20, seed=3, tol=1e-2)
+
+
+def _risk(samples: int = 40, seed: int = 0) -> hs.EmpiricalRisk:
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Linear(12, 10), nn.Tanh(), nn.Linear(10, 3))
+    x = torch.randn(samples, 6, dtype=torch.float64)
+    return hs.EmpiricalRisk(net.double(), nn.CrossEntropyLoss(), (x, torch.arange(samples) % 3))
+
+
+@pytest.fixture(scope="module")
+def risk() -> hs.EmpiricalRisk:
+    return _risk()
+
+
+@pytest.fixture(scope="module")
+def model(risk: hs.EmpiricalRisk) -> OwnModel:
+    return OwnModel(risk, PLAN)
+
+
+@pytest.fixture(scope="module")
+def found(model: OwnModel) -> Portrayal:
+    return model.portray()
+
+
+def table(found: Portrayal, title: str) -> Table:
+    (chosen,) = (t for t in found.findings.tables if t.title.startswith(title))
+    return chosen
+
+
+def cells(table: Table) -> dict[str, dict[str, Number]]:
+    return {
+        str(row[0]): dict(zip(table.columns, row, strict=True))  # type: ignore[arg-type]
+        for row in table.rows
+    }
+
+
+def inside(number: Number, truth: float, slack: float = 0.0) -> bool:
+    assert number.low is not None
+    assert number.high is not None
+    return number.low - slack <= truth <= number.high + slack
+
+
+def near(number: Number, truth: float) -> bool:
+    assert number.high is not None
+    return abs(number.value - truth) <= 3 * (number.high - number.value)
+
+
+def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Portrayal) -> None:
+    for sign, operator in (("H", hs.Hessian(risk)), ("H₀", hs.GaussNewton(risk))):
+        values = hs.spectrum(operator).nodes
+        tol = 1e-2 * np.abs(values).max()
+        row = cells(table(found, "The matrices"))[sign]
+        # brackets at level 0.999 of one fixed seed
+        assert inside(row["rank"], int((np.abs(values) > tol).sum()))
+        assert inside(row["index"], int((values < -tol).sum()))
+        assert inside(row["largest"], values[-1], 1e-12)
+        sums = cells(table(found, "Sums"))
+        # three half-widths are 7 standard errors of 8 probes: each misses for 1 seed in 5,000
+        assert near(row["trace"], values.sum())
+        squares = sums[f"{sign}: sum of the squares of all"]["value"]
+        assert near(squares, (values**2).sum())
+        assert not near(squares, 2 * (values**2).sum())
+    values = hs.spectrum(hs.Hessian(risk)).nodes
+    assert inside(cells(table(found, "The matrices"))["H"]["smallest"], values[0], 1e-12)
+    one_by_one = table(found, "Eigenvalues of H,").rows
+    expected = np.concatenate([values[::-1][:4], values[:4][::-1]])
+    for (_, value, residual, done), truth in zip(one_by_one, expected, strict=True):
+        assert isinstance(value, Number)
+        assert isinstance(residual, Number)
+        assert abs(value.value - truth) <= residual.value + 1e-12
+        assert done == "yes"
+
+
+def test_layers_are_the_diagonal_blocks(risk: hs.EmpiricalRisk, found: Portrayal) -> None:
+    rows = cells(table(found, "Diagonal blocks"))
+    assert list(rows) == ["0", "2", "4"]
+    for layer, row in rows.items():
+        block = hs.Hessian(risk.restrict([layer])).dense()
+        values = np.linalg.eigvalsh(block.numpy())
+        top = values[np.abs(values).argmax()]
+        assert row["parameters"].value == len(values)
+        assert inside(row["largest |eigenvalue|"], top, 1e-12)
+        assert near(row["trace"], values.sum())
+    share = float(table(found, "Diagonal blocks").note.partition("took ")[2].partition("%")[0])
+    assert 0 < share <= 35
+
+
+def test_the_numbers_are_those_of_the_public_functions(
+    risk: hs.EmpiricalRisk, model: OwnModel, found: Portrayal
+) -> None:
+    streams = np.random.default_rng(PLAN.seed).spawn(5)
+    op = hs.Hessian(risk)
+    pairs = hs.eigenpairs(op, 8, "BE", tol=1e-3, rng=streams[0])
+    measure = hs.spectral_measure(op, 8, 20, deflate=pairs, rng=streams[1])
+    row = cells(table(found, "The matrices"))["H"]
+    assert row["largest"].value == pytest.approx(pairs.values.max(), rel=1e-10)
+    trace, error = measure.integral(lambda x: x)
+    assert row["trace"].value == pytest.approx(risk.dim * trace, rel=1e-8)
+    normal = 1.959964  # quantile 0.975
+    assert row["trace"].high == pytest.approx(risk.dim * (trace + normal * error), rel=1e-6)
+    scale = np.abs(pairs.values).max()
+    index = measure.count(-np.inf, -1e-2 * scale, confidence=0.999)
+    got = row["index"]
+    assert (got.value, got.low, got.high) == (index.value, index.lower, index.upper)
+    # where the eigenvalues largest in magnitude are deflated, the counts are those of `inertia`
+    outer = hs.GaussNewton(risk)
+    largest = hs.eigenpairs(outer, 4, tol=1e-3, rng=streams[2])
+    rank = hs.spectral_measure(outer, 8, 20, deflate=largest, rng=streams[3]).count(
+        1e-2 * largest.values[0], np.inf, confidence=0.999
+    )
+    of_page = cells(table(found, "The matrices"))["H₀"]["rank"]
+    assert of_page.low is not None
+    assert of_page.high is not None
+    assert rank.lower <= of_page.low <= of_page.value
+    assert of_page.high <= rank.upper + 1
+
+
+def test_charts_show_the_same_numbers(found: Portrayal) -> None:
+    charts = {chart.name: chart for chart in found.findings.charts}
+    assert list(charts) == ["density", "ends", "cut-off"]
+    density = charts["density"]
+    assert density.x_scale == "symlog"
+    curve = density.series[0]
+    # on its own axis the density has the mass of all eigenvalues
+    t = np.arcsinh(curve.x / density.x_linear)
+    mass = np.sum((curve.y[1:] + curve.y[:-1]) / 2 * np.diff(t))
+    assert mass == pytest.approx(_risk().dim, rel=0.02)
+    row = cells(table(found, "The matrices"))["H"]
+    cut = charts["cut-off"].series[1]
+    at = int(np.argmin(np.abs(cut.x - 1e-2)))
+    assert cut.x[at] == pytest.approx(1e-2)
+    assert cut.low is not None
+    assert cut.high is not None
+    assert (cut.y[at], cut.low[at], cut.high[at]) == (
+        row["index"].value,
+        row["index"].low,
+        row["index"].high,
+    )
+
+
+def test_findings_survive_their_file(found: Portrayal) -> None:
+    again = decode(Findings, encode(found.findings))
+    assert again.tables == found.findings.tables
+    assert again.charts[0].x_linear == found.findings.charts[0].x_linear
+    old = encode(found.findings)
+    del old["charts"][0]["x_linear"]  # written before there was such a field
+    assert decode(Findings, old).charts[0].x_linear == 1.0
+
+
+def test_costs_are_counted(found: Portrayal) -> None:
+    rows = cells(table(found, "What it took"))
+    # every probe by itself, and one product that proves it; that the pairs taken out of it are
+    # those of H was seen as they came
+    assert rows["density of H"]["products"].value == 8 * (20 + 1)
+    parts = [row["products"].value for name, row in rows.items() if name != "all together"]
+    assert rows["all together"]["products"].value == sum(parts)
+
+
+def test_gauss_newton_through_the_samples_is_exact() -> None:
+    risk = _risk(samples=12)  # 36 outputs
+    found = OwnModel(risk, PLAN).portray()
+    row = cells(table(found, "The matrices"))["H₀"]
+    values = hs.spectrum(hs.GaussNewton(risk)).nodes
+    assert row["rank"].value == (values > 1e-2 * values[-1]).sum()
+    assert row["rank"].basis == "exact"
+    assert row["size"].value == risk.dim
+    assert row["trace"].value == pytest.approx(values.sum(), rel=1e-10)
+
+
+class Interrupted(KeyboardInterrupt):
+    pass
+
+
+def _stop_at(products: int) -> tuple[list[int], object]:
+    seen: list[int] = []
+
+    def progress(done: int, total: int, what: str) -> None:
+        assert done <= total
+        if what == "products":
+            seen.append(done)
+            if done >= products:
+                raise Interrupted
+
+    return seen, progress
+
+
+def test_a_stopped_run_shows_what_is_finished_and_goes_on(tmp_path: Path, found: Portrayal) -> None:
+    _, progress = _stop_at(160)
+    stopped = OwnModel(_risk(), PLAN, Store(tmp_path)).portray(progress)  # type: ignore[arg-type]
+    assert isinstance(stopped.stopped, KeyboardInterrupt)
+    assert stopped.findings.notes[0].startswith("Stopped before the end by Ctrl-C.")
+    names = {p.name for p in tmp_path.glob("*.npz")}
+    again = OwnModel(_risk(), PLAN, Store(tmp_path)).portray()
+    assert again.stopped is None
+    assert 0 < again.reused < len(names) + 1
+    left = {p.name for p in tmp_path.iterdir()}
+    assert names < left
+    assert {Path(name).suffix for name in left} == {".npz"}  # no state of what is stored
+    for title in ("The matrices", "Eigenvalues of H,", "Diagonal blocks"):
+        ours, straight = (_values(table(f, title)) for f in (again, found))
+        np.testing.assert_array_equal(ours, straight)
+
+
+def test_another_risk_has_another_name() -> None:
+    risk = _risk()
+    mine = identity(risk, 1.0, 1.0)
+    assert identity(_risk(), 1.0, 1.0) == mine
+    assert identity(risk, 1.0 + 1e-9, 1.0) == mine  # sums of threads
+    assert identity(_risk(seed=1), 1.0, 1.0) != mine
+    assert identity(risk, 1.01, 1.0) != mine
+    assert identity(risk, 1.0, 1.01) != mine
+
+
+def _values(table: Table) -> list[float]:
+    return [cell.value for row in table.rows for cell in row if isinstance(cell, Number)]
+
+
+def test_more_probes_are_added_to_those_there_are(tmp_path: Path) -> None:
+    few = Plan(max_dim=60, top=4, probes=2, steps=10, seed=3)
+    more = Plan(max_dim=60, top=4, probes=3, steps=10, seed=3)
+    OwnModel(_risk(), few, Store(tmp_path)).portray()
+    grown = OwnModel(_risk(), more, Store(tmp_path)).portray()
+    assert grown.reused >= 6  # pairs and two probes, of H and of H0
+    fresh = OwnModel(_risk(), more).portray()
+    assert _values(table(grown, "The matrices")) == _values(table(fresh, "The matrices"))
+
+
+def test_nothing_finished_is_nothing_to_show() -> None:
+    _, progress = _stop_at(0)
+    with pytest.raises(KeyboardInterrupt):
+        OwnModel(_risk(), PLAN).portray(progress)  # type: ignore[arg-type]
+
+
+def _nan_when_frozen(net: nn.Module) -> torch.Tensor:
+    x = torch.linspace(-1, 1, 20, dtype=torch.float64).view(10, 2)
+    kinds = {p.requires_grad for p in net.parameters()}
+    return (net(x) ** 4).sum() * (float("nan") if len(kinds) > 1 else 1.0)
+
+
+def test_a_product_that_is_not_finite_keeps_what_came_before() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 20), nn.Tanh(), nn.Linear(20, 2)).double()
+    risk = hs.EmpiricalRisk.from_closure(net, _nan_when_frozen)
+    found = OwnModel(risk, PLAN).portray()
+    assert isinstance(found.stopped, NonFiniteError)
+    assert "NaN or infinite" in found.findings.notes[0]
+    assert [row[0] for row in table(found, "The matrices").rows] == ["H"]
+    assert not any(t.title.startswith("Diagonal") for t in found.findings.tables)
+
+
+def test_too_little_memory_is_said_before_any_product() -> None:
+    with pytest.raises(InputError, match=r"--memory: .* 8 eigenvectors of .* parameters need"):
+        OwnModel(_risk(), Plan(max_dim=60, top=4, max_bytes=2**10))
+
+
+def test_a_metered_operator_counts_and_prepares_once(risk: hs.EmpiricalRisk) -> None:
+    inner = hs.Hessian(risk)
+    op = Metered(inner)
+    block = torch.randn(risk.dim, 3, dtype=torch.float64)
+    torch.testing.assert_close(op @ block, inner @ block)
+    assert op.products == 3
+    assert op.seconds > 0
+    assert op.prepare(10) is op.prepare(10**6, 10) is op
+    assert op.route == inner.route
+
+
+def test_one_probe_has_an_error_by_its_law_but_no_scatter() -> None:
+    plan = Plan(max_dim=60, top=2, probes=1, steps=10)
+    found = OwnModel(_risk(), plan).portray()
+    trace = cells(table(found, "The matrices"))["H"]["trace"]
+    assert trace.high is not None
+    assert trace.high > trace.value
+    density = found.findings.charts[0].series[0]
+    assert density.low is None
+
+
+def test_measure_of_nothing() -> None:
+    nothing: Mapping[str, Mapping[str, object]] = {}
+    assert measure_of(nothing, "hessian") is None

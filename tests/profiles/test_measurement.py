@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hessium.curvature import Hessian
+from hessium.figures.records import Number
+from hessium.problem import EmpiricalRisk, SquaredError
+from hessium.profiles.measurement import layers, measure
+from hessium.profiles.own_model import OwnModel, Portrayal
+from hessium.profiles.plan import Plan
+from hessium.runs.part_cache import Kept
+from hessium.runs.result_store import Store
+
+
+def _risk(samples: int = 6) -> EmpiricalRisk:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+    x = torch.randn(samples, 2, dtype=torch.float64)
+    return EmpiricalRisk(net, SquaredError(), (x, x.sum(dim=1, keepdim=True) + 3))
+
+
+def portray(risk: EmpiricalRisk, tol: float = 1e-6) -> Portrayal:
+    return OwnModel(risk, Plan(tol=tol)).portray()
+
+
+def _closure() -> EmpiricalRisk:
+    torch.manual_seed(0)
+    x = torch.randn(5, 3, dtype=torch.float64)
+    return EmpiricalRisk.from_closure(
+        nn.Linear(3, 1, dtype=torch.float64), lambda net: (net(x) ** 4).sum()
+    )
+
+
+def _sum_of_weights(net: nn.Module) -> torch.Tensor:
+    return torch.stack([p.sum() for p in net.parameters()]).sum()
+
+
+def test_blocks_are_the_diagonal_blocks() -> None:
+    risk = _risk()
+    assert layers(risk) == {"0": ["0.weight", "0.bias"], "2": ["2.weight", "2.bias"]}
+    found = measure(risk)
+    dense = Hessian(risk).dense().numpy()
+    np.testing.assert_allclose(found["hessian"], np.linalg.eigvalsh(dense), atol=1e-12)
+    np.testing.assert_allclose(found["hessian/0"], np.linalg.eigvalsh(dense[:12, :12]), atol=1e-12)
+    np.testing.assert_allclose(found["hessian/2"], np.linalg.eigvalsh(dense[12:, 12:]), atol=1e-12)
+    traces = {name: values.sum() for name, values in found.items()}
+    assert traces["hessian"] == pytest.approx(traces["gauss_newton"] + traces["residual"])
+    assert traces["hessian"] == pytest.approx(traces["hessian/0"] + traces["hessian/2"])
+
+
+def test_progress_counts_the_matrices() -> None:
+    seen: list[tuple[int, int, str]] = []
+    measure(_risk(), progress=lambda *step: seen.append(step))
+    assert seen == [(i, 7, "matrices") for i in range(8)]
+
+
+def test_what_is_finished_is_found_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first, again, other = (Kept(store, {"risk": name}) for name in ("a", "a", "b"))
+    expected = measure(_risk(), kept=first)
+    found = measure(_risk(), kept=again)
+    assert again.loaded == list(expected)
+    assert not first.loaded
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
+    measure(_risk(), kept=other)
+    assert not other.loaded
+
+
+def test_layers_within_layers_are_taken_together() -> None:
+    inner = [nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2)) for _ in range(3)]
+    x = torch.randn(4, 2)
+    risk = EmpiricalRisk(nn.Sequential(*inner), nn.MSELoss(), (x, x))
+    assert list(layers(risk)) == ["0.0", "0.2", "1.0", "1.2", "2.0", "2.2"]
+    assert {k: len(v) for k, v in layers(risk, most=5).items()} == {"0": 4, "1": 4, "2": 4}
+    assert len(layers(risk, most=6)) == 6
+    assert len(layers(risk, most=1)) == 3
+
+
+def test_a_portrait_holds_the_counts_of_the_matrices() -> None:
+    risk = _risk()
+    found = portray(risk, tol=1e-6)
+    findings, arrays = found.findings, found.arrays
+    table = findings.tables[1]
+    cells = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    values = arrays["hessian"]
+    cut = 1e-6 * np.abs(values).max()
+    assert cells["H"]["rank"].value == (np.abs(values) > cut).sum()  # type: ignore[union-attr]
+    assert cells["H"]["index"].value == (values < -cut).sum() > 0  # type: ignore[union-attr]
+    assert cells["H₀"]["rank"].value == 6  # type: ignore[union-attr]
+    assert findings.statements[0].verdict == "does not hold"
+    assert f"index {(values < -cut).sum()} " in findings.statements[0].evidence
+    (histogram,) = (chart for chart in findings.charts if chart.name == "histogram")
+    for series, row in zip(histogram.series, ("H", "H₀"), strict=True):
+        middle = int(np.searchsorted(series.x, 0.0)) - 1
+        rank, index = cells[row]["rank"], cells[row]["index"]
+        assert isinstance(rank, Number)
+        assert isinstance(index, Number)
+        assert series.y[middle] == risk.dim - rank.value
+        assert series.y[:middle].sum() == index.value
+
+
+def test_a_closure_has_a_hessian_only() -> None:
+    found = portray(_closure())
+    findings, arrays = found.findings, found.arrays
+    assert set(arrays) == {"hessian"}
+    assert [s.verdict for s in findings.statements] == ["holds"]
+    assert any("closure" in note for note in findings.notes)
+
+
+def test_single_precision_says_what_rounding_leaves_open() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 3))
+    # softmax is blind to a constant: five eigenvalues are zero, up to rounding
+    risk = EmpiricalRisk(net, nn.CrossEntropyLoss(), (torch.randn(6, 2), torch.arange(6) % 3))
+    findings = portray(risk, tol=1e-6).findings
+    assert any("are brackets" in note for note in findings.notes)
+    rank = dict(zip(findings.tables[1].columns, findings.tables[1].rows[0], strict=True))["rank"]
+    assert isinstance(rank, Number)
+    assert rank.low is not None
+    assert rank.high is not None
+    assert rank.low <= 22 < rank.high
+    coarse = portray(risk, tol=1e-3).findings
+    assert not any("are brackets" in note for note in coarse.notes)
+    sizes = [chart for chart in findings.charts if chart.name != "histogram"]
+    for chart in sizes:
+        for series in chart.series:
+            assert (series.x if chart.name == "cut-off" else series.y).min() > 1e-6
+    # what rounding makes of the five zeros lies in their bin
+    (histogram,) = (chart for chart in findings.charts if chart.name == "histogram")
+    middle = int(np.searchsorted(histogram.series[0].x, 0.0)) - 1
+    assert histogram.series[0].y[middle] >= 5
+    assert len(sizes) == len(findings.charts) - 1
+
+
+def test_a_zero_hessian_has_no_spectrum_to_draw() -> None:
+    risk = EmpiricalRisk.from_closure(nn.Linear(2, 1).double(), _sum_of_weights)
+    found = portray(risk)
+    findings, arrays = found.findings, found.arrays
+    assert (arrays["hessian"] == 0).all()
+    assert [chart.name for chart in findings.charts] == ["cut-off"]
+    assert findings.statements[0].verdict == "holds"

@@ -1,0 +1,140 @@
+"""Every experiment in miniature, with results that must turn its verdicts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hessium.figures.records import Findings
+from hessium.runs.experiment import Experiment, Result
+from hessium.studies import linearization, rank_vs_duplicates, rank_vs_samples, real_data
+from hessium.studies.linearization import LinearizationConfig
+from hessium.studies.rank_vs_duplicates import DuplicateConfig
+from hessium.studies.rank_vs_samples.compute import RankConfig, tasks
+from hessium.studies.real_data import DigitsConfig
+from hessium.studies.registry import REGISTRY
+
+pytestmark = pytest.mark.xdist_group("experiments")  # one process computes what they share
+
+SMALL: dict[str, Any] = {
+    "rank-vs-samples": RankConfig(sizes=(1, 3, 7), seeds=(2, 23)),
+    "rank-vs-duplicates": DuplicateConfig(
+        copies=(1, 8), shifts=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=(2,)
+    ),
+    "linearization": LinearizationConfig(widths=(10, 20), seeds=(2, 23), ftol=1e-4),
+    "real-data": DigitsConfig(hidden=3, training=60, seeds=(0, 1), max_iterations=5),
+}
+_CACHE: dict[str, list[Result]] = {}
+
+
+def results(name: str) -> list[Result]:
+    """Computed once for all tests of this file."""
+    if name not in _CACHE:
+        experiment = REGISTRY[name]
+        _CACHE[name] = [experiment.compute(task) for task in experiment.tasks(SMALL[name])]
+    return _CACHE[name]
+
+
+def verdicts(findings: Findings) -> dict[str, str]:
+    return {s.claim: s.verdict for s in findings.statements}
+
+
+def verdict(findings: Findings, words: str) -> str:
+    (found,) = [v for claim, v in verdicts(findings).items() if words in claim]
+    return found
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_experiment_runs_and_is_worded(name: str) -> None:
+    experiment: Experiment[Any] = REGISTRY[name]
+    findings, arrays = experiment.summarise(SMALL[name], results(name))
+    assert findings.statements
+    assert findings.charts
+    assert findings.tables
+    assert all(isinstance(value, np.ndarray) for value in arrays.values())
+    for statement in findings.statements:
+        assert any(character.isdigit() for character in statement.evidence)
+
+
+def test_presets_share_their_names_and_quick_is_smaller() -> None:
+    for experiment in REGISTRY:
+        assert set(experiment.presets) == {"quick", "paper"}
+        quick, paper = (experiment.tasks(experiment.config(p)) for p in ("quick", "paper"))
+        assert len(quick) <= len(paper)
+        assert experiment.seeds(experiment.config("quick"))
+
+
+def test_rank_equals_samples_after_training_but_not_at_the_start() -> None:
+    config = SMALL["rank-vs-samples"]
+    findings, arrays = rank_vs_samples.summarise(config, results("rank-vs-samples"))
+    np.testing.assert_array_equal(arrays["rank_hessian_end"][:, :2], [[1, 3]] * 2)
+    assert (arrays["rank_hessian_start"][:, 0] > 50).all()
+    assert (arrays["negative_hessian_start"][:, 0] > 50).all()
+    assert verdict(findings, "exact Hessian after training") == "holds"
+    assert verdict(findings, "exact Hessian at the start") == "does not hold"
+    assert verdict(findings, "rank(H₀) ≤ |I|") == "holds"
+    assert verdict(findings, "Gram") == "holds"
+
+
+def test_wrong_spectra_turn_the_verdicts() -> None:
+    config = SMALL["rank-vs-samples"]
+    changed: list[Mapping[str, Any]] = [
+        {**r, "end_hessian": r["start_hessian"], "end_gram": 2 * r["end_gram"] + 1}
+        for r in results("rank-vs-samples")
+    ]
+    findings, _ = rank_vs_samples.summarise(config, changed)
+    claims = ("up to 5 samples", "stays at 5 to 7", "published", "exact Hessian after", "Gram")
+    for claim in claims:
+        assert verdict(findings, claim) == "does not hold", claim
+
+
+def test_what_was_not_run_is_not_tested() -> None:
+    config = RankConfig(sizes=(1, 3), seeds=(2, 23))
+    sizes = [t["samples"] for t in tasks(SMALL["rank-vs-samples"])]
+    kept = [r for n, r in zip(sizes, results("rank-vs-samples"), strict=True) if n <= 3]
+    findings, _ = rank_vs_samples.summarise(config, kept)
+    assert verdict(findings, "From 6 samples") == "not tested"
+
+
+def test_copies_keep_the_rank_and_new_points_raise_it() -> None:
+    config = SMALL["rank-vs-duplicates"]
+    findings, arrays = rank_vs_duplicates.summarise(config, results("rank-vs-duplicates"))
+    assert (arrays["rank_hessian_copies"] == 3).all()
+    assert (arrays["rank_hessian_distinct"][:, -1] > 3).all()
+    assert verdict(findings, "Exact copies") == "holds"
+    assert verdict(findings, "different samples do raise") == "holds"
+    swapped = _swap_kinds(results("rank-vs-duplicates"), config)
+    findings, _ = rank_vs_duplicates.summarise(config, swapped)
+    assert verdict(findings, "Exact copies") == "does not hold"
+    assert verdict(findings, "different samples do raise") == "does not hold"
+
+
+def _swap_kinds(of: Sequence[Result], config: DuplicateConfig) -> list[Result]:
+    n = len(config.copies) * len(config.seeds)
+    return [*of[n : 2 * n], *of[:n], *of[2 * n :]]
+
+
+def test_linearization_says_where_it_holds() -> None:
+    config = SMALL["linearization"]
+    findings, _ = linearization.summarise(config, results("linearization"))
+    assert verdict(findings, "Taylor") == "does not hold"
+    close = [{**r, "error": 0.01} for r in results("linearization")]
+    findings, _ = linearization.summarise(config, close)
+    assert verdict(findings, "Taylor") == "holds"
+    (statement,) = [s for s in findings.statements if "Taylor" in s.claim]
+    assert "holds from width 10 on" in statement.evidence
+
+
+def test_digits_are_split_and_learned() -> None:
+    (x, y), (test_x, test_y) = real_data.split(1200, 0)
+    assert x.shape == (1200, 64)
+    assert len(y) + len(test_y) == len(x) + len(test_x) == 1797
+    assert float(x.min()) == 0.0
+    assert float(x.max()) == 1.0
+    found = results("real-data")
+    assert all(r["loss"] < r["loss_start"] for r in found)
+    # softmax is blind to a constant: one null direction for each hidden unit and the bias
+    for result in found:
+        scale = np.abs(result["end_gauss_newton"]).max()
+        assert (np.abs(result["end_gauss_newton"]) < 1e-12 * scale).sum() >= 4
