@@ -10,10 +10,10 @@ import numpy as np
 from hessium._typing import BoolArray, IntArray
 from hessium.errors import ConvergenceError
 from hessium.theory._arrays import ComplexArray
-from hessium.theory._fixed_points import FixedPoints
+from hessium.theory._fixed_point import FixedPoints
 
 if TYPE_CHECKING:
-    from hessium.theory.law import Law
+    from hessium.theory.laws.law import Law
 
 _EDGE = 1e-12
 """Of position and width of the support: points this close to an edge take the value there."""

@@ -16,7 +16,7 @@ from hessium.errors import InputError
 from hessium.theory._arrays import ArrayLike, ComplexArray
 
 if TYPE_CHECKING:
-    from hessium.theory.law import Law
+    from hessium.theory.laws.law import Law
 
 
 LARGEST = 1e150
@@ -66,7 +66,7 @@ def law(name: str, value: Any) -> Law:
     Raises:
         InputError: if it is not.
     """
-    from hessium.theory.law import Law
+    from hessium.theory.laws.law import Law
 
     if not isinstance(value, Law):
         msg = (

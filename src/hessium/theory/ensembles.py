@@ -12,7 +12,7 @@ from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real
 
 if TYPE_CHECKING:
-    from hessium.theory.law import Law
+    from hessium.theory.laws.law import Law
 
 
 def goe(n: int, variance: Real = 1.0, rng: Rng = None) -> FloatArray:
