@@ -3,7 +3,7 @@
 from hessium.theory.convolution.free_product import free_product
 from hessium.theory.convolution.free_sum import free_sum
 from hessium.theory.convolution.powers import free_compression, free_power
-from hessium.theory.ensembles import goe, gue, haar, wishart, with_spectrum
+from hessium.theory.ensembles import goe, gue, haar, wishart
 from hessium.theory.fluctuations.edge_scaling import SoftEdge, soft_edge
 from hessium.theory.fluctuations.spacing import SpacingRatio
 from hessium.theory.fluctuations.spikes import Outlier, outliers
@@ -31,11 +31,10 @@ from hessium.theory.hessians.network_ensembles import (
 )
 from hessium.theory.hessians.network_rank import NetworkRank, linear_network_rank
 from hessium.theory.hessians.sensitivity import Sensitivity, critical_energy_derivative, sensitivity
-from hessium.theory.laws.affine import Affine
 from hessium.theory.laws.arcsine import Arcsine
 from hessium.theory.laws.cumulants import cumulants_from_moments, moments_from_cumulants
 from hessium.theory.laws.empirical import Empirical
-from hessium.theory.laws.law import Law
+from hessium.theory.laws.law import Affine, Law, with_spectrum
 from hessium.theory.laws.levy import FreeLevy, LevyLaw
 from hessium.theory.laws.marchenko_pastur import MarchenkoPastur
 from hessium.theory.laws.semicircle import Semicircle

@@ -25,8 +25,8 @@ from hessium.theory import (
     relu_hessian,
 )
 from hessium.theory._arrays import ComplexArray
-from hessium.theory.ensembles import with_spectrum
 from hessium.theory.laws.cumulants import cumulants_from_moments, moments_from_cumulants
+from hessium.theory.laws.law import with_spectrum
 
 
 class Root(Law):

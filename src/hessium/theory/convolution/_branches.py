@@ -17,8 +17,7 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._roots import increasing_roots
-from hessium.theory.laws._cumulant_series import CumulantSeries
-from hessium.theory.laws.law import Law
+from hessium.theory.laws.law import Law, gaps_of
 
 INFINITE = 2.0**50
 """In standard deviations: values of F beyond this are taken as one point, G = 0."""
@@ -102,7 +101,7 @@ class LawBranches(Branches):
     """Branches of a law that tells its transform only."""
 
     def __init__(self, law: Law) -> None:
-        self.law, self.unit, self._far = law, law.std(), CumulantSeries(law)
+        self.law, self.unit, self._series = law, law.std(), law._series
         spans = law.support_intervals()
         starts, ends = [-np.inf, *(b for _, b in spans)], [*(a for a, _ in spans), np.inf]
         zeros = _zeros_of_transform(law, self.unit)
@@ -150,10 +149,10 @@ class LawBranches(Branches):
         """Rows w, w - f, r and 1 - r: the inverse of F, or its series at large f."""
         f = np.asarray(f, dtype=np.float64)
         outward = np.where(f > 0, np.isinf(self.right[k]), np.isinf(self.left[k]))
-        far = outward & (np.abs(f) > self._far.reach)
+        far = outward & (np.abs(f) > self._series.reach)
         result = np.empty((4, f.size))
         if far.any():
-            shift, lack = self._far.outside(f[far])
+            shift, lack = self._series.outside(f[far])
             result[:, far] = f[far] + shift, shift, 1 - lack, lack
         near = ~far
         if near.any():
@@ -214,24 +213,16 @@ class LawBranches(Branches):
 
     def _outer_row(self, left: float, right: float) -> FloatArray:
         sign, end = (1.0, left) if np.isfinite(left) else (-1.0, right)
-        w = end + sign * np.append(0.0, np.geomspace(NUDGE * self.unit, 2 * self._far.reach, 60))
+        w = end + sign * np.append(0.0, np.geomspace(NUDGE * self.unit, 2 * self._series.reach, 60))
         f, r = self._reciprocal(w)
-        keep = sign * f < self._far.reach
-        outer = sign * np.geomspace(self._far.reach, INFINITE * self.unit, 60)
-        shift, lack = self._far.outside(outer)
+        keep = sign * f < self._series.reach
+        outer = sign * np.geomspace(self._series.reach, INFINITE * self.unit, 60)
+        shift, lack = self._series.outside(outer)
         near, far = (
             np.array([w, f, r, 1 - r])[:, keep],
             np.array([outer + shift, outer, 1 - lack, lack]),
         )
         return np.concatenate([near, far], axis=1)[:, :: int(sign)]
-
-
-def gaps_of(law: Law) -> list[tuple[float, float]]:
-    """The open intervals between the components of a law, with both unbounded ones."""
-    spans = sorted([*law.support_intervals(), *((x, x) for x in law.atoms)])
-    starts = [-np.inf, *(high for _, high in spans)]
-    ends = [*(low for low, _ in spans), np.inf]
-    return [(a, b) for a, b in zip(starts, ends, strict=True) if b > a]
 
 
 def _zeros_of_transform(law: Law, unit: float) -> list[float]:

@@ -8,9 +8,9 @@ import numpy as np
 
 from hessium._typing import FloatArray, IntArray
 from hessium.theory._roots import increasing_roots
-from hessium.theory.convolution._branches import NUDGE, gaps_of
+from hessium.theory.convolution._branches import NUDGE
 from hessium.theory.laws.cumulants import reverted
-from hessium.theory.laws.law import Law
+from hessium.theory.laws.law import Law, gaps_of
 
 LIMIT = 35.0
 """Values of f beyond this, E beyond e^35, are taken as one point."""

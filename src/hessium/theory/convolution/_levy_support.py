@@ -16,8 +16,8 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._roots import increasing_roots, sign_changes
-from hessium.theory.convolution._branches import CLOSE, gaps_of, maximum
-from hessium.theory.laws.law import Law
+from hessium.theory.convolution._branches import CLOSE, maximum
+from hessium.theory.laws.law import Law, gaps_of
 from hessium.theory.laws.levy_triple import LevyTriple
 
 _NUDGE = 1e-15  # of a gap

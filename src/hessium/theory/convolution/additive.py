@@ -11,10 +11,10 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._arrays import ComplexArray
-from hessium.theory._certificate import resolved
 from hessium.theory._roots import increasing_roots
 from hessium.theory.convolution._support_search import Stretch
 from hessium.theory.convolution.subordination import SubordinatedLaw
+from hessium.theory.laws._certificate import resolved
 
 _ROUNDING = 1e-15
 _ENTRIES = 65

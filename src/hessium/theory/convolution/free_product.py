@@ -13,15 +13,15 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, log_upper, upper
-from hessium.theory._certificate import edges_or_error, require
 from hessium.theory._fixed_point import FixedPoints, HalfPlaneMap, fixed_points
 from hessium.theory.convolution._product_support import Gap, product_gaps
 from hessium.theory.convolution.subordination import SubordinatedLaw
 from hessium.theory.ensembles import haar
-from hessium.theory.laws.affine import affine
+from hessium.theory.laws._certificate import edges_or_error, require
+from hessium.theory.laws._components import Component
 from hessium.theory.laws.cumulants import reverted
 from hessium.theory.laws.empirical import Empirical
-from hessium.theory.laws.law import Component, Law
+from hessium.theory.laws.law import Law, affine, checked_law
 
 _POINT = 1e-9  # an interval shorter than this share of its position, around an atom, is the atom
 _AWAY = 1e-11  # of an edge: where points that rounding hides are evaluated
@@ -39,7 +39,7 @@ def free_product(first: Law, second: Law) -> Law:
         InputError: if a law has mass below zero, or all of it at zero.
     """
     for name, law in (("first", first), ("second", second)):
-        low, high = _check.law(name, law).support()
+        low, high = checked_law(name, law).support()
         if low < -1e-12 * high or high <= 0:
             msg = f"{name}: support [{low:g}, {high:g}]; a law on [0, infinity) is required"
             raise InputError(msg)

@@ -8,13 +8,11 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from hessium.errors import InputError
-from hessium.theory import _check
 from hessium.theory.convolution.general_sum import GeneralSum
 from hessium.theory.convolution.levy_sum import LevySum
 from hessium.theory.convolution.two_point_sum import TwoPointSum
-from hessium.theory.laws.affine import Affine, affine
 from hessium.theory.laws.empirical import Empirical, centred
-from hessium.theory.laws.law import Law
+from hessium.theory.laws.law import Affine, Law, affine, checked_law
 from hessium.theory.laws.levy import FreeLevy, LevyLaw
 from hessium.theory.laws.levy_triple import LevyTriple
 
@@ -42,7 +40,7 @@ def free_sum(*laws: Law) -> Law:
         msg = "laws: none given; a free sum needs at least one law"
         raise InputError(msg)
     for law in laws:
-        _check.law("laws", law)
+        checked_law("laws", law)
     shift, triple, others = 0.0, LevyTriple(), []
     for law in _summands(laws):
         if isinstance(law, LevyLaw):

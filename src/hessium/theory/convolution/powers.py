@@ -18,9 +18,8 @@ from hessium.theory.convolution._constant_branch import Constant
 from hessium.theory.convolution._support_search import Stretch, rising_stretches
 from hessium.theory.convolution.additive import AdditiveConvolution, Gap
 from hessium.theory.ensembles import haar
-from hessium.theory.laws.affine import affine
 from hessium.theory.laws.empirical import Empirical, centred
-from hessium.theory.laws.law import Law
+from hessium.theory.laws.law import Law, affine, checked_law
 from hessium.theory.laws.levy import FreeLevy, LevyLaw
 
 
@@ -34,7 +33,7 @@ def free_power(law: Law, exponent: Real) -> Law:
     Raises:
         InputError: if the power does not exist in general.
     """
-    _check.law("law", law)
+    checked_law("law", law)
     t = _check.positive("exponent", exponent)
     if isinstance(law, LevyLaw):
         return FreeLevy.from_triple(law.triple.power(t))
@@ -61,7 +60,7 @@ def free_compression(law: Law, share: Real) -> Law:
     Raises:
         InputError: if `share` is not in (0, 1].
     """
-    _check.law("law", law)
+    checked_law("law", law)
     s = _check.positive("share", share)
     if s > 1:
         msg = f"share: {s}; a share in (0, 1] is required"

@@ -17,8 +17,8 @@ import numpy as np
 from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, upper
-from hessium.theory._certificate import nearest_edges
 from hessium.theory._fixed_point import FixedPoints, HalfPlaneMap, fixed_points
+from hessium.theory.laws._certificate import nearest_edges
 from hessium.theory.laws.law import Law
 
 

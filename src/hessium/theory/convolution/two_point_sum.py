@@ -18,8 +18,8 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, log_upper, upper
-from hessium.theory._certificate import require
 from hessium.theory.ensembles import haar
+from hessium.theory.laws._certificate import require
 from hessium.theory.laws.empirical import Empirical
 from hessium.theory.laws.law import Law
 

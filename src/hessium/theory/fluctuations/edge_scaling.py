@@ -11,7 +11,7 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, Real
 from hessium.theory.fluctuations.tracy_widom import TracyWidom
-from hessium.theory.laws.law import Law
+from hessium.theory.laws.law import Law, checked_law
 from hessium.theory.laws.levy import LevyLaw
 
 # of the interval: the distances at which the root of the density is read off
@@ -82,7 +82,7 @@ def soft_edge(
     if side not in ("left", "right"):
         msg = f'side: {side!r}; "left" or "right" is required'
         raise InputError(msg)
-    intervals = _check.law("law", law).support_intervals()
+    intervals = checked_law("law", law).support_intervals()
     if not intervals:
         msg = "law: has no continuous part, so no soft edge"
         raise InputError(msg)

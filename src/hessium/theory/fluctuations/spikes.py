@@ -11,10 +11,9 @@ from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike
 from hessium.theory._roots import increasing_roots
-from hessium.theory.convolution._branches import gaps_of
-from hessium.theory.laws._cumulant_series import CumulantSeries
+from hessium.theory.laws.cumulants import CumulantSeries
 from hessium.theory.laws.empirical import Empirical
-from hessium.theory.laws.law import Law
+from hessium.theory.laws.law import Law, checked_law, gaps_of
 from hessium.theory.laws.levy import LevyLaw
 
 
@@ -53,8 +52,8 @@ def outliers(spikes: ArrayLike, noise: Law, base: Law | None = None) -> tuple[Ou
     Raises:
         InputError: if a spike lies in the support of the base.
     """
-    bulk = Empirical([0.0]) if base is None else _check.law("base", base)
-    far = CumulantSeries(_check.law("noise", noise))
+    bulk = Empirical([0.0]) if base is None else checked_law("base", base)
+    far = checked_law("noise", noise)._series
     found: list[Outlier] = []
     for spike in _check.spectrum("spikes", spikes).tolist():
         if not any(low < spike < high for low, high in gaps_of(bulk)):

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from hessium._typing import FloatArray
 from hessium.errors import InputError
-from hessium.theory._arrays import ComplexArray, upper
-from hessium.theory.laws._cumulant_series import CumulantSeries
-
-if TYPE_CHECKING:
-    from hessium.theory.laws.law import Law
+from hessium.theory._arrays import ComplexArray, Real, upper
+from hessium.theory.laws.cumulants import CumulantSeries
 
 Function = Callable[[ComplexArray], tuple[ComplexArray, ComplexArray]]
 
@@ -35,38 +31,46 @@ def _too_large(name: str, value: complex) -> InputError:
     return InputError(msg)
 
 
-def r_transform(law: Law, g: ComplexArray) -> ComplexArray:
-    """K(g) - 1/g, where K inverts G outside the support."""
-    g, far, mean = _checked("g", g), CumulantSeries(law), law.mean()
+def r_transform(transform: Function, series: CumulantSeries, g: ComplexArray) -> ComplexArray:
+    """K(g) - 1/g, where K inverts G outside the support.
+
+    Args:
+        transform: G and G' at points with Im z >= 0.
+        series: of the law.
+        g: values of G.
+    """
+    g = _checked("g", g)
 
     def cauchy(z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        return _on_both_sides(law, z)
+        return _on_both_sides(transform, z)
 
     result = np.empty(g.shape, dtype=np.complex128)
-    near = np.abs(g) * far.reach >= 1
-    result[~near] = far.r_transform(g[~near])
+    near = np.abs(g) * series.reach >= 1
+    result[~near] = series.r_transform(g[~near])
     inner = g[near]
-    result[near] = _preimages(law, "g", cauchy, 1.0, inner, mean + 1 / inner) - 1 / inner
+    result[near] = (
+        _preimages(series.support, "g", cauchy, 1.0, inner, series.mean + 1 / inner) - 1 / inner
+    )
     return result
 
 
-def s_transform(law: Law, y: ComplexArray) -> ComplexArray:
-    """g/y with g R(g) = y, that is z G(z) - 1 = y at g = G(z)."""
-    y, far, mean = _checked("y", y), CumulantSeries(law), law.mean()
+def s_transform(transform: Function, series: CumulantSeries, y: ComplexArray) -> ComplexArray:
+    """g/y with g R(g) = y, that is z G(z) - 1 = y at g = G(z); arguments as in `r_transform`."""
+    y, mean = _checked("y", y), series.mean
     if mean == 0:
         msg = "s_transform: the law has mean 0; the S-transform needs a mean other than 0"
         raise InputError(msg)
 
     def excess(z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        g, slope = _on_both_sides(law, z)
+        g, slope = _on_both_sides(transform, z)
         return z * g - 1, g + z * slope
 
     result = np.empty(y.shape, dtype=np.complex128)
-    near = np.abs(y / mean) * far.reach >= 1
-    result[~near] = [_from_series(far, "y", complex(value), mean) for value in y[~near]]
+    near = np.abs(y / mean) * series.reach >= 1
+    result[~near] = [_from_series(series, "y", complex(value), mean) for value in y[~near]]
     inner = y[near]
-    z = _preimages(law, "y", excess, mean, inner, mean / inner + law.var() / mean)
-    result[near] = _on_both_sides(law, z)[0] / inner
+    z = _preimages(series.support, "y", excess, mean, inner, mean / inner + series.variance / mean)
+    result[near] = _on_both_sides(transform, z)[0] / inner
     return result
 
 
@@ -78,23 +82,28 @@ def _checked(name: str, values: ComplexArray) -> ComplexArray:
     return np.where(rounding, values.real, values)
 
 
-def _on_both_sides(law: Law, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+def _on_both_sides(transform: Function, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
     """G and G' on both half-planes."""
     below = z.imag < 0
     with np.errstate(all="ignore"):  # G' diverges at an edge
-        g, slope = law._transform(upper(z))
+        g, slope = transform(upper(z))
     return np.where(below, g.conj(), g), np.where(below, slope.conj(), slope)
 
 
 def _preimages(
-    law: Law, name: str, h: Function, weight: float, values: ComplexArray, start: ComplexArray
+    support: tuple[Real, Real],
+    name: str,
+    h: Function,
+    weight: float,
+    values: ComplexArray,
+    start: ComplexArray,
 ) -> ComplexArray:
     """The z outside the hull of the support at which h takes values, h(z) ~ weight/z far out."""
     result = np.empty(values.shape, dtype=np.complex128)
     real = values.imag == 0
     with np.errstate(all="ignore"):
         if real.any():
-            result[real] = _on_rays(law, name, h, weight, values.real[real])
+            result[real] = _on_rays(support, name, h, weight, values.real[real])
         for k in np.flatnonzero(~real):
             z = _off_axis(h, weight, complex(values[k]), complex(start[k]))
             if z is None:
@@ -103,14 +112,16 @@ def _preimages(
     return result
 
 
-def _on_rays(law: Law, name: str, h: Function, weight: float, values: FloatArray) -> FloatArray:
+def _on_rays(
+    support: tuple[Real, Real], name: str, h: Function, weight: float, values: FloatArray
+) -> FloatArray:
     """By bisection in the distance from the support, all at once.
 
     On its way in from infinity |h| grows, up to an edge or to a zero of h' (for z G - 1 there is
     at most one, on the ray where it is negative times the mean, as F is convex there). The first
     distance at which the value or that zero is passed is the answer, or none is.
     """
-    low, high = law.support()
+    low, high = support
     upwards = values * weight > 0
     end, sign = np.where(upwards, high, low), np.where(upwards, 1.0, -1.0)
 
@@ -171,13 +182,13 @@ def _newton(h: Function, value: complex, z: complex) -> complex | None:
     return None
 
 
-def _from_series(far: CumulantSeries, name: str, y: complex, mean: float) -> complex:
+def _from_series(series: CumulantSeries, name: str, y: complex, mean: float) -> complex:
     """The secant rule for g R(g) = y."""
     if y == 0:
         return complex(1 / mean)
 
     def excess(g: complex) -> complex:
-        return g * complex(far.r_transform(np.array([g]))[0]) - y
+        return g * complex(series.r_transform(np.array([g]))[0]) - y
 
     old, new = y / mean * 0.99, y / mean
     error_old, error_new = excess(old), excess(new)
@@ -186,6 +197,6 @@ def _from_series(far: CumulantSeries, name: str, y: complex, mean: float) -> com
             break
         old, new = new, new - error_new * (new - old) / (error_new - error_old)
         error_old, error_new = error_new, excess(new)
-    if not (abs(error_new) <= 1e-10 * abs(y) and abs(new) * far.reach <= 2):
+    if not (abs(error_new) <= 1e-10 * abs(y) and abs(new) * series.reach <= 2):
         raise _too_large(name, y)
     return new / y

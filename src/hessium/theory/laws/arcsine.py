@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real
-from hessium.theory.ensembles import with_spectrum
 from hessium.theory.laws.cumulants import to_cumulants
 from hessium.theory.laws.law import Law
 
@@ -43,10 +41,6 @@ class Arcsine(Law):
             value *= self.radius**2 * (2 * k - 1) / (2 * k)
             moments[2 * k - 1] = value
         return to_cumulants(moments)
-
-    def matrix(self, n: int, rng: Rng = None) -> FloatArray:
-        """The quantiles in a Haar basis."""
-        return with_spectrum(self, n, rng)
 
     def _root(self, z: ComplexArray) -> ComplexArray:
         return np.sqrt(z - self.radius) * np.sqrt(z + self.radius)

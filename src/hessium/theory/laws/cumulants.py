@@ -7,10 +7,16 @@ sum is the coefficient of $t^{n-s}$ in $M(t)^s$, $M(t) = 1 + \sum_k m_k t^k$.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hessium._typing import FloatArray
 from hessium.theory import _check
+from hessium.theory._arrays import ComplexArray, Real
+
+_ORDER = 12
+_RADII = 100.0
 
 
 def _powers(series: FloatArray) -> FloatArray:
@@ -77,3 +83,40 @@ def reverted(series: FloatArray) -> FloatArray:
         power = np.convolve(power, ratio)[:n]
         result[k] = power[k] / (k + 1)
     return result
+
+
+class CumulantSeries:
+    r"""$w - F = R(1/F)$ as a power series, which keeps the digits that a difference loses.
+
+    Attributes:
+        support: smallest and largest point of the law.
+        mean, variance: of the law.
+        reach: values of |F| from which on the series is exact to rounding.
+    """
+
+    def __init__(
+        self, free_cumulants: Callable[[int], FloatArray], support: tuple[Real, Real]
+    ) -> None:
+        low, high = support
+        with np.errstate(over="ignore", invalid="ignore"):
+            cumulants = np.array(free_cumulants(_ORDER))
+        cumulants[~np.isfinite(cumulants)] = 0.0  # high powers of extreme scales
+        self.support, self.mean, self.variance = support, *(float(k) for k in cumulants[:2])
+        self.reach = _RADII * max(high - cumulants[0], cumulants[0] - low)
+        self._series = cumulants[::-1]
+        self._slope = (np.arange(_ORDER) * cumulants)[:0:-1]
+
+    def r_transform(self, g: ComplexArray) -> ComplexArray:
+        """R(g) for |g| < 1 / reach."""
+        return np.asarray(np.polyval(self._series, g))
+
+    def slope(self, g: ComplexArray) -> ComplexArray:
+        """R'(g) for |g| < 1 / reach."""
+        return np.asarray(np.polyval(self._slope, g))
+
+    def outside(self, f: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """W - f and 1 - dw/df at |f| > reach."""
+        g = 1 / f
+        return np.asarray(np.polyval(self._series, g)), np.asarray(
+            g * (g * np.polyval(self._slope, g))
+        )

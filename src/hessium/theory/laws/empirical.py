@@ -7,12 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.measure import DiscreteMeasure
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray
-from hessium.theory.ensembles import with_spectrum
 from hessium.theory.laws.cumulants import to_cumulants
 from hessium.theory.laws.law import Law
 
@@ -77,10 +75,6 @@ class Empirical(Law):
         cumulants = to_cumulants(moments)
         cumulants[:1] = mean
         return cumulants
-
-    def matrix(self, n: int, rng: Rng = None) -> FloatArray:
-        """Q diag Q^T, Q Haar, with the quantiles at (k + 1/2)/n on the diagonal."""
-        return with_spectrum(self, n, rng)
 
     def cdf(self, x: ArrayLike) -> FloatArray:
         """Share of the eigenvalues in (-inf, x]."""

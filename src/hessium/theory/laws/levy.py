@@ -14,9 +14,9 @@ from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
-from hessium.theory._certificate import resolved
 from hessium.theory._fixed_point import FixedPoints, OneVariable, fixed_points
 from hessium.theory._roots import increasing_roots
+from hessium.theory.laws._certificate import resolved
 from hessium.theory.laws.law import Law
 from hessium.theory.laws.levy_triple import LevyTriple
 
@@ -59,6 +59,9 @@ class LevyLaw(Law):
         """The drift, with weight one minus the total rate, if nothing smears it."""
         left = 1.0 - sum(self.triple.rates)
         return {self.triple.drift: left} if self.triple.variance == 0 and left > 0 else {}
+
+    def _affine(self, scale: float, shift: float) -> Law:
+        return FreeLevy.from_triple(self.triple.affine(scale, shift))
 
     def free_cumulants(self, count: int) -> FloatArray:
         r"""$\kappa_n = \sum_i \lambda_i a_i^n$, plus the drift at n = 1, the variance at n = 2."""

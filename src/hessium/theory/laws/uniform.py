@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
 from hessium.theory._arrays import ComplexArray, Real
-from hessium.theory.ensembles import with_spectrum
 from hessium.theory.laws.cumulants import to_cumulants
 from hessium.theory.laws.law import Law
 
@@ -50,10 +48,6 @@ class Uniform(Law):
         cumulants = to_cumulants(moments)
         cumulants[:1] = 0.5 * (self.low + self.high)
         return cumulants
-
-    def matrix(self, n: int, rng: Rng = None) -> FloatArray:
-        """Equally spaced eigenvalues in a Haar basis."""
-        return with_spectrum(self, n, rng)
 
     def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         width = self.high - self.low

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,9 +10,7 @@ from hessium._typing import BoolArray, IntArray
 from hessium.errors import ConvergenceError
 from hessium.theory._arrays import ComplexArray
 from hessium.theory._fixed_point import FixedPoints
-
-if TYPE_CHECKING:
-    from hessium.theory.laws.law import Law
+from hessium.theory.laws.law import Law
 
 _EDGE = 1e-12
 """Of position and width of the support: points this close to an edge take the value there."""
