@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from hessium import _arguments
-from hessium._typing import BoolArray, FloatArray
+from hessium._typing import ArrayLike, BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.estimate import SpectralEstimate
 from hessium.measure import DiscreteMeasure
 from hessium.theory import Law
-from hessium.theory._arrays import ArrayLike
 
 
 def as_measure(spectrum: DiscreteMeasure | ArrayLike, name: str = "spectrum") -> DiscreteMeasure:

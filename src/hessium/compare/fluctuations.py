@@ -31,9 +31,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from hessium._typing import AnyArray, BoolArray, FloatArray
+from hessium._typing import AnyArray, BoolArray, ComplexArray, FloatArray
 from hessium.theory import Law, LevyLaw
-from hessium.theory._arrays import ComplexArray
 
 _DIGITS = 18.0  # e-folds that the trapezoidal rule gains on the upper half of the contour
 _NEAREST = 1e-2  # half-widths: a contour closer to the support would need too many points

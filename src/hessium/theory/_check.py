@@ -11,9 +11,8 @@ from hessium._arguments import as_numbers
 from hessium._arguments import count as count
 from hessium._arguments import levels as levels
 from hessium._arguments import reals as reals
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, ComplexArray, FloatArray
 from hessium.errors import InputError
-from hessium.theory._arrays import ArrayLike, ComplexArray
 
 LARGEST = 1e150
 """Parameters lie between its inverse and this: squares are within float64."""

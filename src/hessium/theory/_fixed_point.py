@@ -23,8 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import BoolArray, FloatArray, IntArray
-from hessium.theory._arrays import ComplexArray
+from hessium._typing import BoolArray, ComplexArray, FloatArray, IntArray
 
 SelfMap = Callable[[ComplexArray, ComplexArray], tuple[ComplexArray, ComplexArray]]
 

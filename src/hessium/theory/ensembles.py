@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray, Real
 from hessium.theory import _check
-from hessium.theory._arrays import ComplexArray, Real
 
 
 def goe(n: int, variance: Real = 1.0, rng: Rng = None) -> FloatArray:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hessium.theory import Empirical, Law, MarchenkoPastur, free_product
-from hessium.theory.convolution._eta_transform import Ratio
-from hessium.theory.convolution._negative_eta_branch import NegativeBranch, _excess
+from hessium.theory.convolution._eta_branches import NegativeBranch, _excess
+from hessium.theory.convolution._eta_transform import EtaTransform
 from hessium.theory.convolution.free_product import FreeProduct
 
 # a scan of 640 points lost intervals of these, or put their mass into others
@@ -80,7 +80,7 @@ def test_intervals_are_where_real_fixed_points_stop() -> None:
 
 
 def test_bounds_on_the_negative_half_line_hold() -> None:
-    branch = NegativeBranch(Ratio(Empirical([1e-4, 1e-2, 1.0, 50.0])))
+    branch = NegativeBranch(EtaTransform(Empirical([1e-4, 1e-2, 1.0, 50.0])))
     knots = np.linspace(-20, 20, 41)
     most, near, least, far = branch.bounds(knots)
     k = np.zeros(40, dtype=np.int64)

@@ -10,7 +10,7 @@ from scipy.special import beta
 from scipy.stats import rv_discrete, semicircular
 
 from hessium._random import Rng
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray
 from hessium.errors import InputError
 from hessium.theory import (
     Arcsine,
@@ -24,7 +24,6 @@ from hessium.theory import (
     free_sum,
     relu_hessian,
 )
-from hessium.theory._arrays import ComplexArray
 from hessium.theory.laws.cumulants import cumulants_from_moments, moments_from_cumulants
 from hessium.theory.laws.law import with_spectrum
 

@@ -1,4 +1,8 @@
-"""T and E of a law on the positive half-line, and the stretches on which E has one sign."""
+r"""The eta-transform of a law on the positive half-line at real z, and where it has one sign.
+
+With the moment transform $T(z) = \psi(1/z) = zG(z) - 1 = \int t\,\mu(dt)/(z - t)$ and
+$\eta = \psi/(1 + \psi)$ everything is written in $E(z) = 1 + 1/T(z) = 1/\eta(1/z)$.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,8 @@ RADII = 100.0
 _ORDER = 12
 
 
-class Ratio:
-    r"""T of a law on the positive half-line at real z off the support, and what follows from it.
+class EtaTransform:
+    r"""$E(z) = 1/\eta(1/z)$ of a law, with its logarithm, rates and inverse.
 
     Attributes:
         reach: values of |T| up to which $S(T) = (1 + T)/(zT)$ is summed as a power series, which
@@ -39,6 +43,12 @@ class Ratio:
         series = reverted(cumulants)
         self._series = series[::-1]
         self._slope = (np.arange(_ORDER) * series)[:0:-1]
+
+    @property
+    def logarithm_at_zero(self) -> float:
+        """log|E| at z = 0: minus infinity without an atom there."""
+        weight = self.law.atoms.get(0.0, 0.0)
+        return float(np.log(weight / (1 - weight))) if weight else -np.inf
 
     def at(self, z: FloatArray) -> FloatArray:
         """Rows T, 1 + T and T'; infinite at atoms."""
@@ -127,10 +137,10 @@ class Piece:
     sign: float
 
 
-def pieces_of(ratio: Ratio) -> list[Piece]:
+def pieces_of(eta: EtaTransform) -> list[Piece]:
     """All pieces in ascending order; T falls from atom to atom, through 0 and then through -1."""
-    law = ratio.law
-    breaks = [*_crossings(ratio, 0.0), *_crossings(ratio, -1.0)]
+    law = eta.law
+    breaks = [*_crossings(eta, 0.0), *_crossings(eta, -1.0)]
     spans = [(a, b) for a, b in law.support_intervals() if b > 0]
     starts, ends = [0.0, *(b for _, b in spans)], [*(a for a, _ in spans), np.inf]
     found = []
@@ -140,8 +150,8 @@ def pieces_of(ratio: Ratio) -> list[Piece]:
         inner = sorted(z for z in breaks if start < z < end)
         lefts, rights = [start, *inner], [*inner, end]
         for k, (left, right) in enumerate(zip(lefts, rights, strict=True)):
-            middle = left + min(0.5 * (right - left), ratio.unit)
-            t, above, _ = ratio.at(np.array([middle]))[:, 0]
+            middle = left + min(0.5 * (right - left), eta.unit)
+            t, above, _ = eta.at(np.array([middle]))[:, 0]
             negative = t < 0 < above
             found.append(
                 Piece(
@@ -155,9 +165,9 @@ def pieces_of(ratio: Ratio) -> list[Piece]:
     return found
 
 
-def _crossings(ratio: Ratio, level: float) -> list[float]:
+def _crossings(eta: EtaTransform, level: float) -> list[float]:
     """Where T = level between components: there T falls, from infinity at an atom."""
-    law = ratio.law
+    law = eta.law
     gaps = [(max(a, 0.0), b) for a, b in gaps_of(law) if np.isfinite(b) and b > 0]
     if not gaps:
         return []
@@ -165,7 +175,7 @@ def _crossings(ratio: Ratio, level: float) -> list[float]:
     row = 1 if level else 0
 
     def falling(z: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
-        values = ratio.at(z)
+        values = eta.at(z)
         return -np.arctan(values[row]), -values[2] / (1 + values[row] ** 2)
 
     atoms = np.array(list(law.atoms))

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium.theory.convolution._branches import Branches
-from hessium.theory.convolution._eta_branches import PositiveBranches
-from hessium.theory.convolution._eta_transform import LIMIT, Ratio, pieces_of
-from hessium.theory.convolution._negative_eta_branch import NegativeBranch
+from hessium.theory.convolution._eta_branches import NegativeBranch, PositiveBranches
+from hessium.theory.convolution._eta_transform import LIMIT, EtaTransform, pieces_of
 from hessium.theory.convolution._support_search import Stretch, rising_stretches
 from hessium.theory.laws.law import Law
 
@@ -47,7 +46,7 @@ def product_gaps(first: Law, second: Law, at_zero: float) -> tuple[Gap, ...]:
         second: the other.
         at_zero: mass of the product at 0.
     """
-    ours, theirs = Ratio(first), Ratio(second)
+    ours, theirs = EtaTransform(first), EtaTransform(second)
     pieces, others = pieces_of(ours), pieces_of(theirs)
     found = [
         *_both_positive(PositiveBranches(ours, pieces, 1.0), PositiveBranches(theirs, others, 1.0)),
@@ -94,7 +93,7 @@ def _inside(start: float, end: float) -> float:
 
 def _mass(branches: PositiveBranches, k: int, f: float) -> float:
     w = branches.at(np.array([k]), np.array([f]))[0]
-    return float(branches.ratio.law.cdf(np.exp(w))[0])
+    return float(branches.eta.law.cdf(np.exp(w))[0])
 
 
 def _both_positive(one: PositiveBranches, two: PositiveBranches) -> Iterator[Gap]:

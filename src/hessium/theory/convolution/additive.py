@@ -9,8 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from hessium._typing import BoolArray, FloatArray, IntArray
-from hessium.theory._arrays import ComplexArray
+from hessium._typing import BoolArray, ComplexArray, FloatArray, IntArray
 from hessium.theory._roots import increasing_roots
 from hessium.theory.convolution._support_search import Stretch
 from hessium.theory.convolution.subordination import SubordinatedLaw

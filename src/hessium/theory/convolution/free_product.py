@@ -9,11 +9,11 @@ from itertools import pairwise
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ComplexArray, log_upper, upper
 from hessium.theory._fixed_point import FixedPoints, HalfPlaneMap, fixed_points
+from hessium.theory._half_plane import log_upper, upper
 from hessium.theory.convolution._product_support import Gap, product_gaps
 from hessium.theory.convolution.subordination import SubordinatedLaw
 from hessium.theory.ensembles import haar

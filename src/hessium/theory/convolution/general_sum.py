@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
-from hessium.theory._arrays import ComplexArray, log_upper
+from hessium._typing import ComplexArray, FloatArray
 from hessium.theory._fixed_point import HalfPlaneMap
+from hessium.theory._half_plane import log_upper
 from hessium.theory.convolution._branches import Branches, LawBranches
 from hessium.theory.convolution._sum_branches import SumBranches
 from hessium.theory.convolution._support_search import Stretch, position, rising_stretches, slope

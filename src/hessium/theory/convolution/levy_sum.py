@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray, IntArray
-from hessium.theory._arrays import ComplexArray, log_upper
+from hessium._typing import ComplexArray, FloatArray, IntArray
 from hessium.theory._fixed_point import HalfPlaneMap, OneVariable
+from hessium.theory._half_plane import log_upper
 from hessium.theory._roots import increasing_roots
 from hessium.theory.convolution._levy_support import LevySupportSearch
 from hessium.theory.convolution._support_search import Stretch

@@ -8,13 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray, IntArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ComplexArray, Real, log_upper
 from hessium.theory._fixed_point import HalfPlaneMap, OneVariable
-from hessium.theory.convolution._branches import LawBranches
-from hessium.theory.convolution._constant_branch import Constant
+from hessium.theory._half_plane import log_upper
+from hessium.theory.convolution._branches import Branches, LawBranches
 from hessium.theory.convolution._support_search import Stretch, rising_stretches
 from hessium.theory.convolution.additive import AdditiveConvolution, Gap
 from hessium.theory.ensembles import haar
@@ -106,7 +105,7 @@ class FreePower(AdditiveConvolution):
 
     def _stretches(self) -> list[Stretch]:
         """Where r > 1 - 1/t: on each branch one stretch or none."""
-        return rising_stretches(self._branches, Constant(1 / self.exponent), self.std())
+        return rising_stretches(self._branches, _ConstantBranch(1 / self.exponent), self.std())
 
     def _position(self, stretch: Stretch, f: FloatArray) -> tuple[FloatArray, FloatArray]:
         t = self.exponent
@@ -143,3 +142,21 @@ class FreePower(AdditiveConvolution):
         size = round(self.exponent * _check.count("n", n))
         corner = haar(size, two)[:n]
         return np.asarray(size / n * (corner @ self.base.matrix(size, one) @ corner.T))
+
+
+class _ConstantBranch(Branches):
+    """One r for all f: a free power t has a gap where r of the base exceeds 1 - 1/t."""
+
+    unit = 0.0
+
+    def __init__(self, rate: float) -> None:
+        self.low, self.high, self.peak = np.array([-np.inf]), np.array([np.inf]), np.array([np.nan])
+        self._row = np.array([0.0, 0.0, rate, 1 - rate])
+
+    def at(self, k: IntArray, f: FloatArray) -> FloatArray:
+        """The same at every f; there is no w."""
+        return np.tile(self._row[:, None], np.shape(f))
+
+    def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
+        """One value."""
+        return [(np.zeros(1), self._row[2:3], self._row[3:4])]

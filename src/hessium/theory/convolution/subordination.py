@@ -14,10 +14,10 @@ from abc import abstractmethod
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, ComplexArray, FloatArray
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray, upper
 from hessium.theory._fixed_point import FixedPoints, HalfPlaneMap, fixed_points
+from hessium.theory._half_plane import upper
 from hessium.theory.laws._certificate import nearest_edges
 from hessium.theory.laws.law import Law
 

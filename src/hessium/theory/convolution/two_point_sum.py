@@ -15,9 +15,9 @@ from functools import cached_property
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, ComplexArray, FloatArray
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray, log_upper, upper
+from hessium.theory._half_plane import log_upper, upper
 from hessium.theory.ensembles import haar
 from hessium.theory.laws._certificate import require
 from hessium.theory.laws.empirical import Empirical

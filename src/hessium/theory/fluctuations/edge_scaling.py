@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, Real
 from hessium.theory.fluctuations.tracy_widom import TracyWidom
 from hessium.theory.laws.law import Law, checked_law
 from hessium.theory.laws.levy import LevyLaw

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike
 
 _BETAS = {"poisson": 0, "goe": 1, "gue": 2, "gse": 4}
 _NORMS = {

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray, IntArray
+from hessium._typing import ArrayLike, FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike
 from hessium.theory._roots import increasing_roots
 from hessium.theory.laws.cumulants import CumulantSeries
 from hessium.theory.laws.empirical import Empirical

@@ -10,10 +10,9 @@ from numpy.polynomial import chebyshev
 from scipy.special import airy
 
 from hessium._random import Rng, generator
-from hessium._typing import AnyArray, FloatArray, IntArray
+from hessium._typing import AnyArray, ArrayLike, FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike
 from hessium.theory._roots import increasing_roots
 
 _LOW, _HIGH = -10.0, 16.0  # beyond these F is 0 or 1 to 1e-16, for every beta

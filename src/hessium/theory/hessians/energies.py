@@ -11,10 +11,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.optimize import brentq
 
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, Real
 
 Activation: TypeAlias = Literal["linear", "relu"]
 ACTIVATIONS = ("linear", "relu")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 
+from hessium._typing import Real
 from hessium.theory import _check
-from hessium.theory._arrays import Real
 from hessium.theory.laws.levy import FreeLevy, LevyLaw
 from hessium.theory.laws.levy_triple import LevyTriple
 from hessium.theory.laws.marchenko_pastur import MarchenkoPastur

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, Real
 from hessium.theory.hessians.energies import (
     checked_activation,
     checked_ratios,

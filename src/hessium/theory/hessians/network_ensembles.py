@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import Real
 from hessium.theory.hessians.energies import checked_activation
 
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, ComplexArray, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray, Real
 from hessium.theory.hessians.energies import checked_activation, critical_energy, root_of
 from hessium.theory.hessians.indices import hessian_law
 from hessium.theory.laws.levy import LevyLaw

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hessium._typing import BoolArray, IntArray
+from hessium._typing import BoolArray, ComplexArray, IntArray
 from hessium.errors import ConvergenceError
-from hessium.theory._arrays import ComplexArray
 from hessium.theory._fixed_point import FixedPoints
 from hessium.theory.laws.law import Law
 

@@ -9,8 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from hessium._typing import FloatArray
-from hessium.theory._arrays import Real
+from hessium._typing import FloatArray, Real
 
 RealFunction: TypeAlias = Callable[[FloatArray], FloatArray]
 

@@ -13,10 +13,9 @@ from functools import cached_property
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import BoolArray, FloatArray
+from hessium._typing import ArrayLike, BoolArray, ComplexArray, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray, Real
 from hessium.theory.laws._components import Component, components, quantiles
 
 

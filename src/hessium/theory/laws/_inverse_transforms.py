@@ -13,9 +13,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray, Real
 from hessium.errors import InputError
-from hessium.theory._arrays import ComplexArray, Real, upper
+from hessium.theory._half_plane import upper
 from hessium.theory.laws.cumulants import CumulantSeries
 
 Function = Callable[[ComplexArray], tuple[ComplexArray, ComplexArray]]

@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray, Real
 from hessium.theory import _check
-from hessium.theory._arrays import ComplexArray, Real
 
 _ORDER = 12
 _RADII = 100.0

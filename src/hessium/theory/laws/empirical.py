@@ -7,10 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, ComplexArray, FloatArray
 from hessium.measure import DiscreteMeasure
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray
 from hessium.theory.laws.cumulants import to_cumulants
 from hessium.theory.laws.law import Law
 

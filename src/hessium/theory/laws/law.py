@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from hessium._random import Rng
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, ComplexArray, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
+from hessium.theory._half_plane import upper
 from hessium.theory.ensembles import haar
 from hessium.theory.laws import _inverse_transforms
 from hessium.theory.laws._distribution import Distribution

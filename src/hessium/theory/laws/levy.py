@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray, IntArray
+from hessium._typing import ArrayLike, ComplexArray, FloatArray, IntArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ArrayLike, ComplexArray, Real, upper
 from hessium.theory._fixed_point import FixedPoints, OneVariable, fixed_points
+from hessium.theory._half_plane import upper
 from hessium.theory._roots import increasing_roots
 from hessium.theory.laws._certificate import resolved
 from hessium.theory.laws.law import Law

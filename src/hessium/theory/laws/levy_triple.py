@@ -22,8 +22,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.optimize import brentq
 
-from hessium._typing import FloatArray
-from hessium.theory._arrays import ComplexArray, Real, upper
+from hessium._typing import ComplexArray, FloatArray, Real
+from hessium.theory._half_plane import upper
 
 # Above this rate a jump is summed about its mean, because its rate times its size is large and
 # cancels; there the fixed point keeps |w| >= |a| (sqrt(rate) - 1), so the other form is not needed.

@@ -8,9 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray, Real
 from hessium.theory import _check
-from hessium.theory._arrays import ComplexArray, Real
 from hessium.theory.laws.levy import LevyLaw
 from hessium.theory.laws.levy_triple import LevyTriple
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
-from hessium.theory._arrays import ComplexArray, Real
 from hessium.theory.laws.cumulants import to_cumulants
 from hessium.theory.laws.law import Law
 
