@@ -147,6 +147,20 @@ def fixed_points(of: HalfPlaneMap, z: ComplexArray, start: ComplexArray) -> Fixe
     )
 
 
+def closed_form(of: HalfPlaneMap, z: ComplexArray, w: ComplexArray) -> FixedPoints:
+    """Fixed points known in closed form, shape (k,), as solutions of a map of one half-plane."""
+    with np.errstate(all="ignore"):
+        image, _, rows = of.step(z, w[None])
+        error = np.abs(image - w) / (of.judged(z, w[None], rows)[0] + _TINY)
+    return FixedPoints(
+        points=w[None],
+        residuals=error[0],
+        distances=np.zeros(w.size),
+        certified=np.isfinite(w),
+        iterations=1,
+    )
+
+
 def _part(found: FixedPoints, where: BoolArray) -> FixedPoints:
     return FixedPoints(
         points=found.points[:, where],

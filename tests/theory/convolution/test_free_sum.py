@@ -198,3 +198,36 @@ def test_two_two_point_laws_end_where_their_support_ends() -> None:
     )
     assert law.cdf([-1e9, -1000, law.support()[0]]).tolist() == [0, 0, 0]
     assert law.cdf([law.support()[1], 1000, 1e9]).tolist() == [1, 1, 1]
+
+
+def test_two_two_point_laws_agree_with_60_digits() -> None:
+    # roots of the quadratic of the subordination points, by mpmath
+    law = free_sum(Empirical([0, 1]), Empirical([0, 1.3]))
+    assert law.support() == pytest.approx((0, 2.3), abs=1e-15)
+    z = [1.15 + 2.3e-9j, 0.0874 + 0j, 2.2 + 0.01j]
+    potential = [
+        -0.4307829160924542 + 1.5707963267948966j,
+        -0.5619650483261998 + 2.745639861082339j,
+        -0.540450042165004 + 0.42447422916551897j,
+    ]
+    transform = [
+        6.436075505073368e-16 - 1.3333333333333329e-08j,
+        -1.2577784203936403e-44 - 2.2970139200813176j,
+        0.10173286035722073 - 2.146322324561433j,
+    ]
+    assert law.log_potential(z) == pytest.approx(np.array(potential), abs=2e-15)
+    assert law.stieltjes(z) == pytest.approx(np.array(transform), rel=1e-14, abs=1e-14)
+
+
+def test_where_two_equal_two_point_laws_touch() -> None:
+    # the self-map is the identity at the centre, where two intervals meet
+    one = Empirical([0, 1], weights=[0.3, 0.7])
+    law = free_sum(one, one)
+    assert len(law.support_intervals()) == 1
+    assert law.atoms == {2.0: pytest.approx(0.4)}
+    assert law.cdf([1.0, 1.99]) == pytest.approx([0.3, 0.6], abs=1e-15)
+    near = law.pdf([1 - 1e-9, 1.0, 1 + 1e-9])
+    assert near[1] > 0
+    assert near == pytest.approx(np.full(3, near[1]), rel=1e-8)
+    assert isinstance(law, GeneralSum)
+    assert law.residual(np.linspace(*law.support_intervals()[0], 101)).max() < 1e-15

@@ -10,7 +10,6 @@ import numpy as np
 from hessium.errors import InputError
 from hessium.theory.convolution.general_sum import GeneralSum
 from hessium.theory.convolution.levy_sum import LevySum
-from hessium.theory.convolution.two_point_sum import TwoPointSum
 from hessium.theory.laws.empirical import Empirical, centred
 from hessium.theory.laws.law import Affine, Law, affine, checked_law
 from hessium.theory.laws.levy import FreeLevy, LevyLaw
@@ -61,7 +60,8 @@ def free_sum(*laws: Law) -> Law:
     pairs = [centred(law) for law in others]
     others, medians = [law for law, _ in pairs], math.fsum(m for _, m in pairs)
     if not is_levy:
-        return affine(_general(others), shift=shift + medians)
+        total = others[0] if len(others) == 1 else GeneralSum(tuple(others))
+        return affine(total, shift=shift + medians)
     if len(others) == 1:
         return affine(LevySum(others[0], noise), shift=medians)
     return affine(GeneralSum((*others, FreeLevy.from_triple(noise))), shift=medians)
@@ -74,8 +74,6 @@ def _summands(laws: Iterable[Law]) -> Iterator[Law]:
             yield from _summands(law.laws)
         elif isinstance(law, LevySum):
             yield from _summands((law.base, FreeLevy.from_triple(law.noise)))
-        elif isinstance(law, TwoPointSum):
-            yield from (law.first, law.second)
         elif isinstance(law, Affine) and law.factor == 1:
             yield from _summands((law.base, Empirical([law.offset])))
         else:
@@ -92,13 +90,3 @@ def _require_visible(noise: LevyTriple, others: list[Law]) -> None:
             f"near {size:.3g}; leave it out"
         )
         raise InputError(msg)
-
-
-def _general(laws: list[Law]) -> Law:
-    """The free sum of laws that are neither of Levy type nor single atoms."""
-    if len(laws) == 1:
-        return laws[0]
-    points = [law for law in laws if isinstance(law, Empirical) and law.nodes.size == 2]
-    if len(laws) == len(points) == 2:
-        return TwoPointSum(*points)
-    return GeneralSum(tuple(laws))

@@ -11,13 +11,15 @@ import numpy as np
 
 from hessium._random import Rng, generator
 from hessium._typing import ComplexArray, FloatArray
-from hessium.theory._fixed_point import HalfPlaneMap
+from hessium.theory._fixed_point import FixedPoints, HalfPlaneMap, closed_form
 from hessium.theory._half_plane import log_upper
 from hessium.theory.convolution._branches import Branches, LawBranches
+from hessium.theory.convolution._moebius import MoebiusPair
 from hessium.theory.convolution._sum_branches import SumBranches
 from hessium.theory.convolution._support_search import Stretch, position, rising_stretches, slope
 from hessium.theory.convolution.additive import AdditiveConvolution, Gap
 from hessium.theory.ensembles import haar
+from hessium.theory.laws.empirical import Empirical
 from hessium.theory.laws.law import Law
 
 Rows = TypeVar("Rows", FloatArray, ComplexArray)
@@ -84,6 +86,28 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
     @property
     def _map(self) -> HalfPlaneMap:
         return self
+
+    @cached_property
+    def _moebius(self) -> MoebiusPair | None:
+        pair = [law for law in self.laws if isinstance(law, Empirical) and law.nodes.size == 2]
+        return MoebiusPair(*pair) if len(pair) == len(self.laws) == 2 else None
+
+    def support_intervals(self) -> tuple[tuple[float, float], ...]:
+        """Between the gaps that the search finds; two laws on two points have closed forms."""
+        if self._moebius is None:
+            return super().support_intervals()
+        return self._moebius.support_intervals()
+
+    def _solve(self, z: ComplexArray) -> FixedPoints:
+        if self._moebius is None:
+            return super()._solve(z)
+        return closed_form(self, z, self._moebius.point(z))
+
+    def _gap_mass(self, x: float) -> float:
+        if self._moebius is None:
+            return super()._gap_mass(x)
+        atoms = sum(weight for location, weight in self.atoms.items() if location < x)
+        return atoms + self._moebius.mass_below(x)
 
     def _start(self, z: ComplexArray) -> ComplexArray:
         return np.repeat(super()._start(z), len(self.laws) - 1, axis=0)
