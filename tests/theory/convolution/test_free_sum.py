@@ -88,16 +88,31 @@ def test_subordination_equals_the_levy_form() -> None:
     assert two_step.support() == pytest.approx(exact.support(), abs=1e-9)
 
 
-def test_pair_and_noise_routes_agree() -> None:
-    # semicircle as a generic summand: the pair route knows nothing of its R-transform
-    atoms, noise = Empirical([0, 1, 4, 5]), Semicircle(variance=0.1)
-    fast, slow = free_sum(atoms, noise), GeneralSum((noise, atoms))
+@pytest.mark.parametrize(
+    ("base", "noise"),
+    [
+        (Empirical([0, 1, 4, 5]), Semicircle(variance=0.1)),
+        (Empirical([0, 4.0, 5.0], weights=[0.9, 0.05, 0.05]), MarchenkoPastur(ratio=4)),
+        (Uniform(0, 1), FreeLevy(variance=0.02, rates=(0.3, 0.2), jumps=(0.5, -2.0))),
+    ],
+    ids=["semicircle", "an atom left", "continuous base"],
+)
+def test_the_fast_route_for_levy_noise_agrees_with_the_general_one(base: Law, noise: Any) -> None:
+    # the noise as a generic summand: the general route does not use its R-transform
+    fast, slow = free_sum(base, noise), GeneralSum((noise, base))
+    assert isinstance(fast, LevySum)
+    assert fast.atoms == pytest.approx(slow.atoms, abs=1e-15)
     assert np.ravel(slow.support_intervals()) == pytest.approx(
         np.ravel(fast.support_intervals()), abs=1e-9
     )
-    x = np.linspace(-0.6, 5.6, 97)
-    assert slow.pdf(x) == pytest.approx(fast.pdf(x), abs=1e-10)
+    x = np.linspace(fast.support()[0] - 0.1, fast.support()[1] + 0.1, 97)
+    assert slow.pdf(x) == pytest.approx(fast.pdf(x), abs=1e-9)
     assert slow.cdf(x) == pytest.approx(fast.cdf(x), abs=1e-13)
+    z = x + 0.3j
+    assert slow.stieltjes(z) == pytest.approx(fast.stieltjes(z), rel=1e-13)
+    assert slow.log_potential(z) == pytest.approx(fast.log_potential(z), abs=1e-13)
+    # and would see a wrong noise
+    assert slow.cdf(x) != pytest.approx(free_sum(base, noise.scaled(1.01)).cdf(x), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
-from hessium.theory._roots import increasing_roots
+from hessium.theory._roots import RealMap, increasing_roots
 from hessium.theory.laws.law import Law, gaps_of
 
 INFINITE = 2.0**50
@@ -26,6 +26,22 @@ NUDGE = 1e-13  # of a gap: how far inside an edge it is looked at
 _SECTIONS = 70
 CLOSE = np.concatenate([np.geomspace(1e-12, 0.02, 30), np.linspace(0.03, 0.5, 30)])
 """Where a bounded branch is sampled, from each of its ends, as shares of its length."""
+
+
+def compactified(f: FloatArray, unit: float) -> FloatArray:
+    """f/(unit + |f|): the real line as the interval from -1 to 1."""
+    return np.asarray(f / (unit + np.abs(f)))
+
+
+def from_compactified(t: FloatArray, unit: float) -> FloatArray:
+    """The inverse of `compactified`."""
+    return np.asarray(unit * t / (1 - np.abs(t)))
+
+
+def middle(start: float, end: float, unit: float) -> float:
+    """A point between two, which may be infinite: the middle of the compactified interval."""
+    t = 0.5 * compactified(np.array([start, end]), unit).sum(keepdims=True)
+    return float(from_compactified(t, unit)[0])
 
 
 class Branches(ABC):
@@ -225,6 +241,17 @@ class LawBranches(Branches):
         return np.concatenate([near, far], axis=1)[:, :: int(sign)]
 
 
+def falling_angle(law: Law, unit: float) -> RealMap:
+    """-arctan(unit G) and its slope at real points off the support, where G falls."""
+
+    def angle(w: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
+        with np.errstate(all="ignore"):
+            g, slope = (a.real for a in law._transform(w.astype(np.complex128)))
+            return -np.arctan(unit * g), -unit * slope / (1 + (unit * g) ** 2)
+
+    return angle
+
+
 def _zeros_of_transform(law: Law, unit: float) -> list[float]:
     """G falls in every gap between components; at atoms it is infinite, at edges it may not be."""
     gaps = [(a, b) for a, b in gaps_of(law) if np.isfinite(a) and np.isfinite(b)]
@@ -232,11 +259,7 @@ def _zeros_of_transform(law: Law, unit: float) -> list[float]:
         return []
     low, high = np.array(gaps).T
 
-    def falling(w: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
-        with np.errstate(all="ignore"):
-            g, slope = (a.real for a in law._transform(w.astype(np.complex128)))
-            return -np.arctan(unit * g), -unit * slope / (1 + (unit * g) ** 2)
-
+    falling = falling_angle(law, unit)
     atoms = np.array(list(law.atoms))
     pad = np.maximum(NUDGE * (high - low), 2 * np.spacing(np.maximum(np.abs(low), np.abs(high))))
     every = np.arange(low.size)

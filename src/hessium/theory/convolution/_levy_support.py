@@ -16,7 +16,7 @@ import numpy as np
 
 from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.theory._roots import increasing_roots, sign_changes
-from hessium.theory.convolution._branches import CLOSE, maximum
+from hessium.theory.convolution._branches import CLOSE, falling_angle, maximum
 from hessium.theory.laws.law import Law, gaps_of
 from hessium.theory.laws.levy_triple import LevyTriple
 
@@ -185,11 +185,7 @@ class LevySupportSearch:
         low[-1] = np.nextafter(ends[-1, 0], np.inf)
         high[0] = np.nextafter(ends[0, 1], -np.inf)
 
-        def falling(u: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
-            with np.errstate(all="ignore"):
-                g, slope = (a.real for a in self.base._transform(u.astype(np.complex128)))
-                return -np.arctan(self.unit * g), -self.unit * slope / (1 + (self.unit * g) ** 2)
-
+        falling = falling_angle(self.base, self.unit)
         target = -np.arctan(self.unit * level)
         every = np.arange(low.size)
         hit = (falling(low, every)[0] < target) & (falling(high, every)[0] > target)

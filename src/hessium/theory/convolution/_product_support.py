@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium.theory.convolution._branches import Branches
+from hessium.theory.convolution._branches import Branches, middle
 from hessium.theory.convolution._eta_branches import NegativeBranch, PositiveBranches
 from hessium.theory.convolution._eta_transform import LIMIT, EtaTransform, pieces_of
 from hessium.theory.convolution._support_search import Stretch, rising_stretches
@@ -84,13 +84,6 @@ def _wide(low: float, high: float) -> bool:
     return low < high * (1 - _TOUCH)
 
 
-def _inside(start: float, end: float) -> float:
-    """A point of a stretch, in the middle of its scales."""
-    low, high = (x / (1 + abs(x)) for x in (start, end))
-    t = 0.5 * (low + high)
-    return t / (1 - abs(t))
-
-
 def _mass(branches: PositiveBranches, k: int, f: float) -> float:
     w = branches.at(np.array([k]), np.array([f]))[0]
     return float(branches.eta.law.cdf(np.exp(w))[0])
@@ -110,7 +103,7 @@ def _both_positive(one: PositiveBranches, two: PositiveBranches) -> Iterator[Gap
         parts = (stretch.start, min(stretch.end, 0.0)), (max(stretch.start, 0.0), stretch.end)
         levels = [
             _mass(one, stretch.first, f) + _mass(two, stretch.second, f) - 1 + float(f < 0)
-            for f in (_inside(*part) for part in parts if part[0] < part[1])
+            for f in (middle(*part, 1.0) for part in parts if part[0] < part[1])
         ]
         yield Gap(low=low, high=high, below=levels[0], upto=levels[-1])
 
@@ -121,5 +114,5 @@ def _one_negative(one: PositiveBranches, two: NegativeBranch) -> Iterator[Gap]:
         return
     for stretch, high, low in _stretches(one, two):
         if _wide(low, high):
-            level = _mass(one, stretch.first, _inside(stretch.start, stretch.end))
+            level = _mass(one, stretch.first, middle(stretch.start, stretch.end, 1.0))
             yield Gap(low=low, high=high, below=level, upto=level)

@@ -7,7 +7,14 @@ from functools import cached_property
 import numpy as np
 
 from hessium._typing import FloatArray, IntArray
-from hessium.theory.convolution._branches import CLOSE, INFINITE, Branches, maximum
+from hessium.theory.convolution._branches import (
+    CLOSE,
+    INFINITE,
+    Branches,
+    compactified,
+    from_compactified,
+    maximum,
+)
 from hessium.theory.convolution._support_search import position, rising_stretches, slope
 
 _LEAST = 1e-14  # branches on which r stays below this have no part in a gap
@@ -49,19 +56,18 @@ class SumBranches(Branches):
 
     def _bounded(self, f: FloatArray) -> FloatArray:
         """F in a parameter that is finite where f is not."""
-        f = np.clip(f, -INFINITE * self.unit, INFINITE * self.unit)
-        return np.asarray(f / (self.unit + np.abs(f)))
+        return compactified(np.clip(f, -INFINITE * self.unit, INFINITE * self.unit), self.unit)
 
     def _peaks(self) -> FloatArray:
         """Golden section for r; on the outer branches it rises up to infinity."""
         every = np.arange(self.low.size)
 
         def rate(t: FloatArray) -> FloatArray:
-            return self.at(every, self.unit * t / (1 - np.abs(t)))[2]
+            return self.at(every, from_compactified(t, self.unit))[2]
 
         t = maximum(rate, self._bounded(self.low), self._bounded(self.high))
         outer = [self.at(every, np.full(every.size, s * INFINITE * self.unit))[2] for s in (-1, 1)]
-        peak = self.unit * t / (1 - np.abs(t))
+        peak = from_compactified(t, self.unit)
         limit = INFINITE * self.unit
         peak = np.where(np.isinf(self.low) & (outer[0] > 0.5), -limit, peak)
         return np.where(np.isinf(self.high) & (outer[1] > 0.5), limit, peak)
@@ -80,7 +86,7 @@ class SumBranches(Branches):
             steps = (right - left) * CLOSE
             t = np.concatenate([left + steps, right - steps])
             ends = np.clip([self.low[k], self.high[k]], -limit, limit)
-            f = np.unique(np.concatenate([powers, self.unit * t / (1 - np.abs(t)), ends]))
+            f = np.unique(np.concatenate([powers, from_compactified(t, self.unit), ends]))
             f = f[(f >= ends[0]) & (f <= ends[1])]
             every.append(f)
             numbers.append(np.full(f.size, k))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 
 from hessium._typing import BoolArray, ComplexArray, FloatArray, IntArray
 from hessium.theory._roots import increasing_roots
+from hessium.theory.convolution._branches import compactified, from_compactified, middle
 from hessium.theory.convolution._support_search import Stretch
 from hessium.theory.convolution.subordination import SubordinatedLaw
 from hessium.theory.laws._certificate import resolved
+from hessium.theory.laws.law import Law
 
 _ROUNDING = 1e-15
 _ENTRIES = 65
@@ -173,11 +176,11 @@ class AdditiveConvolution(SubordinatedLaw):
 
         # the same stretch in a parameter that is finite where f is not
         def bounded(t: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
-            position, rate = self._position(stretch, unit * t / (1 - np.abs(t)))
+            position, rate = self._position(stretch, from_compactified(t, unit))
             return position, rate * unit / (1 - np.abs(t)) ** 2
 
-        t = increasing_roots(bounded, x, start / (unit + np.abs(start)), end / (unit + np.abs(end)))
-        return np.asarray(unit * t / (1 - np.abs(t)))
+        ends = (compactified(f, unit) for f in (start, end))
+        return from_compactified(increasing_roots(bounded, x, *ends), unit)
 
     @cached_property
     def _tables(self) -> dict[Stretch, tuple[FloatArray, FloatArray]]:
@@ -186,9 +189,9 @@ class AdditiveConvolution(SubordinatedLaw):
     def _table(self, gap: Gap) -> tuple[FloatArray, FloatArray]:
         """Values of f in a gap, dense at its ends, and their positions."""
         ends, unit = np.array([gap.stretch.start, gap.stretch.end]), self.std()
-        low, high = ends / (unit + np.abs(ends))
+        low, high = compactified(ends, unit)
         t = low + (high - low) * np.sin(0.5 * np.pi * np.linspace(0, 1, _ENTRIES)) ** 2
-        f = np.clip(unit * t / (1 - np.abs(t)), *ends)
+        f = np.clip(from_compactified(t, unit), *ends)
         f[0], f[-1] = ends
         position = self._position(gap.stretch, f)[0]
         position[0], position[-1] = gap.low, gap.high
@@ -204,9 +207,18 @@ class AdditiveConvolution(SubordinatedLaw):
         if start < 0 < end:
             below = x < float(self._position(gap.stretch, np.zeros(1))[0][0])
             start, end = (start, 0.0) if below else (0.0, end)
-        unit = self.std()
-        t = 0.5 * (start / (unit + abs(start)) + end / (unit + abs(end)))
-        return float(unit * t / (1 - abs(t)))
+        return middle(start, end, self.std())
+
+
+def atoms_of_sum(laws: Iterable[Law]) -> dict[float, float]:
+    """Sums of one atom of each of k laws, where the weights add up to more than k - 1."""
+    found = {0.0: 1.0}
+    # law by law: what is missing from a weight of one only grows
+    for law in laws:
+        pairs = product(found.items(), law.atoms.items())
+        sums = ((x + y, weight + share - 1) for (x, weight), (y, share) in pairs)
+        found = {position: weight for position, weight in sums if weight > 1e-15}
+    return found
 
 
 def _disjoint(gaps: list[Gap]) -> list[Gap]:

@@ -70,10 +70,8 @@ def free_sum(*laws: Law) -> Law:
 def _summands(laws: Iterable[Law]) -> Iterator[Law]:
     """The laws that are added up, also where some of them are free sums."""
     for law in laws:
-        if isinstance(law, GeneralSum):
+        if isinstance(law, (GeneralSum, LevySum)):
             yield from _summands(law.laws)
-        elif isinstance(law, LevySum):
-            yield from _summands((law.base, FreeLevy.from_triple(law.noise)))
         elif isinstance(law, Affine) and law.factor == 1:
             yield from _summands((law.base, Empirical([law.offset])))
         else:

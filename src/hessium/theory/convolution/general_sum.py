@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +16,7 @@ from hessium.theory.convolution._branches import Branches, LawBranches
 from hessium.theory.convolution._moebius import MoebiusPair
 from hessium.theory.convolution._sum_branches import SumBranches
 from hessium.theory.convolution._support_search import Stretch, position, rising_stretches, slope
-from hessium.theory.convolution.additive import AdditiveConvolution, Gap
+from hessium.theory.convolution.additive import AdditiveConvolution, Gap, atoms_of_sum
 from hessium.theory.ensembles import haar
 from hessium.theory.laws.empirical import Empirical
 from hessium.theory.laws.law import Law
@@ -132,13 +131,7 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
     @property
     def atoms(self) -> dict[float, float]:
         """Sums of atoms whose weights add up to more than k - 1 (Bercovici and Voiculescu)."""
-        found = {0.0: 1.0}
-        # law by law: what is missing from a weight of one only grows
-        for law in self.laws:
-            pairs = product(found.items(), law.atoms.items())
-            sums = ((x + y, weight + share - 1) for (x, weight), (y, share) in pairs)
-            found = {position: weight for position, weight in sums if weight > 1e-15}
-        return found
+        return atoms_of_sum(self.laws)
 
     def free_cumulants(self, count: int) -> FloatArray:
         """Sums of the cumulants."""

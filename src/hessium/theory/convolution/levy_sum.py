@@ -1,8 +1,13 @@
-r"""A law plus free noise of finite-jump Levy type: semicircle, Marchenko-Pastur and their sums."""
+r"""A law plus free noise of finite-jump Levy type: semicircle, Marchenko-Pastur and their sums.
+
+`GeneralSum` of the same two laws gives the same numbers. This route is faster: its support search
+inverts nothing, and a step of its iteration evaluates one law.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,7 +18,7 @@ from hessium.theory._half_plane import log_upper
 from hessium.theory._roots import increasing_roots
 from hessium.theory.convolution._levy_support import LevySupportSearch
 from hessium.theory.convolution._support_search import Stretch
-from hessium.theory.convolution.additive import AdditiveConvolution, Gap
+from hessium.theory.convolution.additive import AdditiveConvolution, Gap, atoms_of_sum
 from hessium.theory.laws.law import Law
 from hessium.theory.laws.levy import FreeLevy
 from hessium.theory.laws.levy_triple import LevyTriple
@@ -31,6 +36,11 @@ class LevySum(AdditiveConvolution):
 
     base: Law
     noise: LevyTriple
+
+    @cached_property
+    def laws(self) -> tuple[Law, FreeLevy]:
+        """The base and the noise as laws."""
+        return self.base, FreeLevy.from_triple(self.noise)
 
     @property
     def _map(self) -> HalfPlaneMap:
@@ -104,20 +114,13 @@ class LevySum(AdditiveConvolution):
     @property
     def atoms(self) -> dict[float, float]:
         """Atoms that the noise, if it has an atom itself, leaves."""
-        if self.noise.variance > 0:
-            return {}
-        left = 1.0 - sum(self.noise.rates)
-        return {
-            x + self.noise.drift: weight + left - 1
-            for x, weight in self.base.atoms.items()
-            if weight + left - 1 > 1e-15
-        }
+        return atoms_of_sum(self.laws)
 
     def free_cumulants(self, count: int) -> FloatArray:
         """Sums of the cumulants."""
-        return self.base.free_cumulants(count) + self.noise.free_cumulants(count)
+        return np.asarray(sum(law.free_cumulants(count) for law in self.laws))
 
     def matrix(self, n: int, rng: Rng = None) -> FloatArray:
         """The base's matrix plus independent rotation-invariant noise."""
         source, noise = generator(rng).spawn(2)
-        return self.base.matrix(n, source) + FreeLevy.from_triple(self.noise).matrix(n, noise)
+        return self.base.matrix(n, source) + self.laws[1].matrix(n, noise)
