@@ -257,6 +257,6 @@ class LinearStatistics:
 
     def _solved(self, law: Law) -> _Path:
         z, weights = self.contour.nodes
-        g, slope = law._transform(z)
+        g, slope = law.cauchy_above(z)
         inverse = law.stieltjes(np.array(self.spikes)).real
         return _Path(z=z, weights=weights, g=g, bend=-slope / g**2, inverse=inverse)

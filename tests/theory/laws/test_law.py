@@ -1,4 +1,4 @@
-"""The protocol itself: a law from outside the package needs a handful of methods."""
+"""The protocol itself: a law from outside the package defines four public methods."""
 
 import copy
 import pickle
@@ -9,7 +9,6 @@ import pytest
 from scipy.special import beta
 from scipy.stats import rv_discrete, semicircular
 
-from hessium._random import Rng
 from hessium._typing import ComplexArray, FloatArray
 from hessium.errors import InputError
 from hessium.theory import (
@@ -25,7 +24,6 @@ from hessium.theory import (
     relu_hessian,
 )
 from hessium.theory.laws.cumulants import cumulants_from_moments, moments_from_cumulants
-from hessium.theory.laws.law import with_spectrum
 
 
 class Root(Law):
@@ -41,11 +39,11 @@ class Root(Law):
         )  # not sqrt(1 - z): real z comes as x + 0i, and 1 - 0i loses the side
         return s, np.log(s - 1) - np.log(s + 1)
 
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         s, log = self._logarithm(z)
         return 3 + 1.5 * s * log, 1.5 / z - 0.75 * log / s
 
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
         s, log = self._logarithm(z)
         return np.asarray(np.log(z) - 2 / 3 - 2 * s**2 - s**3 * log)
 
@@ -55,9 +53,6 @@ class Root(Law):
     def free_cumulants(self, count: int) -> FloatArray:
         k = np.arange(1, count + 1)
         return cumulants_from_moments(np.asarray(1.5 * beta(k + 1, 1.5), dtype=np.float64))
-
-    def matrix(self, n: int, rng: Rng = None) -> FloatArray:
-        return with_spectrum(self, n, rng)
 
 
 def test_a_law_from_outside_works_everywhere() -> None:
@@ -70,6 +65,14 @@ def test_a_law_from_outside_works_everywhere() -> None:
     assert total.mean() == pytest.approx(1.4)
     y = np.linspace(total.support()[0], total.support()[1], 400)
     assert np.trapezoid(total.pdf(y), y) == pytest.approx(1, abs=1e-3)
+    eigenvalues = np.linalg.eigvalsh(law.matrix(9, rng=0))
+    assert eigenvalues == pytest.approx(law.ppf((np.arange(9) + 0.5) / 9), abs=1e-12)
+
+
+def test_a_law_from_outside_overrides_public_methods_only() -> None:
+    overridden = {name for name in vars(Root) if name in dir(Law) and callable(getattr(Law, name))}
+    assert overridden == Law.__abstractmethods__
+    assert not any(name.startswith("_") for name in overridden)
 
 
 def test_isf_as_in_scipy() -> None:

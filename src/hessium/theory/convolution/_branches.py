@@ -143,12 +143,12 @@ class LawBranches(Branches):
     def _reciprocal(self, w: FloatArray) -> tuple[FloatArray, FloatArray]:
         """F and 1/F' at real w off the support; at an atom, F = 0 and its weight."""
         with np.errstate(all="ignore"):
-            g, slope = (a.real for a in self.law._transform(w.astype(np.complex128)))
+            g, slope = (a.real for a in self.law.cauchy_above(w.astype(np.complex128)))
             at_atom = ~(np.isfinite(g) & np.isfinite(slope)) & np.isfinite(w)
             f, r = 1 / g, -g * (g / slope)
             if at_atom.any():
                 beside = np.nextafter(w[at_atom], np.inf).astype(np.complex128)
-                g, slope = (a.real for a in self.law._transform(beside))
+                g, slope = (a.real for a in self.law.cauchy_above(beside))
                 f[at_atom], r[at_atom] = 0.0, np.nan_to_num(-g * (g / slope))
         return f, np.clip(r, 0.0, 1.0)
 
@@ -174,7 +174,7 @@ class LawBranches(Branches):
         if near.any():
             w = self._inverse(k[near], f[near])
             with np.errstate(all="ignore"):
-                slope = self.law._transform(w.astype(np.complex128))[1].real
+                slope = self.law.cauchy_above(w.astype(np.complex128))[1].real
                 # where F is large its value is known better than G tells it
                 large = np.clip(-1 / (f[near] * (f[near] * slope)), 0.0, 1.0)
             r = np.where(np.abs(f[near]) > self.unit, large, self._reciprocal(w)[1])
@@ -188,7 +188,7 @@ class LawBranches(Branches):
             """Smooth through atoms and poles, and of the scale of f whatever that is."""
             scale = size[which]
             with np.errstate(all="ignore"):
-                g, slope = (a.real for a in self.law._transform(w.astype(np.complex128)))
+                g, slope = (a.real for a in self.law.cauchy_above(w.astype(np.complex128)))
                 value = np.where(np.isfinite(g), np.arctan(1 / (scale * g)), 0.0)
                 return value, np.asarray(-scale * slope / (1 + (scale * g) ** 2))
 
@@ -246,7 +246,7 @@ def falling_angle(law: Law, unit: float) -> RealMap:
 
     def angle(w: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
         with np.errstate(all="ignore"):
-            g, slope = (a.real for a in law._transform(w.astype(np.complex128)))
+            g, slope = (a.real for a in law.cauchy_above(w.astype(np.complex128)))
             return -np.arctan(unit * g), -unit * slope / (1 + (unit * g) ** 2)
 
     return angle

@@ -53,7 +53,7 @@ class EtaTransform:
     def at(self, z: FloatArray) -> FloatArray:
         """Rows T, 1 + T and T'; infinite at atoms."""
         with np.errstate(all="ignore"):
-            g, slope = (a.real for a in self.law._transform(z.astype(np.complex128)))
+            g, slope = (a.real for a in self.law.cauchy_above(z.astype(np.complex128)))
             return np.array([z * g - 1, z * g, g + z * slope])
 
     def far(self, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -72,11 +72,11 @@ class EtaTransform:
         """
         z = np.asarray(z, dtype=np.float64)
         with np.errstate(all="ignore"):
-            g, slope = (a.real for a in self.law._transform(z.astype(np.complex128)))
+            g, slope = (a.real for a in self.law.cauchy_above(z.astype(np.complex128)))
             at_atom = ~(np.isfinite(g) & np.isfinite(slope * z))
             if at_atom.any():
                 z = np.where(at_atom, np.nextafter(z, np.inf), z)
-                again = self.law._transform(z[at_atom].astype(np.complex128))
+                again = self.law.cauchy_above(z[at_atom].astype(np.complex128))
                 g[at_atom], slope[at_atom] = (a.real for a in again)
             t, above = z * g - 1, z * g
             if known is not None:

@@ -54,7 +54,7 @@ class LevySupportSearch:
     def slopes(self, u: FloatArray) -> FloatArray:
         """Rows A, Q, F', q, G, F and x' at u; infinite at poles, where x' is minus infinity."""
         with np.errstate(all="ignore"):
-            g, slope = (a.real for a in self.base._transform(u.astype(np.complex128)))
+            g, slope = (a.real for a in self.base.cauchy_above(u.astype(np.complex128)))
             f, size = 1 / g, np.abs(slope)
             strength, weakness = self._strength(g), self._weakness(f)
             rate = np.where(

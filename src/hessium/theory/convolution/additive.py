@@ -99,7 +99,8 @@ class AdditiveConvolution(SubordinatedLaw):
         """The intervals between the gaps; edges are places where dx/df = 0, not thresholds."""
         return self._intervals
 
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """G and G', at the fixed point or, off the support, through the value of F."""
         z, off, w = self._resolved(z)
         g, slope = np.empty((2, z.size), dtype=np.complex128)
         g[~off], slope[~off] = self._at(z[~off], w)
@@ -111,7 +112,8 @@ class AdditiveConvolution(SubordinatedLaw):
         """G and its slope through f itself, also where F is infinite and points cancel."""
         return 1 / f, -1 / (f * f * self._position(stretch, f)[1])
 
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
+        """The log-potential, at the fixed point or, off the support, through the value of F."""
         z, off, w = self._resolved(z)
         phi = np.empty(z.size, dtype=np.complex128)
         phi[~off] = self._potential_at(z[~off], w)

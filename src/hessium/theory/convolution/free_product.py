@@ -65,7 +65,7 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
     @staticmethod
     def _h(law: Law, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         """h(w) and its derivative."""
-        _, excess, rate = law._excess(upper(1 / w))
+        _, excess, rate = law.excess_above(upper(1 / w))
         return -excess.conj(), rate.conj() / (w * w)
 
     @property
@@ -126,7 +126,7 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
         phi = log_upper(z) - np.log(1 - (w * inner).conj())
         for law, point in ((self.first, w), (self.second, upper(1 / z) * inner)):
             p = upper(1 / point)
-            phi = phi + law._log_potential(p) - np.log(p)
+            phi = phi + law.log_potential_above(p) - np.log(p)
         return np.asarray(phi)
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:

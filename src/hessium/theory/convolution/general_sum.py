@@ -53,7 +53,7 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
             if k == len(w):
                 last = z + excess[:k].sum(0)
                 points[k] = last.real + 1j * np.maximum(last.imag, 0.0)
-            g[k], excess[k], rate[k] = law._excess(points[k])
+            g[k], excess[k], rate[k] = law.excess_above(points[k])
         return points, g, excess, rate
 
     def step(
@@ -115,7 +115,8 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
         _, g, _, rate = self._parts(z, w)
         return g[0], -(g[0] * g[0]) / (1 - (rate / (1 + rate)).sum(0))
 
-    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+    def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """F - z is the sum over the laws of F - id at their points."""
         _, g, excess, rate = self._parts(z, self._subordination(z))
         lack = (rate / (1 + rate)).sum(0)
         return g[0], excess.sum(0), lack / (1 - lack)
@@ -125,7 +126,7 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
         return self._potential(points, 1 / g[0])
 
     def _potential(self, points: ComplexArray, f: ComplexArray) -> ComplexArray:
-        phi = sum(law._log_potential(w) for law, w in zip(self.laws, points, strict=True))
+        phi = sum(law.log_potential_above(w) for law, w in zip(self.laws, points, strict=True))
         return np.asarray(phi - (len(self.laws) - 1) * log_upper(f))
 
     @property

@@ -47,25 +47,26 @@ class LevySum(AdditiveConvolution):
         return OneVariable(self._self_map)
 
     def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        g, slope = self.base._transform(w)
+        g, slope = self.base.cauchy_above(w)
         value, q = self.noise.self_map(z, 1 / g)
         return value, -q * slope / (g * g)
 
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         (w,) = w
-        g, slope = self.base._transform(w)
+        g, slope = self.base.cauchy_above(w)
         _, q = self.noise.remainder(1 / g)
         return g, slope / (1 + q * slope / (g * g))
 
     def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
         (w,) = w
-        g, _ = self.base._transform(w)
+        g, _ = self.base.cauchy_above(w)
         own = self.noise.potential(z - w + 1 / g, 1 / g)
-        return self.base._log_potential(w) + own - log_upper(1 / g)
+        return self.base.log_potential_above(w) + own - log_upper(1 / g)
 
-    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+    def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """F - z is that of the base at the fixed point less R of the noise."""
         (w,) = self._subordination(z)
-        g, more, rate = self.base._excess(w)
+        g, more, rate = self.base.excess_above(w)
         value, q = self.noise.remainder(1 / g)
         speed = 1 - q * (1 + rate)
         return g, more - (self.noise.centre + value), (rate + q * (1 + rate)) / speed
@@ -77,13 +78,13 @@ class LevySum(AdditiveConvolution):
 
     def _position(self, stretch: Stretch, u: FloatArray) -> tuple[FloatArray, FloatArray]:
         with np.errstate(all="ignore"):
-            g, slope = (a.real for a in self.base._transform(u.astype(np.complex128)))
+            g, slope = (a.real for a in self.base.cauchy_above(u.astype(np.complex128)))
             f = 1 / np.where(np.abs(g) < _SMALL, _SMALL, g)
             value, q = (a.real for a in self.noise.remainder(f.astype(np.complex128)))
             return u + (self.noise.centre + value), 1 + q * slope * f * f
 
     def _known(self, stretch: Stretch, u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        g, slope = (a.real for a in self.base._transform(u.astype(np.complex128)))
+        g, slope = (a.real for a in self.base.cauchy_above(u.astype(np.complex128)))
         return g, slope / self._position(stretch, u)[1]
 
     def _place(self, stretch: Stretch, u: FloatArray) -> FloatArray:
@@ -97,17 +98,17 @@ class LevySum(AdditiveConvolution):
         return increasing_roots(position, x, np.full(x.shape, start), np.full(x.shape, end))
 
     def _potential_on(self, stretch: Stretch, u: FloatArray) -> ComplexArray:
-        g = self.base._transform(u.astype(np.complex128))[0].real
+        g = self.base.cauchy_above(u.astype(np.complex128))[0].real
         f = (1 / np.where(np.abs(g) < _SMALL, _SMALL, g)).astype(np.complex128)
         shift = self.noise.centre + self.noise.remainder(f)[0]
         own = self.noise.potential(f + shift, f)
-        return self.base._log_potential(u.astype(np.complex128)) + own - log_upper(f)
+        return self.base.log_potential_above(u.astype(np.complex128)) + own - log_upper(f)
 
     def _mass_on(self, gap: Gap, x: float) -> float:
         """At any u: atoms that are left lie between two stretches."""
         start, end = gap.stretch.start, gap.stretch.end
         u = np.array([0.5 * (start + end) if np.isfinite(start + end) else x])
-        g = self.base._transform(u.astype(np.complex128))[0].real
+        g = self.base.cauchy_above(u.astype(np.complex128))[0].real
         f = float(1 / np.where(np.abs(g) < _SMALL, _SMALL, g)[0])
         return float(self.base.cdf(u)[0]) + self.noise.mass_below(f) - 1 + float(f < 0)
 

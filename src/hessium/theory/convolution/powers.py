@@ -79,25 +79,26 @@ class FreePower(AdditiveConvolution):
         return OneVariable(self._self_map)
 
     def _self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        _, excess, rate = self.base._excess(w)
+        _, excess, rate = self.base.excess_above(w)
         more = self.exponent - 1
         return z + more * excess, more * rate
 
-    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        g, excess, rate = self.base._excess(self._subordination(z)[0])
+    def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """F - z is the exponent times that of the base at the fixed point."""
+        g, excess, rate = self.base.excess_above(self._subordination(z)[0])
         t = self.exponent
         return g, t * excess, t * rate / (1 - (t - 1) * rate)
 
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
         (w,) = w
-        g, slope = self.base._transform(w)
+        g, slope = self.base.cauchy_above(w)
         return g, slope / (self.exponent + (self.exponent - 1) * slope / (g * g))
 
     def _potential_at(self, z: ComplexArray, w: ComplexArray) -> ComplexArray:
         (w,) = w
-        g, _ = self.base._transform(w)
+        g, _ = self.base.cauchy_above(w)
         t = self.exponent
-        return t * self.base._log_potential(w) - (t - 1) * log_upper(1 / g)
+        return t * self.base.log_potential_above(w) - (t - 1) * log_upper(1 / g)
 
     @cached_property
     def _branches(self) -> LawBranches:
@@ -116,7 +117,7 @@ class FreePower(AdditiveConvolution):
         return np.asarray(self._branches.at(np.full(f.shape, stretch.first), f)[0])
 
     def _potential_on(self, stretch: Stretch, f: FloatArray) -> ComplexArray:
-        phi = self.base._log_potential(self._place(stretch, f).astype(np.complex128))
+        phi = self.base.log_potential_above(self._place(stretch, f).astype(np.complex128))
         t = self.exponent
         return np.asarray(t * phi - (t - 1) * log_upper(f.astype(np.complex128)))
 

@@ -85,8 +85,10 @@ class SubordinatedLaw(Law):
             result[lost[nearest_edges(self, flat[lost])[0] >= 0]] = 0.0
         return result.reshape(points.shape)
 
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """G and G' at the fixed point."""
         return self._at(z, self._subordination(z))
 
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
+        """The log-potential at the fixed point."""
         return self._potential_at(z, self._subordination(z))

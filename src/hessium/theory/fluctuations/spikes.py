@@ -58,7 +58,7 @@ def outliers(spikes: ArrayLike, noise: Law, base: Law | None = None) -> tuple[Ou
         if not any(low < spike < high for low, high in gaps_of(bulk)):
             msg = f"spikes: {spike:g} lies in the support of the base; it is no spike"
             raise InputError(msg)
-        g, slope = (float(a[0].real) for a in bulk._transform(np.array([spike], dtype=complex)))
+        g, slope = (float(a[0].real) for a in bulk.cauchy_above(np.array([spike], dtype=complex)))
         for position, rate in _positions(noise, far, spike, g, slope):
             if rate > 0:
                 found.append(Outlier(spike=spike, location=position, overlap=rate))
@@ -81,7 +81,7 @@ def _positions(
         return [(position, 1 + float(q[0].real) * slope / g**2)]
 
     def falling(v: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
-        value, change = noise._transform(v.astype(np.complex128))
+        value, change = noise.cauchy_above(v.astype(np.complex128))
         return -value.real, -change.real
 
     results = []

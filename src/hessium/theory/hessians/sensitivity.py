@@ -75,7 +75,7 @@ class Sensitivity:
         result = np.zeros(flat.size)
         inside = self.law._interior(flat)
         if inside.any():
-            w = self.law._reciprocal(flat[inside].astype(np.complex128))
+            w = self.law.reciprocal_above(flat[inside].astype(np.complex128))
             _, q = self.law.triple.remainder(w)
             result[inside] = -(self._tangent.r_transform(w) / ((1 - q) * w * w)).imag / np.pi
         return result.reshape(points.shape)
@@ -89,7 +89,7 @@ class Sensitivity:
         between = (flat > low) & (flat < high)
         if between.any():
             z = flat[between].astype(np.complex128)
-            w = self.law._reciprocal(z)
+            w = self.law.reciprocal_above(z)
             w.imag = np.abs(w.imag)
             w[np.isin(z.real, list(self.law.atoms))] = _BESIDE
             result[between] = self._tangent.primitive(w).imag / np.pi

@@ -23,12 +23,23 @@ class Distribution(ABC):
     """The part of a law that has the names of `scipy.stats`; see `Law`."""
 
     @abstractmethod
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        """G and its derivative at points with Im z >= 0; on the real line the limit from above."""
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """The Cauchy transform G and its derivative; a subclass defines it.
+
+        Args:
+            z: flat, with Im z >= 0, unchecked; a real z stands for its limit from above.
+
+        Returns:
+            G(z) and G'(z), of the shape of z.
+        """
 
     @abstractmethod
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
-        """The integral of log(z - t) at points with Im z >= 0, principal logarithms."""
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
+        """The integral of log(z - t), principal logarithms; a subclass defines it.
+
+        Args:
+            z: as in `cauchy_above`.
+        """
 
     @abstractmethod
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
@@ -144,9 +155,9 @@ class Distribution(ABC):
     def _density(self, x: FloatArray) -> FloatArray:
         """Density at points strictly inside the intervals."""
         with np.errstate(all="ignore"):
-            return np.maximum(-self._transform(x.astype(np.complex128))[0].imag / np.pi, 0.0)
+            return np.maximum(-self.cauchy_above(x.astype(np.complex128))[0].imag / np.pi, 0.0)
 
     def _distribution(self, x: FloatArray) -> FloatArray:
         """Mass up to points strictly inside the intervals."""
         with np.errstate(all="ignore"):
-            return np.asarray(1.0 - self._log_potential(x.astype(np.complex128)).imag / np.pi)
+            return np.asarray(1.0 - self.log_potential_above(x.astype(np.complex128)).imag / np.pi)

@@ -44,9 +44,11 @@ class Arcsine(Law):
     def _root(self, z: ComplexArray) -> ComplexArray:
         return np.sqrt(z - self.radius) * np.sqrt(z + self.radius)
 
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """G and G' in closed form."""
         root = self._root(z)
         return 1 / root, -z / root**3
 
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
+        """The log-potential in closed form."""
         return np.log(0.5 * (z + self._root(z)))

@@ -83,7 +83,8 @@ class Empirical(Law):
     def _distribution(self, x: FloatArray) -> FloatArray:
         return self.cdf(x)
 
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """Sums over the eigenvalues."""
         g, slope = np.empty_like(z), np.empty_like(z)
         # real numbers divide several times as fast
         points = z if z.imag.any() else z.real
@@ -94,7 +95,7 @@ class Empirical(Law):
                 slope[part] = -(inverse * inverse) @ self.weights
         return g, slope
 
-    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+    def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
         r"""$H = \sum_i w_i (c - \lambda_i) y_i / G - c$, $F' - 1 = \sum_i w_i (y_i - G)^2 / G^2$.
 
         Here $y_i = 1/(z - \lambda_i)$, and c is the median. Beside an atom there of nearly full
@@ -119,7 +120,8 @@ class Empirical(Law):
         rows = np.array([self.weights, self.weights * (centre - self.nodes)])
         return centre, rows.astype(np.complex128)
 
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
+        """The sum over the eigenvalues."""
         phi = np.empty_like(z)
         for part in self._blocks(z.size):
             phi[part] = np.log(z[part, None] - self.nodes) @ self.weights

@@ -26,20 +26,24 @@ _DISTANT = 1e9  # standard deviations: from here on a law is one atom, to 1e-18
 class Law(Distribution):
     """A compactly supported probability law on the real line: continuous part plus atoms.
 
-    A subclass defines four things: its transform, its log-potential, its intervals and atoms, and
-    its free cumulants. Names follow `scipy.stats`; every method takes and gives arrays of any
-    shape. Laws are immutable.
+    A subclass defines `cauchy_above`, `log_potential_above`, `support_intervals`, `free_cumulants`
+    and, if it has atoms, `atoms`. It may override `matrix`, where it has an ensemble of its own,
+    and `excess_above`, where F - z cancels. Names follow `scipy.stats`; methods take and return
+    arrays of any shape. Laws are immutable.
     """
 
-    # ------------------------------------------------------------------ what a law must say
+    # ------------------------------------------------------------------ methods of subclasses
 
-    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        """G, H = F - z and F' - 1 with F = 1/G, at points with Im z > 0.
+    def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """G, H = F - z and F' - 1 for the reciprocal Cauchy transform F = 1/G.
 
-        H maps the upper half-plane to itself and is what subordination adds up. Laws whose F is
-        close to z (an atom of nearly full weight) should write it without the difference.
+        H maps the upper half-plane to itself, and subordination adds the H of the summands. A law
+        whose F is close to z (an atom of nearly full weight) overrides it without the difference.
+
+        Args:
+            z: as in `cauchy_above`, with Im z > 0.
         """
-        g, slope = self._transform(z)
+        g, slope = self.cauchy_above(z)
         # far out F and z cancel, and their difference is a series
         series = self._series
         far = np.abs(g) * series.reach < 1
@@ -106,11 +110,11 @@ class Law(Distribution):
         The sign is that of the sources, $G(z) \sim 1/z$; many texts call $-G$ the Stieltjes
         transform.
         """
-        return self._at_complex(z, lambda w: self._transform(w)[0], lambda w: 1 / w)
+        return self._at_complex(z, lambda w: self.cauchy_above(w)[0], lambda w: 1 / w)
 
     def log_potential(self, z: ArrayLike) -> ComplexArray:
         r"""$\int \log(z - t)\,d\mu(t)$, principal logarithm; at real z the limit from above."""
-        return self._at_complex(z, self._log_potential, np.log)
+        return self._at_complex(z, self.log_potential_above, np.log)
 
     def _at_complex(
         self,
@@ -138,7 +142,7 @@ class Law(Distribution):
         """
         values = _check.complexes("g", g)
         return _inverse_transforms.r_transform(
-            self._transform, self._series, values.ravel()
+            self.cauchy_above, self._series, values.ravel()
         ).reshape(values.shape)
 
     def s_transform(self, y: ArrayLike) -> ComplexArray:
@@ -149,7 +153,7 @@ class Law(Distribution):
         """
         values = _check.complexes("y", y)
         return _inverse_transforms.s_transform(
-            self._transform, self._series, values.ravel()
+            self.cauchy_above, self._series, values.ravel()
         ).reshape(values.shape)
 
     # ------------------------------------------------------------------ shift and scale
@@ -182,14 +186,16 @@ class Affine(Law):
         point = (z - self.offset) / self.factor
         return np.asarray(point if self.factor > 0 else point.real + 1j * np.abs(point.imag))
 
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        g, slope = self.base._transform(self._pull_back(z))
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """G and G' of the base at (z - offset)/factor, divided by powers of the factor."""
+        g, slope = self.base.cauchy_above(self._pull_back(z))
         if self.factor < 0:
             g, slope = g.conj(), slope.conj()
         return g / self.factor, slope / self.factor**2
 
-    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        g, excess, rate = self.base._excess(self._pull_back(z))
+    def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """That of the base, scaled and shifted."""
+        g, excess, rate = self.base.excess_above(self._pull_back(z))
         if self.factor < 0:
             g, excess, rate = g.conj(), excess.conj(), rate.conj()
         return g / self.factor, self.factor * excess - self.offset, rate
@@ -200,8 +206,9 @@ class Affine(Law):
         solved: Any = getattr(self.base, "residual", None)
         return np.zeros(points.shape) if solved is None else solved(self._pull_back(points))
 
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
-        phi = self.base._log_potential(self._pull_back(z))
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
+        """That of the base plus log|factor|."""
+        phi = self.base.log_potential_above(self._pull_back(z))
         if self.factor < 0:
             phi = phi.conj() + 1j * np.pi
         return np.asarray(phi + np.log(abs(self.factor)))

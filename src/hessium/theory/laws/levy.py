@@ -24,7 +24,7 @@ from hessium.theory.laws.levy_triple import LevyTriple
 class LevyLaw(Law):
     r"""A law with $R(g) = m + v g + \sum_i \lambda_i a_i/(1 - a_i g)$; free sums stay in the class.
 
-    Subclasses say how they find $w = 1/G(z)$; all else is written once, in terms of w.
+    A subclass defines `triple` and `reciprocal_above`; all else follows from $w = F(z) = 1/G(z)$.
     """
 
     @property
@@ -33,21 +33,24 @@ class LevyLaw(Law):
         """Drift, variance, rates and jumps."""
 
     @abstractmethod
-    def _reciprocal(self, z: ComplexArray) -> ComplexArray:
-        """F(z) = 1/G(z) at points with Im z >= 0."""
+    def reciprocal_above(self, z: ComplexArray) -> ComplexArray:
+        """The reciprocal Cauchy transform F = 1/G at points z as in `cauchy_above`."""
 
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        w = self._reciprocal(z)
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """G = 1/w and its derivative, w = F(z)."""
+        w = self.reciprocal_above(z)
         _, q = self.triple.remainder(w)
         return 1 / w, -1 / (w * w * (1 - q))
 
-    def _excess(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        w = self._reciprocal(z)
+    def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """F - z = -R(1/w) without a difference."""
+        w = self.reciprocal_above(z)
         value, q = self.triple.remainder(w)
         return 1 / w, -(self.triple.centre + value), q / (1 - q)
 
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
-        return self.triple.potential(z, self._reciprocal(z))
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
+        """The log-potential as a function of w = F(z)."""
+        return self.triple.potential(z, self.reciprocal_above(z))
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
         """The cuts, from the roots of dz/dG = 0: complete, with no missed gap."""
@@ -98,7 +101,7 @@ class LevyLaw(Law):
         result = np.zeros(flat.size)
         solved = ((flat.imag > 0) | self._interior(flat.real)) & np.isfinite(flat)
         if solved.any():
-            w = self._reciprocal(flat[solved])
+            w = self.reciprocal_above(flat[solved])
             image, _ = self.triple.self_map(flat[solved], w)
             result[solved] = np.abs(image - w) / (np.abs(flat[solved]) + np.abs(w))
         return result.reshape(points.shape)
@@ -179,7 +182,8 @@ class FreeLevy(LevyLaw):
             drift=self.drift, variance=self.variance, rates=self.rates, jumps=self.jumps
         )
 
-    def _reciprocal(self, z: ComplexArray) -> ComplexArray:
+    def reciprocal_above(self, z: ComplexArray) -> ComplexArray:
+        """F(z): certified fixed points above the axis and inside the cuts, real roots elsewhere."""
         w = np.empty(z.shape, dtype=np.complex128)
         above = z.imag > 0
         inside = self._interior(z.real) & ~above

@@ -56,7 +56,8 @@ class MarchenkoPastur(LevyLaw):
         factor = generator(rng).standard_normal((size, columns))
         return np.asarray(self.scale / columns * (factor @ factor.T))
 
-    def _reciprocal(self, z: ComplexArray) -> ComplexArray:
+    def reciprocal_above(self, z: ComplexArray) -> ComplexArray:
+        """F in closed form."""
         ((low, high),) = self.support_intervals()
         jump = self.scale * self.ratio
         root = np.sqrt(z - low) * np.sqrt(z - high)

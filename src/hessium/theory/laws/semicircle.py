@@ -42,7 +42,8 @@ class Semicircle(LevyLaw):
         radius = 2 * float(np.sqrt(self.variance))
         return ((-radius, radius),)
 
-    def _reciprocal(self, z: ComplexArray) -> ComplexArray:
+    def reciprocal_above(self, z: ComplexArray) -> ComplexArray:
+        """F in closed form."""
         radius = 2 * np.sqrt(self.variance)
         root = np.sqrt(z - radius) * np.sqrt(z + radius)
         return 0.5 * (z + root)  # z and the root point the same way: nothing cancels

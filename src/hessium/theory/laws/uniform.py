@@ -48,7 +48,8 @@ class Uniform(Law):
         cumulants[:1] = 0.5 * (self.low + self.high)
         return cumulants
 
-    def _transform(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+    def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """G and G' in closed form."""
         width = self.high - self.low
         left, right = z - self.low, z - self.high
         # far away the two logarithms cancel
@@ -57,7 +58,8 @@ class Uniform(Law):
         log = np.where(far, 2 * np.arctanh(np.where(far, ratio, 0.0)), np.log(left) - np.log(right))
         return np.asarray(log / width), -1 / (left * right)
 
-    def _log_potential(self, z: ComplexArray) -> ComplexArray:
+    def log_potential_above(self, z: ComplexArray) -> ComplexArray:
+        """The log-potential in closed form."""
         left, right = z - self.low, z - self.high
         near = (left * np.log(left) - right * np.log(right)) / (self.high - self.low) - 1
         # far away the two products cancel
