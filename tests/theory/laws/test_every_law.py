@@ -12,6 +12,7 @@ from scipy.integrate import quad
 from hessium.errors import InputError
 from hessium.theory import (
     Arcsine,
+    Empirical,
     FreeLevy,
     Law,
     LevyLaw,
@@ -230,3 +231,15 @@ def test_bad_arguments_are_refused() -> None:
         MarchenkoPastur(ratio=1.0, scale=0)
     with pytest.raises(InputError, match="atom"):
         FreeLevy(drift=1.0)
+
+
+def test_parameters_go_by_position_or_by_name() -> None:
+    assert Semicircle(0.5) == Semicircle(variance=0.5)
+    assert MarchenkoPastur(0.5, 2.0) == MarchenkoPastur(scale=2.0, ratio=0.5)
+    assert Uniform(0.0, 1.0) == Uniform(high=1.0, low=0.0)
+    assert Arcsine(1.5) == Arcsine(radius=1.5)
+    assert Empirical([1.0, 2.0], [0.3, 0.7]) == Empirical(
+        weights=[0.3, 0.7], eigenvalues=[1.0, 2.0]
+    )
+    same = FreeLevy(rates=(0.3,), jumps=(2.0,), drift=0.1, variance=0.5)
+    assert FreeLevy(0.1, 0.5, (0.3,), (2.0,)) == same

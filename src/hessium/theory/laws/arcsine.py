@@ -12,7 +12,7 @@ from hessium.theory.laws.cumulants import to_cumulants
 from hessium.theory.laws.law import Law
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Arcsine(Law):
     r"""$\rho(x) = 1/(\pi\sqrt{r^2 - x^2})$ on $|x| < r$; $G(z) = 1/\sqrt{z^2 - r^2}$.
 

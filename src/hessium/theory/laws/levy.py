@@ -123,7 +123,7 @@ class LevyLaw(Law):
         return increasing_roots(position, x, roots[gap], roots[gap + 1])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class FreeLevy(LevyLaw):
     r"""The law with $R(g) = m + v g + \sum_i \lambda_i a_i/(1 - a_i g)$, solved numerically.
 

@@ -14,7 +14,7 @@ from hessium.theory.laws.levy import LevyLaw
 from hessium.theory.laws.levy_triple import LevyTriple
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class MarchenkoPastur(LevyLaw):
     r"""The spectrum of $J J^T$, J of shape n x p with entries N(0, scale/p), ratio = n/p.
 

@@ -13,7 +13,7 @@ from hessium.theory.laws.levy import LevyLaw
 from hessium.theory.laws.levy_triple import LevyTriple
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Semicircle(LevyLaw):
     r"""$\rho(x) = \sqrt{4v - x^2} / (2 \pi v)$ on $|x| \le 2\sqrt{v}$; $R(g) = v g$.
 
