@@ -16,7 +16,7 @@ from hessium.cli.theory import theory
 from hessium.errors import InputError
 from hessium.runs.fingerprint import versions
 from hessium.runs.runner import require_workers
-from hessium.theory.energies import ACTIVATIONS
+from hessium.theory.hessians.energies import ACTIVATIONS
 
 _TRACEBACK = "--traceback"  # read by `main`, which removes it
 _LONGEST = 60

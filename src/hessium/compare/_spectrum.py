@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from hessium import _arguments
-from hessium._typing import BoolArray, FloatArray
+from hessium._typing import ArrayLike, BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.spectra import DiscreteMeasure, Measure, Spectrum
 from hessium.theory import Law
-from hessium.theory._arrays import ArrayLike
 
 
 def as_measure(spectrum: Measure | ArrayLike, name: str = "spectrum") -> Measure:

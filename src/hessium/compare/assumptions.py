@@ -30,7 +30,7 @@ from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 from hessium.spectra import Measure, Spectrum
 from hessium.theory import Law, MarchenkoPastur, Semicircle, hessian_law
-from hessium.theory.energies import ACTIVATIONS
+from hessium.theory.hessians.energies import ACTIVATIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium import _arguments
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, FloatArray
 from hessium.compare._spectrum import (
     as_measure,
     estimated,
@@ -22,7 +22,6 @@ from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials
 from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Empirical, Law, Semicircle, cumulants_from_moments, wishart_wigner
-from hessium.theory._arrays import ArrayLike
 
 _MARGIN = 2  # orders beyond those asked for that a spectrum must have to stand in for its law
 _POISSON = 0.7  # share of the variance of a matched law that is not Gaussian

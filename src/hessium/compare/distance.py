@@ -10,7 +10,7 @@ from scipy.stats import chi2
 
 from hessium import _arguments
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, FloatArray
 from hessium.compare._spectrum import (
     as_measure,
     estimated,
@@ -29,7 +29,6 @@ from hessium.compare.two_spectra import SpectraDistance, spectra_distance
 from hessium.errors import InputError
 from hessium.spectra import Measure, Spectrum
 from hessium.theory import Law
-from hessium.theory._arrays import ArrayLike
 
 _GRID = 4000  # points of the law's distribution function for the Wasserstein distance
 

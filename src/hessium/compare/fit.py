@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium import _arguments
+from hessium._typing import ArrayLike
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
 from hessium.compare._words import percent
 from hessium.compare.families import Family, family_of
@@ -16,7 +17,6 @@ from hessium.compare.settled import REJECTED, Estimate
 from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Law
-from hessium.theory._arrays import ArrayLike
 
 _SPIKES = ("either", "factor", "sum")
 

@@ -31,9 +31,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from hessium._typing import AnyArray, BoolArray, FloatArray
+from hessium._typing import AnyArray, BoolArray, ComplexArray, FloatArray
 from hessium.theory import Law, LevyLaw
-from hessium.theory._arrays import ComplexArray
 
 _DIGITS = 18.0  # e-folds that the trapezoidal rule gains on the upper half of the contour
 _NEAREST = 1e-2  # half-widths: a contour closer to the support would need too many points
@@ -258,6 +257,6 @@ class LinearStatistics:
 
     def _solved(self, law: Law) -> _Path:
         z, weights = self.contour.nodes
-        g, slope = law._transform(z)
+        g, slope = law.cauchy_above(z)
         inverse = law.stieltjes(np.array(self.spikes)).real
         return _Path(z=z, weights=weights, g=g, bend=-slope / g**2, inverse=inverse)

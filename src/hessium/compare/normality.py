@@ -9,9 +9,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from hessium import _arguments
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, FloatArray
 from hessium.errors import InputError
-from hessium.theory._arrays import ArrayLike
 
 _FARTHEST = 150.0  # statistic up to which the published formula falls
 

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from hessium import _arguments
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, FloatArray
 from hessium.compare._spectrum import (
     as_measure,
     eigenvalues_of,
@@ -20,7 +20,6 @@ from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Law, SoftEdge, soft_edge
 from hessium.theory import outliers as of_spikes
-from hessium.theory._arrays import ArrayLike
 
 _LEAST = 1e-14  # what the Tracy-Widom distribution function resolves
 

@@ -1,45 +1,44 @@
 """Laws of random matrices, their free sums, and the published predictions for Hessians."""
 
-from hessium.theory._cumulants import cumulants_from_moments, moments_from_cumulants
-from hessium.theory.additive import free_sum
-from hessium.theory.affine import Affine
-from hessium.theory.arcsine import Arcsine
-from hessium.theory.derivatives import Sensitivity, critical_energy_derivative, sensitivity
-from hessium.theory.edge_scaling import SoftEdge, soft_edge
-from hessium.theory.empirical import Empirical
-from hessium.theory.energies import (
+from hessium.theory.convolution.free_product import free_product
+from hessium.theory.convolution.free_sum import free_sum
+from hessium.theory.convolution.powers import free_compression, free_power
+from hessium.theory.ensembles import goe, gue, haar, wishart
+from hessium.theory.fluctuations.edge_scaling import SoftEdge, soft_edge
+from hessium.theory.fluctuations.spacing import SpacingRatio
+from hessium.theory.fluctuations.spikes import Outlier, outliers
+from hessium.theory.fluctuations.tracy_widom import TracyWidom
+from hessium.theory.hessians.energies import (
     critical_energy,
     gap_energy,
     minimiser_energy,
     ratio_for_critical_energy,
     wigner_energy,
 )
-from hessium.theory.ensembles import goe, gue, haar, wishart, with_spectrum
-from hessium.theory.hessian_laws import relu_hessian, relu_residual, wishart_wigner
-from hessium.theory.indices import (
+from hessium.theory.hessians.hessian_laws import relu_hessian, relu_residual, wishart_wigner
+from hessium.theory.hessians.indices import (
     energy_for_index,
     hessian_law,
     index,
     index_coefficient,
     small_index,
 )
-from hessium.theory.law import Law
-from hessium.theory.levy import FreeLevy, LevyLaw
-from hessium.theory.marchenko_pastur import MarchenkoPastur
-from hessium.theory.multiplicative import free_product
-from hessium.theory.network_ensembles import (
+from hessium.theory.hessians.network_ensembles import (
     BlockHessian,
     product_wishart,
     spiked,
     two_layer_hessian,
 )
-from hessium.theory.network_rank import NetworkRank, linear_network_rank
-from hessium.theory.powers import free_compression, free_power
-from hessium.theory.semicircle import Semicircle
-from hessium.theory.spacing import SpacingRatio
-from hessium.theory.spikes import Outlier, outliers
-from hessium.theory.tracy_widom import TracyWidom
-from hessium.theory.uniform import Uniform
+from hessium.theory.hessians.network_rank import NetworkRank, linear_network_rank
+from hessium.theory.hessians.sensitivity import Sensitivity, critical_energy_derivative, sensitivity
+from hessium.theory.laws.arcsine import Arcsine
+from hessium.theory.laws.cumulants import cumulants_from_moments, moments_from_cumulants
+from hessium.theory.laws.empirical import Empirical
+from hessium.theory.laws.law import Affine, Law, with_spectrum
+from hessium.theory.laws.levy import FreeLevy, LevyLaw
+from hessium.theory.laws.marchenko_pastur import MarchenkoPastur
+from hessium.theory.laws.semicircle import Semicircle
+from hessium.theory.laws.uniform import Uniform
 
 __all__ = [
     "Affine",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +11,8 @@ from hessium._arguments import as_numbers
 from hessium._arguments import count as count
 from hessium._arguments import levels as levels
 from hessium._arguments import reals as reals
-from hessium._typing import FloatArray
+from hessium._typing import ArrayLike, ComplexArray, FloatArray
 from hessium.errors import InputError
-from hessium.theory._arrays import ArrayLike, ComplexArray
-
-if TYPE_CHECKING:
-    from hessium.theory.law import Law
-
 
 LARGEST = 1e150
 """Parameters lie between its inverse and this: squares are within float64."""
@@ -55,23 +50,6 @@ def _within(name: str, value: float) -> float:
         msg = (
             f"{name}: {value!r}; zero or a magnitude between {1 / LARGEST:g} and {LARGEST:g} is "
             "required, or its square leaves float64; choose other units"
-        )
-        raise InputError(msg)
-    return value
-
-
-def law(name: str, value: Any) -> Law:
-    """`value`, if it is a law.
-
-    Raises:
-        InputError: if it is not.
-    """
-    from hessium.theory.law import Law
-
-    if not isinstance(value, Law):
-        msg = (
-            f"{name}: a {type(value).__name__} is no law; for a measured spectrum write "
-            "theory.Empirical(spectrum.nodes, weights=spectrum.weights)"
         )
         raise InputError(msg)
     return value

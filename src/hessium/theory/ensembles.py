@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import ComplexArray, FloatArray, Real
 from hessium.theory import _check
-from hessium.theory._arrays import ComplexArray, Real
-
-if TYPE_CHECKING:
-    from hessium.theory.law import Law
 
 
 def goe(n: int, variance: Real = 1.0, rng: Rng = None) -> FloatArray:
@@ -65,11 +59,3 @@ def haar(n: int, rng: Rng = None) -> FloatArray:
     size = _check.count("n", n)
     q, r = np.linalg.qr(generator(rng).standard_normal((size, size)))
     return np.asarray(q * np.where(np.diagonal(r) < 0, -1.0, 1.0))
-
-
-def with_spectrum(law: Law, n: int, rng: Rng = None) -> FloatArray:
-    """Q diag Q^T with Q Haar and the quantiles of a law at (k + 1/2)/n on the diagonal."""
-    size = _check.count("n", n)
-    _check.law("law", law)
-    q = haar(size, rng)
-    return np.asarray((q * law.ppf((np.arange(size) + 0.5) / size)) @ q.T)

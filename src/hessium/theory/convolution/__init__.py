@@ -1,0 +1,1 @@
+"""Free convolution: sums, products, powers and compressions of laws."""

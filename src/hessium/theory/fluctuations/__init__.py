@@ -1,0 +1,1 @@
+"""Deviations from the limit laws: edges, outliers and level spacings."""

@@ -1,0 +1,1 @@
+"""Published predictions for the Hessians of neural networks."""

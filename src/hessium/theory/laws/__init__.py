@@ -1,0 +1,1 @@
+"""Laws of eigenvalues: the base class, and one file for each law."""
