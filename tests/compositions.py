@@ -36,7 +36,7 @@ from composed.generator import build
 from composed.oracle import Oracle, Parts, parts_of
 from composed.setup import Interrupted, Setup, Trunk
 from composed.traces import Traces, leave_gradients
-from hessium.curvature.traced import CannotTraceError
+from hessium.curvature.fx_program import CannotTraceError
 from hessium.errors import (
     InputError,
     NonFiniteError,

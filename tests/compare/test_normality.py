@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hessium.compare import normality
-from hessium.compare._words import percent
+from hessium.compare._formatting import percent
 from hessium.compare.normality import critical
 
 

@@ -18,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 import hessium as hs
 from cases import draw, mlp
-from hessium.curvature.traced import CannotTraceError
+from hessium.curvature.fx_program import CannotTraceError
 from hessium.errors import InputError, RouteWarning
 
 X, Y = draw(6, 3), draw(6, 2, seed=3)

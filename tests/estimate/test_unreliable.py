@@ -16,6 +16,7 @@ from torch import Tensor
 import hessium as hs
 from cases import draw
 from hessium.errors import InputError
+from hessium.estimate.inertia import Method
 from spectra import with_eigenvalues
 
 N = 80
@@ -137,7 +138,7 @@ def test_residuals_and_spectra(kind: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["exact", pytest.param("quadrature", marks=pytest.mark.slow)])
-def test_a_sound_operator_is_not_blamed(method: hs.estimate.counting.Method) -> None:
+def test_a_sound_operator_is_not_blamed(method: Method) -> None:
     """Control: no defect opens nothing."""
     sound = hs.inertia(Wrong(lambda self, v: EXACT @ v), 1e-10, method=method)
     assert sound.resolution < 1e-13

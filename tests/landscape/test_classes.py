@@ -16,9 +16,9 @@ from cases import draw, mlp
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.certify import certify
 from hessium.landscape.gradient_norm import GradientNorm
-from hessium.landscape.rounding import PROBES
-from hessium.landscape.surface import Surface
-from hessium.landscape.walk import Stopping
+from hessium.landscape.noise_floor import PROBES
+from hessium.landscape.objective import Surface
+from hessium.landscape.trajectory import Stopping
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.operator import DenseOperator
 

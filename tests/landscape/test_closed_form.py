@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 import hessium as hs
 from cases import draw
+from hessium.landscape.dead_units import dead_unit_index, with_dead_units
 from hessium.landscape.find import surface_of
-from hessium.landscape.padding import dead_unit_index, with_dead_units
-from hessium.landscape.surface import RiskSurface
+from hessium.landscape.objective import RiskSurface
 from hessium.landscape.two_layer import TwoLayerSurface, recognise
 from references import rows_of
 

@@ -16,7 +16,7 @@ from torch import nn
 import hessium as hs
 from cases import draw
 from hessium.errors import ConvergenceWarning
-from hessium.landscape import approach
+from hessium.landscape import starts
 
 SIZE = 4
 INDICES = (1, 2, 4, 7, 10)
@@ -53,7 +53,7 @@ def test_a_failure_costs_no_more_than_three_successes() -> None:
 
 
 def test_control_descents_that_never_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(approach, "_PLATEAU", 1500)
+    monkeypatch.setattr(starts, "_PLATEAU", 1500)
     assert failures_over_successes([nn.Tanh(), nn.Identity()]) > MOST
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import hessium as hs
 from hessium.errors import ConvergenceWarning, NonFiniteError, SelfCheckWarning
 from hessium.landscape.point import KINDS
-from hessium.landscape.walk import Stopping, Walk
+from hessium.landscape.trajectory import Stopping, Walk
 
 Function = Callable[[Tensor], Tensor]
 

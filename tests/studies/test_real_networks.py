@@ -19,13 +19,13 @@ from hessium.runs.experiment import Experiment, Result
 from hessium.studies.images import SIDE, digest, small_images, whitened
 from hessium.studies.published import column_table
 from hessium.studies.real_networks import (
-    assumed,
-    gap,
+    assumption_audit,
+    fig2_freeness,
+    fig5_gram_gap,
     null_space,
     rank_theory,
     residual,
     spacings,
-    turned,
 )
 from hessium.studies.real_networks.setting import plain_network, squared_risk, with_residuals
 from hessium.theory import relu_residual
@@ -34,8 +34,8 @@ pytestmark = pytest.mark.xdist_group("real-networks")  # one process computes wh
 
 SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     "turned": (
-        turned.EXPERIMENT,
-        turned.TurnedConfig(
+        fig2_freeness.EXPERIMENT,
+        fig2_freeness.TurnedConfig(
             samples=40, hidden=4, stages=(1, 5), rotations=5, seeds=(0, 1), images="digits"
         ),
     ),
@@ -50,8 +50,8 @@ SMALL: dict[str, tuple[Experiment[Any], Any]] = {
         null_space.NullConfig(samples=60, seeds=(0,), images="digits"),
     ),
     "gap": (
-        gap.EXPERIMENT,
-        gap.GapConfig(samples=(20, 30, 60, 120, 240), seeds=(0, 1, 2), data=("digits",)),
+        fig5_gram_gap.EXPERIMENT,
+        fig5_gram_gap.GapConfig(samples=(20, 30, 60, 120, 240), seeds=(0, 1, 2), data=("digits",)),
     ),
     "ranks": (
         rank_theory.EXPERIMENT,
@@ -67,8 +67,8 @@ SMALL: dict[str, tuple[Experiment[Any], Any]] = {
         ),
     ),
     "assumed": (
-        assumed.EXPERIMENT,
-        assumed.AssumedConfig(
+        assumption_audit.EXPERIMENT,
+        assumption_audit.AssumedConfig(
             activations=("relu",), widths=(5,), ratios=(0.5, 2.0), max_iterations=5,
             rotations=19, draws=3, seeds=(0,),
         ),
@@ -189,7 +189,9 @@ def test_gap_and_what_turns_it() -> None:
 
 def test_scale_of_the_published_curve() -> None:
     dots = column_table("pb_fig5")
-    assert gap.fitted_scale(dots["num_samples"], dots["gap"]) == pytest.approx(1 / 26, rel=0.02)
+    assert fig5_gram_gap.fitted_scale(dots["num_samples"], dots["gap"]) == pytest.approx(
+        1 / 26, rel=0.02
+    )
 
 
 def test_ranks_and_what_turns_them() -> None:

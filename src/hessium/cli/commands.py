@@ -23,7 +23,7 @@ from hessium.profiles.audit_page import compare_own
 from hessium.profiles.own_model import OwnModel, describe
 from hessium.profiles.plan import Plan
 from hessium.report import Report, write_report
-from hessium.report.words import bases, lines
+from hessium.report.statements import bases, lines
 from hessium.runs.experiment import Experiment, settings
 from hessium.runs.fingerprint import versions
 from hessium.runs.point_store import find_point

@@ -11,7 +11,6 @@ from hessium import _arguments
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import nonzero
-from hessium.compare.candidates import outputs_seen
 from hessium.compare.checks import (
     Check,
     fit_checks,
@@ -24,6 +23,7 @@ from hessium.compare.checks import (
 from hessium.compare.fit import Fit
 from hessium.compare.freeness import Freeness, freeness
 from hessium.compare.structure import require_rows, structure_of
+from hessium.compare.symmetry_candidates import outputs_seen
 from hessium.curvature import GaussNewton, ResidualHessian
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk

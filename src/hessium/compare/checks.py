@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from hessium._typing import FloatArray
-from hessium.compare._words import percent
+from hessium.compare._formatting import percent
 from hessium.compare.cumulants import cumulants
 from hessium.compare.distance import distance
 from hessium.compare.fit import Fit, fit

@@ -11,6 +11,7 @@ from scipy.stats import chi2
 from hessium import _arguments
 from hessium._random import Rng, generator
 from hessium._typing import ArrayLike, FloatArray
+from hessium.compare._formatting import percent
 from hessium.compare._spectrum import (
     as_measure,
     estimated,
@@ -21,7 +22,6 @@ from hessium.compare._spectrum import (
     size_of,
     snapped,
 )
-from hessium.compare._words import percent
 from hessium.compare.brackets import CONFIDENCE, Bracket, kolmogorov_bracket
 from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, Span, degree_of

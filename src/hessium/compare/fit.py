@@ -9,8 +9,8 @@ import numpy as np
 
 from hessium import _arguments
 from hessium._typing import ArrayLike
+from hessium.compare._formatting import percent
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
-from hessium.compare._words import percent
 from hessium.compare.families import Family, family_of
 from hessium.compare.fitting import search
 from hessium.compare.settled import REJECTED, Estimate

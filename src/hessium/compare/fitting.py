@@ -12,11 +12,11 @@ from scipy.stats import norm
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import rescaled, zeros
 from hessium.compare.families import Family, rough_moments, trimmed
+from hessium.compare.gls import STEP, Weighted, errors_of
 from hessium.compare.outliers import Detached, Outliers, one_more, outliers
 from hessium.compare.pilot import miscounts, pilot
 from hessium.compare.settled import REJECTED, Estimate, Found, Settled, hull
 from hessium.compare.spikes import Origin, factors
-from hessium.compare.weighted import STEP, Weighted, errors_of
 from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Law

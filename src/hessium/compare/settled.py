@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from scipy.stats import chi2
 
 from hessium._typing import FloatArray
+from hessium.compare.gls import Weighted
 from hessium.compare.outliers import Outliers
 from hessium.compare.spikes import Origin
-from hessium.compare.weighted import Weighted
 from hessium.theory import Law
 
 REJECTED = 1e-2  # p-value below which a fit counts as rejected, and an eigenvalue as an outlier

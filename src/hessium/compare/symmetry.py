@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from hessium import _arguments
-from hessium.compare.candidates import Candidate, candidates, outputs_seen
 from hessium.compare.structure import require_rows, structure_of
+from hessium.compare.symmetry_candidates import Candidate, candidates, outputs_seen
 from hessium.curvature import GaussNewton
 from hessium.errors import InputError
 from hessium.estimate import inertia

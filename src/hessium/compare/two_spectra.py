@@ -8,8 +8,8 @@ import numpy as np
 from scipy.stats import chi2
 
 from hessium._typing import FloatArray
+from hessium.compare._formatting import percent
 from hessium.compare._spectrum import known_size, probe_covariance, rule_degree
-from hessium.compare._words import percent
 from hessium.compare.brackets import CONFIDENCE, Bracket, kolmogorov_bracket
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
 from hessium.spectra import DiscreteMeasure, Measure

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from hessium._arguments import nonnegative
 from hessium._arithmetic import full_precision
+from hessium.curvature.dense_assembly import work_bytes
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.jacobian import DOUBLE_REVERSE
-from hessium.curvature.layerwise import work_bytes
-from hessium.curvature.routes import BatchProduct, Graphs, Recorded, RouteName, fastest
+from hessium.curvature.product_plan import BatchProduct, Graphs, Recorded, RouteName, fastest
 from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
 from hessium.errors import InputError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from hessium.curvature.traced import Program
+from hessium.curvature.fx_program import Program
 
 logger = logging.getLogger(__name__)
 

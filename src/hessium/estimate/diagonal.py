@@ -7,9 +7,9 @@ from torch import Tensor
 
 from hessium._arithmetic import full_precision
 from hessium._random import Rng
+from hessium.estimate.estimates import DiagonalEstimate
+from hessium.estimate.probe_stream import Source, one_of
 from hessium.estimate.probes import signs
-from hessium.estimate.sampled import DiagonalEstimate
-from hessium.estimate.source import Source, one_of
 from hessium.estimate.trace import FEWEST, LOOK_FROM
 from hessium.linalg.adapt import Operator
 from hessium.linalg.leave_one_out import diagonal_estimates

@@ -10,9 +10,9 @@ from torch import Tensor
 from hessium._arithmetic import full_precision
 from hessium._random import Rng
 from hessium._typing import FloatArray
+from hessium.estimate.estimates import Estimate, NormEstimate, exactly, from_samples
+from hessium.estimate.probe_stream import Source, one_of, require_squares
 from hessium.estimate.probes import signs, sphere
-from hessium.estimate.sampled import Estimate, NormEstimate, exactly, from_samples
-from hessium.estimate.source import Source, one_of, require_squares
 from hessium.linalg.adapt import Operator
 from hessium.linalg.leave_one_out import square_estimates, trace_estimates
 from hessium.linalg.operator import SymmetricOperator

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from hessium.errors import NonFiniteError
 from hessium.landscape.contraction import contraction, kinked
+from hessium.landscape.noise_floor import Place, hessian_rounding, look, norm_of
+from hessium.landscape.objective import Surface
 from hessium.landscape.point import Certificate, Kind
-from hessium.landscape.rounding import Place, hessian_rounding, look, norm_of
-from hessium.landscape.surface import Surface
 from hessium.landscape.symmetry import on_manifold
-from hessium.landscape.walk import Walk
+from hessium.landscape.trajectory import Walk
 from hessium.spectra import Count, Spectrum
 
 _FLAT = 1e-7  # of kappa; methods that compare |g|^2 resolve it to the root of epsilon, 1.5e-8

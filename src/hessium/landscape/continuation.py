@@ -14,9 +14,9 @@ from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.certify import certify
 from hessium.landscape.find import normal, point_of, require_searchable, surface_of
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
+from hessium.landscape.noise_floor import PROBES, stopping_at
+from hessium.landscape.objective import Surface
 from hessium.landscape.point import CriticalPoint
-from hessium.landscape.rounding import PROBES, stopping_at
-from hessium.landscape.surface import Surface
 from hessium.linalg.damped import damped_solve
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent

@@ -7,8 +7,8 @@ from itertools import dropwhile, pairwise
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.rounding import Place, hessian_rounding, norm_of, ulps
-from hessium.landscape.surface import Surface
+from hessium.landscape.noise_floor import Place, hessian_rounding, norm_of, ulps
+from hessium.landscape.objective import Surface
 from hessium.linalg.damped import eigensystem, pseudo_solve
 
 _FIRST = 1e-2  # relative distances from which Newton's method may come back

@@ -15,17 +15,17 @@ from hessium._random import Rng, generator
 from hessium.curvature import Hessian
 from hessium.curvature.base import require_risk
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.landscape.approach import down_to_index, random_like
 from hessium.landscape.certify import MOVED, Judged, certify
 from hessium.landscape.gradient_norm import GradientNorm
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.newton_mr import NewtonMR
+from hessium.landscape.noise_floor import PROBES, stopping_at
+from hessium.landscape.objective import RiskSurface, Surface
 from hessium.landscape.point import CriticalPoint
-from hessium.landscape.rounding import PROBES, stopping_at
 from hessium.landscape.saddle import Saddle
-from hessium.landscape.surface import RiskSurface, Surface
+from hessium.landscape.starts import down_to_index, random_like
+from hessium.landscape.trajectory import Finder, spread
 from hessium.landscape.two_layer import recognise
-from hessium.landscape.walk import Finder, spread
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hessium.landscape.surface import Surface
-from hessium.landscape.walk import Finder, Stopping, Walk, backtrack, half_square
+from hessium.landscape.objective import Surface
+from hessium.landscape.trajectory import Finder, Stopping, Walk, backtrack, half_square
 from hessium.linalg.minres import minres
 
 _HALVINGS = 20  # of a step; where only shorter ones lower |g| the search is stuck

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
-from hessium.landscape.surface import Surface
-from hessium.landscape.walk import Finder, Stopping, Walk, negative, spread
+from hessium.landscape.objective import Surface
+from hessium.landscape.trajectory import Finder, Stopping, Walk, negative, spread
 from hessium.linalg.damped import eigensystem
 
 _TRUST = 0.5  # of the linear model of the gradient, in the norm of steps

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.rounding import Place, look
-from hessium.landscape.surface import Surface
+from hessium.landscape.noise_floor import Place, look
+from hessium.landscape.objective import Surface
 from hessium.linalg.damped import eigensystem, pseudo_solve
 
 _WALK = 0.5  # relative length of the walks

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hessium.landscape.surface import Surface
+from hessium.landscape.objective import Surface
 from hessium.linalg import SymmetricOperator
 from hessium.problem import EmpiricalRisk, SquaredError
 

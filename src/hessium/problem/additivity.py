@@ -23,7 +23,7 @@ _FEW = 8  # samples of the first batch, which are joined to every later one
 
 
 class Additivity:
-    """Looks at the loss of every batch of one pass over the data.
+    """GraphChecks at the loss of every batch of one pass over the data.
 
     The loss of a batch is compared with those of its two parts, and the loss of the batch joined
     with some samples of the first one with those of the two. Where the loss fails or is not finite

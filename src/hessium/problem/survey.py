@@ -17,7 +17,7 @@ from hessium.problem.additivity import Additivity, require_additive
 from hessium.problem.containers import tensors
 from hessium.problem.data import Batches, check_batch, global_randomness_kept
 from hessium.problem.determinism import require_same
-from hessium.problem.looks import Looks, nodes_behind
+from hessium.problem.graph_checks import GraphChecks, nodes_behind
 from hessium.problem.losses import CallableLoss, Counted, Loss, Value
 from hessium.problem.passes import Passes, leading_size
 from hessium.problem.samples import (
@@ -88,7 +88,7 @@ def take_survey(
     """
     parameters = risk.leaves()
     with risk.undisturbed():
-        looks = Looks(risk.loss, parameters, risk.names, risk.model) if check else None
+        looks = GraphChecks(risk.loss, parameters, risk.names, risk.model) if check else None
     # both passes inside one guard: a random loader must be free to differ between them
     with global_randomness_kept(batches, always=True):
         survey = _first_pass(risk, batches, parameters, num_samples, looks)
@@ -111,7 +111,7 @@ def _first_pass(
     batches: Batches,
     parameters: Sequence[Tensor],
     num_samples: NumSamples | None,
-    looks: Looks | None,
+    looks: GraphChecks | None,
 ) -> Survey:
     loss, found = risk.loss, list[_Look]()
     probed = looks is not None and isinstance(loss, CallableLoss)
@@ -149,7 +149,7 @@ def _second_pass(
     risk: EmpiricalRisk,
     batches: Batches,
     num_samples: NumSamples | None,
-    looks: Looks,
+    looks: GraphChecks,
 ) -> Survey:
     """The same numbers from other tensors with the same values, and the same parameters used."""
     parameters = risk.leaves()
@@ -172,7 +172,7 @@ def _look(
     targets: Any,
     num_samples: NumSamples | None,
     number: int,
-    looks: Looks | None,
+    looks: GraphChecks | None,
 ) -> tuple[Tensor, _Look]:
     with SequenceWatch() as watch:
         f = passes.outputs(inputs, number)

@@ -13,8 +13,8 @@ from torch.autograd.graph import disable_saved_tensors_hooks
 from hessium.errors import InputError
 from hessium.problem.containers import closed, replaced, tensors
 from hessium.problem.forward import describe
+from hessium.problem.graph_checks import nodes_behind, runs_python
 from hessium.problem.kernels import ForwardWatch
-from hessium.problem.looks import nodes_behind, runs_python
 from hessium.problem.losses import CallableLoss, Loss, Value
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Section
 from hessium.plots import PALETTE, draw, empty_svg, to_svg
-from hessium.report import words
+from hessium.report import statements
 from hessium.runs.codec import encode
 from hessium.runs.run_directory import RunDirectory
 
@@ -111,17 +111,17 @@ def render(drawn: tuple[_Drawn, ...]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": words.number,
+        "number": statements.number,
         "digits": digits,
-        "bases": words.bases,
-        "errors": words.errors,
-        "setting": words.setting,
-        "duration": words.duration,
+        "bases": statements.bases,
+        "errors": statements.errors,
+        "setting": statements.setting,
+        "duration": statements.duration,
     }
     return environment.get_template("page.html").render(
         drawn=drawn,
         palette=PALETTE,
-        points=words.points,
+        points=statements.points,
         most=_MOST_POINTS,
         verdicts={
             "holds": "holds",

@@ -5,13 +5,13 @@ from hessium.studies import linearization, rank_vs_duplicates, rank_vs_samples, 
 from hessium.studies.critical_points import fig6, linear
 from hessium.studies.random_hessian import critical, fig1, index
 from hessium.studies.real_networks import (
-    assumed,
-    gap,
+    assumption_audit,
+    fig2_freeness,
+    fig5_gram_gap,
     null_space,
     rank_theory,
     residual,
     spacings,
-    turned,
 )
 
 REGISTRY = Registry(
@@ -23,13 +23,13 @@ REGISTRY = Registry(
         fig1.EXPERIMENT,
         index.EXPERIMENT,
         critical.EXPERIMENT,
-        turned.EXPERIMENT,
+        fig2_freeness.EXPERIMENT,
         residual.EXPERIMENT,
         null_space.EXPERIMENT,
-        gap.EXPERIMENT,
+        fig5_gram_gap.EXPERIMENT,
         rank_theory.EXPERIMENT,
         spacings.EXPERIMENT,
-        assumed.EXPERIMENT,
+        assumption_audit.EXPERIMENT,
         fig6.EXPERIMENT,
         linear.EXPERIMENT,
     ]

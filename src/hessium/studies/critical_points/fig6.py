@@ -20,7 +20,7 @@ from hessium.studies.critical_points.distances import (
 from hessium.studies.critical_points.fits import fit_power
 from hessium.studies.critical_points.points import Points
 from hessium.studies.critical_points.search import MINIMISE, SADDLE, search
-from hessium.studies.critical_points.words import statements, tables
+from hessium.studies.critical_points.statements import statements, tables
 
 NAME = "pb-fig6"
 

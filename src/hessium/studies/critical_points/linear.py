@@ -12,11 +12,11 @@ from hessium._typing import AnyArray, FloatArray
 from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Findings, Number, Series, Table, exact, judge
 from hessium.landscape.certify import certify
+from hessium.landscape.dead_units import with_dead_units
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
-from hessium.landscape.padding import with_dead_units
-from hessium.landscape.rounding import PROBES
+from hessium.landscape.noise_floor import PROBES
+from hessium.landscape.trajectory import Stopping
 from hessium.landscape.two_layer import TwoLayerSurface
-from hessium.landscape.walk import Stopping
 from hessium.runs.experiment import Experiment, Result, Task
 from hessium.studies.critical_points.search import samples_of
 from hessium.theory import minimiser_energy

@@ -13,15 +13,15 @@ import torch
 from scipy.optimize import minimize
 
 from hessium._typing import FloatArray
-from hessium.landscape.approach import down_to_energy, down_to_index, index_at
 from hessium.landscape.certify import Judged, certify
 from hessium.landscape.gradient_norm import GradientNorm
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.newton_mr import NewtonMR
-from hessium.landscape.rounding import PROBES
+from hessium.landscape.noise_floor import PROBES
 from hessium.landscape.saddle import Saddle
+from hessium.landscape.starts import down_to_energy, down_to_index, index_at
+from hessium.landscape.trajectory import Finder, Stopping, Walk
 from hessium.landscape.two_layer import TwoLayerSurface
-from hessium.landscape.walk import Finder, Stopping, Walk
 from hessium.runs.experiment import Result, Task
 
 PLAIN = "gradient-norm"

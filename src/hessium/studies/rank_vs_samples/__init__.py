@@ -12,7 +12,7 @@ from hessium.runs.experiment import Experiment, Result
 from hessium.studies.rank_vs_samples.charts import charts
 from hessium.studies.rank_vs_samples.compute import RankConfig, compute, tasks
 from hessium.studies.rank_vs_samples.runs import Runs
-from hessium.studies.rank_vs_samples.words import statements, table
+from hessium.studies.rank_vs_samples.statements import statements, table
 
 
 def summarise(

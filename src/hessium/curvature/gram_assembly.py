@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessium.curvature.calls import Outer, Swapped
-from hessium.curvature.taps import TappedBatch, tap
+from hessium.curvature.layer_ops import Outer, Swapped
+from hessium.curvature.layer_recorder import TappedBatch, tap
 from hessium.linalg.operator import mirror_lower_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.output_hessian import OutputHessian

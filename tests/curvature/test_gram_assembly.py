@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 import hessium as hs
 from cases import classes, draw, seeded
-from hessium.curvature import inner
-from hessium.curvature.calls import Kernel, Outer
-from hessium.curvature.inner import gram
-from hessium.curvature.layerwise import WORK_BYTES, dense_outer
+from hessium.curvature import gram_assembly
+from hessium.curvature.dense_assembly import WORK_BYTES, dense_outer
+from hessium.curvature.gram_assembly import gram
+from hessium.curvature.layer_ops import Kernel, Outer
 
 
 class Tokens(nn.Module):
@@ -165,38 +165,38 @@ def test_every_form_and_budget_gives_the_same(name: str, monkeypatch: pytest.Mon
     expected = layer_wise(risk)
     scale = float(expected.norm())
     assert float((layer_wise(risk, work=2**10) - expected).norm()) <= 1e-12 * scale
-    parts: list[list[inner.Part]] = []
-    grouped = inner._grouped
+    parts: list[list[gram_assembly.Part]] = []
+    grouped = gram_assembly._grouped
 
-    def split(found: list[inner.Part], rows: int, hold: int) -> Any:
+    def split(found: list[gram_assembly.Part], rows: int, hold: int) -> Any:
         parts.extend(made := grouped(found, rows, max(p.per_row for p in found) * rows * 8) or [])
         return made
 
-    monkeypatch.setattr(inner, "_grouped", split)
+    monkeypatch.setattr(gram_assembly, "_grouped", split)
     assert float((layer_wise(risk) - expected).norm()) <= 1e-12 * scale
     assert len(parts) > 1
     assert gram(risk, risk.loss.hessian, WORK_BYTES, 2**30) is not None
     monkeypatch.undo()
     assert gram(risk, risk.loss.hessian, WORK_BYTES, 8) is None
     for kind in ("ghost", "formed", "pieces"):
-        monkeypatch.setattr(inner, "_parts", lambda b, r, n, kind=kind: forced(b, r, kind))
+        monkeypatch.setattr(gram_assembly, "_parts", lambda b, r, n, kind=kind: forced(b, r, kind))
         assert float((layer_wise(risk, work=2**12) - expected).norm()) <= 1e-12 * scale
 
 
-def forced(batch: Any, risk: hs.EmpiricalRisk, kind: str) -> list[inner.Part]:
+def forced(batch: Any, risk: hs.EmpiricalRisk, kind: str) -> list[gram_assembly.Part]:
     """Every parameter by one form, where it has that form."""
-    uses = inner._uses(batch)
-    parts: list[inner.Part] = []
+    uses = gram_assembly._uses(batch)
+    parts: list[gram_assembly.Part] = []
     if kind == "ghost":
         for at, call in enumerate(batch.calls):
             mine = [leaf for leaf in (call.weight, call.bias) if leaf is not None]
             once = all(len(uses[leaf]) == 1 for leaf in mine)
             if isinstance(call, Outer) and call.weight is not None and once:
-                parts.append(inner.Ghost(at, 1))
+                parts.append(gram_assembly.Ghost(at, 1))
                 for leaf in mine:
                     del uses[leaf]
     per_b = 10**9 if kind == "formed" else 1
-    parts += [inner.Rows(k, at, risk.layout.shapes[k], per_b) for k, at in uses.items()]
+    parts += [gram_assembly.Rows(k, at, risk.layout.shapes[k], per_b) for k, at in uses.items()]
     return parts
 
 

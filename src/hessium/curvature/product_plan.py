@@ -11,8 +11,8 @@ from typing import Literal, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
+from hessium.curvature.fx_program import CannotTraceError
 from hessium.curvature.graph import UNKNOWN
-from hessium.curvature.traced import CannotTraceError
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 

@@ -14,7 +14,7 @@ import hessium as hs
 from cases import Case
 from conftest import build
 from hessium.curvature.base import RiskOperator
-from hessium.curvature.routes import Graphs, fastest
+from hessium.curvature.product_plan import Graphs, fastest
 from hessium.errors import InputError, SelfCheckError
 
 KINDS = [hs.Hessian, hs.GaussNewton]
@@ -108,8 +108,8 @@ def run(choose: Callable[[bool, bool], float], block: int) -> tuple[bool, bool]:
 
     clock = {"now": 0.0}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hessium.curvature.routes.time.process_time", lambda: clock["now"])
-        patch.setattr("hessium.curvature.routes.time.perf_counter", lambda: clock["now"])
+        patch.setattr("hessium.curvature.product_plan.time.process_time", lambda: clock["now"])
+        patch.setattr("hessium.curvature.product_plan.time.perf_counter", lambda: clock["now"])
         vectors = torch.randn(risk.dim, block, dtype=risk.dtype)
         agree = lambda a, b: torch.allclose(a, b, rtol=1e-10, atol=1e-12)  # noqa: E731
         batched = fastest(graphs, multiply, vectors, 1000, agree, batched=False)

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.surface import Surface
-from hessium.landscape.walk import Stopping
+from hessium.landscape.objective import Surface
+from hessium.landscape.trajectory import Stopping
 from hessium.linalg.damped import eigensystem
 
 PROBES = 8

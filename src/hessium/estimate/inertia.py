@@ -14,7 +14,7 @@ from hessium.errors import InputError
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import eigenpairs
 from hessium.estimate.exact import exact_inertia, fits
-from hessium.estimate.sampling import check_request, spectral_measure
+from hessium.estimate.slq import check_request, spectral_measure
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.operator import SymmetricOperator
 from hessium.progress import Progress, part_of, silent

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from hessium.curvature.calls import Call, Grouped, Kernel, Outer, Scale, Swapped
 from hessium.curvature.graph import differentiate
+from hessium.curvature.layer_ops import Call, Grouped, Kernel, Outer, Scale, Swapped
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import num_samples
 from hessium.problem.losses import rows

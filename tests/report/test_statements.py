@@ -2,7 +2,7 @@ import pytest
 
 from hessium.figures.formatting import between, digits
 from hessium.figures.records import Number, Table, exact, over
-from hessium.report.words import bases, duration, number, setting
+from hessium.report.statements import bases, duration, number, setting
 
 
 @pytest.mark.parametrize(

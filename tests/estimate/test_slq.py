@@ -22,7 +22,7 @@ import hessium as hs
 from cases import classes, draw, mlp
 from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.estimate import sampler
+from hessium.estimate import lanczos_probes
 from hessium.estimate.deflation import Deflation
 from hessium.linalg import SymmetricOperator, vectors
 from hessium.spectra import Spectrum
@@ -117,7 +117,7 @@ def test_standard_errors_of_the_trace_cover_what_they_say(kind: str) -> None:
 def test_a_biased_probe_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: probes with entries of one sign lean towards one direction."""
     drawn = vectors.gaussian
-    monkeypatch.setattr(sampler, "gaussian", lambda op, rng: drawn(op, rng).abs())
+    monkeypatch.setattr(lanczos_probes, "gaussian", lambda op, rng: drawn(op, rng).abs())
     matrix, values = network("H", 2, 3, 2)
     biased = [hs.spectral_measure(matrix, 2, 17, rng=seed) for seed in range(100)]
     with pytest.raises(AssertionError):

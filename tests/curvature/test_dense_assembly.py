@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import hessium as hs
 from cases import Case, draw, mlp, seeded
 from conftest import build
-from hessium.curvature.layerwise import dense_second_order
+from hessium.curvature.dense_assembly import dense_second_order
 from hessium.linalg.operator import SymmetricOperator
 
 # parameters act in other ways than in layers, or samples see each other

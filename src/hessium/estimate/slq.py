@@ -16,7 +16,7 @@ from hessium.errors import ConvergenceWarning, InputError
 from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
-from hessium.estimate.sampler import BESIDE, Sampler
+from hessium.estimate.lanczos_probes import BESIDE, Sampler
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import Passes
 from hessium.linalg.operator import SymmetricOperator

@@ -23,10 +23,10 @@ from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import IndefiniteError, InputError, NonFiniteError
+from hessium.estimate.estimates import student
 from hessium.estimate.exact import exact_spectrum, fits
+from hessium.estimate.probe_stream import Source, one_of
 from hessium.estimate.probes import sphere
-from hessium.estimate.sampled import student
-from hessium.estimate.source import Source, one_of
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.operator import SymmetricOperator

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.surface import Surface
-from hessium.landscape.walk import Stopping, descend, interpolate, spread
+from hessium.landscape.objective import Surface
+from hessium.landscape.trajectory import Stopping, descend, interpolate, spread
 from hessium.linalg.ldl import ShiftedLDL
 
 _PLATEAU = 200  # steps without a lower index: so many are always allowed

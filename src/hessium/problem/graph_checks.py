@@ -18,8 +18,8 @@ REENTRANT = (
 )
 
 
-class Looks:
-    """Looks at each batch of the first pass over the data.
+class GraphChecks:
+    """GraphChecks at each batch of the first pass over the data.
 
     Args:
         loss: of the risk.

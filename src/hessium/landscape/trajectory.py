@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.surface import Surface
+from hessium.landscape.objective import Surface
 
 _GROWS = 1.02  # in the second half of a walk
 _SHRUNK = 1e-3  # of its largest radius

@@ -27,10 +27,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from hessium.curvature.calls import Outer
+from hessium.curvature.gram_assembly import jacobian_rows
 from hessium.curvature.graph import differentiate
-from hessium.curvature.inner import jacobian_rows
-from hessium.curvature.taps import TappedBatch, plain_layers, tap
+from hessium.curvature.layer_ops import Outer
+from hessium.curvature.layer_recorder import TappedBatch, plain_layers, tap
 from hessium.linalg.operator import symmetrize_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
