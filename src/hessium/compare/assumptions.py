@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import nonzero
@@ -51,7 +52,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Assumptions:
+class Assumptions(Displayable):
     r"""The table, and what it was made from.
 
     Attributes:

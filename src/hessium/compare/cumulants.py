@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._typing import ArrayLike, FloatArray
 from hessium.compare._spectrum import (
     as_measure,
@@ -30,7 +31,7 @@ _REFUTED = 4.0  # standard errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Cumulants:
+class Cumulants(Displayable):
     r"""Moments $\int x^k d\mu$ and free cumulants of order 1 to k.
 
     Attributes:

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._random import Rng, generator
 from hessium._typing import ArrayLike, FloatArray
 from hessium.compare._formatting import percent
@@ -34,7 +35,7 @@ _GRID = 4000  # points of the law's distribution function for the Wasserstein di
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Distance:
+class Distance(Displayable):
     r"""A measured spectrum beside a law.
 
     Attributes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._typing import ArrayLike
 from hessium.compare._formatting import percent
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
@@ -22,7 +23,7 @@ _SPIKES = ("either", "factor", "sum")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Fit:
+class Fit(Displayable):
     r"""A law fitted to a spectrum.
 
     Attributes:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.compare.distance import kolmogorov
@@ -39,7 +40,7 @@ _DIGITS = 10  # of the largest eigenvalue, in which spectra are compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Freeness:
+class Freeness(Displayable):
     r"""A pair of matrices beside its Haar rotations.
 
     Attributes:

@@ -14,6 +14,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import as_measure, eigenvalues_of
 from hessium.errors import InputError
@@ -28,7 +29,7 @@ _RESOLVED = 10.0  # resolutions: of GOE spacings less than 1 % are then too fine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class LevelStatistics:
+class LevelStatistics(Displayable):
     r"""Ratios $r = \min(s_k, s_{k+1})/\max(s_k, s_{k+1})$ of consecutive spacings.
 
     Attributes:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
@@ -25,7 +26,7 @@ PAIRS = ((1, 1), (2, 1), (1, 2), (3, 1), (2, 2), (1, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MixedMoment:
+class MixedMoment(Displayable):
     r"""One normalised mixed moment; zero for free matrices.
 
     Attributes:

@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._typing import ArrayLike, FloatArray
 from hessium.errors import InputError
 
@@ -16,7 +17,7 @@ _FARTHEST = 150.0  # statistic up to which the published formula falls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Normality:
+class Normality(Displayable):
     """How normal a sample is.
 
     Attributes:

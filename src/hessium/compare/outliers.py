@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._typing import ArrayLike, FloatArray
 from hessium.compare._spectrum import (
     as_measure,
@@ -45,7 +46,7 @@ class Detached:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Outliers:
+class Outliers(Displayable):
     """The detached eigenvalues of a spectrum and what is left without them.
 
     Attributes:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium.compare.architecture import Architecture
 from hessium.compare.structure import first_inputs, require_rows, structure_of
 from hessium.curvature import GaussNewton, Hessian, ResidualHessian
@@ -21,7 +22,7 @@ from hessium.theory import NetworkRank, linear_network_rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Ranks:
+class Ranks(Displayable):
     """Ranks of H0, H1 and H, measured and predicted.
 
     Attributes:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium.compare.structure import require_rows, structure_of
 from hessium.compare.symmetry_candidates import Candidate, candidates, outputs_seen
 from hessium.curvature import GaussNewton
@@ -38,7 +39,7 @@ class NullSpace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Symmetries:
+class Symmetries(Displayable):
     r"""Forced zeros of the Gauss-Newton part beside those measured.
 
     Attributes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from hessium._display import Displayable
 from hessium._typing import FloatArray
 from hessium.compare._formatting import percent
 from hessium.compare._spectrum import known_size, probe_covariance, rule_degree
@@ -17,7 +18,7 @@ from hessium.theory import Empirical
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class SpectraDistance:
+class SpectraDistance(Displayable):
     r"""Two measured spectra beside each other.
 
     Attributes:

@@ -6,3 +6,4 @@ from hessium.curvature.gram import Gram as Gram
 from hessium.curvature.hessian import Hessian as Hessian
 from hessium.curvature.hessian import ResidualHessian as ResidualHessian
 from hessium.curvature.linearization import Linearization as Linearization
+from hessium.curvature.linearization import LinearizationError as LinearizationError

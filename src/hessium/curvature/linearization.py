@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
+from hessium._display import Displayable
 from hessium.curvature.base import require_outputs
 from hessium.curvature.gauss_newton import GaussNewton
 from hessium.curvature.gram import Gram
@@ -22,7 +23,7 @@ from hessium.problem.output_hessian import Diagonal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinearizationError:
+class LinearizationError(Displayable):
     r"""How far the linear model is from the network at one point.
 
     Attributes:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hessium._arguments import count, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
+from hessium._display import Displayable
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
@@ -38,7 +39,7 @@ _CHECK_EVERY = 4  # products between two looks at the Ritz values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Eigenpairs:
+class Eigenpairs(Displayable):
     r"""Approximate eigenpairs $(\theta_i, x_i)$ with $|x_i| = 1$.
 
     Within `residuals[i]` of `values[i]` the operator has an eigenvalue, always; how many is a

@@ -9,11 +9,12 @@ import scipy.special
 from torch import Tensor
 
 from hessium._arguments import fraction
+from hessium._display import Displayable
 from hessium._typing import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Estimate:
+class Estimate(Displayable):
     """A number known from random probes; as a float it is its value.
 
     Attributes:
@@ -52,7 +53,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class NormEstimate:
+class NormEstimate(Displayable):
     r"""A norm, the root of a number known from random probes; as a float it is its value.
 
     Attributes:
@@ -102,7 +103,7 @@ class NormEstimate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class DiagonalEstimate:
+class DiagonalEstimate(Displayable):
     """The diagonal of an operator, known from random probes.
 
     Attributes:

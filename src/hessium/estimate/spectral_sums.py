@@ -20,6 +20,7 @@ from torch import Tensor
 
 from hessium._arguments import count, function, memory, number, positive
 from hessium._arithmetic import full_precision
+from hessium._display import Displayable
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import IndefiniteError, InputError, NonFiniteError
@@ -39,7 +40,7 @@ FAILURE = 1e-6  # probability that the bound on the spectrum found from random s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class SpectralSum:
+class SpectralSum(Displayable):
     r"""$\sum_i f(\lambda_i)$; as a float it is its value.
 
     Attributes:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 from jaxtyping import Float
 from torch import Tensor
 
+from hessium._display import Displayable
 from hessium.spectra import Count, Spectrum
 
 Kind: TypeAlias = Literal["critical", "gradient-flat", "diverging", "unconverged"]
@@ -16,7 +17,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Certificate:
+class Certificate(Displayable):
     r"""The evidence for the kind of a point, all of it free of the scale of the loss.
 
     Attributes:
@@ -61,7 +62,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class CriticalPoint:
+class CriticalPoint(Displayable):
     r"""Where a search ended.
 
     Attributes:

@@ -41,21 +41,38 @@ def draw(chart: Chart) -> Figure:
         height = _AXES_HEIGHT + _LINE * sum(text.count("\n") + 1 for text in below)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
-        styles = _styles(chart.series)
-        handles = [
-            _draw_series(axes, series, style)
-            for series, style in zip(chart.series, styles, strict=True)
-        ]
+        handles = draw_on(axes, chart)
         for number, (handle, series) in enumerate(zip(handles, chart.series, strict=True)):
             if series.ids:  # the SVG writer hangs the ids of the runs on these
                 line = handle.lines[0] if hasattr(handle, "lines") else handle
                 line.set_gid(f"points-{number}")
-        _finish_axis(axes, chart, "x")
-        _finish_axis(axes, chart, "y")
         figure.legend(
             handles, labels, loc="outside lower left", borderaxespad=0.2, handlelength=2.6
         )
         return figure
+
+
+def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> list[Any]:
+    """Draw the series of a chart and set scales, ticks and labels of the axes.
+
+    Args:
+        axes: to draw on.
+        chart: what to draw.
+        dark: whether the background is dark.
+        options: for matplotlib, with the first series.
+
+    Returns:
+        What stands for each series in a legend.
+    """
+    styles = styles_of(chart.series, dark=dark)
+    styles[0] |= options
+    handles = [
+        _draw_series(axes, series, style)
+        for series, style in zip(chart.series, styles, strict=True)
+    ]
+    _finish_axis(axes, chart, "x")
+    _finish_axis(axes, chart, "y")
+    return handles
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -63,13 +80,13 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width, max_lines=_MOST_LINES, placeholder=" ..."))
 
 
-def _styles(series: tuple[Series, ...]) -> list[dict[str, Any]]:
+def styles_of(series: tuple[Series, ...], *, dark: bool = False) -> list[dict[str, Any]]:
     """Measured: solid and filled. Published: hollow. Theory: dashed, without points."""
     styles = []
     theories: Counter[int | None] = Counter()
     for index, one in enumerate(series):
         hue = index if one.hue is None else one.hue
-        colour = PALETTE[hue % len(PALETTE)][0]
+        colour = PALETTE[hue % len(PALETTE)][int(dark)]
         style: dict[str, Any] = {"color": colour, "linestyle": "-", "marker": "none"}
         if one.source == "theory":
             # series of one colour differ in their dashes; across colours dashes mean the same kind

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hessium._display import Displayable
 from hessium._typing import FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Band:
+class Band(Displayable):
     """A function on points with its errors.
 
     Attributes:
@@ -39,7 +40,7 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Integral:
+class Integral(Displayable):
     r"""$\int f d\mu$ of a spectrum; as a float it is its value, unpacked it is (value, stderr).
 
     Attributes:

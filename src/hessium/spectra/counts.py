@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from numbers import Integral, Real
 
+from hessium._display import Displayable
 from hessium.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Count:
+class Count(Displayable):
     r"""A number of eigenvalues, known to lie in a bracket.
 
     Comparisons say what is certain, with a number as the bracket that holds it alone:

@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hessium._arguments import number, reals
+from hessium._display import Displayable
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.spectra.counts import Count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Inertia:
+class Inertia(Displayable):
     r"""Eigenvalues by sign, with $t = \mathrm{tol} \cdot \max|\lambda|$ as the size of zero.
 
     Attributes:
@@ -76,7 +77,7 @@ class Inertia:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class RankProfile:
+class RankProfile(Displayable):
     """Numbers of eigenvalues beyond a range of thresholds.
 
     Attributes:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hessium._arguments import count, end, levels, reals
+from hessium._display import Displayable
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 
@@ -59,7 +60,7 @@ def real_list(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Measure(ABC):
+class Measure(Displayable, ABC):
     r"""The measure $\mu = \sum_i w_i \delta_{x_i}$ with $w_i \ge 0$ and $\sum_i w_i = 1$.
 
     Attributes:

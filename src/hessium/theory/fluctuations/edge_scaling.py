@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hessium._display import Plottable
 from hessium._typing import ArrayLike, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
@@ -21,7 +22,7 @@ _STRETCH = {1: 1.0, 2: 1.0, 4: 2 ** (-1 / 6)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SoftEdge:
+class SoftEdge(Plottable):
     r"""The extreme eigenvalue at an edge: $x_* \pm s_n \xi$ with $\xi$ of Tracy-Widom law.
 
     Attributes:

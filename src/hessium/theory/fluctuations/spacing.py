@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hessium._display import Plottable
 from hessium._typing import ArrayLike, FloatArray
 from hessium.errors import InputError
 from hessium.theory import _check
@@ -32,7 +33,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(60)
 
 
 @dataclass(frozen=True)
-class SpacingRatio:
+class SpacingRatio(Plottable):
     r"""Law of $r = \min(s_k, s_{k+1})/\max(s_k, s_{k+1})$ for consecutive spacings s.
 
     Poisson: $2/(1 + r)^2$, exact. Gaussian ensembles:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.polynomial import chebyshev
 from scipy.special import airy
 
+from hessium._display import Plottable
 from hessium._random import Rng, generator
 from hessium._typing import AnyArray, ArrayLike, FloatArray, IntArray
 from hessium.errors import InputError
@@ -21,7 +22,7 @@ _ORDER, _DEGREE = 80, 120
 
 
 @dataclass(frozen=True)
-class TracyWidom:
+class TracyWidom(Plottable):
     r"""Tracy-Widom law of index beta, from Fredholm determinants.
 
     With V the operator of kernel $\frac12\operatorname{Ai}(\frac{x+y}{2})$ on $(s, \infty)$,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hessium._display import Plottable
 from hessium._typing import ArrayLike, ComplexArray, FloatArray, Real
 from hessium.errors import InputError
 from hessium.theory import _check
@@ -56,7 +57,7 @@ class _Tangent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sensitivity:
+class Sensitivity(Plottable):
     """Derivatives of one law with respect to one parameter.
 
     Attributes:

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hessium._display import Plottable
 from hessium._random import Rng, generator
 from hessium._typing import ArrayLike, BoolArray, ComplexArray, FloatArray, Real
 from hessium.errors import InputError
@@ -19,7 +20,7 @@ from hessium.theory import _check
 from hessium.theory.laws._components import Component, components, quantiles
 
 
-class Distribution(ABC):
+class Distribution(Plottable, ABC):
     """The part of a law that has the names of `scipy.stats`; see `Law`."""
 
     @abstractmethod

@@ -1,0 +1,56 @@
+"""How results show themselves: a plot, a data frame, and HTML in a notebook.
+
+The one place where a result reaches up to `figures` and `plots`, at the moment it is asked.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+class Plottable:
+    """A result or a law that draws itself."""
+
+    __slots__ = ()
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw on matplotlib axes; no style and no other global setting changes.
+
+        Args:
+            ax: axes to draw on; new ones in a new figure if None.
+            options: those of the figure (`hessium.figures.views`), such as `law=` or `label=` of a
+                spectrum; all others are passed to matplotlib with the first series.
+
+        Returns:
+            The axes.
+
+        Raises:
+            InputError: if there is nothing to draw.
+        """
+        axes: Axes = importlib.import_module("hessium.plots.axes").plot(self, ax, **options)
+        return axes
+
+    def _repr_html_(self) -> str:
+        """The numbers and the figure, for notebooks."""
+        html: str = importlib.import_module("hessium.plots.notebook").html_of(self)
+        return html
+
+
+class Displayable(Plottable):
+    """A result that draws itself and gives its numbers as a table."""
+
+    __slots__ = ()
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """The numbers as a pandas data frame: arrays as columns, or one row of scalars.
+
+        Raises:
+            InputError: if pandas is not installed.
+        """
+        frame: pd.DataFrame = importlib.import_module("hessium.figures.frames").frame_of(self)
+        return frame

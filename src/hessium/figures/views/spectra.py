@@ -1,0 +1,290 @@
+"""Spectra, counts and rank profiles as charts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from hessium._typing import FloatArray, IntArray
+from hessium.errors import InputError
+from hessium.figures.formatting import digits
+from hessium.figures.hues import LAW, hue_of
+from hessium.figures.records import Chart, Series
+from hessium.spectra import Band, Count, DiscreteMeasure, Inertia, RankProfile, Spectrum
+from hessium.spectra.smoothing import gaussian_kernel
+from hessium.theory import Law
+
+WIDTH = 0.15  # of the kernel, in units of asinh(eigenvalue / linear)
+_POINTS = 400
+_BINS = 4000  # of a law, before it is smoothed
+_LEAST = 0.05  # eigenvalues per unit of t, below which nothing is drawn
+_APART = 2.0  # widths of the kernel between outliers and the bulk
+_FEW = 0.05  # of all eigenvalues, which outliers may be
+
+
+def spectrum_chart(
+    spectrum: Spectrum,
+    *,
+    law: Law | None = None,
+    label: str = "",
+    linear: float | None = None,
+    width: float = WIDTH,
+) -> Chart:
+    r"""The density of eigenvalues with its band, outliers marked, beside a law on request.
+
+    Args:
+        spectrum: exact or estimated.
+        law: drawn over it, smoothed by the same kernel.
+        label: of the spectrum; one that begins with H, H0 or H1 has the colour of that matrix.
+        linear: the axis is $t = \mathrm{asinh}(\lambda / \mathrm{linear})$.
+        width: standard deviation of the kernel, in units of t.
+
+    Raises:
+        InputError: if `law` is not a law.
+    """
+    if law is not None and not isinstance(law, Law):
+        msg = f"law: {type(law).__name__}; a law of hessium.theory is required"
+        raise InputError(msg)
+    linear = _linear(spectrum) if linear is None else linear
+    series = [*density_series(spectrum, label or "spectrum", linear, width)]
+    if law is not None:
+        series.append(law_series(law, spectrum.dim, linear, width))
+    kind = "exact" if spectrum.exact else "estimated"
+    return Chart(
+        name="spectrum",
+        title=f"{spectrum.dim} eigenvalues, {kind}",
+        caption=(
+            f"Each eigenvalue is a Gaussian of standard deviation {digits(width)} on the axis "
+            f"t = asinh(λ / λ₀), λ₀ = {digits(linear, 2)}: linear about zero, logarithmic beyond."
+        ),
+        x_label="eigenvalue λ",
+        y_label="eigenvalues per unit of t",
+        x_scale="symlog",
+        x_linear=linear,
+        y_scale="log",
+        series=tuple(series),
+    )
+
+
+def density_series(spectrum: Spectrum, label: str, linear: float, width: float) -> list[Series]:
+    """The smoothed density of a spectrum, and its outliers."""
+    low, high = (math.asinh(end / linear) for end in spectrum.support())
+    t = np.linspace(low - 4 * width, high + 4 * width, _POINTS)
+    band = spectrum.density(linear * np.sinh(t), width, linear=linear)
+    n = spectrum.dim
+    seen = np.flatnonzero(n * band.value > _LEAST)
+    part = slice(seen[0], seen[-1] + 1)
+    finite = bool(np.isfinite(band.upper).all())
+
+    def shown(values: FloatArray) -> FloatArray:
+        return np.maximum(n * values[part], _LEAST)
+
+    if spectrum.exact and not (band.upper[part] > 1.01 * band.value[part]).any():
+        finite, error = False, "exact to rounding, which is less than the line"
+    elif spectrum.exact:
+        error = "band of rounding"
+    elif finite:
+        error = f"band of {band.confidence:.0%} at each point, over the probes and the steps"
+    else:
+        error = "one probe, so without an error"
+    hue = hue_of(label)
+    series = [
+        Series(
+            label=label,
+            x=band.x[part],
+            y=shown(band.value),
+            low=shown(band.lower) if finite else None,
+            high=shown(band.upper) if finite else None,
+            error=error,
+            source="measured",
+            mark="line",
+            hue=hue,
+        )
+    ]
+    outliers = isolated(spectrum, linear, width)
+    if outliers.size:
+        series.append(
+            Series(
+                label=f"{label}, single eigenvalues",
+                x=outliers,
+                y=np.full(outliers.size, 1 / (width * math.sqrt(2 * math.pi))),
+                error="known to rounding or to their residuals",
+                source="measured",
+                mark="points",
+                hue=hue,
+            )
+        )
+    return series
+
+
+def isolated(spectrum: Spectrum, linear: float, width: float) -> FloatArray:
+    """Known eigenvalues at both ends of the spectrum that stand apart from the bulk."""
+    values = np.sort(spectrum.known)
+    if not spectrum.exact:
+        return values
+    gaps = np.flatnonzero(np.diff(np.arcsinh(values / linear)) > _APART * width)
+    most = max(3, int(_FEW * values.size))
+    left = max((gap + 1 for gap in gaps if gap + 1 <= most < values.size), default=0)
+    right = max((values.size - 1 - gap for gap in gaps if values.size - 1 - gap <= most), default=0)
+    return np.concatenate([values[:left], values[max(left, values.size - right) :]])
+
+
+def law_series(law: Law, size: int, linear: float, width: float) -> Series:
+    """A law as the spectrum of a matrix of some size, smoothed by the kernel of the spectrum."""
+    low, high = (math.asinh(end / linear) for end in law.support())
+    margin = 4 * width
+    edges = np.linspace(low - margin, high + margin, _BINS + 1)
+    masses = np.diff(law.cdf(linear * np.sinh(edges)))
+    t = np.linspace(low - margin, high + margin, _POINTS)
+    y = size * gaussian_kernel(t, 0.5 * (edges[1:] + edges[:-1]), masses, width)
+    seen = y > _LEAST
+    return Series(
+        label=f"law: {law!r}",
+        x=linear * np.sinh(t[seen]),
+        y=y[seen],
+        error="exact",
+        source="theory",
+        mark="line",
+        hue=LAW,
+    )
+
+
+def measure_chart(measure: DiscreteMeasure, *, label: str = "distribution function") -> Chart:
+    """The distribution function of nodes and weights."""
+    x = np.unique(measure.nodes)
+    return Chart(
+        name="measure",
+        title="Distribution function",
+        caption=repr(measure),
+        x_label="eigenvalue λ",
+        y_label="fraction of eigenvalues up to λ",
+        series=(
+            Series(
+                label=label,
+                x=np.concatenate([x[:1], x]),
+                y=np.concatenate([[0.0], measure.cdf(x)]),
+                error="exact",
+                source="measured",
+                mark="steps",
+            ),
+        ),
+    )
+
+
+def band_chart(band: Band, *, label: str = "value") -> Chart:
+    """A function with its band."""
+    order = np.argsort(band.x)
+    finite = bool(np.isfinite(band.upper).all())
+    sure = "" if band.confidence is None else f" at {band.confidence:.0%} for each point"
+    return Chart(
+        name="band",
+        title="Function of the eigenvalue",
+        caption=repr(band),
+        x_label="eigenvalue λ",
+        y_label=label,
+        series=(
+            Series(
+                label=label,
+                x=band.x[order],
+                y=band.value[order],
+                low=band.lower[order] if finite else None,
+                high=band.upper[order] if finite else None,
+                error=f"band of {', '.join(band.reasons) or 'nothing'}{sure}" if finite else "open",
+                source="measured",
+                mark="line",
+            ),
+        ),
+    )
+
+
+def count_chart(count: Count, *, label: str = "") -> Chart:
+    """A number of eigenvalues with its bracket."""
+    return counts_chart({label or count.what or "eigenvalues": count}, repr(count))
+
+
+def inertia_chart(inertia: Inertia) -> Chart:
+    """Numbers of negative, zero and positive eigenvalues with their brackets."""
+    parts = {name: getattr(inertia, name) for name in ("negative", "zero", "positive")}
+    threshold = f"Eigenvalues by sign, |λ| ≤ {digits(inertia.threshold)} is zero"
+    return counts_chart(parts, threshold)
+
+
+def counts_chart(counts: Mapping[str, Count], title: str) -> Chart:
+    """Numbers of eigenvalues with their brackets, side by side."""
+    return Chart(
+        name="counts",
+        title=title,
+        caption=title,
+        x_label="",
+        y_label="number of eigenvalues",
+        x_ticks=(0.0,),
+        series=tuple(
+            Series(
+                label=f"{name}: {count.bracket}",
+                x=np.array([float(position)]),
+                y=np.array([float(count.value)]),
+                low=np.array([float(count.lower)]),
+                high=np.array([float(count.upper)]),
+                error="bracket",
+                source="measured",
+                mark="points",
+            )
+            for position, (name, count) in enumerate(counts.items(), 1)
+        ),
+    )
+
+
+def rank_profile_chart(profile: RankProfile, *, label: str = "rank") -> Chart:
+    """Rank, and eigenvalues of either sign, over the threshold."""
+    x = profile.tol[profile.tol > 0]
+    kept = slice(0, x.size)
+
+    def of(name: str, y: IntArray, hue: int, *, bracket: bool = False) -> Series:
+        return Series(
+            label=name,
+            x=x,
+            y=np.asarray(y[kept], dtype=np.float64),
+            low=np.asarray(profile.lower[kept], dtype=np.float64) if bracket else None,
+            high=np.asarray(profile.upper[kept], dtype=np.float64) if bracket else None,
+            error="bracket" if bracket else "see the rank",
+            source="measured",
+            mark="line",
+            hue=hue,
+        )
+
+    return Chart(
+        name="rank-profile",
+        title="Number of eigenvalues beyond a threshold",
+        caption=repr(profile),
+        x_label="threshold / largest |eigenvalue|",
+        y_label=f"eigenvalues of {profile.dim}",
+        x_scale="log",
+        series=(
+            of(label, profile.rank, 0, bracket=True),
+            *(
+                [of("positive", profile.positive, 1), of("negative", profile.negative, 2)]
+                if profile.negative.any()
+                else []
+            ),
+        ),
+    )
+
+
+def _linear(spectrum: Spectrum) -> float:
+    """Where the axis turns logarithmic: the resolution of the steps, or 1 % of the largest."""
+    reach = float(np.abs(spectrum.nodes).max()) or 1.0
+    steps = max((rule.diagonal.size for rule in spectrum.rules), default=100)
+    rest = max((float(np.abs(rule.gauss()[0]).max()) for rule in spectrum.rules), default=reach)
+    return float(f"{rest / steps or reach:.1g}")
+
+
+VIEWS = {
+    "Spectrum": spectrum_chart,
+    "DiscreteMeasure": measure_chart,
+    "Band": band_chart,
+    "Count": count_chart,
+    "Inertia": inertia_chart,
+    "RankProfile": rank_profile_chart,
+}

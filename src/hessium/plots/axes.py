@@ -1,0 +1,70 @@
+"""A result on matplotlib axes of the user's."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from hessium.errors import InputError
+from hessium.figures.records import Series
+from hessium.figures.views import chart_of
+from hessium.plots.draw import draw_on
+
+_DARK = 0.4  # relative luminance of a background, below which it is dark
+_TITLE, _LEGEND = 44, 38  # characters of a line
+
+
+def plot(result: Any, ax: Axes | None, **options: Any) -> Axes:
+    """Draw the chart of a result; see `Plottable.plot`."""
+    if ax is not None and not isinstance(ax, Axes):
+        msg = f"ax: {type(ax).__name__}; matplotlib axes, or None, are required"
+        raise InputError(msg)
+    chart, rest = chart_of(result, **options)
+    axes = _new_axes() if ax is None else ax
+    handles = draw_on(axes, chart, dark=_is_dark(axes), **rest)
+    labels = [
+        str(rest["label"]) if number == 0 and "label" in rest else series.label
+        for number, series in enumerate(chart.series)
+    ]
+    axes.set_title(textwrap.fill(chart.title, _TITLE), fontsize="medium")
+    notes = [_with_error(label, series) for label, series in zip(labels, chart.series, strict=True)]
+    if len(handles) > 1 or chart.series[0].low is not None:
+        axes.legend(handles, notes, fontsize="x-small", frameon=False)
+    return axes
+
+
+def _with_error(label: str, series: Series) -> str:
+    """A label, and the meaning of the bars or of the band."""
+    text = textwrap.shorten(label, 2 * _LEGEND, placeholder=" ...")
+    if series.low is not None:
+        text += f" ({series.error})"
+    return textwrap.fill(text, _LEGEND)
+
+
+def _new_axes() -> Axes:
+    """In a figure of pyplot, which notebooks and `plt.show` display."""
+    from matplotlib import pyplot as plt
+
+    _, axes = plt.subplots(layout="constrained")
+    return axes
+
+
+def _is_dark(axes: Axes) -> bool:
+    background = to_rgba(axes.get_facecolor())
+    figure = axes.get_figure()
+    if background[3] == 0 and isinstance(figure, Figure):
+        background = to_rgba(figure.get_facecolor())
+    if background[3] == 0:  # transparent: the ink says what lies behind
+        ink = to_rgba(mpl.rcParams["text.color"])
+        return _luminance(ink) > 1 - _DARK
+    return _luminance(background) < _DARK
+
+
+def _luminance(colour: tuple[float, float, float, float]) -> float:
+    red, green, blue, _ = colour
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
