@@ -6,6 +6,7 @@ import contextlib
 import errno
 import logging
 import pkgutil
+import signal
 import sys
 import traceback
 import warnings
@@ -15,12 +16,11 @@ from concurrent.futures import BrokenExecutor
 from typing import Any
 
 from hessium._text import legible
-from hessium.cli.signals import Stopped, stopping
+from hessium.cli.signals import Stopped, ending_at_once, interrupted, stopping
 from hessium.cli.streams import lasting_streams
 from hessium.errors import ConvergenceError, InputError, NonFiniteError, SelfCheckError
 
-_BAD_INPUT, _INTERRUPTED = 2, 130
-_NOTHING = "nothing had begun"
+_BAD_INPUT = 2
 _KEPT = "what was finished is kept; the same command resumes"
 _LATER = (None, 0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _LONGEST = 2000
@@ -39,12 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stderr; 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    begun = False
     with lasting_streams(), stopping() as end:
         try:
             with _warnings_on_one_line():
-                command, options = _command(given)
-                begun = True
+                with ending_at_once():
+                    command, options = _command(given)
                 command(options)
                 sys.stdout.flush()
                 return 0
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             end()
             if _TRACEBACK in given:
                 sys.stderr.write("".join(traceback.format_exception(error)))
-            line, status = _last_words(error, begun)
+            line, status = _last_words(error)
             sys.stderr.write(_one_line(line) + "\n")
             return status
         finally:
@@ -68,12 +67,11 @@ def _command(arguments: list[str]) -> tuple[Callable[[Namespace], None], Namespa
     return pkgutil.resolve_name(options.command), options
 
 
-def _last_words(error: BaseException, begun: bool) -> tuple[str, int]:
+def _last_words(error: BaseException) -> tuple[str, int]:
     """The line for an error, and the exit status."""
     if isinstance(error, KeyboardInterrupt):
-        number = error.number if isinstance(error, Stopped) else _INTERRUPTED - 128
-        by = f" by {error}" if number != _INTERRUPTED - 128 else ""
-        return f"interrupted{by}: {_KEPT if begun else _NOTHING}", 128 + number
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        return f"{interrupted(number)}: {_KEPT}", 128 + number
     if isinstance(error, (InputError, SelfCheckError, NonFiniteError, ConvergenceError)):
         return f"error: {error}", _BAD_INPUT
     if isinstance(error, BrokenExecutor):
