@@ -16,6 +16,7 @@ import pytest
 from hessium.cli import commands, main
 from hessium.runs.experiment import Registry
 from hessium.runs.run_directory import RunDirectory
+from hessium.studies.catalogue import CATALOGUE
 from toy_experiment import toy
 
 ROOT = Path(__file__).parents[1]
@@ -78,10 +79,9 @@ def test_report_draws_again_what_is_stored(
 
 def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
-    assert capsys.readouterr().out == (
-        "toy\n    Shows the edge of a random spectrum.\n"
-        "other\n    Shows the edge of a random spectrum.\n"
-    )
+    out = capsys.readouterr().out
+    assert [line for line in out.splitlines() if line[0] != " "] == list(CATALOGUE)
+    assert out.startswith("rank-vs-samples\n    Rank of the Hessian of a small network against")
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
@@ -555,16 +555,26 @@ def test_a_run_that_was_killed_says_how_to_go_on(
     assert f"other was stopped before its end; `hessium reproduce toy --out {tmp_path}`" in out
 
 
-def test_interrupted_while_it_imports() -> None:
-    # an import hook stands for the finger: the signal comes while torch is being imported
-    script = """
+@pytest.mark.parametrize(
+    ("module", "name", "status"),
+    [
+        ("hessium.cli", "SIGINT", 130),
+        ("hessium.cli.parser", "SIGINT", 130),
+        ("torch", "SIGINT", 130),
+        ("torch", "SIGTERM", 143),
+    ],
+)
+def test_interrupted_while_it_imports(module: str, name: str, status: int) -> None:
+    # an import hook stands for the finger: the signal comes while `module` is being imported
+    script = f"""
 import os, signal, sys
 class Finger:
     def find_spec(self, name, path=None, target=None):
-        if name == "torch":
-            os.kill(os.getpid(), signal.SIGINT)
+        if name == "{module}":
+            os.kill(os.getpid(), signal.{name})
 sys.meta_path.insert(0, Finger())
-from hessium_command import main
+from hessium.__main__ import main
+sys.argv[1:] = ["reproduce", "toy"]
 sys.exit(main())
 """
     done = subprocess.run(
@@ -574,5 +584,6 @@ sys.exit(main())
         check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
     )
-    assert done.returncode == 130, done
-    assert done.stderr == "interrupted: nothing had begun\n"
+    assert done.returncode == status, done
+    by = "" if name == "SIGINT" else f" by {name}"
+    assert done.stderr == f"interrupted{by}: nothing had begun\n"

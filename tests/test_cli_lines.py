@@ -212,7 +212,7 @@ def test_what_was_not_foreseen_is_one_line_and_can_be_found(
     def broken(options: object) -> None:
         raise LookupError("two\nlines \x1b[31m")
 
-    monkeypatch.setattr("hessium.cli.commands.listing", broken)
+    monkeypatch.setattr("hessium.cli.listing.listing", broken)
     assert main(["list"]) == 2
     assert capsys.readouterr().err == (
         "error: LookupError: two lines \ufffd[31m; this was not foreseen, --traceback shows where "

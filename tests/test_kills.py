@@ -42,7 +42,7 @@ if __name__ == "__main__":
     for name in ("eigenpairs", "spectral_measure"):
         often = functools.partial(getattr(matrix_free, name), checkpoint_every=0.0)
         setattr(matrix_free, name, often)
-    from hessium_command import main
+    from hessium.__main__ import main
     sys.exit(main())
 """
 COMMANDS = {
@@ -86,7 +86,7 @@ def stop(process: subprocess.Popen[str], source: np.random.Generator) -> bool:
         time.sleep(float(source.uniform(0, 0.1)) if times > 1 else 0)
     _, err = process.communicate(timeout=180)
     lines = [line for line in err.splitlines() if " of " not in line]  # but for progress
-    # a signal that comes while hessium is imported ends the process as it ends others
+    # a signal that comes while the command line is imported ends the process as it ends others
     assert process.returncode in (0, -number, 128 + number), err
     assert "Traceback" not in err
     # after SIGKILL, the tracker of multiprocessing says that it removes the semaphores of the run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 import subprocess
 import sys
@@ -20,8 +21,12 @@ NAMES = [
     "Hessian", "Inertia", "Linearization", "NormEstimate", "RankProfile", "ResidualHessian",
     "Spectrum", "SpectralSum", "SquaredError", "compare", "continue_ridge", "diagonal",
     "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
-    "load_sweep", "log_determinant", "rank", "rank_profile", "spectral_measure", "spectrum",
+    "load", "load_sweep", "log_determinant", "rank", "rank_profile", "save", "spectral_measure", "spectrum",
     "theory", "trace",
+]  # fmt: skip
+SUBPACKAGES = [
+    "curvature", "errors", "estimate", "landscape", "linalg", "problem", "progress", "runs",
+    "spectra",
 ]  # fmt: skip
 
 
@@ -30,12 +35,28 @@ def test_names_are_there_and_documented() -> None:
         assert (getattr(hs, name).__doc__ or "").strip(), name
 
 
+def test_dir_and_star_give_the_names_and_the_subpackages() -> None:
+    everything: dict[str, object] = {}
+    exec("from hessium import *", everything)
+    everything.pop("__builtins__")
+    assert sorted(everything) == dir(hs) == sorted([*NAMES, *SUBPACKAGES])
+
+
+def test_no_submodule_has_the_name_of_a_public_class_or_function() -> None:
+    """The import of such a module would put it in the place of the name."""
+    submodules = {module.name for module in pkgutil.iter_modules(hs.__path__)}
+    assert {"estimate", "theory", "errors"} < submodules
+    assert submodules & set(dir(hs)) == {*SUBPACKAGES, "compare", "theory"}
+
+
 def test_import_draws_nothing_and_changes_no_random_state() -> None:
     code = """
 import random, sys, torch, numpy
 states = torch.get_rng_state(), numpy.random.get_state()[1].copy(), random.getstate()
 threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
 import hessium
+for name in dir(hessium):
+    getattr(hessium, name)
 assert not {"matplotlib", "jinja2", "rich", "sklearn"} & set(sys.modules), sorted(sys.modules)
 assert "hessium.studies.registry" not in sys.modules  # it imports every experiment
 assert torch.equal(states[0], torch.get_rng_state())

@@ -1,40 +1,9 @@
-"""Exact and certified Hessian spectra of neural-network losses, beside random matrix theory."""
+"""Exact and certified Hessian spectra of neural-network losses, beside random matrix theory.
 
-from hessium import compare as compare
-from hessium import theory as theory
-from hessium.curvature import EmpiricalFisher as EmpiricalFisher
-from hessium.curvature import GaussNewton as GaussNewton
-from hessium.curvature import Gram as Gram
-from hessium.curvature import Hessian as Hessian
-from hessium.curvature import Linearization as Linearization
-from hessium.curvature import ResidualHessian as ResidualHessian
-from hessium.estimate import DiagonalEstimate as DiagonalEstimate
-from hessium.estimate import Eigenpairs as Eigenpairs
-from hessium.estimate import Estimate as Estimate
-from hessium.estimate import NormEstimate as NormEstimate
-from hessium.estimate import SpectralSum as SpectralSum
-from hessium.estimate import diagonal as diagonal
-from hessium.estimate import effective_dimension as effective_dimension
-from hessium.estimate import eigenpairs as eigenpairs
-from hessium.estimate import frobenius_norm as frobenius_norm
-from hessium.estimate import inertia as inertia
-from hessium.estimate import log_determinant as log_determinant
-from hessium.estimate import rank as rank
-from hessium.estimate import rank_profile as rank_profile
-from hessium.estimate import spectral_measure as spectral_measure
-from hessium.estimate import spectrum as spectrum
-from hessium.estimate import trace as trace
-from hessium.landscape import Certificate as Certificate
-from hessium.landscape import CriticalPoint as CriticalPoint
-from hessium.landscape import continue_ridge as continue_ridge
-from hessium.landscape import find_critical_point as find_critical_point
-from hessium.problem import EmpiricalRisk as EmpiricalRisk
-from hessium.problem import SquaredError as SquaredError
-from hessium.runs.saved import load as load
-from hessium.runs.saved import save as save
-from hessium.runs.sweep_frame import load_sweep as load_sweep
-from hessium.spectra import Count as Count
-from hessium.spectra import DiscreteMeasure as DiscreteMeasure
-from hessium.spectra import Inertia as Inertia
-from hessium.spectra import RankProfile as RankProfile
-from hessium.spectra import Spectrum as Spectrum
+A name is imported when it is first used, so that `hessium.theory` and the command line start
+without torch. The names are in `__init__.pyi`.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

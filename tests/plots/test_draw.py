@@ -1,5 +1,7 @@
 import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -156,7 +158,11 @@ def test_the_description_tells_every_series() -> None:
 
 
 def test_pyplot_is_not_touched() -> None:
-    assert "matplotlib.pyplot" not in sys.modules
+    script = (
+        "import sys; from hessium.plots import draw; from plots.test_draw import _chart;"
+        "draw(_chart()); assert 'matplotlib.pyplot' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1])
 
 
 @pytest.mark.parametrize(

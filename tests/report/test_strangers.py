@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from hessium._text import legible
 from hessium.cli import main
-from hessium.runs.codec import legible
 from hessium.runs.run_directory import RunDirectory
 
 STRINGS = [

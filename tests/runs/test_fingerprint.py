@@ -37,6 +37,10 @@ def test_it_follows_relative_imports_and_changes(
     assert fingerprint("hessium_like.a") != old
 
 
+def test_it_covers_what_a_lazy_package_names_in_its_stub() -> None:
+    assert "hessium.curvature.hessian" in module._sources("hessium")
+
+
 def test_versions_name_what_computes() -> None:
     found = module.versions()
     assert {"python", "hessium", "torch", "numpy", "scipy"} <= set(found)

@@ -235,6 +235,29 @@ def test_searches_for_critical_points_killed_twenty_times(tmp_path: Path) -> Non
     assert len(table(tmp_path / "calm")) == 24 + 2 + 2 * 2 + 1
 
 
+def test_tables_that_another_process_makes_during_a_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, connect = SweepStore(tmp_path), sqlite3.connect
+    with closing(connect(store.path)) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+
+    class Slow(sqlite3.Connection):
+        """Between its two questions, somebody else saves the first point."""
+
+        def execute(self, query: str, *values: Any) -> sqlite3.Cursor:
+            if "sqlite_master" in query:
+                with monkeypatch.context() as patch:
+                    patch.setattr(sqlite3, "connect", connect)
+                    store.save("abc", RESULT, ABOUT)
+            return super().execute(query, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(connect, factory=Slow))
+    assert store.load("abc") is None
+    monkeypatch.undo()
+    assert store.load("abc") is not None
+
+
 def test_two_sweeps_into_one_store(tmp_path: Path) -> None:
     children = [in_process(lambda: sweep(tmp_path, pause=0.005)) for _ in range(2)]
     assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]

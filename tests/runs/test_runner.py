@@ -70,6 +70,11 @@ def test_more_workers_than_cores_can_carry_are_refused(tmp_path: Path, workers: 
 
 def test_a_worker_watches_its_parent_before_it_imports_torch() -> None:
     """A run that is killed while its workers start must not wait for their imports."""
-    script = "import sys, hessium_command.worker as w; w.start(); assert 'torch' not in sys.modules"
+    script = """
+import sys
+from hessium.runs.workers import start_worker
+start_worker()
+assert "torch" not in sys.modules
+"""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment)

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import pkgutil
+import signal
 import sys
 import traceback
 import warnings
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
-from hessium.cli.signals import Stopped, stopping
+from hessium._text import legible
+from hessium.cli.signals import Stopped, ending_at_once, interrupted, stopping
 from hessium.cli.streams import lasting_streams
 from hessium.errors import ConvergenceError, InputError, NonFiniteError, SelfCheckError
-from hessium.runs.codec import legible
 
-_BAD_INPUT, _INTERRUPTED = 2, 130
+_BAD_INPUT = 2
 _KEPT = "what was finished is kept; the same command resumes"
 _LATER = (None, 0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _LONGEST = 2000
@@ -39,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with lasting_streams(), stopping() as end:
         try:
             with _warnings_on_one_line():
-                return _run(given)
+                with ending_at_once():
+                    command, options = _command(given)
+                command(options)
+                sys.stdout.flush()
+                return 0
         except (Exception, KeyboardInterrupt) as error:
             end()
             if _TRACEBACK in given:
@@ -51,22 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             end()
 
 
-def _run(arguments: list[str]) -> int:
-    # worker processes import this module again, and need none of what draws
+def _command(arguments: list[str]) -> tuple[Callable[[Namespace], None], Namespace]:
+    """What to call, imported only now because most commands need torch, and its options."""
+    # worker processes import this module again, and need no parser
     from hessium.cli.parser import parse
 
     options = parse([one for one in arguments if one != _TRACEBACK])
-    options.command(options)
-    sys.stdout.flush()
-    return 0
+    return pkgutil.resolve_name(options.command), options
 
 
 def _last_words(error: BaseException) -> tuple[str, int]:
     """The line for an error, and the exit status."""
     if isinstance(error, KeyboardInterrupt):
-        number = error.number if isinstance(error, Stopped) else _INTERRUPTED - 128
-        by = f" by {error}" if number != _INTERRUPTED - 128 else ""
-        return f"interrupted{by}: {_KEPT}", 128 + number
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        return f"{interrupted(number)}: {_KEPT}", 128 + number
     if isinstance(error, (InputError, SelfCheckError, NonFiniteError, ConvergenceError)):
         return f"error: {error}", _BAD_INPUT
     if isinstance(error, BrokenExecutor):

@@ -1,8 +1,8 @@
-"""`python -m hessium.cli`, for a checkout that is not installed."""
+"""`python -m hessium.cli`, the same as `python -m hessium`."""
 
 import sys
 
-from hessium_command import main
+from hessium.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import shutil
 import textwrap
 import time
 from concurrent.futures import Executor
@@ -15,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from hessium.cli.cluster import executor_at
-from hessium.cli.console import Bars, Tally, say
+from hessium.cli.console import Bars, Tally
+from hessium.cli.streams import say
 from hessium.cli.target import Target
 from hessium.errors import InputError
 from hessium.figures.records import Section, Table
@@ -122,14 +122,6 @@ def _say_verdicts(section: Section) -> None:
     for statement in section.findings.statements:
         say(f"  {statement.verdict}: {statement.claim}")
         say(f"      {statement.evidence}")
-
-
-def listing(options: argparse.Namespace) -> None:
-    """Name every experiment with the sentence that says what it shows."""
-    width = min(shutil.get_terminal_size().columns, 100) - 4
-    for experiment in REGISTRY:
-        say(experiment.name)
-        say(textwrap.indent(textwrap.fill(experiment.shows, width), " " * 4))
 
 
 def spectrum(options: argparse.Namespace) -> None:

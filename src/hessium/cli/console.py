@@ -20,17 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from hessium.runs.codec import legible
-
 _SECONDS_BETWEEN_LINES = 10.0
-
-
-def say(text: str) -> None:
-    """One line for the reader, on stdout; what its encoding lacks becomes a question mark."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    text = legible(text)
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-    sys.stdout.flush()
 
 
 class Bars:

@@ -11,12 +11,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
-from hessium.cli import commands
-from hessium.cli.theory import theory
 from hessium.errors import InputError
 from hessium.runs.fingerprint import versions
-from hessium.runs.runner import require_workers
-from hessium.theory.hessians.energies import ACTIVATIONS
+from hessium.runs.workers import require_workers
 
 _TRACEBACK = "--traceback"  # read by `main`, which removes it
 _LONGEST = 60
@@ -33,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The options, with the function to call in `.command` and what was typed in `.line`.
+    """The options, with what to call, as MODULE:NAME, in `.command` and what was typed in `.line`.
 
     Raises:
         InputError: if they follow no rule of the grammar.
@@ -61,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _out(reproduce, "runs/reproduce")
     _computing(reproduce)
-    reproduce.set_defaults(command=commands.reproduce)
+    reproduce.set_defaults(command="hessium.cli.commands:reproduce")
 
     sweep = commands_of.add_parser(
         "sweep", help="search for critical points as a TOML file says; resumes an interrupted one"
@@ -69,15 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("config", type=Path, metavar="CONFIG.toml")
     _out(sweep, "runs/sweep")
     _computing(sweep)
-    sweep.set_defaults(command=commands.sweep)
+    sweep.set_defaults(command="hessium.cli.commands:sweep")
 
     show = commands_of.add_parser("show", help="print one point of a sweep with its certificate")
     show.add_argument("store", type=Path, metavar="STORE", help="run directory or points.sqlite")
     show.add_argument("id", metavar="ID", help="of the point, or how it starts")
-    show.set_defaults(command=commands.show)
+    show.set_defaults(command="hessium.cli.commands:show")
 
     listing = commands_of.add_parser("list", help="name the experiments and say what each shows")
-    listing.set_defaults(command=commands.listing)
+    listing.set_defaults(command="hessium.cli.listing:listing")
 
     spectrum = commands_of.add_parser(
         "spectrum", help="measure the Hessian of your own model and write a page"
@@ -123,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="GIB",
         help="what Krylov bases may take; 8",
     )
-    spectrum.set_defaults(command=commands.spectrum)
+    spectrum.set_defaults(command="hessium.cli.commands:spectrum")
 
     compare = commands_of.add_parser(
         "compare", help="test the assumptions of random matrix theory on your own model"
@@ -157,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="largest number of parameters; 3000",
     )
-    compare.set_defaults(command=commands.compare)
+    compare.set_defaults(command="hessium.cli.commands:compare")
 
     law = commands_of.add_parser(
         "theory", help="print the limit law of the Hessian at a ratio and an energy"
@@ -198,11 +195,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write the density as .svg or .png",
     )
-    law.set_defaults(command=theory)
+    law.set_defaults(command="hessium.cli.theory:theory")
 
     report = commands_of.add_parser("report", help="draw the page of a run directory again")
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
-    report.set_defaults(command=commands.report)
+    report.set_defaults(command="hessium.cli.commands:report")
     return parser
 
 
@@ -309,6 +306,8 @@ def _memory(text: str) -> float:
 
 
 def _activation(text: str) -> str:
+    from hessium.theory.hessians.energies import ACTIVATIONS  # SciPy: only where it is used
+
     if text not in ACTIVATIONS:
         msg = f"{_shown(text)}; {' or '.join(ACTIVATIONS)} is required"
         raise argparse.ArgumentTypeError(msg)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -27,7 +28,7 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
-@contextmanager
+@contextlib.contextmanager
 def stopping() -> Iterator[Callable[[], None]]:
     """Let signals that end a process raise `Stopped` while the block lasts.
 
@@ -68,6 +69,36 @@ def stopping() -> Iterator[Callable[[], None]]:
         else:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def ending_at_once() -> Iterator[None]:
+    """Signals that would raise end the process with one line while the block lasts.
+
+    It is for imports: where an exception passes through the C++ code of torch, that aborts.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        with contextlib.suppress(OSError):  # a stream may be in the midst of a word: not through it
+            os.write(2, f"{interrupted(number)}: nothing had begun\n".encode())
+        os._exit(128 + number)
+
+    before = {n: handler for n in _numbers() if callable(handler := signal.getsignal(n))}
+    for number in before:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interrupted(number: int) -> str:
+    """What to say of a signal."""
+    return "interrupted" + ("" if number == signal.SIGINT else f" by {signal.Signals(number).name}")
 
 
 def ignore() -> None:

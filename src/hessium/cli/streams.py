@@ -9,8 +9,18 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, TypeVar, cast
 
+from hessium._text import legible
+
 _T = TypeVar("_T")
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # of a pipe, of a terminal, `>&-`
+
+
+def say(text: str) -> None:
+    """One line for the reader, on stdout; what its encoding lacks becomes a question mark."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    text = legible(text)
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager

@@ -12,8 +12,8 @@ import numpy as np
 
 from hessium._files import write_atomically
 from hessium._typing import FloatArray
-from hessium.cli.console import say
 from hessium.cli.density import bars
+from hessium.cli.streams import say
 from hessium.errors import InputError
 from hessium.figures.formatting import digits, telling
 from hessium.figures.records import Chart, Series

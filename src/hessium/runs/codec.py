@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from hessium._text import legible
+
 T = TypeVar("T")
 
 
 _DEEPEST = 20
-_ILLEGIBLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
-)
 
 
 class DecodeError(ValueError):
@@ -36,16 +34,6 @@ def encode(record: Any) -> Any:
     if isinstance(record, (list, tuple)):
         return [encode(item) for item in record]
     return record
-
-
-def legible(text: str) -> str:
-    """`text` with a replacement character for each one that no page, file or terminal may carry.
-
-    These are control characters but for tabs and ends of lines, halves of surrogate pairs (bytes
-    of a path that are no text), characters that XML forbids, and those that turn the direction of
-    what follows.
-    """
-    return _ILLEGIBLE.sub("\ufffd", text)
 
 
 def decode(kind: type[T], data: Any) -> T:

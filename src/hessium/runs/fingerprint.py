@@ -60,7 +60,9 @@ def _sources(module: str) -> dict[str, bytes]:
         path = _source_file(name)
         if name in found or path is None:
             continue
-        found[name] = path.read_bytes()
+        # a lazy package says in its stub what it imports
+        files = [path, path.with_suffix(".pyi")]
+        found[name] = b"\n".join(file.read_bytes() for file in files if file.is_file())
         waiting += _imports(found[name], name, is_package=path.name == "__init__.py")
     return found
 

@@ -145,6 +145,7 @@ class SweepStore(Results):
             return []
 
         def read(connection: sqlite3.Connection) -> list[Any]:
+            connection.execute("BEGIN")  # another process may make the tables in the meantime
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if version == 0 and tables == 0:  # killed before its first row

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hessium._files import is_unfinished, remove_unfinished, write_atomically
+from hessium._text import legible
 from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.figures.records import Section
-from hessium.runs.codec import DecodeError, decode, encode, legible
+from hessium.runs.codec import DecodeError, decode, encode
 from hessium.runs.point_store import SweepStore
 from hessium.runs.result_store import Results, Store, require_mark, save_arrays
 

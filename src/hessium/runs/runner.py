@@ -14,15 +14,13 @@ from typing import Any
 
 import torch
 
-from hessium.errors import InputError
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Config, Experiment, Result, Task
 from hessium.runs.fingerprint import fingerprint
 from hessium.runs.result_store import About, Results, key
-from hessium_command import worker
+from hessium.runs.workers import STOPPING, require_workers, start_worker
 
 _SECONDS = "seconds"
-_PROCESSES_PER_CORE = 4
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -112,24 +110,6 @@ def run(
     )
 
 
-def require_workers(workers: int, argument: str = "workers") -> None:
-    """Refuse counts of processes that only take memory.
-
-    Raises:
-        InputError: if there is no such count, or more than four processes for each core.
-    """
-    if isinstance(workers, bool) or workers < 1:
-        msg = f"{argument}: {workers}; at least 1 is required"
-        raise InputError(msg)
-    cores = os.cpu_count() or 1
-    if workers > _PROCESSES_PER_CORE * cores:
-        msg = (
-            f"{argument}: {workers}; each takes a core and some hundred MB, so at most "
-            f"{_PROCESSES_PER_CORE * cores} on the {cores} cores here are possible"
-        )
-        raise InputError(msg)
-
-
 def _computed(
     experiment: Experiment[Any],
     missing: dict[str, Task],
@@ -182,7 +162,7 @@ def _held_signals() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, worker.STOPPING)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:
@@ -198,7 +178,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     with _held_signals():  # it starts the tracker of semaphores, which knows no SIGHUP
         pool = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=worker.start
+            workers, mp_context=get_context("spawn"), initializer=start_worker
         )
     try:
         yield pool

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from hessium._typing import FloatArray
 from hessium.spectra.bands import Integral
@@ -55,7 +55,7 @@ def estimated_mean(
     else:
         variance = 2 * max(0.0, square - mean**2) / (rest * len(rules) + 2)
     stderr = rest / dim * math.sqrt(variance)
-    reach = stderr * float(scipy.stats.norm.ppf((1 + confidence) / 2))
+    reach = stderr * float(scipy.special.ndtri((1 + confidence) / 2))
     return Integral(
         value=value,
         stderr=stderr,

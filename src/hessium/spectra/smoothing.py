@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from hessium._typing import FloatArray
 from hessium.spectra.bands import Band
@@ -137,7 +137,7 @@ def density_band(
     if count > 1:
         parts = share[:, None] * (np.array([curve.value for curve in curves]) - centre)
         spread = np.sqrt((parts**2).sum(axis=0) * count / (count - 1))
-        half = spread * float(scipy.stats.t.ppf((1 + confidence) / 2, count - 1))
+        half = spread * float(scipy.special.stdtrit(count - 1, (1 + confidence) / 2))
     return Band(
         x=points,
         value=seen + rest * centre,

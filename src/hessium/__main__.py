@@ -1,7 +1,4 @@
-"""The `hessium` command before hessium is there: importing torch takes a second.
-
-This is a package of its own because importing any part of hessium imports all of it.
-"""
+"""The `hessium` command, and `python -m hessium` for a checkout that is not installed."""
 
 from __future__ import annotations
 
@@ -23,3 +20,7 @@ def main() -> int:
         return command()
     finally:
         ignore()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,18 @@
+"""`hessium list`: the experiments."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import textwrap
+
+from hessium.cli.streams import say
+from hessium.studies.catalogue import CATALOGUE
+
+
+def listing(options: argparse.Namespace) -> None:
+    """Name every experiment with the sentence that says what it shows."""
+    width = min(shutil.get_terminal_size().columns, 100) - 4
+    for name, shows in CATALOGUE.items():
+        say(name)
+        say(textwrap.indent(textwrap.fill(shows, width), " " * 4))

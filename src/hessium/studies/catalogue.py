@@ -1,0 +1,70 @@
+"""What `hessium list` prints: each experiment by name, with the sentence that says what it shows.
+
+The experiments themselves say the same, but their modules import torch; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CATALOGUE: Mapping[str, str] = {
+    "rank-vs-samples": (
+        "Rank of the Hessian of a small network against the number of training samples, beside "
+        "the published curve, and what the plateau is made of."
+    ),
+    "rank-vs-duplicates": "Rank of the Hessian when inputs are repeated exactly, or nearly.",
+    "linearization": (
+        "The premise of the rank argument, measured over the width of the network: distance "
+        "travelled in training and error of the first-order model."
+    ),
+    "real-data": (
+        "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network that reads "
+        "handwritten digits."
+    ),
+    "pb-fig1": (
+        "The Wishart + Wigner law of the Hessian at three ratios and four energies, with sampled "
+        "matrices over it."
+    ),
+    "pb-index": (
+        "Exact index, small-index law and its slope 3/2 for both models, with sampled matrices."
+    ),
+    "pb-critical-energy": (
+        "Critical energy against the ratio for both models: closed forms, edges of the law, "
+        "printed formulas and sampled matrices."
+    ),
+    "pb-fig2": (
+        "The spectrum of H₀ + H₁ of a trained ReLU autoencoder beside H₀ + Q H₁ Qᵀ with random "
+        "rotations Q, its outliers, and an exact test of freeness."
+    ),
+    "pb-fig3": (
+        "Eigenvalues of H₁ of ReLU networks whose residuals are overwritten by normal noise, "
+        "beside eq. 28, and how the difference goes away with the width."
+    ),
+    "pb-fig4": (
+        "The spectrum of H₀ at the start, its forced zeros by name for three activations, and its"
+        " smallest non-zero eigenvalues."
+    ),
+    "pb-fig5": (
+        "The smallest non-zero eigenvalue of H₀ of ReLU networks against 1/ratio, beside the edge"
+        " of Marchenko-Pastur with one fitted scale and the published dots."
+    ),
+    "singh-ranks": (
+        "Ranks of H₀, H₁ and H of deep linear networks beside the formulas of Singh et al., with "
+        "bottlenecks and cross-entropy, and how ReLU and tanh networks leave them."
+    ),
+    "spacings": (
+        "Ratios of consecutive spacings of Hessians beside GOE, GUE and Poisson, with null space "
+        "and symmetry sectors removed, and what happens if they are not."
+    ),
+    "wishart-or-not": (
+        "Every assumption behind Wishart + Wigner tested on networks with four activations, "
+        "several widths and ratios, random and trained, and the predictions beside the "
+        "measurement."
+    ),
+    "pb-fig6": (
+        "Certified critical points over the whole range of indices, what the published acceptance"
+        " test lets through, the 3/2 law put to the test, minimisers that do not end."
+    ),
+    "linear-fig6": "Found energies, indices and zero modes against the closed form of every class.",
+}
+"""In the order of the page."""
