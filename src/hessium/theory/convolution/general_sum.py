@@ -112,6 +112,8 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
         return np.repeat(super()._start(z), len(self.laws) - 1, axis=0)
 
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        if self._moebius is not None:
+            return self._moebius.cauchy(z)
         _, g, _, rate = self._parts(z, w)
         return g[0], -(g[0] * g[0]) / (1 - (rate / (1 + rate)).sum(0))
 
