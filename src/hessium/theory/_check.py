@@ -1,4 +1,4 @@
-"""Arrays are checked where they enter: one sentence, argument, value and rule."""
+"""Checks of arguments: a message names the argument, its value and the rule."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def number(name: str, value: Any) -> float:
 
 
 def positive(name: str, value: Any) -> float:
-    """`value` as such a float above zero.
+    """`value` as a positive float whose square is within float64.
 
     Raises:
-        InputError: if it is not.
+        InputError: if it is not a positive number, or too large or too small.
     """
     return _within(name, _arguments.positive(name, value))
 
 
 def nonnegative(name: str, value: Any) -> float:
-    """`value` as such a float, zero or above.
+    """`value` as a float that is not negative and whose square is within float64.
 
     Raises:
-        InputError: if it is not.
+        InputError: if it is negative or not a number, or too large or too small.
     """
     return _within(name, _arguments.nonnegative(name, value))
 
@@ -49,17 +49,17 @@ def _within(name: str, value: float) -> float:
     if value and not 1 / LARGEST <= abs(value) <= LARGEST:
         msg = (
             f"{name}: {value!r}; zero or a magnitude between {1 / LARGEST:g} and {LARGEST:g} is "
-            "required, or its square leaves float64; choose other units"
+            "required, so that its square stays within float64; choose other units"
         )
         raise InputError(msg)
     return value
 
 
 def sequence(name: str, values: Any) -> tuple[Any, ...]:
-    """`values`, if it is a list, a tuple or an array of one dimension, as a tuple.
+    """A list, a tuple or an array of one dimension, as a tuple.
 
     Raises:
-        InputError: if it is not.
+        InputError: if `values` is something else.
     """
     if not isinstance(values, (list, tuple)) and not (
         isinstance(values, np.ndarray) and values.ndim == 1
@@ -70,10 +70,10 @@ def sequence(name: str, values: Any) -> tuple[Any, ...]:
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
-    """`value`, a length or a tuple of lengths, as a shape.
+    """A length or a tuple of lengths, as a shape.
 
     Raises:
-        InputError: if it is neither.
+        InputError: if `value` is neither.
     """
     lengths = sequence(name, value) if isinstance(value, (list, tuple)) else (value,)
     return tuple(count(name, length, 0) for length in lengths)

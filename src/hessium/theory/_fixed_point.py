@@ -9,7 +9,7 @@ the displacement.
 
 A solution is certified by its Newton step $\delta$. In the disc $f(u) - f(0) - u f'(0)$ is bounded
 by a multiple of $|1 - f'(0)||u|^2$, so that a fixed point lies within about $2|\delta|$ of $w$ as
-soon as $|\delta|$ is small beside $\operatorname{Im} w$, whatever the map. For the same reason
+soon as $|\delta|$ is small beside $\operatorname{Im} w$, for every such map. For the same reason
 Newton's method converges from every point within a fixed hyperbolic distance of the solution, and
 the solution itself moves by at most the hyperbolic distance of the parameters: coming down from far
 above the axis by small factors of the height reaches every solution that rounding does not hide.
@@ -31,13 +31,13 @@ _TINY = 1e-300
 _ROUNDING = float(np.finfo(float).eps)
 _NOISE = 64 * _ROUNDING
 _NEAR = 0.02  # a Newton step of this share of Im w proves that a fixed point is there
-_PRECISE = 1e-12  # shares of Im w to which a solution is known if its residual is not rounding
+_PRECISE = 1e-12  # of Im w: accepted error of a solution whose residual is above rounding
 _LAST = 1e-9  # after a step of this share of Im w the next one is below rounding
 _DIRECT = 30  # evaluations before a point counts as stalled; the usual number is 6 to 10
 _PER_STAGE = 12
 _STAGES = 400
 _FIRST, _SHORTEST = 0.25, 0.98  # factors of the height from stage to stage
-_LOWEST = 1e-18  # of |z| + |w|: a height that no longer moves z
+_LOWEST = 1e-18  # of |z| + |w|: a height below the rounding of z
 
 
 class HalfPlaneMap(ABC):
@@ -47,13 +47,13 @@ class HalfPlaneMap(ABC):
     def step(
         self, z: ComplexArray, w: ComplexArray
     ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        """f(w), what Newton's method adds to w, both (m, k), and rows to judge them by, (r, k)."""
+        """f(w) and the Newton step, both (m, k), and rows that `judged` reads, (r, k)."""
 
     @abstractmethod
     def judged(
         self, z: ComplexArray, w: ComplexArray, rows: ComplexArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The magnitude whose rounding enters f, how far it may move the solution, and the rate.
+        """The magnitude whose rounding enters f, the shift of the solution by it, and the rate.
 
         The first two have shape (m, k); the rate, shape (k,), is positive at a real fixed point
         that attracts.
@@ -77,7 +77,7 @@ class OneVariable(HalfPlaneMap):
     def judged(
         self, z: ComplexArray, w: ComplexArray, rows: ComplexArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Rounding of z and w enters as it is."""
+        """Rounding errors of z and w enter f unchanged."""
         size = np.abs(z) + np.abs(w)
         return size, size / np.abs(rows), rows[0].real
 
@@ -88,7 +88,7 @@ class FixedPoints:
 
     Attributes:
         points: in the upper half-plane, shape (m, k).
-        residuals: |f(w) - w| over the magnitude of what enters f, the largest coordinate.
+        residuals: |f(w) - w| over the magnitude of the terms of f, the largest coordinate.
         distances: Newton steps, rounding included, in units of Im w, the largest coordinate.
         certified: where the point is *the* solution, and known to rounding of z.
         iterations: evaluations of the map by the slowest point.
@@ -120,9 +120,9 @@ def _squared(w: ComplexArray) -> FloatArray:
 def fixed_points(of: HalfPlaneMap, z: ComplexArray, start: ComplexArray) -> FixedPoints:
     """Solve w = f_z(w) in the upper half-plane for every z.
 
-    Newton from `start`; the few points where that stalls (next to a closing gap, where the root is
-    almost triple, or in bands of little mass, close to the axis) or ends on the real axis (at a
-    repelling fixed point, which certifies nothing) come down from far above the axis instead.
+    Newton's method from `start`. A few points stall (next to a closing gap, where the root is
+    almost triple, or in bands of little mass, close to the axis) or end on the real axis (at a
+    repelling fixed point, which certifies nothing): these are continued from far above the axis.
     Points that rounding hides are returned with `certified` false.
 
     Args:
@@ -172,7 +172,7 @@ def _part(found: FixedPoints, where: BoolArray) -> FixedPoints:
 
 
 def _descend(of: HalfPlaneMap, z: ComplexArray, start: ComplexArray) -> FixedPoints:
-    """From z + ih with h falling to zero, by factors that shrink where Newton's method fails."""
+    """Continuation from z + ih with h falling to zero; the steps shrink where Newton fails."""
     size = np.abs(z) + np.abs(start).max(0) + _TINY
     height = 4 * size
     found = _iterate(of, z + 1j * height, start + 1j * height, 2 * _DIRECT)
@@ -183,7 +183,7 @@ def _descend(of: HalfPlaneMap, z: ComplexArray, start: ComplexArray) -> FixedPoi
     old_height, ratio = 2 * height, np.full(z.size, _FIRST)
     todo = np.arange(z.size)
     for _ in range(_STAGES):
-        # within reach of z itself: the point hardly moves any more
+        # close enough to solve at z itself: the point moves little from here on
         leap = (height <= 0.3 * z[todo].imag) | (height <= 0.05 * w.imag.min(0))
         if leap.any():
             last = _iterate(of, z[todo[leap]], w[:, leap], _DIRECT)
@@ -240,7 +240,7 @@ def _iterate(
         worse = np.flatnonzero(usable & ~(new < displacement))
         settled = np.zeros(todo.size, dtype=bool)
         if worse.size:
-            # at the noise floor a Newton step no longer helps; the better of the two points stays
+            # at the noise floor a Newton step does not help; keep the better of the two points
             size = of.judged(zs[worse], w[:, worse], rows[:, worse])[0]
             still = (np.abs(image - w)[:, worse] <= _NOISE * size).all(0)
             settled[worse[still]] = True
@@ -288,14 +288,14 @@ def _certificate(
     doubt: FloatArray,
     rate: FloatArray,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Residuals, distances, and where both say that the point is the solution."""
+    """Residuals, distances, and where both prove that the point is the solution."""
     error, shift = np.abs(image - w), np.abs(move)
-    # no step is known better than rounding: a point that lies so close to the axis is nowhere
+    # a step is known to rounding only, so a point as close to the axis as that is not certified
     step = np.maximum(shift, _ROUNDING * doubt)
     distance = np.asarray((step / np.maximum(w.imag, _TINY)).max(0))
     solved = (error <= 4 * _NOISE * size).all(0)
     precise = solved | (distance <= _PRECISE)
-    # above the axis, but nearer to it than rounding: the real fixed point that attracts
+    # above the axis by less than rounding: an attracting real fixed point
     beside = (z.imag > 0) & solved & (shift <= _NOISE * size).all(0) & (rate > 0)
     certified = (precise & (distance < _NEAR)) | beside
     return np.asarray((error / (size + _TINY)).max(0)), distance, np.asarray(certified)

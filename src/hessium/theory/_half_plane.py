@@ -15,5 +15,5 @@ def upper(z: ComplexArray) -> ComplexArray:
 
 
 def log_upper(w: ComplexArray) -> ComplexArray:
-    """Principal logarithm of points of the closed upper half-plane, whatever the sign of a zero."""
+    """Principal logarithm on the closed upper half-plane; -0 as imaginary part counts as +0."""
     return np.log(upper(w))

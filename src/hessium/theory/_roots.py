@@ -1,4 +1,4 @@
-"""Roots of increasing functions and of functions that change sign once, all at once."""
+"""Vectorised root finders for increasing functions and for functions with one sign change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _POLISH, _EXACT = 40, 1e-11
 def increasing_roots(
     function: RealMap, target: FloatArray, low: FloatArray, high: FloatArray
 ) -> FloatArray:
-    """Solve function_k(t) = target_k for functions that increase on (low, high), all at once.
+    """Solve function_k(t) = target_k for many functions that increase on (low, high).
 
     Newton's method, kept inside a bracket that shrinks at every step; an infinite end is found by
     doubling. Ends are limits: the function is never evaluated at `low` or `high` themselves.
@@ -50,7 +50,7 @@ def increasing_roots(
             high[todo] = np.where(above, now, high[todo])
             low[todo] = np.where(above, low[todo], now)
             newton = now - (value - wanted) / slope
-            # steps have to shrink, or else the bracket is halved: a bad slope costs little
+            # bisect unless the Newton steps shrink, so that a wrong slope costs little
             inside = (newton > low[todo]) & (newton < high[todo])
             inside &= np.abs(newton - now) <= 0.5 * last[todo]
             settled = np.abs(value - wanted) <= 4e-16 * (np.abs(value) + np.abs(wanted))
@@ -66,7 +66,7 @@ def increasing_roots(
 def sign_changes(
     function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray
 ) -> FloatArray:
-    """Where functions change sign on (low, high), once each: regula falsi (Illinois), all at once.
+    """The sign changes of functions with one each on (low, high): regula falsi (Illinois).
 
     Args:
         function: takes one point for each function, gives their values.

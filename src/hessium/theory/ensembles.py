@@ -48,10 +48,10 @@ def wishart(n: int, samples: int, scale: Real = 1.0, rng: Rng = None) -> FloatAr
 
 
 def haar(n: int, rng: Rng = None) -> FloatArray:
-    """A rotation from the uniform law on the orthogonal group.
+    """A random orthogonal matrix from Haar measure.
 
-    QR of a Gaussian matrix, with the signs of R's diagonal moved into Q (without that the law is
-    not uniform: Mezzadri, Notices AMS 2007).
+    QR of a Gaussian matrix, with the signs of R's diagonal moved into Q (without this step the law
+    differs from Haar measure: Mezzadri, Notices AMS 2007).
 
     Raises:
         InputError: if n < 1.

@@ -234,6 +234,15 @@ def test_two_two_point_laws_agree_with_60_digits() -> None:
     assert law.stieltjes(z) == pytest.approx(np.array(transform), rel=1e-14, abs=1e-14)
 
 
+def test_the_transform_of_two_two_point_laws_next_to_an_atom() -> None:
+    law = free_sum(Empirical([0, 1], weights=[0.3, 0.7]), Empirical([0, 2], weights=[0.25, 0.75]))
+    assert law.atoms == {2.0: pytest.approx(0.05), 3.0: pytest.approx(0.45)}
+    g = law.stieltjes(3 + np.array([1e-9j, 1e-11j]))
+    # a pole of residue 0.45; the rest of G is of order one
+    assert g == pytest.approx(0.45 / np.array([1e-9j, 1e-11j]), rel=2e-9)
+    assert g[0] - 0.45 / 1e-9j == pytest.approx(g[1] - 0.45 / 1e-11j, abs=1e-4)
+
+
 def test_where_two_equal_two_point_laws_touch() -> None:
     # the self-map is the identity at the centre, where two intervals meet
     one = Empirical([0, 1], weights=[0.3, 0.7])

@@ -4,7 +4,7 @@ $F(w) = w - m + \int \sigma(dt)/(t - w)$ with a positive measure $\sigma$: F inc
 *branch*, the stretch between two neighbours among the poles of F (zeros of G) and the intervals of
 the law; isolated atoms, where F = 0, lie inside branches. There $F'$ is convex, so that
 $r = 1/F' = dw/df$, in [0, 1], rises to one peak and falls. Values at the two ends of a cell and
-the peak therefore bound r in between, and a search that uses these bounds misses nothing.
+the peak therefore bound r in between, and a search that uses these bounds is complete.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from hessium.theory.laws.law import Law, gaps_of
 INFINITE = 2.0**50
 """In standard deviations: values of F beyond this are taken as one point, G = 0."""
 
-NUDGE = 1e-13  # of a gap: how far inside an edge it is looked at
+NUDGE = 1e-13
+"""Of a gap: the distance from an edge at which transforms are evaluated."""
+
 _SECTIONS = 70
 CLOSE = np.concatenate([np.geomspace(1e-12, 0.02, 30), np.linspace(0.03, 0.5, 30)])
 """Where a bounded branch is sampled, from each of its ends, as shares of its length."""
@@ -69,10 +71,10 @@ class Branches(ABC):
 
     @abstractmethod
     def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
-        """For each branch some ascending f from end to end, with r and 1 - r."""
+        """For each branch ascending values f from end to end, with r and 1 - r."""
 
     def places(self, k: IntArray, f: FloatArray) -> list[FloatArray]:
-        """The point w for each law that the branches belong to: one, but for sums."""
+        """The points w, one for each law whose sum has these branches."""
         return [self.at(k, f)[0]]
 
     def bounds(self, knots: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
@@ -114,7 +116,7 @@ class Branches(ABC):
 
 
 class LawBranches(Branches):
-    """Branches of a law that tells its transform only."""
+    """Branches of a law from its Cauchy transform."""
 
     def __init__(self, law: Law) -> None:
         self.law, self.unit, self._series = law, law.std(), law._series
@@ -153,7 +155,7 @@ class LawBranches(Branches):
         return f, np.clip(r, 0.0, 1.0)
 
     def _peaks(self) -> FloatArray:
-        """Golden section for r on the bounded branches; the outer ones rise up to infinity."""
+        """Golden section for r on the bounded branches; on the outer ones r rises to infinity."""
         peak = np.where(np.isinf(self.left), -np.inf, np.inf)
         inner = np.flatnonzero(np.isfinite(self.right - self.left))
         if inner.size:
@@ -175,7 +177,7 @@ class LawBranches(Branches):
             w = self._inverse(k[near], f[near])
             with np.errstate(all="ignore"):
                 slope = self.law.cauchy_above(w.astype(np.complex128))[1].real
-                # where F is large its value is known better than G tells it
+                # where F is large, f is more accurate than 1/G
                 large = np.clip(-1 / (f[near] * (f[near] * slope)), 0.0, 1.0)
             r = np.where(np.abs(f[near]) > self.unit, large, self._reciprocal(w)[1])
             result[:, near] = w, w - f[near], r, 1 - r
@@ -185,7 +187,7 @@ class LawBranches(Branches):
         size = np.where(f == 0, self.unit, np.abs(f))
 
         def angle(w: FloatArray, which: IntArray) -> tuple[FloatArray, FloatArray]:
-            """Smooth through atoms and poles, and of the scale of f whatever that is."""
+            """A function of F that is smooth through atoms and poles and scales with f."""
             scale = size[which]
             with np.errstate(all="ignore"):
                 g, slope = (a.real for a in self.law.cauchy_above(w.astype(np.complex128)))
@@ -197,7 +199,7 @@ class LawBranches(Branches):
             w, values, _, _ = self._table[one]
             here = k == one
             place = np.searchsorted(values, f[here])
-            # a sample to spare on both sides, for rounding
+            # one more sample on both sides allows for rounding
             low[here] = np.maximum(low[here], w[np.maximum(place - 2, 0)])
             high[here] = np.minimum(high[here], w[np.minimum(place + 1, w.size - 1)])
         w = increasing_roots(angle, 0.25 * np.pi * np.sign(f), low, high)
@@ -205,7 +207,7 @@ class LawBranches(Branches):
         return np.where(huge, np.where(f > 0, self.right[k], self.left[k]), w)
 
     def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
-        """Points of each branch; outside, as far as the series, and then by the series."""
+        """Points of each branch; on the outer branches the series supplies the far ones."""
         return [(f, r, lack) for _, f, r, lack in self._table]
 
     @cached_property
@@ -253,7 +255,7 @@ def falling_angle(law: Law, unit: float) -> RealMap:
 
 
 def _zeros_of_transform(law: Law, unit: float) -> list[float]:
-    """G falls in every gap between components; at atoms it is infinite, at edges it may not be."""
+    """Zeros of G. It falls in every gap between components and is infinite at atoms."""
     gaps = [(a, b) for a, b in gaps_of(law) if np.isfinite(a) and np.isfinite(b)]
     if not gaps:
         return []
@@ -275,7 +277,7 @@ def _zeros_of_transform(law: Law, unit: float) -> list[float]:
 def maximum(
     function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray
 ) -> FloatArray:
-    """Where functions with one peak are largest on (low, high): golden section, all at once."""
+    """The maxima of functions with one peak each on (low, high), by golden section."""
     golden = 0.5 * (np.sqrt(5.0) - 1)
     a, b = low.copy(), high.copy()
     left, right = b - golden * (b - a), a + golden * (b - a)

@@ -82,7 +82,7 @@ class EtaBranches(Branches):
         return result
 
     def _bracket(self, k: IntArray, f: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Entries of the table on both sides of z, with one to spare for rounding."""
+        """Entries of the table on both sides of z; one more on each side allows for rounding."""
         low, high = np.empty(f.size), np.empty(f.size)
         for one in np.unique(k):
             z, values = self._table[one][:2]
@@ -157,14 +157,14 @@ class PositiveBranches(EtaBranches):
 
     def _inverse(self, k: IntArray, f: FloatArray) -> FloatArray:
         z = self.eta.inverse(f, self.sign, *self._bracket(k, f))
-        # beyond the limit, and at an atom in 0, an end
+        # values beyond the limit, and an atom in 0, belong to an end
         first, last = (self.left, self.right) if self.sign > 0 else (self.right, self.left)
         z = np.where((f <= -LIMIT) & (first[k] > 0) & np.isneginf(self.low[k]), first[k], z)
         z = np.where((f >= LIMIT) & np.isfinite(last[k]) & np.isposinf(self.high[k]), last[k], z)
         return np.where((self.sign < 0) & (last[k] == 0) & (f >= self.high[k]), 0.0, z)
 
     def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
-        """Points of each piece; outside, as far as the series, and then by the series."""
+        """Points of each piece; on the outer pieces the series supplies the far ones."""
         return [(f, r, lack) for _, f, r, lack in self._table]
 
     @cached_property
@@ -178,7 +178,7 @@ class PositiveBranches(EtaBranches):
                 row = self._with_series(row, bool(np.isinf(right)))
             row = row[:, :: int(self.sign)]
             row[1] = np.maximum.accumulate(np.clip(row[1], low, high))
-            # at 0 and far out the points stop short of the ends
+            # at 0 and far out the points do not reach the ends
             first, last = (left, right) if self.sign > 0 else (right, left)
             row[1, 0] = low if first > 0 else row[1, 0]
             row[1, -1] = high if np.isfinite(last) and last > 0 else row[1, -1]
@@ -243,7 +243,7 @@ class NegativeBranch(EtaBranches):
         return [np.array([np.append(0.0, z), np.append(self.low, f)])]
 
     def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
-        """None are needed: `bounds` evaluates the branch at the knots."""
+        """Empty, because `bounds` evaluates the branch at the knots."""
         return []
 
     def bounds(self, knots: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:

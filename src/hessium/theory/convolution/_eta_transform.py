@@ -27,8 +27,8 @@ class EtaTransform:
     r"""$E(z) = 1/\eta(1/z)$ of a law, with its logarithm, rates and inverse.
 
     Attributes:
-        reach: values of |T| up to which $S(T) = (1 + T)/(zT)$ is summed as a power series, which
-            keeps the digits that differences lose.
+        reach: values of |T| up to which the power series of $S(T) = (1 + T)/(zT)$ is used, because
+            differences cancel there.
     """
 
     def __init__(self, law: Law) -> None:
@@ -57,18 +57,18 @@ class EtaTransform:
             return np.array([z * g - 1, z * g, g + z * slope])
 
     def far(self, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """W - f and 1 - r where T = y, |y| <= reach."""
+        """The differences w - f and 1 - r where T = y, |y| <= reach."""
         s, slope = np.polyval(self._series, y), np.polyval(self._slope, y)
         return np.asarray(np.log(self.mean) - np.log(s)), np.asarray(-y * (1 + y) * slope / s)
 
     def rates(
         self, z: FloatArray, known: tuple[FloatArray, FloatArray] | None = None
     ) -> tuple[FloatArray, FloatArray]:
-        """R and 1 - r at z, each precise where it is small.
+        """The rate r and 1 - r at z, each precise where it is small.
 
         Args:
             z: not zero.
-            known: T and 1 + T where they are known better than z tells them, else NaN.
+            known: T and 1 + T where they are more accurate than their values at z, else NaN.
         """
         z = np.asarray(z, dtype=np.float64)
         with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-r"""Where a law plus free Levy noise has no mass: a complete search in the subordination point.
+r"""The gaps of a law plus free Levy noise: a complete search in the subordination point.
 
 Positions off the support are $x(u) = u + R(G(u))$ for real u off the support of the base, where
 $x'(u) = 1 - A\,Q(G(u)) > 0$, $A = |G'|$, $Q = R'$ (Biane 1997 for the semicircle). In every gap of
@@ -21,12 +21,12 @@ from hessium.theory.laws.law import Law, gaps_of
 from hessium.theory.laws.levy_triple import LevyTriple
 
 _NUDGE = 1e-15  # of a gap
-_NARROW = 1e-7  # of the distance to the base; what hides in such a cell is narrower than its square
+_NARROW = 1e-7  # of the distance to the base; a gap inside such a cell is narrower than its square
 _OUTER = np.geomspace(1e-15, 1e6, 150)  # in standard deviations
 
 
 class LevySupportSearch:
-    """The search for one sum.
+    """The search for the gaps of one sum.
 
     Args:
         base: a law.
@@ -74,7 +74,7 @@ class LevySupportSearch:
             return np.asarray(sum(parts, np.full(g.shape, float(self.noise.variance))))
 
     def _weakness(self, f: FloatArray) -> FloatArray:
-        """q(f), finite at f = 0 if there is no semicircular part."""
+        """q(f), finite at f = 0 without a semicircular part."""
         with np.errstate(all="ignore"):
             return np.asarray(self.noise.remainder(f.astype(np.complex128))[1].real)
 
@@ -111,7 +111,7 @@ class LevySupportSearch:
     def _bounds(
         self, low: FloatArray, high: FloatArray, at_low: FloatArray, at_high: FloatArray
     ) -> tuple[BoolArray, BoolArray, BoolArray]:
-        """Whether x' may be positive in a cell, whether it must be, and whether A Q is monotone."""
+        """Whether x' can be positive in a cell, whether it must be, and whether A Q is monotone."""
         most, least = np.ones(low.size, dtype=bool), np.zeros(low.size, dtype=bool)
         single = np.zeros(low.size, dtype=bool)
         # A in u and Q in g, which falls; F' in u and q in F, which rises
@@ -132,11 +132,11 @@ class LevySupportSearch:
         return most, least, single
 
     def _within(self, k: int, low: FloatArray, high: FloatArray) -> tuple[FloatArray, BoolArray]:
-        """The least value of function k at a trough inside each cell, and whether one is there."""
+        """The minimum of function k inside each cell, and whether there is one."""
         where, values = self._troughs[k]
         if not where.size:
             return np.full(low.size, np.inf), np.zeros(low.size, dtype=bool)
-        # a trough is known to rounding only
+        # the position of a minimum is known to rounding only
         pad = 1e-7 * (high - low)
         place = np.searchsorted(where, low - pad)
         inside = (place < where.size) & (where[np.minimum(place, where.size - 1)] <= high + pad)
@@ -209,7 +209,7 @@ def _between(base: Law, zeros: FloatArray) -> tuple[FloatArray, FloatArray]:
 def _trough(
     function: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Where convex functions are least on (low, high), and their values there."""
+    """The minima of convex functions on (low, high): positions and values."""
     if not low.size:
         return np.zeros(0), np.zeros(0)
     where = maximum(lambda t: -np.nan_to_num(function(t), nan=np.inf), low, high)

@@ -34,7 +34,8 @@ class MoebiusPair:
         (low, high), (other_low, other_high) = first.nodes.tolist(), second.nodes.tolist()
         (p, share), (q, other_share) = first.weights.tolist(), second.weights.tolist()
         a, b = high - low, other_high - other_low
-        self._zero = p * high + share * low
+        self._laws = first, second
+        self._zeros = p * high + share * low, q * other_high + other_share * other_low
         self._variances = a * (a * p * share), b * (b * q * other_share)
         self.centre = 0.5 * (low + other_low + high + other_high)
         self._offset = 0.5 * (a * (share - p) - b * (other_share - q))
@@ -62,14 +63,39 @@ class MoebiusPair:
 
     def point(self, z: ComplexArray) -> ComplexArray:
         """The subordination point of the first law, at Im z >= 0."""
-        (v, other), d, y = self._variances, self._offset, z - self.centre
+        return self._zeros[0] + self._distance(z, 0)
+
+    def cauchy(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        """G and G', accurate also next to atoms."""
+        u, t = (self._distance(z, k) for k in range(2))
+        v, other = self._variances
+        with np.errstate(all="ignore"):
+            g = u / (self._distance(z, 0, 0) * self._distance(z, 0, 1))
+            return g, -(g * g) / (1 - v / (u * u + v) - other / (t * t + other))
+
+    def _distance(self, z: ComplexArray, k: int, node: int | None = None) -> ComplexArray:
+        r"""From the zero of G of law k to its subordination point, or from one of its nodes.
+
+        With r the node less the zero, the difference e = u - r solves
+        $(y - d) e^2 - (y^2 - d^2 + v_1 - v_2 - 2 r (y - d)) e - r (z - a_1)(z - a_2) = 0$, where
+        $a_1$ and $a_2$ are the sums of the node and those of the other law.
+        """
+        v, other = self._variances[k], self._variances[1 - k]
+        y, d = z - self.centre, self._offset * (1 - 2 * k)
         root = np.sqrt(y - self.outer) * np.sqrt(y + self.outer)
-        if self.inner <= _TOUCH * self.outer:
+        touch = self.inner <= _TOUCH * self.outer
+        place = 0.0 if node is None else float(self._laws[k].nodes[node])
+        r = 0.0 if node is None else place - self._zeros[k]
+        sums = place + self._laws[1 - k].nodes
+        if touch:
             # both laws are the same up to a shift: d = 0, and y divides the equation
-            return np.asarray(self._zero + 0.5 * (y + root))
-        root = root * (np.sqrt(y - self.inner) * np.sqrt(y + self.inner))
-        body = (y - d) * (y + d) + (v - other)
+            lead, body = np.ones_like(y), y - 2 * r
+            constant = v + 0 * y if node is None else -r * (z - sums[node])
+        else:
+            root = root * (np.sqrt(y - self.inner) * np.sqrt(y + self.inner))
+            lead = y - d
+            body = lead * (y + d) + (v - other) - 2 * r * lead
+            constant = v * (y + d) if node is None else -r * ((z - sums[0]) * (z - sums[1]))
         same = (body * root.conj()).real >= 0  # of two forms the one that does not cancel
         with np.errstate(all="ignore"):
-            u = np.where(same, 0.5 * (body + root) / (y - d), 2 * v * (y + d) / (body - root))
-        return np.asarray(self._zero + u)
+            return np.where(same, 0.5 * (body + root) / lead, 2 * constant / (body - root))

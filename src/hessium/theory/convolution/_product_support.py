@@ -1,4 +1,4 @@
-r"""Where a free product has no mass: a complete search over the branches of its factors.
+r"""The gaps of a free product: a complete search over the branches of its factors.
 
 A positive x is off the support of $\mu \boxtimes \nu$ iff real $z_1$ and $z_2$ off the supports
 exist with $x = z_1 z_2/E$, $E = E_\mu(z_1) = E_\nu(z_2)$, at which the subordination map attracts:
@@ -25,7 +25,7 @@ _LEVEL = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """An open interval without mass, but for an atom that may lie inside.
+    """An open interval without continuous part; it may contain an atom.
 
     Attributes:
         low, high: its ends.
@@ -73,14 +73,14 @@ def _stretches(one: Branches, two: Branches) -> Iterator[tuple[Stretch, float, f
     f = np.array([[stretch.start, stretch.end] for stretch in stretches]).ravel()
     ours = one.at(np.repeat([stretch.first for stretch in stretches], 2), f)
     theirs = two.at(np.repeat([stretch.second for stretch in stretches], 2), f)
-    # log z_1 + log z_2 - f, the difference taken where it has a form without cancellation
+    # log z_1 + log z_2 - f, in the form that does not cancel
     ours_near = np.abs(ours[1]) < np.abs(ours[0])
     x = np.exp(np.where(ours_near, ours[1] + theirs[0], ours[0] + theirs[1])).tolist()
     yield from zip(stretches, x[::2], x[1::2], strict=True)
 
 
 def _wide(low: float, high: float) -> bool:
-    """Whether two positions differ by more than rounding; they do not if the slope is zero."""
+    """Whether two positions differ by more than rounding."""
     return low < high * (1 - _TOUCH)
 
 

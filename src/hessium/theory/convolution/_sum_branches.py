@@ -1,4 +1,4 @@
-"""The branches of a free sum, from those of its parts: nothing is solved for."""
+"""The branches of a free sum, as explicit functions of those of its parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hessium.theory.convolution._branches import (
 )
 from hessium.theory.convolution._support_search import position, rising_stretches, slope
 
-_LEAST = 1e-14  # branches on which r stays below this have no part in a gap
+_LEAST = 1e-14  # branches on which r stays below this do not contribute to a gap
 _KNOTS = 2.0 ** np.arange(-50, 51)
 
 
@@ -55,11 +55,11 @@ class SumBranches(Branches):
         return [*self.first.places(i, f), *self.second.places(j, f)]
 
     def _bounded(self, f: FloatArray) -> FloatArray:
-        """F in a parameter that is finite where f is not."""
+        """The compactified value of F."""
         return compactified(np.clip(f, -INFINITE * self.unit, INFINITE * self.unit), self.unit)
 
     def _peaks(self) -> FloatArray:
-        """Golden section for r; on the outer branches it rises up to infinity."""
+        """Golden section for r; on the outer branches r rises up to infinity."""
         every = np.arange(self.low.size)
 
         def rate(t: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-r"""Where a subordinated law has no mass: a complete search over the branches of its parts.
+r"""The gaps of an additive convolution: a complete search over the branches of its parts.
 
 Off the support of $\mu \boxplus \nu$ both subordination points are real and both F take one value
 f: $x(f) = w_\mu(f) + w_\nu(f) - f$, on some branch of each. A gap is a stretch of f on which x
@@ -17,10 +17,12 @@ from hessium.theory._roots import sign_changes
 from hessium.theory.convolution._branches import INFINITE, Branches
 
 _POWERS = 2.0 ** np.arange(-50, 51)
-_NARROW = 1e-7  # relative; what hides in such a cell is narrower than its square
+_NARROW = 1e-7  # relative; a gap inside such a cell is narrower than its square
 _TOUCH = 1e-6  # relative, like _NARROW, with room for rounding of the slope
 _AT_ONCE = 1 << 21
-_MOST = 1 << 11  # so many more cells than at first tell of a slope that is zero all along
+_MOST = (
+    1 << 11
+)  # a search with so many more cells than at first has a slope that vanishes identically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +36,12 @@ class Stretch:
 
 
 def slope(one: FloatArray, other: FloatArray) -> FloatArray:
-    """R + r' - 1 from rows (r, 1 - r): of two equal forms the one that cancels less."""
+    """The sum r + r' - 1 from rows (r, 1 - r), in the form that cancels less."""
     return np.asarray(np.where(one[1] < other[1], other[0] - one[1], one[0] - other[1]))
 
 
 def position(one: FloatArray, other: FloatArray) -> FloatArray:
-    """W + v - f from rows w and w - f, by the form that does not cancel."""
+    """The position w + v - f from rows w and w - f, in the form that does not cancel."""
     smaller = np.abs(one[1]) < np.abs(one[0])
     return np.asarray(np.where(smaller, one[1] + other[0], one[0] + other[1]))
 
@@ -68,7 +70,7 @@ def rising_stretches(
 
 
 class _Search:
-    """Cells of f on pairs of branches: positive ones are kept, undecided ones halved.
+    """Cells of f on pairs of branches: a positive cell is kept, an undecided one is halved.
 
     A row of `open` is a cell: the branches i and j and the ends a and b; `values` holds r and
     1 - r of both branches at both ends, shape (ends, branches, 2, cells).
@@ -173,7 +175,7 @@ class _Search:
         return cells
 
     def stretches(self) -> list[Stretch]:
-        """Positive cells that touch, joined; at an edge rounding may part them."""
+        """Positive cells, joined where they touch up to rounding."""
         cells = np.concatenate([*self.kept, self._polished()])
         if not cells.size:
             return []

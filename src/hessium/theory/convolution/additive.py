@@ -1,4 +1,4 @@
-"""Additive free convolutions: laws whose gaps are found on the branches of their parts."""
+"""Additive free convolutions; the branches of the parts give the gaps."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Gap:
 
 
 class AdditiveConvolution(SubordinatedLaw):
-    """A subordinated law whose positions off the support are explicit in the value of F."""
+    """A subordinated law whose points off the support are explicit functions of the value of F."""
 
     @abstractmethod
     def _stretches(self) -> list[Stretch]:
@@ -84,19 +84,19 @@ class AdditiveConvolution(SubordinatedLaw):
         size = max(abs(highs[0]), abs(lows[-1]))
 
         def is_point(low: float, high: float) -> bool:
-            # two halves of one gap meet where G = 0
+            # G = 0 inside a gap separates it into two stretches
             if high - low <= _ROUNDING * size:
                 return True
             near = np.abs(atoms - 0.5 * (low + high)) <= _POINT * hull
             return high - low <= _POINT * hull and bool(near.any())
 
         found = [(a, b) for a, b in zip(highs, lows, strict=True) if not is_point(a, b)]
-        # a gap shorter than rounding may come out the wrong way round
+        # rounding may exchange the ends of a very short gap
         edges = np.maximum.accumulate(np.ravel(found)).reshape(-1, 2)
         return tuple((float(a), float(b)) for a, b in edges)
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
-        """The intervals between the gaps; edges are places where dx/df = 0, not thresholds."""
+        """The intervals between the gaps; at the edges dx/df = 0."""
         return self._intervals
 
     def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
@@ -109,7 +109,7 @@ class AdditiveConvolution(SubordinatedLaw):
         return g, slope
 
     def _known(self, stretch: Stretch, f: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """G and its slope through f itself, also where F is infinite and points cancel."""
+        """G and G' as functions of f, accurate also where F is infinite."""
         return 1 / f, -1 / (f * f * self._position(stretch, f)[1])
 
     def log_potential_above(self, z: ComplexArray) -> ComplexArray:
@@ -132,7 +132,7 @@ class AdditiveConvolution(SubordinatedLaw):
     def _resolved(self, z: ComplexArray) -> tuple[ComplexArray, BoolArray, ComplexArray]:
         """The points, which are off the support, and certified fixed points of the others.
 
-        Points within rounding of an edge that no iteration resolves become that edge.
+        A point within rounding of an edge that the iteration does not resolve becomes that edge.
         """
         off = self._off(z)
         found = self._solve(z[~off])
@@ -159,7 +159,7 @@ class AdditiveConvolution(SubordinatedLaw):
             yield gap.stretch, self._value(gap, x[here]), here
 
     def _value(self, gap: Gap, x: FloatArray) -> FloatArray:
-        """The f of positions in a gap, between two entries of a table that is made once."""
+        """The values f at positions in a gap; a table made once brackets them."""
         stretch, unit = gap.stretch, self.std()
         if stretch not in self._tables:
             self._tables[stretch] = self._table(gap)
@@ -176,7 +176,7 @@ class AdditiveConvolution(SubordinatedLaw):
 
             return increasing_roots(curve, x, start, end)
 
-        # the same stretch in a parameter that is finite where f is not
+        # the same stretch in the compactified parameter
         def bounded(t: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
             position, rate = self._position(stretch, from_compactified(t, unit))
             return position, rate * unit / (1 - np.abs(t)) ** 2
@@ -215,7 +215,7 @@ class AdditiveConvolution(SubordinatedLaw):
 def atoms_of_sum(laws: Iterable[Law]) -> dict[float, float]:
     """Sums of one atom of each of k laws, where the weights add up to more than k - 1."""
     found = {0.0: 1.0}
-    # law by law: what is missing from a weight of one only grows
+    # law by law: weights only decrease, so an atom that is lost stays lost
     for law in laws:
         pairs = product(found.items(), law.atoms.items())
         sums = ((x + y, weight + share - 1) for (x, weight), (y, share) in pairs)
@@ -224,7 +224,7 @@ def atoms_of_sum(laws: Iterable[Law]) -> dict[float, float]:
 
 
 def _disjoint(gaps: list[Gap]) -> list[Gap]:
-    """In ascending order, without those that lie in another by rounding."""
+    """In ascending order, without those that lie inside another one up to rounding."""
     kept: list[Gap] = []
     for gap in sorted(gaps, key=lambda gap: (gap.low, gap.high)):
         if not kept or gap.high > kept[-1].high:

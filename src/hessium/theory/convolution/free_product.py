@@ -56,7 +56,7 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
     At $\zeta = 1/x$ the point $\omega_1$ is the fixed point of
     $w \mapsto \zeta h_\nu(\zeta h_\mu(w))$, a self-map of the upper half-plane
     (Belinschi and Bercovici 2007). A positive x is off the support iff real points $z_i$ off the
-    supports exist at which that map attracts; all of them are found, edges and masses with them.
+    supports exist at which that map attracts; `product_gaps` finds all of them.
     """
 
     first: Law
@@ -75,7 +75,7 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
     def step(
         self, z: ComplexArray, w: ComplexArray
     ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        """The map at zeta; the rows are 1 - f' and what a rounding error in between adds to f."""
+        """The map at zeta; the rows are 1 - f' and the effect on f of rounding the inner value."""
         inner, inner_slope = self._h(self.first, w[0])
         point = upper(z * inner)
         outer, outer_slope = self._h(self.second, point)
@@ -85,7 +85,7 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
     def judged(
         self, z: ComplexArray, w: ComplexArray, rows: ComplexArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Zeta is a factor: it is rounded relative to f, as are both values of h."""
+        """Rounding of the factor zeta and of both values of h is relative to f."""
         size = 2 * (np.abs(w) + np.abs(rows[1:]))
         return size, size / np.abs(rows[:1]), rows[0].real
 
@@ -95,7 +95,7 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
         return fixed_points(self._map, zeta, start[None])
 
     def _subordination(self, z: ComplexArray) -> ComplexArray:
-        """Off the support close above it; within rounding of an edge a little away from it."""
+        """Points off the support are solved just above the axis, points at an edge beside it."""
         off = (z.imag == 0) & ~self._interior(z.real)
         lifted = np.where(off, z + 1j * _HEIGHT * np.maximum(np.abs(z), 1e-300), z)
         found = self._solve(lifted)
@@ -130,7 +130,7 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
         return np.asarray(phi)
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
-        """Between the gaps; edges are places where dx/dE = 0, not thresholds."""
+        """The intervals between the gaps; at the edges dx/dE = 0."""
         return self._intervals
 
     @cached_property
@@ -151,10 +151,11 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
 
     @cached_property
     def _components(self) -> tuple[Component, ...]:
-        """As for every law, and the mean has to lie between the means of the lower and upper ends.
+        """The components of the law, checked against the product of the means.
 
         Raises:
-            RuntimeError: if it does not, or a component has no mass: an interval was lost.
+            RuntimeError: if the mean is outside the bounds that the components give, or a
+                component is without mass: the search lost an interval.
         """
         parts: tuple[Component, ...] = super()._components
         masses = np.array([part.upto - part.below for part in parts])
@@ -164,8 +165,8 @@ class FreeProduct(SubordinatedLaw, HalfPlaneMap):
         mean = self.first.mean() * self.second.mean()
         if not masses.min() > 0 or not least - slack <= mean <= most + slack:
             msg = (
-                f"{self!r}: intervals with masses {masses.tolist()} have a mean in "
-                f"[{least:g}, {most:g}]; the product of the means, {mean:g}, is required"
+                f"{self!r}: intervals with masses {masses.tolist()} bound the mean by "
+                f"[{least:g}, {most:g}]; the product of the means, {mean:g}, is outside"
             )
             raise RuntimeError(msg)
         return parts

@@ -22,18 +22,18 @@ def free_sum(*laws: Law) -> Law:
     r"""The law of $X_1 + \dots + X_k$ for free $X_i$: $R = \sum_i R_i$.
 
     Summands with a finite-jump Levy form (semicircle, Marchenko-Pastur, ReLU residuals and their
-    sums) add up exactly into one; a single atom is a shift; two two-point laws have a closed form;
-    everything else is one fixed point in all
-    summands jointly; sums of sums are taken apart first.
+    sums) add up exactly into one, and a single atom is a shift. All other summands give one fixed
+    point in several variables; for two laws on two points it has a closed form. A summand that is
+    itself a free sum is replaced by its summands.
 
     Args:
         laws: one or more laws.
 
     Returns:
-        A law; `residual(x)` certifies each of its density points where it is computed by iteration.
+        A law. Where it is computed by iteration, `residual(x)` certifies its values.
 
     Raises:
-        InputError: if no law is given, or noise is too small to be told from none.
+        InputError: if no law is given, or the noise is below the rounding of the positions.
     """
     if not laws:
         msg = "laws: none given; a free sum needs at least one law"
@@ -56,7 +56,7 @@ def free_sum(*laws: Law) -> Law:
     noise = triple.affine(1.0, shift)
     if is_levy:
         _require_visible(noise, others)
-    # far from zero the digits of positions are lost in those of their median
+    # far from zero the median would take the digits of the positions
     pairs = [centred(law) for law in others]
     others, medians = [law for law, _ in pairs], math.fsum(m for _, m in pairs)
     if not is_levy:
@@ -68,7 +68,7 @@ def free_sum(*laws: Law) -> Law:
 
 
 def _summands(laws: Iterable[Law]) -> Iterator[Law]:
-    """The laws that are added up, also where some of them are free sums."""
+    """The laws that are added, with free sums replaced by their summands."""
     for law in laws:
         if isinstance(law, (GeneralSum, LevySum)):
             yield from _summands(law.laws)
@@ -79,7 +79,7 @@ def _summands(laws: Iterable[Law]) -> Iterator[Law]:
 
 
 def _require_visible(noise: LevyTriple, others: list[Law]) -> None:
-    """Noise is wider than the rounding of positions: its bands have a length."""
+    """Check that the noise is wider than the rounding of the positions."""
     spread = float(noise.free_cumulants(2)[1]) ** 0.5
     size = max(abs(sum(ends)) for ends in zip(*(law.support() for law in others), strict=True))
     if spread < _VISIBLE * size:

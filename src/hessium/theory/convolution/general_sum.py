@@ -26,7 +26,7 @@ Rows = TypeVar("Rows", FloatArray, ComplexArray)
 
 @dataclass(frozen=True)
 class GeneralSum(AdditiveConvolution, HalfPlaneMap):
-    r"""$\mu_1 \boxplus \dots \boxplus \mu_k$: one fixed point in all summands jointly.
+    r"""$\mu_1 \boxplus \dots \boxplus \mu_k$: one fixed point in several variables.
 
     With $H_i = F_i - \mathrm{id}$, $F_i = 1/G_i$, the points satisfy
     $\omega_i = z + \sum_{j \ne i} H_j(\omega_j)$ and $F = F_i(\omega_i)$ for every i. The last
@@ -59,7 +59,7 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
     def step(
         self, z: ComplexArray, w: ComplexArray
     ) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        """Newton's step by Sherman and Morrison; the rows are F' - 1 and the last point."""
+        """The Newton step by Sherman and Morrison; the rows are F' - 1 and the last point."""
         points, _, excess, rate = self._parts(z, w)
         image = z + excess[-1:]
         if len(w) > 1:
@@ -92,7 +92,7 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
         return MoebiusPair(*pair) if len(pair) == len(self.laws) == 2 else None
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
-        """Between the gaps that the search finds; two laws on two points have closed forms."""
+        """The intervals between the gaps; closed forms for two laws on two points."""
         if self._moebius is None:
             return super().support_intervals()
         return self._moebius.support_intervals()
@@ -112,6 +112,8 @@ class GeneralSum(AdditiveConvolution, HalfPlaneMap):
         return np.repeat(super()._start(z), len(self.laws) - 1, axis=0)
 
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
+        if self._moebius is not None:
+            return self._moebius.cauchy(z)
         _, g, _, rate = self._parts(z, w)
         return g[0], -(g[0] * g[0]) / (1 - (rate / (1 + rate)).sum(0))
 
@@ -203,6 +205,6 @@ def _jacobian(rate: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexAr
 
 
 def _sums_of_others(values: Rows) -> Rows:
-    """For each row the sum of the other rows, added up and not taken off."""
+    """For each row the sum of the other rows, without subtraction."""
     rows = [np.delete(values, k, axis=0).sum(0) for k in range(len(values))]
     return np.array(rows, dtype=values.dtype)

@@ -23,7 +23,7 @@ from hessium.theory.laws.law import Law
 from hessium.theory.laws.levy import FreeLevy
 from hessium.theory.laws.levy_triple import LevyTriple
 
-_SMALL = 1e-150  # values of G below this count as it
+_SMALL = 1e-150  # values of G below this are replaced by it
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class LevySum(AdditiveConvolution):
         return self.base.log_potential_above(u.astype(np.complex128)) + own - log_upper(f)
 
     def _mass_on(self, gap: Gap, x: float) -> float:
-        """At any u: atoms that are left lie between two stretches."""
+        """The mass at any u of the stretch: atoms lie between two stretches."""
         start, end = gap.stretch.start, gap.stretch.end
         u = np.array([0.5 * (start + end) if np.isfinite(start + end) else x])
         g = self.base.cauchy_above(u.astype(np.complex128))[0].real
@@ -114,7 +114,7 @@ class LevySum(AdditiveConvolution):
 
     @property
     def atoms(self) -> dict[float, float]:
-        """Atoms that the noise, if it has an atom itself, leaves."""
+        """Sums of an atom of the base and the atom of the noise, if it has one."""
         return atoms_of_sum(self.laws)
 
     def free_cumulants(self, count: int) -> FloatArray:

@@ -30,7 +30,7 @@ def free_power(law: Law, exponent: Real) -> Law:
         exponent: t >= 1; any t > 0 for laws of Levy type, which are infinitely divisible.
 
     Raises:
-        InputError: if the power does not exist in general.
+        InputError: if the exponent is below 1 and the law is not infinitely divisible.
     """
     checked_law("law", law)
     t = _check.positive("exponent", exponent)
@@ -43,7 +43,7 @@ def free_power(law: Law, exponent: Real) -> Law:
         return law
     if isinstance(law, Empirical) and law.nodes.size == 1:
         return affine(law, scale=t)
-    base, median = centred(law)  # far from zero the digits of positions are lost in those of it
+    base, median = centred(law)  # far from zero the median would take the digits of the positions
     return affine(FreePower(base, t), shift=t * median)
 
 
@@ -128,17 +128,17 @@ class FreePower(AdditiveConvolution):
 
     @property
     def atoms(self) -> dict[float, float]:
-        """T a with weight t w - (t - 1) where that is positive."""
+        """The atoms t a of weight t w - (t - 1) where that is positive."""
         t = self.exponent
         left = {t * a: t * w - (t - 1) for a, w in self.base.atoms.items()}
         return {a: w for a, w in left.items() if w > 1e-15}
 
     def free_cumulants(self, count: int) -> FloatArray:
-        """T times those of the base."""
+        """The cumulants of the base times t."""
         return np.asarray(self.exponent * self.base.free_cumulants(count))
 
     def matrix(self, n: int, rng: Rng = None) -> FloatArray:
-        """T times the corner of a rotated matrix of size t n."""
+        """A corner of a rotated matrix of size t n, times t."""
         one, two = generator(rng).spawn(2)
         size = round(self.exponent * _check.count("n", n))
         corner = haar(size, two)[:n]
@@ -146,7 +146,7 @@ class FreePower(AdditiveConvolution):
 
 
 class _ConstantBranch(Branches):
-    """One r for all f: a free power t has a gap where r of the base exceeds 1 - 1/t."""
+    """A constant r: a free power t has a gap where r of the base exceeds 1 - 1/t."""
 
     unit = 0.0
 
@@ -155,7 +155,7 @@ class _ConstantBranch(Branches):
         self._row = np.array([0.0, 0.0, rate, 1 - rate])
 
     def at(self, k: IntArray, f: FloatArray) -> FloatArray:
-        """The same at every f; there is no w."""
+        """The same rows at every f; w is not used and zero."""
         return np.tile(self._row[:, None], np.shape(f))
 
     def samples(self) -> list[tuple[FloatArray, FloatArray, FloatArray]]:

@@ -3,9 +3,9 @@ r"""Laws made by free convolution, through subordination at real x.
 The transform of the result is the transform of a summand at another point, $G(z) = G_\mu(\omega)$,
 and $\omega(z)$ is the fixed point of a self-map of the upper half-plane (Belinschi and Bercovici,
 J. Anal. Math. 101, 2007). At real x a fixed point inside the half-plane is the answer and carries
-its own certificate; there is none exactly where the density is zero. Every number comes from
+its own certificate; there is none exactly where the density is zero. All values come from
 certified points, at complex z too: points within rounding of an edge take the value at the edge,
-and a point that rounding hides raises.
+and a point that rounding hides raises an error.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from hessium.theory.laws.law import Law
 class SubordinatedLaw(Law):
     """A law whose transform is that of a known law at a fixed point omega(z).
 
-    Fixed points w have shape (m, k): m coordinates at k points, one but for sums of several laws.
+    Fixed points w have shape (m, k): m coordinates at k points, m = 1 except in sums of laws.
     """
 
     @property
     @abstractmethod
     def _map(self) -> HalfPlaneMap:
-        """The self-map f_z whose fixed point omega is."""
+        """The self-map f_z with fixed point omega."""
 
     @abstractmethod
     def _at(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
@@ -55,7 +55,7 @@ class SubordinatedLaw(Law):
     def subordination(self, z: ArrayLike) -> ComplexArray:
         """The fixed point omega, at real z the limit from above; real off the support.
 
-        Of a sum of several laws it is the point of the first one.
+        For a sum of several laws it is the point of the first one.
 
         Raises:
             ConvergenceError: if rounding hides a point.
@@ -65,14 +65,14 @@ class SubordinatedLaw(Law):
         return np.where(points.ravel().imag < 0, flat.conj(), flat).reshape(points.shape)
 
     def residual(self, z: ArrayLike) -> FloatArray:
-        """|f(w) - w| over the size of what enters f, at the fixed point: the certificate of G.
+        """|f(w) - w| over the magnitude of the terms of f at the fixed point: a certificate of G.
 
         Args:
             z: real or complex, of any shape.
 
         Returns:
-            At the level of rounding wherever numbers are returned; 0 at real points off the
-            support and within rounding of an edge; infinite where rounding hides the solution.
+            Residuals at the level of rounding; 0 at real points off the support and within
+            rounding of an edge; infinite where rounding hides the solution.
         """
         points = _check.complexes("z", z)
         flat = upper(points.ravel())

@@ -1,4 +1,4 @@
-r"""Where and how wide the largest eigenvalue fluctuates at an edge of a law."""
+r"""Location and scale of the extreme eigenvalue at a soft edge of a law."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from hessium.theory.laws.levy import LevyLaw
 
 # of the interval: the distances at which the root of the density is read off
 _DISTANCES = 0.01 * 0.25 ** np.arange(16)
-_AGREEMENT = 1e-5  # between two extrapolations: where they differ by more there is no limit
+_AGREEMENT = (
+    1e-5  # largest relative difference of two extrapolations that is accepted as convergence
+)
 # The law for beta = 4 is that of Bornemann's tables, the limit of the edge 2^{1/6} times it
 _STRETCH = {1: 1.0, 2: 1.0, 4: 2 ** (-1 / 6)}
 
@@ -63,9 +65,9 @@ def soft_edge(
     r"""The Tracy-Widom scaling of an n x n matrix at an edge of its law.
 
     For laws of Levy type the coefficient of the square root is exact,
-    $C = \sqrt{2/|x''(w_*)|}/w_*^2$ with $w = 1/G$; for others it is read off the density and
-    extrapolated to the edge: to 1e-8 where the square root reaches over a share of 1e-6 of the
-    interval or more, and refused where extrapolations disagree by 1e-5.
+    $C = \sqrt{2/|x''(w_*)|}/w_*^2$ with $w = 1/G$; for others it is extrapolated
+    from the density: to 1e-8 where the square root holds over a share of 1e-6 of the interval or
+    more. Extrapolations that disagree by 1e-5 raise an error.
 
     Args:
         law: any law.
@@ -75,8 +77,8 @@ def soft_edge(
         beta: 1, 2 or 4.
 
     Raises:
-        InputError: if an argument breaks its rule, or the edge is not soft (the density there is
-            no square root: Marchenko-Pastur of ratio 1 at zero, arcsine).
+        InputError: if an argument breaks its rule, or the edge is not soft (the density does
+            not vanish as a square root: Marchenko-Pastur of ratio 1 at zero, arcsine).
     """
     size, stretch = _check.count("n", n), _STRETCH[TracyWidom(beta).beta]
     if side not in ("left", "right"):
@@ -84,7 +86,7 @@ def soft_edge(
         raise InputError(msg)
     intervals = checked_law("law", law).support_intervals()
     if not intervals:
-        msg = "law: has no continuous part, so no soft edge"
+        msg = "law: a soft edge is required, but the law consists of atoms only"
         raise InputError(msg)
     outermost = 0 if side == "left" else len(intervals) - 1
     which = outermost if interval is None else _check.count("interval", interval, 0)
@@ -98,7 +100,7 @@ def soft_edge(
     else:
         coefficient = _measured(law, intervals[which], side)
     if coefficient is None:
-        msg = f"law: the edge at {location:g} is not soft, the density is no square root there"
+        msg = f"law: the edge at {location:g} is not soft; a density like a square root is required"
         raise InputError(msg)
     return SoftEdge(
         location=location,
@@ -119,11 +121,11 @@ def _measured(law: Law, interval: tuple[Real, Real], side: str) -> float | None:
     low, high = interval
     distance = _DISTANCES * (high - low)
     x = low + distance if side == "left" else high - distance
-    # next to the edge the steps of float64 count
+    # next to the edge the spacing of float64 matters
     distance = x - low if side == "left" else high - x
     density = law.pdf(x)
     known = (distance > 0) & (density > 0)
-    # a power series in the distance; of all extrapolations the one that its neighbours confirm
+    # Richardson extrapolation; keep the value that differs least from its neighbours
     column = np.pi * density[known] / np.sqrt(distance[known])
     best, error = 0.0, np.inf
     for power in range(1, column.size):

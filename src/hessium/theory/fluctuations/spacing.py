@@ -1,4 +1,4 @@
-r"""Laws of the ratio of consecutive level spacings, which needs no unfolding."""
+r"""Laws of the ratio of consecutive level spacings, which does not depend on the density."""
 
 from __future__ import annotations
 
@@ -85,13 +85,13 @@ class SpacingRatio(Plottable):
         r"""Standard deviation of the mean over runs of consecutive ratios.
 
         $\sqrt{\sum_j (m_j v + 2 (m_j - 1) c)} \big/ \sum_j m_j$ for runs of $m_j$ ratios, v their
-        variance and c the covariance of neighbours; known, so that few ratios do not blur it.
+        variance and c the covariance of neighbours; both are known constants.
 
         Args:
             runs: numbers of ratios, each at least 1.
 
         Raises:
-            InputError: if there is no run, or one without a ratio.
+            InputError: if `runs` is empty or contains a number below 1.
         """
         counts = [_check.count("runs", one) for one in runs]
         if not counts:

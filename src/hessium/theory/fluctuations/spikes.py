@@ -1,4 +1,4 @@
-r"""Eigenvalues that a few strong directions push out of the bulk, and how much they remember."""
+r"""Outliers of spiked matrices: positions and overlaps of their eigenvectors."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def outliers(spikes: ArrayLike, noise: Law, base: Law | None = None) -> tuple[Ou
     found: list[Outlier] = []
     for spike in _check.spectrum("spikes", spikes).tolist():
         if not any(low < spike < high for low, high in gaps_of(bulk)):
-            msg = f"spikes: {spike:g} lies in the support of the base; it is no spike"
+            msg = f"spikes: {spike:g} lies in the support of the base; a spike lies outside"
             raise InputError(msg)
         g, slope = (float(a[0].real) for a in bulk.cauchy_above(np.array([spike], dtype=complex)))
         for position, rate in _positions(noise, far, spike, g, slope):
@@ -70,12 +70,12 @@ def _positions(
 ) -> list[tuple[float, float]]:
     """Candidate positions and dx/dtheta there."""
     if abs(g) * far.reach < 1:
-        # in the middle of a base G passes zero; both subordination points are far out there
+        # between components of the base G vanishes; there both subordination points are large
         small = np.array([g], dtype=complex)
         position = spike + float(far.r_transform(small)[0].real)
         return [(position, 1 + float(far.slope(small)[0].real) * slope)]
     if isinstance(noise, LevyLaw):
-        with np.errstate(all="ignore"):  # at a pole of R: no outlier
+        with np.errstate(all="ignore"):  # a pole of R gives no outlier
             value, q = noise.triple.remainder(np.array([1 / g], dtype=complex))
         position = noise.triple.centre + spike + float(value[0].real)
         return [(position, 1 + float(q[0].real) * slope / g**2)]

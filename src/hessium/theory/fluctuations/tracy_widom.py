@@ -1,4 +1,4 @@
-r"""The law of the largest eigenvalue at a soft edge, from its Fredholm determinant."""
+r"""Tracy-Widom laws from Fredholm determinants."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TracyWidom(Plottable):
     $F_4(s) = \frac12(\det(I - V) + \det(I + V))$ at $\sqrt2 s$ (Ferrari and Spohn 2005; Bornemann,
     Math. Comp. 79, 2010). Evaluated at 121 Chebyshev points once, then interpolated: absolute
     error near 1e-14 in the cdf and 1e-12 in the pdf. For beta = 4 other texts take $2^{-1/6}$ times
-    this variable, of mean -2.0552: the limit of the edge itself, which `soft_edge` goes by.
+    this variable, of mean -2.0552: `soft_edge` uses that normalisation.
 
     Args:
         beta: 1 (real symmetric), 2 (complex Hermitian) or 4.

@@ -1,7 +1,8 @@
-r"""The energy below which the limit law of the Hessian has no negative eigenvalues.
+r"""Critical energies: below them the limit law of the Hessian has no mass below zero.
 
 Both published formulas (eq. 21 and 32 of Pennington and Bahri 2017) cancel badly as the ratio goes
-to one, and eq. 32 is 0/0 there. The forms here are the same functions without the cancellation.
+to one, and eq. 32 is 0/0 there. The forms here are the same functions, written without
+cancellation.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ACTIVATIONS = ("linear", "relu")
 
 
 def checked_activation(activation: str) -> str:
-    """`activation`, if it is one of the two models.
+    """The name of one of the two models.
 
     Raises:
         InputError: if it is not "linear" or "relu".
@@ -35,7 +36,7 @@ def checked_ratios(ratio: ArrayLike) -> FloatArray:
     """`ratio` as an array of positive finite numbers.
 
     Raises:
-        InputError: if a ratio is not.
+        InputError: if a ratio is not a positive finite number.
     """
     ratios = _check.reals("ratio", ratio)
     if ratios.size and not ((ratios >= 1 / _check.LARGEST) & (ratios <= _check.LARGEST)).all():
@@ -96,8 +97,8 @@ def wigner_energy(energy: ArrayLike, ratio: ArrayLike) -> FloatArray:
 
     In a linear two-layer network whose residuals are N(0, 2 epsilon), independent of data and
     weights, H1 consists of n equal blocks with $S = m^{-1} e x^T$ off their diagonal, so that
-    $\mathrm{tr}\, H_1^2 / 2n^2 = n \cdot 2\epsilon/m = \epsilon\phi$. The source takes
-    $2\epsilon$. Its predictions with the variance of the network are those at this energy,
+    $\mathrm{tr}\, H_1^2 / 2n^2 = n \cdot 2\epsilon/m = \epsilon\phi$. Pennington and Bahri (2017)
+    take $2\epsilon$. Their predictions with the variance of the network are those at this energy,
     `index(wigner_energy(e, phi), phi)`; critical energies are $2/\phi$ times as large. With ReLU
     the variance is $\epsilon\phi/2$, which `relu_residual` has.
 
@@ -112,7 +113,7 @@ def wigner_energy(energy: ArrayLike, ratio: ArrayLike) -> FloatArray:
 
 
 def ratio_for_critical_energy(energy: Real, activation: str = "linear", scale: Real = 1.0) -> float:
-    """The ratio below one whose critical energy is `energy`: how many data a wanted energy needs.
+    """The ratio below one whose critical energy is `energy`.
 
     Args:
         energy: > 0; below scale^2 / 8 in the linear model, where ratio 0 has that value.
@@ -128,7 +129,7 @@ def ratio_for_critical_energy(energy: Real, activation: str = "linear", scale: R
         msg = f"energy: {energy}; in the linear model critical energies are below scale^2 / 8"
         raise InputError(msg)
 
-    # in the logit of the ratio both ends are far away and the function is smooth
+    # the function is smooth in the logit of the ratio
     def excess(t: float) -> float:
         phi = 1 / (1 + np.exp(-t))
         one_less = 1 / (1 + np.exp(t))
@@ -142,11 +143,11 @@ def ratio_for_critical_energy(energy: Real, activation: str = "linear", scale: R
 
 
 def minimiser_energy(ratio: ArrayLike, model: str = "linear") -> FloatArray:
-    r"""Published laws for the energy of minimisers on random data, not from random matrices.
+    r"""Published formulas for the energy of minimisers on random data.
 
     "linear": $\frac12(1 - \phi/2)$, exact for two-layer linear networks: with $\phi = 2n/m$ it is
-    $\frac12(1 - n/m)$, the part of random targets outside the row space of the data. (The sources
-    print $\frac12(1 - \phi)$, which is wrong for this $\phi$.) "tanh": $\frac12(1 - \phi)^2$, the
+    $\frac12(1 - n/m)$, the part of random targets outside the row space of the data. (The
+    published $\frac12(1 - \phi)$ is wrong for this $\phi$.) "tanh": $\frac12(1 - \phi)^2$, the
     fit of figure 6b; it depends on the protocol. Both are zero where the ratio is large enough to
     fit the data.
 

@@ -17,7 +17,7 @@ from hessium.theory.laws.marchenko_pastur import MarchenkoPastur
 
 
 def wishart_wigner(energy: Real, ratio: Real, scale: Real = 1.0) -> LevyLaw:
-    r"""The Hessian law without activation: Marchenko-Pastur plus semicircle of variance 2 energy.
+    r"""The Hessian law of a linear network: Marchenko-Pastur plus semicircle of variance 2 energy.
 
     $R(g) = \sigma/(1 - \sigma\phi g) + 2\epsilon g$ (eq. 16). At scale 1, G solves
     $2\epsilon\phi G^3 - (2\epsilon + \phi z)G^2 + (z + \phi - 1)G - 1 = 0$ (eq. 18).

@@ -39,9 +39,9 @@ def index(
 ) -> FloatArray:
     r"""$\int_{-\infty}^0 \rho$, the share of negative eigenvalues at a critical point (eq. 19).
 
-    From the log-potential, to about 1e-16 absolutely; where it is tiny, from an expansion of the
-    law about its lower edge, so that the relative error stays near that of the edge; exact where
-    zero lies in a gap. Eigenvalues that are exactly zero are not counted.
+    The log-potential gives it with an absolute error near 1e-16. A small index comes from an
+    expansion about the lower edge, with the relative error of that edge. The index is exact where
+    zero lies in a gap. Eigenvalues that are exactly zero do not count.
 
     Args:
         energy: epsilon >= 0, any shape that broadcasts with `ratio`.
@@ -65,7 +65,7 @@ def _index(law: LevyLaw) -> float:
     if low >= 0:
         return 0.0
     if high <= 0:
-        # whole intervals are negative: a count of poles, exact; F = 0 at an atom
+        # whole intervals are negative: exact, by a count of poles; F = 0 at an atom
         f = 0.0 if 0.0 in law.atoms else float(law._outside(np.zeros(1))[0])
         return law.triple.mass_below(float(np.nextafter(f, -np.inf)))
     value = float(law.cdf(0.0))
@@ -73,7 +73,7 @@ def _index(law: LevyLaw) -> float:
 
 
 def edge_mass(triple: LevyTriple, root: float) -> float:
-    r"""Mass between the lowest edge and zero, accurate in relative terms however small it is.
+    r"""Mass between the lowest edge and zero, with a small relative error at any size.
 
     With $x(w) - x_* = \delta^2 S(\delta)$, $\delta = w - w_*$, exact at an edge, the density is
     found as a function of the distance from the edge, and integrated over its square root.
@@ -102,7 +102,7 @@ def index_coefficient(ratio: ArrayLike, activation: str = "linear") -> FloatArra
 
     Linear: $\alpha_0 = 2(3-s)/(3\pi(1+s)\sqrt s)$, $s = \sqrt{1+8\phi}$. In general
     $\alpha_0 = \frac{2}{3\pi}(\epsilon_c |\partial_\epsilon z|)^{3/2}\sqrt{2/|\partial_G^2 z|}$ at
-    the edge. The paper gives no formula for it. Independent of the scale.
+    the edge. Pennington and Bahri (2017) do not give the formula. It is independent of the scale.
 
     Args:
         ratio: phi in (0, 1), any shape.
@@ -113,7 +113,9 @@ def index_coefficient(ratio: ArrayLike, activation: str = "linear") -> FloatArra
     """
     phi, model = checked_ratios(ratio), checked_activation(activation)
     if (phi >= 1).any():
-        msg = f"ratio: {float(phi.max())}; ratios below 1 are required, the law ends there"
+        msg = (
+            f"ratio: {float(phi.max())}; below 1 is required, where the critical energy is positive"
+        )
         raise InputError(msg)
     root = root_of(phi, model)
     if model == "linear":
@@ -135,7 +137,7 @@ def small_index(
 ) -> FloatArray:
     r"""The small-index law $\alpha_0(\phi) ((\epsilon - \epsilon_c)/\epsilon_c)^{3/2}$ (eq. 20).
 
-    Zero below the critical energy. Above it, an asymptote: compare with `index`.
+    It is zero below the critical energy and the asymptote of `index` above it.
 
     Raises:
         InputError: if a ratio is not in (0, 1) or another argument breaks its rule.
@@ -152,8 +154,8 @@ def energy_for_index(
     """The energy at which the index is `index_value`.
 
     Raises:
-        InputError: if no energy has that index. It lies below its value at infinite energy, 1/2
-            less half of the residual law's atom at zero; for ratio > 1 it starts above zero.
+        InputError: if no energy has that index. At infinite energy the index is 1/2 less half
+            of the atom at zero of the residual law; for ratio > 1 it starts above zero.
     """
     phi = _check.positive("ratio", ratio)
     wanted = _check.positive("index_value", index_value)

@@ -38,7 +38,7 @@ def two_layer_hessian(
 
     Loss $(2m)^{-1}\sum(\hat y - y)^2$, all layers of width n, weights N(0, 1/n), data N(0, 1):
     $H_0 = J J^T/m$ and $[H_1]_{ab;cd} = m^{-1}\sum_\mu e_{c\mu}\delta_{ad} f'(z_{a\mu}) x_{b\mu}$
-    between the layers (Pennington and Bahri 2017, eq. 23). Ratio 2 n / samples.
+    between the layers (Pennington and Bahri 2017, eq. 23). The ratio is 2 n / samples.
 
     Args:
         n: width; the matrices have side 2 n^2.
@@ -110,7 +110,7 @@ def spiked(
         raise InputError(msg)
     n = len(square)
     if strengths.size > n:
-        msg = f"spikes: {strengths.size} of them; at most the {n} rows of the matrix are possible"
+        msg = f"spikes: {strengths.size} values; at most {n}, the size of the matrix, are possible"
         raise InputError(msg)
     directions = np.linalg.qr(generator(rng).standard_normal((n, strengths.size)))[0]
     return np.asarray(square + (directions * strengths) @ directions.T), directions

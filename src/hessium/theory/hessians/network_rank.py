@@ -41,13 +41,13 @@ def linear_network_rank(
     covariance, $\operatorname{rank} H_0 = q(r + K - q)$,
     $\operatorname{rank} H_1 = 2qM + 2qs - Lq^2$,
     $\operatorname{rank} H = 2qM - Lq^2 + q(r + K)$ (with $s = \min(r, K)$, generic residuals). For
-    cross-entropy K - 1 stands for K, because softmax residuals sum to zero. Upper bounds for any
+    cross-entropy K - 1 replaces K, because softmax residuals sum to zero. Upper bounds for any
     weights; close for ReLU and tanh networks up to small eigenvalues.
 
     With biases in all layers and no bottleneck (every hidden width at least
     $q' = \min(r + 1, K)$): $\operatorname{rank} H_0 = q(r + K - q) + K$,
     $\operatorname{rank} H_1 = 2q'M - (L-2)q'(q'-1)$, $\operatorname{rank} H$ their sum less
-    $q'(q'-1)$. These were found by dense computation, not proved.
+    $q'(q'-1)$. These formulas come from dense computations and are not proved.
 
     Args:
         widths: d, hidden widths, K: at least one hidden layer.

@@ -1,4 +1,4 @@
-r"""How the Hessian laws move with energy, ratio and scale: exact derivatives.
+r"""Exact derivatives of the Hessian laws with respect to energy, ratio and scale.
 
 With $w = 1/G$ fixed by $x = w + R(1/w)$ and p any parameter, the implicit function theorem gives
 $\partial_p w = -\partial_p R/(1 - q)$, and because the potential is stationary in G and x in w,
@@ -102,7 +102,7 @@ class Sensitivity(Plottable):
         return np.asarray(self._tangent.r_transform(roots).real.reshape(-1, 2))
 
     def index(self) -> float:
-        """Derivative of the share of negative eigenvalues; exact zeros are none."""
+        """Derivative of the share of negative eigenvalues; exact zeros do not count."""
         if 0.0 in self.law.atoms:
             below = np.full(1, -_BESIDE, dtype=np.complex128)
             return float(self._tangent.primitive(below)[0].imag / np.pi)
@@ -178,7 +178,7 @@ def critical_energy_derivative(
     p, s = _check.positive("ratio", ratio), _check.positive("scale", scale)
     model = checked_activation(activation)
     if p >= 1:
-        msg = f"ratio: {p}; a ratio in (0, 1) is required, the critical energy is 0 from one on"
+        msg = f"ratio: {p}; a ratio in (0, 1) is required, where the critical energy is positive"
         raise InputError(msg)
     if parameter not in ("ratio", "scale"):
         msg = f'parameter: {parameter!r}; "ratio" or "scale" is required'

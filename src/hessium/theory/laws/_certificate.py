@@ -1,4 +1,4 @@
-"""What is done with points at which no certified solution was found."""
+"""Treatment of points without a certified solution: edges, a second try, or an error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ASIDE = 1e-14
 
 
 def nearest_edges(law: Law, z: ComplexArray) -> tuple[IntArray, ComplexArray]:
-    """Number and place of the edge nearest to each point; minus one where none is within rounding.
+    """Number and position of the nearest edge; minus one where none is within rounding.
 
     Edges are numbered through all intervals in ascending order.
     """
@@ -34,7 +34,7 @@ def nearest_edges(law: Law, z: ComplexArray) -> tuple[IntArray, ComplexArray]:
 
 
 def edges_or_error(law: Law, z: ComplexArray) -> tuple[IntArray, ComplexArray]:
-    """Number and place of the edges beside points that have no certified solution.
+    """Number and position of the edges beside points without a certified solution.
 
     Raises:
         ConvergenceError: if a point is not within rounding of an edge.
@@ -47,13 +47,13 @@ def edges_or_error(law: Law, z: ComplexArray) -> tuple[IntArray, ComplexArray]:
 def resolved(
     law: Law, z: ComplexArray, found: FixedPoints, solve: Callable[[ComplexArray], FixedPoints]
 ) -> tuple[IntArray, IntArray, ComplexArray]:
-    """See to the points that are not certified; those beside an edge are left to the law.
+    """Treat the points that are not certified; a law itself evaluates those beside an edge.
 
-    The others, such as one where the density is infinite, are solved for again a few units of
-    rounding higher.
+    The others, such as a point of infinite density, are solved again a few units of rounding
+    above the axis.
 
     Returns:
-        Which points take the value at an edge, and number and place of those edges.
+        Which points take the value at an edge, and number and position of those edges.
 
     Raises:
         ConvergenceError: if a point has no certified solution there either.
@@ -71,10 +71,10 @@ def resolved(
 
 
 def require(law: Law, z: ComplexArray, certified: BoolArray) -> None:
-    """Nothing, if all points are certified.
+    """Raise an error unless all points are certified.
 
     Raises:
-        ConvergenceError: if one is not.
+        ConvergenceError: if a point is not certified.
     """
     if not certified.all():
         lost = z[~certified]

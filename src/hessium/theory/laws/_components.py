@@ -49,7 +49,7 @@ def components(
     levels = [0.0]
     for (_, end), (start, _) in pairwise(spans):
         middle = end + 0.5 * (start - end)
-        # an atom that touches an interval leaves no gap between them to look at
+        # an atom may touch an interval, without a gap between them
         levels.append(mass_below(middle) if end < middle < start else np.nan)
     levels.append(1.0)
     for k, (start, end) in enumerate(spans):
@@ -70,7 +70,7 @@ def quantiles(
     """Generalised inverse of the distribution function at levels q, shape (k,)."""
     result = np.full(q.shape, parts[0].low)
     for part in parts:
-        # half a rounding step, so that a level computed as the mass of a component belongs to it
+        # a tolerance of rounding, so that a level equal to the mass of a component belongs to it
         here = (q > part.below * (1 + 4e-16)) & (q <= part.upto * (1 + 4e-16))
         if part.low == part.high:
             result[here] = part.low

@@ -21,7 +21,7 @@ from hessium.theory.laws._components import Component, components, quantiles
 
 
 class Distribution(Plottable, ABC):
-    """The part of a law that has the names of `scipy.stats`; see `Law`."""
+    """The methods of a law with names from `scipy.stats`; see `Law`."""
 
     @abstractmethod
     def cauchy_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
@@ -87,7 +87,7 @@ class Distribution(Plottable, ABC):
         """
         low, high = _check.end("a", a), _check.end("b", b)
         if low > high:
-            msg = f"a, b: ({a}, {b}] is no interval; a <= b is required"
+            msg = f"a, b: {a} and {b}; a <= b is required"
             raise InputError(msg)
         below, upto = self.cdf(np.array([low, high]))
         return float(upto - below)
@@ -133,7 +133,7 @@ class Distribution(Plottable, ABC):
         return min(ends), max(ends)
 
     def rvs(self, size: int | tuple[int, ...] = (), rng: Rng = None) -> FloatArray:
-        """Independent draws from the law (the eigenvalues of `matrix` repel, these do not)."""
+        """Independent draws from the law (unlike the eigenvalues of `matrix`, which repel)."""
         return self.ppf(generator(rng).random(_check.shape("size", size)))
 
     # ------------------------------------------------------------------ for the laws themselves

@@ -1,8 +1,8 @@
-r"""R- and S-transforms of a law that has no closed form for them: functional inverses.
+r"""R- and S-transforms by functional inversion, for laws without a closed form of them.
 
 Off the support $h(z) = c/z + \dots$ is inverted, h = G or h = z G - 1: on a ray of the real line
-by bisection, elsewhere by Newton. Near zero, where differences lose their digits, the series in
-the free cumulants stands for both.
+by bisection, elsewhere by Newton. Near zero, where differences cancel, the series in the
+free cumulants replaces both.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def s_transform(transform: Function, series: CumulantSeries, y: ComplexArray) ->
 
 
 def _checked(name: str, values: ComplexArray) -> ComplexArray:
-    """The values; what differs from a real number by less than rounding is made real."""
+    """The values; imaginary parts below rounding are set to zero."""
     if not np.isfinite(values).all():
         raise _too_large(name, complex(values[~np.isfinite(values)][0]))
     rounding = np.abs(values.imag) <= np.finfo(float).eps * np.abs(values.real)
@@ -117,9 +117,9 @@ def _on_rays(
 ) -> FloatArray:
     """By bisection in the distance from the support, all at once.
 
-    On its way in from infinity |h| grows, up to an edge or to a zero of h' (for z G - 1 there is
-    at most one, on the ray where it is negative times the mean, as F is convex there). The first
-    distance at which the value or that zero is passed is the answer, or none is.
+    From infinity inwards |h| grows up to an edge or to a zero of h' (for z G - 1 there is
+    at most one, on the ray where it is negative times the mean, as F is convex there). The
+    first distance at which |h| reaches the value is the answer, if it comes before that zero.
     """
     low, high = support
     upwards = values * weight > 0
@@ -155,7 +155,7 @@ def _on_rays(
 
 
 def _off_axis(h: Function, weight: float, value: complex, start: complex) -> complex | None:
-    """Newton at once, or else on a path of values that grows from near zero."""
+    """Newton's method, at once or along a path of values that grows from near zero."""
     z = _newton(h, value, start)
     if z is None:
         z = start + weight * (1 / _PATH[0] - 1) / value
@@ -174,7 +174,7 @@ def _newton(h: Function, value: complex, z: complex) -> complex | None:
             return z
         step = (1 / now - 1 / value) * now**2 / slope
         for _ in range(_STEPS):
-            # the axis is neared by a factor at a time, or else it holds the iteration
+            # approach the axis by a factor at most, so that the iteration does not stop there
             if math.copysign(1.0, z.imag) * (z + step).imag > 0.1 * abs(z.imag):
                 break
             step *= 0.5

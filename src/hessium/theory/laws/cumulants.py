@@ -1,4 +1,4 @@
-r"""Moments and free cumulants are the same numbers in two coordinates.
+r"""Free cumulants: conversion from and to moments, and the R-transform as a power series.
 
 $m_n = \sum_{s=1}^{n} \kappa_s \sum_{i_1 + \dots + i_s = n - s} m_{i_1} \cdots m_{i_s}$
 (Nica and Speicher, Lectures on the Combinatorics of Free Probability, prop. 11.4), where the inner
@@ -19,7 +19,7 @@ _RADII = 100.0
 
 
 def _powers(series: FloatArray) -> FloatArray:
-    """Row s holds the coefficients of series^s, truncated; all that the recursion needs."""
+    """The truncated coefficients of series^s, in row s."""
     size = series.size
     rows = np.zeros((size, size))
     rows[0, 0] = 1.0
@@ -38,7 +38,7 @@ def moments_from_cumulants(cumulants: FloatArray) -> FloatArray:
 
 
 def to_moments(cumulants: FloatArray) -> FloatArray:
-    """The same for numbers that may have overflowed."""
+    """Moments from cumulants, without a check: numbers may be infinite."""
     n = cumulants.size
     series = np.zeros(n + 1)
     series[0] = 1.0
@@ -58,7 +58,7 @@ def cumulants_from_moments(moments: FloatArray) -> FloatArray:
 
 
 def to_cumulants(moments: FloatArray) -> FloatArray:
-    """The same for numbers that may have overflowed."""
+    """Cumulants from moments, without a check: numbers may be infinite."""
     n = moments.size
     rows = _powers(np.concatenate([[1.0], moments]))
     cumulants = np.zeros(n)
@@ -85,7 +85,7 @@ def reverted(series: FloatArray) -> FloatArray:
 
 
 class CumulantSeries:
-    r"""$w - F = R(1/F)$ as a power series, which keeps the digits that a difference loses.
+    r"""$w - F = R(1/F)$ as a power series, for large F, where the difference cancels.
 
     Attributes:
         support: smallest and largest point of the law.
@@ -114,7 +114,7 @@ class CumulantSeries:
         return np.asarray(np.polyval(self._slope, g))
 
     def outside(self, f: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """W - f and 1 - dw/df at |f| > reach."""
+        """The differences w - f and 1 - dw/df at |f| > reach."""
         g = 1 / f
         return np.asarray(np.polyval(self._series, g)), np.asarray(
             g * (g * np.polyval(self._slope, g))

@@ -23,15 +23,15 @@ _FAR = 10.0  # widths
 class Empirical(Law):
     r"""$\sum_i w_i \delta_{\lambda_i}$: the eigenvalues of one matrix, to be added to other laws.
 
-    All of it is atoms: `pdf` is zero and `support_intervals` is empty.
+    The law consists of atoms: `pdf` is zero and `support_intervals` is empty.
 
     Args:
         eigenvalues: real numbers of any shape, or a spectrum.
         weights: positive, summing to one; equal if not given.
 
     Raises:
-        InputError: if the spectrum is empty, complex or not finite, or the weights are no
-            probabilities.
+        InputError: if the spectrum is empty, complex or not finite, or the weights
+            are not probabilities.
     """
 
     nodes: FloatArray
@@ -61,7 +61,7 @@ class Empirical(Law):
         return dict(zip(self.nodes.tolist(), self.weights.tolist(), strict=True))
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
-        """None: the law has no continuous part."""
+        """Empty, because the law consists of atoms."""
         return ()
 
     def free_cumulants(self, count: int) -> FloatArray:
@@ -96,8 +96,8 @@ class Empirical(Law):
     def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
         r"""$H = \sum_i w_i (c - \lambda_i) y_i / G - c$, $F' - 1 = \sum_i w_i (y_i - G)^2 / G^2$.
 
-        Here $y_i = 1/(z - \lambda_i)$, and c is the median. Beside an atom there of nearly full
-        weight F and z cancel; elsewhere their difference may be the better form.
+        Here $y_i = 1/(z - \lambda_i)$, and c is the median. Beside an atom of nearly full
+        weight F and z cancel; elsewhere their difference may be more accurate.
         """
         centre, columns = self._columns
         sums, rate = np.empty((2, z.size), dtype=np.complex128), np.empty_like(z)
@@ -146,7 +146,7 @@ def centred(law: Law) -> tuple[Law, float]:
     """A finite spectrum less its median, and the median, where that is far beyond its width.
 
     The width is that of the central nine tenths, which a light atom far away does not change. Other
-    laws are returned as they are, with zero.
+    laws are returned unchanged, with zero.
     """
     if not isinstance(law, Empirical):
         return law, 0.0

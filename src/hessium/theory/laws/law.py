@@ -20,7 +20,9 @@ from hessium.theory.laws import _inverse_transforms
 from hessium.theory.laws._distribution import Distribution
 from hessium.theory.laws.cumulants import CumulantSeries, to_moments
 
-_DISTANT = 1e9  # standard deviations: from here on a law is one atom, to 1e-18
+_DISTANT = (
+    1e9  # standard deviations: beyond this distance a law counts as one atom, with error 1e-18
+)
 
 
 class Law(Distribution):
@@ -65,7 +67,7 @@ class Law(Distribution):
     def matrix(self, n: int, rng: Rng = None) -> FloatArray:
         """A random symmetric n x n matrix whose spectrum tends to the law as n grows.
 
-        Unless a law has an ensemble of its own: its quantiles in a Haar basis (`with_spectrum`).
+        By default its eigenvalues are the quantiles and its basis is Haar (`with_spectrum`).
         """
         return with_spectrum(self, n, rng)
 
@@ -87,7 +89,7 @@ class Law(Distribution):
         r"""$\int x^k d\mu$.
 
         Raises:
-            InputError: if `order` is no natural number, or the moment is outside float64.
+            InputError: if `order` is not a natural number, or the moment is outside float64.
         """
         if _check.count("order", order, 0) == 0:
             return 1.0
@@ -107,7 +109,7 @@ class Law(Distribution):
     def stieltjes(self, z: ArrayLike) -> ComplexArray:
         r"""$G(z) = \int \rho(t)/(z - t)\,dt$; at real z the limit from above.
 
-        The sign is that of the sources, $G(z) \sim 1/z$; many texts call $-G$ the Stieltjes
+        This is the Cauchy transform, $G(z) \sim 1/z$; many texts call $-G$ the Stieltjes
         transform.
         """
         return self._at_complex(z, lambda w: self.cauchy_above(w)[0], lambda w: 1 / w)
@@ -122,7 +124,7 @@ class Law(Distribution):
         near: Callable[[ComplexArray], ComplexArray],
         far: Callable[[ComplexArray], ComplexArray],
     ) -> ComplexArray:
-        """A transform at any z: mirrored from the upper half-plane; far out, that of one atom."""
+        """A transform at any z, by reflection from the upper half-plane; far out as of one atom."""
         points = _check.complexes("z", z)
         flat = upper(points.ravel())
         centred = flat - self.mean()
@@ -194,20 +196,20 @@ class Affine(Law):
         return g / self.factor, slope / self.factor**2
 
     def excess_above(self, z: ComplexArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        """That of the base, scaled and shifted."""
+        """F - z of the base, scaled and shifted."""
         g, excess, rate = self.base.excess_above(self._pull_back(z))
         if self.factor < 0:
             g, excess, rate = g.conj(), excess.conj(), rate.conj()
         return g / self.factor, self.factor * excess - self.offset, rate
 
     def residual(self, z: ArrayLike) -> FloatArray:
-        """That of the base where it is computed by iteration; zero for a closed form."""
+        """The residual of the base if it is computed by iteration; zero for a closed form."""
         points = _check.complexes("z", z)
         solved: Any = getattr(self.base, "residual", None)
         return np.zeros(points.shape) if solved is None else solved(self._pull_back(points))
 
     def log_potential_above(self, z: ComplexArray) -> ComplexArray:
-        """That of the base plus log|factor|."""
+        """The log-potential of the base plus log|factor|."""
         phi = self.base.log_potential_above(self._pull_back(z))
         if self.factor < 0:
             phi = phi.conj() + 1j * np.pi
@@ -254,10 +256,10 @@ def affine(law: Law, scale: Real = 1.0, shift: Real = 0.0) -> Law:
 
 
 def checked_law(name: str, value: Any) -> Law:
-    """`value`, if it is a law.
+    """The argument, checked to be a law.
 
     Raises:
-        InputError: if it is not.
+        InputError: if it is not a law.
     """
     if not isinstance(value, Law):
         msg = (
@@ -277,7 +279,7 @@ def with_spectrum(law: Law, n: int, rng: Rng = None) -> FloatArray:
 
 
 def gaps_of(law: Law) -> list[tuple[float, float]]:
-    """The open intervals between the components of a law, with both unbounded ones."""
+    """The open intervals between the components of a law, both unbounded ones included."""
     spans = sorted([*law.support_intervals(), *((x, x) for x in law.atoms)])
     starts = [-np.inf, *(high for _, high in spans)]
     ends = [*(low for low, _ in spans), np.inf]

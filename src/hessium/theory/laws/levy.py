@@ -22,9 +22,10 @@ from hessium.theory.laws.levy_triple import LevyTriple
 
 
 class LevyLaw(Law):
-    r"""A law with $R(g) = m + v g + \sum_i \lambda_i a_i/(1 - a_i g)$; free sums stay in the class.
+    r"""A law with $R(g) = m + v g + \sum_i \lambda_i a_i/(1 - a_i g)$.
 
-    A subclass defines `triple` and `reciprocal_above`; all else follows from $w = F(z) = 1/G(z)$.
+    The class is closed under free sums. A subclass defines `triple` and `reciprocal_above`; all
+    else follows from $w = F(z) = 1/G(z)$.
     """
 
     @property
@@ -53,13 +54,13 @@ class LevyLaw(Law):
         return self.triple.potential(z, self.reciprocal_above(z))
 
     def support_intervals(self) -> tuple[tuple[float, float], ...]:
-        """The cuts, from the roots of dz/dG = 0: complete, with no missed gap."""
+        """The intervals between the roots of dz/dG = 0; the list is complete."""
         ends = self.triple.position(self.triple.edges)[0].tolist()
         return tuple(zip(ends[::2], ends[1::2], strict=True))
 
     @property
     def atoms(self) -> dict[float, float]:
-        """The drift, with weight one minus the total rate, if nothing smears it."""
+        """The drift, of weight one minus the total rate, if the variance is zero."""
         left = 1.0 - sum(self.triple.rates)
         return {self.triple.drift: left} if self.triple.variance == 0 and left > 0 else {}
 
@@ -107,7 +108,7 @@ class LevyLaw(Law):
         return result.reshape(points.shape)
 
     def _gap_mass(self, x: float) -> float:
-        """Exact: a count of the poles that the path to w passes."""
+        """The exact mass, by a count of the poles between w and infinity."""
         return self.triple.mass_below(float(self._outside(np.array([x]))[0]))
 
     def _outside(self, x: FloatArray) -> FloatArray:
@@ -115,7 +116,7 @@ class LevyLaw(Law):
         roots = np.concatenate([[-np.inf], self.triple.edges, [np.inf]])
         ends = np.concatenate([[-np.inf], self.triple.position(self.triple.edges)[0], [np.inf]])
         gap = np.clip(np.searchsorted(ends, x, side="left") - 1, 0, ends.size - 2)
-        gap -= gap % 2  # a point that rounding puts on a cut belongs to the gap beside it
+        gap -= gap % 2  # rounding may put a point on an interval: it belongs to the gap beside it
 
         def position(w: FloatArray, _: IntArray) -> tuple[FloatArray, FloatArray]:
             return self.triple.position(w)
@@ -157,10 +158,10 @@ class FreeLevy(LevyLaw):
             msg = f"rates, jumps: {len(rates)} and {len(jumps)} values; one rate for each jump"
             raise InputError(msg)
         if 0.0 in jumps:
-            msg = "jumps: contains 0; a jump of size 0 does nothing, leave it out"
+            msg = "jumps: contains 0; a jump of size 0 has no effect, leave it out"
             raise InputError(msg)
         if not rates and variance == 0:
-            msg = "variance, rates: 0 and none; a single atom is Empirical([drift])"
+            msg = "variance, rates: 0 and none; use Empirical([drift]) for a single atom"
             raise InputError(msg)
         triple = LevyTriple(drift=_check.number("drift", self.drift), variance=variance)
         for rate, jump in zip(rates, jumps, strict=True):

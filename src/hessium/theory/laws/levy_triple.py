@@ -1,8 +1,8 @@
-r"""The numbers behind every law that is infinitely divisible for free addition with finite jumps.
+r"""The free Levy-Khintchine triple of an infinitely divisible law with finitely many jumps.
 
 $R(g) = m + v g + \sum_i \lambda_i a_i / (1 - a_i g)$: drift m, semicircular variance v, and jumps
 $a_i$ at rates $\lambda_i$. Semicircle, Marchenko-Pastur, the residual law of ReLU networks and all
-their free sums are of this kind, and a free sum adds the numbers.
+their free sums are of this kind, and a free sum adds the triples.
 
 Everything is written in $w = F(z) = 1/G(z)$, where $z = x(w) = w + R(1/w)$:
 
@@ -115,7 +115,7 @@ class LevyTriple:
         return self._columns[-1]
 
     def self_map(self, z: ComplexArray, w: ComplexArray) -> tuple[ComplexArray, ComplexArray]:
-        """Z - R(1/w) and its derivative q(w)."""
+        """The map z - R(1/w) and its derivative q(w)."""
         value, q = self.remainder(w)
         return (z - self.centre) - value, q
 
@@ -195,14 +195,14 @@ class LevyTriple:
 
 
 def _lowest(poles: FloatArray, strength: FloatArray, left: float, right: float) -> float | None:
-    """Where q is least between two poles, or None if it is not below 1 there."""
+    """The minimum of q between two poles, or None if q is not below 1 there."""
 
     def slope(w: float) -> float:
         return float((strength / (poles - w) ** 3).sum())
 
     gap = right - left
     if strength[(poles == left) | (poles == right)].max() >= gap**2:
-        return None  # one pole alone keeps q above 1; two that nearly meet leave no room to search
+        return None  # one pole alone keeps q above 1
     pad = max(1e-12 * gap, 4 * float(np.spacing(max(abs(left), abs(right)))))
     low, high = left + pad, right - pad
     if low >= high:

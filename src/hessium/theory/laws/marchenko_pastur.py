@@ -21,7 +21,7 @@ class MarchenkoPastur(LevyLaw):
     $\rho(x) = \sqrt{(x - x_-)(x_+ - x)} / (2 \pi\, \text{ratio}\, \text{scale}\, x)$ on
     $x_\pm = \text{scale}\,(1 \pm \sqrt{\text{ratio}})^2$, an atom $1 - 1/\text{ratio}$ at zero for
     ratio > 1; $R(g) = \text{scale}/(1 - \text{scale}\,\text{ratio}\,g)$; mean = scale.
-    (The sources print entries of variance $\text{scale}^2/p$, which does not give this law.)
+    (Pennington and Bahri 2017 print the variance $\text{scale}^2/p$, which gives another law.)
 
     Args:
         ratio: rows over columns, > 0; for a Hessian, parameters over samples times outputs.

@@ -17,8 +17,7 @@ from hessium.theory.laws.levy_triple import LevyTriple
 class Semicircle(LevyLaw):
     r"""$\rho(x) = \sqrt{4v - x^2} / (2 \pi v)$ on $|x| \le 2\sqrt{v}$; $R(g) = v g$.
 
-    The spectrum of a symmetric n x n matrix with independent entries of variance v/n. (The sources
-    print entries of variance $v$; the 1/n is missing there.)
+    The spectrum of a symmetric n x n matrix with independent entries of variance v/n.
 
     Args:
         variance: v > 0.
