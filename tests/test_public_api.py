@@ -21,8 +21,8 @@ NAMES = [
     "Hessian", "Inertia", "Linearization", "NormEstimate", "RankProfile", "ResidualHessian",
     "Spectrum", "SpectralSum", "SquaredError", "compare", "continue_ridge", "diagonal",
     "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
-    "load", "load_sweep", "log_determinant", "rank", "rank_profile", "save", "spectral_measure", "spectrum",
-    "theory", "trace",
+    "load", "load_sweep", "log_determinant", "rank", "rank_profile", "save", "spectral_measure",
+    "spectrum", "theory", "trace",
 ]  # fmt: skip
 SUBPACKAGES = [
     "curvature", "errors", "estimate", "landscape", "linalg", "problem", "progress", "runs",
