@@ -45,6 +45,23 @@ def test_residuals_fall_and_ritz_values_bound_the_index(n: int, seed: int) -> No
     assert (np.diff(residuals) <= 1e-12).all()
 
 
+@given(st.integers(20, 40), st.integers(0, 10**6))
+def test_inconsistent_systems_stop_at_the_normal_residual(n: int, seed: int) -> None:
+    """b has a part in the kernel, so that the residual stays, and A r vanishes."""
+    matrix, vector = symmetric(n, 5, seed)
+    values, basis = torch.linalg.eigh(matrix)
+    few = torch.where(values.abs() < 1e-9, 0.0, values.sign() * (1 + (values.abs() > 1)))
+    matrix = basis @ torch.diag(few) @ basis.mT  # four eigenvalues beside zero: five steps do
+    solved = minres(DenseOperator(matrix), vector, tol=1e-8, steps=n)
+    rest = vector - matrix @ solved.solution
+    true = float((matrix @ rest).norm() / (torch.linalg.matrix_norm(matrix, 2) * rest.norm()))
+    assert solved.num_matvecs <= 6
+    assert solved.normal_residual <= 1e-8
+    assert true <= 1e-8
+    early = minres(DenseOperator(matrix), vector, tol=1e-8, steps=2)
+    assert early.normal_residual > 1e-4
+
+
 def test_nothing_to_solve() -> None:
     solved = minres(DenseOperator(torch.eye(3).double()), torch.zeros(3).double())
     assert solved.num_matvecs == 0
