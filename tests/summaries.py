@@ -2,8 +2,8 @@
 
     python tests/summaries.py BEFORE/summary.json AFTER/summary.json
 
-Prints every number, word or entry that differs, and exits with 1 if there is one. Times and the
-versions of libraries are left out.
+Prints every number, word or entry that differs, and exits with 1 if there is one. Times,
+versions of libraries and identifiers of runs (hashes of the code) are left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 WITHIN = 1e-9  # relative difference that counts as equal
-_BESIDE = ("seconds", "finished", "versions", "command", "fingerprint")
+_BESIDE = ("seconds", "finished", "versions", "command", "fingerprint", "ids")
 
 
 def leaves(value: Any, where: str = "") -> Iterator[tuple[str, Any]]:
