@@ -143,7 +143,7 @@ def reals(name: str, values: Any) -> FloatArray:
     return array
 
 
-def levels(name: str, values: Any) -> FloatArray:
+def probabilities(name: str, values: Any) -> FloatArray:
     """`values` as an array of probabilities.
 
     Raises:
@@ -151,7 +151,7 @@ def levels(name: str, values: Any) -> FloatArray:
     """
     array = reals(name, values)
     if array.size and not (array.min() >= 0 and array.max() <= 1):
-        msg = f"{name}: values in [{array.min():g}, {array.max():g}]; a level lies in [0, 1]"
+        msg = f"{name}: values in [{array.min():g}, {array.max():g}]; a probability lies in [0, 1]"
         raise InputError(msg)
     return array
 

@@ -138,14 +138,14 @@ def _parser() -> argparse.ArgumentParser:
         help="run directory, new, empty or of the same function; runs/compare/FILE-FUNCTION",
     )
     compare.add_argument(
-        "--level", type=_fraction, default=0.01, help="false-alarm rate of each test; 0.01"
+        "--alpha", type=_fraction, default=0.01, help="false-alarm rate of each test; 0.01"
     )
     compare.add_argument(
         "--rotations",
         type=_up_to(1_000_000),
         default=99,
         metavar="N",
-        help="random rotations of the test of freeness, at least 1/level - 1; 99",
+        help="random rotations of the test of freeness, at least 1/alpha - 1; 99",
     )
     compare.add_argument(
         "--seed", type=_seed, default=0, metavar="N", help="of the random matrices; 0"

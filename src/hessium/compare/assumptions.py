@@ -66,7 +66,7 @@ class Assumptions:
         wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None where it fails.
         wigner: fit of a semicircle to that of H1, None where it fails or H1 is zero.
         free: H0 beside H1, None where H1 is zero.
-        level: false-alarm rate of each check with a p-value.
+        alpha: false-alarm rate of each check with a p-value.
     """
 
     checks: tuple[Check, ...]
@@ -80,7 +80,7 @@ class Assumptions:
     wishart: Fit | None
     wigner: Fit | None
     free: Freeness | None
-    level: float
+    alpha: float
 
     def __repr__(self) -> str:
         held = sum(check.holds for check in self.checks)
@@ -110,7 +110,7 @@ class Assumptions:
 def assumptions(
     risk: EmpiricalRisk,
     *,
-    level: float = 0.01,
+    alpha: float = 0.01,
     draws: int = 19,
     rotations: int = 99,
     tol: float = 1e-10,
@@ -131,7 +131,7 @@ def assumptions(
 
     Args:
         risk: where.
-        level: false-alarm rate of each check with a p-value on its own, at least
+        alpha: false-alarm rate of each check with a p-value on its own, at least
             1/(rotations + 1). Checks without one are decided by their range, see `Check`.
         draws: random matrices for the ranges of the Kolmogorov distances.
         rotations: Haar rotations for freeness.
@@ -148,9 +148,9 @@ def assumptions(
     """
     require_rows(risk, "assumptions")
     rotations, draws = _arguments.count("rotations", rotations), _arguments.count("draws", draws, 2)
-    level, tol = _arguments.fraction("level", level), _arguments.nonnegative("tol", tol)
-    if not 1 / (rotations + 1) <= level:
-        msg = f"level: {level}; a number from 1/(rotations + 1) = {1 / (rotations + 1):g} to 1"
+    alpha, tol = _arguments.fraction("alpha", alpha), _arguments.nonnegative("tol", tol)
+    if not 1 / (rotations + 1) <= alpha:
+        msg = f"alpha: {alpha}; a number from 1/(rotations + 1) = {1 / (rotations + 1):g} to 1"
         raise InputError(msg + " is required")
     source = generator(rng)
     first = GaussNewton(risk).dense(max_bytes=max_bytes // 2).double()
@@ -174,7 +174,7 @@ def assumptions(
     law0 = MarchenkoPastur(ratio=ratio, scale=bulk0.mean())
     checks = [
         shape_check("H0 is Wishart of the network's ratio", bulk0, law0, draws, source),
-        *fit_checks("H0 is Wishart of some ratio and scale", wishart, level),
+        *fit_checks("H0 is Wishart of some ratio and scale", wishart, alpha),
     ]
     progress(1, 4, "steps")
     free = None
@@ -183,13 +183,13 @@ def assumptions(
         wigner = fitted(bulk1, "semicircle")
         law1 = Semicircle(variance=bulk1.moment(2))
         checks.append(shape_check("H1 is Wigner of its own variance", bulk1, law1, draws, source))
-        checks += fit_checks("H1 is Wigner of some variance", wigner, level)
+        checks += fit_checks("H1 is Wigner of some variance", wigner, alpha)
         checks.append(variance_check(h1, energy))
         progress(2, 4, "steps")
         free = freeness(first, second, rotations=rotations, rng=source, max_bytes=max_bytes)
-        checks += free_checks(free, level)
+        checks += free_checks(free, alpha)
     progress(3, 4, "steps")
-    checks += normal_checks(risk, errors, level)
+    checks += normal_checks(risk, errors, alpha)
     progress(4, 4, "steps")
     return Assumptions(
         checks=tuple(checks),
@@ -203,7 +203,7 @@ def assumptions(
         wishart=wishart,
         wigner=wigner,
         free=free,
-        level=level,
+        alpha=alpha,
     )
 
 

@@ -31,9 +31,9 @@ class Check:
         value: its value here.
         low, high: where it lies if the assumption is true, with `coverage`.
         coverage: what the range is. Of 4 standard deviations or errors of a nearly normal statistic
-            it is wrong in some 1e-4, whatever the level of the table.
+            it is wrong in some 1e-4, whatever the alpha of the table.
         p_value: of the assumption, or None where the range alone decides.
-        holds: whether it is not rejected, at the level of the table where there is a p-value.
+        holds: whether it is not rejected, at the alpha of the table where there is a p-value.
     """
 
     assumption: str
@@ -79,7 +79,7 @@ def shape_check(
     )
 
 
-def fit_checks(assumption: str, found: Fit | None, level: float) -> list[Check]:
+def fit_checks(assumption: str, found: Fit | None, alpha: float) -> list[Check]:
     """Whether any member of the family has made the spectrum; none where no fit was found."""
     if found is None:
         return []
@@ -92,10 +92,10 @@ def fit_checks(assumption: str, found: Fit | None, level: float) -> list[Check]:
             ),
             value=found.statistic,
             low=0.0,
-            high=float(chi2.ppf(1 - level, found.freedom)),
-            coverage=percent(1 - level),
+            high=float(chi2.ppf(1 - alpha, found.freedom)),
+            coverage=percent(1 - alpha),
             p_value=found.p_value,
-            holds=found.p_value >= level,
+            holds=found.p_value >= alpha,
         )
     ]
 
@@ -117,7 +117,7 @@ def variance_check(h1: Measure, energy: float) -> Check:
     )
 
 
-def free_checks(free: Freeness, level: float) -> list[Check]:
+def free_checks(free: Freeness, alpha: float) -> list[Check]:
     """H0 beside rotated copies of H1: mixed moments, and the spectrum of the sum."""
     worst = max(free.moments, key=lambda one: abs(one.z))
     return [
@@ -132,22 +132,22 @@ def free_checks(free: Freeness, level: float) -> list[Check]:
                 f"{1 / (len(free.rotated) + 1):.2g}"
             ),
             p_value=free.p_value,
-            holds=free.p_value > level,
+            holds=free.p_value > alpha,
         ),
         Check(
             assumption="H0 and H1 are free: spectrum of the sum",
             statistic="Kolmogorov distance from the rotated sums",
             value=free.distance,
             low=0.0,
-            high=float(np.quantile(free.rotated_distances, 1 - level)),
-            coverage=f"{percent(1 - level)} of {len(free.rotated)} rotations",
+            high=float(np.quantile(free.rotated_distances, 1 - alpha)),
+            coverage=f"{percent(1 - alpha)} of {len(free.rotated)} rotations",
             p_value=free.distance_p_value,
-            holds=free.distance_p_value > level,
+            holds=free.distance_p_value > alpha,
         ),
     ]
 
 
-def normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> list[Check]:
+def normal_checks(risk: EmpiricalRisk, errors: FloatArray, alpha: float) -> list[Check]:
     """Residuals and every weight matrix beside the normal law."""
     samples = {"residuals": errors}
     for name, part in zip(risk.names, risk.layout.unflatten(risk.theta), strict=True):
@@ -165,10 +165,10 @@ def normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> list
                 f"{found.kurtosis_error:.1g})",
                 value=found.statistic,
                 low=0.0,
-                high=critical(level),
-                coverage=percent(1 - level),
+                high=critical(alpha),
+                coverage=percent(1 - alpha),
                 p_value=found.p_value,
-                holds=found.p_value >= level,
+                holds=found.p_value >= alpha,
             )
         )
     return checks

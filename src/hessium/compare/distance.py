@@ -50,7 +50,7 @@ class Distance:
         freedom: their number.
         p_value: of that statistic. For a law that the data did not choose. Both are NaN if no
             Gaussian-type ensemble has the law, so that its fluctuations are not known. Below about
-            30 eigenvalues (off the law's atoms) it rejects true laws too often: measured at level
+            30 eigenvalues (off the law's atoms) it rejects true laws too often: measured at alpha
             .05 are .08 to .10 with 5, .075 to .08 with 10, .06 to .07 with 20 to 30; at .01 they
             are .06, .04 and .01 to .03.
         null: Kolmogorov distances of matrices drawn from the law, shape (draws,), perhaps empty.

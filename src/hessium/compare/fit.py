@@ -13,7 +13,7 @@ from hessium.compare._formatting import percent
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
 from hessium.compare.families import Family, family_of
 from hessium.compare.fitting import search
-from hessium.compare.settled import REJECTED, Estimate
+from hessium.compare.settled import REJECTED, FittedParameter
 from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Law
@@ -44,7 +44,7 @@ class Fit:
     """
 
     family: str
-    parameters: Mapping[str, Estimate]
+    parameters: Mapping[str, FittedParameter]
     law: Law
     confidence: float
     outliers: tuple[float, ...]

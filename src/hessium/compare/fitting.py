@@ -15,7 +15,7 @@ from hessium.compare.families import Family, rough_moments, trimmed
 from hessium.compare.gls import STEP, Weighted, errors_of
 from hessium.compare.outliers import Detached, Outliers, one_more, outliers
 from hessium.compare.pilot import miscounts, pilot
-from hessium.compare.settled import REJECTED, Estimate, Found, Settled, hull
+from hessium.compare.settled import REJECTED, FittedParameter, Found, Settled, hull
 from hessium.compare.spikes import Origin, factors
 from hessium.errors import InputError
 from hessium.spectra import Measure
@@ -255,9 +255,9 @@ class Fitting:
         settled: Settled | None = None
         for turn in range(_ROUNDS + all_inside):
             found = (
-                Outliers(above=(), below=(), bulk=self.measure.nodes, level=REJECTED)
+                Outliers(above=(), below=(), bulk=self.measure.nodes, alpha=REJECTED)
                 if all_inside and turn == 0
-                else outliers(self.measure, self.bulk(logs, origin), level=REJECTED, beta=self.beta)
+                else outliers(self.measure, self.bulk(logs, origin), alpha=REJECTED, beta=self.beta)
             )
             if settled is not None and found.values == settled.outside:
                 break
@@ -295,17 +295,17 @@ class Fitting:
         named = self._named(one.logs, one.origin)
         return self.family.law({k: v * self._unit_of(k) for k, v in named.items()})
 
-    def _estimates(self, one: Settled, confidence: float) -> dict[str, Estimate]:
+    def _estimates(self, one: Settled, confidence: float) -> dict[str, FittedParameter]:
         model, logs = one.model, one.logs
         errors = errors_of(model.information(logs))
         reach = float(norm.ppf((1 + confidence) / 2))
         named = self._named(logs, one.origin)
-        found: dict[str, Estimate] = {}
+        found: dict[str, FittedParameter] = {}
         for name in self.family.parameters:
             unit = self._unit_of(name)
             value = named[name] * unit
             if name not in self.free:
-                found[name] = Estimate(value=value, low=value, high=value)
+                found[name] = FittedParameter(value=value, low=value, high=value)
                 continue
             k = self.free.index(name)
             if errors[k] < _WIDE:
@@ -313,7 +313,7 @@ class Fitting:
             else:
                 ends = [model.profile(logs, k, side, errors[k], reach) for side in (-1, 1)]
             low, high = (unit * float(np.exp(end)) for end in ends)
-            found[name] = Estimate(value=value, low=low, high=high)
+            found[name] = FittedParameter(value=value, low=low, high=high)
         return found
 
 

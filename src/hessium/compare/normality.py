@@ -78,21 +78,21 @@ def normality(values: ArrayLike) -> Normality:
     )
 
 
-def critical(level: float) -> float:
-    """The Anderson-Darling statistic that normal samples exceed with probability `level`.
+def critical(alpha: float) -> float:
+    """The Anderson-Darling statistic that normal samples exceed with probability `alpha`.
 
     Zero for levels so near to one that the formula reaches them nowhere, infinite for levels below
     1e-189, the smallest p-value that it gives.
 
     Raises:
-        InputError: if the level is not between 0 and 1.
+        InputError: if alpha is not between 0 and 1.
     """
-    level = _arguments.fraction("level", level)
-    if level >= _p_value(0.0):
+    alpha = _arguments.fraction("alpha", alpha)
+    if alpha >= _p_value(0.0):
         return 0.0
-    if level <= _p_value(_FARTHEST):
+    if alpha <= _p_value(_FARTHEST):
         return np.inf
-    return float(brentq(lambda a: _p_value(a) - level, 0.0, _FARTHEST))
+    return float(brentq(lambda a: _p_value(a) - alpha, 0.0, _FARTHEST))
 
 
 def _p_value(a: float) -> float:

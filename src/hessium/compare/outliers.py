@@ -52,13 +52,13 @@ class Outliers:
         above: beyond the upper edge, largest first.
         below: beyond the lower edge, smallest first.
         bulk: the other eigenvalues, ascending.
-        level: false-alarm rate of each side.
+        alpha: false-alarm rate of each side.
     """
 
     above: tuple[Detached, ...]
     below: tuple[Detached, ...]
     bulk: FloatArray
-    level: float
+    alpha: float
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -68,39 +68,39 @@ class Outliers:
     def __repr__(self) -> str:
         return (
             f"Outliers({len(self.below)} below and {len(self.above)} above {self.bulk.size} "
-            f"eigenvalues, each side wrong in {self.level:g} of spectra without any)"
+            f"eigenvalues, each side wrong in {self.alpha:g} of spectra without any)"
         )
 
 
 def outliers(
-    spectrum: Measure | ArrayLike, law: Law, *, level: float = 1e-3, beta: int = 1
+    spectrum: Measure | ArrayLike, law: Law, *, alpha: float = 1e-3, beta: int = 1
 ) -> Outliers:
     r"""Eigenvalues that the bulk law does not explain, by the Tracy-Widom law of its edges.
 
     From the outside in: the extreme eigenvalue is tested against the law of the extreme eigenvalue
     of a matrix of the remaining size; if it is rejected it is set aside and the next one is
     tested. The first that is not rejected ends the search, so the probability of any false alarm on
-    a side is `level`, up to finite-size corrections of the Tracy-Widom law. Where an edge is hard
+    a side is `alpha`, up to finite-size corrections of the Tracy-Widom law. Where an edge is hard
     (Marchenko-Pastur of ratio one at zero) only what lies beyond it by more than rounding is
     detached.
 
     Args:
         spectrum: all eigenvalues.
         law: of the bulk.
-        level: false-alarm rate of each side, in (0, 1).
+        alpha: false-alarm rate of each side, in (0, 1).
         beta: 1 for real symmetric, 2 for complex Hermitian matrices.
 
     Raises:
         InputError: if an argument breaks its rule.
     """
-    level = _arguments.fraction("level", level)
+    alpha = _arguments.fraction("alpha", alpha)
     require_law("law", law)
     require_beta(beta)
     measure = snapped(as_measure(spectrum), law)
-    side = partial(_side, law=law, level=level, beta=beta, rounding=measure.resolution)
+    side = partial(_side, law=law, alpha=alpha, beta=beta, rounding=measure.resolution)
     rest, above = side(np.array(eigenvalues_of(measure)), "right")
     rest, below = side(rest, "left")
-    return Outliers(above=above, below=below, bulk=rest, level=level)
+    return Outliers(above=above, below=below, bulk=rest, alpha=alpha)
 
 
 def one_more(found: Outliers, law: Law, *, side: str, beta: int) -> Outliers:
@@ -113,13 +113,13 @@ def one_more(found: Outliers, law: Law, *, side: str, beta: int) -> Outliers:
 
 
 def _side(
-    values: FloatArray, side: str, *, law: Law, level: float, beta: int, rounding: float
+    values: FloatArray, side: str, *, law: Law, alpha: float, beta: int, rounding: float
 ) -> tuple[FloatArray, tuple[Detached, ...]]:
     found: list[Detached] = []
     rest = values
     while rest.size > 1:
         extreme, score, p_value = _tested(rest, side, law, beta, rounding)
-        if p_value >= level or score <= 0:
+        if p_value >= alpha or score <= 0:
             break
         found.append(_detached(extreme, score, p_value, law))
         rest = rest[:-1] if side == "right" else rest[1:]

@@ -17,7 +17,7 @@ REJECTED = 1e-2  # p-value below which a fit counts as rejected, and an eigenval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Estimate:
+class FittedParameter:
     """One fitted parameter.
 
     Attributes:
@@ -80,7 +80,7 @@ class Settled:
 
     @property
     def rejected(self) -> bool:
-        """At the level of one in a hundred."""
+        """Whether the p-value is below 0.01."""
         return not self.p_value >= REJECTED
 
     @property
@@ -102,16 +102,16 @@ class Found:
     """
 
     best: Settled
-    parameters: Mapping[str, Estimate]
+    parameters: Mapping[str, FittedParameter]
     law: Law
     outliers: tuple[float, ...]
     rival: str
 
 
-def hull(estimates: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
+def hull(estimates: Sequence[Mapping[str, FittedParameter]]) -> dict[str, FittedParameter]:
     """The values of the first, and intervals that hold those of all."""
     return {
-        name: Estimate(
+        name: FittedParameter(
             value=one.value,
             low=min(other[name].low for other in estimates),
             high=max(other[name].high for other in estimates),

@@ -28,7 +28,7 @@ class Source:
 
     Args:
         op: an operator, or a symmetric tensor.
-        probes: products to spend in total.
+        matvecs: products to spend in total.
         rng: seed or generator.
         max_bytes: what blocks of vectors may take.
         progress: called after every block.
@@ -44,13 +44,13 @@ class Source:
     def __init__(
         self,
         op: Operator | SymmetricOperator | Tensor,
-        probes: int,
+        matvecs: int,
         rng: Rng,
         max_bytes: int,
         progress: Progress,
     ) -> None:
-        self.probes = count("probes", probes, at_least=1)
-        self.operator = as_operator(op).prepare(self.probes, self.probes)
+        self.matvecs = count("matvecs", matvecs, at_least=1)
+        self.operator = as_operator(op).prepare(self.matvecs, self.matvecs)
         self.num_matvecs = 0
         self._generator = generator(rng)
         self.max_bytes = memory("max_bytes", max_bytes)
@@ -80,14 +80,14 @@ class Source:
             try:
                 found.append(to_float64(form(probes, self._multiply(probes))))
             except NonFiniteError as error:
-                msg = f"{error}; product {self.num_matvecs + 1} of {self.probes} or soon after"
+                msg = f"{error}; product {self.num_matvecs + 1} of {self.matvecs} or soon after"
                 raise NonFiniteError(msg, partial=np.concatenate([*found, []])) from error
         return np.concatenate(found)
 
     def count(self, products: int) -> None:
         """Take note of products, here or elsewhere."""
         self.num_matvecs += products
-        self._progress(self.num_matvecs, self.probes, "products")
+        self._progress(self.num_matvecs, self.matvecs, "products")
 
     def holds(self, columns: int) -> bool:
         """Whether a sketch of so many columns fits into memory."""
@@ -104,9 +104,9 @@ class Source:
             InputError: if not.
         """
         n = self.operator.shape[0]
-        if not products <= self.probes < n:
+        if not products <= self.matvecs < n:
             msg = (
-                f"probes: {self.probes}; method {method!r} takes at least {products} products, and "
+                f"matvecs: {self.matvecs}; method {method!r} needs at least {products} products; "
                 f"with {n} or more the answer is exact: method='exact'"
             )
             raise InputError(msg)

@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from hessium._arguments import count, end, levels, reals
+from hessium._arguments import count, end, probabilities, reals
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 
@@ -110,7 +110,7 @@ class Measure(ABC):
 
     def quantile(self, q: npt.ArrayLike) -> FloatArray:
         r"""Smallest node x with $\mu((-\infty, x]) \ge q$, for q in [0, 1] of any shape."""
-        wanted = levels("q", q)
+        wanted = probabilities("q", q)
         # sums may fall short of q by rounding: they are raised, so that quantile(cdf(x)) = x
         cumulative = np.cumsum(self.weights) * (1 + 4e-16 * self.nodes.size)
         index = np.searchsorted(cumulative, wanted, side="left")
