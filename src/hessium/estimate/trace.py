@@ -1,4 +1,4 @@
-"""Trace and Frobenius norm from products, with errors that tell the truth."""
+"""Trace and Frobenius norm from matrix-vector products, with standard errors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.sketch import Sketch, gram64, missed_part, to_float64
 from hessium.progress import Progress, silent
 
-FEWEST = 6  # products for a sketch with an error: three probes, twice
-LOOK_FROM = 24  # products: with fewer, choosing by half of the probes would bias the result
+FEWEST = 6  # products of the smallest sketch with a standard error: three probes, twice
+LOOK_FROM = 24  # products; with fewer, a choice based on half of the probes would bias the result
 
 
 @full_precision()
@@ -33,34 +33,34 @@ def trace(
     max_bytes: int = 2**33,
     progress: Progress = silent,
 ) -> Estimate:
-    r"""$\mathrm{tr} A$ from `matvecs` products, without bias, with a standard error.
+    r"""Unbiased estimate of $\mathrm{tr} A$ from `matvecs` products, with a standard error.
 
     - "hutchinson": the mean of $\omega^T A \omega$ over random signs. Variance
       $2 (\|A\|_F^2 - \sum_i a_{ii}^2) / N$ with N products. Holds one block of vectors.
-    - "hutch++": N/3 products find a subspace, N/3 take the trace inside it exactly, N/3 estimate
-      what is left (Meyer, Musco, Musco & Woodruff 2021, algorithm 1).
-    - "xtrace": N/2 probes make the subspace, and each one estimates what the others left over
-      (Epperly, Tropp & Webber 2024, section 2.3). Its error counts that these are not independent,
-      which the error of the source does not. Where most eigenvalues are nearly one number, which
-      the probes show, that number times the identity is taken out first: its trace is known.
-    - "auto": half of the products, then whichever of xtrace and hutchinson promises less variance
-      for the rest: the first where eigenvalues decay or stand out, the second on flat spectra. With
-      fewer than 24 products xtrace without that look: a choice made by few of the probes that are
-      then used favours small estimates.
-    - "exact": n unit vectors, what "auto" does if matvecs >= n.
+    - "hutch++": N/3 products span a subspace, N/3 give the trace inside it exactly, N/3 estimate
+      the rest (Meyer, Musco, Musco & Woodruff 2021, algorithm 1).
+    - "xtrace": N/2 probes span the subspace, and each one estimates the rest of a sketch by the
+      others (Epperly, Tropp & Webber 2024, section 2.3). The standard error includes the dependence
+      of these estimates, unlike that of the source. If the probes show that most eigenvalues are
+      close to one number c, cI is subtracted first, since its trace is known.
+    - "auto": half of the products, then xtrace or hutchinson, whichever has the smaller predicted
+      variance: xtrace if eigenvalues decay or stand out, hutchinson on flat spectra. With fewer
+      than 24 products always xtrace: a choice based on few probes that are then used would bias the
+      estimate downwards.
+    - "exact": products with all n unit vectors; "auto" does this if matvecs >= n.
 
     Args:
         op: an operator, or a symmetric tensor.
-        matvecs: N, the number of products spent in total, whatever the method.
+        matvecs: N, the total number of products, for every method.
         method: see above.
         rng: seed or generator.
-        max_bytes: what vectors may take (8 GiB); "auto" is "hutchinson" where a sketch, five times
-            N/2 vectors, takes more.
+        max_bytes: memory limit for vectors (8 GiB); "auto" uses "hutchinson" if a sketch, five
+            times N/2 vectors, needs more.
         progress: called with products done and in all.
 
     Raises:
         InputError: for a bad argument, or a sketch that does not fit.
-        NonFiniteError: if a product is not finite; `partial` has the samples found before.
+        NonFiniteError: if a product is not finite; `partial` holds the samples before it.
 
     Cost: at most N products; for a sketch $O(n N^2)$ operations.
     """
@@ -85,7 +85,7 @@ def trace(
         forms = to_float64(_quadratic(omega, images))
         # of one probe, on the sphere: 2 (|A|_F^2 - (tr A)^2 / n)
         plain = 2 * (to_float64(_length(omega, images)).mean() - forms.mean() ** 2 / n)
-        # an estimate costs two products, and estimates move together: a factor two each
+        # factor 2 for two products per estimate, factor 2 for the dependence of the estimates
         if 4 * missed_part(beyond).mean() >= plain:
             del omega, images, beyond
             more = source.forms(sphere, matvecs - half, _quadratic)
@@ -159,16 +159,16 @@ def _hutch_plus_plus(source: Source) -> Estimate:
 
 
 def _bulk(omega: Tensor, images: Tensor) -> tuple[float, Tensor]:
-    """The number c that most eigenvalues are, and the images under A - c I; else 0 and the images.
+    """The number c near most eigenvalues and the images under A - cI, or 0 and the images.
 
-    A sketch of A would find the few others up to a remainder of the order of c, the same for all
-    probes and skewed, which hides the spread of the many.
+    A sketch of A would resolve the few other eigenvalues up to a remainder of order c, common to
+    all probes and skewed, which hides the spread of the bulk.
     """
     metric = to_float64(omega.mT @ omega)
     ritz = scipy.linalg.eigvalsh(to_float64(omega.mT @ images), metric)
     level = float(np.median(ritz))
     beyond = torch.add(images, omega, alpha=-level)
-    # by much, so that the choice does not depend on luck
+    # a clear margin, so that the choice does not depend on the draw
     clear = 10 * missed_part(beyond).mean() < missed_part(images).mean()
     return (level, beyond) if clear else (0.0, images)
 
