@@ -1,4 +1,4 @@
-"""Numbers are checked where they enter: one sentence, argument, value and rule."""
+"""Checks of arguments; messages give argument, value and rule."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def fraction(name: str, value: Any) -> float:
 
 
 def _float(value: Any) -> float:
-    """NaN for what is no real number."""
+    """A real number as a float, NaN for anything else."""
     if isinstance(value, (complex, str, bytes, bool, np.bool_)):
         return math.nan
     try:

@@ -284,9 +284,7 @@ def test_pairs_of_another_operator_are_not_put_back_as_exact() -> None:
     assert hs.spectral_measure(with_eigenvalues(values), 2, 9, deflate=pairs).known.size == 5
     with pytest.raises(InputError, match="deflate"):
         hs.spectral_measure(with_eigenvalues(values * 1.001), 2, 9, deflate=pairs)
-    with pytest.raises(
-        InputError, match="deflate"
-    ):  # one sign, all residuals small
+    with pytest.raises(InputError, match="deflate"):  # one sign, all residuals small
         hs.spectral_measure(-with_eigenvalues(values), 2, 9, deflate=pairs)
     with pytest.raises(InputError, match="float32"):
         hs.spectral_measure(with_eigenvalues(values).float(), 2, 9, deflate=pairs)

@@ -179,7 +179,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "nan parameter": (lambda: regression(with_parameter(float("nan"))), "model: parameter '0.weight' has 1"),
     "vector loss": (lambda: regression(loss=vector_loss, reduction="mean"), r"loss: returned shape \(6,\)"),
     "nan loss": (lambda: regression(loss=nan_loss, reduction="sum"), "loss: is nan on batch 0"),
-    "no reduction": (lambda: regression(loss=vector_loss), "loss: vector_loss does not say how"),
+    "no reduction": (lambda: regression(loss=vector_loss), "loss: vector_loss has no known reduction"),
     "reduction none": (lambda: regression(loss=nn.MSELoss(reduction="none")), "reduction: 'none'"),
     "reduction twice": (lambda: regression(reduction="sum"), "reduction: 'sum' contradicts MSELoss"),
     "dropout": (lambda: regression(training(nn.Dropout())), r"model: Dropout '1' is in training mode.*eval\(\)"),

@@ -1,4 +1,4 @@
-"""Measured spectra beside laws, H0 beside H1, levels beside ensembles, ranks beside theory."""
+"""Comparison of measured spectra, ranks and level spacings with theory."""
 
 from hessium.compare._spectrum import nonzero
 from hessium.compare.assumptions import Assumptions, Prediction, assumptions

@@ -1,4 +1,4 @@
-"""Does random matrix theory apply to this network? One call, one table."""
+"""Tests of the assumptions of random matrix theory for a network."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from hessium.theory.hessians.energies import ACTIVATIONS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a model of the Hessian says of the spectrum of H, and what was measured.
+    """A property of the spectrum of H, predicted by models of the Hessian and measured.
 
     Attributes:
         quantity: "index", "lower edge", "upper edge", "mean" or "variance".
-        measured: of H.
-        linear: of Wishart + Wigner at this energy, ratio and scale (eq. 16).
-        relu: of Wishart + product Wishart (eq. 29).
+        measured: value for H.
+        linear: value for Wishart + Wigner at this energy, ratio and scale (eq. 16).
+        relu: value for Wishart + product Wishart (eq. 29).
     """
 
     quantity: str
@@ -52,20 +52,20 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Assumptions:
-    r"""The table, and what it was made from.
+    r"""The table of checks, and the results behind it.
 
     Attributes:
-        checks: assumption by assumption.
-        predictions: of the published models, beside the measurement.
+        checks: one for each assumption.
+        predictions: predictions of the published models and measured values.
         energy: $\frac12 \overline{e^2}$ over samples and outputs, $e = (N/D)\,\partial\ell$ with N
             rows of outputs: the value of the risk over outputs per sample where it is
             $(2N)^{-1}\sum e^2$.
-        ratio: parameters over samples times outputs, of which a softmax takes one a sample.
-        scale: mean of the spectrum of H0, what the models take for sigma.
+        ratio: parameters over samples times outputs, of which a softmax removes one per sample.
+        scale: mean of the spectrum of H0, the sigma of the models.
         gauss_newton, residual, hessian: the three spectra.
-        wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None where it fails.
-        wigner: fit of a semicircle to that of H1, None where it fails or H1 is zero.
-        free: H0 beside H1, None where H1 is zero.
+        wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None if it fails.
+        wigner: fit of a semicircle to that of H1, None if it fails or H1 is zero.
+        free: freeness of H0 and H1, None if H1 is zero.
         alpha: false-alarm rate of each check with a p-value.
     """
 
@@ -120,24 +120,24 @@ def assumptions(
 ) -> Assumptions:
     r"""Test every assumption behind the random-matrix picture of a Hessian on one network.
 
-    Pennington and Bahri (ICML 2017) take H0 for Wishart of ratio parameters / (samples x outputs),
+    Pennington and Bahri (ICML 2017) model H0 as Wishart of ratio parameters / (samples x outputs),
     H1 for Wigner of variance twice the energy, both free of each other, residuals and weights for
-    normal. Each is tested for itself, with a null distribution for matrices of this very size, and
-    the predictions that follow are set beside the spectrum of H.
+    normal. Each assumption is tested separately, with a null distribution for matrices of the same
+    size, and the resulting predictions are compared with the spectrum of H.
 
     The energy is that of the source, loss per output of $(2N)^{-1}\sum e^2$; other losses enter
     through their output gradient in the same normalisation. Exact zeros of H0 and H1 (`tol`) are
-    taken off before a shape is judged, except the atom that a ratio above one forces.
+    removed before shapes are tested, except the atom implied by a ratio above one.
 
     Args:
-        risk: where.
+        risk: the risk, at its parameters.
         alpha: false-alarm rate of each check with a p-value on its own, at least
-            1/(rotations + 1). Checks without one are decided by their range, see `Check`.
+            1/(rotations + 1). Checks without a p-value are decided by their range, see `Check`.
         draws: random matrices for the ranges of the Kolmogorov distances.
         rotations: Haar rotations for freeness.
         tol: relative size of zero.
         rng: seed of both.
-        max_bytes: what dense matrices may take.
+        max_bytes: memory limit for dense matrices.
         progress: called with steps done and steps in all.
 
     Raises:

@@ -1,4 +1,4 @@
-"""One assumption of the random-matrix picture at a time, put to the test."""
+"""Tests of single assumptions of the random-matrix model."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hessium.theory import Law, Semicircle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One assumption, put to the test.
+    """Test of one assumption.
 
     Attributes:
-        assumption: what is assumed.
-        statistic: what was computed.
-        value: its value here.
-        low, high: where it lies if the assumption is true, with `coverage`.
-        coverage: what the range is. Of 4 standard deviations or errors of a nearly normal statistic
-            it is wrong in some 1e-4, whatever the alpha of the table.
-        p_value: of the assumption, or None where the range alone decides.
-        holds: whether it is not rejected, at the alpha of the table where there is a p-value.
+        assumption: the assumption.
+        statistic: name of the statistic.
+        value: its value.
+        low, high: range under the assumption, with probability `coverage`.
+        coverage: probability of the range. A range of 4 standard deviations or errors of a nearly
+            normal statistic has a false-alarm rate of about 1e-4, independent of alpha.
+        p_value: of the assumption, or None if the range alone decides.
+        holds: whether the assumption is not rejected (at alpha if there is a p-value).
     """
 
     assumption: str
@@ -47,12 +47,12 @@ class Check:
 
     @property
     def verdict(self) -> Literal["not rejected", "does not hold"]:
-        """In words: a test that an assumption passes does not prove it."""
+        """The verdict in words."""
         return "not rejected" if self.holds else "does not hold"
 
 
 def fitted(bulk: Measure, family: str) -> Fit | None:
-    """None where nothing fits."""
+    """The fit, or None if it fails."""
     try:
         return fit(bulk, family)
     except (InputError, np.linalg.LinAlgError, ValueError):
@@ -65,7 +65,7 @@ def shape_check(
     """Kolmogorov distance from a law, beside those of matrices drawn from it."""
     found = distance(bulk, law, draws=draws, rng=source)
     value, null = found.kolmogorov, found.null
-    # a quantile far out needs more draws than it is worth: the distances are nearly normal
+    # distances are nearly normal; an extreme empirical quantile would need many draws
     high = float(null.mean() + 4 * null.std(ddof=1))
     return Check(
         assumption=assumption,
@@ -80,7 +80,7 @@ def shape_check(
 
 
 def fit_checks(assumption: str, found: Fit | None, alpha: float) -> list[Check]:
-    """Whether any member of the family has made the spectrum; none where no fit was found."""
+    """Goodness of fit of the best member of the family; no checks without a fit."""
     if found is None:
         return []
     return [
@@ -101,7 +101,7 @@ def fit_checks(assumption: str, found: Fit | None, alpha: float) -> list[Check]:
 
 
 def variance_check(h1: Measure, energy: float) -> Check:
-    """Second moment of H1 beside that of the Wigner model."""
+    """Second moment of H1, compared with that of the Wigner model."""
     # its scatter if it were that Wigner matrix: the spectrum itself may be one of no ensemble
     found = cumulants(h1, count=2, law=Semicircle(variance=2 * energy))
     value, error = float(found.moments[1]) / energy, float(found.moment_errors[1]) / energy
@@ -118,7 +118,7 @@ def variance_check(h1: Measure, energy: float) -> Check:
 
 
 def free_checks(free: Freeness, alpha: float) -> list[Check]:
-    """H0 beside rotated copies of H1: mixed moments, and the spectrum of the sum."""
+    """H0 compared with rotated copies of H1: mixed moments, and spectrum of the sum."""
     worst = max(free.moments, key=lambda one: abs(one.z))
     return [
         Check(
@@ -148,7 +148,7 @@ def free_checks(free: Freeness, alpha: float) -> list[Check]:
 
 
 def normal_checks(risk: EmpiricalRisk, errors: FloatArray, alpha: float) -> list[Check]:
-    """Residuals and every weight matrix beside the normal law."""
+    """Normality of residuals and of every weight matrix."""
     samples = {"residuals": errors}
     for name, part in zip(risk.names, risk.layout.unflatten(risk.theta), strict=True):
         if part.dim() > 1:

@@ -1,4 +1,4 @@
-"""What a search for a law ends with: a settled fit, estimates, and what is said to the user."""
+"""Results of a search for a law: converged fits, estimates, final result."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class FittedParameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Settled:
-    """Where one start ended.
+    """Result of one start.
 
     Attributes:
-        model: the least squares problem at the end.
+        model: the final least-squares problem.
         logs: its solution.
         found: outliers and bulk.
-        origin: where the spikes behind the outliers are taken to sit.
+        origin: assumed origin of the spikes.
         statistic, freedom: chi-squared of the bulk.
     """
 
@@ -70,12 +70,12 @@ class Settled:
 
     @property
     def crowded(self) -> bool:
-        """Whether outliers are too many for a few spikes: what is neglected is of order k^2/n."""
+        """Whether k outliers are too many for the spike model, with errors of order k^2/n."""
         return len(self.outside) ** 2 > self.model.size
 
     @property
     def p_value(self) -> float:
-        """Of the bulk, if the outliers can be a few spikes; else of all eigenvalues."""
+        """p-value of the bulk, if the outliers can be a few spikes; else of all eigenvalues."""
         return self.whole_p_value if self.crowded else float(chi2.sf(self.statistic, self.freedom))
 
     @property
@@ -85,13 +85,13 @@ class Settled:
 
     @property
     def rank(self) -> tuple[bool, int, float]:
-        """What is not rejected first, then what sets fewest eigenvalues aside, then the nearest."""
+        """Sort key: not rejected first, then fewest outliers, then smallest statistic."""
         return self.rejected, len(self.outside), self.statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
-    """What a search ends with, in the units of the user.
+    """Result of a search, in the user's units.
 
     Attributes:
         best: the fit kept.
@@ -109,7 +109,7 @@ class Found:
 
 
 def hull(estimates: Sequence[Mapping[str, FittedParameter]]) -> dict[str, FittedParameter]:
-    """The values of the first, and intervals that hold those of all."""
+    """Values of the first, with the union of all intervals."""
     return {
         name: FittedParameter(
             value=one.value,

@@ -281,7 +281,7 @@ def _kind(
     if kink:
         return "unconverged", (
             f"|g| = {evidence.relative:.1g} |H| |theta|, and gradient or Hessian jump beside the "
-            "point: a kink, where the search cannot go on by derivatives"
+            "point: a kink, where a search by derivatives cannot continue"
         )
     if evidence.flatness <= _FLAT and evidence.distance < 1:
         return "unconverged", (
