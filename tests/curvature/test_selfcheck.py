@@ -134,7 +134,7 @@ class Checkpointed(nn.Module):
 
 
 def test_a_stopped_gradient_is_caught() -> None:
-    with pytest.raises(SelfCheckError, match="along its gradient gradient gives a slope"):
+    with pytest.raises(SelfCheckError, match="along its gradient the gradient gives a slope"):
         hs.Hessian(hs.EmpiricalRisk(Detached(), nn.MSELoss(), DATA))
 
 

@@ -250,7 +250,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "coupled over batches": (lambda: batches(coupled, Y, reduction="sum"), "it must add up"),
     "coupled gram": (lambda: hs.Gram(regression(loss=coupled, reduction="sum")), "loss: couples different samples"),
     "kl broadcast": (lambda: regression(y=Y[0].exp(), loss=nn.KLDivLoss(reduction="batchmean")), "no silent broadcasting"),
-    "module says sum": (lambda: regression(loss=nn.HingeEmbeddingLoss(reduction="sum"), reduction="mean"), "reduction: 'mean' contradicts the loss, which says 'sum'"),
+    "module says sum": (lambda: regression(loss=nn.HingeEmbeddingLoss(reduction="sum"), reduction="mean"), "reduction: 'mean' contradicts the reduction 'sum'"),
     "own loss broadcasts": (lambda: regression(mlp(3, 4, 1), y=Y[:, 0], loss=lambda f, y: (f - y).square().mean(), reduction="mean"), r"data: targets have shape \(6,\), outputs \(6, 1\), and the loss broadcasts"),
     "class of a loss": (lambda: regression(loss=nn.MSELoss), r"loss: MSELoss is a class; make one: MSELoss\(\)"),
     "two tuples": (lambda: hs.EmpiricalRisk(mlp(3, 4, 2), nn.MSELoss(), ((X, X), (Y, Y))), "data: a tuple of two tuples"),

@@ -102,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=8000,
         metavar="N",
-        help="largest number of parameters, or of samples x outputs, for a dense matrix; 8000 "
-        "(0.5 GB in float64); what is larger is measured by products",
+        help="largest number of parameters, or of samples x outputs, for which dense matrices "
+        "are formed; larger models use Hessian-vector products; 8000 (0.5 GB in float64)",
     )
     large = spectrum.add_argument_group("of models larger than --max-dim")
     large.add_argument(
@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_memory,
         default=8.0,
         metavar="GIB",
-        help="what Krylov bases may take; 8",
+        help="memory limit for Krylov bases in GiB; 8",
     )
     spectrum.set_defaults(command=commands.spectrum)
 

@@ -158,7 +158,7 @@ def probe_covariance(
     r"""Covariance of integrals $\int f_i d\mu$ over the random probes, shape (count, count).
 
     Zero for an exact spectrum. The shares of $|z|^2$ that eigenvectors carry have a
-    Dirichlet law, see `Spectrum.integral`. NaN for rules of one node, which do not know
+    Dirichlet law, see `Spectrum.integral`. NaN for rules of one node, which do not give
     integrals of squares.
     """
     if not isinstance(measure, Spectrum) or measure.exact:

@@ -114,7 +114,7 @@ FAMILIES: Mapping[str, Family] = {
         ),
     )
 }
-"""The families that `fit` knows."""
+"""The families of `fit`."""
 
 
 def family_of(name: str | Family) -> Family:

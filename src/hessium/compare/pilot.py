@@ -13,7 +13,7 @@ from hessium.spectra import Measure
 from hessium.theory import Law
 
 _POINTS = 32
-_MISCOUNT = 1.5  # eigenvalues above a gap of a law, more or fewer than it says
+_MISCOUNT = 1.5  # tolerated difference of the number of eigenvalues above a gap
 
 
 def pilot(

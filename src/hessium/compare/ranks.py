@@ -125,7 +125,7 @@ def _theory(risk: EmpiricalRisk) -> tuple[NetworkRank | None, str, bool, int | N
     layers = shape.chain
     linear = layers is not None and all(link.activation == "none" for link in shape.links)
     if layers is None or not all(isinstance(layer.module, nn.Linear) for layer in layers):
-        return None, shape.unread or "the model is no chain of linear layers", False, None
+        return None, shape.unread or "the model is not a chain of linear layers", False, None
     reason = _no_network(shape, risk) or _no_loss(risk)
     if reason:
         return None, reason, linear, None
@@ -146,9 +146,9 @@ def _no_network(shape: Architecture, risk: EmpiricalRisk) -> str:
     if len(layers) < 2:
         return "the network has no hidden layer"
     if shape.softmax:
-        return "the network ends in a softmax, which is no linear layer"
+        return "the network ends in a softmax, which is not linear"
     if any(link.second.module.in_features != link.first.width for link in shape.links):
-        return "some layers take another number of inputs than the layer before puts out"
+        return "the inputs of some layer differ in number from the outputs of the previous layer"
     if len({layer.bias is not None for layer in layers}) > 1:
         return "some layers have biases and some do not"
     free = {name for layer in layers for name in (layer.weight, layer.bias) if name}

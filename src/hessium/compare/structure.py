@@ -22,7 +22,7 @@ from hessium.problem import EmpiricalRisk
 
 _ALIKE = 1e3  # roundings by which outputs of the same operations may differ
 _OTHER = 0.5  # change of each parameter tensor, in its own root mean square, for the second look
-OTHERWISE = "the outputs are not those of the model's own layers as their classes say"
+OTHERWISE = "the outputs differ from those of the model's layers by their classes"
 
 
 def require_rows(risk: Any, what: str) -> None:

@@ -64,7 +64,7 @@ def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
     floor = float(torch.finfo(operator.dtype).eps) ** 0.75 * pairs.scale * len(pairs)
     if error > 2 * float(pairs.residuals.sum()) + floor:
         msg = (
-            f"deflate: residual of the pairs under {operator!r} is {error:.3g}, their own says "
+            f"deflate: residual of the pairs under {operator!r} is {error:.3g}, expected "
             f"{float(pairs.residuals.sum()):.3g}; eigenpairs of this operator are required"
         )
         raise InputError(msg)

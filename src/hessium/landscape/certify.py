@@ -280,17 +280,17 @@ def _kind(
         )
     if kink:
         return "unconverged", (
-            f"|g| = {evidence.relative:.1g} |H| |theta|, and gradient or Hessian jump beside the "
-            "point: a kink, where a search by derivatives cannot continue"
+            f"|g| = {evidence.relative:.1g} |H| |theta|, and gradient or Hessian are discontinuous "
+            "at the point: a kink, where a search by derivatives cannot continue"
         )
     if evidence.flatness <= _FLAT and evidence.distance < 1:
         return "unconverged", (
-            "the Hessian nearly vanishes along what is left of the gradient, and a Newton step "
-            f"would go {evidence.distance:.1g} |theta|: a degenerate critical point, or far from it"
+            "the Hessian nearly vanishes along the remaining gradient, with a Newton step of "
+            f"{evidence.distance:.1g} |theta|: a degenerate critical point, or far from it"
         )
     return "unconverged", (
         f"|g| = {evidence.relative:.1g} |H| |theta| after {walk.steps} steps, Newton step "
-        f"{evidence.distance:.1g} |theta|, {zeros} eigenvalues without sign"
+        f"{evidence.distance:.1g} |theta|, {zeros} eigenvalues of undecided sign"
     )
 
 
@@ -301,42 +301,42 @@ def _at_zero(
     away: Kind = "diverging" if walk.grows else "unconverged"
     if evidence.moved > MOVED:
         return away, (
-            f"Newton's method finds a zero of the gradient only {evidence.moved:.2g} |theta| away "
-            "from where the search ended"
+            f"the zero of the gradient found by Newton's method lies {evidence.moved:.2g} |theta| "
+            "away from the end of the search"
         )
     if kink:
         return "unconverged", (
-            "the gradient is at the floor, but gradient or Hessian jump beside the point: at a "
-            "kink no index is defined"
+            "the gradient is at rounding level, but gradient or Hessian are discontinuous at the "
+            "point: at a kink no index is defined"
         )
     if evidence.flat == evidence.dim:
         return away, (
             "gradient and Hessian both vanish to rounding: a degenerate critical point, or a "
-            "function that is constant beside it; derivatives of order two leave the index open"
+            "locally constant function; second derivatives do not determine the index"
         )
     if evidence.open > _OPEN:
         return away, (
-            "the gradient is at the floor, but along its softest directions Newton's method "
-            f"would go {evidence.open:.2g} |theta|"
+            "the gradient is at rounding level, but Newton's step along its softest directions is "
+            f"{evidence.open:.2g} |theta|"
         )
     if evidence.drift > _DRIFT:
         return away, (
-            f"the gradient is at the floor, but the search's last step went {evidence.drift:.2g} "
-            "|theta| along directions that no longer have slope or curvature"
+            f"the gradient is at rounding level, but the last step moved {evidence.drift:.2g} "
+            "|theta| along directions without gradient and curvature"
         )
     if evidence.flat > 0:
         return away, (
-            f"the gradient is at the floor, but {evidence.flat} modes without curvature belong to "
-            "no manifold of critical points: degenerate, or a valley to infinity"
+            f"the gradient is at rounding level, but {evidence.flat} modes without curvature do "
+            "not belong to a manifold of critical points: degenerate, or a valley to infinity"
         )
     if back:
         listed = ", ".join(f"{factor:.1g}" for factor in factors)
-        return "critical", f"gradient at the floor, Newton contracts by {listed}"
+        return "critical", f"gradient at rounding level, Newton contracts by {listed}"
     if not factors:
         return "unconverged", (
-            "the gradient is at the floor, but rounding leaves open where it vanishes, by "
+            "the gradient is at rounding level, and rounding determines its zero only within "
             f"{evidence.blur:.1g} |theta|"
         )
     if walk.grows:
-        return "diverging", f"the gradient fades as |theta| grows, {walk.growth:.3g} times so far"
-    return "unconverged", "gradient at the floor, but Newton's method does not come back to it"
+        return "diverging", f"the gradient decreases as |theta| grows ({walk.growth:.3g} times)"
+    return "unconverged", "gradient at rounding level, but Newton's method does not return to it"

@@ -124,8 +124,8 @@ def _ended(path: list[CriticalPoint]) -> str:
     first, last = (float(np.abs(s.nodes).min()) for s in spectra if s is not None)
     return (
         f"the path ends at ridge {path[-1].ridge:.3g}: no point of this branch was found below. "
-        f"The smallest |eigenvalue| is {last:.2g}, and was {first:.2g} at the start; where it goes "
-        "to zero two critical points meet and vanish (a fold)"
+        f"The smallest |eigenvalue| is {last:.2g}, and {first:.2g} at the start; where it "
+        "reaches zero two critical points merge and vanish (a fold)"
     )
 
 

@@ -97,7 +97,7 @@ def _source(data: Any, targets: Targets | None, alone: bool) -> Iterable[Any]:
         if targets is None and not alone:
             msg = (
                 f"data: a {_kind(data)} does not tell its targets; specify "
-                "targets='labels', or whatever their key is"
+                "their key, for example targets='labels'"
             )
             raise InputError(msg)
         return [data]
@@ -148,14 +148,14 @@ def _not_a_pair(batch: Any, number: int) -> str:
         keys = ", ".join(repr(key) for key in list(batch)[:4])
         return (
             f"data: batch {number} is a {_kind(batch)} with the keys {keys}, not a pair (inputs, "
-            "targets); say targets='labels', or whatever the key of the targets is, or, for a "
-            "model that returns its own loss, forward=lambda model, batch: model(**batch).loss"
+            "targets); give the key of the targets, for example targets='labels', or, for a model "
+            "that returns its loss, forward=lambda model, batch: model(**batch).loss"
         )
     if isinstance(batch, (tuple, list)):
         return (
-            f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); say "
-            "targets=lambda batch: batch[1:] and forward=lambda model, batch: model(batch[0]), "
-            "or the like, and the loss gets all of those targets"
+            f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); use for "
+            "example targets=lambda batch: batch[1:] with forward=lambda model, batch: "
+            "model(batch[0]); the loss then gets all of these targets"
         )
     if isinstance(batch, (Tensor, str)):
         return (
@@ -163,8 +163,8 @@ def _not_a_pair(batch: Any, number: int) -> str:
             "of tensors; one batch alone is the tuple (inputs, targets)"
         )
     return (
-        f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); say "
-        "targets='y', or whatever the name of the attribute with the targets is"
+        f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); give "
+        "the attribute with the targets, for example targets='y'"
     )
 
 

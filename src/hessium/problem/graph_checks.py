@@ -14,7 +14,7 @@ from hessium.problem.losses import Loss
 
 REENTRANT = (
     "model: it checkpoints activations with use_reentrant=True, whose backward pass torch cannot "
-    "differentiate; say use_reentrant=False, or switch checkpointing off"
+    "differentiate; use use_reentrant=False, or disable checkpointing"
 )
 
 
@@ -165,8 +165,8 @@ class GraphChecks:
                 if real.is_floating_point and real.itemsize < self._dtype.itemsize:
                     msg = (
                         f"{argument}: {place} computes in {made.dtype} inside (autocast, a cast "
-                        f"or a constant), less than the {self._dtype} of the parameters; say "
-                        f"dtype={self._dtype} to leave casts out, or lower that of the parameters"
+                        f"or a constant), less than the {self._dtype} of the parameters; pass "
+                        f"dtype={self._dtype} to omit casts, or lower that of the parameters"
                     )
                     raise InputError(msg)
 

@@ -174,7 +174,7 @@ def _one_value(what: str, values: Mapping[str, object]) -> None:
         kinds.setdefault(value, name)
     if len(kinds) > 1:
         listed = ", ".join(f"'{name}' {value}" for value, name in kinds.items())
-        remedy = " (say dtype=torch.float32, or float64)" if what == "dtype" else ""
+        remedy = " (pass dtype=torch.float32 or float64)" if what == "dtype" else ""
         msg = (
             f"model: trainable parameters differ in {what} ({listed}); "
             f"one {what} is required{remedy}"

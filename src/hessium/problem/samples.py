@@ -25,7 +25,7 @@ from hessium.problem.losses import CallableLoss, Loss
 
 NumSamples: TypeAlias = int | Callable[[Any, Any], int]
 
-ASK = "say num_samples=lambda inputs, targets: ... (the samples, or tokens, that the mean is over)"
+ASK = "pass num_samples=lambda inputs, targets: ... (samples, or tokens, of the mean)"
 
 
 class SequenceWatch(TorchFunctionMode):
@@ -195,8 +195,8 @@ def _warn_if_open(batches: Sequence[Shapes], shared: frozenset[int]) -> None:
     if untold:
         warnings.warn(
             f"outputs have shape {untold[0].outputs}, and neither the targets nor a recurrent, "
-            "attention or convolution layer says which dimension is the samples: the first one is "
-            "taken; num_samples= says how many samples there are",
+            "attention or convolution layer determines the sample dimension: the first one is "
+            "used (num_samples= gives the number of samples)",
             SampleAxisWarning,
             stacklevel=8,
         )
@@ -218,9 +218,9 @@ def _doubt(batches: Sequence[Shapes], loss: Loss, shared: frozenset[int]) -> str
             rows = " and ".join(str(size) for size in sorted(batch.targets))
             return (
                 f"outputs of batch {number} have shape {batch.outputs}, its targets {rows} rows, "
-                "which is no dimension of the outputs"
+                "which is not a dimension of the outputs"
             )
-    return "" if shared else "no dimension of the outputs is the samples in every batch"
+    return "" if shared else "no dimension of the outputs matches the samples in every batch"
 
 
 def _timed(batches: Sequence[Shapes]) -> bool:
@@ -254,7 +254,7 @@ def _require_known(batches: Sequence[Shapes], loss: Loss, axis: int, doubt: str)
         return
     if axis or _timed(batches):
         where = (
-            f"the layers of the model say that samples are dimension {axis}"
+            f"in the layers of the model samples are dimension {axis}"
             if axis
             else "only another one differs between the batches"
         )

@@ -221,7 +221,7 @@ _LOCKS: dict[int, tuple[weakref.ref[nn.Module], _Lock]] = {}
 def _locks_of(modules: Sequence[nn.Module]) -> list[_Lock]:
     """The distinct locks of some modules in one global order; new modules share a new lock.
 
-    Models that share a module (an actor and a critic, say) thereby share the lock of that module.
+    Models that share a module (an actor and a critic) thereby share its lock.
     """
     with _REGISTRY:
         fresh = _Lock()

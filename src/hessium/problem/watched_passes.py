@@ -156,8 +156,7 @@ class WatchedPasses:
         if isinstance(error, (TypeError, KeyError, AttributeError)):
             keys = list(inputs) if isinstance(inputs, Mapping) else []
             how = f"inputs[{keys[0]!r}]" if keys else "inputs"
-            msg += f"; forward=lambda model, inputs: model({how}), or the like, says how it is"
-            msg += " called"
+            msg += f"; define the call, for example forward=lambda model, inputs: model({how})"
         return msg
 
 

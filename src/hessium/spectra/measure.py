@@ -117,10 +117,10 @@ class Measure(ABC):
         return np.asarray(self.nodes[np.minimum(index, self.nodes.size - 1)])
 
     def moment(self, order: int) -> float:
-        r"""$\int x^k d\mu$, k a natural number.
+        r"""$\int x^k d\mu$, k a nonnegative integer.
 
         Raises:
-            InputError: for another k.
+            InputError: for other k.
         """
         return float(self.weights @ self.nodes ** count("order", order, 0))
 
@@ -151,7 +151,7 @@ class Measure(ABC):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DiscreteMeasure(Measure):
-    """A measure by its nodes and weights, such as a quadrature, of which no more is known.
+    """A measure given by nodes and weights, such as a quadrature.
 
     Attributes and errors as in `Measure`; the default resolution is that of float64.
     """
