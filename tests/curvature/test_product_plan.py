@@ -54,8 +54,8 @@ def test_a_budget_keeps_as_many_batches_as_fit() -> None:
     one = whole._graphs.nbytes // 3
     part = hs.Hessian(risk, graph_bytes=2 * one + one // 2)
     assert torch.allclose(part @ vector, expected, rtol=1e-14)
-    assert part.route.startswith("graphs of 2 batches kept")
-    assert "others made anew" in part.route
+    assert part.route.startswith("graphs of 2 batches cached")
+    assert "others rebuilt" in part.route
     assert part._graphs.nbytes <= 2 * one + one // 2
 
 

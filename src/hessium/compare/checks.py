@@ -62,7 +62,7 @@ def fitted(bulk: Measure, family: str) -> Fit | None:
 def shape_check(
     assumption: str, bulk: Measure, law: Law, draws: int, source: np.random.Generator
 ) -> Check:
-    """Kolmogorov distance from a law, beside those of matrices drawn from it."""
+    """Kolmogorov distance from a law, compared with matrices drawn from it."""
     found = distance(bulk, law, draws=draws, rng=source)
     value, null = found.kolmogorov, found.null
     # distances are nearly normal; an extreme empirical quantile would need many draws

@@ -145,7 +145,7 @@ def fit(
 
     Cost: some hundred evaluations of the law on a contour; about a tenth of a second where the
         parameters are well determined, up to a few seconds where profiles are needed
-        ("wishart-wigner" at n = 10 to 20, or a parameter that the data hardly tell).
+        ("wishart-wigner" at n = 10 to 20, or a poorly determined parameter).
     """
     chosen = family_of(family)
     known = _fixed(fixed, chosen)

@@ -48,8 +48,8 @@ def require_rows(risk: Any, what: str) -> None:
 def structure_of(risk: EmpiricalRisk) -> Architecture:
     """Layers between inputs and outputs of this risk.
 
-    If its outputs are computed otherwise, the layers are kept for candidates that are checked on a
-    matrix, but there is no chain, no first and no last layer, and `unread` gives the reason.
+    If its outputs are computed otherwise, the layers only serve candidates that are checked on a
+    matrix: chain, first and last layer are None, and `unread` gives the reason.
     """
     shape = architecture(risk.model)
     if not shape.layers and not shape.softmax:

@@ -52,7 +52,7 @@ def dense_second_order(
     """Hessian of a scalar of the outputs, summed over all batches; not yet normalised.
 
     Args:
-        risk: where.
+        risk: the risk, at its parameters.
         scalar: (outputs, targets) -> scalar that is a sum over samples.
         work: bytes of one piece of work.
 
@@ -75,7 +75,7 @@ def dense_outer(
     r"""$\sum_s J_s^T S_s S_s^T J_s$ over all batches; not yet normalised.
 
     Args:
-        risk: where.
+        risk: the risk, at its parameters.
         middle: (outputs, targets) -> the object with the factor S.
         work: bytes of one piece of work.
 

@@ -33,7 +33,7 @@ class GaussNewton(RiskOperator):
     of `Gram`. Positive semidefinite for losses convex in the outputs.
 
     Arguments and errors as in `RiskOperator`; closures are rejected. Cost of a product: 1.1 to 1.5
-    gradients while the graphs are kept.
+    gradients if the graphs are cached.
     """
 
     _pushes = True

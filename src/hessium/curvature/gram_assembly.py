@@ -38,7 +38,7 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
     r"""$S^T J J^T S$ over all samples of all batches, without forming J; not yet normalised.
 
     Args:
-        risk: where.
+        risk: the risk, at its parameters.
         middle: (outputs, targets) -> the object with the factor S.
         work: bytes of one piece of work.
         hold: memory limit for data of all samples.

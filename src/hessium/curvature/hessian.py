@@ -23,8 +23,8 @@ class Hessian(RiskOperator):
     r"""$H = \nabla^2 L(\theta)$, exact, by double backward.
 
     For ReLU networks this is the Hessian almost everywhere, without contributions of the kinks.
-    Arguments and errors as in `RiskOperator`. Cost of a product: 1.3 to 2.3 gradients while the
-    graphs are kept, one gradient more otherwise.
+    Arguments and errors as in `RiskOperator`. Cost of a product: 1.3 to 2.3 gradients if the graphs
+    are cached, one gradient more otherwise.
     """
 
     # recorded programs are no faster than these graphs (0.98 to 1.09 of the time)

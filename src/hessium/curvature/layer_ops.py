@@ -134,7 +134,7 @@ class Swapped(Call):
         return left.mT[:, None] @ b
 
     def tokens(self, samples: int) -> Tensor:
-        """Those of every position, (samples, positions); -1 where there is no gradient."""
+        """Tokens of every position, (samples, positions); -1 without a gradient."""
         tokens = self.inputs.expand(self.offset.shape[:-1]).reshape(samples, -1)
         return tokens if self.ignored is None else tokens.masked_fill(tokens == self.ignored, -1)
 

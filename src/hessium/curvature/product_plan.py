@@ -72,11 +72,11 @@ class Route:
         words = []
         if self.kept:
             graphs = f"{self.kept} batch{'es' if self.kept > 1 else ''}"
-            words.append(f"graphs of {graphs} kept ({self.nbytes / 2**20:.3g} MiB)")
+            words.append(f"graphs of {graphs} cached ({self.nbytes / 2**20:.3g} MiB)")
         if self.program:
             words.append(f"{self.program} as programs")
         if self.anew:
-            words.append("others made anew for every product" if words else "graphs made anew")
+            words.append("others rebuilt for every product" if words else "graphs rebuilt")
         if self.unmeasured:
             words.append("because their memory cannot be measured")
         words.append("blocks at once" if self.batched else "one vector after the other")

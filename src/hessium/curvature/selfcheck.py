@@ -92,7 +92,7 @@ def self_check(operator: RiskOperator) -> None:
 
 
 def _still_right(operator: RiskOperator, line: _Line, precisions: Precisions) -> bool:
-    """One product, and the gradient beside values, by one difference; False if undecided."""
+    """Check one product and the gradient by one difference each; False if inconclusive."""
     risk = operator.risk
     fine = (precisions.double if FEW_DIGITS in risk.refuted else None) or risk
     claim = line.claim(operator @ line.direction, risk, fine)

@@ -1,4 +1,4 @@
-"""Search for a critical point of a wanted index: ascend along k modes, descend along the rest."""
+"""Search for a critical point of given index: ascend along k modes, descend along the rest."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Saddle(Finder):
         tolerance: accepted difference from the target.
 
     Cost of a step: one gradient, one dense Hessian and all its eigenvectors, in float32 until the
-    gradient is a thousandth of what it was.
+    gradient is a thousandth of its initial value.
     """
 
     name = "saddle"

@@ -42,7 +42,7 @@ def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3
     Args:
         surface: F.
         start: first point.
-        index: wanted.
+        index: target.
         steps: largest number of descent steps; near index 0 descent is slow and the search itself
             faster.
 

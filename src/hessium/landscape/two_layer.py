@@ -110,8 +110,8 @@ class TwoLayerHessian(SymmetricOperator):
     """The Hessian of L as products: the directional derivative of the gradient, written out.
 
     Args:
-        surface: whose.
-        theta: where.
+        surface: the objective.
+        theta: the point.
     """
 
     def __init__(self, surface: TwoLayerSurface, theta: Tensor) -> None:

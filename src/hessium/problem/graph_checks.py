@@ -189,5 +189,5 @@ def leaves_of(nodes: Iterable[Any]) -> list[Tensor]:
 
 
 def runs_python(nodes: Iterable[Any]) -> bool:
-    """Whether a backward pass calls Python code, which may look parameters up."""
+    """Whether a backward pass calls Python code, which may access parameters."""
     return any(isinstance(node, BackwardCFunction) for node in nodes)

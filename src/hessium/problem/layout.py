@@ -46,7 +46,7 @@ class Layout:
         return slice(self.offsets[position], self.offsets[position] + self.sizes[position])
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Named tensors to one flat vector (a copy, cut from any graph)."""
+        """Named tensors as one flat vector (a detached copy)."""
         return torch.cat([tensors[name].detach().reshape(-1) for name in self.names])
 
     def unflatten(self, vector: Tensor) -> list[Tensor]:

@@ -35,7 +35,7 @@ class Substitution:
 
     Args:
         model: the module.
-        beside: another module that may hold some of its parameters, such as a loss.
+        beside: another module that may share parameters, such as a loss.
     """
 
     def __init__(self, model: nn.Module, beside: nn.Module | None = None) -> None:

@@ -1,9 +1,9 @@
-r"""Gauss quadrature from a tridiagonal matrix, and what it proves about the measure behind it.
+r"""Gauss quadrature from a tridiagonal matrix, with sharp bounds on the underlying measure.
 
 Lanczos from a vector z gives the Gauss rule of the measure
-$\mu_z = \sum_i (u_i^T z)^2 / |z|^2\, \delta_{\lambda_i}$. The rule is no mere approximation: of all
-measures with the same moments, none has more mass left of x than the Gauss-Radau rule with a node
-at x says, and none has less (Chebyshev, Markov, Stieltjes; Golub & Meurant 2010, ch. 3 and 6).
+$\mu_z = \sum_i (u_i^T z)^2 / |z|^2\, \delta_{\lambda_i}$. The rule also gives sharp bounds: among
+all measures with the same moments, the Gauss-Radau rule with a node at x attains the largest and
+the smallest mass left of x (Chebyshev, Markov, Stieltjes; Golub & Meurant 2010, ch. 3 and 6).
 """
 
 from __future__ import annotations
