@@ -50,7 +50,7 @@ def test_a_budget_keeps_as_many_batches_as_fit() -> None:
     whole = hs.Hessian(risk)
     vector = torch.ones(risk.dim, dtype=risk.dtype)
     expected = whole @ vector
-    assert "3 batches kept" in whole.route
+    assert "3 batches cached" in whole.route
     one = whole._graphs.nbytes // 3
     part = hs.Hessian(risk, graph_bytes=2 * one + one // 2)
     assert torch.allclose(part @ vector, expected, rtol=1e-14)
