@@ -170,7 +170,7 @@ def bench_trace(benchmark: Any, name: str, monkeypatch: Any) -> None:
     patched(model, loss, x, y, monkeypatch)
 
     def ours() -> str:
-        found = hs.trace(hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))), probes=100)
+        found = hs.trace(hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))), matvecs=100)
         return f"{found.value:.4g} +- {found.stderr:.1g}"
 
     def rival() -> str:

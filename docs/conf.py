@@ -7,7 +7,7 @@ project = "hessium"
 author = copyright = "The hessium developers"
 release = version = _version("hessium")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
-myst_enable_extensions = ["dollarmath", "amsmath"]
+myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 html_theme = "furo"
 html_title = f"hessium {release}"
 exclude_patterns = ["_build"]

@@ -425,7 +425,7 @@ def test_compare_says_in_words_what_holds(
     page = (out / "report.html").read_text()
     assert "rescalings of the 12 units" in page
     assert fails(capsys, "compare", f"{example}:make", "--out", str(out), "--rotations", "3").count(
-        "level: 0.01"
+        "alpha: 0.01"
     )
 
 

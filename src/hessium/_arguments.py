@@ -1,4 +1,4 @@
-"""Numbers are checked where they enter: one sentence, argument, value and rule."""
+"""Checks of arguments; messages give argument, value and rule."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def fraction(name: str, value: Any) -> float:
 
 
 def _float(value: Any) -> float:
-    """NaN for what is no real number."""
+    """A real number as a float, NaN for anything else."""
     if isinstance(value, (complex, str, bytes, bool, np.bool_)):
         return math.nan
     try:
@@ -143,7 +143,7 @@ def reals(name: str, values: Any) -> FloatArray:
     return array
 
 
-def levels(name: str, values: Any) -> FloatArray:
+def probabilities(name: str, values: Any) -> FloatArray:
     """`values` as an array of probabilities.
 
     Raises:
@@ -151,7 +151,7 @@ def levels(name: str, values: Any) -> FloatArray:
     """
     array = reals(name, values)
     if array.size and not (array.min() >= 0 and array.max() <= 1):
-        msg = f"{name}: values in [{array.min():g}, {array.max():g}]; a level lies in [0, 1]"
+        msg = f"{name}: values in [{array.min():g}, {array.max():g}]; a probability lies in [0, 1]"
         raise InputError(msg)
     return array
 

@@ -1,4 +1,4 @@
-"""What can go wrong, by kind, so that a caller and the command line can tell them apart."""
+"""Exceptions and warnings of hessium."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ class InputError(ValueError):
 
 
 class SelfCheckError(RuntimeError):
-    """The route chosen for a curvature product disagrees with double backward on this model."""
+    """A curvature product or gradient disagrees with an independent derivative."""
 
 
 class NonFiniteError(ArithmeticError):
     """A product, loss or gradient is not finite.
 
     Attributes:
-        partial: what had been computed before, or None.
+        partial: the result computed before, or None.
     """
 
     def __init__(self, message: str, partial: object = None) -> None:
@@ -28,7 +28,7 @@ class IndefiniteError(ArithmeticError):
 
     Attributes:
         ritz_value: an upper bound on its smallest eigenvalue, not positive.
-        partial: what had been computed before, or None.
+        partial: the result computed before, or None.
     """
 
     def __init__(self, message: str, ritz_value: float, partial: object = None) -> None:
@@ -38,19 +38,19 @@ class IndefiniteError(ArithmeticError):
 
 
 class ConvergenceError(ArithmeticError):
-    """A number did not meet its certificate, so none is returned."""
+    """A number failed its certificate and is not returned."""
 
 
 class ConvergenceWarning(UserWarning):
-    """An iteration stopped before its tolerance; the result says how far it came."""
+    """An iteration stopped before its tolerance; the result holds its state."""
 
 
 class RouteWarning(UserWarning):
-    """The library took another way than the one written in the model, and says which."""
+    """A kernel without second derivatives was replaced by an equivalent one."""
 
 
 class StaleStateWarning(UserWarning):
-    """A risk keeps buffers that the model has changed since; `refreshed` takes the current ones."""
+    """Buffers of the model differ from those of the risk; `refreshed` takes the current ones."""
 
 
 class OutsideParameterWarning(UserWarning):
@@ -58,8 +58,8 @@ class OutsideParameterWarning(UserWarning):
 
 
 class SelfCheckWarning(UserWarning):
-    """A self-check could not be decided, and the message says why."""
+    """A self-check was inconclusive; the message gives the reason."""
 
 
 class SampleAxisWarning(UserWarning):
-    """Which dimension of the outputs is the samples is taken by convention."""
+    """The sample dimension of the outputs was chosen by convention."""

@@ -1,4 +1,4 @@
-"""How long work reports how far it is. The library never draws; the command line does."""
+"""Progress callbacks of long computations; only the command line draws bars."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Progress(Protocol):
     """Called with units done, units in all, and what the units are."""
 
     def __call__(self, done: int, total: int, what: str) -> None:
-        """Take note of `done` out of `total`."""
+        """Report `done` out of `total`."""
         ...
 
 
@@ -19,7 +19,7 @@ def silent(done: int, total: int, what: str) -> None:
 
 
 def part_of(progress: Progress, *, before: int = 0, after: int = 0) -> Progress:
-    """What to tell of a part of some work that has parts before and after it."""
+    """The callback of one part of a computation with parts before and after it."""
 
     def tell(done: int, total: int, what: str) -> None:
         progress(before + done, before + total + after, what)

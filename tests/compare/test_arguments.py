@@ -101,19 +101,19 @@ NUMBERS: dict[str, Callable[[Any], Any]] = {
     "fit fixed": lambda v: compare.fit(VALUES, fixed={"energy": v}),
     "fit family": lambda v: compare.fit(VALUES, v),
     "fit spikes": lambda v: compare.fit(VALUES, spikes=v),
-    "outliers level": lambda v: compare.outliers(VALUES, LAW, level=v),
+    "outliers alpha": lambda v: compare.outliers(VALUES, LAW, alpha=v),
     "outliers beta": lambda v: compare.outliers(VALUES, LAW, beta=v),
     "nonzero tol": lambda v: compare.nonzero(VALUES, v),
     "levels tol": lambda v: compare.levels(MATRICES[0], tol=v),
     "freeness rotations": lambda v: compare.freeness(*MATRICES, rotations=v),
     "mixed_moments probes": lambda v: compare.mixed_moments(*MATRICES, probes=v),
-    "assumptions level": lambda v: compare.assumptions(RISK, level=v),
+    "assumptions alpha": lambda v: compare.assumptions(RISK, alpha=v),
     "assumptions draws": lambda v: compare.assumptions(RISK, draws=v),
     "assumptions rotations": lambda v: compare.assumptions(RISK, rotations=v),
     "assumptions tol": lambda v: compare.assumptions(RISK, tol=v),
     "ranks tol": lambda v: compare.ranks(RISK, v),
     "symmetries tol": lambda v: compare.symmetries(RISK, tol=v),
-    "critical level": critical,
+    "critical alpha": critical,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hessium.compare import Estimate, fit
+from hessium.compare import FittedParameter, fit
 from hessium.errors import InputError
 from hessium.theory import spiked, wishart
 from spiked_matrices import ENERGY, LAW, RATIO, SCALE, matrix, spiky
@@ -59,9 +59,9 @@ ENSEMBLES: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {
 
 def drawn(
     family: str, ratio: float, count: int, kind: str, draws: int, n: int = 120, **options: Any
-) -> dict[str, list[tuple[Estimate, float]]]:
+) -> dict[str, list[tuple[FittedParameter, float]]]:
     """Estimates of each parameter and the truth."""
-    found: dict[str, list[tuple[Estimate, float]]] = {}
+    found: dict[str, list[tuple[FittedParameter, float]]] = {}
     for seed in range(draws):
         values, truth = spiky(family, ratio, count, kind, np.random.default_rng(900 + seed), n)
         parameters = fit(values, family, **options).parameters
@@ -70,7 +70,7 @@ def drawn(
     return found
 
 
-def share(pairs: list[tuple[Estimate, float]], part: float = 1.0) -> float:
+def share(pairs: list[tuple[FittedParameter, float]], part: float = 1.0) -> float:
     """How many intervals, or parts of them around the value, cover."""
     hits = 0
     for one, truth in pairs:

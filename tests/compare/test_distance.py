@@ -48,7 +48,7 @@ def test_atoms_are_met_up_to_rounding() -> None:
 
 
 def test_p_values_are_uniform_and_turn() -> None:
-    # 60 draws at level .05: expected 3, more than 11 with probability 5e-5
+    # 60 draws at alpha .05: expected 3, more than 11 with probability 5e-5
     law, rng = wishart_wigner(0.1, 0.5), np.random.default_rng(0)
     other = wishart_wigner(0.12, 0.5)
     spectra = [np.linalg.eigvalsh(law.matrix(150, rng)) for _ in range(60)]

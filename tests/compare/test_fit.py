@@ -107,11 +107,11 @@ def test_what_is_no_such_matrix_is_rejected() -> None:
 
 
 def test_outliers_and_their_false_alarms() -> None:
-    # level .05 on each side, 200 spectra: expected 20, more than 40 with probability 1e-5
+    # alpha .05 on each side, 200 spectra: expected 20, more than 40 with probability 1e-5
     rng, alarms = np.random.default_rng(4), 0
     for _ in range(200):
         found = outliers(
-            np.linalg.eigvalsh(goe(150, rng=rng)), Semicircle(variance=1.0), level=0.05
+            np.linalg.eigvalsh(goe(150, rng=rng)), Semicircle(variance=1.0), alpha=0.05
         )
         alarms += bool(found.values)
     assert 4 <= alarms <= 40
@@ -153,8 +153,8 @@ def test_refusals() -> None:
             fit(values, **arguments)
     with pytest.raises(InputError, match="spectrum"):
         fit(np.ones(50))
-    with pytest.raises(InputError, match="level"):
-        outliers(values, Semicircle(variance=1.0), level=0.0)
+    with pytest.raises(InputError, match="alpha"):
+        outliers(values, Semicircle(variance=1.0), alpha=0.0)
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -218,8 +218,8 @@ def test_energy_does_not_depend_on_how_the_loss_is_written() -> None:
     first, second = (assumptions(r, draws=2, rotations=99, rng=0) for r in (here, same))
     assert first.energy == pytest.approx(here.value() / 5)
     assert second.energy == pytest.approx(first.energy)
-    with pytest.raises(InputError, match="level"):
-        assumptions(here, level=0.001)
+    with pytest.raises(InputError, match="alpha"):
+        assumptions(here, alpha=0.001)
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_energy_counts_rows_of_outputs_not_time_steps(loss: Any) -> None:
     first, second = (Recurrent(layout).double() for layout in (False, True))
     energies = [
         assumptions(
-            hs.EmpiricalRisk(m, loss, (data, y)), level=0.5, draws=2, rotations=1, rng=0
+            hs.EmpiricalRisk(m, loss, (data, y)), alpha=0.5, draws=2, rotations=1, rng=0
         ).energy
         for m, data in ((first, x), (second, x.transpose(0, 1)))
     ]

@@ -39,7 +39,7 @@ def test_closed_forms() -> None:
 
 @pytest.mark.parametrize("sizes", [(60, 60), (40, 100)])
 def test_p_values_of_two_draws(sizes: tuple[int, int]) -> None:
-    # 60 pairs at level .05, measured .01 to .06: more than 11 with probability 5e-5
+    # 60 pairs at alpha .05, measured .01 to .06: more than 11 with probability 5e-5
     rng = np.random.default_rng(1)
 
     def pair(scale: float) -> Any:
@@ -81,7 +81,7 @@ def test_every_combination_of_kinds() -> None:
 
 
 def test_an_estimate_brings_its_size_and_its_own_error() -> None:
-    # 15 estimates at level .05, measured .02: more than 5 with probability 5e-5
+    # 15 estimates at alpha .05, measured .02: more than 5 with probability 5e-5
     rng, rejected, brackets = np.random.default_rng(3), 0, 0
     law = Semicircle(variance=1.0)
     for seed in range(15):

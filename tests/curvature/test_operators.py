@@ -111,6 +111,6 @@ def test_streaming_equals_keeping(kind: type[RiskOperator], every_third_case: Ca
     kept, streamed = kind(risk), kind(risk, graph_bytes=0)
     vector = torch.linspace(-1, 1, risk.dim, dtype=torch.float64)
     torch.testing.assert_close(kept @ vector, streamed @ vector, rtol=1e-13, atol=1e-13)
-    assert streamed.route.startswith("graphs made anew")
-    assert "kept" in kept.route
-    assert "anew" not in kept.route
+    assert streamed.route.startswith("graphs rebuilt")
+    assert "cached" in kept.route
+    assert "rebuilt" not in kept.route

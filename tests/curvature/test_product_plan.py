@@ -50,12 +50,12 @@ def test_a_budget_keeps_as_many_batches_as_fit() -> None:
     whole = hs.Hessian(risk)
     vector = torch.ones(risk.dim, dtype=risk.dtype)
     expected = whole @ vector
-    assert "3 batches kept" in whole.route
+    assert "3 batches cached" in whole.route
     one = whole._graphs.nbytes // 3
     part = hs.Hessian(risk, graph_bytes=2 * one + one // 2)
     assert torch.allclose(part @ vector, expected, rtol=1e-14)
-    assert part.route.startswith("graphs of 2 batches kept")
-    assert "others made anew" in part.route
+    assert part.route.startswith("graphs of 2 batches cached")
+    assert "others rebuilt" in part.route
     assert part._graphs.nbytes <= 2 * one + one // 2
 
 

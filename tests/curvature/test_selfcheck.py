@@ -60,7 +60,7 @@ class WrongSecondDerivative(nn.Module):
 
 def test_an_operation_with_a_wrong_second_derivative_is_caught() -> None:
     risk = hs.EmpiricalRisk(WrongSecondDerivative(), nn.MSELoss(), DATA)
-    with pytest.raises(SelfCheckError, match="is symmetric"):
+    with pytest.raises(SelfCheckError, match="symmetric"):
         hs.Hessian(risk)
 
 
@@ -84,7 +84,7 @@ def test_hidden_state_is_caught() -> None:
     risk = hs.EmpiricalRisk(Counting(1e-3), nn.MSELoss(), DATA, check=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SelfCheckWarning)  # differences of noise do not converge
-        with pytest.raises(SelfCheckError, match=r"double backward|same product|differences"):
+        with pytest.raises(SelfCheckError, match=r"double backward|repeated product|differences"):
             hs.Hessian(risk, graph_bytes=0)
 
 
@@ -134,7 +134,7 @@ class Checkpointed(nn.Module):
 
 
 def test_a_stopped_gradient_is_caught() -> None:
-    with pytest.raises(SelfCheckError, match="along its gradient the gradient claims a slope"):
+    with pytest.raises(SelfCheckError, match="along its gradient the gradient gives a slope"):
         hs.Hessian(hs.EmpiricalRisk(Detached(), nn.MSELoss(), DATA))
 
 

@@ -273,7 +273,7 @@ def test_a_state_with_missing_vectors_is_refused(work: str, tmp_path: Path) -> N
     state = json.loads((tmp_path / "state.json").read_text())
     del state["files"][5]
     (tmp_path / "state.json").write_text(json.dumps(state))
-    with pytest.raises(InputError, match="vectors of a basis where"):
+    with pytest.raises(InputError, match="vectors of a basis"):
         run(Stopping(WIGNER))
 
 

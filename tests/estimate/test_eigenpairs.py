@@ -210,7 +210,7 @@ class Noisy(Counted):
 def test_noise_of_products_shows_in_residuals_and_flags() -> None:
     values = np.concatenate([np.linspace(-1, 1, 200), [5.0, 8.0]])
     matrix = with_eigenvalues(values)
-    with pytest.warns(ConvergenceWarning, match="rounded"):
+    with pytest.warns(ConvergenceWarning, match="rounding"):
         found = hs.eigenpairs(Noisy(matrix), 2, tol=1e-6)
     assert not found.converged.any()
     assert (np.abs(found.values - [8.0, 5.0]) <= found.residuals).all()

@@ -122,7 +122,7 @@ def test_diagonal_intervals(spectrum: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["hutchinson", "hutch++", "xtrace"])
-def test_biased_probes_fail_the_same_test(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_biased_matvecsfail_the_same_test(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: entries whose variance is 0.9, a bias of up to a tenth of the trace."""
     module = importlib.import_module("hessium.estimate.trace")
     for name in ("signs", "sphere"):
@@ -195,7 +195,7 @@ METHODS: list[tuple[Callable[..., Any], str]] = [
 
 
 @pytest.mark.parametrize(("estimate", "method"), METHODS)
-def test_probes_are_the_products_spent(estimate: Callable[..., Any], method: str) -> None:
+def test_matvecs_are_the_products_spent(estimate: Callable[..., Any], method: str) -> None:
     operator = Counted(MATRICES["slow"])
     done: list[int] = []
     found = estimate(operator, 42, method=method, progress=lambda k, n, what: done.append(k))
@@ -243,11 +243,11 @@ def test_matrices_of_low_rank_are_found_exactly(
 
 def test_as_many_products_as_columns_are_exact() -> None:
     A = with_eigenvalues(np.linspace(-1, 2, 20))
-    for probes_ in (20, 100):
-        assert hs.trace(A, probes_).value == pytest.approx(10.0, rel=1e-12)
-        assert hs.trace(A, probes_).interval() == pytest.approx((10.0, 10.0))
-        assert hs.frobenius_norm(A, probes_).value == pytest.approx(float(A.norm()), rel=1e-12)
-        found = hs.diagonal(A, probes_)
+    for matvecs in (20, 100):
+        assert hs.trace(A, matvecs).value == pytest.approx(10.0, rel=1e-12)
+        assert hs.trace(A, matvecs).interval() == pytest.approx((10.0, 10.0))
+        assert hs.frobenius_norm(A, matvecs).value == pytest.approx(float(A.norm()), rel=1e-12)
+        found = hs.diagonal(A, matvecs)
         assert torch.equal(found.value, A.diagonal())
         assert found.method == "exact"
         assert found.num_matvecs == 20
@@ -278,12 +278,12 @@ def test_seeds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"probes": 0}, "probes: 0; an integer >= 1"),
-        ({"probes": True}, "probes: True; an integer"),
+        ({"matvecs": 0}, "matvecs: 0; an integer >= 1"),
+        ({"matvecs": True}, "matvecs: True; an integer"),
         ({"method": "best"}, "method: 'best'; one of 'auto'"),
         ({"rng": -1}, "rng: -1 is negative"),
-        ({"probes": 200, "method": "xtrace"}, "with 150 or more the answer is exact"),
-        ({"probes": 4, "method": "hutch\\+\\+"}, "at least 6 products"),
+        ({"matvecs": 200, "method": "xtrace"}, "with 150 or more the answer is exact"),
+        ({"matvecs": 4, "method": "hutch\\+\\+"}, "at least 6 products"),
         ({"method": "xtrace", "max_bytes": 1000}, "max_bytes: .* GiB of vectors"),
     ],
 )

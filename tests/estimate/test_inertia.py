@@ -70,7 +70,7 @@ def test_brackets_contain_the_exact_inertia() -> None:
 
 @pytest.mark.slow
 def test_brackets_contain_the_exact_inertia_in_three_hundred_draws() -> None:
-    """At level 0.999 a third of a draw may miss on average, and the brackets are conservative."""
+    """At confidence 0.999 a third of a draw may miss on average; the brackets are conservative."""
     wrong = [
         misses(matrix, tol, 100 + seed, probes=4, steps=25, deflate=8)[0]
         for matrix in matrices().values()

@@ -116,7 +116,7 @@ def test_memory_decides_how_many_starts_go_side_by_side() -> None:
     np.testing.assert_allclose(wide.brackets, narrow.brackets, rtol=1e-9)
     assert wide.num_matvecs == narrow.num_matvecs == 120
     assert "120 products" in repr(wide)
-    with pytest.raises(InputError, match=r"max_bytes: .*12 steps hold"):
+    with pytest.raises(InputError, match=r"max_bytes: .*12 steps"):
         hs.log_determinant(A, shift=SHIFT, steps=12, max_bytes=15 * 80 * 8)
 
 

@@ -13,7 +13,7 @@ SEARCH = {
     "restarts=True": "restarts: True; an integer is required",
     "max_steps='many'": "max_steps: 'many'; an integer is required",
     "progress=3": "progress: 3; a function (done, total, what) is required",
-    "method=None": "method: None; levenberg-marquardt",
+    "method=None": "method: None; one of levenberg-marquardt",
     "method='saddle', index=0.5": "index: 0.5; an integer is required",
     "method='saddle', index='2'": "index: '2'; an integer is required",
     "start='origin'": "start: ",

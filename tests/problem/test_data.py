@@ -74,7 +74,7 @@ UNCLEAR: dict[str, tuple[Any, str]] = {
     "two lists": (([X, X], [X, X]), "a tuple of two lists .* list\\(zip\\(inputs, targets\\)\\)"),
     "two tuples": (((X, X), (X, X)), "a tuple of two tuples .* write \\[\\(inputs, targets\\)\\]"),
     "mixed": (([X, X, X], (X, X, X)), "a tuple of a list and a tuple"),
-    "one dict": ({"x": X, "labels": LABELS}, "data: a dict .* say targets='labels'"),
+    "one dict": ({"x": X, "labels": LABELS}, "data: a dict .* targets='labels'"),
     "dicts": ([{"x": X, "labels": LABELS}], "keys 'x', 'labels', .* targets='labels'.*forward="),
     "triples": ([(X, LABELS, X)], r"a tuple of 3, .* targets=lambda batch: batch\[1:\]"),
     "objects": ([Graph(X, LABELS)], "batch 0 is a Graph, .* targets='y'"),

@@ -166,7 +166,7 @@ def test_the_risk_is_the_loss_of_all_data(
             return hs.EmpiricalRisk(model, data=data, **options)
 
     if (name, loss) in REFUSED and not told:
-        with pytest.raises(InputError, match="samples are dimension 1; say num_samples="):
+        with pytest.raises(InputError, match="samples are dimension 1; pass num_samples="):
             make()
         return
     risk = make()

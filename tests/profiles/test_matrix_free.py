@@ -76,7 +76,7 @@ def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Portrayal
         values = hs.spectrum(operator).nodes
         tol = 1e-2 * np.abs(values).max()
         row = cells(table(found, "The matrices"))[sign]
-        # brackets at level 0.999 of one fixed seed
+        # brackets with confidence 0.999 of one fixed seed
         assert inside(row["rank"], int((np.abs(values) > tol).sum()))
         assert inside(row["index"], int((values < -tol).sum()))
         assert inside(row["largest"], values[-1], 1e-12)

@@ -49,8 +49,8 @@ def test_numbers_carry_their_error() -> None:
 def test_an_error_that_no_digit_feels_is_not_printed() -> None:
     tight = Number(value=2.0, low=2 - 1e-12, high=2 + 1e-12, basis="value [bounds of rounding]")
     zero = Number(value=0.0, low=-1e-12, high=1e-12, basis="value [bounds of rounding]")
-    none = Number(value=0, low=0, high=0, basis="count [bracket at level 0.999]", digits=12)
-    two = Number(value=1, low=0, high=2, basis="count [bracket at level 0.999]", digits=12)
+    none = Number(value=0, low=0, high=0, basis="count [bracket with confidence 0.999]", digits=12)
+    two = Number(value=1, low=0, high=2, basis="count [bracket with confidence 0.999]", digits=12)
     assert [number(cell) for cell in (tight, zero, none, two)] == [
         "2",
         "0 [−10⁻¹², 10⁻¹²]",
@@ -63,8 +63,8 @@ def test_an_error_that_no_digit_feels_is_not_printed() -> None:
 
     assert below(tight, exact(1)) == "Rounding is below the digits shown."
     assert below(tight, zero) == "Numbers: value [bounds of rounding]."
-    # that a count is certain only at its level is said, whatever the bracket
-    assert below(none) == "Numbers: count [bracket at level 0.999]."
+    # that a count is certain only with its confidence is said, whatever the bracket
+    assert below(none) == "Numbers: count [bracket with confidence 0.999]."
 
 
 def test_settings_and_durations() -> None:

@@ -75,7 +75,7 @@ def test_bad_arguments() -> None:
     measure = hs.Spectrum.of([1.0])
     with pytest.raises(ValueError, match="a <= b"):
         measure.mass(1.0, 0.0)
-    with pytest.raises(ValueError, match="a level lies"):
+    with pytest.raises(ValueError, match="a probability lies"):
         measure.quantile(1.5)
     with pytest.raises(ValueError, match="at least one"):
         hs.DiscreteMeasure.mixture([])

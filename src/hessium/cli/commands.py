@@ -187,7 +187,7 @@ def compare(options: argparse.Namespace) -> None:
     directory = RunDirectory.create(out, options.line)
     directory.require_none_but(("compare",), {"file": target.place})
     arguments = {
-        "level": options.level,
+        "alpha": options.alpha,
         "rotations": options.rotations,
         "seed": options.seed,
         "max_dim": options.max_dim,

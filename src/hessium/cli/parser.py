@@ -99,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=8000,
         metavar="N",
-        help="largest number of parameters, or of samples x outputs, for a dense matrix; 8000 "
-        "(0.5 GB in float64); what is larger is measured by products",
+        help="largest number of parameters, or of samples x outputs, for which dense matrices "
+        "are formed; larger models use Hessian-vector products; 8000 (0.5 GB in float64)",
     )
     large = spectrum.add_argument_group("of models larger than --max-dim")
     large.add_argument(
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_memory,
         default=8.0,
         metavar="GIB",
-        help="what Krylov bases may take; 8",
+        help="memory limit for Krylov bases in GiB; 8",
     )
     spectrum.set_defaults(command="hessium.cli.commands:spectrum")
 
@@ -135,14 +135,14 @@ def _parser() -> argparse.ArgumentParser:
         help="run directory, new, empty or of the same function; runs/compare/FILE-FUNCTION",
     )
     compare.add_argument(
-        "--level", type=_fraction, default=0.01, help="false-alarm rate of each test; 0.01"
+        "--alpha", type=_fraction, default=0.01, help="false-alarm rate of each test; 0.01"
     )
     compare.add_argument(
         "--rotations",
         type=_up_to(1_000_000),
         default=99,
         metavar="N",
-        help="random rotations of the test of freeness, at least 1/level - 1; 99",
+        help="random rotations of the test of freeness, at least 1/alpha - 1; 99",
     )
     compare.add_argument(
         "--seed", type=_seed, default=0, metavar="N", help="of the random matrices; 0"

@@ -1,4 +1,4 @@
-"""Measured spectra beside laws, H0 beside H1, levels beside ensembles, ranks beside theory."""
+"""Comparison of measured spectra, ranks and level spacings with theory."""
 
 from hessium.compare._spectrum import nonzero
 from hessium.compare.assumptions import Assumptions, Prediction, assumptions
@@ -14,7 +14,7 @@ from hessium.compare.mixed_moments import MixedMoment, mixed_moments
 from hessium.compare.normality import Normality, normality
 from hessium.compare.outliers import Detached, Outliers, outliers
 from hessium.compare.ranks import Ranks, ranks
-from hessium.compare.settled import Estimate
+from hessium.compare.settled import FittedParameter
 from hessium.compare.symmetry import NullSpace, Symmetries, symmetries
 from hessium.compare.two_spectra import SpectraDistance
 
@@ -26,9 +26,9 @@ __all__ = [
     "Cumulants",
     "Detached",
     "Distance",
-    "Estimate",
     "Family",
     "Fit",
+    "FittedParameter",
     "Freeness",
     "LevelStatistics",
     "MixedMoment",

@@ -1,7 +1,7 @@
-"""What every comparison asks of a measure: its size, and nodes that sit on a law's atoms.
+"""Checks and properties of spectra for the comparisons: size, zeros, atoms of a law.
 
-Nodes are put on a law's atoms once, where a spectrum comes in (`snapped`); behind that door a node
-is on an atom if it equals it.
+Nodes within rounding of an atom of the law are set to it once (`snapped`); later comparisons with
+atoms are exact.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from hessium.theory import Law
 
 
 def as_measure(spectrum: Measure | ArrayLike, name: str = "spectrum") -> Measure:
-    """A measure as it is, a list of eigenvalues with equal weights.
+    """A measure unchanged, or a list of eigenvalues with equal weights.
 
     Raises:
-        InputError: if it is no list of finite real numbers.
+        InputError: if it is not a list of finite real numbers.
     """
     if isinstance(spectrum, Measure):
         return spectrum
     try:
         given = np.asarray(spectrum)
-    except Exception as error:  # whatever a foreign object raises when it is made an array
+    except Exception as error:  # conversion of foreign objects may raise any exception
         msg = f"{name}: {type(spectrum).__name__}; a list of real numbers is required"
         raise InputError(msg) from error
     if given.dtype.kind not in "fiu" or given.ndim != 1:
@@ -44,7 +44,7 @@ def as_measure(spectrum: Measure | ArrayLike, name: str = "spectrum") -> Measure
 
 
 def require_law(name: str, law: Any) -> None:
-    """Raise InputError if an argument is no law."""
+    """Raise InputError if an argument is not a law."""
     if not isinstance(law, Law):
         msg = f"{name}: {type(law).__name__}; a law of hessium.theory is required"
         raise InputError(msg)
@@ -58,12 +58,12 @@ def require_beta(beta: int) -> None:
 
 
 def estimated(measure: object) -> bool:
-    """Whether a spectrum is known by random vectors only."""
+    """Whether a spectrum is an estimate from random vectors."""
     return isinstance(measure, Spectrum) and not measure.exact
 
 
 def known_size(measure: Measure) -> int | None:
-    """The side of the matrix where the measure tells it."""
+    """Size of the matrix if known from the measure, else None."""
     if isinstance(measure, Spectrum):
         return measure.dim
     equal = np.ptp(measure.weights) <= 1e-9 * measure.weights[0]
@@ -71,27 +71,27 @@ def known_size(measure: Measure) -> int | None:
 
 
 def size_of(measure: Measure, size: int | None = None) -> int:
-    """The side of the matrix that a spectrum belongs to.
+    """Size of the matrix of a spectrum.
 
     Raises:
-        InputError: if the weights are unequal (a quadrature) and no size is given, or the size is
-            not the one that an estimate carries.
+        InputError: if the weights are unequal (a quadrature) and no size is given, or the size
+            contradicts that of an estimate.
     """
     known = known_size(measure)
     if size is not None:
         given = _arguments.count("size", size, 2)
         if isinstance(measure, Spectrum) and not measure.exact and given != known:
-            msg = f"size: {given}; {measure!r} is of a matrix of side {known}, which need not be "
+            msg = f"size: {given}; {measure!r} is of a matrix of size {known}, which need not be "
             raise InputError(msg + "given")
         return given
     if known is None:
-        msg = f"size: None; {measure!r} has unequal weights, so the side of its matrix is required"
+        msg = f"size: None; {measure!r} has unequal weights, so the size of its matrix is required"
         raise InputError(msg)
     return known
 
 
 def eigenvalues_of(measure: Measure) -> FloatArray:
-    """All eigenvalues of a whole spectrum.
+    """All eigenvalues of an exact spectrum.
 
     Raises:
         InputError: if it is an estimate or a quadrature, which have nodes, not eigenvalues.
@@ -108,13 +108,14 @@ def nonzero(spectrum: Measure | ArrayLike, tol: float = 1e-10) -> Measure:
     Args:
         spectrum: eigenvalues or a measure.
         tol: relative threshold; the default is far above the rounding of a dense solver in
-            float64. What is zero to the rounding of the spectrum's dtype goes in any case.
+            float64. Eigenvalues that are zero to the rounding of the spectrum's dtype are removed
+            in any case.
 
     Returns:
-        A measure of the nodes that are left; of an estimate its quadrature, without its errors.
+        A measure of the remaining nodes; for an estimate its quadrature, without errors.
 
     Raises:
-        InputError: if nothing is left, or an argument breaks its rule.
+        InputError: if no node remains, or an argument is invalid.
     """
     measure = as_measure(spectrum)
     kept = ~zeros(measure, _arguments.nonnegative("tol", tol))
@@ -130,13 +131,13 @@ def nonzero(spectrum: Measure | ArrayLike, tol: float = 1e-10) -> Measure:
 
 
 def zeros(measure: Measure, tol: float = 0.0) -> BoolArray:
-    """Which nodes are zero to rounding, or to a fraction of the largest if that is more."""
+    """Mask of nodes within rounding of zero, or within a fraction of the largest."""
     size = np.abs(measure.nodes)
     return np.asarray(size <= max(tol * float(size.max()), measure.resolution))
 
 
 def snapped(measure: Measure, law: Law) -> Measure:
-    """Nodes that rounding moved off an atom of the law, put back on it."""
+    """Nodes with those within rounding of an atom of the law set to the atom."""
     nodes = measure.nodes.copy()
     for atom in law.atoms:
         nodes[np.abs(nodes - atom) <= measure.resolution] = atom
@@ -154,10 +155,10 @@ def rescaled(measure: Measure, unit: float) -> Measure:
 def probe_covariance(
     measure: Measure, functions: Callable[[FloatArray], FloatArray], count: int
 ) -> FloatArray:
-    r"""Covariance of integrals $\int f_i d\mu$ over the draw of the probes, shape (count, count).
+    r"""Covariance of integrals $\int f_i d\mu$ over the random probes, shape (count, count).
 
-    Zero for a spectrum that is known. The shares of $|z|^2$ that eigenvectors carry have a
-    Dirichlet law, see `Spectrum.integral`. NaN for rules of one node, which do not know
+    Zero for an exact spectrum. The shares of $|z|^2$ that eigenvectors carry have a
+    Dirichlet law, see `Spectrum.integral`. NaN for rules of one node, which do not give
     integrals of squares.
     """
     if not isinstance(measure, Spectrum) or measure.exact:
@@ -174,7 +175,7 @@ def probe_covariance(
 
 
 def rule_degree(measure: Measure) -> float:
-    """Up to which degree squares of polynomials are integrated exactly; infinite where all are."""
+    """Highest degree of polynomials whose squares are integrated exactly; infinite if all are."""
     if not isinstance(measure, Spectrum):
         return np.inf
     return min(

@@ -1,4 +1,4 @@
-"""Which layers of a model follow each other, and what lies between them."""
+"""Sequence of the layers of a model and the activations between them."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ class Layer:
 
     @property
     def width(self) -> int:
-        """Units or channels that it puts out."""
+        """Number of output units or channels."""
         return int(self.module.weight.shape[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """Two layers, the second fed by the first alone.
+    """Two layers; the second takes its input from the first only.
 
     Attributes:
         first, second: the layers.
         between: "linear", "homogeneous" (f(cx) = c f(x) for c > 0, unit by unit) or "other".
-        activation: what lies between, by name; "none" for nothing.
+        activation: name of the activation; "none" if there is none.
     """
 
     first: Layer
@@ -69,7 +69,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
-    """What could be read off a model.
+    """Layers of a model, as far as recognised.
 
     Attributes:
         layers: linear layers and convolutions that are called once, in the order of the calls.
@@ -77,8 +77,8 @@ class Architecture:
         first: the layer that takes the inputs, or None.
         last: the layer whose outputs are the model's (up to a softmax), or None.
         softmax: whether the model ends in a (log-)softmax itself.
-        unread: why parts of the model were not looked at, or "".
-        graph: the calls that all this was read from, None where the model is one layer.
+        unread: reason why parts of the model were not analysed, or "".
+        graph: the traced calls, None if the model is one layer.
     """
 
     layers: tuple[Layer, ...] = ()
@@ -91,7 +91,7 @@ class Architecture:
 
     @property
     def chain(self) -> tuple[Layer, ...] | None:
-        """All layers, if each feeds the next one and nothing else has parameters; else None."""
+        """All layers, if each feeds the next one and no other module has parameters; else None."""
         follows = all(
             (link.first, link.second) == pair
             for link, pair in zip(
@@ -104,17 +104,17 @@ class Architecture:
 
 
 def architecture(model: nn.Module) -> Architecture:
-    """Follow the calls of a model from layer to layer (`torch.fx`); the model is only read.
+    """Trace the calls of a model from layer to layer (`torch.fx`), without changing the model.
 
-    What is read is the class of each module. Whether the outputs are made that way is for
-    `structure.established` to tell.
+    Only the classes of the modules are used; `structure.established` checks whether they determine
+    the outputs.
     """
     if _is_layer(model):
         layer = Layer(name="", module=model)
         return Architecture(layers=(layer,), first=layer, last=layer)
     try:
         graph = fx.Tracer().trace(model)
-    except Exception as error:  # whatever a user's forward may do
+    except Exception as error:  # a user's forward may raise any exception
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         return Architecture(unread=f"{type(model).__name__} cannot be traced ({reason})")
     modules = dict(model.named_modules())
@@ -191,7 +191,7 @@ def _link(node: fx.Node, layers: dict[fx.Node, Layer], modules: dict[str, Any]) 
 
 
 def _only_users(node: fx.Node) -> Iterator[fx.Node]:
-    """The nodes that follow while each value is used once, by a node with no other input."""
+    """The following nodes, as long as each value is used once, by a node with one input."""
     while len(node.users) == 1:
         node = next(iter(node.users))
         if len(node.all_input_nodes) != 1:

@@ -1,4 +1,4 @@
-"""Does random matrix theory apply to this network? One call, one table."""
+"""Tests of the assumptions of random matrix theory for a network."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ from hessium.theory.hessians.energies import ACTIVATIONS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What a model of the Hessian says of the spectrum of H, and what was measured.
+    """A property of the spectrum of H, predicted by models of the Hessian and measured.
 
     Attributes:
         quantity: "index", "lower edge", "upper edge", "mean" or "variance".
-        measured: of H.
-        linear: of Wishart + Wigner at this energy, ratio and scale (eq. 16).
-        relu: of Wishart + product Wishart (eq. 29).
+        measured: value for H.
+        linear: value for Wishart + Wigner at this energy, ratio and scale (eq. 16).
+        relu: value for Wishart + product Wishart (eq. 29).
     """
 
     quantity: str
@@ -53,21 +53,21 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Assumptions(Displayable):
-    r"""The table, and what it was made from.
+    r"""The table of checks, and the results behind it.
 
     Attributes:
-        checks: assumption by assumption.
-        predictions: of the published models, beside the measurement.
+        checks: one for each assumption.
+        predictions: predictions of the published models and measured values.
         energy: $\frac12 \overline{e^2}$ over samples and outputs, $e = (N/D)\,\partial\ell$ with N
             rows of outputs: the value of the risk over outputs per sample where it is
             $(2N)^{-1}\sum e^2$.
-        ratio: parameters over samples times outputs, of which a softmax takes one a sample.
-        scale: mean of the spectrum of H0, what the models take for sigma.
+        ratio: parameters over samples times outputs, of which a softmax removes one per sample.
+        scale: mean of the spectrum of H0, the sigma of the models.
         gauss_newton, residual, hessian: the three spectra.
-        wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None where it fails.
-        wigner: fit of a semicircle to that of H1, None where it fails or H1 is zero.
-        free: H0 beside H1, None where H1 is zero.
-        level: false-alarm rate of each check with a p-value.
+        wishart: fit of Marchenko-Pastur to the non-zero spectrum of H0, None if it fails.
+        wigner: fit of a semicircle to that of H1, None if it fails or H1 is zero.
+        free: freeness of H0 and H1, None if H1 is zero.
+        alpha: false-alarm rate of each check with a p-value.
     """
 
     checks: tuple[Check, ...]
@@ -81,7 +81,7 @@ class Assumptions(Displayable):
     wishart: Fit | None
     wigner: Fit | None
     free: Freeness | None
-    level: float
+    alpha: float
 
     def __repr__(self) -> str:
         held = sum(check.holds for check in self.checks)
@@ -111,7 +111,7 @@ class Assumptions(Displayable):
 def assumptions(
     risk: EmpiricalRisk,
     *,
-    level: float = 0.01,
+    alpha: float = 0.01,
     draws: int = 19,
     rotations: int = 99,
     tol: float = 1e-10,
@@ -121,24 +121,24 @@ def assumptions(
 ) -> Assumptions:
     r"""Test every assumption behind the random-matrix picture of a Hessian on one network.
 
-    Pennington and Bahri (ICML 2017) take H0 for Wishart of ratio parameters / (samples x outputs),
+    Pennington and Bahri (ICML 2017) model H0 as Wishart of ratio parameters / (samples x outputs),
     H1 for Wigner of variance twice the energy, both free of each other, residuals and weights for
-    normal. Each is tested for itself, with a null distribution for matrices of this very size, and
-    the predictions that follow are set beside the spectrum of H.
+    normal. Each assumption is tested separately, with a null distribution for matrices of the same
+    size, and the resulting predictions are compared with the spectrum of H.
 
     The energy is that of the source, loss per output of $(2N)^{-1}\sum e^2$; other losses enter
     through their output gradient in the same normalisation. Exact zeros of H0 and H1 (`tol`) are
-    taken off before a shape is judged, except the atom that a ratio above one forces.
+    removed before shapes are tested, except the atom implied by a ratio above one.
 
     Args:
-        risk: where.
-        level: false-alarm rate of each check with a p-value on its own, at least
-            1/(rotations + 1). Checks without one are decided by their range, see `Check`.
+        risk: the risk, at its parameters.
+        alpha: false-alarm rate of each check with a p-value on its own, at least
+            1/(rotations + 1). Checks without a p-value are decided by their range, see `Check`.
         draws: random matrices for the ranges of the Kolmogorov distances.
         rotations: Haar rotations for freeness.
         tol: relative size of zero.
         rng: seed of both.
-        max_bytes: what dense matrices may take.
+        max_bytes: memory limit for dense matrices.
         progress: called with steps done and steps in all.
 
     Raises:
@@ -149,9 +149,9 @@ def assumptions(
     """
     require_rows(risk, "assumptions")
     rotations, draws = _arguments.count("rotations", rotations), _arguments.count("draws", draws, 2)
-    level, tol = _arguments.fraction("level", level), _arguments.nonnegative("tol", tol)
-    if not 1 / (rotations + 1) <= level:
-        msg = f"level: {level}; a number from 1/(rotations + 1) = {1 / (rotations + 1):g} to 1"
+    alpha, tol = _arguments.fraction("alpha", alpha), _arguments.nonnegative("tol", tol)
+    if not 1 / (rotations + 1) <= alpha:
+        msg = f"alpha: {alpha}; a number from 1/(rotations + 1) = {1 / (rotations + 1):g} to 1"
         raise InputError(msg + " is required")
     source = generator(rng)
     first = GaussNewton(risk).dense(max_bytes=max_bytes // 2).double()
@@ -175,7 +175,7 @@ def assumptions(
     law0 = MarchenkoPastur(ratio=ratio, scale=bulk0.mean())
     checks = [
         shape_check("H0 is Wishart of the network's ratio", bulk0, law0, draws, source),
-        *fit_checks("H0 is Wishart of some ratio and scale", wishart, level),
+        *fit_checks("H0 is Wishart of some ratio and scale", wishart, alpha),
     ]
     progress(1, 4, "steps")
     free = None
@@ -184,13 +184,13 @@ def assumptions(
         wigner = fitted(bulk1, "semicircle")
         law1 = Semicircle(variance=bulk1.moment(2))
         checks.append(shape_check("H1 is Wigner of its own variance", bulk1, law1, draws, source))
-        checks += fit_checks("H1 is Wigner of some variance", wigner, level)
+        checks += fit_checks("H1 is Wigner of some variance", wigner, alpha)
         checks.append(variance_check(h1, energy))
         progress(2, 4, "steps")
         free = freeness(first, second, rotations=rotations, rng=source, max_bytes=max_bytes)
-        checks += free_checks(free, level)
+        checks += free_checks(free, alpha)
     progress(3, 4, "steps")
-    checks += normal_checks(risk, errors, level)
+    checks += normal_checks(risk, errors, alpha)
     progress(4, 4, "steps")
     return Assumptions(
         checks=tuple(checks),
@@ -204,7 +204,7 @@ def assumptions(
         wishart=wishart,
         wigner=wigner,
         free=free,
-        level=level,
+        alpha=alpha,
     )
 
 

@@ -1,8 +1,8 @@
-r"""Bounds on a supremum of $|F - G|$ when one or both distribution functions are known in part.
+r"""Bounds on a supremum of $|F - G|$ when one or both distribution functions are known up to bands.
 
-A spectrum by Lanczos quadrature has a band at every point (`Spectrum.cdf_band`). With the
-confidence split over a grid (Bonferroni), and since distribution functions rise, the bands hold
-between the points too.
+A spectrum by Lanczos quadrature has a band at every point (`Spectrum.cdf_band`). The confidence is
+split over a grid (Bonferroni). Since distribution functions are monotone, the bands extend to the
+points between.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from hessium.spectra import Measure, Spectrum
 from hessium.theory import Law
 
 CONFIDENCE = 0.95
-_POINTS = 64  # of the grid: more leave less confidence for each
+_POINTS = 64  # points of the grid: more points leave less confidence for each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bracket:
-    """An interval for a distance; its ends are equal where both sides are known."""
+    """An interval for a distance; its ends are equal if both functions are exact."""
 
     low: float
     high: float
@@ -32,7 +32,7 @@ class Bracket:
 
 
 def kolmogorov_bracket(value: float, one: Measure, other: Measure | Law) -> Bracket:
-    """Of the Kolmogorov distance, at `CONFIDENCE` over the draw of the probes."""
+    """Interval of the Kolmogorov distance, at `CONFIDENCE` over the random probes."""
     estimates = [m for m in (one, other) if estimated(m)]
     if not estimates:
         return Bracket(low=value, high=value)

@@ -1,4 +1,4 @@
-"""One assumption of the random-matrix picture at a time, put to the test."""
+"""Tests of single assumptions of the random-matrix model."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hessium.theory import Law, Semicircle
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One assumption, put to the test.
+    """Test of one assumption.
 
     Attributes:
-        assumption: what is assumed.
-        statistic: what was computed.
-        value: its value here.
-        low, high: where it lies if the assumption is true, with `coverage`.
-        coverage: what the range is. Of 4 standard deviations or errors of a nearly normal statistic
-            it is wrong in some 1e-4, whatever the level of the table.
-        p_value: of the assumption, or None where the range alone decides.
-        holds: whether it is not rejected, at the level of the table where there is a p-value.
+        assumption: the assumption.
+        statistic: name of the statistic.
+        value: its value.
+        low, high: range under the assumption, with probability `coverage`.
+        coverage: probability of the range. A range of 4 standard deviations or errors of a nearly
+            normal statistic has a false-alarm rate of about 1e-4, independent of alpha.
+        p_value: of the assumption, or None if the range alone decides.
+        holds: whether the assumption is not rejected (at alpha if there is a p-value).
     """
 
     assumption: str
@@ -47,12 +47,12 @@ class Check:
 
     @property
     def verdict(self) -> Literal["not rejected", "does not hold"]:
-        """In words: a test that an assumption passes does not prove it."""
+        """The verdict in words."""
         return "not rejected" if self.holds else "does not hold"
 
 
 def fitted(bulk: Measure, family: str) -> Fit | None:
-    """None where nothing fits."""
+    """The fit, or None if it fails."""
     try:
         return fit(bulk, family)
     except (InputError, np.linalg.LinAlgError, ValueError):
@@ -62,10 +62,10 @@ def fitted(bulk: Measure, family: str) -> Fit | None:
 def shape_check(
     assumption: str, bulk: Measure, law: Law, draws: int, source: np.random.Generator
 ) -> Check:
-    """Kolmogorov distance from a law, beside those of matrices drawn from it."""
+    """Kolmogorov distance from a law, compared with matrices drawn from it."""
     found = distance(bulk, law, draws=draws, rng=source)
     value, null = found.kolmogorov, found.null
-    # a quantile far out needs more draws than it is worth: the distances are nearly normal
+    # distances are nearly normal; an extreme empirical quantile would need many draws
     high = float(null.mean() + 4 * null.std(ddof=1))
     return Check(
         assumption=assumption,
@@ -79,8 +79,8 @@ def shape_check(
     )
 
 
-def fit_checks(assumption: str, found: Fit | None, level: float) -> list[Check]:
-    """Whether any member of the family has made the spectrum; none where no fit was found."""
+def fit_checks(assumption: str, found: Fit | None, alpha: float) -> list[Check]:
+    """Goodness of fit of the best member of the family; no checks without a fit."""
     if found is None:
         return []
     return [
@@ -92,16 +92,16 @@ def fit_checks(assumption: str, found: Fit | None, level: float) -> list[Check]:
             ),
             value=found.statistic,
             low=0.0,
-            high=float(chi2.ppf(1 - level, found.freedom)),
-            coverage=percent(1 - level),
+            high=float(chi2.ppf(1 - alpha, found.freedom)),
+            coverage=percent(1 - alpha),
             p_value=found.p_value,
-            holds=found.p_value >= level,
+            holds=found.p_value >= alpha,
         )
     ]
 
 
 def variance_check(h1: Measure, energy: float) -> Check:
-    """Second moment of H1 beside that of the Wigner model."""
+    """Second moment of H1, compared with that of the Wigner model."""
     # its scatter if it were that Wigner matrix: the spectrum itself may be one of no ensemble
     found = cumulants(h1, count=2, law=Semicircle(variance=2 * energy))
     value, error = float(found.moments[1]) / energy, float(found.moment_errors[1]) / energy
@@ -117,8 +117,8 @@ def variance_check(h1: Measure, energy: float) -> Check:
     )
 
 
-def free_checks(free: Freeness, level: float) -> list[Check]:
-    """H0 beside rotated copies of H1: mixed moments, and the spectrum of the sum."""
+def free_checks(free: Freeness, alpha: float) -> list[Check]:
+    """H0 compared with rotated copies of H1: mixed moments, and spectrum of the sum."""
     worst = max(free.moments, key=lambda one: abs(one.z))
     return [
         Check(
@@ -132,23 +132,23 @@ def free_checks(free: Freeness, level: float) -> list[Check]:
                 f"{1 / (len(free.rotated) + 1):.2g}"
             ),
             p_value=free.p_value,
-            holds=free.p_value > level,
+            holds=free.p_value > alpha,
         ),
         Check(
             assumption="H0 and H1 are free: spectrum of the sum",
             statistic="Kolmogorov distance from the rotated sums",
             value=free.distance,
             low=0.0,
-            high=float(np.quantile(free.rotated_distances, 1 - level)),
-            coverage=f"{percent(1 - level)} of {len(free.rotated)} rotations",
+            high=float(np.quantile(free.rotated_distances, 1 - alpha)),
+            coverage=f"{percent(1 - alpha)} of {len(free.rotated)} rotations",
             p_value=free.distance_p_value,
-            holds=free.distance_p_value > level,
+            holds=free.distance_p_value > alpha,
         ),
     ]
 
 
-def normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> list[Check]:
-    """Residuals and every weight matrix beside the normal law."""
+def normal_checks(risk: EmpiricalRisk, errors: FloatArray, alpha: float) -> list[Check]:
+    """Normality of residuals and of every weight matrix."""
     samples = {"residuals": errors}
     for name, part in zip(risk.names, risk.layout.unflatten(risk.theta), strict=True):
         if part.dim() > 1:
@@ -165,10 +165,10 @@ def normal_checks(risk: EmpiricalRisk, errors: FloatArray, level: float) -> list
                 f"{found.kurtosis_error:.1g})",
                 value=found.statistic,
                 low=0.0,
-                high=critical(level),
-                coverage=percent(1 - level),
+                high=critical(alpha),
+                coverage=percent(1 - alpha),
                 p_value=found.p_value,
-                holds=found.p_value >= level,
+                holds=found.p_value >= alpha,
             )
         )
     return checks

@@ -36,10 +36,10 @@ class Cumulants(Displayable):
 
     Attributes:
         moments: shape (k,).
-        moment_errors: standard errors, shape (k,); NaN where they are not known.
+        moment_errors: standard errors, shape (k,); NaN where unknown.
         free: free cumulants, shape (k,).
-        free_errors: standard errors, shape (k,); NaN where they are not known.
-        basis: what the errors are.
+        free_errors: standard errors, shape (k,); NaN where unknown.
+        basis: description of the errors.
     """
 
     moments: FloatArray
@@ -63,31 +63,31 @@ def cumulants(
 ) -> Cumulants:
     r"""Moments and free cumulants of one spectrum, or of independent draws of a matrix.
 
-    Of several measures the errors are those of the mean over draws, whatever the matrices are. Of
-    one spectrum they are what a Gaussian ensemble, a Wishart matrix or a free sum of these with the
-    same limit law would show (`fluctuations`): of order 1/n. Whether a network's Hessian fluctuates
-    like that is for draws to tell.
+    For several measures the errors are standard errors of the mean over draws, for any matrices.
+    For one spectrum they are those of a Gaussian ensemble, a Wishart matrix or a free sum of these
+    with the same limit law (`fluctuations`), of order 1/n. Only independent draws can show whether
+    the Hessian of a network fluctuates in this way.
 
-    Few eigenvalues do not tell their law: unless the spectrum itself could be that of such an
-    ensemble, two orders farther than asked for, the errors are those of Wishart + Wigner with its
-    variance and third cumulant, and `basis` says so. Not every spectrum is near one of such an
-    ensemble: two clusters of eigenvalues (twenty or more), or one or two spikes, are not, and the
-    errors are then NaN from the first order on that the spectrum cannot have. They are all NaN
-    where all eigenvalues are equal.
+    Few eigenvalues do not determine their law: unless the spectrum itself is compatible with such
+    an ensemble up to two further orders, the errors are those of Wishart + Wigner with its variance
+    and third cumulant, as stated in `basis`. Not every spectrum is near one of such an ensemble:
+    two clusters of eigenvalues (twenty or more), or one or two spikes, are not, and the errors are
+    then NaN from the first order on that the spectrum cannot have. All errors are NaN if all
+    eigenvalues are equal.
 
-    Measured for Gaussian and Wishart matrices of side 10 and more, errors of 1.96 cover the
+    Measured for Gaussian and Wishart matrices of size 10 and more, errors of 1.96 cover the
     cumulants of the law in .86 to 1; of five eigenvalues in .77 to 1.
 
     Args:
         spectra: eigenvalues or a measure; several for independent draws.
         count: highest order, 1 to 12.
         law: limit law behind one spectrum; the spectrum itself if not given.
-        size: side of the matrix, for a quadrature. Exact spectra and estimates know theirs; the
-            errors of an estimate include those of its probes.
+        size: size of the matrix, for a quadrature. Exact spectra and estimates carry it; errors of
+            an estimate include those of its probes.
         beta: 1 or 2, see `LinearStatistics`.
 
     Raises:
-        InputError: if an argument breaks its rule.
+        InputError: if an argument is invalid.
     """
     if not 1 <= (count := _arguments.count("count", count, 0)) <= 12:
         msg = f"count: {count}; an order from 1 to 12 is required"
@@ -128,7 +128,7 @@ def cumulants(
 
 
 def _of_probes(measure: Measure, centre: float, reach: float, count: int) -> FloatArray:
-    """Covariance of the moments of an estimate over its probes, NaN where rules are too short."""
+    """Covariance of the moments of an estimate over its probes, NaN if rules are too short."""
 
     def powers(nodes: FloatArray) -> FloatArray:
         return np.asarray([((nodes - centre) / reach) ** k for k in range(1, count + 1)])
@@ -140,12 +140,12 @@ def _of_probes(measure: Measure, centre: float, reach: float, count: int) -> Flo
 
 
 def _matched(measure: Measure, n: int, beta: int, count: int) -> FloatArray | None:
-    """Covariance under a law of two cumulants of the spectrum; None if none is like it.
+    """Covariance under a law that matches cumulants of the spectrum; None if there is none.
 
     Of moments in the spectrum's frame. Free Poisson with most of the variance, so that it has the
     third cumulant, and a semicircle with the rest; mirrored for a negative third cumulant. It is
-    refused where the Poisson part would come of less than one degree of freedom, and where the
-    fourth cumulant is another.
+    rejected if the Poisson part would have less than one degree of freedom, or if the fourth
+    cumulant differs.
     """
     centre, reach = _frame(measure)
     orders = max(count, 4)
@@ -179,7 +179,7 @@ def _over_draws(draws: list[Measure], count: int) -> Cumulants:
 
 
 def _frame(measure: Measure) -> tuple[float, float]:
-    """Centre and reach of the coordinate in which powers do not cancel or overflow."""
+    """Centre and scale of a coordinate whose powers neither cancel nor overflow."""
     low, high = float(measure.nodes[0]), float(measure.nodes[-1])
     return (low + high) / 2, (high - low) / 2 or abs(high) or 1.0
 
@@ -190,7 +190,7 @@ def _moments(measure: Measure, centre: float, reach: float, count: int) -> Float
 
 
 def _covariance(law: Law, centre: float, reach: float, count: int, beta: int) -> FloatArray:
-    """Of the sums of powers of (x - centre)/reach, NaN from the order on where there is none."""
+    """Covariance of sums of powers of (x - centre)/reach; NaN from the first order without one."""
     low, high = law.support()
     low, high = min(low, centre - reach), max(high, centre + reach)
     chebyshev = LinearStatistics(

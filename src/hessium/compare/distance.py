@@ -1,4 +1,4 @@
-"""How far a measured spectrum is from a law, or from another one."""
+"""Distance of a measured spectrum from a law or another spectrum."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ _GRID = 4000  # points of the law's distribution function for the Wasserstein di
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Distance(Displayable):
-    r"""A measured spectrum beside a law.
+    r"""Comparison of a measured spectrum with a law.
 
     Attributes:
         kolmogorov: $\sup_x |F_n(x) - F(x)|$, at least $1/(2n)$ for n separate eigenvalues.
-        kolmogorov_at: where.
-        kolmogorov_bracket: of that distance, at 95 % over the probes of an estimate; both ends are
-            `kolmogorov` for an exact spectrum, NaN for a quadrature whose errors are not known.
+        kolmogorov_at: where it is attained.
+        kolmogorov_bracket: 95 % interval of that distance over the probes of an estimate; both ends
+            are `kolmogorov` for an exact spectrum, NaN for a quadrature with unknown errors.
         wasserstein: $\int |F_n - F|\,dx$, in the units of the eigenvalues.
         cumulants: of the spectrum, errors under the law.
         law_cumulants: free cumulants of the law, shape (k,).
         statistic: $\chi^2$ of the first Chebyshev statistics under the law's own fluctuations,
             and those of the probes of an estimate.
         freedom: their number.
-        p_value: of that statistic. For a law that the data did not choose. Both are NaN if no
-            Gaussian-type ensemble has the law, so that its fluctuations are not known. Below about
-            30 eigenvalues (off the law's atoms) it rejects true laws too often: measured at level
-            .05 are .08 to .10 with 5, .075 to .08 with 10, .06 to .07 with 20 to 30; at .01 they
-            are .06, .04 and .01 to .03.
-        null: Kolmogorov distances of matrices drawn from the law, shape (draws,), perhaps empty.
+        p_value: of that statistic. Valid for a law that was not fitted to the data. Both are NaN if
+            no Gaussian-type ensemble has the law, so that its fluctuations are unknown. With fewer
+            than about 30 eigenvalues (off the law's atoms) true laws are rejected too often: at
+            alpha .05 the measured rates are .08 to .10 with 5, .075 to .08 with 10, .06 to .07 with
+            20 to 30; at alpha .01 they are .06, .04 and .01 to .03.
+        null: Kolmogorov distances of matrices drawn from the law, shape (draws,), possibly empty.
     """
 
     kolmogorov: float
@@ -70,7 +70,7 @@ class Distance(Displayable):
 
     @property
     def kolmogorov_p_value(self) -> float | None:
-        """Rank of the distance among those of the draws, or None where there were none."""
+        """p-value from the rank of the distance among the draws, or None without draws."""
         if not self.null.size:
             return None
         return float((1 + (self.null >= self.kolmogorov).sum()) / (1 + self.null.size))
@@ -114,30 +114,30 @@ def distance(
     draws: int = 0,
     rng: Rng = None,
 ) -> Distance | SpectraDistance:
-    r"""Distances of a spectrum from a law, and whether a matrix of that law would show them.
+    r"""Distances of a spectrum from a law, and a test that its matrix follows the law.
 
-    With another spectrum in the place of the law: the distances of the two, and whether two
-    independent matrices of one ensemble would show them (`SpectraDistance`).
+    With another spectrum instead of a law: distances of the two, and a test that they are
+    independent draws of one ensemble (`SpectraDistance`).
 
     Eigenvalues repel: for independent draws $\sqrt n \sup|F_n - F|$ is of order one, for
-    eigenvalues $n \sup|F_n - F|$ is, up to a logarithm. The textbook p-value of the Kolmogorov
-    statistic is therefore worthless here. The p-value is that of a $\chi^2$ of sums of Chebyshev
+    eigenvalues $n \sup|F_n - F|$ is, up to a logarithm. The standard p-value of the Kolmogorov
+    statistic is therefore invalid here. The p-value is that of a $\chi^2$ of sums of Chebyshev
     polynomials, whose covariance is known (`fluctuations`); `draws` matrices of the law add the
     null distribution of the Kolmogorov distance itself.
 
     Args:
-        spectrum: eigenvalues or a measure. Nodes that rounding may have moved off an atom count as
-            being on it.
-        law: to compare with, not fitted to this spectrum; or another spectrum.
-        size: side of the matrix, for a quadrature. Exact spectra and estimates know theirs.
+        spectrum: eigenvalues or a measure. Nodes within rounding of an atom count as equal to it.
+        law: the law, not fitted to this spectrum; or another spectrum.
+        size: size of the matrix, for a quadrature. Exact spectra and estimates carry it.
         beta: 1 for real symmetric, 2 for complex Hermitian matrices.
         draws: matrices `law.matrix(n)` to draw, for an exact spectrum.
         rng: seed of the draws.
 
     Raises:
-        InputError: if an argument breaks its rule.
+        InputError: if an argument is invalid.
 
-    Cost: a few thousand values of the law's distribution function; one eigendecomposition a draw.
+    Cost: a few thousand values of the law's distribution function; one eigendecomposition for each
+        draw.
     """
     draws = _arguments.count("draws", draws, 0)
     require_beta(beta)
@@ -149,7 +149,7 @@ def distance(
         size = None if size is None else size_of(measure, size)
         return spectra_distance(measure, as_measure(law, "law"), size, beta)
     if draws and (estimated(measure) or known_size(measure) is None):
-        msg = f"draws: {draws} beside {measure!r}, a quadrature; draws need all eigenvalues"
+        msg = f"draws: {draws} with {measure!r}, a quadrature; an exact spectrum is required"
         raise InputError(msg)
     measure = snapped(measure, law)
     n = size_of(measure, size)
@@ -180,7 +180,7 @@ def distance(
 
 
 def kolmogorov(measure: Measure, law: Law) -> tuple[float, float]:
-    """The largest difference of the distribution functions, and where it is."""
+    """The largest difference of the distribution functions, and where it is attained."""
     points = np.union1d(measure.nodes, list(law.atoms))
     upto = law.cdf(points)
     below = upto - np.array([law.atoms.get(float(x), 0.0) for x in points])
@@ -193,7 +193,7 @@ def kolmogorov(measure: Measure, law: Law) -> tuple[float, float]:
 
 
 def wasserstein(measure: Measure, law: Law) -> float:
-    """The area between the distribution functions; about 1e-6 of the law's width accurate."""
+    """The area between the distribution functions, to about 1e-6 of the width of the law."""
     low, high = law.support()
     spans = [law.support_intervals() or ((low, high),)]
     ease = 0.5 * (1 - np.cos(np.linspace(0, np.pi, _GRID // len(spans[0]))))

@@ -1,4 +1,4 @@
-"""Laws by name with positive parameters to be fitted."""
+"""Families of laws with positive parameters, by name."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from hessium.theory import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """Laws that differ in a few positive numbers.
+    """A family of laws with a few positive parameters.
 
     Attributes:
-        name: for words.
-        parameters: their names, each with the power of the eigenvalues' unit that it scales as: a
-            variance is of power 2, a ratio of power 0.
+        name: for messages.
+        parameters: their names, each with its power of the unit of the eigenvalues: 2 for a
+            variance, 0 for a ratio.
         make: the law of given parameters.
         start: rough parameters from the mean, variance and third central moment of trimmed
             eigenvalues.
-        from_zeros: parameters that the number of zero eigenvalues and the size of the matrix tell
-            exactly, for a family of laws with an atom at zero.
+        from_zeros: parameters determined exactly by the number of zero eigenvalues and the size of
+            the matrix, for laws with an atom at zero.
         nonnegative: whether no matrix of the family has a negative eigenvalue.
     """
 
@@ -114,14 +114,14 @@ FAMILIES: Mapping[str, Family] = {
         ),
     )
 }
-"""The families that `fit` knows."""
+"""The families of `fit`."""
 
 
 def family_of(name: str | Family) -> Family:
-    """A family by its name, or one of the user's own.
+    """A family by name, or a family given by the user.
 
     Raises:
-        InputError: if there is none of that name.
+        InputError: if the name is unknown.
     """
     if isinstance(name, Family):
         return name
@@ -132,7 +132,7 @@ def family_of(name: str | Family) -> Family:
 
 
 def trimmed(values: FloatArray) -> FloatArray:
-    """What does not lie far outside the middle 80 %."""
+    """Values not far outside the central 80 %."""
     low, high = np.quantile(values, [0.1, 0.9])
     reach = 1.5 * (high - low)
     return values[(values >= low - reach) & (values <= high + reach)]

@@ -1,4 +1,4 @@
-"""The law of a family that a spectrum looks most like, with intervals that mean what they say."""
+"""Fit of a family of laws to a spectrum, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hessium.compare._formatting import percent
 from hessium.compare._spectrum import as_measure, eigenvalues_of, require_beta
 from hessium.compare.families import Family, family_of
 from hessium.compare.fitting import search
-from hessium.compare.settled import REJECTED, Estimate
+from hessium.compare.settled import REJECTED, FittedParameter
 from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Law
@@ -32,20 +32,20 @@ class Fit(Displayable):
         law: the law of the estimates.
         confidence: of each interval on its own.
         outliers: eigenvalues set aside as detached from the bulk, ascending.
-        statistic: $\chi^2$ of what the law leaves unexplained.
+        statistic: $\chi^2$ of the residuals of the fit.
         freedom: statistics less fitted parameters.
-        p_value: of the statistic. Where it is small the intervals mean little: no member of the
-            family has made this spectrum. Where outliers are too many to be a few spikes (their
-            number squared exceeds the size), `whole_p_value`.
+        p_value: of the statistic. If it is small the intervals are not meaningful, since no member
+            of the family fits. If there are too many outliers for a few spikes (their number
+            squared exceeds the size), `whole_p_value`.
         whole_p_value: of the family without spikes, for all eigenvalues: the statistic and the
-            Tracy-Widom law of either extreme (Bonferroni). Where it is small and `p_value` is not,
-            the law describes what is left without the outliers.
+            Tracy-Widom law of either extreme (Bonferroni). If it is small and `p_value` is not, the
+            law describes the bulk without the outliers.
         rival: another member of the family that is not rejected either, with other eigenvalues as
             its outliers, in words, or "".
     """
 
     family: str
-    parameters: Mapping[str, Estimate]
+    parameters: Mapping[str, FittedParameter]
     law: Law
     confidence: float
     outliers: tuple[float, ...]
@@ -57,7 +57,7 @@ class Fit(Displayable):
 
     @property
     def verdict(self) -> str:
-        """What the p-values say, in words."""
+        """The verdict of the p-values in words."""
         count = len(self.outliers)
         if not self.p_value >= REJECTED and not self.freedom:
             return "not tested: no statistic is left over"
@@ -99,55 +99,54 @@ def fit(
     Three steps. A robust fit of the distribution function finds the bulk; eigenvalues that the
     Tracy-Widom law of its edges excludes are set aside; the others enter through Chebyshev
     polynomials, functionals of the distribution function, weighted by their exact covariance
-    (generalised least squares, `fluctuations`), with the shift that each outlier leaves in the
-    bulk taken off (`spikes`). Steps two and three repeat until the outliers stay. Where some
-    eigenvalues lie far from most, a second fit starts from all of them: they may be a detached
-    part of the law (large ratios) rather than spikes. Of both the one is kept that is not
-    rejected, sets fewest aside and is nearest, in this order; if neither is rejected, `rival` has
-    the other; a law with a gap that has other numbers of eigenvalues on its sides is dropped. The
-    errors are of order 1/n. Equivariant: a multiple of the matrix gives the same
-    fit in other units.
+    (generalised least squares, `fluctuations`), corrected for the shift of the bulk by each outlier
+    (`spikes`). Steps two and three repeat until the outliers do not change. If some eigenvalues lie
+    far from most, a second fit starts from all of them: they may be a detached part of the law
+    (large ratios) rather than spikes. The fit kept is the one not rejected, with fewest outliers,
+    with the smallest statistic, in this order; if neither is rejected, `rival` describes the other.
+    Laws whose gap splits the eigenvalues in the wrong proportion are dropped. The errors are of
+    order 1/n. Equivariant: a multiple of the matrix gives the same fit in other units.
 
     Intervals are those of the $\chi^2$: parabolic in the logarithm of a parameter where it is well
-    determined, else by profile, and then perhaps unbounded. They hold if the matrix is of the
-    family, a sum of Wishart and Gaussian matrices; `p_value` tells whether it looks so. At n = 10
-    those of 95 % were measured to cover in .81 to .90, at 100 and more in .92 to .96.
+    determined, else from the profile, which may be unbounded. They are valid if the matrix belongs
+    to the family, a sum of Wishart and Gaussian matrices; `p_value` tests that. At n = 10 those of
+    95 % were measured to cover in .81 to .90, at 100 and more in .92 to .96.
 
     A spike that sits in the factor of a Wishart matrix (a signal in its entries, or a direction of
-    larger variance) takes one of its columns, one that is added to the matrix does not, and the
-    eigenvalues do not tell which it is: the scale differs by a fraction 1/columns for each outlier.
-    By default the value is that of spikes in the factor and the interval holds both cases.
+    larger variance) uses one of its columns; one that is added to the matrix does not. The
+    eigenvalues do not distinguish the two, and the scale differs by a fraction 1/columns for each
+    outlier. By default the value assumes spikes in the factor and the interval covers both cases.
 
-    A weak spike hides in a law that it stretches. So up to three eigenvalues at either end are set
-    aside too if the law of the others has them beyond its edge, where fewer than one spectrum in
-    ten has any. The interval then holds the fits with and without them; they become `outliers`
-    only if the fit with them is rejected. With one to three spikes in the factor, of 200 matrices
-    of "relu-residual" of side 150 intervals of 95 % covered in .88 or more, of 40 of
-    "wishart-wigner" in .95 or more.
+    A weak spike can widen the fitted law and remain undetected. Up to three eigenvalues at either
+    end are therefore set aside too if they lie beyond the edge of the law of the others, which
+    happens in fewer than one spectrum in ten. The interval then covers the fits with and without
+    them; they become `outliers` only if the fit with them is rejected. With one to three spikes in
+    the factor, of 200 matrices of "relu-residual" of side 150 intervals of 95 % covered in .88 or
+    more, of 40 of "wishart-wigner" in .95 or more.
 
     Zero eigenvalues of "marchenko-pastur" and "relu-residual" are the atom $1 - 1/\text{ratio}$
-    of a ratio above one. Their number does not scatter, so it says the ratio exactly, which then
-    has an interval of length zero. The other families have no atom.
+    of a ratio above one. Their number does not fluctuate, so it determines the ratio exactly, with
+    an interval of length zero. The other families have no atom.
 
     Args:
         spectrum: all eigenvalues; zeros that the family's atom does not explain (symmetries) must
-            be taken off first (`nonzero`).
+            be removed first (`nonzero`).
         family: "wishart-wigner" or "relu" (scale, ratio, energy), "marchenko-pastur" (scale,
             ratio), "semicircle" (variance), "relu-residual" (ratio, energy), or a `Family`.
         fixed: parameters that are known.
         confidence: of each interval.
         beta: 1 for real symmetric, 2 for complex Hermitian matrices.
-        spikes: where the spikes behind outliers sit: "factor" (of the Wishart part), "sum" (added
+        spikes: origin of the spikes behind outliers: "factor" (of the Wishart part), "sum" (added
             to the matrix), or "either". Families without a Wishart part have only "sum".
 
     Raises:
-        InputError: if an argument breaks its rule, there are too few eigenvalues, some are
-            negative though no matrix of the family has such, most of them would be outliers, or
-            no Gaussian-type ensemble has a law of the family.
+        InputError: if an argument is invalid, there are too few eigenvalues, some are negative
+            although the family has none, most of them would be outliers, or no Gaussian-type
+            ensemble has a law of the family.
 
     Cost: some hundred evaluations of the law on a contour; about a tenth of a second where the
         parameters are well determined, up to a few seconds where profiles are needed
-        ("wishart-wigner" at n = 10 to 20, or a parameter that the data hardly tell).
+        ("wishart-wigner" at n = 10 to 20, or a poorly determined parameter).
     """
     chosen = family_of(family)
     known = _fixed(fixed, chosen)
@@ -185,7 +184,7 @@ def fit(
 
 
 def _fixed(fixed: Mapping[str, float] | None, family: Family) -> dict[str, float]:
-    """Known parameters, each a positive number, not all of them."""
+    """Check known parameters: positive numbers, and not all parameters of the family."""
     if fixed is not None and not isinstance(fixed, Mapping):
         msg = f"fixed: {type(fixed).__name__}; a mapping from names to numbers is required"
         raise InputError(msg)
@@ -194,6 +193,6 @@ def _fixed(fixed: Mapping[str, float] | None, family: Family) -> dict[str, float
         msg = f"fixed: {sorted(map(str, unknown))}; {family.name} has "
         raise InputError(msg + ", ".join(family.parameters))
     if set(given) == set(family.parameters):
-        msg = f"fixed: all of {', '.join(family.parameters)}; nothing is left to fit"
+        msg = f"fixed: all of {', '.join(family.parameters)}; one must be left to fit"
         raise InputError(msg)
     return {name: _arguments.positive(f"fixed[{name!r}]", value) for name, value in given.items()}

@@ -15,14 +15,14 @@ from hessium.compare.families import Family, rough_moments, trimmed
 from hessium.compare.gls import STEP, Weighted, errors_of
 from hessium.compare.outliers import Detached, Outliers, one_more, outliers
 from hessium.compare.pilot import miscounts, pilot
-from hessium.compare.settled import REJECTED, Estimate, Found, Settled, hull
+from hessium.compare.settled import REJECTED, FittedParameter, Found, Settled, hull
 from hessium.compare.spikes import Origin, factors
 from hessium.errors import InputError
 from hessium.spectra import Measure
 from hessium.theory import Law
 
 _ROUNDS = 4
-_WIDE = 0.1  # standard errors of a logarithm beyond which a parabola is no good
+_WIDE = 0.1  # standard error of a logarithm above which the parabolic approximation fails
 _REWEIGHTED = 4
 _NEARER = 1.0  # of chi-squared, by which one kind of spike must fit better to be preferred
 _WEAKER = 3  # eigenvalues on a side that may be weak spikes
@@ -35,8 +35,8 @@ class Fitting:
     """One fit: logarithms of the free parameters, in units in which the spectrum is of order 1.
 
     Args:
-        family: what to fit.
-        known: parameters that are given, in the user's units.
+        family: the family to fit.
+        known: given parameters, in the user's units.
         measure: all eigenvalues.
         beta: 1 or 2.
         spikes: "either", "factor" or "sum".
@@ -51,7 +51,7 @@ class Fitting:
         spikes: str,
     ) -> None:
         self.family, self.beta, self.spikes = family, beta, spikes
-        # an atom would hide the bulk from quantiles
+        # an atom would dominate the quantiles
         self.on_atom = zeros(measure) & (family.from_zeros is not None)
         bulk = measure.nodes[~self.on_atom]
         if np.ptp(bulk) == 0:
@@ -60,10 +60,8 @@ class Fitting:
         kept = trimmed(bulk)
         peak = float(np.abs(kept).max())
         if peak == 0:
-            msg = (
-                f"spectrum: most of {bulk.size} eigenvalues are zero; take zeros that are no part "
-            )
-            raise InputError(msg + "of the law off (`nonzero`)")
+            msg = f"spectrum: most of {bulk.size} eigenvalues are zero; remove zeros that are not "
+            raise InputError(msg + "part of the law (`nonzero`)")
         self.unit = peak * float(np.sqrt(((kept / peak) ** 2).mean()))
         self._require_units(measure)
         self.share = bulk.size / measure.nodes.size
@@ -75,14 +73,14 @@ class Fitting:
             name for name in family.parameters if name not in known and name not in self.told
         )
         if not self.free:
-            msg = f"fixed: {', '.join(known)}, and zeros tell the rest; nothing is left to fit"
+            msg = f"fixed: {', '.join(known)}, and zeros fix the rest; one must be left to fit"
             raise InputError(msg)
         for name in set(told) & set(known):
             missing, size = int(self.on_atom.sum()), measure.nodes.size
             if abs(told[name] / known[name] - 1) > 1 / (size - missing):
                 msg = (
                     f"fixed: {name} {known[name]:g}, but {missing} of {size} eigenvalues are zero, "
-                    f"which says {told[name]:g}; take zeros that are no part of the law off "
+                    f"which implies {told[name]:g}; remove zeros that are not part of the law "
                     "(`nonzero`)"
                 )
                 raise InputError(msg)
@@ -96,7 +94,7 @@ class Fitting:
             raise InputError(msg + "floating-point numbers (take other units)")
 
     def _told(self, origin: Origin) -> Mapping[str, float]:
-        """What the number of zeros says; a spike added to a matrix makes its rank one larger."""
+        """Parameters from the number of zeros; an added spike increases the rank by one."""
         size, missing = self.on_atom.size, int(self.on_atom.sum())
         added = origin.count if origin.part is None else 0
         if self.family.from_zeros is None or missing + added >= size:
@@ -112,7 +110,7 @@ class Fitting:
             raise InputError(msg + "required")
         if not self.known and not self.told:
             return logs
-        # a start that does not know what is told may be of a far other width
+        # a start without the known parameters may have a very different width
         unlike = np.log(spread / float(self.law(logs, Origin()).std()))
         return np.asarray(logs + [self.family.parameters[name] * unlike for name in self.free])
 
@@ -125,15 +123,15 @@ class Fitting:
         return {**free, **{name: told[name] for name in self.told}, **self.known}
 
     def law(self, logs: FloatArray, origin: Origin) -> Law:
-        """The law of all columns, of which spikes may take some."""
+        """The law with all columns, some of which may belong to spikes."""
         return self.family.law(self._named(logs, origin))
 
     def bulk(self, logs: FloatArray, origin: Origin) -> Law:
-        """The law of what is left of it."""
+        """The law of the bulk without those columns."""
         return origin.bulk(self.law(logs, origin), self.measure.nodes.size)
 
     def run(self, confidence: float) -> Found:
-        """Search, and say what was found in the user's units."""
+        """Search, and return the result in the user's units."""
         first, *others = self._origins()
         best = self._settled(
             pilot(partial(self.law, origin=Origin()), self.start, self.measure, ~self.on_atom),
@@ -160,7 +158,7 @@ class Fitting:
         if rival is not None and (rival.rejected or rival.outside == best.outside):
             rival = None
         best, *like = self._alternatives(best, others)
-        # an eigenvalue that may be a spike says nothing against what the zeros tell
+        # a possible spike does not contradict the number of zeros
         like += [one for one in weaker if self._told(one.origin) == self._told(best.origin)]
         return Found(
             best=best,
@@ -171,11 +169,11 @@ class Fitting:
         )
 
     def _weaker(self, best: Settled) -> list[Settled]:
-        """Fits with a few extreme eigenvalues more set aside, where these may be weak spikes.
+        """Fits with a few more extreme eigenvalues set aside, as possible weak spikes.
 
-        A weak spike that is taken for the end of the bulk stretches the law and hides itself. So
-        the end is left out, and set aside as a spike if the law of the others has it beyond its
-        edge, where few of its own eigenvalues would be.
+        A weak spike included in the bulk widens the law and remains undetected. The extreme
+        eigenvalue is therefore left out, and set aside as a spike if it lies beyond the edge of the
+        law of the others, where few eigenvalues of the bulk would lie.
         """
         fits: list[Settled] = []
         for side in ("right", "left"):
@@ -193,7 +191,7 @@ class Fitting:
         return fits
 
     def _with_one_more(self, one: Settled, side: str) -> Settled | None:
-        """The fit with one spike more on a side, or None if that eigenvalue is a usual one."""
+        """The fit with one more spike on a side, or None if that eigenvalue is typical."""
         taken = partial(one_more, one.found, side=side, beta=self.beta)
         rest = replace(one.found, bulk=taken(self.bulk(one.logs, one.origin)).bulk)
         logs = self._solved(one.logs, rest, one.origin, missing=1).logs
@@ -203,7 +201,7 @@ class Fitting:
             return None
         settled = self._solved(logs, found, origin)
         last = self._last(taken(self.bulk(settled.logs, origin)), side)
-        # nothing is known of the last eigenvalue before a hard edge
+        # there is no law of the last eigenvalue before a hard edge
         likely = not 0 < last.score < np.inf or last.p_value > _UNLIKELY
         return None if likely else settled
 
@@ -212,7 +210,7 @@ class Fitting:
         return (found.above if side == "right" else found.below)[-1]
 
     def _origins(self) -> list[Origin]:
-        """Where spikes may sit; the first one is what the search takes for granted."""
+        """Possible origins of spikes; the search assumes the first."""
         parts = factors(self.law(self.start, Origin()))
         if self.spikes == "factor" and not parts:
             msg = f"spikes: 'factor'; {self.family.name} has no factor, 'sum' is required"
@@ -221,7 +219,7 @@ class Fitting:
         return {"factor": inside, "sum": [Origin()], "either": [*inside, Origin()]}[self.spikes]
 
     def _alternatives(self, best: Settled, others: Sequence[Origin]) -> list[Settled]:
-        """The best fit, and those from which the spectrum does not tell it."""
+        """The best fit, and fits that the spectrum does not distinguish from it."""
         size = self.measure.nodes.size
         if not best.outside:
             return [best]
@@ -248,16 +246,16 @@ class Fitting:
         return f"{values} with {len(other.outside)} outliers, p {other.p_value:.2g}"
 
     def _settled(self, logs: FloatArray, origin: Origin, *, all_inside: bool = False) -> Settled:
-        """Outliers set aside and the rest fitted, in turn, from a start; perhaps none at first.
+        """Alternate between setting outliers aside and fitting the rest, from a start.
 
-        With all inside at first a law of several bands that is not rejected ends the search.
+        If all are inside at first, a law of several bands that is not rejected ends the search.
         """
         settled: Settled | None = None
         for turn in range(_ROUNDS + all_inside):
             found = (
-                Outliers(above=(), below=(), bulk=self.measure.nodes, level=REJECTED)
+                Outliers(above=(), below=(), bulk=self.measure.nodes, alpha=REJECTED)
                 if all_inside and turn == 0
-                else outliers(self.measure, self.bulk(logs, origin), level=REJECTED, beta=self.beta)
+                else outliers(self.measure, self.bulk(logs, origin), alpha=REJECTED, beta=self.beta)
             )
             if settled is not None and found.values == settled.outside:
                 break
@@ -274,7 +272,7 @@ class Fitting:
     def _solved(
         self, logs: FloatArray, found: Outliers, origin: Origin, missing: int = 0
     ) -> Settled:
-        """Least squares of the bulk beside given outliers, with some eigenvalues left out of it."""
+        """Least squares of the bulk for given outliers, with some eigenvalues left out."""
         size = self.measure.nodes.size - missing
         for _ in range(_REWEIGHTED):  # the weights are those of the fit before
             model = Weighted(partial(self.bulk, origin=origin), logs, size, found, self.beta)
@@ -295,17 +293,17 @@ class Fitting:
         named = self._named(one.logs, one.origin)
         return self.family.law({k: v * self._unit_of(k) for k, v in named.items()})
 
-    def _estimates(self, one: Settled, confidence: float) -> dict[str, Estimate]:
+    def _estimates(self, one: Settled, confidence: float) -> dict[str, FittedParameter]:
         model, logs = one.model, one.logs
         errors = errors_of(model.information(logs))
         reach = float(norm.ppf((1 + confidence) / 2))
         named = self._named(logs, one.origin)
-        found: dict[str, Estimate] = {}
+        found: dict[str, FittedParameter] = {}
         for name in self.family.parameters:
             unit = self._unit_of(name)
             value = named[name] * unit
             if name not in self.free:
-                found[name] = Estimate(value=value, low=value, high=value)
+                found[name] = FittedParameter(value=value, low=value, high=value)
                 continue
             k = self.free.index(name)
             if errors[k] < _WIDE:
@@ -313,7 +311,7 @@ class Fitting:
             else:
                 ends = [model.profile(logs, k, side, errors[k], reach) for side in (-1, 1)]
             low, high = (unit * float(np.exp(end)) for end in ends)
-            found[name] = Estimate(value=value, low=low, high=high)
+            found[name] = FittedParameter(value=value, low=low, high=high)
         return found
 
 
@@ -325,10 +323,10 @@ def search(
     spikes: str,
     confidence: float,
 ) -> Found:
-    """One fit from start to end, see `Fitting`.
+    """Run one fit, see `Fitting`.
 
     Raises:
-        InputError: if no law of the family is near the spectrum, whatever failed on the way.
+        InputError: if no law of the family is close to the spectrum.
     """
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

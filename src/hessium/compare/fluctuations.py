@@ -1,4 +1,4 @@
-r"""How much sums over eigenvalues fluctuate from one random matrix to the next.
+r"""Fluctuations of linear eigenvalue statistics of random matrices.
 
 Eigenvalues repel, so $\sum_i f(\lambda_i)$ has an error of order one, not $\sqrt n$: treating them
 as independent draws overstates every error n-fold. For the Gaussian ensembles, Wishart matrices and
@@ -13,11 +13,11 @@ mean term of the real case see Bai and Silverstein, Ann. Probab. 32, 2004).
 
 The logarithm is the branch that vanishes at infinity. The quotient has no zero outside a contour on
 which its real part is positive (that part is harmonic in either variable, so its minimum is there),
-and the principal branch is then the right one. Sums of Wishart and Gaussian matrices have that on
-every contour around the support, any law on an interval on the ellipse around it with semi-axes
+and the principal branch is then the right one. Sums of Wishart and Gaussian matrices satisfy this
+on every contour around the support, any law on an interval on the ellipse around it with semi-axes
 $\sqrt2$ and 1 half-widths: there the quotient differs from one by at most the largest
-$\operatorname{Im} F(z)/\operatorname{Im} z - 1$, which two atoms at the ends make largest, and that
-is one. A law of another kind may still give negative variances: then no such ensemble exists.
+$\operatorname{Im} F(z)/\operatorname{Im} z - 1$, which is at most one, attained by two atoms at the
+ends. Other laws may give negative variances: then no such ensemble exists.
 
 A spike $\theta u u^T$ adds $\oint f\, d\log(1 - \theta G)$: interlacing moves the bulk by as much
 as one eigenvalue although the spike itself lies outside.
@@ -43,28 +43,28 @@ _ROUNDING = 1e-6  # of variances, which are of order one for Chebyshev polynomia
 
 
 def degree_for(size: int, at_least: int = 3) -> int:
-    """How many Chebyshev statistics the limit formulas describe at a size.
+    """Number of Chebyshev statistics for which the limit formulas hold at a size.
 
-    Their variances are right up to about $k^3/(10 n)$, so k grows as the cube root of n.
+    Their variances have a relative error of about $k^3/(10 n)$, so k grows as the cube root of n.
     """
     return max(at_least, round((size / 2) ** (1 / 3)))
 
 
 def degree_of(law: Law, size: int, at_least: int = 3) -> int:
-    """`degree_for` as many eigenvalues as the law leaves off its atoms: those on them are fixed."""
+    """`degree_for` the number of eigenvalues off the atoms of the law; those on atoms are fixed."""
     return degree_for(round(size * (1 - sum(law.atoms.values()))), at_least)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """The interval that statistics of a law live on.
+    """The interval of the statistics of a law.
 
-    Atoms outside its bulk (exact zeros) are left out of it, like outliers, unless they are so near
-    that no contour passes between.
+    Atoms outside its bulk (exact zeros) are excluded like outliers, unless no contour separates
+    them from the bulk.
 
     Attributes:
         low, high: its ends.
-        detached: the atoms left out.
+        detached: the excluded atoms.
     """
 
     low: float
@@ -103,7 +103,7 @@ class Contour:
     def around(
         cls, low: float, high: float, outside: Sequence[float] = (), degree: int = 10
     ) -> Contour:
-        """As wide as polynomials of a degree allow, half-way to the nearest point to leave out."""
+        """The widest contour for a degree, at most half-way to the nearest excluded point."""
         half = (high - low) / 2
         gaps = [max(x - high, low - x) / half for x in outside]
         gap = max(min(gaps, default=np.inf), _NEAREST)
@@ -156,7 +156,7 @@ class Polynomials:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Path:
-    """A contour with what a law says along it.
+    """A contour with the transforms of a law along it.
 
     Attributes:
         z, weights: points and weights of the rule.
@@ -174,15 +174,15 @@ class _Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LinearStatistics:
-    """Mean and covariance of sums of polynomials over the eigenvalues inside a contour.
+    """Mean and covariance of linear statistics of the eigenvalues inside a contour.
 
     Attributes:
         functions: the polynomials.
-        contour: what counts as inside.
+        contour: the contour.
         beta: 1 for real symmetric matrices, 2 for complex Hermitian ones.
         spikes: eigenvalues that additive spikes have pushed out of the contour.
-        near: a law close to those asked for. Of laws of Levy type z is an explicit function of
-            w = 1/G, so the contour is then held in the w-plane and nothing is solved for.
+        near: a law close to those requested. For laws of Levy type z is an explicit function of w =
+            1/G, so the contour is fixed in the w-plane and no equation is solved.
     """
 
     functions: Polynomials
@@ -214,8 +214,8 @@ class LinearStatistics:
     def covariance(self, law: Law) -> FloatArray:
         """Limit covariance, shape (count, count).
 
-        NaN from that degree on from which no Gaussian-type ensemble can have the law: its branch
-        is not sure, or a variance would be negative.
+        NaN from the degree on at which no Gaussian-type ensemble can have the law: its branch is
+        not determined, or a variance would be negative.
         """
         path = self._path(law)
         z, f, bend = (np.concatenate([v, v.conj()]) for v in (path.z, 1 / path.g, path.bend))
@@ -249,7 +249,7 @@ class LinearStatistics:
         )
 
     def _moved(self, law: LevyLaw, places: FloatArray) -> FloatArray:
-        """Where w is at the spikes, by Newton from where it was for the law nearby."""
+        """Values of w at the spikes, by Newton's method from the values of the nearby law."""
         for _ in range(4 if places.size else 0):
             x, slope = law.triple.position(places)
             places = places - (x - np.array(self.spikes)) / slope

@@ -1,11 +1,11 @@
-r"""Are two symmetric matrices in generic position to each other, as free independence has it?
+r"""Test whether two symmetric matrices are in generic position (asymptotically free).
 
-A and $QBQ^T$ with Haar Q are free as n grows, so everything that is measured of the pair (A, B) is
-set beside the same measurement on (A, $QBQ^T$): its spectrum, its outliers, its mixed moments. The
-test over rotations is exact at every size: if the eigenvectors of B are Haar relative to those of
-A, the pair and its rotations are exchangeable. That is what is tested, B as an independently and
-uniformly rotated copy of itself. It makes the pair free as n grows; free families that are less
-random than that (two fixed sequences of matrices may be free in the limit) are not meant.
+A and $QBQ^T$ with Haar Q are free as n grows, so statistics of the pair (A, B) are compared with
+those of (A, $QBQ^T$): spectrum and mixed moments. The test over rotations is exact at every size:
+if the eigenvectors of B are Haar relative to those of A, the pair and its rotations are
+exchangeable. The null hypothesis is that the eigenvectors of B are uniformly distributed relative
+to those of A. It implies asymptotic freeness; less random families that are free in the limit (for
+example two fixed sequences of matrices) may be rejected.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DIGITS = 10  # of the largest eigenvalue, in which spectra are compared
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Freeness(Displayable):
-    r"""A pair of matrices beside its Haar rotations.
+    r"""Comparison of a pair of matrices with its Haar rotations.
 
     Attributes:
         size: n.
@@ -93,27 +93,27 @@ def freeness(
     max_bytes: int = 2**33,
     progress: Progress = silent,
 ) -> Freeness:
-    r"""Test whether two operators are free of each other, exactly, from dense matrices.
+    r"""Exact test of freeness of two operators, from dense matrices.
 
     The statistic is the sum of squared excesses of seven mixed moments: $\tau(p_i(A) q_j(B))$,
     $i + j \le 4$, with $p_i$, $q_j$ the orthonormal polynomials of the two spectra, and
     $\tau(p_1(A) q_1(B) p_1(A) q_1(B))$. For Haar Q the six have mean zero and variance
     $n^2/((n-1)(n+2)) \cdot 2/n^2$ exactly and are uncorrelated; commuting independent matrices
     pass them and fail the seventh, which is 1 where free pairs have 1/n. The p-value is the rank
-    of the statistic among the rotated pairs: a pair in generic position is rejected at level
-    $\alpha$ with probability at most $\alpha$, at any n.
+    of the statistic among the rotated pairs: at significance level $\alpha$ a pair in generic
+    position is rejected with probability at most $\alpha$, at any n.
 
     Args:
         first: A.
         second: B, of the same size.
         rotations: Haar rotations; the smallest p-value is 1/(rotations + 1).
         rng: seed.
-        max_bytes: what the dense matrices may take together.
+        max_bytes: memory limit for all dense matrices.
         progress: called with rotations done and rotations in all.
 
     Raises:
         InputError: if sizes differ, matrices do not fit, or one of them is a multiple of the
-            identity: it is free of everything.
+            identity, which is free of every matrix.
 
     Cost: two eigendecompositions; one, a QR and two products of n x n matrices for each rotation.
     """
@@ -156,7 +156,7 @@ def freeness(
 
 
 class _Basis:
-    """Two spectra with their orthonormal polynomials: what does not change under rotations."""
+    """Two spectra with their orthonormal polynomials, invariant under rotations."""
 
     def __init__(self, x: FloatArray, y: FloatArray) -> None:
         self._x, self._y = x, y
@@ -183,7 +183,7 @@ class _Basis:
 
 
 def _orthonormal(values: FloatArray) -> list[FloatArray]:
-    """Polynomials of degree 0 to 3 at the eigenvalues; fewer where fewer are distinct."""
+    """Polynomials of degree 0 to 3 at the eigenvalues; fewer if fewer are distinct."""
     n = values.size
     found = [np.ones(n)]
     inner = (values - values.mean()) / (np.abs(values - values.mean()).max() or 1.0)
@@ -207,7 +207,7 @@ def _eigen(operator: SymmetricOperator, max_bytes: int) -> tuple[FloatArray, Flo
 def _leave_one_out(spectra: FloatArray) -> FloatArray:
     """Kolmogorov distance of each spectrum from the mean of the others."""
     draws, n = spectra.shape
-    # equal eigenvalues come out different to rounding, which is no difference of distributions
+    # equal eigenvalues differ by rounding, which must not count as a difference
     spectra = np.round(spectra / max(float(np.abs(spectra).max()), 1e-300), _DIGITS)
     grid = np.quantile(spectra, np.linspace(0, 1, 4 * n + 1))
     levels = np.array([np.searchsorted(row, grid, side="right") for row in spectra]) / n
@@ -216,5 +216,5 @@ def _leave_one_out(spectra: FloatArray) -> FloatArray:
 
 
 def _rank(scores: FloatArray) -> float:
-    """Share of scores at least as large as the first one, itself included."""
+    """Fraction of scores at least as large as the first one, itself included."""
     return float((scores >= scores[0]).mean())

@@ -1,4 +1,4 @@
-"""Generalised least squares of linear statistics: a law's parameters, their errors and profiles."""
+"""Generalised least squares of linear statistics: parameters, standard errors, profiles."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Weighted:
 
     Args:
         family: the law of logarithms of parameters.
-        logs: those of the law whose fluctuations weight.
-        size: side of the matrix.
+        logs: parameters of the law whose covariance gives the weights.
+        size: size of the matrix.
         found: its outliers.
         beta: 1 or 2.
 
@@ -78,7 +78,7 @@ class Weighted:
         return other
 
     def residuals(self, logs: FloatArray) -> FloatArray:
-        """Statistics less their means under a law, uncorrelated and of variance one."""
+        """Statistics minus their means under a law, whitened."""
         excess = self.sums - self.statistics.mean(self.law(logs), self.size)
         return np.asarray(np.linalg.solve(self.factor, excess))
 
@@ -91,7 +91,7 @@ class Weighted:
         return np.asarray(jacobian.T @ jacobian)
 
     def solve(self, logs: FloatArray, reach: float, hold: int | None = None) -> FloatArray:
-        """The best parameters within `reach` of some, perhaps with one of them held."""
+        """The best parameters within `reach` of a start, optionally with one of them fixed."""
         free = [k for k in range(logs.size) if k != hold]
         if not free:
             return logs
@@ -116,7 +116,7 @@ class Weighted:
         return merged(found.x)
 
     def profile(self, logs: FloatArray, which: int, side: int, error: float, reach: float) -> float:
-        """Where the best chi2 with one parameter held has risen by `reach` squared."""
+        """Value of one parameter at which the profile chi2 has increased by `reach` squared."""
         best = float((self.residuals(logs) ** 2).sum())
         at = logs
 
@@ -140,7 +140,7 @@ class Weighted:
 
 
 def errors_of(information: FloatArray) -> FloatArray:
-    """Standard errors; infinite where the statistics say nothing about some combination."""
+    """Standard errors; infinite if some combination is not determined."""
     if np.linalg.cond(information) > 1e12:
         return np.full(len(information), np.inf)
     return np.asarray(np.sqrt(np.diag(np.linalg.inv(information))))

@@ -1,4 +1,4 @@
-"""Do eigenvalues repel as those of a random matrix? Ratios of spacings, no unfolding."""
+"""Level repulsion: ratios of consecutive spacings, without unfolding."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class LevelStatistics(Displayable):
     r"""Ratios $r = \min(s_k, s_{k+1})/\max(s_k, s_{k+1})$ of consecutive spacings.
 
     Attributes:
-        ratios: of all sectors, shape (k,).
-        sectors: number of levels in each sector that has ratios, what was removed not counted.
+        ratios: in all sectors, shape (k,).
+        sectors: number of levels in each sector with ratios, without removed levels.
         zeros: levels removed as null space.
-        degenerate: pairs of levels of one sector that are equal to rounding: a symmetry that was
-            not removed, or a spacing too fine for the dtype. They count as r = 0.
+        degenerate: number of pairs of levels in one sector that are equal to rounding, due to a
+            remaining symmetry or a spacing below the resolution of the dtype. They count as r = 0.
     """
 
     ratios: FloatArray
@@ -52,9 +52,9 @@ class LevelStatistics(Displayable):
 
     @property
     def stderr(self) -> float:
-        """By how much the mean of as many ratios of the nearest ensemble scatters.
+        """Standard deviation of the mean of as many ratios of the nearest ensemble.
 
-        Not estimated from the ratios: a few of them, or equal ones, say nothing about it.
+        It is not estimated from the ratios, which may be few or equal.
         """
         return self._spread(self.nearest)
 
@@ -66,10 +66,10 @@ class LevelStatistics(Displayable):
     def p_value(self, ensemble: str = "goe") -> float:
         """Probability of a mean as far from that of an ensemble, from the normal law.
 
-        Of spectra of that ensemble 4 % (five levels) to 5 % (ten and more) come out below .05.
+        The false-alarm rate at alpha .05 is 4 % (five levels) to 5 % (ten and more).
 
         Raises:
-            InputError: if there is no ensemble of that name.
+            InputError: if the ensemble is unknown.
         """
         if ensemble not in _ENSEMBLES:
             msg = f"ensemble: {ensemble!r}; one of {', '.join(_ENSEMBLES)} is required"
@@ -85,7 +85,7 @@ class LevelStatistics(Displayable):
         return self.mean - SpacingRatio(ensemble).large_matrix_mean
 
     def _spread(self, ensemble: str) -> float:
-        # each sector is a run of consecutive ratios: two fewer than it has levels
+        # a sector has two ratios fewer than levels
         return SpacingRatio(ensemble).mean_spread([count - 2 for count in self.sectors])
 
     def __repr__(self) -> str:
@@ -109,25 +109,26 @@ def levels(
 ) -> LevelStatistics:
     r"""Spacing ratios of an operator, sector by sector.
 
-    Levels of different symmetry sectors do not repel: mixed together they lower the ratio towards
-    Poisson's although each sector is random-matrix-like. Of an operator the sectors are found: the
-    connected blocks of its matrix (the hidden units of the residual part of a ReLU network), and
-    within a block whose spectrum is symmetric about zero the positive half. Symmetries in another
-    basis must be said: `sectors`. The null space, $|\lambda| \le \mathrm{tol} \max|\lambda|$, is
-    removed first. Symmetries that are left show: levels that coincide are counted as `degenerate`,
-    and pairs that nearly do pull the mean below that of every ensemble.
+    Levels of different symmetry sectors do not repel: mixed sectors lower the ratio towards that of
+    Poisson although each sector follows random matrix theory. The sectors of an operator are
+    detected: the connected blocks of its matrix (the hidden units of the residual part of a ReLU
+    network), and within a block whose spectrum is symmetric about zero the positive half.
+    Symmetries in another basis must be given as `sectors`. The null space, $|\lambda| \le
+    \mathrm{tol} \max|\lambda|$, is removed first. Remaining symmetries are visible: coinciding
+    levels are counted as `degenerate`, and nearly coinciding ones lower the mean below that of
+    every ensemble.
 
     Args:
-        sources: operators, whose dense matrices are taken, or spectra, each one a sector.
-        sectors: orthonormal bases (n, k) of invariant subspaces, together all of space, in the
-            place of the blocks.
-        tol: relative size of zero; at least the rounding of the dtype. Levels are equal where the
-            rounding of their spectrum alone (`Spectrum.resolution`) may part them.
-        max_bytes: what the dense matrix may take.
+        sources: an operator, whose dense matrix is formed, or spectra, one for each sector.
+        sectors: orthonormal bases (n, k) of invariant subspaces, together the whole space, instead
+            of the blocks.
+        tol: relative size of zero; at least the rounding of the dtype. Levels count as equal if
+            they differ by less than `Spectrum.resolution`.
+        max_bytes: memory limit for the dense matrix.
 
     Raises:
-        InputError: if fewer than three ratios are left, rounding drowns the spacings, the sectors
-            are no invariant subspaces, or `sectors` is given for a spectrum.
+        InputError: if fewer than three ratios remain, spacings are below rounding, the sectors are
+            not invariant subspaces, or `sectors` is given for a spectrum.
 
     Cost: an eigendecomposition of each block.
     """
@@ -173,9 +174,9 @@ def levels(
     fine = np.concatenate(resolved)
     if fine.size < 3 or np.median(fine) < _RESOLVED:
         msg = (
-            f"sources: {fine.size} of {fine.size + degenerate} spacings are more than rounding "
-            f"resolves, by {np.median(fine) if fine.size else 0:.2g} times in the median; 3 and "
-            f"{_RESOLVED:g} times are required (a finer dtype, or large eigenvalues taken off)"
+            f"sources: {fine.size} of {fine.size + degenerate} spacings exceed the rounding error, "
+            f"by a median factor of {np.median(fine) if fine.size else 0:.2g}; at least 3 spacings "
+            f"and a factor of {_RESOLVED:g} are required (use float64, or remove large eigenvalues)"
         )
         raise InputError(msg)
     return LevelStatistics(

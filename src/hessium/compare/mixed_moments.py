@@ -1,4 +1,4 @@
-"""Mixed moments of two matrices, and what they are for free ones; by probes where neither fits."""
+"""Mixed moments of two matrices and their values for free pairs; from probes if too large."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MixedMoment(Displayable):
     Attributes:
         name: such as "p1(A) q2(B)".
         value: the moment, with $|\tau(p_i(A) q_j(B))| \le 1$.
-        stderr: error of estimation: 0 where matrices are dense.
+        stderr: standard error: 0 for dense matrices.
         free_mean: expectation for a Haar-rotated pair of this size.
         free_spread: standard deviation there.
     """
@@ -57,17 +57,17 @@ def mixed_moments(
     rng: Rng = None,
     progress: Progress = silent,
 ) -> tuple[MixedMoment, ...]:
-    r"""The mixed moments of two operators that fit no matrix, by random probes.
+    r"""Mixed moments of two operators too large for dense matrices, from random probes.
 
     With Gaussian probes z all moments are averages of inner products of $A^k z$, $B^k z$
-    ($k \le 3$), ABz and BAz. `stderr` is the jackknife over probes; normalisation and
-    centring are estimated from the same probes and their error is part of it. `z` has the spread
-    of a free pair added: of $QBQ^T$ with a random rotation Q, independent of A.
+    ($k \le 3$), ABz and BAz. `stderr` is the jackknife over probes; it includes the error of
+    normalisation and centring, which are estimated from the same probes. `z` adds the standard
+    deviation of a free pair: of $QBQ^T$ with a random rotation Q, independent of A.
 
-    The moments do not change if a multiple of the identity is added, or the unit is another, so
-    both operators are first brought to mean zero and variance one, roughly: a mean of a hundred
-    standard deviations would cancel all digits of third moments, and powers in float32 overflow.
-    An operator of few distinct eigenvalues, such as a projection, has fewer polynomials.
+    The moments are invariant under shifts and scaling, so both operators are first standardised
+    approximately: with a mean of a hundred standard deviations all digits of third moments would
+    cancel, and powers could overflow in float32. An operator of few distinct eigenvalues, such as a
+    projection, has fewer polynomials.
 
     Args:
         first: A.
@@ -77,7 +77,7 @@ def mixed_moments(
         progress: called with probes done and probes in all.
 
     Raises:
-        InputError: if an argument breaks its rule, or an operator is a multiple of the identity.
+        InputError: if an argument is invalid, or an operator is a multiple of the identity.
 
     Cost: four products with each operator for each probe, and one more each.
     """
@@ -124,7 +124,7 @@ def mixed_moments(
 
 
 def _standard(name: str, operator: SymmetricOperator, probe: Tensor) -> SymmetricOperator:
-    """An operator less its mean over its spread, both as one probe sees them."""
+    """An operator standardised with mean and standard deviation from one probe."""
     z, image = probe.double(), (operator @ probe).double()
     norm = float(z.norm())
     mean = float((z * image).sum()) / norm**2
@@ -139,8 +139,8 @@ def _standard(name: str, operator: SymmetricOperator, probe: Tensor) -> Symmetri
 def _polynomials(gram: FloatArray, same: float = 0.0, most: int = 4) -> list[FloatArray]:
     """Coefficients of orthonormal polynomials of degree 0, 1, ... from inner products of powers.
 
-    They end where a power is the combination of lower ones that it is for few eigenvalues, up to
-    `same` of its own size.
+    They end at a power that is a linear combination of lower ones (few distinct eigenvalues), to a
+    relative error `same`.
     """
     found: list[FloatArray] = []
     for power in np.eye(len(gram))[:most]:
@@ -197,7 +197,7 @@ def names_of(pairs: Sequence[tuple[int, int]]) -> list[str]:
 def pair_of(
     first: Operator | SymmetricOperator | Tensor, second: Operator | SymmetricOperator | Tensor
 ) -> tuple[SymmetricOperator, SymmetricOperator]:
-    """Both as operators.
+    """Both arguments as operators.
 
     Raises:
         InputError: if their sizes differ.

@@ -1,4 +1,4 @@
-"""Is a sample normal? Anderson and Darling's test with mean and variance estimated."""
+"""Anderson-Darling test of normality with estimated mean and variance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FARTHEST = 150.0  # statistic up to which the published formula falls
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normality(Displayable):
-    """How normal a sample is.
+    """Result of a test of normality.
 
     Attributes:
         size: number of values.
@@ -41,18 +41,18 @@ class Normality(Displayable):
 def normality(values: ArrayLike) -> Normality:
     r"""Anderson-Darling test of normality (D'Agostino and Stephens 1986, table 4.9).
 
-    The p-value is for independent values; correlated residuals of one network are fewer
-    independent ones, so a small p-value is then too small.
+    The p-value assumes independent values; for correlated values, such as the residuals of one
+    network, it is too small.
 
     Args:
         values: at least eight numbers of any shape that are not all equal.
 
     Raises:
-        InputError: if they are fewer, equal, or not finite.
+        InputError: if there are fewer, all are equal, or one is not finite.
     """
     try:
         given = np.asarray(values)
-    except Exception as error:  # whatever a foreign object raises when it is made an array
+    except Exception as error:  # conversion of foreign objects may raise any exception
         msg = f"values: {type(values).__name__}; real numbers are required"
         raise InputError(msg) from error
     if given.dtype.kind not in "fiu":
@@ -79,21 +79,21 @@ def normality(values: ArrayLike) -> Normality:
     )
 
 
-def critical(level: float) -> float:
-    """The Anderson-Darling statistic that normal samples exceed with probability `level`.
+def critical(alpha: float) -> float:
+    """The Anderson-Darling statistic that normal samples exceed with probability `alpha`.
 
-    Zero for levels so near to one that the formula reaches them nowhere, infinite for levels below
-    1e-189, the smallest p-value that it gives.
+    Zero for alpha near one, beyond the range of the formula; infinite for alpha below 1e-189, its
+    smallest p-value.
 
     Raises:
-        InputError: if the level is not between 0 and 1.
+        InputError: if alpha is not between 0 and 1.
     """
-    level = _arguments.fraction("level", level)
-    if level >= _p_value(0.0):
+    alpha = _arguments.fraction("alpha", alpha)
+    if alpha >= _p_value(0.0):
         return 0.0
-    if level <= _p_value(_FARTHEST):
+    if alpha <= _p_value(_FARTHEST):
         return np.inf
-    return float(brentq(lambda a: _p_value(a) - level, 0.0, _FARTHEST))
+    return float(brentq(lambda a: _p_value(a) - alpha, 0.0, _FARTHEST))
 
 
 def _p_value(a: float) -> float:
@@ -103,5 +103,5 @@ def _p_value(a: float) -> float:
         return float(1 - np.exp(-8.318 + 42.796 * a - 59.938 * a**2))
     if a < 0.6:
         return float(np.exp(0.9177 - 4.279 * a - 1.38 * a**2))
-    # the published parabola turns up again beyond it
+    # the published parabola increases beyond it
     return float(np.exp(1.2937 - 5.709 * min(a, _FARTHEST) + 0.0186 * min(a, _FARTHEST) ** 2))

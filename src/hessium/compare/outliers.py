@@ -1,4 +1,4 @@
-"""Eigenvalues beyond the edge of a law: how unlikely, and which spikes they would come from."""
+"""Eigenvalues beyond the edge of a law: p-values, and spikes that would cause them."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from hessium.spectra import Measure
 from hessium.theory import Law, SoftEdge, soft_edge
 from hessium.theory import outliers as of_spikes
 
-_LEAST = 1e-14  # what the Tracy-Widom distribution function resolves
+_LEAST = 1e-14  # smallest probability resolved by the Tracy-Widom distribution function
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detached:
-    r"""One eigenvalue that does not belong to the bulk.
+    r"""One eigenvalue detached from the bulk.
 
     Attributes:
         value: the eigenvalue.
         score: its distance from the edge over the Tracy-Widom scale, $(x - x_*)/s_n$.
-        p_value: probability that the extreme eigenvalue of the bulk lies as far out; 1e-14 stands
-            for anything smaller.
+        p_value: probability that the extreme eigenvalue of the bulk lies as far out, at least
+            1e-14.
         spike: the $\theta$ that an additive spike $\theta uu^T$ must have, $G(x) = 1/\theta$.
-        overlap: what such a spike predicts of $\langle u, v\rangle^2$ with the eigenvector v.
+        overlap: predicted $\langle u, v\rangle^2$ with the eigenvector v for such a spike.
     """
 
     value: float
@@ -47,19 +47,19 @@ class Detached:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Outliers(Displayable):
-    """The detached eigenvalues of a spectrum and what is left without them.
+    """The detached eigenvalues of a spectrum and its bulk.
 
     Attributes:
         above: beyond the upper edge, largest first.
         below: beyond the lower edge, smallest first.
         bulk: the other eigenvalues, ascending.
-        level: false-alarm rate of each side.
+        alpha: false-alarm rate of each side.
     """
 
     above: tuple[Detached, ...]
     below: tuple[Detached, ...]
     bulk: FloatArray
-    level: float
+    alpha: float
 
     @property
     def values(self) -> tuple[float, ...]:
@@ -69,43 +69,43 @@ class Outliers(Displayable):
     def __repr__(self) -> str:
         return (
             f"Outliers({len(self.below)} below and {len(self.above)} above {self.bulk.size} "
-            f"eigenvalues, each side wrong in {self.level:g} of spectra without any)"
+            f"eigenvalues, each side wrong in {self.alpha:g} of spectra without any)"
         )
 
 
 def outliers(
-    spectrum: Measure | ArrayLike, law: Law, *, level: float = 1e-3, beta: int = 1
+    spectrum: Measure | ArrayLike, law: Law, *, alpha: float = 1e-3, beta: int = 1
 ) -> Outliers:
     r"""Eigenvalues that the bulk law does not explain, by the Tracy-Widom law of its edges.
 
-    From the outside in: the extreme eigenvalue is tested against the law of the extreme eigenvalue
+    Proceeds inwards: the extreme eigenvalue is tested against the law of the extreme eigenvalue
     of a matrix of the remaining size; if it is rejected it is set aside and the next one is
     tested. The first that is not rejected ends the search, so the probability of any false alarm on
-    a side is `level`, up to finite-size corrections of the Tracy-Widom law. Where an edge is hard
-    (Marchenko-Pastur of ratio one at zero) only what lies beyond it by more than rounding is
+    a side is `alpha`, up to finite-size corrections of the Tracy-Widom law. At a hard edge
+    (Marchenko-Pastur of ratio one at zero) only eigenvalues beyond it by more than rounding are
     detached.
 
     Args:
         spectrum: all eigenvalues.
         law: of the bulk.
-        level: false-alarm rate of each side, in (0, 1).
+        alpha: false-alarm rate of each side, in (0, 1).
         beta: 1 for real symmetric, 2 for complex Hermitian matrices.
 
     Raises:
-        InputError: if an argument breaks its rule.
+        InputError: if an argument is invalid.
     """
-    level = _arguments.fraction("level", level)
+    alpha = _arguments.fraction("alpha", alpha)
     require_law("law", law)
     require_beta(beta)
     measure = snapped(as_measure(spectrum), law)
-    side = partial(_side, law=law, level=level, beta=beta, rounding=measure.resolution)
+    side = partial(_side, law=law, alpha=alpha, beta=beta, rounding=measure.resolution)
     rest, above = side(np.array(eigenvalues_of(measure)), "right")
     rest, below = side(rest, "left")
-    return Outliers(above=above, below=below, bulk=rest, level=level)
+    return Outliers(above=above, below=below, bulk=rest, alpha=alpha)
 
 
 def one_more(found: Outliers, law: Law, *, side: str, beta: int) -> Outliers:
-    """The extreme eigenvalue of the bulk set aside as well, however likely it is there."""
+    """Set the extreme eigenvalue of the bulk aside as well, whatever its p-value."""
     extreme, score, p_value = _tested(found.bulk, side, law, beta, 0.0)
     one = _detached(extreme, score, p_value, law)
     if side == "right":
@@ -114,13 +114,13 @@ def one_more(found: Outliers, law: Law, *, side: str, beta: int) -> Outliers:
 
 
 def _side(
-    values: FloatArray, side: str, *, law: Law, level: float, beta: int, rounding: float
+    values: FloatArray, side: str, *, law: Law, alpha: float, beta: int, rounding: float
 ) -> tuple[FloatArray, tuple[Detached, ...]]:
     found: list[Detached] = []
     rest = values
     while rest.size > 1:
         extreme, score, p_value = _tested(rest, side, law, beta, rounding)
-        if p_value >= level or score <= 0:
+        if p_value >= alpha or score <= 0:
             break
         found.append(_detached(extreme, score, p_value, law))
         rest = rest[:-1] if side == "right" else rest[1:]
@@ -135,7 +135,7 @@ def _tested(
     extreme = float(values[-1] if side == "right" else values[0])
     beyond = extreme - end if side == "right" else end - extreme
     edge = _edge(law, values.size, side, end, beta)
-    if edge is None:  # nothing may lie beyond a hard edge or an atom but rounding
+    if edge is None:  # no eigenvalue lies beyond a hard edge or an atom, except by rounding
         return (extreme, np.inf, 0.0) if beyond > rounding else (extreme, 0.0, 1.0)
     upper = float(edge.cdf(extreme))
     return extreme, beyond / edge.scale, max(1 - upper if side == "right" else upper, _LEAST)

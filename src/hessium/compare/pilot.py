@@ -1,4 +1,4 @@
-"""Where a search for a law begins, and whether the law of all eigenvalues counts them right."""
+"""Robust start of a fit, and a check of the number of eigenvalues on each side of a gap."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hessium.spectra import Measure
 from hessium.theory import Law
 
 _POINTS = 32
-_MISCOUNT = 1.5  # eigenvalues above a gap of a law, more or fewer than it says
+_MISCOUNT = 1.5  # tolerated difference of the number of eigenvalues above a gap
 
 
 def pilot(
     law: Callable[[FloatArray], Law], start: FloatArray, measure: Measure, kept: BoolArray
 ) -> FloatArray:
-    """Distribution function at some eigenvalues, with a loss that a few of them cannot bend."""
+    """Robust least-squares fit of the distribution function at some eigenvalues."""
     places = np.flatnonzero(kept)
     count = min(places.size, _POINTS)
     which = places[np.linspace(0, places.size - 1, count).astype(int)]
@@ -43,10 +43,10 @@ def pilot(
 
 
 def miscounts(measure: Measure, law: Law, outside: int) -> bool:
-    """Whether the number of eigenvalues above a gap, some outliers apart, is not what a law says.
+    """Whether the number of eigenvalues above a gap contradicts a law, up to some outliers.
 
-    A few polynomials do not notice a law with other numbers in its bands, but these numbers do not
-    scatter: eigenvalues do not cross a gap.
+    A few polynomials do not detect wrong masses of the bands, but these numbers do not fluctuate,
+    since eigenvalues do not cross a gap.
     """
     nodes = measure.nodes
     for (_, low), (high, _) in itertools.pairwise(law.support_intervals()):

@@ -1,4 +1,4 @@
-"""Measured ranks of the curvature matrices beside the rank theory of deep linear networks."""
+"""Measured ranks of H0, H1 and H, compared with the theory of deep linear networks."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Ranks(Displayable):
 
     Attributes:
         gauss_newton, residual, hessian: measured.
-        theory: of the linear network of these widths and data, or None where no formula is known.
-        why: why there is no theory, or "".
+        theory: ranks of the linear network of these widths and data, or None without a formula.
+        why: reason why there is no theory, or "".
         linear: whether the outputs are those of a linear network, so that the theory is an equality
-            for generic weights and residuals; others exceed it, by many small eigenvalues.
+            for generic weights and residuals; other networks exceed it by many small eigenvalues.
         data_rank: rank of the inputs (of the centred inputs where there are biases).
         parameters: size of the matrices.
         tol: relative size of zero.
@@ -48,7 +48,7 @@ class Ranks(Displayable):
 
     @property
     def agree(self) -> bool | None:
-        """Whether all three equal the theory; None where there is none."""
+        """Whether all three equal the theory; None without a theory."""
         if self.theory is None:
             return None
         pairs = (
@@ -60,7 +60,7 @@ class Ranks(Displayable):
 
     @property
     def within(self) -> bool | None:
-        """Whether none of the three exceeds the theory; None where there is none."""
+        """Whether none of the three exceeds the theory; None without a theory."""
         if self.theory is None:
             return None
         return (
@@ -81,18 +81,18 @@ class Ranks(Displayable):
 
 
 def ranks(risk: EmpiricalRisk, tol: float = 1e-10, *, max_bytes: int = 2**33) -> Ranks:
-    r"""Ranks of H0, H1 and H beside Singh, Bachmann and Hofmann (NeurIPS 2021).
+    r"""Ranks of H0, H1 and H, compared with Singh, Bachmann and Hofmann (NeurIPS 2021).
 
     The theory is that of the deep linear network with the same widths and the same rank of the
-    data. It applies to fully connected chains, squared error and cross-entropy; what is missing is
-    said in `why`.
+    data. It applies to fully connected chains, squared error and cross-entropy; otherwise `why`
+    gives the reason.
 
     Args:
-        risk: in float64: in float32 the null space drowns in rounding.
-        tol: an eigenvalue counts beyond this fraction of the largest of its matrix. Formulas count
-            every eigenvalue that is not exactly zero, so the default is near rounding, not the
-            1e-6 of `hs.rank`, which asks how many directions matter.
-        max_bytes: what a dense matrix may take.
+        risk: in float64, since in float32 rounding hides the null space.
+        tol: threshold relative to the largest |eigenvalue| of each matrix. The formulas count all
+            eigenvalues that are not exactly zero, so the default is near rounding, not the 1e-6 of
+            `hs.rank`.
+        max_bytes: memory limit for a dense matrix.
 
     Raises:
         InputError: for a closure, a model that returns its loss or float32, or if a matrix does
@@ -126,7 +126,7 @@ def _theory(risk: EmpiricalRisk) -> tuple[NetworkRank | None, str, bool, int | N
     layers = shape.chain
     linear = layers is not None and all(link.activation == "none" for link in shape.links)
     if layers is None or not all(isinstance(layer.module, nn.Linear) for layer in layers):
-        return None, shape.unread or "the model is no chain of linear layers", False, None
+        return None, shape.unread or "the model is not a chain of linear layers", False, None
     reason = _no_network(shape, risk) or _no_loss(risk)
     if reason:
         return None, reason, linear, None
@@ -142,14 +142,14 @@ def _theory(risk: EmpiricalRisk) -> tuple[NetworkRank | None, str, bool, int | N
 
 
 def _no_network(shape: Architecture, risk: EmpiricalRisk) -> str:
-    """Why the layers are not those of the formula, or ""."""
+    """Reason why the formula does not cover the layers, or ""."""
     layers = shape.layers
     if len(layers) < 2:
         return "the network has no hidden layer"
     if shape.softmax:
-        return "the network ends in a softmax, which is no linear layer"
+        return "the network ends in a softmax, which is not linear"
     if any(link.second.module.in_features != link.first.width for link in shape.links):
-        return "some layers take another number of inputs than the layer before puts out"
+        return "the inputs of some layer differ in number from the outputs of the previous layer"
     if len({layer.bias is not None for layer in layers}) > 1:
         return "some layers have biases and some do not"
     free = {name for layer in layers for name in (layer.weight, layer.bias) if name}
@@ -157,7 +157,7 @@ def _no_network(shape: Architecture, risk: EmpiricalRisk) -> str:
 
 
 def _no_loss(risk: EmpiricalRisk) -> str:
-    """Why the loss is not that of the formula, or ""."""
+    """Reason why the formula does not cover the loss, or ""."""
     if not isinstance(risk.loss, (CrossEntropy, SquaredError, Elementwise)):
         return f"no formula for {risk.loss!r}"
     if isinstance(risk.loss, Elementwise) and risk.loss.flat:
@@ -175,7 +175,7 @@ def _no_loss(risk: EmpiricalRisk) -> str:
 
 
 def _data_rank(risk: EmpiricalRisk, shape: Architecture, *, centred: bool) -> int:
-    """Rank of what reaches the first layer."""
+    """Rank of the inputs of the first layer."""
     inputs = first_inputs(risk, shape).double()
     if centred:
         inputs = inputs - inputs.mean(dim=0)

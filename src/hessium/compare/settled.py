@@ -1,4 +1,4 @@
-"""What a search for a law ends with: a settled fit, estimates, and what is said to the user."""
+"""Results of a search for a law: converged fits, estimates, final result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REJECTED = 1e-2  # p-value below which a fit counts as rejected, and an eigenval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Estimate:
+class FittedParameter:
     """One fitted parameter.
 
     Attributes:
@@ -40,13 +40,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Settled:
-    """Where one start ended.
+    """Result of one start.
 
     Attributes:
-        model: the least squares problem at the end.
+        model: the final least-squares problem.
         logs: its solution.
         found: outliers and bulk.
-        origin: where the spikes behind the outliers are taken to sit.
+        origin: assumed origin of the spikes.
         statistic, freedom: chi-squared of the bulk.
     """
 
@@ -70,28 +70,28 @@ class Settled:
 
     @property
     def crowded(self) -> bool:
-        """Whether outliers are too many for a few spikes: what is neglected is of order k^2/n."""
+        """Whether k outliers are too many for the spike model, with errors of order k^2/n."""
         return len(self.outside) ** 2 > self.model.size
 
     @property
     def p_value(self) -> float:
-        """Of the bulk, if the outliers can be a few spikes; else of all eigenvalues."""
+        """p-value of the bulk, if the outliers can be a few spikes; else of all eigenvalues."""
         return self.whole_p_value if self.crowded else float(chi2.sf(self.statistic, self.freedom))
 
     @property
     def rejected(self) -> bool:
-        """At the level of one in a hundred."""
+        """Whether the p-value is below 0.01."""
         return not self.p_value >= REJECTED
 
     @property
     def rank(self) -> tuple[bool, int, float]:
-        """What is not rejected first, then what sets fewest eigenvalues aside, then the nearest."""
+        """Sort key: not rejected first, then fewest outliers, then smallest statistic."""
         return self.rejected, len(self.outside), self.statistic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Found:
-    """What a search ends with, in the units of the user.
+    """Result of a search, in the user's units.
 
     Attributes:
         best: the fit kept.
@@ -102,16 +102,16 @@ class Found:
     """
 
     best: Settled
-    parameters: Mapping[str, Estimate]
+    parameters: Mapping[str, FittedParameter]
     law: Law
     outliers: tuple[float, ...]
     rival: str
 
 
-def hull(estimates: Sequence[Mapping[str, Estimate]]) -> dict[str, Estimate]:
-    """The values of the first, and intervals that hold those of all."""
+def hull(estimates: Sequence[Mapping[str, FittedParameter]]) -> dict[str, FittedParameter]:
+    """Values of the first, with the union of all intervals."""
     return {
-        name: Estimate(
+        name: FittedParameter(
             value=one.value,
             low=min(other[name].low for other in estimates),
             high=max(other[name].high for other in estimates),

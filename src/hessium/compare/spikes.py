@@ -1,4 +1,4 @@
-r"""What spikes leave of a bulk: each takes a row, and where it sits in a factor a column too.
+r"""The law of the bulk without spikes, added to the matrix or in a Wishart factor.
 
 An outlier at x moves the other eigenvalues of $A = aFF^T + B$. If the spike is added to A itself,
 $\theta uu^T$, then $\det(z - A)$ gains the factor $1 - \theta G(z)$. If it sits in the factor, as
@@ -8,10 +8,10 @@ of the jump a, in both cases
 
 $$d\log\frac{G(z) - G(x)}{1 - a G(z)}.$$
 
-The numerator is that of an added spike. The denominator is what $\int f$ loses with one of the
-columns of F: $n\, \partial_n$ of the law in the rate of the jump a. So the bulk is that of a
-matrix with as many columns fewer as there are spikes in the factor, and then of spikes that are
-added. The eigenvalues do not tell the two kinds apart: they differ by a law of the same family.
+The numerator is that of an added spike. The denominator is the change of $\int f$ by removing one
+column of F: $n\, \partial_n$ of the law in the rate of the jump a. The bulk is therefore that of a
+matrix with one column fewer for each spike in the factor, with added spikes. The eigenvalues do not
+distinguish the two kinds, which differ by a law of the same family.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEAST = 0.5  # share of the columns that is left in any case
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where the spikes behind a number of outliers sit.
+    """Origin of the spikes behind a number of outliers.
 
     Attributes:
         part: None for spikes added to the matrix; else the place, by descending size, of the jump
@@ -55,14 +55,14 @@ class Origin:
         return FreeLevy.from_triple(replace(triple, rates=tuple(rates[a] for a in triple.jumps)))
 
     def fits(self, law: Law, size: int) -> bool:
-        """Whether the factor of `law` has columns enough."""
+        """Whether the factor of `law` has enough columns."""
         if self.part is None or not isinstance(law, LevyLaw):
             return self.part is None
         return all(self.count <= _LEAST * rate * size for rate in law.triple.rates)
 
 
 def factors(law: Law) -> int:
-    """In how many factors spikes may sit, on one side of the spectrum."""
+    """Number of possible factors of spikes on one side of the spectrum."""
     jumps = law.triple.jumps if isinstance(law, LevyLaw) else ()
     return max(sum(a > 0 for a in jumps), sum(a < 0 for a in jumps))
 

@@ -1,9 +1,8 @@
-"""Whether the outputs of a risk are made by the model's own layers, in the order of their calls.
+"""Checks whether the layers of a model, in their order, determine the outputs of a risk.
 
-Layers are read off the classes of a model's modules. A risk may measure another function: a
-`forward=` of its own, hooks, a patched method. So the calls are done once more as the classes say,
-and whatever is concluded from layers holds only where the outputs are the same, here and at other
-parameters.
+Layers are recognised by the classes of the modules. A risk may evaluate another function, through
+`forward=`, hooks or a patched method. The calls are therefore repeated by class, and conclusions
+from layers are drawn only if the outputs agree, at the present and at other parameters.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from hessium.problem import EmpiricalRisk
 
 _ALIKE = 1e3  # roundings by which outputs of the same operations may differ
 _OTHER = 0.5  # change of each parameter tensor, in its own root mean square, for the second look
-OTHERWISE = "the outputs are not those of the model's own layers as their classes say"
+OTHERWISE = "the outputs differ from those of the model's layers by their classes"
 
 
 def require_rows(risk: Any, what: str) -> None:
-    """A risk whose outputs have a row for each sample.
+    """Check that the outputs of a risk have a row for each sample.
 
     Raises:
-        InputError: if it is no risk, a closure, or its model returns the loss itself.
+        InputError: if it is not a risk, is a closure, or its model returns the loss.
     """
     require_risk(risk)
     require_outputs(risk, what)
@@ -40,16 +39,17 @@ def require_rows(risk: Any, what: str) -> None:
     if outputs.dim() == 0:
         msg = (
             f"risk: its outputs are one number a batch, as of a model that returns its loss; "
-            f"{what} needs outputs with a row for each sample (say forward=, and the loss apart)"
+            f"{what} needs outputs with a row for each sample (return them from forward=, and pass "
+            "the loss separately)"
         )
         raise InputError(msg)
 
 
 def structure_of(risk: EmpiricalRisk) -> Architecture:
-    """What is known of the layers between inputs and outputs of this very risk.
+    """Layers between inputs and outputs of this risk.
 
-    Where its outputs are made otherwise the layers are kept for what can be tried on a matrix, but
-    there is no chain, no first and no last layer, and `unread` says so.
+    If its outputs are computed otherwise, the layers only serve candidates that are checked on a
+    matrix: chain, first and last layer are None, and `unread` gives the reason.
     """
     shape = architecture(risk.model)
     if not shape.layers and not shape.softmax:
@@ -61,7 +61,7 @@ def structure_of(risk: EmpiricalRisk) -> Architecture:
 
 
 def established(risk: EmpiricalRisk, shape: Architecture) -> bool:
-    """Whether the calls, done as the classes say, make the outputs of the risk at two points."""
+    """Whether the calls by class reproduce the outputs of the risk at two points."""
     source = torch.Generator().manual_seed(0)
     parts = []
     for part in risk.layout.unflatten(risk.theta):
@@ -72,7 +72,7 @@ def established(risk: EmpiricalRisk, shape: Architecture) -> bool:
 
 
 def first_inputs(risk: EmpiricalRisk, shape: Architecture) -> Tensor:
-    """What reaches the first layer, all samples, shape (rows, inputs of the layer)."""
+    """Inputs of the first layer for all samples, shape (rows, inputs of the layer)."""
     rows: list[Tensor] = []
     run = risk.through(_plain(shape, rows.append))
     with torch.no_grad():
@@ -102,7 +102,7 @@ def _same_outputs(risk: EmpiricalRisk, shape: Architecture) -> bool:
 def _plain(
     shape: Architecture, watch: Callable[[Tensor], None] | None = None
 ) -> Callable[[nn.Module, Any], Any]:
-    """The calls of a model as a function of it, by the classes of its modules alone."""
+    """The model as a function given by the classes of its modules alone."""
 
     def forward(model: nn.Module, inputs: Any) -> Any:
         if shape.graph is None:
@@ -111,7 +111,7 @@ def _plain(
         if isinstance(inputs, Mapping):
             names = [n.target for n in shape.graph.nodes if n.op == "placeholder"]
             if set(inputs) - set(names):
-                msg = f"inputs: {sorted(set(inputs) - set(names))} are no arguments of the model"
+                msg = f"inputs: {sorted(set(inputs) - set(names))} are not arguments of the model"
                 raise InputError(msg)
             inputs = [inputs[name] for name in names if name in inputs]
         return calls.run(*(inputs if isinstance(inputs, (tuple, list)) else (inputs,)))

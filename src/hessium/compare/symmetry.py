@@ -1,4 +1,4 @@
-r"""Null directions that the architecture or the data force, by name.
+r"""Null directions of H0 due to symmetries of the architecture or the data.
 
 Along an orbit of a symmetry the outputs do not change, so the Gauss-Newton part has the tangent
 in its null space at every point, and the Hessian at every critical point.
@@ -25,10 +25,10 @@ from hessium.spectra import Count
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NullSpace:
-    """Directions that one symmetry leaves free.
+    """Null directions of one symmetry.
 
     Attributes:
-        name: which symmetry, and where.
+        name: the symmetry and its layers.
         dimension: of their span.
         error: largest $|H_0 t|$ over $|H_0||t|$ (spectral norm) of its tangents t.
     """
@@ -40,19 +40,19 @@ class NullSpace:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Symmetries(Displayable):
-    r"""Forced zeros of the Gauss-Newton part beside those measured.
+    r"""Forced and measured zero eigenvalues of the Gauss-Newton part.
 
     Attributes:
         parts: the symmetries by name.
-        refuted: candidates that the layers suggest and $H_0$ does not have: a layer does something
-            else than its class says.
+        refuted: candidates suggested by the layers that are not null directions of $H_0$, since a
+            layer differs from its class.
         forced: dimension of all parts together.
-        scarce: zeros that the number of data alone forces: parameters less samples x outputs, of
-            which a softmax takes one for each sample.
+        scarce: zeros forced by the number of data alone: parameters minus samples x outputs, of
+            which a softmax removes one for each sample.
         measured: zero eigenvalues of $H_0$.
         tol: relative size of zero.
         parameters: number of free parameters.
-        unread: what the search did not look at, or "".
+        unread: parts that were not analysed, or "".
     """
 
     parts: tuple[NullSpace, ...]
@@ -66,7 +66,7 @@ class Symmetries(Displayable):
 
     @property
     def expected(self) -> int:
-        """The larger of the two counts: no fewer zeros are possible."""
+        """Lower bound on the number of zeros: the larger of the two counts."""
         return max(self.forced, self.scarce)
 
     @property
@@ -76,7 +76,7 @@ class Symmetries(Displayable):
 
     @property
     def explained(self) -> bool:
-        """Whether all zeros have a name."""
+        """Whether every zero is explained by a symmetry or by the number of data."""
         return self.measured.lower <= self.expected <= self.measured.upper
 
     def __repr__(self) -> str:
@@ -95,18 +95,17 @@ class Symmetries(Displayable):
 def symmetries(risk: EmpiricalRisk, *, tol: float = 1e-10, max_bytes: int = 2**33) -> Symmetries:
     r"""Count the null directions of $H_0$ that are forced, by name, and measure the nullity.
 
-    Known are: the rescaling of the units between two layers with a positively homogeneous
-    activation (one for each unit; channels of convolutions too), the linear group between two
-    layers with nothing in between (n^2, and n translations with biases), the shift of all scores
-    before a softmax, and what the data never reach (blank inputs, units that are always off). A
-    direction is a tangent written down parameter by parameter and tried on $H_0$; one that is
-    tied to frozen or shared parameters is no free direction and not counted. tanh has none: its
-    sign flips are discrete.
+    The known symmetries are: the rescaling of the units between two layers with a positively
+    homogeneous activation (one for each unit; channels of convolutions too), the linear group
+    between two layers without activation (n^2, and n translations with biases), the shift of all
+    scores before a softmax, and parameters that the data do not reach (constant zero inputs, dead
+    units). Each tangent is checked on $H_0$; tangents that move frozen or shared parameters are not
+    counted. The sign flips of tanh are discrete and give no direction.
 
     Args:
-        risk: in float64, or `tol` must allow for its rounding.
+        risk: in float64, or with a `tol` above its rounding.
         tol: an eigenvalue counts as zero below this fraction of the largest.
-        max_bytes: what dense matrices may take.
+        max_bytes: memory limit for dense matrices.
 
     Raises:
         InputError: for a closure or a model that returns its loss, or if the dense matrices do not

@@ -1,4 +1,4 @@
-"""Directions that layers, loss and data suggest to be null, as tangents parameter by parameter."""
+"""Candidate null directions from layers, loss and data, as tangents by parameter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tangents: TypeAlias = Iterator[Mapping[str, Tensor]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A symmetry before it is tried: the parameters it moves, and its tangents, made when asked."""
+    """An unchecked symmetry: the parameters it moves, and its tangents, built on demand."""
 
     name: str
     needs: tuple[str | None, ...]
@@ -28,7 +28,7 @@ class Candidate:
 
 
 def candidates(shape: Architecture, risk: EmpiricalRisk) -> Iterator[Candidate]:
-    """What the layers, the loss and the data suggest."""
+    """Candidates from the layers, the loss and the data."""
     free = dict(zip(risk.names, risk.layout.unflatten(risk.theta), strict=True))
     for link in shape.links:
         yield from _of_link(link, free)
@@ -82,13 +82,13 @@ def _of_link(link: Link, free: Mapping[str, Tensor]) -> Iterator[Candidate]:
 
 
 def outputs_seen(shape: Architecture, risk: EmpiricalRisk) -> int:
-    """Samples x outputs, less the one of each softmax that a shift of all scores leaves alone."""
+    """Samples x outputs, minus one for each softmax (invariant to a shift of all scores)."""
     itself = _shift_free(risk.loss)
     if not (itself or shape.softmax):
         return risk.num_outputs
     inputs, _ = next(iter(risk.batches()))
     outputs = risk.outputs(risk.leaves(), inputs)
-    if outputs.dim() != 2 and not itself:  # which axis the model's own softmax runs along is unread
+    if outputs.dim() != 2 and not itself:  # the axis of the model's own softmax is unknown
         return risk.num_outputs
     classes = outputs.shape[1] if outputs.dim() > 1 else outputs.shape[0]
     return risk.num_outputs - risk.num_outputs // classes
@@ -165,7 +165,7 @@ def _entries(
 
 
 class _Watch(TorchFunctionMode):
-    """Notes which inputs of which linear layer were ever different from zero."""
+    """Records which inputs of each linear layer are non-zero for some sample."""
 
     def __init__(self, names: Mapping[int, str]) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Let every call through; look at the inputs of linear ones."""
+        """Forward every call; record the inputs of linear layers."""
         keywords = kwargs or {}
         if func is F.linear:
             inputs = args[0] if args else keywords["input"]

@@ -1,4 +1,4 @@
-"""How far two measured spectra are from each other."""
+"""Distance of two measured spectra."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from hessium.theory import Empirical
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class SpectraDistance(Displayable):
-    r"""Two measured spectra beside each other.
+    r"""Comparison of two measured spectra.
 
     Attributes:
         kolmogorov: $\sup_x |F(x) - G(x)|$ of the two measures; of an estimate, of its quadrature.
-        kolmogorov_at: where.
-        kolmogorov_bracket: of the distance of the spectra themselves, at 95 % over the probes of
-            estimates; both ends are `kolmogorov` for exact spectra, NaN for a quadrature whose
-            errors are not known.
+        kolmogorov_at: where it is attained.
+        kolmogorov_bracket: 95 % interval of the distance of the spectra over the probes of
+            estimates; both ends are `kolmogorov` for exact spectra, NaN for a quadrature with
+            unknown errors.
         wasserstein: $\int |F - G|\,dx$ of the two measures.
         statistic: $\chi^2$ of differences of Chebyshev statistics, probes included.
         freedom: their number.
-        p_value: of two independent matrices of one Gaussian-type ensemble, of either size, for a
-            difference as large. Two Hessians of one network are not independent: a large value
-            says that their difference is no more than that of two draws. NaN where sizes are not
-            known or no such ensemble has the two spectra together. At 20 eigenvalues and more
-            .02 to .08 of such pairs come out below .05, at 10 .09 to .13.
-        sizes: sides of the two matrices, None where not known.
+        p_value: probability of a difference as large for two independent matrices of one
+            Gaussian-type ensemble. Two Hessians of one network are not independent: a large value
+            means that their difference does not exceed that of two draws. NaN if sizes are unknown
+            or no such ensemble has both spectra. The false-alarm rate at alpha .05 is .02 to .08
+            with 20 eigenvalues and more, .09 to .13 with 10.
+        sizes: sizes of the two matrices, None where unknown.
     """
 
     kolmogorov: float
@@ -63,7 +63,7 @@ class SpectraDistance(Displayable):
 
 
 def spectra_distance(one: Measure, other: Measure, size: int | None, beta: int) -> SpectraDistance:
-    """Distances, and a two-sample test where both sizes are known."""
+    """Distances, and a two-sample test if both sizes are known."""
     x = np.union1d(one.nodes, other.nodes)
     gaps = np.abs(one.cdf(x) - other.cdf(x))
     worst = int(np.argmax(gaps))
@@ -91,7 +91,7 @@ def _two_sample(
     sizes: tuple[int | None, int | None],
     beta: int,
 ) -> tuple[float, int]:
-    """Chi-squared and its degrees; NaN and 0 where there is no test."""
+    """Chi-squared and its degrees; NaN and 0 without a test."""
     first, second = sizes
     nodes = np.concatenate([one.nodes, other.nodes])
     low, high = float(nodes.min()), float(nodes.max())

@@ -1,4 +1,4 @@
-"""What all operators of a risk share: graphs kept within a budget, dense assembly, self-check."""
+"""Base class of the operators of a risk: graph cache, dense assembly, self-check."""
 
 from __future__ import annotations
 
@@ -26,33 +26,32 @@ from hessium.problem.data import Batch
 logger = logging.getLogger(__name__)
 
 _PROGRAMS: dict[str, Recorded] = {"traced": "recorded", "compiled": "compiled"}
-_BLOCK_FROM = 2000  # products: blocks are tried where that costs about one percent of the work
+_BLOCK_FROM = 2000  # products; blocks are tried if that costs about one percent of the work
 _SMALL = 2**25  # parameters times outputs of a batch: a product takes a millisecond or two
-_BLOCK = 8  # columns of the blocks that are tried, and used where they win
+_BLOCK = 8  # columns of the blocks that are tried
 
 
 class RiskOperator(SymmetricOperator):
     """A P x P matrix of second-order information of a risk at its parameters.
 
     Args:
-        risk: where.
+        risk: the risk, at its parameters.
         check: compare the gradient with differences of the loss along itself and along a random
             direction, and a product with differences of gradients (or of outputs), each with an
-            estimate of its error; test symmetry, determinism, blocks, finiteness and that no state
-            changed. Cost: 11 to 25 gradients for the first operator of its kind on a model, 4 to 9
-            for `risk.at(theta)` and `risk.refreshed()`.
-        graph_bytes: keep the graphs of as many batches as take no more than this (1 GiB), so that
-            products need no forward pass for them; the others start over for every product.
-        route: "auto" keeps graphs and, where long work is announced (`prepare`), records them as
-            programs and multiplies blocks at once, if that is faster; "retained" keeps graphs and
-            tries nothing; "streaming" keeps nothing; "traced" records at once; "compiled" has torch
-            compile the programs; "finite-difference" takes differences of gradients.
+            estimate of its error; also test symmetry, determinism, block products, finiteness, and
+            that no state of the model changes. Cost: 11 to 25 gradients for the first operator of
+            its kind on a model, 4 to 9 for `risk.at(theta)` and `risk.refreshed()`.
+        graph_bytes: memory limit for cached graphs (1 GiB). Batches with a cached graph need no
+            forward pass per product; the graphs of the others are rebuilt for every product.
+        route: "auto" caches graphs and, before many products (`prepare`), tries recorded programs
+            and block products and uses the fastest; "retained" only caches graphs; "streaming"
+            caches nothing; "traced" records programs at once; "compiled" compiles them with torch;
+            "finite-difference" uses differences of gradients.
 
     Raises:
-        InputError: if `risk` is no risk, its model has been put in training mode, or there is no
-            such route.
+        InputError: if `risk` is not a risk, its model is in training mode, or the route is unknown.
         SelfCheckError: if a check fails.
-        CannotTraceError: if a route was asked for that this model does not allow.
+        CannotTraceError: if the requested route does not work for this model.
     """
 
     _recording_pays: ClassVar[bool] = True
@@ -76,7 +75,7 @@ class RiskOperator(SymmetricOperator):
         self._asked = route
         self._graphs = Graphs(
             risk,
-            # a graph that recomputes activations is not worth keeping
+            # caching a graph that recomputes activations saves nothing
             0 if route == "streaming" or risk.survey.recomputes else graph_bytes,
             _PROGRAMS.get(route, ""),
         )
@@ -104,11 +103,11 @@ class RiskOperator(SymmetricOperator):
 
     @abstractmethod
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
-        """The product of one batch, ready to be applied many times."""
+        """The product of one batch, prepared for many vectors."""
 
     @abstractmethod
     def _assemble(self, work: int) -> Tensor | None:
-        """The dense matrix times the denominator, layer by layer, where that is possible."""
+        """The dense matrix times the denominator, assembled by layers; None if impossible."""
 
     @abstractmethod
     def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
@@ -118,15 +117,15 @@ class RiskOperator(SymmetricOperator):
         first derivatives only.
 
         Args:
-            moved: the risk of the operator at $\theta + h v$.
+            moved: the same risk at $\theta + h v$.
         """
 
     def elsewhere(self, risk: EmpiricalRisk) -> RiskOperator:
-        """The same operator of another risk, unchecked, with nothing kept."""
+        """The same operator of another risk, without self-check and cached graphs."""
         return type(self)(risk, check=False, graph_bytes=0)
 
     def by_double_backward(self, vector: Tensor) -> tuple[Tensor, float] | None:
-        """The product by another graph and the size of its terms, for the self-check."""
+        """The product from an independent graph and the norm of its terms, for the self-check."""
         return None
 
     @property
@@ -136,16 +135,16 @@ class RiskOperator(SymmetricOperator):
 
     @property
     def differenced(self) -> bool:
-        """Whether products are differences of gradients."""
+        """Whether products are computed by differences of gradients."""
         return self._difference is not None
 
     @property
     def can_fall_back(self) -> bool:
-        """Whether there is a slower route that needs fewer derivatives."""
+        """Whether a slower route that needs fewer derivatives exists."""
         return self._pushes and DOUBLE_REVERSE not in self.risk.refuted
 
     def fall_back(self) -> None:
-        """Take it."""
+        """Switch to the slower route."""
         self.risk.refuted.add(DOUBLE_REVERSE)
         self._graphs = Graphs(self.risk, self._graphs.budget, _PROGRAMS.get(self._asked, ""))
         logger.info("%r: the Jacobian is formed row by row", self)
@@ -158,12 +157,12 @@ class RiskOperator(SymmetricOperator):
     def prepare(
         self, products: int, columns: int = 1, *, choice: str | None = None
     ) -> RiskOperator:
-        """Choose the fastest route for long work, by trying. Cost: a few products.
+        """Choose the fastest route for many products by timing. Cost: a few products.
 
         Args:
-            products: how many vectors will be multiplied.
-            columns: how many of them could go into one block product.
-            choice: what `choice` said when the same work began; taken as it is.
+            products: number of products to come.
+            columns: largest number of columns of one block product.
+            choice: value of `choice` when the same work began; used without timing.
         """
         if choice:
             program, batched, preferred = choice.split()
@@ -190,13 +189,13 @@ class RiskOperator(SymmetricOperator):
 
     @property
     def choice(self) -> str:
-        """The choice that `prepare` made, for a later `prepare`."""
+        """The route that `prepare` chose, for a later `prepare`."""
         program = "recorded" if self._graphs.recorded else "walked"
         return f"{program} {'block' if self._batched else 'loop'} {self._preferred}"
 
     @property
     def preferred_columns(self) -> int:
-        """How many vectors at once make a product cheapest, as `prepare` found."""
+        """Number of columns that minimises the cost per column, found by `prepare`."""
         return self._preferred
 
     @property
@@ -207,7 +206,7 @@ class RiskOperator(SymmetricOperator):
 
     @property
     def route(self) -> str:
-        """What a product does now, in words."""
+        """Description of the present route."""
         if self._difference is not None:
             return f"differences of gradients, relative error about {self._difference.error:.1g}"
         return str(self._graphs.route(batched=self._batched))
@@ -218,13 +217,13 @@ class RiskOperator(SymmetricOperator):
         return self._apply(block, self._products(), batched=self._batched)
 
     def _products(self, *, keep: bool = True) -> Iterator[BatchProduct]:
-        """One pass over the batches. The graphs do not know the operator: no cycle holds them."""
+        """One pass over the batches. The graphs hold no reference to the operator."""
         if keep:
             return self._graphs.over(self._make)
         return (self._make(batch) for batch in self.risk.batches())
 
     def _make(self, batch: Batch) -> BatchProduct:
-        self.risk.require_evaluation_mode()  # the mode may have changed since the risk was made
+        self.risk.require_evaluation_mode()  # the mode may have changed since the risk was created
         leaves = self.risk.leaves()
         with self.risk.bound(leaves):
             return self._graph(leaves, batch)
@@ -234,7 +233,7 @@ class RiskOperator(SymmetricOperator):
         if block.shape[1] == 1:
             return self._single(block[:, 0].contiguous(), graphs)[:, None]
         layout = self.risk.layout
-        # rows are contiguous vectors; the transposed result is what the caller gets
+        # rows are contiguous vectors; the result is transposed for the caller
         vectors = block.mT.contiguous()
         product = torch.zeros_like(vectors)
         width = COLUMNS if batched else 1
@@ -268,7 +267,7 @@ class RiskOperator(SymmetricOperator):
         product; all others column by column, in blocks.
 
         Args:
-            max_bytes: what the matrix and the work space may take together (8 GiB).
+            max_bytes: memory limit for the matrix and its work space (8 GiB).
 
         Raises:
             InputError: if the matrix alone does not fit.
@@ -286,7 +285,7 @@ class RiskOperator(SymmetricOperator):
                 matrix /= self.risk.denominator
                 if self._agrees(matrix):
                     return matrix
-                # a property of the model, so one refutation is enough wherever the risk is taken
+                # a property of the model: one failed check counts for all parameters
                 refuted.add("layer-wise")
                 logger.info("%r: samples see each other; assembling column by column", self)
                 del matrix
@@ -294,7 +293,7 @@ class RiskOperator(SymmetricOperator):
 
     def _agrees(self, matrix: Tensor) -> bool:
         vector = probe_vectors(self, 1)
-        # graphs that exist are used; none is kept for this one product
+        # existing graphs are used; no new one is cached for a single product
         graphs = self._products(keep=self._graphs.complete)
         expected = self._apply(vector, graphs, batched=False)
         error = (matrix @ vector - expected).norm()
@@ -312,11 +311,11 @@ class RiskOperator(SymmetricOperator):
 
 
 def _many_at_once(risk: EmpiricalRisk) -> bool:
-    """Whether blocks are multiplied at once before anything has been tried.
+    """Whether block products are used before any timing.
 
-    Where calling the kernels takes the time, 64 vectors cost as much as four, or one on a GPU.
-    Where arithmetic takes it, a CPU multiplies one vector after the other up to three times as
-    fast: what belongs to one vector stays in its cache. Convolutions are always of that kind.
+    If kernel launches dominate, 64 vectors cost as much as four, or as one on a GPU. If arithmetic
+    dominates, a CPU is up to three times faster with one vector at a time, because of its cache.
+    Convolutions are always of the second kind.
     """
     if risk.device.type != "cpu":
         return True
@@ -326,10 +325,10 @@ def _many_at_once(risk: EmpiricalRisk) -> bool:
 
 
 def require_risk(risk: Any) -> None:
-    """A risk whose model is in evaluation mode.
+    """Check that `risk` is a risk whose model is in evaluation mode.
 
     Raises:
-        InputError: if it is none, or its model has been put in training mode since.
+        InputError: if it is not, or its model has been put in training mode since.
     """
     if not isinstance(risk, EmpiricalRisk):
         msg = f"risk: {type(risk).__name__}; a hessium.EmpiricalRisk is required"
@@ -338,10 +337,10 @@ def require_risk(risk: Any) -> None:
 
 
 def require_outputs(risk: Any, what: str) -> None:
-    """A risk that is a loss of outputs.
+    """Check that the risk is a loss of outputs.
 
     Raises:
-        InputError: if it is none, or a closure.
+        InputError: if it is not, or is a closure.
     """
     require_risk(risk)
     if not risk.has_outputs:

@@ -1,9 +1,10 @@
 r"""Dense curvature of networks, assembled layer by layer.
 
-A linear layer computes $z = W a + b$ for each sample. Parameters act on the loss only through z, so
-put an additive perturbation $\varepsilon_l$ at the output of every layer: all derivatives of the
-parameters follow from derivatives in the few $\varepsilon$, sample by sample, and from the layer's
-inputs. With $\bar a = (a, 1)$, $\delta_l = \partial L/\partial \varepsilon_l$ and for sample s
+A linear layer computes $z = W a + b$ for each sample. The loss depends on the parameters only
+through z. With an additive perturbation $\varepsilon_l$ at the output of every layer, all
+derivatives in the parameters follow from per-sample derivatives in the few $\varepsilon$ and from
+the layer's inputs. With $\bar a = (a, 1)$, $\delta_l = \partial L/\partial \varepsilon_l$ and for
+sample s
 
 $$H_{(l i p),(k j q)} = \sum_s \Big[
     \frac{\partial^2 L_s}{\partial\varepsilon_{l i}\,\partial\varepsilon_{k j}}
@@ -11,11 +12,11 @@ $$H_{(l i p),(k j q)} = \sum_s \Big[
     + \delta_{l i} \frac{\partial a_{l p}}{\partial\varepsilon_{k j}} \bar a_{k q}
     + \delta_{k j} \frac{\partial a_{k q}}{\partial\varepsilon_{l i}} \bar a_{l p} \Big].$$
 
-A network with P parameters and M units needs M differentiations instead of P, and matrix products
-for the rest. Other networks whose layers are known have matrices $J^T \Lambda J$ from the gradients
-of their samples, a few at a time.
+A network with P parameters and M units needs M differentiations instead of P, plus matrix products.
+For other networks with known layers, $J^T \Lambda J$ is assembled from per-sample gradients.
 
-Holds where samples do not see each other; the caller checks the result on a random vector.
+Valid if the outputs of a sample do not depend on other samples; the caller checks the result on a
+random vector.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
 from hessium.problem.output_hessian import OutputHessian
 
-WORK_BYTES = 2**27  # of one outer product: large enough for BLAS, small enough for any machine
+WORK_BYTES = 2**27  # bytes of one outer product: large enough for BLAS, small for any machine
 PIECES = 6  # arrays of that size that may be alive at once
 
 
 def work_bytes(free_bytes: int) -> int:
-    """Size of one piece of work, so that all pieces alive at once fit into `free_bytes`."""
+    """Size of one chunk such that all chunks alive at once fit into `free_bytes`."""
     return max(2**16, min(WORK_BYTES, free_bytes // PIECES))
 
 
@@ -51,12 +52,12 @@ def dense_second_order(
     """Hessian of a scalar of the outputs, summed over all batches; not yet normalised.
 
     Args:
-        risk: where.
+        risk: the risk, at its parameters.
         scalar: (outputs, targets) -> scalar that is a sum over samples.
         work: bytes of one piece of work.
 
     Returns:
-        Shape (P, P), or None where the taps do not apply.
+        Shape (P, P), or None if the taps do not apply.
     """
     matrix = torch.zeros(risk.dim, risk.dim, dtype=risk.dtype, device=risk.device)
     for inputs, targets in risk.batches():
@@ -74,8 +75,8 @@ def dense_outer(
     r"""$\sum_s J_s^T S_s S_s^T J_s$ over all batches; not yet normalised.
 
     Args:
-        risk: where.
-        middle: (outputs, targets) -> what has the factor S.
+        risk: the risk, at its parameters.
+        middle: (outputs, targets) -> the object with the factor S.
         work: bytes of one piece of work.
 
     Returns:
@@ -97,7 +98,7 @@ def dense_outer(
 
 
 def _pulled(batch: TappedBatch, middle: OutputHessian, work: int) -> Iterator[list[Tensor]]:
-    """Columns of the factor pulled back to the taps, as many at once as the work space takes."""
+    """Columns of the factor pulled back to the taps, in chunks within the work space."""
     middle.require_factor()
     samples = rows(batch.outputs).shape[0]
     per_column = sum(t.offset.nbytes for t in batch.calls) + 2 * batch.outputs.nbytes
@@ -188,7 +189,7 @@ def _add_block(
 ) -> None:
     """Add a block (i, p, j, q) of extended inputs where weights and biases lie in theta.
 
-    Blocks off the diagonal count twice: the symmetric part is taken at the end.
+    Off-diagonal blocks are added twice: the symmetric part is taken at the end.
     """
     alpha = 1 if later is earlier else 2
     for rows_at, block_p in _places(risk, later, slice(0, later.offset.shape[1])):

@@ -1,4 +1,4 @@
-r"""Derivatives by differences, with their errors: the oracle that shares no graph with a product.
+r"""Derivatives by differences with error estimates, independent of the graph of a product.
 
 A claimed derivative $y'(0)$ is compared with $(y(h) - y(-h)) / 2h$ at two steps h and h / 2. Their
 difference bounds the error of the extrapolated value, and rounding adds $\epsilon |y| / h$. A
@@ -25,7 +25,7 @@ _ROUNDINGS = 4.0  # machine epsilons by which an evaluation is rounded
 
 
 class Outcome(Enum):
-    """What a comparison with differences shows."""
+    """Outcome of a comparison with differences."""
 
     AGREES = "agrees"
     WRONG = "wrong"
@@ -35,13 +35,13 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A claimed derivative beside one by differences.
+    """Comparison of a claimed derivative with a difference quotient.
 
     Attributes:
-        outcome: whether they agree; open where no step is sharp enough to decide.
-        part: position of the part in which they differ most, in units of what is allowed.
+        outcome: whether they agree; open if no step is accurate enough to decide.
+        part: index of the part with the largest difference relative to its tolerance.
         claimed: norm of the claim in that part.
-        difference: norm of its difference from the derivative by differences.
+        difference: norm of its difference from the difference quotient.
     """
 
     outcome: Outcome
@@ -52,13 +52,13 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """How closely a claim must agree, and how exactly differences are evaluated.
+    """Tolerances of a comparison and accuracy of the differences.
 
     Attributes:
         epsilon: machine epsilon of the evaluations.
-        steps: that are tried in turn.
-        within: relative difference that is allowed in each part.
-        floor: difference that is allowed in each part, relative to the whole.
+        steps: tried in turn.
+        within: relative tolerance in each part.
+        floor: tolerance in each part relative to the whole.
     """
 
     epsilon: float
@@ -68,7 +68,7 @@ class Accuracy:
 
     @classmethod
     def of(cls, claimed: torch.dtype, evaluated: torch.dtype, length: float) -> Accuracy:
-        """For a claim of one dtype and evaluations of another at parameters of some length."""
+        """Accuracy for a claim in one dtype and evaluations in another, at given |theta|."""
         coarse, fine = torch.finfo(claimed).eps, torch.finfo(evaluated).eps
         within = coarse ** (1 / 3)
         # as short as rounding permits, to cross few kinks, but no longer than truncation permits
@@ -83,11 +83,11 @@ class Accuracy:
 
     @property
     def sharp(self) -> float:
-        """Relative error up to which one difference decides that a claim is right."""
+        """Largest relative error with which one difference can confirm a claim."""
         return self.within / _MARGIN
 
     def rounding(self, size: float, h: float) -> float:
-        """Of a central difference of step h of a function of some size."""
+        """Rounding error of a central difference of step h."""
         return _ROUNDINGS * self.epsilon * size / h
 
     def hides(self, size: float, scale: float) -> bool:
@@ -97,13 +97,13 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    r"""A claimed derivative $y'(0)$ and the function that it is the derivative of.
+    r"""A claimed derivative $y'(0)$ and the function y.
 
     Attributes:
         derivative: $y'(0)$ in parts, which are judged one by one.
         function: $h \mapsto y(h)$, in the same parts.
         accuracy: of the comparison.
-        scale: size that the derivative is expected to have, if larger than that of the claim.
+        scale: expected size of the derivative, if larger than that of the claim.
         natural: the same in units of $|y|$.
     """
 
@@ -153,7 +153,7 @@ class Claim:
             return Comparison(outcome=Outcome.AGREES)
         sizes = [max(norm(c), norm(v)) for c, v in zip(claim, value, strict=True)]
         whole = max(self.scale, self.natural * size, _root_sum(sizes))
-        if not whole < math.inf or _root_sum(errors) > sharp * whole:  # overflow, NaN, or blurred
+        if not whole < math.inf or _root_sum(errors) > sharp * whole:  # overflow, NaN, or rounding
             return Comparison(outcome=Outcome.OPEN)
         allowed = [
             self.accuracy.within * size + self.accuracy.floor * whole + _MARGIN * error
@@ -169,7 +169,7 @@ class Claim:
 
 
 class _Difference:
-    """A central difference and the size of what was subtracted."""
+    """A central difference and the norm of its terms."""
 
     def __init__(self, moved: Callable[[float], Sequence[Tensor]], h: float) -> None:
         up, down = moved(h), moved(-h)
@@ -183,7 +183,7 @@ class _Difference:
 
 def norm(tensor: Tensor) -> float:
     """Euclidean norm."""
-    # in double precision, where squares of small numbers do not vanish
+    # in double precision, where squares of small numbers do not underflow
     return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
 
 

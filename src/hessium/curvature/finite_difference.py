@@ -9,19 +9,19 @@ from hessium.errors import SelfCheckError
 from hessium.problem import EmpiricalRisk
 
 _LADDER = 4.0  # ratio of the steps that are compared
-_ACCEPT = 0.02  # relative disagreement of two steps beyond which there is no derivative
+_ACCEPT = 0.02  # relative disagreement of two steps above which the route fails
 
 
 class CentralDifference:
     r"""$H v \approx |v| \frac{g(\theta + h u) - g(\theta - h u)}{2h}$ with $u = v / |v|$.
 
     The error is $h^2 |D^3 g| / 6$ from the Taylor series and about $\epsilon |g| / h$ from
-    rounding. Of a ladder of steps the one is taken at which two neighbours agree best, on a random
+    rounding. Among several steps it uses the one at which neighbouring steps agree best on a random
     vector.
 
     Args:
-        risk: where.
-        vector: to choose the step with.
+        risk: the risk, at its parameters.
+        vector: the vector on which the step is chosen.
 
     Raises:
         SelfCheckError: if no two steps agree within 2 %, as where the gradient jumps (ReLU).
@@ -30,7 +30,7 @@ class CentralDifference:
         step: h, in units of theta.
         error: relative disagreement of the two best neighbours.
 
-    Cost: two gradients a product; ten to make it.
+    Cost: two gradients for each product; ten for the constructor.
     """
 
     def __init__(self, risk: EmpiricalRisk, vector: Tensor) -> None:

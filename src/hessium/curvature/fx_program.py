@@ -1,9 +1,9 @@
 """A linear map recorded as a program of plain tensor operations.
 
-The graphs of `graph.py` are walked by autograd for every vector. Recording one walk leaves out the
-bookkeeping, computes once what does not depend on the vector, and leaves out what nobody asks for:
-the derivative of a convolution network's outputs is twice as fast. The operations are the same ones
-in the same order, so the numbers are too; and what is recorded can be compiled.
+Autograd traverses the graphs of `graph.py` for every vector. A recorded program avoids its
+bookkeeping, computes terms that do not depend on the vector once, and drops unused results:
+derivatives of the outputs of a convolutional network take half the time. The operations and their
+order are the same, so results are identical; the program can also be compiled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LinearMap = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 
 
 class CannotTraceError(RuntimeError):
-    """A map of which no program could be made; the message says why."""
+    """A map that cannot be recorded as a program; the message gives the reason."""
 
 
 class Program:
@@ -30,8 +30,9 @@ class Program:
 
     Args:
         function: a linear map without state: vectors in, images out, leaf by leaf.
-        like: tensors whose shapes the vectors have.
-        compiled: have torch compile the program: seconds to a minute, and a C++ compiler is needed.
+        like: tensors with the shapes of the vectors.
+        compiled: compile the program with torch: takes seconds to a minute and needs a C++
+            compiler.
 
     Raises:
         CannotTraceError: if recording or compiling fails.
@@ -51,7 +52,7 @@ class Program:
                 self._run(example)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # a tracer and a compiler fail in every way there is
+        except Exception as error:  # tracers and compilers raise exceptions of any type
             reason = str(error).strip().splitlines()
             msg = f"{type(error).__name__}: {reason[0] if reason else ''}"
             raise CannotTraceError(msg) from error
@@ -66,14 +67,14 @@ class Program:
                     return list(torch.func.vmap(self._recorded)(list(parts)))
                 except torch.OutOfMemoryError:
                     raise
-                except Exception as error:  # an operation that writes in place, say
+                except Exception as error:  # for example an in-place operation
                     logger.info("a recorded program does not vectorise: %s", error)
                     self._vectorises = False
             images = [self._run(list(column)) for column in zip(*parts, strict=True)]
             return [torch.stack(leaf) for leaf in zip(*images, strict=True)]
 
     def storages(self) -> dict[int, int]:
-        """Bytes of the tensors that it has stored, by their address."""
+        """Bytes of the stored tensors, by address."""
         module = self._recorded
         held = [*module.parameters(), *module.buffers(), *vars(module).values()]
         spaces = [t.untyped_storage() for t in held if isinstance(t, Tensor)]

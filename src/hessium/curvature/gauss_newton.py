@@ -29,11 +29,11 @@ class GaussNewton(RiskOperator):
     r"""$H_0 = \frac1D \sum_s J_s^T \Lambda_s J_s$ with $\Lambda = \nabla_f^2 \ell$.
 
     For `SquaredError(scale=c)` it is $2c \sum_s J_s^T J_s / D$: the source of the rank experiment
-    drops the 2. Its rank is at most samples times outputs, and its non-zero eigenvalues are those
+    omits the 2. Its rank is at most samples times outputs, and its non-zero eigenvalues are those
     of `Gram`. Positive semidefinite for losses convex in the outputs.
 
-    Arguments and errors as in `RiskOperator`; a closure has none. Cost of a product: 1.1 to 1.5
-    gradients while the graphs are kept.
+    Arguments and errors as in `RiskOperator`; closures are rejected. Cost of a product: 1.1 to 1.5
+    gradients if the graphs are cached.
     """
 
     _pushes = True
@@ -51,7 +51,7 @@ class GaussNewton(RiskOperator):
 
     @property
     def positive_semidefinite(self) -> bool:
-        """Where the loss is convex in the outputs. Cost: one forward pass, the first time."""
+        """Whether the loss is convex in the outputs. Cost: one forward pass, the first time."""
         return self._gram is not None
 
     @property
@@ -60,7 +60,7 @@ class GaussNewton(RiskOperator):
         return min(self.risk.dim, self.risk.num_outputs)
 
     def companion(self) -> SymmetricOperator | None:
-        """The Gram matrix, where it is the smaller one and the loss is convex."""
+        """The Gram matrix, if it is smaller and the loss is convex."""
         return self._gram if self.risk.num_outputs < self.risk.dim else None
 
     @cached_property
@@ -91,9 +91,9 @@ class GaussNewton(RiskOperator):
 class EmpiricalFisher(RiskOperator):
     r"""$F = \frac1D \sum_s \nabla\ell_s \nabla\ell_s^T$: second moment of per-sample gradients.
 
-    $\ell_s$ is what sample s adds to the numerator of the risk, its class weight included. The
-    labels are those of the data: this is not the Fisher information, which averages over the
-    model's own labels and equals `GaussNewton` for the common losses.
+    $\ell_s$ is the contribution of sample s to the numerator of the risk, including its class
+    weight. It uses the labels of the data. The Fisher information averages over labels drawn from
+    the model and equals `GaussNewton` for the common losses.
 
     Arguments and errors as in `RiskOperator`; a closure has none. Cost of a product: as for
     `GaussNewton`.
@@ -146,15 +146,16 @@ class EmpiricalFisher(RiskOperator):
 
 
 def _require_samples(risk: EmpiricalRisk) -> None:
-    """Each sample has a loss of its own.
+    """Check that the loss is a sum over samples.
 
     Raises:
-        InputError: if the loss couples samples, or they are not the first dimension of the outputs.
+        InputError: if the loss couples samples, or samples are not the first dimension of the
+            outputs.
     """
     if risk.sample_axis != 0:
         msg = (
-            f"risk: samples are dimension {risk.sample_axis} of the outputs, so rows of them are "
-            "no samples; forward= may put samples first"
+            f"risk: samples are dimension {risk.sample_axis} of the outputs, so their rows are "
+            "not samples; put samples first with forward="
         )
         raise InputError(msg)
     if not isinstance(risk.loss, CallableLoss):
@@ -163,15 +164,15 @@ def _require_samples(risk: EmpiricalRisk) -> None:
         f = risk.outputs(risk.leaves(), inputs).detach()
         if couples_samples(partial(risk.loss_of, targets=targets), f):
             msg = (
-                f"loss: {risk.loss!r} couples samples, so no sample has a loss and a gradient of "
-                "its own, which an empirical Fisher matrix is made of"
+                f"loss: {risk.loss!r} couples samples, so per-sample losses and gradients do not "
+                "exist; a loss that is a sum over samples is required"
             )
             raise InputError(msg)
 
 
 @dataclass(frozen=True)
 class _RankOne(OutputHessian):
-    """e e^T for each sample, in the place of an output Hessian."""
+    """e e^T for each sample, in place of the output Hessian."""
 
     slopes: Tensor
 

@@ -1,4 +1,4 @@
-"""The gradient of a risk beside differences of its values."""
+"""Check of the gradient of a risk against differences of its values."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def check_slope(
     who: str,
     value: Callable[[EmpiricalRisk, float], float] | None = None,
 ) -> None:
-    """The gradient is the slope of the loss, along itself and along two random directions.
+    """Check directional derivatives of the loss, along the gradient and two random directions.
 
-    Missing parts of a gradient are orthogonal to it: only other directions see them. Once for a
-    model.
+    A missing part of a gradient may be orthogonal to it, so other directions are needed. Done once
+    for a model.
 
     Args:
-        precisions: of the risk whose gradient is compared.
-        who: what the messages begin with.
-        value: (risk, h) -> value at distance h along the first random direction, where it is known.
+        precisions: the risk whose gradient is compared.
+        who: prefix of the messages.
+        value: (risk, h) -> value at distance h along the first random direction, if known.
 
     Raises:
         SelfCheckError: if it is not.
@@ -65,8 +65,8 @@ def check_slope(
         found = precisions.settled(claim_at)
         if found.outcome is Outcome.WRONG:
             msg = (
-                f"{who}: along {where} the gradient claims a slope of {found.claimed:.6g}, from "
-                f"which differences of the loss differ by {found.difference:.3g}; the model or "
+                f"{who}: along {where} the gradient gives a slope of {found.claimed:.6g}, and "
+                f"differences of the loss deviate by {found.difference:.3g}; the model or "
                 "loss may stop gradients (detach, no_grad), or have a wrong backward pass"
             )
             raise SelfCheckError(msg)
@@ -91,7 +91,7 @@ def slope_claim(
     place: EmpiricalRisk,
     fine: EmpiricalRisk,
 ) -> Claim:
-    """A slope of the loss, of which `size` is a typical one."""
+    """Claim about a directional derivative of the loss with typical size `size`."""
     return Claim(
         derivative=[torch.tensor(slope, dtype=torch.float64, device="cpu")],
         function=lambda h: [torch.tensor(values(h), dtype=torch.float64, device="cpu")],
@@ -101,16 +101,16 @@ def slope_claim(
 
 
 def typical_slope(gradient: Tensor, direction: Tensor, layout: Layout) -> float:
-    """Root mean square of the slope along random directions of this kind."""
+    """Root mean square of the directional derivative along such random directions."""
     parts = zip(layout.unflatten(gradient), layout.unflatten(direction), strict=True)
     return float(sum(float(g.norm() * d.norm()) ** 2 / max(1, g.numel()) for g, d in parts)) ** 0.5
 
 
 def say_undecided(who: str, what: str) -> None:
-    """Warn that a comparison has not been possible."""
+    """Warn that a comparison was not possible."""
     warnings.warn(
-        f"{who}: could not compare {what}, because these do not converge at any step (kinks, "
-        "noise, or too few digits); what follows rests on automatic differentiation alone "
+        f"{who}: could not check {what}: differences do not converge at any step (kinks, "
+        "noise, or low precision); results rely on automatic differentiation alone "
         "(dtype=torch.float64 may decide it)",
         SelfCheckWarning,
         stacklevel=6,

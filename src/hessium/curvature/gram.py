@@ -1,4 +1,4 @@
-"""The Gram matrix of the samples: small where the Gauss-Newton matrix is large."""
+"""The Gram matrix of the samples, with the non-zero spectrum of the Gauss-Newton matrix."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Gram(SymmetricOperator):
     r"""$K = \frac1D S^T J J^T S$ with $S S^T = \nabla_f^2 \ell$: samples x outputs square.
 
     $H_0 = \frac1D (S^T J)^T (S^T J)$, so K has the same non-zero eigenvalues with the same
-    multiplicities. This is the rank theorem of the first source as an algorithm: 100 samples and a
-    million parameters are a 100 x 100 problem. For `SquaredError()` K is twice the neural tangent
-    kernel matrix. Rows are ordered by sample, then output.
+    multiplicities. With 100 samples of one output and a million parameters it is a 100 x 100
+    matrix. For `SquaredError()` K is twice the neural tangent kernel matrix. Rows are ordered by
+    sample, then output.
 
     Args:
         risk: a loss of outputs, convex in them.
@@ -39,8 +39,8 @@ class Gram(SymmetricOperator):
         InputError: if the loss is not convex, couples samples, or the risk is a closure.
 
     Cost of `dense`: for networks of linear layers, convolutions, embeddings and normalisations one
-    backward pass per output of a sample and matrix products layer by layer, no Jacobian; else one
-    backward pass per row, in blocks.
+    backward pass per output of a sample and matrix products layer by layer, without the Jacobian;
+    otherwise one backward pass per row, in blocks.
     """
 
     @full_precision()
@@ -48,7 +48,7 @@ class Gram(SymmetricOperator):
         require_outputs(risk, "Gram matrix")
         check_slope(Precisions(risk), "Gram")
         self.risk = risk
-        for inputs, targets in risk.batches():  # a factor must exist before anything is promised
+        for inputs, targets in risk.batches():  # the factor must exist
             risk.output_hessian(risk.outputs(risk.leaves(), inputs), targets).require_factor()
 
     @property
@@ -81,7 +81,7 @@ class Gram(SymmetricOperator):
         """The matrix itself, symmetric to the last bit.
 
         Args:
-            max_bytes: what the matrix, blocks of Jacobian rows and work space may take together.
+            max_bytes: memory limit for the matrix, blocks of Jacobian rows and work space.
 
         Raises:
             InputError: if the matrix alone does not fit.
@@ -105,7 +105,7 @@ class Gram(SymmetricOperator):
         return matrix
 
     def _error(self, matrix: Tensor) -> float:
-        """Quadratic forms against |J^T S v|^2 / D on two random vectors. Cost: two gradients."""
+        """Relative error of v^T K v against |J^T S v|^2 / D, two random v. Cost: two gradients."""
         worst = 0.0
         for vector in probe_vectors(self, 2).unbind(1):
             pulled = self.pull(vector)
@@ -119,7 +119,7 @@ class Gram(SymmetricOperator):
 
     @torch.enable_grad()
     def _matmat(self, block: Tensor) -> Tensor:
-        """K U = S^T J (J^T S U), column by column: one pass back and one forth."""
+        """K U = S^T J (J^T S U), column by column: one backward and one forward product."""
         images = [self._forth(self.pull(column)) for column in block.unbind(1)]
         return torch.stack(images, dim=1).div_(self.risk.denominator)
 
@@ -144,7 +144,7 @@ class Gram(SymmetricOperator):
         return image
 
     def _outputs(self) -> Iterator[tuple[OutputGraph, OutputHessian, slice]]:
-        """For each batch its Jacobian products, what has the factor S, and its rows of K."""
+        """For each batch its Jacobian products, the object with the factor S, and its rows of K."""
         start = 0
         for inputs, targets in self.risk.batches():
             leaves = self.risk.leaves()
@@ -155,11 +155,11 @@ class Gram(SymmetricOperator):
 
     @torch.enable_grad()
     def _from_rows(self, max_bytes: int) -> Tensor:
-        """K from blocks of rows of S^T J; rows are computed again where not all of them fit."""
+        """K from blocks of rows of S^T J; rows are recomputed if they do not all fit."""
         size, dim = self.shape[0], self.risk.dim
         matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
         free = max_bytes - matrix.nbytes
-        # a block of rows, a second one to multiply with, and the pieces it is put together from
+        # two blocks of rows, and the parts from which one is concatenated
         height = max(1, min(size, free // (4 * dim * self.dtype.itemsize)))
         for upper, upper_at in self._row_blocks(height):
             for lower, lower_at in self._row_blocks(height, first=upper_at.start):

@@ -5,12 +5,13 @@ $$K_{(s c),(t d)} = \sum_l \langle g_{l s c}, g_{l t d}\rangle, \quad
   \quad b_{p s c} = \partial f_{s c} / \partial \varepsilon_p$$
 
 over the parameters l, with all uses of a parameter in the sum before its inner product. For the
-weight of one linear layer or convolution that is also
-$\sum_{p q} \langle b_{p s c}, b_{q t d}\rangle \langle a_{p s}, a_{q t}\rangle$: with few positions
-that is cheaper, as no gradient is formed. Of each layer either the b or the gradients are held,
-whichever are smaller; where not all layers fit at once, the network is run again for the rest.
+weight of one linear layer or convolution this equals $\sum_{p q} \langle b_{p s c}, b_{q t
+d}\rangle \langle a_{p s}, a_{q t}\rangle$: this is cheaper with few positions, since no gradient is
+formed. For each layer either b or the gradients are stored, whichever is smaller; if not all layers
+fit into memory, the network is evaluated again for the rest.
 
-Holds where samples do not see each other; the caller checks the result on random vectors.
+Valid if the outputs of a sample do not depend on other samples; the caller checks the result on
+random vectors.
 """
 
 from __future__ import annotations
@@ -37,10 +38,10 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
     r"""$S^T J J^T S$ over all samples of all batches, without forming J; not yet normalised.
 
     Args:
-        risk: where.
-        middle: (outputs, targets) -> what has the factor S.
+        risk: the risk, at its parameters.
+        middle: (outputs, targets) -> the object with the factor S.
         work: bytes of one piece of work.
-        hold: bytes of what is held of all samples at once.
+        hold: memory limit for data of all samples.
 
     Returns:
         Shape (R, R) with rows ordered by sample, then column of S; None where taps do not apply,
@@ -102,11 +103,11 @@ def jacobian_rows(
 
 
 class Part(ABC):
-    """What some parameters add to the matrix.
+    """Contribution of some parameters to the matrix.
 
     Attributes:
         calls: positions of the calls that it needs.
-        per_row: numbers that it holds for each row of the matrix.
+        per_row: numbers stored for each row of the matrix.
     """
 
     calls: list[int]
@@ -114,11 +115,11 @@ class Part(ABC):
 
     @abstractmethod
     def take(self, batch: TappedBatch, pulled: dict[int, Tensor]) -> None:
-        """Keep what is needed of some columns of a batch: b for each call."""
+        """Store b of each call for some columns of a batch."""
 
     @abstractmethod
     def close(self, batch: TappedBatch) -> None:
-        """All columns of this batch have been taken."""
+        """Finish a batch after all its columns."""
 
     @abstractmethod
     def add_to(self, matrix: Tensor, work: int) -> None:
@@ -161,7 +162,7 @@ class Ghost(Part):
 
 
 class Rows(Part):
-    """One parameter, with all of its uses, by its gradients: held, or made in pieces from b."""
+    """One parameter with all its uses, by its gradients: stored, or formed in parts from b."""
 
     def __init__(self, leaf: int, uses: Sequence[Use], shape: Sequence[int], per_b: int) -> None:
         self._leaf, self._uses = leaf, uses
@@ -229,7 +230,7 @@ Use = tuple[int, str]  # position of a call, and "weight" or "bias"
 
 
 def _uses(batch: TappedBatch) -> dict[int, list[Use]]:
-    """Where each free parameter is used."""
+    """Uses of each free parameter."""
     found: dict[int, list[Use]] = {}
     for at, call in enumerate(batch.calls):
         for kind, leaf in (("weight", call.weight), ("bias", call.bias)):
@@ -283,7 +284,7 @@ def _parts(batch: TappedBatch, risk: EmpiricalRisk, rows_in_all: int) -> list[Pa
 
 
 def _grouped(parts: list[Part], rows_in_all: int, hold: int) -> list[list[Part]] | None:
-    """Parts that are held together; None if one alone does not fit."""
+    """Groups of parts that fit into memory together; None if one part alone does not fit."""
     groups: list[list[Part]] = [[]]
     used = 0
     for part in parts:
@@ -299,7 +300,7 @@ def _grouped(parts: list[Part], rows_in_all: int, hold: int) -> list[list[Part]]
 
 
 def _bands(samples: int, rank: int, itemsize: int, work: int) -> Iterator[slice]:
-    """Samples in bands that fit the work space, and thin: half of what they hold is not needed."""
+    """Bands of samples within the work space; thin, since half of each is not needed."""
     largest = work // (rank * samples * rank * itemsize)
     step = max(1, min(largest, max(samples // 8, -(-128 // rank))))
     for start in range(0, samples, step):
@@ -307,7 +308,7 @@ def _bands(samples: int, rank: int, itemsize: int, work: int) -> Iterator[slice]
 
 
 def _collect(parts: list[Part], batch: TappedBatch, factors: OutputHessian, work: int) -> bool:
-    """Pull the columns of one batch back to the calls of some parts."""
+    """Pull columns of one batch back to the calls of some parts."""
     which = sorted({call for part in parts for call in part.calls})
     if not which or which[-1] >= len(batch.calls):
         return False
@@ -322,7 +323,7 @@ def _collect(parts: list[Part], batch: TappedBatch, factors: OutputHessian, work
 def _pulled(
     batch: TappedBatch, factors: OutputHessian, which: Sequence[int], work: int, more: int = 0
 ) -> Iterator[dict[int, Tensor]]:
-    """B for each call, as many columns at once as the work space takes (`more` bytes for each)."""
+    """Arrays b for each call, in chunks within the work space (`more` bytes a column)."""
     factors.require_factor()
     offsets = sum(batch.calls[k].offset.nbytes for k in which)
     step = max(1, work // (2 * offsets + 2 * batch.outputs.nbytes + more))

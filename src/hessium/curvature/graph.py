@@ -1,7 +1,7 @@
-"""Autograd graphs built once and differentiated again for every vector.
+"""Autograd graphs that are built once and differentiated for every vector.
 
-Everything here is reverse over reverse: on the versions of torch supported, forward-mode routes are
-wrong for layer normalisation or fail on common losses; double backward is right for all of them.
+All products use reverse over reverse: in the supported versions of torch forward mode is wrong for
+layer normalisation and fails on common losses.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from hessium.curvature.fx_program import Program
 logger = logging.getLogger(__name__)
 
 Inside: TypeAlias = Callable[[], AbstractContextManager[None]]
-_ROWS_BYTES = 2**30  # of a Jacobian formed row by row: more is formed again for every product
+_ROWS_BYTES = 2**30  # bytes of a stored Jacobian; a larger one is recomputed for every product
 UNKNOWN = sys.maxsize  # bytes of a graph that cannot be measured: more than any budget
 
 
 class GradientGraph:
-    r"""The gradient of a scalar, kept with its graph, so that Hessian products cost one backward.
+    r"""The gradient of a scalar with its graph; a Hessian product is one backward pass.
 
     Args:
         scalar: s, a function of `leaves`.
         leaves: parameters.
-        inside: what a backward pass must run in.
+        inside: context in which a backward pass must run.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class GradientGraph:
         )
 
     def forget(self) -> None:
-        """Go back from the program to the graph."""
+        """Discard the program and use the graph."""
         self.program = None
 
     def nbytes(self) -> int:
@@ -83,13 +83,13 @@ class GradientGraph:
 class OutputGraph:
     r"""Outputs f of one batch with products $J v$ and $J^T w$ of their Jacobian.
 
-    $J v$ is the derivative of $u \mapsto J^T u$ (double reverse), which is linear in u. Where an
-    operation of the network has a first derivative only, J is formed row by row.
+    $J v$ is the derivative of $u \mapsto J^T u$ (double reverse), which is linear in u. If an
+    operation of the network has no second derivative, J is formed row by row.
 
     Args:
         outputs: f, a function of `leaves`.
         leaves: parameters.
-        inside: what a backward pass must run in.
+        inside: context in which a backward pass must run.
         by_rows: form J row by row.
     """
 
@@ -110,7 +110,7 @@ class OutputGraph:
 
     @functools.cached_property
     def _live(self) -> list[tuple[int, Tensor]]:
-        """J^T u with its graph in u, made when the first J v asks for it."""
+        """J^T u with its graph in u, built for the first product J v."""
         if not self.outputs.requires_grad:
             return []
         with self._inside():
@@ -196,15 +196,15 @@ def differentiate(
     batched: bool,
     like: Sequence[Tensor],
 ) -> list[Tensor]:
-    """Vector-Jacobian product with zeros where nothing depends, keeping the graph.
+    """Vector-Jacobian product that keeps the graph; zeros for independent inputs.
 
     Args:
         outputs: tensors of a graph, possibly none.
         inputs: with respect to these.
         cotangents: one for each output, with a leading block dimension if `batched`.
-        batched: all of the block in one vectorised pass, or one after the other where an operation
+        batched: the whole block in one vectorised pass, or one column at a time if an operation
             cannot be vectorised.
-        like: tensors whose shapes the results have.
+        like: tensors with the shapes of the results.
     """
     if not outputs:
         return [torch.zeros_like(shape) for shape in like]
@@ -238,7 +238,7 @@ def differentiate(
 def held_bytes(roots: Sequence[Tensor], program: Program | None = None) -> int:
     """Bytes of the distinct tensors that the graph behind `roots`, and a program, hold.
 
-    `UNKNOWN` where they cannot be measured (wrappers of torch.func, say).
+    `UNKNOWN` if they cannot be measured (for example wrappers of torch.func).
     """
     seen = set()
     stack = [root.grad_fn for root in roots if root.grad_fn is not None]
@@ -253,7 +253,7 @@ def held_bytes(roots: Sequence[Tensor], program: Program | None = None) -> int:
                 storage = tensor.untyped_storage()
                 storages[storage.data_ptr()] = storage.nbytes()
             stack += [parent for parent, _ in node.next_functions if parent is not None]
-    except Exception as error:  # what a graph holds is of no importance to its derivatives
+    except Exception as error:  # failures of the memory measurement do not affect derivatives
         logger.info("the memory of a graph cannot be measured: %s", error)
         return UNKNOWN
     return sum(storages.values())

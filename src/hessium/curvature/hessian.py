@@ -1,4 +1,4 @@
-"""The Hessian of a risk, and the part of it that the curvature of the network makes."""
+"""The Hessian of a risk and its residual part."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from hessium.problem.data import Batch
 class Hessian(RiskOperator):
     r"""$H = \nabla^2 L(\theta)$, exact, by double backward.
 
-    For ReLU networks this is the Hessian almost everywhere: the kinks contribute nothing.
-    Arguments and errors as in `RiskOperator`. Cost of a product: 1.3 to 2.3 gradients while the
-    graphs are kept, one gradient more otherwise.
+    For ReLU networks this is the Hessian almost everywhere, without contributions of the kinks.
+    Arguments and errors as in `RiskOperator`. Cost of a product: 1.3 to 2.3 gradients if the graphs
+    are cached, one gradient more otherwise.
     """
 
-    # the engine walks these graphs as fast as a recorded program runs (0.98 to 1.09 of its time)
+    # recorded programs are no faster than these graphs (0.98 to 1.09 of the time)
     _recording_pays = False
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
@@ -49,7 +49,7 @@ class Hessian(RiskOperator):
         return CentralDifference(self.risk, probe_vectors(self, 1)[:, 0])
 
     def by_double_backward(self, vector: Tensor) -> tuple[Tensor, float] | None:
-        """Not kept, one vector; None where products are differences of gradients."""
+        """One vector, from a new graph; None if products are differences of gradients."""
         return None if self.differenced else double_backward(self.risk, vector)
 
 
@@ -58,7 +58,7 @@ class ResidualHessian(RiskOperator):
 
     Computed directly, as the Hessian of $\langle f(\theta), e\rangle$ with $e = \nabla_f \ell$ held
     fixed, not as a difference (Pennington & Bahri 2017, eq. 5; their $H_1$). Zero at zero residual.
-    Arguments and errors as in `RiskOperator`; a closure has none. Cost as for `Hessian`.
+    Arguments and errors as in `RiskOperator`; closures are rejected. Cost as for `Hessian`.
     """
 
     _recording_pays = False
@@ -98,7 +98,7 @@ def pulled(
     r"""Value of the loss at `moved`, and $J^T u / D$ with the Jacobian of `through`.
 
     Args:
-        risk: where an operator is taken.
+        risk: the risk of the operator.
         moved: the same risk nearby.
         through: one of the two.
         cotangent: (outputs at `moved`, outputs at `risk`, targets) -> u, of their shape.
@@ -122,7 +122,7 @@ def pulled(
 
 
 def double_backward(risk: EmpiricalRisk, vector: Tensor) -> tuple[Tensor, float]:
-    """Hessian-vector product started over: nothing kept, one vector.
+    """Hessian-vector product of one vector from a new graph.
 
     Returns:
         The product and its norm.

@@ -1,4 +1,4 @@
-"""Products with the Jacobian of a network by the route that works for it, and their check."""
+"""Products with the Jacobian of a network, and their check."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DOUBLE_REVERSE = "double reverse"  # products with a Jacobian from two backward 
 
 
 def output_graph(risk: EmpiricalRisk, outputs: Tensor, leaves: Sequence[Tensor]) -> OutputGraph:
-    """The Jacobian of one batch, by rows where double reverse has been refuted."""
+    """The Jacobian of one batch, by rows if double reverse failed its check."""
     by_rows = DOUBLE_REVERSE in risk.refuted
     return OutputGraph(outputs, leaves, risk.inside(leaves), by_rows=by_rows)
 
 
 @full_precision()
 def check_jacobian(risk: EmpiricalRisk, who: str) -> None:
-    r"""$J v$ for a random v is the derivative of the outputs, by differences; once for a model.
+    r"""Check $J v$ for a random v against differences of the outputs; once for a model.
 
-    Where double reverse is wrong or fails, the Jacobian is formed row by row from then on.
+    If double reverse is wrong or fails, the Jacobian is formed row by row from then on.
 
     Args:
         risk: a loss of outputs.
-        who: what messages begin with.
+        who: prefix of the messages.
 
     Raises:
         SelfCheckError: if the rows are wrong too.

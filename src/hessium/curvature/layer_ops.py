@@ -1,10 +1,10 @@
-r"""Calls through which parameters act, and the gradients of single samples that they make.
+r"""Layer operations with parameters, and per-sample gradients from them.
 
-Every such call is linear in its parameters: at T positions of a sample it makes
-$z_t = W a_t + \beta$, or something of that kind. An additive offset $\varepsilon$ at z tells how
-outputs depend on z; with $b_t = \partial f / \partial \varepsilon_t$ the gradient of a sample is
-$\sum_t b_t a_t^T$ for the weight and $\sum_t b_t$ for the bias. Rows below are arrays (samples,
-columns, units, rest), and b is always (samples, columns, positions, width).
+Every such call is linear in its parameters: at T positions of a sample it computes $z_t = W a_t +
+\beta$ or a similar map. An additive offset $\varepsilon$ at z gives the derivative of the outputs
+in z; with $b_t = \partial f / \partial \varepsilon_t$ the gradient of a sample is $\sum_t b_t
+a_t^T$ for the weight and $\sum_t b_t$ for the bias. Rows below are arrays (samples, columns, units,
+rest), and b is always (samples, columns, positions, width).
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ class Call(ABC):
     """One use of a weight, a bias, or both.
 
     Attributes:
-        weight: position of the weight among the leaves, None if that is fixed.
+        weight: index of the weight among the leaves, None if it is fixed.
         bias: likewise.
-        inputs: what the call was given, part of the graph.
+        inputs: argument of the call, part of the graph.
         offset: epsilon, a leaf of zeros in the shape of the result.
         width: entries of one position.
         channels_first: the entries are dimension 1 of the result, not its last ones.
@@ -102,7 +102,7 @@ class Outer(Call):
 
 @dataclass(frozen=True, kw_only=True)
 class Grouped(Call):
-    """A convolution in groups: every unit sees the channels of its own group only."""
+    """A grouped convolution: every unit uses the channels of its own group only."""
 
     kernel: Kernel
     groups: int
@@ -116,7 +116,7 @@ class Grouped(Call):
 
 @dataclass(frozen=True, kw_only=True)
 class Swapped(Call):
-    """A product a W with W as it stands; an embedding, where a has a one at the token.
+    """A product a W with W not transposed; or an embedding, where a is one-hot.
 
     Attributes:
         ignored: the token whose row has no gradient; None for a product.
@@ -134,7 +134,7 @@ class Swapped(Call):
         return left.mT[:, None] @ b
 
     def tokens(self, samples: int) -> Tensor:
-        """Those of every position, (samples, positions); -1 where there is no gradient."""
+        """Tokens of every position, (samples, positions); -1 without a gradient."""
         tokens = self.inputs.expand(self.offset.shape[:-1]).reshape(samples, -1)
         return tokens if self.ignored is None else tokens.masked_fill(tokens == self.ignored, -1)
 
@@ -161,7 +161,7 @@ class Scale(Call):
 
 @dataclass(frozen=True)
 class Kernel:
-    """How a convolution cuts its inputs into patches.
+    """Geometry of the patches of a convolution.
 
     Attributes:
         size: of the kernel, one number for each dimension of space.

@@ -1,8 +1,8 @@
-"""Where the parameters of a network act: at the results of its layers.
+"""Records the layer calls of a forward pass and adds offsets to their results.
 
-A linear layer computes z = W a + b for each sample, so its parameters reach the loss only through
-z. An additive offset of zeros at every z makes that place a leaf of the graph, without touching the
-model: the forward pass is watched, not rewritten. So for convolutions, embeddings and the affine
+A linear layer computes z = W a + b for each sample, so the loss depends on its parameters only
+through z. An additive offset of zeros at every z makes z a leaf of the graph. The forward pass is
+intercepted; the model is not modified. The same holds for convolutions, embeddings and the affine
 part of normalisations.
 """
 
@@ -26,15 +26,15 @@ from hessium.problem.losses import rows
 
 
 class TapRecorder(TorchFunctionMode):
-    """Watches a forward pass, adds an offset after each layer, notes any other use.
+    """Intercepts a forward pass: adds an offset after each layer, notes any other use.
 
     Args:
         leaves: the free parameters.
-        samples: how many the inputs are, as far as one can see.
+        samples: number of samples, from the shape of the inputs.
 
     Attributes:
         calls: in order.
-        supported: False as soon as a parameter is used in any other way than in a layer known here.
+        supported: False once a parameter is used outside of a known layer.
     """
 
     def __init__(self, leaves: Sequence[Tensor], samples: int | None) -> None:
@@ -51,7 +51,7 @@ class TapRecorder(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Let every call through; calls of layers get their offset."""
+        """Forward every call; add the offset to calls of layers."""
         keywords = kwargs or {}
         touched = any(id(leaf) in self._positions for leaf in tree_leaves((args, keywords)))
         if touched and func in _LAYERS:
@@ -59,7 +59,7 @@ class TapRecorder(TorchFunctionMode):
             if found is not None:
                 return found
         result = func(*args, **keywords)
-        # asking a parameter for its shape or dtype is no use of it; a tensor made from it is
+        # reading the shape or dtype of a parameter is not a use; a tensor computed from it is
         if touched and any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
             self.supported = False
         return result
@@ -275,7 +275,7 @@ class TappedBatch:
 
         Args:
             columns: S with the column index first, shape (r, N, C).
-            which: positions of the calls that are wanted; all by default.
+            which: indices of the requested calls; all by default.
         """
         calls = self.calls if which is None else [self.calls[k] for k in which]
         offsets = [call.offset for call in calls]
@@ -293,7 +293,7 @@ class TappedBatch:
 
 
 def tap(risk: EmpiricalRisk, inputs: Any) -> TappedBatch | None:
-    """Run one batch with taps; None where parameters act in other ways than in known layers."""
+    """Evaluate one batch with taps; None if parameters are used outside of known layers."""
     survey = risk.survey
     if survey.runs_python or survey.recomputes or survey.read_by_loss or risk.sample_axis != 0:
         return None
@@ -316,7 +316,7 @@ def tap(risk: EmpiricalRisk, inputs: Any) -> TappedBatch | None:
 
 
 def plain_layers(batch: TappedBatch | None) -> list[Outer] | None:
-    """The calls, if all are linear layers on inputs (N, p), each parameter in one of them."""
+    """The calls, if all are linear layers on inputs (N, p) and use each parameter once."""
     if batch is None:
         return None
     plain = [

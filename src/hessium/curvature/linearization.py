@@ -1,4 +1,4 @@
-"""The first-order Taylor model of a network: what the rank theorem is about, and where it holds."""
+"""The first-order Taylor model of a network, its minimiser and its error."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from hessium.problem.output_hessian import Diagonal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinearizationError(Displayable):
-    r"""How far the linear model is from the network at one point.
+    r"""Error of the linear model at one point.
 
     Attributes:
         distance: $\|\theta - \theta_0\| / \|\theta_0\|$.
         absolute: $\|f(\theta) - f_{lin}(\theta)\|$ over all samples and outputs.
-        relative: that over $\|f(\theta) - f(\theta_0)\|$: 0 for a model linear in its parameters,
-            1 where the linear model predicts the change of the outputs no better than no change.
+        relative: the same over $\|f(\theta) - f(\theta_0)\|$: 0 for a model linear in its
+            parameters, 1 if the linear model is no better than constant outputs.
         loss: of the network.
         linear_loss: of the linear model.
     """
@@ -46,8 +46,8 @@ class Linearization:
     r"""$f_{lin}(\theta) = f(\theta_0) + J(\theta_0)(\theta - \theta_0)$ with the loss of the risk.
 
     For a squared error its loss is quadratic, with the constant Hessian $H_0(\theta_0)$, whose rank
-    is at most samples x outputs. That is a statement about the network itself only as far as the
-    network follows its linearisation: `error` measures how far.
+    is at most samples x outputs. This applies to the network only where its linearisation is
+    accurate; `error` measures that.
 
     Args:
         risk: a loss of outputs, at $\theta_0 =$ `risk.theta`.
@@ -55,7 +55,7 @@ class Linearization:
     Raises:
         InputError: for a closure.
 
-    Cost: one forward pass and one graph of the Jacobian, kept.
+    Cost: one forward pass and one graph of the Jacobian, cached.
     """
 
     @full_precision()
@@ -96,11 +96,11 @@ class Linearization:
         a Gram problem of size samples x outputs.
 
         Args:
-            rcond: eigenvalues of the Gram matrix below this part of the largest count as zero; by
-                default what rounding leaves of them, ten times the size times the machine epsilon.
+            rcond: eigenvalues of the Gram matrix below this fraction of the largest count as zero;
+                by default ten times the size times the machine epsilon.
 
         Raises:
-            InputError: if the loss is no squared error (others may have no minimiser).
+            InputError: if the loss is not a squared error (other losses may have no minimiser).
         """
         gram = Gram(self.risk)
         residuals = []
@@ -134,7 +134,7 @@ class Linearization:
         return self._theta - step
 
     def error(self, theta: Float[Tensor, " n"]) -> LinearizationError:
-        """Network against linear model at `theta`. Cost: one forward pass, one Jacobian product."""
+        """Error of the linear model at `theta`. Cost: one forward pass, one Jacobian product."""
         there = self.risk.at(theta)
         linear = self.outputs(theta)
         leaves = [p.detach() for p in there.layout.unflatten(there.theta)]

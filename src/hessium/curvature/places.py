@@ -1,4 +1,4 @@
-"""Where, and in which precision, a claimed derivative is compared with differences."""
+"""Points and precisions at which claimed derivatives are compared with differences."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _NEARBY = 1e-2  # of theta: the distance of the places beside a kink or a critic
 
 
 def directions(risk: EmpiricalRisk) -> tuple[Tensor, Tensor]:
-    """Two fixed random unit vectors with the same share in every parameter tensor.
+    """Two fixed random unit vectors with equal norm in every parameter tensor.
 
-    Zero in the padding rows of embeddings, which torch keeps constant by its own rule.
+    Zero in the padding rows of embeddings, which torch keeps constant.
     """
     known = risk.directions
     if known is None:
@@ -43,7 +43,7 @@ def directions(risk: EmpiricalRisk) -> tuple[Tensor, Tensor]:
 
 
 class Precisions:
-    """A risk in its own precision and, made once when it is needed, in float64.
+    """A risk in its own precision and, created on demand, in float64.
 
     Args:
         risk: at the parameters where derivatives are compared.
@@ -54,7 +54,7 @@ class Precisions:
 
     @property
     def single(self) -> bool:
-        """Whether the risk has fewer digits than float64."""
+        """Whether the risk has lower precision than float64."""
         return self.risk.dtype is not torch.float64
 
     @cached_property
@@ -70,11 +70,11 @@ class Precisions:
         return double
 
     def settled(self, claim_at: ClaimAt) -> Comparison:
-        """The outcome of a comparison at the risk, in float64 or beside it if that is not enough.
+        """Outcome of a comparison at the risk, then in float64, then at nearby points.
 
-        A network may sit at a kink, where differences are no derivatives, or at a critical point,
-        where rounding hides the slope. In single precision alone nothing is found wrong: with few
-        digits a network with many kinks cannot be told from one with another derivative.
+        At a kink differences do not converge to the derivative, and at a critical point rounding
+        hides the slope. Single precision alone never rejects a claim: it cannot distinguish a
+        network with many kinks from a wrong derivative.
 
         Args:
             claim_at: (place, the same place in as many digits as there are) -> claim.
@@ -110,7 +110,7 @@ class Precisions:
 def _compared(
     claim_at: ClaimAt, place: EmpiricalRisk, fine: EmpiricalRisk, *, at_once: bool = False
 ) -> Comparison:
-    """Open where a derivative does not exist or cannot be computed."""
+    """Compare; open if a derivative does not exist or cannot be computed."""
     try:
         if at_once and claim_at(place, fine).agrees_at_once():
             return Comparison(outcome=Outcome.AGREES)

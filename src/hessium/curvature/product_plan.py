@@ -1,4 +1,4 @@
-"""How products are made: graphs kept or not, recorded or not, vectors one by one or at once."""
+"""Choice of the fastest route of products: cached graphs, recorded programs, block products."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORTH = 10.0  # recording is tried where all the work takes this many times as 
 
 @runtime_checkable
 class BatchProduct(Protocol):
-    """The part of a product that comes from one batch, times the risk's denominator."""
+    """Contribution of one batch to a product, times the denominator of the risk."""
 
     def product(self, parts: Sequence[Tensor], *, batched: bool) -> list[Tensor]:
         """Leaf by leaf; with `batched`, parts carry a leading block dimension."""
@@ -40,7 +40,7 @@ class BatchProduct(Protocol):
         ...
 
     def forget(self) -> None:
-        """Go back from the program to the graph."""
+        """Discard the program and use the graph."""
         ...
 
     def nbytes(self) -> int:
@@ -50,15 +50,15 @@ class BatchProduct(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What an operator does for one product.
+    """Description of the route of products.
 
     Attributes:
-        kept: batches whose graphs are kept.
-        anew: whether there are others, whose graphs are made for every product.
-        program: whether the kept graphs are recorded, and compiled.
-        batched: whether blocks of vectors are multiplied at once.
-        nbytes: what graphs and programs hold.
-        unmeasured: whether graphs are not kept because their memory cannot be measured.
+        kept: number of batches with cached graphs.
+        anew: whether graphs of other batches are rebuilt for every product.
+        program: whether the cached graphs are recorded, and compiled.
+        batched: whether block products are used.
+        nbytes: memory of graphs and programs.
+        unmeasured: whether graphs are not cached because their memory cannot be measured.
     """
 
     kept: int
@@ -72,11 +72,11 @@ class Route:
         words = []
         if self.kept:
             graphs = f"{self.kept} batch{'es' if self.kept > 1 else ''}"
-            words.append(f"graphs of {graphs} kept ({self.nbytes / 2**20:.3g} MiB)")
+            words.append(f"graphs of {graphs} cached ({self.nbytes / 2**20:.3g} MiB)")
         if self.program:
             words.append(f"{self.program} as programs")
         if self.anew:
-            words.append("others made anew for every product" if words else "graphs made anew")
+            words.append("others rebuilt for every product" if words else "graphs rebuilt")
         if self.unmeasured:
             words.append("because their memory cannot be measured")
         words.append("blocks at once" if self.batched else "one vector after the other")
@@ -84,12 +84,12 @@ class Route:
 
 
 class Graphs:
-    """The products of all batches, those that a budget allows kept from one pass to the next.
+    """Products of all batches, cached within a memory budget.
 
     Args:
-        risk: whose batches.
-        budget: bytes that may be kept.
-        program: record what is kept as it is made.
+        risk: the risk with the batches.
+        budget: memory limit in bytes.
+        program: record graphs when they are cached.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Graphs:
         self._unmeasured = False
 
     def over(self, make: Make) -> Iterator[BatchProduct]:
-        """One pass; `make` gives the product of a batch that is not kept."""
+        """One pass; `make` builds the product of a batch that is not cached."""
         yield from tuple(self.kept)
         if self.complete:
             return
@@ -118,7 +118,7 @@ class Graphs:
         self._open = False
 
     def trace(self) -> bool:
-        """Record all graphs that are kept; False, and nothing changed, if one cannot be."""
+        """Record all cached graphs; False, without change, if one cannot be recorded."""
         try:
             for graph in self.kept:
                 graph.trace(compiled=False)
@@ -135,18 +135,18 @@ class Graphs:
 
     @property
     def recorded(self) -> bool:
-        """Whether the graphs that are kept are recorded as programs."""
+        """Whether the cached graphs are recorded as programs."""
         return self._program == "recorded"
 
     def forget(self) -> None:
-        """Go back from programs to graphs."""
+        """Discard programs and use graphs."""
         for graph in self.kept:
             graph.forget()
         self.nbytes = sum(graph.nbytes() for graph in self.kept)
         self._program = ""
 
     def route(self, *, batched: bool) -> Route:
-        """In words and numbers, as it is now."""
+        """Description of the present route."""
         return Route(
             kept=len(self.kept),
             anew=not self.complete,
@@ -179,19 +179,19 @@ def fastest(
     batched: bool,
     record: bool = True,
 ) -> bool:
-    """Try what long work could use, and leave `graphs` as the fastest wants it.
+    """Time the routes available for many products, and leave `graphs` in the fastest.
 
     Args:
-        graphs: recorded or not, according to what is found.
+        graphs: recorded or not on return.
         multiply: product with a block, its columns at once or not.
-        vectors: to try with, shape (n, k); with k > 1 blocks are tried too.
-        products: vectors that the work will multiply.
+        vectors: vectors for the timing, shape (n, k); with k > 1 blocks are timed too.
+        products: number of products to come.
         agree: whether two products are equal to rounding.
-        batched: what blocks do now, kept where they are not tried.
+        batched: present setting for blocks, returned if they are not timed.
         record: whether recording is tried.
 
     Returns:
-        Whether blocks are to be multiplied at once.
+        Whether to use block products.
 
     Cost: a few products; recording only where it takes a small part of the work.
     """
@@ -209,12 +209,12 @@ def fastest(
         and work > _WORTH * _TRACE_SECONDS * len(graphs.kept)
         and graphs.trace()
     ):
-        # twice: a program that writes to what it has stored would drift
+        # twice, since a program that overwrites its stored tensors would drift
         try:
             agreed = all(agree(multiply(vectors, many), expected) for many in (*tried, False))
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # a program fails in every way there is
+        except Exception as error:  # programs raise exceptions of any type
             logger.info("recorded products fail: %s", error)
             agreed = False
         if agreed:
@@ -225,7 +225,7 @@ def fastest(
             logger.warning("recorded products differ from the graphs or fail; not used")
             graphs.forget()
     program, best = min(seconds, key=lambda choice: seconds[choice])
-    # a difference within the noise of the clock is no reason to leave the plain route
+    # keep the plain route unless the difference exceeds timing noise
     if seconds[False, False] < 1.03 * seconds[program, best]:
         program, best = False, False
     if not program:

@@ -1,7 +1,7 @@
-"""Checks of an operator before anybody believes an eigenvalue.
+"""Self-check of an operator against independent derivatives.
 
-Values and gradients of the loss are the oracle: differences of the loss for the gradient,
-differences of gradients (or of outputs) for products. Neither shares a graph with the product.
+The gradient is compared with differences of the loss, products with differences of gradients (or of
+outputs). Neither shares a graph with the product.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _VECTORS = 4  # kept of one line: as many as one comparison needs again
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """Largest relative difference that rounding explains: the square root of machine epsilon."""
+    """Relative tolerance for rounding: the square root of machine epsilon."""
     return float(torch.finfo(dtype).eps ** 0.5)
 
 
@@ -51,15 +51,15 @@ def probe_vectors(operator: SymmetricOperator, count: int) -> Tensor:
 
 
 def self_check(operator: RiskOperator) -> None:
-    """Try an operator on two vectors.
+    """Check an operator on two vectors.
 
-    An operator that passed on a model is tried on one vector only at other parameters, and in full
-    if that does not decide.
+    An operator that passed on a model is checked on one vector only at other parameters, and in
+    full if that is inconclusive.
 
     Raises:
         InputError: if torch cannot differentiate an operation of the model or loss twice.
         NonFiniteError: if the gradient or a product is not finite.
-        SelfCheckError: naming the check that failed, with the size of the disagreement.
+        SelfCheckError: with the check that failed and the size of the disagreement.
 
     Cost: 11 to 25 gradients, most in single precision with kinks; 4 to 9 where the operator is
     known from other parameters.
@@ -92,7 +92,7 @@ def self_check(operator: RiskOperator) -> None:
 
 
 def _still_right(operator: RiskOperator, line: _Line, precisions: Precisions) -> bool:
-    """One product, and the gradient beside values, by one difference; False if undecided."""
+    """Check one product and the gradient by one difference each; False if inconclusive."""
     risk = operator.risk
     fine = (precisions.double if FEW_DIGITS in risk.refuted else None) or risk
     claim = line.claim(operator @ line.direction, risk, fine)
@@ -110,7 +110,7 @@ def _still_right(operator: RiskOperator, line: _Line, precisions: Precisions) ->
 
 
 class _Line:
-    r"""What an operator differentiates, on the line $\theta + h v$; values are computed once.
+    r"""The function that an operator differentiates, on the line $\theta + h v$; values are cached.
 
     Args:
         operator: whose product with v is the derivative.
@@ -118,7 +118,7 @@ class _Line:
     """
 
     def __init__(self, operator: RiskOperator, direction: Tensor) -> None:
-        # not held: an operator must go as soon as its user lets it go, with its graphs
+        # a weak reference: an operator and its graphs must be freed with the user's reference
         self._operator: RiskOperator = weakref.proxy(operator)
         self.direction = direction
         self._others: dict[int, RiskOperator] = {}  # by the risk, which they keep alive
@@ -197,11 +197,11 @@ def _check_products(operator: RiskOperator, v: Tensor, w: Tensor, product: Tenso
     if found is not None:
         expected, size = found
         scale = max(scale, size)
-        _agree(operator, "agrees with double backward", product, expected, scale)
+        _agree(operator, "products differ from double backward", product, expected, scale)
     if norm(block[:, 0] - product) > tolerance(operator.dtype) * scale:
-        _agree(operator, "gives the same product twice", product, operator @ v, scale)
-        _agree(operator, "gives the same products in a block", block[:, 0], product, scale)
-    _agree(operator, "is symmetric", w @ product, v @ block[:, 1], scale)
+        _agree(operator, "a repeated product differs", product, operator @ v, scale)
+        _agree(operator, "block products differ from single products", block[:, 0], product, scale)
+    _agree(operator, "products are not symmetric", w @ product, v @ block[:, 1], scale)
 
 
 def _agree(
@@ -211,9 +211,9 @@ def _agree(
     allowed = tolerance(operator.dtype) * scale
     if error > allowed:
         msg = (
-            f"{operator!r}: failed the check that it {what} (difference {error:.3g}, rounding "
+            f"{operator!r}: self-check failed: {what} (difference {error:.3g}, rounding "
             f"allows {allowed:.3g}); the model may use an operation whose second derivative is "
-            "wrong (hs.Hessian(risk, route='finite-difference') does without), be random or "
+            "wrong (hs.Hessian(risk, route='finite-difference') avoids it), be random or "
             "stateful, or need float64 (dtype=torch.float64)"
         )
         raise SelfCheckError(msg)
@@ -222,7 +222,7 @@ def _agree(
 def _check_against_differences(
     operator: RiskOperator, line: _Line, precisions: Precisions, product: Tensor
 ) -> None:
-    """Products are derivatives of gradients (or of outputs)."""
+    """Compare products with differences of gradients (or of outputs)."""
     risk = operator.risk
     found = precisions.settled(
         lambda place, fine: line.claim(
@@ -257,7 +257,7 @@ def _opaque(operator: RiskOperator, name: str, found: Comparison) -> str:
 
 
 def _once_only(risk: EmpiricalRisk, error: str) -> str:
-    """The message for an operation without a second derivative: which, where, and what works."""
+    """Error message for an operation without a second derivative, with location and remedy."""
     operation = re.search(r"derivative for '?(?:aten::)?(\w+)'? is not implemented", error)
     name = operation[1] if operation else error.splitlines()[0]
     try:
@@ -288,7 +288,7 @@ def _culprit(risk: EmpiricalRisk) -> str:
 
 
 def _state(risk: EmpiricalRisk) -> list[object]:
-    """What must not change: versions count in-place writes."""
+    """State of the model that must not change; versions count in-place writes."""
     with risk.undisturbed():
         tensors = [*risk.model.parameters(), *risk.model.buffers()]
         return [

@@ -1,4 +1,4 @@
-"""From an operator to a result that knows its error."""
+"""Estimators: spectra, eigenpairs, counts, traces and spectral sums of an operator."""
 
 from hessium.estimate.diagonal import diagonal as diagonal
 from hessium.estimate.eigenpairs import Eigenpairs as Eigenpairs

@@ -1,4 +1,4 @@
-"""Long work that goes on where it was killed: numbers as JSON, vectors as safetensors."""
+"""Checkpoints of long computations: numbers as JSON, vectors as safetensors."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ Numbers: TypeAlias = dict[str, Any]
 
 
 class Checkpoint:
-    """The state of one piece of work in a folder of its own.
+    """The state of one computation in its own folder.
 
-    `state.json` names the files that hold the vectors; it is replaced last, so at every moment the
-    folder holds one whole state, the present one or the one before.
+    `state.json` names the files that hold the vectors; it is replaced last, so the folder always
+    holds one complete state, the current or the previous one.
 
     Args:
-        folder: made if it is not there.
-        work: what identifies the work; a folder with the state of other work is refused. Lists of
+        folder: created if it does not exist.
+        work: identifies the computation; the state of another computation is rejected. Lists of
             numbers are compared up to rounding.
-        operator: part of the identity, by its own fingerprint and by a product. Cost: one product.
+        operator: part of the identity, by its fingerprint and by a product. Cost: one product.
         every: seconds between two states.
 
     Raises:
@@ -69,13 +69,13 @@ class Checkpoint:
             raise InputError(msg) from error
 
     def load(self, *needed: str) -> tuple[Numbers, list[dict[str, Tensor]]] | None:
-        """The last state: its numbers, and its vectors file by file; None if there is none.
+        """The last state: numbers, and vectors file by file; None if there is none.
 
         Args:
-            needed: names of the numbers that must be there.
+            needed: names of the required numbers.
 
         Raises:
-            InputError: if it belongs to other work, or cannot be read.
+            InputError: if it belongs to another computation, or cannot be read.
         """
         path = self._folder / _STATE
         if not path.exists():
@@ -99,18 +99,18 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether the last state is old enough."""
+        """Whether `every` seconds have passed since the last state."""
         return time.monotonic() - self._last >= self._every
 
     def save(
         self, numbers: Mapping[str, Any], vectors: Mapping[str, Tensor], *, append: bool
     ) -> bool:
-        """Write a state; False where the disk refuses it, and the state before is still there.
+        """Write a state; False if writing fails, in which case the previous state remains.
 
         Args:
-            numbers: what JSON takes; floats come back bit for bit.
+            numbers: values that JSON can hold; floats are restored bit for bit.
             vectors: new tensors.
-            append: keep the files of the state before, instead of replacing them.
+            append: keep the files of the previous state instead of replacing them.
         """
         name = f"{time.time_ns():020d}.safetensors"
         kept = self._files if append else []
@@ -122,11 +122,11 @@ class Checkpoint:
                 replace_atomically(self._folder / name, lambda path: save_file(tensors, path))
             write_atomically(self._folder / _STATE, json.dumps(document).encode())
         except (OSError, SafetensorError) as error:
-            # the work itself is not lost by a full disk; the next state may fit again
+            # a full disk does not stop the computation; the next state may fit
             logger.warning("checkpoint %s cannot be written (%s); going on", self._folder, error)
             self._last = time.monotonic()
             return False
-        # what is not named any more, and what a killed process left unfinished
+        # files of older states, and partial files of a killed process
         for old in (*self._folder.glob("*.safetensors"), *self._folder.glob(".unfinished-*")):
             if old.name not in files:
                 old.unlink(missing_ok=True)
@@ -147,7 +147,7 @@ class Checkpoint:
             else:
                 shown = f"{other}, here {mine}" if _short(mine) and _short(other) else "differs"
                 msg = (
-                    f"checkpoint: {self._folder} holds other work ({name}: {shown}); "
+                    f"checkpoint: {self._folder} holds another computation ({name}: {shown}); "
                     "give another folder"
                 )
             raise InputError(msg)
@@ -163,7 +163,7 @@ def folder_of(checkpoint: str | Path) -> Path:
     """The folder of a checkpoint.
 
     Raises:
-        InputError: if it is no path.
+        InputError: if `checkpoint` is not a path.
     """
     try:
         return Path(checkpoint)
@@ -173,20 +173,23 @@ def folder_of(checkpoint: str | Path) -> Path:
 
 
 def joined(pieces: Sequence[Tensor], rows: int) -> Tensor:
-    """Rows that were written in pieces.
+    """Concatenate rows that were written in pieces.
 
     Raises:
-        InputError: if they are not as many as the numbers of the state say.
+        InputError: if their number differs from that in the state.
     """
     whole = torch.cat(list(pieces))
     if len(whole) != rows:
-        msg = f"checkpoint: {len(whole)} vectors of a basis where {rows} are required; start over"
+        msg = (
+            f"checkpoint: {len(whole)} vectors of a basis; {rows} are required (remove the folder "
+            "to start over)"
+        )
         raise InputError(msg)
     return whole
 
 
 def _marks(operator: SymmetricOperator) -> list[float]:
-    """The product with a random vector, seen along a few others: rounding moves them little."""
+    """Inner products of A z with a few vectors, z random: a fingerprint stable to rounding."""
     rng = np.random.default_rng(0)
     product = operator @ gaussian(operator, rng)
     length = norm(product)

@@ -1,4 +1,4 @@
-"""Eigenpairs that may be put back as exact: proved to be those of the operator, once."""
+"""Eigenpairs for deflation, verified once to belong to the operator."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from hessium.linalg.vectors import norm
 
 @final
 class Deflation:
-    """Eigenpairs of one operator, checked against it where they come from elsewhere.
+    """Eigenpairs of one operator, verified against it unless just computed from it.
 
-    Work that is done in several calls with the same pairs makes one of these, and pays one proof.
+    Several calls with the same pairs can share one instance and its verification.
 
     Args:
-        operator: whose they are to be.
-        pairs: to take out of the probes.
-        proved: they have just been computed from products of this operator, so no proof is needed.
+        operator: the operator.
+        pairs: eigenpairs to deflate from the probes.
+        proved: the pairs were just computed from this operator, so no verification is needed.
 
     Raises:
-        InputError: if they are those of another operator: they would be put back as exact.
+        InputError: if they belong to another operator.
 
     Cost: one product, none where `proved`.
     """
@@ -45,10 +45,10 @@ class Deflation:
 
 
 def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
-    """Eigenpairs are those of the operator, up to their residuals.
+    """Check that eigenpairs belong to the operator, up to their residuals.
 
     Raises:
-        InputError: if not: they would be put back as exact eigenvalues.
+        InputError: if they do not: they would be counted as exact eigenvalues.
     """
     if pairs.dim != operator.shape[0] or pairs.vectors.dtype != operator.dtype:
         msg = (
@@ -56,7 +56,7 @@ def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
             f"{operator.shape[0]} and {operator.dtype} are required"
         )
         raise InputError(msg)
-    # added up with random signs, the errors of many pairs do not hide each other
+    # with random signs the errors of many pairs do not cancel
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=len(pairs))
     weights = torch.from_numpy(np.stack([signs, signs * pairs.values], axis=1)).to(pairs.vectors)
     vector, expected = (pairs.vectors @ weights).unbind(1)
@@ -64,7 +64,7 @@ def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
     floor = float(torch.finfo(operator.dtype).eps) ** 0.75 * pairs.scale * len(pairs)
     if error > 2 * float(pairs.residuals.sum()) + floor:
         msg = (
-            f"deflate: its pairs miss those of {operator!r} by {error:.3g}, their residuals say "
+            f"deflate: residual of the pairs under {operator!r} is {error:.3g}, expected "
             f"{float(pairs.residuals.sum()):.3g}; eigenpairs of this operator are required"
         )
         raise InputError(msg)

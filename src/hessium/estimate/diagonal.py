@@ -1,4 +1,4 @@
-"""The diagonal of an operator from products, with an error for each entry."""
+"""Diagonal of an operator from matrix-vector products, with a standard error for each entry."""
 
 from __future__ import annotations
 
@@ -21,43 +21,46 @@ from hessium.progress import Progress, silent
 @full_precision()
 def diagonal(
     op: Operator | SymmetricOperator | Tensor,
-    probes: int = 100,
+    matvecs: int = 100,
     *,
     method: str = "auto",
     rng: Rng = 0,
     max_bytes: int = 2**33,
     progress: Progress = silent,
 ) -> DiagonalEstimate:
-    r"""All $a_{ii}$ from `probes` products, without bias, each with a standard error.
+    r"""Unbiased estimates of all $a_{ii}$ from `matvecs` products, each with a standard error.
 
     - "hutchinson": the mean of $\omega \circ A \omega$ over random signs. Variance of entry i:
       $\sum_{j \ne i} a_{ij}^2 / N$ with N products. Holds one block of vectors and two sums.
-    - "xdiag": exact on the range that the other probes found, plus what they left over (Epperly,
-      Tropp & Webber 2024, section 4), with an error that counts that these are not independent.
-    - "auto": half of the products, then whichever of the two promises less variance in all; with
-      fewer than 24 products xdiag.
-    - "exact": n unit vectors, what "auto" does if probes >= n.
+    - "xdiag": exact on the range of a sketch by the other probes, plus an estimate of the rest
+      (Epperly, Tropp & Webber 2024, section 4). The standard error includes the dependence of the
+      estimates.
+    - "auto": half of the products, then the method of smaller predicted total variance; with fewer
+      than 24 products xdiag.
+    - "exact": products with all n unit vectors; "auto" does this if matvecs >= n.
 
     Arguments, errors and cost as in `hessium.trace`.
     """
     one_of(method, ("auto", "hutchinson", "xdiag", "exact"))
-    source = Source(op, probes, rng, max_bytes, progress)
+    source = Source(op, matvecs, rng, max_bytes, progress)
     n = source.operator.shape[0]
-    if method == "exact" or (method == "auto" and probes >= n):
+    if method == "exact" or (method == "auto" and matvecs >= n):
         exact = source.operator.dense(max_bytes=source.max_bytes).diagonal().clone()
         return _result(exact, torch.zeros_like(exact), n, "exact", 1)
-    half = probes // 2
+    half = matvecs // 2
     moments = _Moments()
-    if method == "hutchinson" or (method == "auto" and (probes < FEWEST or not source.holds(half))):
-        return _hutchinson(source, moments, probes)
+    if method == "hutchinson" or (
+        method == "auto" and (matvecs < FEWEST or not source.holds(half))
+    ):
+        return _hutchinson(source, moments, matvecs)
     source.require_sketch(method, half, FEWEST)
     omega = source.draw(signs, half)
     images = source.images(omega)
-    if method == "auto" and probes >= LOOK_FROM:
+    if method == "auto" and matvecs >= LOOK_FROM:
         moments.add(omega * images)
         if 4 * missed_part(images).mean() >= float(moments.variance().sum()):
             del omega, images
-            return _hutchinson(source, moments, probes - half)
+            return _hutchinson(source, moments, matvecs - half)
     sketch = Sketch.of(images)
     del images
     value, variance = diagonal_estimates(sketch, omega, source.images(sketch.basis))
@@ -82,7 +85,7 @@ class _Moments:
     def add(self, samples: Tensor) -> None:
         """Columns of (n, k) (Chan, Golub & LeVeque 1983, eq. 1.3)."""
         k = samples.shape[1]
-        samples = samples.double()  # for their squares
+        samples = samples.double()  # squares would under- or overflow in float32
         mean = samples.mean(1)
         square = (samples - mean[:, None]).square_().sum(1)
         if not self.count:
@@ -95,7 +98,7 @@ class _Moments:
         self.count = total
 
     def variance(self) -> Tensor:
-        """Of one sample."""
+        """Variance of one sample."""
         return self._square / (self.count - 1) if self.count > 1 else self._square + torch.inf
 
 

@@ -1,4 +1,4 @@
-"""A few eigenpairs of a large operator, with their residuals."""
+"""A few eigenpairs of a large operator, with residuals."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ _ORDER: dict[str, str] = {
     "LM": "largest in magnitude",
     "BE": "from both ends",
 }
-_CHECK_EVERY = 4  # products between two looks at the Ritz values
+_CHECK_EVERY = 4  # products between two checks of the Ritz values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Eigenpairs(Displayable):
     r"""Approximate eigenpairs $(\theta_i, x_i)$ with $|x_i| = 1$.
 
-    Within `residuals[i]` of `values[i]` the operator has an eigenvalue, always; how many is a
-    question of multiplicity, which a Krylov space of block size b can tell up to b - 1.
+    The operator has an eigenvalue within `residuals[i]` of `values[i]`. A Krylov space of block
+    size b resolves multiplicities up to b - 1.
 
     Attributes:
-        values: in the order of `which`, shape (k,); fewer than asked for where the rest is zero.
+        values: in the order of `which`, shape (k,); fewer than requested if the others are zero.
         vectors: orthonormal columns, shape (n, k), on the operator's device.
         residuals: $|A x_i - \theta_i x_i|$, shape (k,).
         converged: which residuals meet the tolerance, shape (k,).
-        multiplicity_known: whether an eigenvalue is listed with all its copies, shape (k,). Copies
-            are those that the residuals cannot tell apart.
-        null_space: eigenvalues that are zero to rounding were found and left out.
-        requested: k as asked for.
-        which: as asked for.
+        multiplicity_known: whether all copies of an eigenvalue are listed, shape (k,). Copies are
+            eigenvalues closer than their residuals.
+        null_space: whether eigenvalues that are zero to rounding were found and left out.
+        requested: the argument k.
+        which: the argument.
         dim: n.
-        scale: largest |eigenvalue| seen.
+        scale: largest |Ritz value|.
         num_matvecs: products spent.
     """
 
@@ -104,36 +104,36 @@ def eigenpairs(
     checkpoint_every: float = 60.0,
     progress: Progress = silent,
 ) -> Eigenpairs:
-    r"""The k eigenpairs at one end of the spectrum, or at both.
+    r"""The k eigenpairs at one or both ends of the spectrum.
 
     Block Lanczos with full reorthogonalisation and thick restarts (Wu & Simon 2000). It stops when
     $|A x - \theta x| \le \mathrm{tol}\,|\theta|$ for all of them, or $\epsilon^{3/4}\max|\theta|$
-    where that is more ($\epsilon$: machine epsilon; 2e-12 and 6e-6), about what products are known
-    to. No eigenvalue is ever returned twice by loss of orthogonality, and none is invented.
+    if that is larger ($\epsilon$: machine epsilon; 2e-12 and 6e-6), about the accuracy of the
+    products. Full reorthogonalisation excludes spurious and repeated eigenvalues.
 
     Args:
         op: an operator, or a symmetric tensor.
-        k: how many, 1 <= k <= n.
+        k: number of eigenpairs, 1 <= k <= n.
         which: "LA" largest, "SA" smallest, "LM" largest in magnitude, "BE" both ends, one more from
             the upper end if k is odd.
         tol: relative residual; by default 1e-6 in float64 and 1e-4 in float32. The error of an
             eigenvalue is at most its residual, and of the order of its square over the gap.
-        block: vectors at a time; multiplicities up to block - 1 are resolved.
-        max_products: give up after so many products, with a warning and what there is; by default
-            50 k, at least 1000.
-        max_bytes: what the basis may take; with less memory it restarts more often.
-        rng: of the start.
-        checkpoint: a folder of this call alone for the state of the work; the same call, with the
-            same seed, goes on from it, bit for bit.
-        checkpoint_every: seconds between two states; what is done since the last one is lost.
-        progress: called with products done and the number foreseen from the convergence so far.
+        block: block size; multiplicities up to block - 1 are resolved.
+        max_products: largest number of products; then the pairs so far are returned with a warning.
+            By default 50 k, at least 1000.
+        max_bytes: memory limit of the basis; with less memory it restarts more often.
+        rng: seed or generator of the start vectors.
+        checkpoint: a folder for the state of this call; the same call with the same seed resumes
+            from it and gives bit-identical results.
+        checkpoint_every: seconds between two states; work since the last one is lost.
+        progress: called with products done and the number predicted from the convergence so far.
 
     Raises:
         InputError: for a bad argument, or if k + 2 block + 1 vectors do not fit.
         NonFiniteError: if a product is not finite, with the eigenpairs so far as `partial`.
 
-    Cost: `num_matvecs` products (one of them to see how products are rounded), and for each
-    4 j n multiply-adds with j the size of the basis.
+    Cost: `num_matvecs` products (one of them measures the rounding of products), and 4 j n
+    multiply-adds for each, with j the size of the basis.
     """
     max_bytes = memory("max_bytes", max_bytes)
     function("progress", progress, "(done, total, what) ")
@@ -157,7 +157,7 @@ def eigenpairs(
     forecast = _Forecast(limit)
     checked, done = log.restore(space) if log else (0, False)
     while not done:
-        # before the step: a state may have been written between a step and its look
+        # before the step: a state may have been written between a step and its check
         due = space.full or space.num_matvecs - checked >= _CHECK_EVERY
         if due and space.size >= min(k, n):
             checked = space.num_matvecs
@@ -196,14 +196,14 @@ def eigenpairs(
         raise NonFiniteError(msg, partial=partial) from error
     if not done:
         warnings.warn(
-            f"{result!r}: stopped after max_products = {limit}; raise it, ask for fewer "
-            "eigenpairs, or a larger tol",
+            f"{result!r}: not converged after max_products = {limit}; raise it, request fewer "
+            "eigenpairs, or increase tol",
             ConvergenceWarning,
             stacklevel=2,
         )
     elif not result.converged.all():
         warnings.warn(
-            f"{result!r}: products are rounded by more than tol allows; a larger tol, or float64",
+            f"{result!r}: rounding of the products exceeds tol; use a larger tol, or float64",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -228,7 +228,7 @@ def _checked(
 
 
 def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -> int:
-    """Rows of the basis: enough that restarts are rare, as far as memory goes."""
+    """Rows of the basis: enough for rare restarts, within the memory limit."""
     n = operator.shape[0]
     row = n * operator.dtype.itemsize
     # a step: the block behind the basis, its products, these as rows, and what is taken off them;
@@ -247,7 +247,7 @@ def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -
 
 
 def _wanted(values: FloatArray, which: Which) -> IntArray:
-    """Indices of ascending values, the most wanted first."""
+    """Indices into ascending values, in the order of `which`."""
     j = values.size
     if which == "LA":
         return np.arange(j)[::-1]
@@ -262,7 +262,7 @@ def _wanted(values: FloatArray, which: Which) -> IntArray:
 
 
 def _bounds(values: FloatArray, tol: float, scale: float, dtype: torch.dtype) -> FloatArray:
-    """What residuals must meet: relative, but no smaller than products are known."""
+    """Tolerances of the residuals: relative, but not below the rounding of products."""
     floor = torch.finfo(dtype).eps ** (3 / 4) * scale
     return np.maximum(tol * np.abs(values), floor or 1.0)
 
@@ -272,18 +272,18 @@ def _result(
 ) -> Eigenpairs:
     n, dtype = space.basis.shape[1], space.basis.dtype
     chosen = _wanted(pairs.values, which)[:k]
-    unit = 4 * float(torch.finfo(dtype).eps) * space.scale  # what LAPACK and rounding may add
-    # residuals come from T, which knows nothing of how products are rounded: one product tells
+    unit = 4 * float(torch.finfo(dtype).eps) * space.scale  # margin for LAPACK and rounding
+    # residuals computed from T exclude the rounding of products; one product measures it
     rounding = max(unit, 2 * space.departure(pairs, chosen)) if check else unit
     known = np.maximum(pairs.residuals, rounding) <= _bounds(pairs.values, tol, space.scale, dtype)
     zero = (np.abs(pairs.values[chosen]) <= 100 * unit) & known[chosen] & (space.scale > 0)
-    # zeros are named, not listed, unless there is nothing else
+    # zero eigenvalues are flagged, not listed, unless there are no others
     if zero.all():
         zero = np.zeros_like(zero)
     chosen = chosen[~zero]
     values = pairs.values[chosen]
     residuals = pairs.residuals[chosen] + rounding
-    # copies of a value, among those listed and among all that the space shows
+    # copies of a value, among the listed pairs and among all Ritz values
     doubt = pairs.residuals + rounding
     near = np.abs(values[:, None] - pairs.values) <= residuals[:, None] + doubt
     copies = near.sum(axis=1)
@@ -304,7 +304,7 @@ def _result(
 
 
 class _Log:
-    """Writes the state of a Krylov space, the rows of its basis once each."""
+    """Writes the state of a Krylov space, each row of its basis once."""
 
     def __init__(self, checkpoint: Checkpoint, seeds: np.random.Generator) -> None:
         self._checkpoint, self._seeds = checkpoint, seeds
@@ -317,7 +317,7 @@ class _Log:
         self._rows = 0
 
     def restore(self, space: KrylovSpace) -> tuple[int, bool]:
-        """Put the space where it was; returns the products at the last look, and if it was all."""
+        """Restore the space; returns the products at the last check, and whether it was done."""
         self.choice = space.operator.choice
         if self._found is None:
             return 0, False
@@ -330,16 +330,16 @@ class _Log:
         return numbers["checked"], numbers["done"]
 
     def forget_rows(self) -> None:
-        """A restart has written over all rows."""
+        """Mark all rows as unsaved, since a restart overwrote them."""
         self._rows = 0
 
     def save_if_due(self, space: KrylovSpace, checked: int) -> None:
-        """After each step."""
+        """Write a state if one is due; called after each step."""
         if self._checkpoint.due:
             self.save(space, checked, done=False)
 
     def save(self, space: KrylovSpace, checked: int, *, done: bool) -> None:
-        """A state now."""
+        """Write a state now."""
         numbers, tensors = space.state(self._rows)
         extra = {
             "rng": self._seeds.bit_generator.state,
@@ -352,7 +352,7 @@ class _Log:
 
 
 class _Forecast:
-    """How many products it will take, if residuals go on to fall as they did."""
+    """Predicted number of products, from the convergence rate of the residuals so far."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

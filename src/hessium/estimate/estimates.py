@@ -1,4 +1,4 @@
-"""What random probes give: a number, or n of them, with a standard error and an interval."""
+"""Monte Carlo estimates of a number or a vector, with standard errors and intervals."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hessium._typing import FloatArray
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Estimate(Displayable):
-    """A number known from random probes; as a float it is its value.
+    """An estimate of a number from random probes; `float` gives its value.
 
     Attributes:
-        value: the estimate, without bias.
-        stderr: its standard error; 0 where it is exact.
-        num_matvecs: products with the operator that it cost.
-        method: how it was found.
+        value: the estimate, unbiased.
+        stderr: its standard error; 0 if exact.
+        num_matvecs: number of products spent.
+        method: name of the method used.
         samples: one estimate for each probe, shape (k,); `value` is their mean. Those of the
-            methods "xtrace" and "exchangeable" are not independent: `stderr` knows that,
+            methods "xtrace" and "exchangeable" are dependent: `stderr` accounts for that,
             `samples.std() / k**0.5` does not.
     """
 
@@ -34,7 +34,7 @@ class Estimate(Displayable):
     samples: FloatArray
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Student's interval that holds the truth with probability `confidence`.
+        """Student's interval that contains the true value with probability `confidence`.
 
         Raises:
             InputError: if not 0 < confidence < 1.
@@ -54,10 +54,10 @@ class Estimate(Displayable):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class NormEstimate(Displayable):
-    r"""A norm, the root of a number known from random probes; as a float it is its value.
+    r"""An estimate of a norm, the root of an estimated square; `float` gives its value.
 
     Attributes:
-        square: $\|A\|_F^2$, the number that is estimated without bias.
+        square: $\|A\|_F^2$, whose estimate is unbiased.
     """
 
     square: Estimate
@@ -74,12 +74,12 @@ class NormEstimate(Displayable):
 
     @property
     def num_matvecs(self) -> int:
-        """Products with the operator that it cost."""
+        """Number of products spent."""
         return self.square.num_matvecs
 
     @property
     def method(self) -> str:
-        """How it was found."""
+        """Name of the method used."""
         return self.square.method
 
     @property
@@ -104,10 +104,10 @@ class NormEstimate(Displayable):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class DiagonalEstimate(Displayable):
-    """The diagonal of an operator, known from random probes.
+    """An estimate of the diagonal of an operator from random probes.
 
     Attributes:
-        value: the estimates, without bias, shape (n,), in the operator's dtype and on its device.
+        value: the unbiased estimates, shape (n,), in the operator's dtype and on its device.
         stderr: standard error of each, shape (n,); 0 where it is exact.
         num_matvecs: products with the operator that it cost.
         method: how it was found.
@@ -121,7 +121,7 @@ class DiagonalEstimate(Displayable):
     probes: int
 
     def interval(self, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
-        """Student's interval for every entry alone, two tensors (n,).
+        """Student's interval for each entry separately, two tensors (n,).
 
         Raises:
             InputError: if not 0 < confidence < 1.
@@ -138,7 +138,7 @@ class DiagonalEstimate(Displayable):
 
 
 def student(confidence: float, samples: int) -> float:
-    """Half-width of an interval in standard errors, for a mean of so many samples.
+    """Half-width of Student's interval in standard errors, for a mean of `samples` samples.
 
     Raises:
         InputError: if not 0 < confidence < 1.
@@ -160,7 +160,7 @@ def from_samples(samples: FloatArray, *, num_matvecs: int, method: str) -> Estim
 
 
 def exactly(value: float, *, num_matvecs: int) -> Estimate:
-    """A number that needed no luck."""
+    """An exact number as an estimate with standard error 0."""
     return Estimate(
         value=value,
         stderr=0.0,

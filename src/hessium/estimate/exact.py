@@ -22,7 +22,7 @@ from hessium.spectra import Count, Inertia, RankProfile, Spectrum
 from hessium.spectra.inertia import thresholds
 from hessium.spectra.measure import relative_resolution, resolution_of
 
-FACTORISE_FROM = 500  # below this all eigenvalues cost less than two factorisations and a norm
+FACTORISE_FROM = 500  # below this size all eigenvalues cost less than two factorisations and a norm
 
 
 @full_precision()
@@ -30,17 +30,17 @@ def spectrum(op: Operator | SymmetricOperator | Tensor, *, max_bytes: int = 2**3
     """All eigenvalues, exact to rounding.
 
     An operator with a smaller companion of the same non-zero spectrum (a Gauss-Newton matrix with
-    fewer samples x outputs than parameters has its Gram matrix) is solved through that one, and the
-    remaining eigenvalues are exact zeros.
+    fewer samples x outputs than parameters has its Gram matrix) is solved through the companion;
+    the remaining eigenvalues are exact zeros.
 
     Args:
         op: an operator, or a symmetric tensor.
-        max_bytes: what the dense matrix and its work space may take (8 GiB).
+        max_bytes: memory limit for the dense matrix and its work space (8 GiB).
 
     Returns:
-        An exact `Spectrum`: n nodes in ascending order with weights 1/n, in float64 whatever the
-        operator's dtype. Its resolution is the rounding of that dtype, and what products that
-        disagree with the matrix leave open.
+        An exact `Spectrum`: n nodes in ascending order with weights 1/n, in float64 for every dtype
+        of the operator. Its resolution is the rounding of that dtype plus the disagreement of
+        products with the matrix.
 
     Raises:
         InputError: if the dense matrix does not fit.
@@ -51,9 +51,9 @@ def spectrum(op: Operator | SymmetricOperator | Tensor, *, max_bytes: int = 2**3
 
 
 def exact_inertia(operator: SymmetricOperator, tol: float, *, max_bytes: int) -> Inertia:
-    """What `inertia` says of a matrix that fits: by factorisation, or from all eigenvalues."""
+    """Inertia of a matrix that fits into memory, by factorisation or from all eigenvalues."""
     if operator.companion() is None and operator.shape[0] >= FACTORISE_FROM:
-        # the matrix, the shifted one, its factor, and what LAPACK takes
+        # the matrix, the shifted one, its factor, and LAPACK work space
         matrix, departure = _assembled(operator, max_bytes, 4)
         rounding = _rounding(operator)
         found = _inertia_by_factorisation(matrix, tol, rounding, departure)
@@ -77,7 +77,7 @@ def rank_profile(
     *,
     max_bytes: int = 2**33,
 ) -> RankProfile:
-    """The counts of `inertia` for a range of thresholds, from one set of eigenvalues.
+    """Counts as in `inertia` for several thresholds, from one set of eigenvalues.
 
     Args:
         op: an operator, a symmetric tensor, or a spectrum.
@@ -87,7 +87,7 @@ def rank_profile(
     Raises:
         InputError: for bad thresholds.
 
-    Cost: as for `spectrum`; nothing more for a spectrum.
+    Cost: as for `spectrum`; none if a spectrum is given.
     """
     thresholds(tols)  # before the long work
     found = op if isinstance(op, Spectrum) else spectrum(op, max_bytes=max_bytes)
@@ -95,9 +95,9 @@ def rank_profile(
 
 
 def exact_spectrum(operator: SymmetricOperator, max_bytes: int) -> Spectrum:
-    """All eigenvalues, by the companion where there is one."""
+    """All eigenvalues, from the companion if there is one."""
     solved = operator.companion() or operator
-    # the matrix, its copy in float64, and what LAPACK takes
+    # the matrix, its copy in float64, and LAPACK work space
     matrix, departure = _assembled(solved, max_bytes, 3)
     return _spectrum_of(matrix, departure, operator)
 
@@ -106,10 +106,10 @@ def _spectrum_of(matrix: Tensor, departure: float, operator: SymmetricOperator) 
     values = _solve(matrix)
     nonnegative = operator.positive_semidefinite
     if nonnegative:
-        values = np.maximum(values, 0.0)  # nearer to the truth: negative ones are rounding
+        values = np.maximum(values, 0.0)  # negative values are rounding errors
     rounding = resolution_of(values, float(torch.finfo(operator.dtype).eps))
     if departure > 0 and not values.any():
-        msg = f"op: {operator!r} has zero columns, but other products are not zero; not linear"
+        msg = f"op: {operator!r} maps unit vectors to zero, but not all vectors; it must be linear"
         raise InputError(msg)
     n = operator.shape[0]
     return Spectrum.of(
@@ -123,13 +123,13 @@ def _spectrum_of(matrix: Tensor, departure: float, operator: SymmetricOperator) 
 
 
 def _assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tuple[Tensor, float]:
-    r"""The dense matrix M in float64, and how far the products are from it, in the Frobenius norm.
+    r"""The dense matrix M in float64, and a bound on its Frobenius distance to the products.
 
-    For a Gaussian x, $E|Ax - Mx|^2 = \|A - M\|_F^2$: noise, asymmetry, arithmetic in fewer digits
-    than those of the dtype, a product that went wrong once, all show in it. The largest of three,
-    times four, is below the norm with probability at most 0.008, and that where A - M has rank one.
+    For a Gaussian x, $E|Ax - Mx|^2 = \|A - M\|_F^2$: it includes noise, asymmetry, lower internal
+    precision and single wrong products. Four times the largest of three samples is below the norm
+    with probability at most 0.008, attained where A - M has rank one.
 
-    Cost: three products beside those of `dense`.
+    Cost: three products in addition to those of `dense`.
     """
     matrix = operator.dense(max_bytes=_share(operator, max_bytes, matrices)).double()
     rng = np.random.default_rng(0)
@@ -141,7 +141,7 @@ def _assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tu
 
 
 def _share(operator: SymmetricOperator, max_bytes: int, matrices: int) -> int:
-    """What of a budget the assembly may take, if so many float64 matrices must fit at once."""
+    """Part of the memory limit left to the assembly if `count` float64 matrices must fit."""
     require_memory(operator.shape[0], torch.float64, max_bytes // matrices)
     return max_bytes - (matrices - 2) * operator.shape[0] ** 2 * 8
 
@@ -158,7 +158,7 @@ def _rounding(operator: SymmetricOperator) -> float:
 def _inertia_by_factorisation(
     matrix: Tensor, tol: float, rounding: float, departure: float
 ) -> Inertia | None:
-    """None where an eigenvalue lies too close to a threshold to be counted this way."""
+    """Counts by LDL^T; None if an eigenvalue lies too close to a threshold."""
     n = matrix.shape[0]
     if not bool(matrix.any()):
         return None

@@ -1,4 +1,4 @@
-"""Ranks and inertias: exact where a matrix fits, bracketed where none does."""
+"""Rank and inertia: exact if a dense matrix fits into memory, with brackets otherwise."""
 
 from __future__ import annotations
 
@@ -65,31 +65,31 @@ def inertia(
     The threshold $t = \mathrm{tol} \cdot \max|\lambda|$ is the convention of the rank experiment
     (ADCME.jl: positive above $10^{-6}\lambda_{\max}$, negative below its negative).
 
-    Exact, where the matrix or its smaller companion fits: large matrices are counted by Sylvester's
-    law from LDL^T factorisations of $A \pm tI$, which takes no eigenvalue but the largest. Rounding
-    moves eigenvalues by about $4\sqrt n\,u\max|\lambda|$ (u: machine epsilon of the operator's
-    dtype, errors taken as independent); where one lies so close to $\pm t$ the counts become
-    brackets.
+    Exact, if the matrix or its smaller companion fits into memory. Large matrices are counted by
+    Sylvester's law from LDL^T factorisations of $A \pm tI$, which needs only the largest
+    eigenvalue. Rounding moves eigenvalues by about $4\sqrt n\,u\max|\lambda|$ (u: machine epsilon
+    of the operator's dtype, errors taken as independent); if one lies within that distance of $\pm
+    t$ the counts become brackets.
 
-    By quadrature, where it does not: the eigenvalues largest in magnitude are found and deflated,
-    the others counted by stochastic Lanczos quadrature. The brackets then hold what the steps leave
-    open and what the draw of the probes leaves open (`Spectrum.count`): where many
-    eigenvalues crowd at the threshold, as in a null space at a small tol, they are wide, and true.
+    By quadrature otherwise: the eigenvalues largest in magnitude are computed and deflated, the
+    others counted by stochastic Lanczos quadrature. The brackets include the algorithmic error of
+    the steps and the Monte Carlo error of the probes (`Spectrum.count`). They are wide where many
+    eigenvalues lie near the threshold, as in a null space at a small tol.
 
     Args:
         op: an operator, or a symmetric tensor.
         tol: relative threshold, 0 <= tol < 1.
         method: "exact", "quadrature", or "auto": exact if it fits.
-        max_bytes: what a dense matrix, or a basis, and its work space may take (8 GiB).
-        probes: of the quadrature.
-        steps: of the quadrature.
-        deflate: eigenpairs to deflate, of the quadrature.
+        max_bytes: memory limit for a dense matrix, or a basis, and its work space (8 GiB).
+        probes: random vectors of the quadrature.
+        steps: Lanczos steps for each probe.
+        deflate: number of eigenpairs to deflate before the quadrature.
         confidence: probability that all brackets of the quadrature hold.
-        rng: of the quadrature.
+        rng: seed or generator of the quadrature.
         progress: of the quadrature: called with products done and products in all.
 
     Raises:
-        InputError: for a bad argument, or if the memory does not suffice.
+        InputError: for a bad argument, or if `max_bytes` is too small.
 
     Cost: exact, the products of `dense`, and $2n^3/3$ multiply-adds; twice that, or all
     eigenvalues, where one lies near the threshold. Quadrature: probes x steps products and those of
@@ -105,7 +105,7 @@ def inertia(
     function("progress", progress, "(done, total, what) ")
     operator = as_operator(op)
     if method not in ("auto", "exact", "quadrature"):
-        msg = f"method: {method!r}; auto, exact or quadrature is required"
+        msg = f"method: {method!r}; 'auto', 'exact' or 'quadrature' is required"
         raise InputError(msg)
     if method == "exact" or (method == "auto" and fits(operator, max_bytes)):
         return exact_inertia(operator, tol, max_bytes=max_bytes)

@@ -1,4 +1,4 @@
-"""Lanczos runs from random vectors, and their rules: what stochastic quadrature is made of."""
+"""Lanczos runs from random vectors and their Gauss rules, for stochastic quadrature."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from hessium.linalg.vectors import gaussian, norm, subtract_projection_
 from hessium.progress import Progress
 from hessium.spectra import GaussRule, Spectrum
 
-BESIDE = 5  # vectors beside the basis: start, product, what the operator adds, and the proof
+BESIDE = 5  # vectors beside the basis: start, product, work of the operator, and the check
 
 
 class Sampler:
-    """Runs probes and keeps their rules.
+    """Runs Lanczos probes and keeps their Gauss rules.
 
     Args:
         operator: A.
-        known: eigenpairs to take out of the probes.
+        known: eigenpairs to deflate from the probes.
         steps: of each probe.
         passes: of reorthogonalisation.
         max_bytes: for the bases.
         seeds: of the probes.
-        checkpoint: where the state goes, if anywhere.
+        checkpoint: for the state, or None.
     """
 
     def __init__(
@@ -52,31 +52,31 @@ class Sampler:
         self._residual = 0.0
         if known is not None:
             keep = known.converged & (known.values != 0)
-            keep[operator.shape[0] - 1 :] = False  # one direction is left to the probes
+            keep[operator.shape[0] - 1 :] = False  # at least one direction remains for the probes
             self._exact = known.values[keep]
             self._out = known.vectors[:, torch.as_tensor(keep, device="cpu")].mT.contiguous()
             self._residual = float(np.linalg.norm(known.residuals[keep]))
             self._products = known.num_matvecs
-        self._room = operator.shape[0] - self._exact.size  # dimensions left to the probes
+        self._room = operator.shape[0] - self._exact.size  # dimension of the complement
         self._steps = min(steps, self._room)
         row = operator.shape[0] * operator.dtype.itemsize
-        self._vectors = max_bytes // row - 2 * self._exact.size  # that memory allows
+        self._vectors = max_bytes // row - 2 * self._exact.size  # within memory
         self._rules: list[GaussRule] = []
         self._running: list[LanczosProcess] = []
-        self._idle: list[LanczosProcess] = []  # their memory is used again
+        self._idle: list[LanczosProcess] = []  # finished processes whose memory is reused
         self._checkpoint = checkpoint
         self._saved: list[int] = []  # rows of each running basis that are on disk
-        self.wanted = 0  # rules that the present work goes on to
-        self._proof: Tensor | None = None  # a sum of vectors, and what its product must be
+        self.wanted = 0  # target number of rules
+        self._proof: Tensor | None = None  # a sum of vectors, and its expected product
         self._departure = 0.0
 
     @property
     def rules(self) -> int:
-        """How many are finished."""
+        """Number of finished rules."""
         return len(self._rules)
 
     def run(self, total: int, progress: Progress) -> None:
-        """Add rules until there are so many, several at a time where products are cheaper so."""
+        """Add rules up to the given number, in blocks where block products are cheaper."""
         self.wanted = total
         while self._running or self.rules < total:
             if not self._running:
@@ -91,7 +91,7 @@ class Sampler:
             self._finish()
 
     def find_steps(self, error: float, most: int) -> None:
-        """Grow the first probe until its brackets are as narrow as wanted, and keep the steps."""
+        """Extend the first probe until its brackets are narrow enough; keep the number of steps."""
         if self._rules:  # found before the work was interrupted
             self._steps = self._rules[0].diagonal.size
             return
@@ -99,7 +99,7 @@ class Sampler:
             self._begin(1, max(1, min(most, self._room, self._vectors - BESIDE)))
         (process,) = self._running
         while not process.finished:
-            # before the step: a state may have been written between a step and its look
+            # before the step: a state may have been written between a step and its check
             look = process.alphas and len(process.alphas) % 20 == 0
             if look and process.rule().open_mass() <= error:
                 break
@@ -108,7 +108,7 @@ class Sampler:
         self._finish()
 
     def estimate(self) -> Spectrum:
-        """All rules so far as a measure."""
+        """Spectrum estimated from all rules so far."""
         # bounds the norms of the tridiagonal matrices (Gershgorin)
         reach = max(float(np.abs(r.diagonal).max() + 2 * r.offdiagonal.max()) for r in self._rules)
         scale = max(reach, float(np.abs(self._exact).max(initial=0.0)))
@@ -126,7 +126,7 @@ class Sampler:
         )
 
     def restore(self, numbers: Mapping[str, Any], files: Sequence[Mapping[str, Tensor]]) -> None:
-        """Go on from a state that was saved."""
+        """Resume from a saved state."""
         self._seeds.bit_generator.state = numbers["rng"]
         self._products, self._steps = numbers["products"], numbers["steps"]
         self.wanted = numbers["wanted"]
@@ -147,7 +147,7 @@ class Sampler:
             self._saved.append(len(rows))
 
     def save(self) -> None:
-        """Write a state, the rows of running bases once each."""
+        """Write a state, each row of the running bases once."""
         if self._checkpoint is None:
             return
         final = [_final(p.alphas, p.betas, len(p.basis)) for p in self._running]
@@ -212,7 +212,7 @@ class Sampler:
         self._idle, self._running, self._saved = self._running, [], []
 
     def _collect(self, process: LanczosProcess, number: int) -> None:
-        """Add vectors of a process, with signs, to one sum for a proof of them all."""
+        """Add basis vectors with random signs to the sum that `prove` checks."""
         steps = len(process.alphas) - 1  # the residual of the last step is not kept
         if not steps:
             return
@@ -225,11 +225,11 @@ class Sampler:
         self._proof = found if self._proof is None else self._proof.add_(found)
 
     def prove(self) -> None:
-        r"""See how far the products are from what the tridiagonal matrices say of them.
+        r"""Measure the distance of the products from the tridiagonal relation.
 
         With a sum x of basis vectors with random signs, $E|Ax - \sum_i \pm V_i^T T_i e|^2$ is the
-        sum of squares of all errors of the products: of noise, asymmetry, arithmetic in fewer
-        digits than those of the dtype, or one that went wrong. Cost: one product.
+        sum of squares of all errors of the products: of noise, asymmetry, lower internal precision,
+        or a single wrong product. Cost: one product.
         """
         if self._proof is None:
             return
@@ -241,9 +241,9 @@ class Sampler:
         self._departure = 4 * float(norm(product - expected))
 
     def _leakage(self, reach: float) -> float:
-        """How far the residuals of deflated pairs can move the eigenvalues of the others.
+        """Bound on the shift of the other eigenvalues by the residuals of deflated pairs.
 
-        By |R|^2 over the gap between the two sets (Mathias 1998), and never more than |R|.
+        |R|^2 over the gap between the two sets (Mathias 1998), and at most |R|.
         """
         if not self._exact.size:
             return 0.0
@@ -255,6 +255,6 @@ class Sampler:
 
 
 def _final(alphas: Sequence[float], betas: Sequence[float], steps: int) -> int:
-    """Rows of the basis of a process that do not change any more."""
+    """Number of final rows of the basis of a process."""
     ended = len(alphas) == steps or list(betas[-1:]) == [0.0]
     return len(alphas) if ended else len(alphas) + 1

@@ -1,4 +1,4 @@
-"""Random probes and their images under an operator, in blocks, counted."""
+"""Random probes and their products with an operator, in blocks, with a count of products."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Form: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 class Source:
-    """Draws probes and multiplies them.
+    """Draws random probes, multiplies them by the operator and counts the products.
 
     Args:
         op: an operator, or a symmetric tensor.
-        probes: products to spend in total.
+        matvecs: products to spend in total.
         rng: seed or generator.
-        max_bytes: what blocks of vectors may take.
+        max_bytes: memory limit for blocks of vectors.
         progress: called after every block.
 
     Attributes:
-        operator: that of `op`.
+        operator: `op` as a symmetric operator.
         num_matvecs: products spent so far.
 
     Raises:
@@ -44,13 +44,13 @@ class Source:
     def __init__(
         self,
         op: Operator | SymmetricOperator | Tensor,
-        probes: int,
+        matvecs: int,
         rng: Rng,
         max_bytes: int,
         progress: Progress,
     ) -> None:
-        self.probes = count("probes", probes, at_least=1)
-        self.operator = as_operator(op).prepare(self.probes, self.probes)
+        self.matvecs = count("matvecs", matvecs, at_least=1)
+        self.operator = as_operator(op).prepare(self.matvecs, self.matvecs)
         self.num_matvecs = 0
         self._generator = generator(rng)
         self.max_bytes = memory("max_bytes", max_bytes)
@@ -62,14 +62,14 @@ class Source:
         return probe_block(kind, self._generator, self.operator, count)
 
     def images(self, block: Tensor) -> Tensor:
-        """A V for any number of columns."""
+        """A V, for any number of columns."""
         images = torch.empty_like(block)
         for columns in self.operator.column_blocks(block.shape[1], self.max_bytes):
             images[:, columns] = self._multiply(block[:, columns])
         return images
 
     def forms(self, kind: Draw, count: int, form: Form) -> FloatArray:
-        """`form` of `count` fresh probes and their images, one number for each.
+        """`form` evaluated on `count` new probes and their images, one number for each.
 
         Raises:
             NonFiniteError: if a product is not finite; `partial` holds the numbers before it.
@@ -80,33 +80,33 @@ class Source:
             try:
                 found.append(to_float64(form(probes, self._multiply(probes))))
             except NonFiniteError as error:
-                msg = f"{error}; product {self.num_matvecs + 1} of {self.probes} or soon after"
+                msg = f"{error}; product {self.num_matvecs + 1} of {self.matvecs} or soon after"
                 raise NonFiniteError(msg, partial=np.concatenate([*found, []])) from error
         return np.concatenate(found)
 
     def count(self, products: int) -> None:
-        """Take note of products, here or elsewhere."""
+        """Add to the number of products and report progress."""
         self.num_matvecs += products
-        self._progress(self.num_matvecs, self.probes, "products")
+        self._progress(self.num_matvecs, self.matvecs, "products")
 
     def holds(self, columns: int) -> bool:
-        """Whether a sketch of so many columns fits into memory."""
+        """Whether a sketch with `columns` columns fits into memory."""
         return self.sketch_bytes(columns) <= self.max_bytes
 
     def sketch_bytes(self, columns: int) -> int:
-        """What a sketch of so many columns takes."""
+        """Memory of a sketch with `columns` columns."""
         return ARRAYS * self.operator.shape[0] * columns * self.operator.dtype.itemsize
 
     def require_sketch(self, method: str, columns: int, products: int) -> None:
-        """A sketch of so many columns makes sense, and fits.
+        """Check that the number of products suits a sketch and that it fits into memory.
 
         Raises:
             InputError: if not.
         """
         n = self.operator.shape[0]
-        if not products <= self.probes < n:
+        if not products <= self.matvecs < n:
             msg = (
-                f"probes: {self.probes}; method {method!r} takes at least {products} products, and "
+                f"matvecs: {self.matvecs}; method {method!r} needs at least {products} products; "
                 f"with {n} or more the answer is exact: method='exact'"
             )
             raise InputError(msg)
@@ -126,25 +126,25 @@ class Source:
 
 
 def require_squares(block: Tensor) -> None:
-    """The squares of the entries, and sums of them, are float64 numbers.
+    """Check that squares of the entries and their sums are representable in float64.
 
     Raises:
-        InputError: if errors, which are known by squares, would be infinite or vanish.
+        InputError: if standard errors would over- or underflow.
     """
     largest = float(block.abs().amax())
     if largest and not _SMALL < largest < 1 / _SMALL:
         msg = (
-            f"op: products of the order of {largest:.1e}, whose squares are no float64 numbers; "
+            f"op: products of the order of {largest:.1e}, whose squares exceed the float64 range; "
             f"divide the operator by {largest:.0e}, and multiply the result by it"
         )
         raise InputError(msg)
 
 
 def one_of(method: str, allowed: tuple[str, ...]) -> str:
-    """The name of a method.
+    """Check the name of a method.
 
     Raises:
-        InputError: if there is none of that name.
+        InputError: if it is not one of `allowed`.
     """
     if method not in allowed:
         msg = f"method: {method!r}; one of {', '.join(repr(a) for a in allowed)} is required"

@@ -1,7 +1,7 @@
 """Random probe vectors.
 
-Drawn on the CPU, one after the other, so that a seed means the same on every device, in every
-precision and for every width of a block.
+Drawn on the CPU, one after the other, so that a seed gives the same vectors on every device, in
+every precision and for every block size.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ Draw: TypeAlias = Callable[[np.random.Generator, int], FloatArray]
 
 
 def signs(generator: np.random.Generator, n: int) -> FloatArray:
-    """Independent signs, shape (n,): the least variance of a quadratic form (Rademacher)."""
+    """Independent signs (Rademacher), shape (n,): the quadratic form of least variance."""
     packed = generator.integers(0, 256, size=-(-n // 8), dtype=np.uint8)
     return np.asarray(np.unpackbits(packed, count=n) * 2.0 - 1.0, dtype=np.float64)
 
 
 def sphere(generator: np.random.Generator, n: int) -> FloatArray:
-    r"""Uniform on the sphere of radius $\sqrt n$, shape (n,): no direction is preferred."""
+    r"""Uniform on the sphere of radius $\sqrt n$, shape (n,)."""
     vector = generator.standard_normal(n)
     vector *= n**0.5 / float(np.linalg.norm(vector))
     return vector

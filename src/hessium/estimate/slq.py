@@ -1,4 +1,4 @@
-"""Stochastic Lanczos quadrature: which vectors, how many steps, how many probes."""
+"""Stochastic Lanczos quadrature of the spectral distribution."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hessium.linalg.operator import SymmetricOperator
 from hessium.progress import Progress, part_of, silent
 from hessium.spectra import Spectrum
 
-_MOST_STEPS = 4  # times the steps asked for, where `until` may raise them
+_MOST_STEPS = 4  # factor by which `until` may raise the steps
 _MOST_PROBES = 400
 
 
@@ -42,36 +42,36 @@ def spectral_measure(
     checkpoint_every: float = 60.0,
     progress: Progress = silent,
 ) -> Spectrum:
-    r"""The spectral distribution by stochastic Lanczos quadrature, with both its errors.
+    r"""Spectral distribution by stochastic Lanczos quadrature, with error brackets.
 
     Gaussian probes, a Gauss rule of `steps` nodes for each (Golub & Welsch 1969; Ubaru, Chen &
-    Saad 2017). Eigenpairs that are known are taken out of the probes and put back exactly, with
-    mass 1/n each; the probes then see the bulk alone.
+    Saad 2017). Known eigenpairs are deflated from the probes and enter exactly, with mass 1/n each;
+    the probes then sample the bulk alone.
 
     Args:
         op: an operator, or a symmetric tensor.
         probes: random vectors.
         steps: Lanczos steps for each.
-        deflate: eigenpairs to take out: a number of those largest in magnitude, computed first, or
-            some that are there already; those that have not converged are left in. One product
-            proves that they are those of the operator; several calls share it in a `Deflation`.
-        until: go on until the 95 % band of the cdf is on average over the range of the bulk no
-            wider than +- this: the first probe finds the number of steps that leaves half of it
-            open (at most four times `steps`), then probes are added (at most 400). A warning says
-            where that is not enough.
+        deflate: eigenpairs to deflate: a number of those largest in magnitude, computed first, or
+            given pairs, of which only the converged ones are used. One product verifies that they
+            belong to the operator; several calls share it through a `Deflation`.
+        until: target half-width of the 95 % band of the cdf, averaged over the range of the bulk.
+            The first probe determines the number of steps whose algorithmic error is half of it (at
+            most four times `steps`), then probes are added (at most 400). A warning is issued if
+            the target is not reached.
         reorthogonalize: passes of full reorthogonalisation in every step.
-        max_bytes: what the basis may take.
-        rng: of the probes.
-        checkpoint: a folder of this call alone for the state of the work; the same call, with the
-            same seed, goes on from it, bit for bit.
-        checkpoint_every: seconds between two states; what is done since the last one is lost.
+        max_bytes: memory limit of the bases.
+        rng: seed or generator of the probes.
+        checkpoint: a folder for the state of this call; the same call with the same seed resumes
+            from it and gives bit-identical results.
+        checkpoint_every: seconds between two states; work since the last one is lost.
         progress: called with products done and products in all.
 
     Raises:
         InputError: for a bad argument, or if the basis of one probe does not fit.
         NonFiniteError: if a product is not finite, with the measure so far as `partial`.
 
-    Cost: probes x steps products and one that proves them, and about 2 probes x steps^2 x n
+    Cost: probes x steps products and one that verifies them, and about 2 probes x steps^2 x n
     multiply-adds a pass.
     """
     max_bytes = memory("max_bytes", max_bytes)
@@ -130,7 +130,7 @@ def spectral_measure(
         sampler.prove()
         return sampler.estimate()
     sampler.find_steps(until / 2, _MOST_STEPS * steps)
-    sampler.run(sampler.wanted, progress)  # what was decided before the work was interrupted
+    sampler.run(sampler.wanted, progress)  # decided before the interruption
     while True:
         estimate = sampler.estimate()
         missing = _probes_missing(estimate, until)
@@ -140,8 +140,8 @@ def spectral_measure(
             return sampler.estimate()
         if estimate.probes >= probes and (missing is None or estimate.probes >= _MOST_PROBES):
             warnings.warn(
-                f"{estimate!r}: the band is wider than until = {until:g}; allow more steps, "
-                "deflate more eigenpairs, or a larger until",
+                f"{estimate!r}: target half-width until = {until:g} not reached; increase steps, "
+                "deflate more eigenpairs, or increase until",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -155,7 +155,7 @@ def spectral_measure(
 def check_request(
     operator: SymmetricOperator, probes: int, steps: int, deflate: int, max_bytes: int
 ) -> None:
-    """What can be known to be wrong before the first product.
+    """Check the arguments before the first product.
 
     Raises:
         InputError: for a number that is too small, or if the basis of one probe does not fit.
@@ -175,7 +175,7 @@ def check_request(
 
 
 def _probes_missing(estimate: Spectrum, until: float) -> int | None:
-    """Probes that would narrow the band to what is wanted; None where the steps forbid it."""
+    """Number of probes needed for the target width; None if the steps cannot reach it."""
     grid = np.linspace(
         min(r.gauss()[0][0] for r in estimate.rules),
         max(r.gauss()[0][-1] for r in estimate.rules),
@@ -193,6 +193,6 @@ def _probes_missing(estimate: Spectrum, until: float) -> int | None:
 
 
 def _marks(pairs: Eigenpairs) -> list[float]:
-    """Numbers that tell one set of pairs from another."""
+    """Numbers that identify a set of eigenpairs."""
     seen = pairs.vectors.mT @ torch.ones_like(pairs.vectors[:, 0])
     return [*pairs.values.tolist(), *(seen * pairs.scale).tolist()]

@@ -1,10 +1,10 @@
-r"""Sums $\sum_i f(\lambda_i)$ from stochastic Lanczos quadrature, with both of its errors.
+r"""Sums $\sum_i f(\lambda_i)$ by stochastic Lanczos quadrature, with both errors.
 
 For a probe $\omega$ uniform on the sphere of radius $\sqrt n$ the quadrature of A in its direction,
-times n, estimates the sum without bias: the Monte-Carlo error. A quadrature with k nodes is itself
-off: the algorithmic error. Here every derivative of f has one sign, odd ones positive, even ones
-negative; then the Gauss rule lies above the integral and the Gauss-Radau rule with a node below
-the spectrum lies under it (Golub & Meurant 2010, section 6.2), so that the error is a bracket.
+times n, is an unbiased estimate of the sum (Monte Carlo error). A quadrature with k nodes is
+approximate (algorithmic error). Here the odd derivatives of f are positive and the even ones
+negative; then the Gauss rule is an upper bound on the integral and the Gauss-Radau rule with a node
+below the spectrum a lower bound (Golub & Meurant 2010, section 6.2): the two rules bracket it.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ FAILURE = 1e-6  # probability that the bound on the spectrum found from random s
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class SpectralSum(Displayable):
-    r"""$\sum_i f(\lambda_i)$; as a float it is its value.
+    r"""$\sum_i f(\lambda_i)$; `float` gives its value.
 
     Attributes:
-        value: the best single number: the middle of the bracket, or its upper end if the lower one
-            is open.
-        lower: the mean over probes is no smaller than this, for exact quadrature.
-        upper: and no larger than this.
+        value: the estimate: the middle of the bracket, or its upper end if the lower one is
+            infinite.
+        lower: lower bound on the mean over probes with exact quadrature.
+        upper: upper bound on that mean.
         stderr: Monte-Carlo standard error.
-        num_matvecs: products that it cost.
-        steps: of Lanczos, for each probe.
+        num_matvecs: number of products spent.
+        steps: Lanczos steps for each probe.
         brackets: lower and upper end for each probe, shape (probes, 2).
-        smallest: the lower bound on the eigenvalues that the lower ends rest on, minus infinity
-            where there is none.
+        smallest: the lower bound on the eigenvalues used for the lower ends, minus infinity if
+            there is none.
         method: "stochastic Lanczos quadrature", or "exact": from all eigenvalues. Then the bracket
-            is what rounding leaves open, `stderr` is 0, `steps` is 0, and `num_matvecs` the size of
-            the matrix that was solved, the number of products that its columns are worth.
+            covers rounding, `stderr` is 0, `steps` is 0, and `num_matvecs` the size of the matrix
+            that was solved, the number of products that its columns are worth.
     """
 
     value: float
@@ -75,9 +75,9 @@ class SpectralSum(Displayable):
         return _middle(self.brackets)
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """Both errors together: Student's interval, from the lower ends to the upper ends.
+        """Interval that includes both errors: Student's interval around lower and upper ends.
 
-        Of an exact sum, the bracket of rounding.
+        For an exact sum it is the bracket of rounding.
 
         Raises:
             InputError: if not 0 < confidence < 1.
@@ -117,15 +117,15 @@ def log_determinant(
         shift: s.
         method: "exact", from all eigenvalues of the matrix or its smaller companion (the Gram
             matrix of a `GaussNewton`); "quadrature"; or "auto": exact if it fits into memory.
-        probes: random starts, of the quadrature.
-        steps: of Lanczos for each start.
+        probes: random vectors of the quadrature.
+        steps: Lanczos steps for each probe.
         smallest: a proven lower bound on the eigenvalues of A, 0 where A is known to be positive
-            semidefinite. Without one, what the random starts prove with probability 1 - 1e-6; where
-            that is not enough for A + sI to be positive, the lower end of the bracket is minus
-            infinity.
-        rng: seed or generator, of the quadrature.
-        max_bytes: what the dense matrix and its work space, or the Krylov bases, may take (8 GiB):
-            as many starts as fit go side by side.
+            semidefinite. By default the bound that the random starts prove with probability 1 -
+            1e-6; if it does not make A + sI positive definite, the lower end of the bracket is
+            minus infinity.
+        rng: seed or generator of the quadrature.
+        max_bytes: memory limit for the dense matrix and its work space, or for the Krylov bases (8
+            GiB); as many probes as fit are run as one block.
         progress: called with products done and in all.
 
     Raises:
@@ -157,10 +157,10 @@ def effective_dimension(
     max_bytes: int = 2**33,
     progress: Progress = silent,
 ) -> SpectralSum:
-    r"""$\mathrm{tr} A (A + sI)^{-1} = \sum_i \lambda_i / (\lambda_i + s)$: directions above s > 0.
+    r"""$\mathrm{tr} A (A + sI)^{-1} = \sum_i \lambda_i / (\lambda_i + s)$, s > 0.
 
-    The number of parameters that the data determine beside a prior of precision s (MacKay 1992,
-    eq. 4.8, his gamma). $A + sI$ must be positive definite; A need not be.
+    The number of parameters that the data determine under a prior of precision s (MacKay 1992, eq.
+    4.8, his gamma). $A + sI$ must be positive definite; A need not be.
 
     Arguments, errors and cost as in `log_determinant`.
     """
@@ -186,7 +186,7 @@ def _sum(
     max_bytes: int,
     progress: Progress,
 ) -> SpectralSum:
-    """Of f at the eigenvalues plus the shift."""
+    """Sum of f at the shifted eigenvalues."""
     one_of(method, get_args(Method))
     count("probes", probes, at_least=2)
     count("steps", steps, at_least=2)
@@ -211,9 +211,9 @@ def _exact(
     smallest: float | None,
     max_bytes: int,
 ) -> SpectralSum:
-    """From all eigenvalues, each known up to the resolution."""
+    """Sum over all eigenvalues, each known up to the resolution."""
     found = exact_spectrum(operator, max_bytes)
-    # those that were computed; the others are exactly zero
+    # the computed eigenvalues; the others are exactly zero
     beside = found.dim - found.num_matvecs
     nonzero = found.known[found.known != 0]
     values = np.concatenate([nonzero, np.zeros(found.num_matvecs - nonzero.size)])
@@ -245,8 +245,8 @@ def _exact(
 def _require_bound(smallest: float, lowest: float, error: float, what: str) -> None:
     if lowest < smallest - error:
         msg = (
-            f"smallest: {smallest:g}; {what} {lowest:.6g} lies below, so that is no lower bound on "
-            "the eigenvalues"
+            f"smallest: {smallest:g}; {what} {lowest:.6g} lies below; a lower bound on the "
+            "eigenvalues is required"
         )
         raise InputError(msg)
 
@@ -268,7 +268,7 @@ def _indefinite(
 
 
 class _Quadratures:
-    """One Lanczos run for each probe, checked for positive definiteness as they come."""
+    """Lanczos runs of the probes, each checked for positive definiteness."""
 
     def __init__(
         self,
@@ -287,8 +287,8 @@ class _Quadratures:
         each = (min(steps, operator.shape[0]) + 4) * operator.shape[0] * operator.dtype.itemsize
         if each > max_bytes:
             msg = (
-                f"max_bytes: {max_bytes / 2**30:.3g} GiB; {steps} steps hold {each / 2**30:.3g} "
-                "GiB of vectors (take fewer)"
+                f"max_bytes: {max_bytes / 2**30:.3g} GiB; {steps} steps need {each / 2**30:.3g} "
+                "GiB of vectors (reduce steps, or raise it)"
             )
             raise InputError(msg)
         self._runs: list[GaussRule] = []
@@ -325,7 +325,7 @@ class _Quadratures:
         )
 
     def _run(self, count: int) -> None:
-        """Some more starts side by side."""
+        """Run `count` more probes as one block."""
         try:
             starts = self._source.draw(sphere, count)
             made = lanczos_rules(self._source.operator, starts, self._steps, self._source.count)
@@ -345,13 +345,13 @@ class _Quadratures:
             )
 
     def _measure(self) -> DiscreteMeasure | None:
-        """All Gauss rules so far, as one measure."""
+        """Mixture of all Gauss rules so far."""
         rules = [run.gauss() for run in self._runs]
         parts = [DiscreteMeasure(nodes=x, weights=w / w.sum()) for x, w in rules]
         return DiscreteMeasure.mixture(parts) if parts else None
 
     def _bound(self) -> float:
-        """Below all eigenvalues, and above minus the shift; minus infinity where there is none."""
+        """Lower bound on the eigenvalues above minus the shift; minus infinity if there is none."""
         nodes = np.concatenate([run.gauss()[0] for run in self._runs])
         low, high = float(nodes.min()), float(nodes.max())
         rounding = self._rounding(max(abs(low), abs(high)))
@@ -364,11 +364,11 @@ class _Quadratures:
         return bound if bound + self._shift > 0 else -math.inf
 
     def _rounding(self, size: float) -> float:
-        """Error of a Ritz value."""
+        """Rounding error of a Ritz value."""
         return float(32 * torch.finfo(self._source.operator.dtype).eps * size)
 
     def _uncertainty(self) -> float:
-        r"""How far below the Ritz values an eigenvalue may lie, over the width of the Ritz values.
+        r"""Bound on the distance of an eigenvalue below the Ritz values, relative to their range.
 
         A start uniform on the sphere misses the end of the spectrum by more than $\epsilon$ times
         its width with probability below $q = 1.648 \sqrt n \exp(-\sqrt\epsilon (2k - 1))$

@@ -1,4 +1,4 @@
-"""Run to the floor of floating point, then judge: the four kinds of points."""
+"""Polish a point by Newton's method to rounding level and classify it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _DRIFT = 1e-3  # of |theta|: what the last step of an ended search may cover alo
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A point at the floor, with its kind and spectrum."""
+    """A point at rounding level, with its kind and spectrum."""
 
     theta: Tensor
     gradient: float
@@ -42,22 +42,23 @@ class Judged:
 
 
 def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
-    r"""Polish the end of a walk by Newton's method and say what it is.
+    r"""Polish the end of a trajectory by Newton's method and classify the point.
 
-    A point is **critical** if no mode of the Hessian has a slope above its own rounding, the
-    polishing hardly moved it, the Hessian does not jump beside it, and Newton's method started
-    there comes back quadratically. It is **gradient-flat** if what is left of the gradient lies in
+    A point is **critical** if no mode of the Hessian has a gradient component above its rounding,
+    polishing moved it little, the Hessian is continuous nearby, and Newton's method started nearby
+    converges back to it quadratically. It is **gradient-flat** if the remaining gradient lies in
     the kernel of the Hessian, **diverging** if the parameters still grow, and **unconverged**
-    otherwise. A point whose Hessian vanishes is never critical: nothing says what its index is.
+    otherwise. A point whose Hessian vanishes is never classified as critical, since its index is
+    undetermined.
 
     Args:
         surface: the function.
-        walk: where a finder ended.
+        walk: the trajectory of a finder.
         draws: standard normal, `rounding.PROBES` of them: directions of all tests.
 
     Returns:
-        The kind with its evidence; without a spectrum, and with an open index, where derivatives
-        are not finite numbers at the end of the walk or beside it.
+        The kind with its evidence; without a spectrum, and with an open index, if derivatives are
+        not finite at the end of the trajectory or near it.
 
     Cost: a dense Hessian with all eigenvectors for each Newton step, 15 to 30 in all.
     """
@@ -68,7 +69,7 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
 
 
 def _beyond(walk: Walk) -> Judged:
-    """Of a walk that ended where derivatives cannot be computed, or beside such a place."""
+    """Result for a trajectory that ended where derivatives are not finite, or near such a point."""
     away = walk.ended == "runs away" or walk.grows
     return Judged(
         theta=walk.theta,
@@ -98,12 +99,12 @@ def _beyond(walk: Walk) -> Judged:
 
 def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
     place, lengths = _polish(surface, walk, draws)
-    if not math.isfinite(surface.value(place.theta)):  # derivatives may be, as of log(x) at x < 0
+    if not math.isfinite(surface.value(place.theta)):  # derivatives may be finite
         msg = "loss: not finite"
         raise NonFiniteError(msg)
     excess = float(place.excess.max())
     kink = kinked(surface, place, lengths, draws[0])
-    # where the Hessian jumps no eigenvalue has a sign
+    # where the Hessian is discontinuous the sign of no eigenvalue is decided
     threshold = math.inf if kink else max(place.cut, _MARGIN * _shift(surface, place))
     symmetric, near = 0, 0.0
     factors: tuple[float, ...] = ()
@@ -139,14 +140,14 @@ def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
 
 
 def _polish(surface: Surface, walk: Walk, draws: Tensor) -> tuple[Place, Tensor]:
-    """Newton steps for as long as they shrink the slopes that rounding does not explain.
+    """Newton steps as long as they reduce the gradient components above rounding.
 
-    Each slope is measured by its own rounding: measured by the gradient's norm, the rounding of
-    stiff modes would hide that soft ones have not arrived. It does not go ten times as
-    far as the parameters are long.
+    Each component is compared with its own rounding: relative to the norm of the gradient, rounding
+    in stiff modes would hide that soft modes have not converged. The total step stays below ten
+    times the norm of the parameters.
 
     Returns:
-        The last place, and the lengths of its parameters.
+        The last point, and the scales of its parameters.
     """
     lengths = surface.lengths(walk.theta, walk.start)
     room = float(lengths.norm())
@@ -180,7 +181,7 @@ def _symmetry(
     lengths: Tensor,
     draws: Tensor,
 ) -> int:
-    """How many modes belong to a manifold: those without sign, else those without curvature."""
+    """Number of modes tangent to a manifold: of undecided sign, else of zero curvature."""
     for cut in sorted({threshold, place.cut}, reverse=True):
         zero = place.values.abs() <= cut
         if zero.any() and on_manifold(surface, place, zero, start, lengths, draws):
@@ -189,12 +190,12 @@ def _symmetry(
 
 
 def _left(place: Place) -> float:
-    """What a Newton step could still improve."""
+    """Largest reduction that a Newton step could still achieve."""
     return float(place.excess[place.curved].norm())
 
 
 def _shift(surface: Surface, place: Place) -> float:
-    r"""$|H(\theta + p) - H(\theta)|$ with p the Newton step: how far eigenvalues may move."""
+    r"""$|H(\theta + p) - H(\theta)|$ with p the Newton step; bounds the change of eigenvalues."""
     there = place.theta + place.newton_step()
     if not bool(torch.isfinite(there).all()):
         return math.inf
@@ -206,7 +207,7 @@ def _shift(surface: Surface, place: Place) -> float:
 
 
 def _index(values: Tensor, threshold: float, symmetric: int) -> Count:
-    """Eigenvalues below zero; those within the threshold are undecided unless of a symmetry."""
+    """Number of negative eigenvalues; open within the threshold, unless due to a symmetry."""
     low, high = int((values < -threshold).sum()), int((values <= threshold).sum()) - symmetric
     high = max(low, high)
     below = int((values < 0).sum())
@@ -217,7 +218,7 @@ def _index(values: Tensor, threshold: float, symmetric: int) -> Count:
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """Numbers that the kind depends on, lengths relative to those of the parameters."""
+    """Quantities that determine the kind; lengths are relative to the parameters."""
 
     excess: float
     flatness: float
@@ -279,63 +280,63 @@ def _kind(
         )
     if kink:
         return "unconverged", (
-            f"|g| = {evidence.relative:.1g} |H| |theta|, and gradient or Hessian jump beside the "
-            "point: a kink, where the search cannot go on by derivatives"
+            f"|g| = {evidence.relative:.1g} |H| |theta|, and gradient or Hessian are discontinuous "
+            "at the point: a kink, where a search by derivatives cannot continue"
         )
     if evidence.flatness <= _FLAT and evidence.distance < 1:
         return "unconverged", (
-            "the Hessian nearly vanishes along what is left of the gradient, and a Newton step "
-            f"would go {evidence.distance:.1g} |theta|: a degenerate critical point, or far from it"
+            "the Hessian nearly vanishes along the remaining gradient, with a Newton step of "
+            f"{evidence.distance:.1g} |theta|: a degenerate critical point, or far from it"
         )
     return "unconverged", (
         f"|g| = {evidence.relative:.1g} |H| |theta| after {walk.steps} steps, Newton step "
-        f"{evidence.distance:.1g} |theta|, {zeros} eigenvalues without sign"
+        f"{evidence.distance:.1g} |theta|, {zeros} eigenvalues of undecided sign"
     )
 
 
 def _at_zero(
     evidence: _Evidence, walk: Walk, factors: tuple[float, ...], *, back: bool, kink: bool
 ) -> tuple[Kind, str]:
-    """The kind of a point whose gradient is at the floor."""
+    """The kind of a point whose gradient is at rounding level."""
     away: Kind = "diverging" if walk.grows else "unconverged"
     if evidence.moved > MOVED:
         return away, (
-            f"Newton's method finds a zero of the gradient only {evidence.moved:.2g} |theta| away "
-            "from where the search ended"
+            f"the zero of the gradient found by Newton's method lies {evidence.moved:.2g} |theta| "
+            "away from the end of the search"
         )
     if kink:
         return "unconverged", (
-            "the gradient is at the floor, but gradient or Hessian jump beside the point: at a "
-            "kink no index is defined"
+            "the gradient is at rounding level, but gradient or Hessian are discontinuous at the "
+            "point: at a kink no index is defined"
         )
     if evidence.flat == evidence.dim:
         return away, (
             "gradient and Hessian both vanish to rounding: a degenerate critical point, or a "
-            "function that is constant beside it; derivatives of order two leave the index open"
+            "locally constant function; second derivatives do not determine the index"
         )
     if evidence.open > _OPEN:
         return away, (
-            "the gradient is at the floor, but along its softest directions Newton's method "
-            f"would go {evidence.open:.2g} |theta|"
+            "the gradient is at rounding level, but Newton's step along its softest directions is "
+            f"{evidence.open:.2g} |theta|"
         )
     if evidence.drift > _DRIFT:
         return away, (
-            f"the gradient is at the floor, but the search's last step went {evidence.drift:.2g} "
-            "|theta| along directions that no longer have slope or curvature"
+            f"the gradient is at rounding level, but the last step moved {evidence.drift:.2g} "
+            "|theta| along directions without gradient and curvature"
         )
     if evidence.flat > 0:
         return away, (
-            f"the gradient is at the floor, but {evidence.flat} modes without curvature belong to "
-            "no manifold of critical points: degenerate, or a valley to infinity"
+            f"the gradient is at rounding level, but {evidence.flat} modes without curvature do "
+            "not belong to a manifold of critical points: degenerate, or a valley to infinity"
         )
     if back:
         listed = ", ".join(f"{factor:.1g}" for factor in factors)
-        return "critical", f"gradient at the floor, Newton contracts by {listed}"
+        return "critical", f"gradient at rounding level, Newton contracts by {listed}"
     if not factors:
         return "unconverged", (
-            "the gradient is at the floor, but rounding leaves open where it vanishes, by "
+            "the gradient is at rounding level, and rounding determines its zero only within "
             f"{evidence.blur:.1g} |theta|"
         )
     if walk.grows:
-        return "diverging", f"the gradient fades as |theta| grows, {walk.growth:.3g} times so far"
-    return "unconverged", "gradient at the floor, but Newton's method does not come back to it"
+        return "diverging", f"the gradient decreases as |theta| grows ({walk.growth:.3g} times)"
+    return "unconverged", "gradient at rounding level, but Newton's method does not return to it"

@@ -1,4 +1,4 @@
-r"""Following a critical point while the ridge goes to zero: does it stay finite?"""
+r"""Continuation of a critical point as the ridge goes to zero."""
 
 from __future__ import annotations
 
@@ -43,25 +43,25 @@ def continue_ridge(
 
     $$\frac{d\theta}{dr} = -(\nabla^2 L + r I)^{-1} \theta ,$$
 
-    which predicts the next point; Levenberg-Marquardt corrects it, and it is certified anew. Where
-    the corrector ends elsewhere the step is halved, in the logarithm of r. The path ends at `to`,
-    or where there is no certified point further on: at a fold, where an eigenvalue passes zero.
-    Minimisers without a ridge may lie at infinity; then $|\theta|$ grows without end as r falls,
-    and the last point, at r = 0, is not critical.
+    which predicts the next point; Levenberg-Marquardt corrects it, and it is certified anew. If the
+    corrector converges to another point the step in log r is halved. The path ends at `to`, or
+    where no further certified point exists: at a fold, where an eigenvalue passes zero. Minimisers
+    without a ridge may lie at infinity; then $|\theta|$ grows without bound as r falls, and the
+    last point, at r = 0, is not critical.
 
     Args:
         risk: as for `find_critical_point`.
-        point: where to begin, certified, with a ridge.
-        to: last ridge; from zero on a point is looked for at $10^{-12}$ of the first ridge before.
-        factor: of the ridge, from one point to the next, between 0 and 1.
+        point: start of the path, certified, with a ridge.
+        to: last ridge; if it is zero, the path passes through $10^{-12}$ times the first ridge.
+        factor: ratio of the ridges of consecutive points, between 0 and 1.
         max_steps: of each corrector.
         rng: of the certificates' tests.
-        progress: called with points found, those foreseen.
+        progress: called with points found and points expected.
 
     Returns:
-        The points, `point` first, all critical but perhaps the last: what is left of the point just
-        beyond a fold (often gradient-flat), or at r = 0. A warning says where the path ended early.
-        Indices may differ along the path where it passed a bifurcation.
+        The points, `point` first, all critical except possibly the last: the point beyond a fold
+        (often gradient-flat), or at r = 0. A warning reports a path that ended early. The index may
+        change along the path at a bifurcation.
 
     Raises:
         InputError: for a point that is not critical, has no ridge or belongs to another risk, and
@@ -106,7 +106,7 @@ def continue_ridge(
 
 
 def _predicted(surface: Surface, last: CriticalPoint) -> Tensor:
-    """Along the tangent of the path."""
+    """Predictor along the tangent of the path."""
     # the Hessian where the point is, with its own ridge
     matrix = surface.hessian(last.theta)
     matrix.diagonal().add_(last.ridge - surface.ridge)
@@ -124,8 +124,8 @@ def _ended(path: list[CriticalPoint]) -> str:
     first, last = (float(np.abs(s.nodes).min()) for s in spectra if s is not None)
     return (
         f"the path ends at ridge {path[-1].ridge:.3g}: no point of this branch was found below. "
-        f"The smallest |eigenvalue| is {last:.2g}, and was {first:.2g} at the start; where it goes "
-        "to zero two critical points meet and vanish (a fold)"
+        f"The smallest |eigenvalue| is {last:.2g}, and {first:.2g} at the start; where it "
+        "reaches zero two critical points merge and vanish (a fold)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Beside a point: does Newton's method come back, and is there a kink?"""
+"""Contraction of Newton's method near a point, and a test for kinks."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _BACK = 0.1  # of the distance: what may be left of it
 def contraction(
     surface: Surface, place: Place, lengths: Tensor, zeros: int, draws: Tensor
 ) -> tuple[tuple[float, ...], float]:
-    """Factors of Newton steps from a random point nearby, and its relative distance.
+    """Contraction factors of Newton steps from a random nearby point, and its relative distance.
 
-    The largest distance, from 1e-5 down, from which they contract quadratically **and end where
-    they should**, 0 where there is none; a larger one only where rounding blurs the place by more
-    than that. No factors where it is blurred too much for any.
+    The distance is the largest, from 1e-5 down, from which the steps contract quadratically **to
+    the given point**; 0 if there is none. Larger distances are used if the rounding error of the
+    point exceeds them. No factors are returned if it exceeds all distances.
 
     Args:
         surface: the function.
-        place: a zero of its gradient.
+        place: a zero of its gradient, with derivatives.
         lengths: of the parameters.
-        zeros: how many modes belong to a symmetry; Newton's method leaves them alone.
+        zeros: number of modes that belong to a symmetry; Newton steps exclude them.
         draws: standard normal, shape (n,).
 
     Cost: up to 8 Hessians with eigenvectors for each distance; 3 where the first one contracts.
@@ -57,7 +57,7 @@ def contraction(
 
 
 def quadratic(factors: tuple[float, ...]) -> bool:
-    """None above one, and from some step on each about the square of the one before, to 1 %."""
+    """Whether all factors are at most one, and finally each the square of the last, to 1 %."""
     late = list(dropwhile(lambda factor: factor > 0.1, factors))
     return (
         bool(late)
@@ -68,12 +68,12 @@ def quadratic(factors: tuple[float, ...]) -> bool:
 
 
 def kinked(surface: Surface, place: Place, lengths: Tensor, draws: Tensor) -> bool:
-    r"""Whether gradient or Hessian jump where a point is, as those of a ReLU network may.
+    r"""Whether gradient or Hessian are discontinuous at a point, as in ReLU networks.
 
     At distance h, $|H(\theta \pm h u) - H(\theta)|$ is proportional to h where third derivatives
-    exist, $|g(\theta \pm h u) - g(\theta) \mp h H u|$ to its square. They are looked at for a
-    random u and two h, as small as rounding allows at a zero of the gradient, 1e-7 of the
-    parameters where a search got stuck before; and do not shrink with h at a kink.
+    exist, $|g(\theta \pm h u) - g(\theta) \mp h H u|$ to its square. Both are evaluated for a
+    random u and two h, which are as small as rounding allows at a zero of the gradient, and 1e-7 of
+    the parameters if a search stalled. At a kink they do not decrease with h.
 
     Cost: 7 Hessians.
     """
@@ -107,10 +107,10 @@ def kinked(surface: Surface, place: Place, lengths: Tensor, draws: Tensor) -> bo
 def _newton(
     surface: Surface, here: Tensor, blur: float, cut: float, drop: int
 ) -> tuple[tuple[float, ...], Tensor]:
-    """Lengths of successive Newton steps, each over the one before, down to rounding; the end.
+    """Ratios of the lengths of successive Newton steps, down to rounding; and the last point.
 
-    Lengths of steps, not of gradients: in a degenerate direction the gradient is lost in rounding
-    long before the steps betray that they only shrink by a constant.
+    Steps rather than gradients: in a degenerate direction the gradient is below rounding long
+    before the linear convergence of the steps is visible.
     """
     lengths: list[float] = []
     while len(lengths) < 8:

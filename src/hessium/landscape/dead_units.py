@@ -1,4 +1,4 @@
-"""Saddles of a wide network from critical points of a narrow one: units that do nothing."""
+"""Critical points of a wide network from those of a narrow one, by dead units."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hessium.landscape.two_layer import TwoLayerSurface
 def with_dead_units(
     narrow: TwoLayerSurface, theta: Float[Tensor, " n"], hidden: int
 ) -> Float[Tensor, " k"]:
-    """The same function in a network of `hidden` units, the new ones with zero weights.
+    """Parameters of the same function in a network of `hidden` units; new units have zero weights.
 
-    A critical point stays one, with or without ridge (Fukumizu & Amari 2000).
+    Critical points stay critical, with or without ridge (Fukumizu & Amari 2000).
 
     Args:
-        narrow: whose parameters `theta` are.
+        narrow: the network of `theta`.
         theta: parameters.
         hidden: units of the wide network, no fewer.
     """
@@ -31,7 +31,8 @@ def with_dead_units(
 def dead_unit_index(narrow: TwoLayerSurface, theta: Float[Tensor, " n"]) -> int:
     r"""Negative eigenvalues that a dead unit adds: singular values of $w\,E X^T$ above the ridge.
 
-    The Hessian of a dead unit is $rI$ with $w\,E X^T$ off its diagonal, apart from all others.
+    The Hessian block of a dead unit is $rI$ with off-diagonal block $w\,E X^T$, decoupled from the
+    others.
     """
     coupling = narrow._w * narrow.errors(theta) @ narrow._X.mT
     return int((torch.linalg.svdvals(coupling) > narrow.ridge).sum())

@@ -1,4 +1,4 @@
-"""The door: from a risk to a point with its certificate."""
+"""Public entry point: search for a critical point and certify it."""
 
 from __future__ import annotations
 
@@ -53,40 +53,41 @@ def find_critical_point(
     rng: Rng = 0,
     progress: Progress = silent,
 ) -> CriticalPoint:
-    r"""Search for a zero of the gradient, run to the floor, and say what was found.
+    r"""Search for a zero of the gradient, polish it to rounding level and classify it.
 
     The point belongs to $F(\theta) = L(\theta) + \tfrac r2|\theta|^2$: its gradient, Hessian, index
     and certificate are those of F, its `loss` is L.
 
     | method | what it does | for |
     |---|---|---|
-    | "saddle" | reflected Newton dynamics towards a wanted `index` | dense Hessians |
+    | "saddle" | reflected Newton dynamics towards a target `index` | dense Hessians |
     | "levenberg-marquardt" | damped least-squares Newton steps on the gradient | dense Hessians |
     | "newton-mr" | the same from Hessian products | larger models |
-    | "gradient-norm" | plain descent on the squared gradient | what was published |
+    | "gradient-norm" | plain descent on the squared gradient | the published protocol |
 
-    The last three minimise $|g|$ and stop where g is in the kernel of H; the kind says so. With
-    `index` given the search starts on the training path, where the Hessian has that index.
+    The last three minimise $|g|$ and may stop where g is in the kernel of H (kind "gradient-flat").
+    With `index` given the search starts on the training path, where the Hessian has that index.
 
     Args:
-        risk: whose loss is L, in float64.
-        start: parameters; a function that draws them from a generator, asked again at each restart;
-            or None for where the risk is. Restarts from fixed parameters add noise, of a tenth,
-            three tenths, ... of their size.
+        risk: the risk with loss L, in float64.
+        start: parameters; a function that draws them from a generator, called again for each
+            restart; or None for the parameters of the risk. Restarts from fixed parameters add
+            noise of a tenth, three tenths, ... of their size.
         method: see above.
-        index: for "saddle", how many negative eigenvalues to end with.
-        index_tolerance: what difference counts as reached; a tenth of the index, so none below 10.
-            Above some tens, three or more save restarts.
+        index: for "saddle", the target number of negative eigenvalues.
+        index_tolerance: accepted difference from the target; by default a tenth of the index, hence
+            0 below 10. For an index of some tens, three or more saves restarts.
         ridge: r.
-        restarts: tries beyond the first, while the point is not critical or its index is off.
-        max_steps: of each try.
+        restarts: number of further attempts while the point is not critical or its index is not
+            accepted.
+        max_steps: limit for each attempt.
         rng: of the noise, of drawn starts, and of the contraction test.
-        progress: called with tries begun, tries in all.
+        progress: called with attempts begun and attempts in all.
 
     Returns:
-        The first try that succeeds; else the best one, with its true kind, and a warning. A try
-        that runs to where loss or derivatives are no longer finite numbers is "diverging" or
-        "unconverged", and the next one begins.
+        The first successful attempt; else the best one, with its kind, and a warning. An attempt
+        that reaches a non-finite loss or derivative is "diverging" or "unconverged", and the next
+        one begins.
 
     Raises:
         InputError: for arguments that break a rule, before any search.
@@ -137,7 +138,7 @@ def point_of(
     target: int | None = None,
     restarts: int = 0,
 ) -> CriticalPoint:
-    """What is known of a point and what it cost."""
+    """A result from a classified point and the cost so far."""
     return CriticalPoint(
         theta=judged.theta,
         loss=surface.loss(judged.theta),
@@ -160,7 +161,7 @@ def point_of(
 def _search(
     surface: Surface, finder: Finder, first: Tensor, max_steps: int, draws: Tensor
 ) -> tuple[Judged, int]:
-    """Walk and judge; where polishing ends far away, the walk goes on from there."""
+    """Search and certify; if polishing ends far away, the search resumes there."""
     walk = finder.find(surface, first, stopping_at(surface, first, max_steps, draws))
     judged, steps = certify(surface, walk, draws), walk.steps
     if judged.certificate.moved > MOVED and judged.certificate.excess <= 1:
@@ -172,7 +173,7 @@ def _search(
 
 
 def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:
-    """The closed form where there is one, compared with the risk at two points; else the risk.
+    """The closed form if there is one, compared with the risk at two points; else the risk.
 
     Raises:
         SelfCheckError: if products of the Hessian are wrong for this model.
@@ -200,7 +201,7 @@ def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:
 
 
 def _surface_at(risk: EmpiricalRisk, first: Tensor, ridge: float) -> Surface | None:
-    """Checked where the risk is, or else at a start; None where it is finite at neither."""
+    """The surface, checked at the risk or at a start; None if it is finite at neither."""
     for there in (risk, risk.at(first)):
         try:
             return surface_of(there, ridge)
@@ -228,14 +229,14 @@ def _check(
     restarts: int,
     max_steps: int,
 ) -> int:
-    """The tolerance of the index, if the arguments keep their rules."""
+    """Check the arguments; returns the tolerance of the index."""
     require_searchable(risk)
     names = (*METHODS, _SADDLE)
     if method not in names:
-        msg = f"method: {method!r}; {', '.join(names)} are possible"
+        msg = f"method: {method!r}; one of {', '.join(names)} is required"
         raise InputError(msg)
     if (index is not None) != (method == _SADDLE):
-        msg = f"index: {index} with method {method!r}; an index and 'saddle' belong together"
+        msg = f"index: {index} with method {method!r}; an index is required with 'saddle' only"
         raise InputError(msg)
     if index is not None and count("index", index, at_least=0) > risk.dim:
         msg = f"index: {index}; 0 <= index <= {risk.dim} (the parameters) is required"
@@ -248,7 +249,7 @@ def _check(
 
 
 def _checked_start(risk: EmpiricalRisk, start: Start) -> Start:
-    """`start`, and where the risk is for None."""
+    """`start` after checks; the parameters of the risk for None."""
     if callable(start):
         return start
     return risk.theta if start is None else _parameters(risk, start)
@@ -285,7 +286,7 @@ def _succeeds(judged: Judged, index: int | None, tolerance: int) -> bool:
 
 
 def _rank(judged: Judged, index: int | None) -> tuple[bool, float]:
-    """Critical points first, by how far their index is off; others by their gradient."""
+    """Sort key: critical points first, by the error of their index; others by their gradient."""
     off = abs(judged.index.value - index) if index is not None else 0
     critical = judged.kind == "critical"
     return (not critical, float(off) if critical else judged.gradient)

@@ -1,4 +1,4 @@
-"""Minimising the norm of the gradient by its own gradient: the published protocol."""
+"""Gradient descent on the squared norm of the gradient, as published."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from hessium.landscape.trajectory import Finder, Stopping, Walk, backtrack, half
 class GradientNorm(Finder):
     r"""Plain gradient descent on $\tfrac12|g|^2$, whose gradient is $H g$ (one Hessian product).
 
-    The second half of the protocol of Pennington & Bahri (2017), who accept at
-    $|g|^2 \le 10^{-6}$. The step length, not stated there, is found by backtracking and may grow
-    again. On their networks it takes more than $10^4$ steps.
+    This is the second half of the protocol of Pennington & Bahri (2017), who accept points at
+    $|g|^2 \le 10^{-6}$. The step length, not stated there, is set by backtracking and may increase.
+    On their networks it takes more than $10^4$ steps.
 
     Cost of a step: one product and about two gradients.
     """

@@ -12,11 +12,11 @@ from hessium.linalg.damped import damped_solve
 class LevenbergMarquardt(Finder):
     r"""Minimises $\tfrac12|g|^2$ by steps $p = -H (H^2 + \mu)^{-1} g$.
 
-    Quadratic at non-degenerate critical points of any index. Gets stuck, like all methods that
-    minimise $|g|$, where g lies in the kernel of H.
+    Quadratic at non-degenerate critical points of any index. Like all methods that minimise $|g|$
+    it stalls where g lies in the kernel of H.
 
     Args:
-        patience: end as stuck when $|g|$ has not lost a tenth in so many steps.
+        patience: stop as stalled if $|g|$ has not decreased by a tenth in this many steps.
 
     Cost of a step: one gradient, one dense Hessian if it is accepted, and one factorisation, no
     eigenvalues (`damped_solve`).
@@ -28,7 +28,7 @@ class LevenbergMarquardt(Finder):
         self._patience = patience
 
     def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
-        """The damping follows the ratio of gained to predicted decrease (Nielsen 1999)."""
+        """The damping follows the ratio of actual to predicted decrease (Nielsen 1999)."""
         theta, matrix = walk.theta, surface.hessian(walk.theta)
         # |g| has the size of the curvature times the distance, here four times the parameters';
         # where the zero is further away than that, a first step of such length
@@ -66,11 +66,11 @@ class LevenbergMarquardt(Finder):
 
 
 def _gain(gradient: Tensor, new: Tensor, image: Tensor) -> float:
-    r"""What $\tfrac12|g|^2$ lost over what the linear model promised, $g + H p$.
+    r"""Actual over predicted decrease of $\tfrac12|g|^2$, by the linear model $g + H p$.
 
-    Both without the difference of two squares, which cancel where all but soft modes are done. A
-    promise too small to be seen in $|g|^2$ counts as kept unless $|g|$ rose: or the damping would
-    rise for ever and soft modes would never move.
+    Both avoid the difference of two squares, which cancels once only soft modes remain. If the
+    predicted decrease is below the rounding of $|g|^2$, the step is accepted unless $|g|$
+    increased; otherwise the damping would grow without bound and soft modes would not converge.
     """
     now = half_square(gradient)
     predicted = -float(image @ gradient) - half_square(image)

@@ -8,19 +8,19 @@ from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Finder, Stopping, Walk, backtrack, half_square
 from hessium.linalg.minres import minres
 
-_HALVINGS = 20  # of a step; where only shorter ones lower |g| the search is stuck
+_HALVINGS = 20  # smallest step length; if only shorter ones decrease |g| the search has stalled
 
 
 class NewtonMR(Finder):
     r"""Steps $p \approx -H^+ g$ of least norm, and backtracking on $\tfrac12|g|^2$.
 
     Roosta et al. (2018): any descent of the residual $|Hp + g|$ is a descent direction of the
-    merit, so H may be indefinite or singular. Gets stuck where g is in the kernel of H.
+    merit, so H may be indefinite or singular. It stalls where g is in the kernel of H.
 
     Args:
-        tol: relative residual at which a linear solve ends, while far from the end; it tightens
+        tol: relative residual at which a linear solve stops, far from convergence; it decreases
             with the gradient, so that convergence becomes superlinear.
-        products: Hessian products a step, at most.
+        products: largest number of Hessian products per step.
         patience: of `Walk.stalls`.
     """
 

@@ -1,4 +1,4 @@
-"""What rounding leaves of the derivatives at a point, measured beside it."""
+"""Rounding errors of the derivatives at a point, measured at nearby points."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class Place:
         gradient: g, shape (n,).
         values: eigenvalues of the Hessian, ascending.
         vectors: its eigenvectors, in columns.
-        floors: what rounding explains of $|\langle v_i, g\rangle|$, shape (n,). Each mode has its
-            own: beside a stiff direction a soft one may still have a slope.
-        cut: what rounding explains of an eigenvalue.
+        floors: rounding error of $|\langle v_i, g\rangle|$, shape (n,), for each mode: in a soft
+            direction the gradient may be significant although stiff directions are at rounding
+            level.
+        cut: rounding error of an eigenvalue.
     """
 
     theta: Float[Tensor, " n"]
@@ -56,32 +57,32 @@ class Place:
 
     @property
     def slopes(self) -> Float[Tensor, " n"]:
-        """The gradient in the eigenvectors."""
+        """Components of the gradient along the eigenvectors."""
         return self.vectors.mT @ self.gradient
 
     @property
     def sure(self) -> float:
-        """The least an eigenvalue must be to have been computed at all, whatever H's rounding."""
+        """Smallest absolute eigenvalue that an eigensolver resolves."""
         return len(self.theta) * _EPS * self.scale
 
     @property
     def curved(self) -> Tensor:
-        """Which eigenvalues are not zero to rounding."""
+        """Mask of the eigenvalues that exceed rounding."""
         return self.values.abs() > self.cut
 
     @property
     def excess(self) -> Float[Tensor, " n"]:
-        """Slopes over what rounding explains of them."""
+        """Gradient components over their rounding errors."""
         return self.slopes.abs() / self.floors
 
     def blur(self, modes: Tensor) -> float:
-        """How far rounding may put the zero of the gradient along some modes."""
+        """Displacement of the zero of the gradient by rounding, along some modes."""
         return float((self.floors[modes] / self.values[modes]).norm())
 
     def newton_step(self) -> Float[Tensor, " n"]:
-        """$-H^+ g$, along the modes whose slope is more than noise.
+        """$-H^+ g$, along the modes whose gradient component exceeds rounding.
 
-        Near a symmetry a small eigenvalue would make a long step of the noise in its slope.
+        Near a symmetry, rounding divided by a small eigenvalue would give a long step.
         """
         clear = self.curved & (self.excess > _NOISE)
         along = torch.where(clear, self.slopes / torch.where(clear, self.values, 1), 0)
@@ -97,15 +98,15 @@ def gradient_rounding(
     r"""Samples of the error of the gradient.
 
     $(g(\theta + \delta) + g(\theta - \delta) - 2 g(\theta)) / \sqrt 6$ with $\delta$ of some units
-    in the last place: what is smooth cancels.
+    in the last place, so that the smooth part cancels.
 
     Args:
         surface: the function.
-        theta: where.
-        lengths: of the parameters, for those that are zero.
+        theta: the point.
+        lengths: scales of the parameters, for those that are zero.
         draws: standard normal.
 
-    Cost: two gradients a draw, and one.
+    Cost: two gradients for each draw, and one more.
     """
     here = surface.gradient(theta)
     moves = _ULPS * ulps(theta, lengths) * draws
@@ -115,7 +116,7 @@ def gradient_rounding(
 
 
 def hessian_rounding(surface: Surface, theta: Tensor, lengths: Tensor, draw: Tensor) -> float:
-    """The error of the Hessian, likewise, over its norm. Cost: 3 Hessians with eigenvalues."""
+    """Rounding error of the Hessian over its norm. Cost: 3 Hessians with eigenvalues."""
     move = _ULPS * ulps(theta, lengths) * draw
     here = surface.hessian(theta)
     error = surface.hessian(theta + move) + surface.hessian(theta - move) - 2 * here
@@ -138,35 +139,35 @@ def norm_of(matrix: Float[Tensor, "n n"]) -> float:
 def stopping_at(
     surface: Surface, start: Tensor, steps: int, draws: Float[Tensor, "k n"]
 ) -> Stopping:
-    """When a search from `start` ends: at a share of the gradient there, or where it is noise.
+    """Stopping rule of a search: a fraction of the initial gradient, or its rounding error.
 
     Args:
         surface: the function.
-        start: where.
-        steps: at most so many.
+        start: the first point.
+        steps: largest number of steps.
         draws: standard normal; two are used.
     """
     lengths = surface.lengths(start, start)
     noise = float(gradient_rounding(surface, start, lengths, draws[:2]).norm(dim=1).max())
     share = _SHARE * float(surface.gradient(start).norm())
-    # beside the border of the domain the noise is not finite
+    # near the boundary of the domain the differences are not finite
     return Stopping(gradient=max(share, 4 * noise if math.isfinite(noise) else 0), steps=steps)
 
 
 def look(
     surface: Surface, theta: Tensor, lengths: Tensor, relative: float, draws: Float[Tensor, "k n"]
 ) -> Place:
-    """Derivatives at a point with their rounding.
+    """Derivatives at a point with their rounding errors.
 
     Args:
         surface: the function.
-        theta: where.
+        theta: the point.
         lengths: of the parameters.
         relative: from `hessian_rounding`, here or nearby.
         draws: standard normal.
 
     Raises:
-        NonFiniteError: where they are not finite.
+        NonFiniteError: if they are not finite.
 
     Cost: a Hessian with eigenvectors, two gradients a draw and two more.
     """
@@ -195,5 +196,5 @@ def look(
 
 
 def ulps(theta: Tensor, lengths: Tensor) -> Float[Tensor, " n"]:
-    """A unit in the last place of every parameter; of its length, for those near zero."""
+    """A unit in the last place of every parameter, or of its scale if it is near zero."""
     return _EPS * torch.maximum(theta.abs(), lengths)

@@ -1,4 +1,4 @@
-"""What finders walk on: a function of a flat vector with two derivatives, and a ridge."""
+"""Objective of the finders: a function of a flat vector with two derivatives, and a ridge."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hessium.problem import EmpiricalRisk
 
 @dataclass(slots=True)
 class Cost:
-    """How often the derivatives were asked for."""
+    """Counts of derivative evaluations."""
 
     values: int = 0
     gradients: int = 0
@@ -61,16 +61,16 @@ class Surface(ABC):
         """Hessian of L by its products."""
 
     def with_ridge(self, ridge: float) -> Surface:
-        """The same L with another ridge, and a cost that starts at zero."""
+        """The same L with another ridge and counts reset to zero."""
         other = copy.copy(self)
         other.ridge, other.cost = ridge, Cost()
         return other
 
     def lengths(self, theta: Float[Tensor, " n"], start: Tensor) -> Float[Tensor, " n"]:
-        """What each parameter is measured by: the root mean square of its tensor.
+        """Scale of each parameter: the root mean square of its tensor.
 
-        Of that where the search began if the tensor has become zero (a thousandth), of all
-        parameters if that is zero too, and one if all are zero.
+        A thousandth of the initial scale if the tensor is zero, the scale of all parameters if that
+        is zero too, and one if all are zero.
         """
         whole = max(_rms(theta), _rms(start)) or 1.0
         parts = zip(theta.split(list(self.sizes)), start.split(list(self.sizes)), strict=True)
@@ -82,14 +82,14 @@ class Surface(ABC):
         return self._loss(theta)
 
     def value(self, theta: Float[Tensor, " n"]) -> float:
-        """F; infinite where it is not a finite number."""
+        """F; infinity if it is not finite."""
         if not _finite(theta):
             return math.inf
         value = self.loss(theta) + self.ridge / 2 * float(theta @ theta)
         return value if math.isfinite(value) else math.inf
 
     def gradient(self, theta: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-        r"""$\nabla F$; all entries are infinite where one of them is not a finite number."""
+        r"""$\nabla F$; all entries are infinite if one is not finite."""
         self.cost.gradients += 1
         nowhere = torch.full_like(theta, torch.inf)
         if not _finite(theta):
@@ -114,7 +114,7 @@ class Surface(ABC):
         return matrix
 
     def operator(self, theta: Float[Tensor, " n"]) -> SymmetricOperator:
-        r"""$\nabla^2 F$ by its products; the caller counts them.
+        r"""$\nabla^2 F$ as an operator; the caller counts its products.
 
         Raises:
             NonFiniteError: where parameters are not finite; the products raise it, too.
@@ -142,10 +142,10 @@ def _length(now: Tensor, then: Tensor, whole: float) -> float:
 
 
 class RiskSurface(Surface):
-    """Any risk.
+    """The objective of any risk.
 
     Args:
-        risk: whose loss is L.
+        risk: the risk with loss L.
         ridge: r.
     """
 

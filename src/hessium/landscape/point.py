@@ -1,4 +1,4 @@
-"""What a search returns: a point, what kind of point it is, and the evidence for that."""
+"""Results of a search: a point, its kind and the evidence."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Certificate(Displayable):
-    r"""The evidence for the kind of a point, all of it free of the scale of the loss.
+    r"""The evidence for the kind of a point, invariant under scaling of the loss.
 
     Attributes:
-        gradient: $|g|$ after Newton's method ran to the floor of floating point.
+        gradient: $|g|$ after Newton's method reached rounding level.
         relative_gradient: $|g| / (|H| |\theta|)$.
-        excess: the largest $|\langle v_i, g\rangle|$ over what rounding explains in that mode, both
-            measured; at most 1 at the floor.
-        flatness: $\kappa = |Hg| / (|H| |g|)$ of what of g rounding does not explain; tiny means
-            that it is in the kernel of H, where every method that minimises $|g|$ stops.
-        newton_step: $|H^+ g| / |\theta|$, the distance to the critical point as Newton sees it.
-        moved: $|\theta - \theta_0| / |\theta|$, from where the finder ended to the floor.
-        contraction: lengths of successive Newton steps from a random point nearby, each over the
-            one before; quadratic convergence squares them.
-        contraction_distance: relative distance of that point; 0 where Newton's method did not come
-            back, or was not asked to.
+        excess: the largest ratio of $|\langle v_i, g\rangle|$ to its rounding error, both measured;
+            at most 1 at rounding level.
+        flatness: $\kappa = |Hg| / (|H| |g|)$ of the part of g above rounding; a tiny value means
+            that it lies in the kernel of H, where every method that minimises $|g|$ stalls.
+        newton_step: $|H^+ g| / |\theta|$, Newton's estimate of the distance to the critical point.
+        moved: $|\theta - \theta_0| / |\theta|$, from the end of the finder to rounding level.
+        contraction: lengths of successive Newton steps from a random point nearby, each over its
+            predecessor; with quadratic convergence each is the square of the previous one.
+        contraction_distance: relative distance of that point; 0 if Newton's method did not converge
+            back, or was not run.
         growth: $|\theta|$ at the end over $|\theta|$ half way through the search.
-        threshold: the size t below which an eigenvalue has no sign:
-            the larger of the measured rounding of H and $3 |H(\theta + p) - H(\theta)|$ with p the
-            Newton step. By Weyl's inequality no eigenvalue differs by more than a third of that at
-            $\theta + p$; that the zero of the gradient is no further than $3|p|$ away is an
-            estimate, good where Newton's method contracts, not a proof.
+        threshold: the threshold t below which the sign of an eigenvalue is undecided: the larger of
+            the measured rounding of H and $3 |H(\theta + p) - H(\theta)|$ with p the Newton step.
+            By Weyl's inequality no eigenvalue differs by more than a third of that at $\theta + p$;
+            that the zero of the gradient is no further than $3|p|$ away is an estimate, good where
+            Newton's method contracts, not a proof.
         symmetry_zeros: eigenvalues within t that belong to a manifold of critical points; these are
             not counted in the upper end of the index.
         reason: one sentence.
@@ -63,23 +63,23 @@ class Certificate(Displayable):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class CriticalPoint(Displayable):
-    r"""Where a search ended.
+    r"""Result of a search.
 
     Attributes:
         theta: parameters, shape (n,).
         loss: L there, without the ridge.
         ridge: r of the term $\tfrac r2 |\theta|^2$ that was added.
-        gradient_norm: of the loss with the ridge.
+        gradient_norm: norm of the gradient of the loss with the ridge.
         kind: "critical", "gradient-flat", "diverging" or "unconverged".
         index: negative eigenvalues of the Hessian with the ridge; its bracket is those below
             -t and those below t, symmetry zeros left out, with t the certificate's threshold.
         certificate: the evidence.
         spectrum: all eigenvalues; None for models too large for a dense matrix.
         method: name of the finder.
-        target: the index that was asked for, or None.
-        restarts: tries beyond the first.
-        steps: of the finder, over all tries.
-        num_gradients: over all tries, likewise the next two.
+        target: the requested index, or None.
+        restarts: attempts beyond the first.
+        steps: steps of the finder in all attempts.
+        num_gradients: in all attempts, like the next two.
         num_hessians: dense Hessians.
         num_matvecs: Hessian products.
     """

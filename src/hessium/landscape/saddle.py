@@ -1,4 +1,4 @@
-"""Search for a critical point of a wanted index: ascend along k modes, descend along the rest."""
+"""Search for a critical point of given index: ascend along k modes, descend along the rest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Modes:
 
 
 class Saddle(Finder):
-    r"""Reflected Newton dynamics: each mode of the Hessian goes its own way, up or down.
+    r"""Reflected Newton dynamics: ascent along some modes of the Hessian, descent along the rest.
 
     $$p = -\sum_i \frac{\langle v_i, g\rangle}{s_i (|\lambda_i| + \mu)} v_i, $$
 
@@ -41,24 +41,25 @@ class Saddle(Finder):
     method, and k = 0 is the saddle-free Newton method (Dauphin et al. 2014).
 
     A step is trusted while the linear model of the gradient holds **in the norm of steps**,
-    $|M (g(\theta + p) - g - H p)| \le |p| / 2$ with M the matrix that makes p from -g. Judged by
-    gradients instead, stiff modes, which the next step corrects, would forbid soft ones to move.
+    $|M (g(\theta + p) - g - H p)| \le |p| / 2$ with M the matrix that makes p from -g. In the norm
+    of gradients, stiff modes, which the next step corrects, would prevent progress in soft ones.
 
-    Where modes swap order near zero, the reflection turns back and forth and no point of index k
-    may be near: after some steps without progress k becomes the index that the place has, within
+    If modes swap order near zero, the reflection oscillates and there may be no point of index k
+    nearby: after some steps without progress k is set to the index of the present point, within
     `tolerance` of the target, and Levenberg-Marquardt is tried from there. At targets above a fifth
-    of the dimension k also follows the index down at once: uphill along modes of positive curvature
-    such networks run away to infinity (below that it would give the target up too soon).
+    of the dimension k also follows the index downwards at once: ascent along modes of positive
+    curvature makes such networks diverge (for smaller targets it would abandon the target too
+    early).
 
-    The search ends as stuck where $|g|$ stalls, and where it makes no progress by steps that have
-    shrunk to rounding: no step can be trusted at a kink.
+    The search stops as stalled if $|g|$ no longer decreases, or if steps have shrunk to rounding
+    without progress, as at a kink.
 
     Args:
         index: target k.
-        tolerance: how far from it an index may be.
+        tolerance: accepted difference from the target.
 
     Cost of a step: one gradient, one dense Hessian and all its eigenvectors, in float32 until the
-    gradient is a thousandth of what it was.
+    gradient is a thousandth of its initial value.
     """
 
     name = "saddle"
@@ -67,7 +68,7 @@ class Saddle(Finder):
         self._target, self._tolerance = index, tolerance
 
     def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
-        """The start should have about the wanted index."""
+        """The start should have about the target index."""
         theta = walk.theta
         damping, k = walk.gradients[0] / (40 * spread(theta)), self._target
         best, waited, tried = math.inf, 0, math.inf
@@ -106,7 +107,7 @@ class Saddle(Finder):
     def _step(
         surface: Surface, theta: Tensor, gradient: Tensor, modes: _Modes, k: int, damping: float
     ) -> tuple[Tensor, Tensor, float]:
-        """Shorten the step until it can be trusted; the damping follows how well it could."""
+        """Shorten the step until the linear model holds, and adapt the damping."""
         signs = torch.ones_like(modes.values)
         signs[:k] = -1
         for _ in range(60):
@@ -126,7 +127,7 @@ class Saddle(Finder):
         return there, new, damping
 
     def _finish(self, surface: Surface, theta: Tensor, stopping: Stopping) -> Walk | None:
-        """A short Levenberg-Marquardt walk, if it ends at a zero of the gradient of such index."""
+        """A short Levenberg-Marquardt search, if it ends at a zero of accepted index."""
         short = Stopping(gradient=stopping.gradient, steps=40, growth=stopping.growth)
         walk = LevenbergMarquardt(patience=12).find(surface, theta, short)
         if walk.ended != "gradient":
@@ -136,5 +137,5 @@ class Saddle(Finder):
 
 
 def _progress(now: float, best: float, waited: int) -> tuple[float, int]:
-    """The least gradient, and for how many steps it has not lost a tenth."""
+    """The smallest gradient norm, and the steps since it last decreased by a tenth."""
     return (now, 0) if now < 0.9 * best else (best, waited + 1)

@@ -1,4 +1,4 @@
-"""Where a search starts: on the training path, at an energy or at an index."""
+"""Starting points of a search: on a training path, at an energy or an index."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Stopping, descend, interpolate, spread
 from hessium.linalg.ldl import ShiftedLDL
 
-_PLATEAU = 200  # steps without a lower index: so many are always allowed
+_PLATEAU = 200  # steps without a lower index that are always allowed
 
 
 def index_at(surface: Surface, theta: Tensor) -> int:
@@ -29,21 +29,22 @@ def down_to_energy(surface: Surface, start: Tensor, level: float, *, steps: int 
 
 
 def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3000) -> Tensor:
-    r"""A point of the training path at which the Hessian has so many negative eigenvalues.
+    r"""A point of the training path at which the Hessian has `index` negative eigenvalues.
 
-    The index falls along the path, not steadily: the path is searched for where it passes `index`,
-    and that stretch by bisection. Where the start lies below it, the start is shrunk towards zero
-    first (networks without biases have their largest index there). Where the path runs away, or to
-    where derivatives are not finite numbers, the search begins at `start`.
+    The index decreases along the path, not monotonically: a segment where it passes `index` is
+    located and bisected. If the start has a smaller index, it is first scaled towards zero
+    (networks without biases have their largest index there). If the path diverges, or reaches
+    non-finite derivatives, the search begins at `start`.
 
-    The descent gives up where the index has not fallen for 200 steps, nor for as many as it took
-    to come so far: at a minimum or a kink it never does.
+    The descent stops if the index has not decreased for 200 steps and for as many as taken before:
+    at a minimum or a kink it never decreases.
 
     Args:
         surface: F.
         start: first point.
-        index: wanted.
-        steps: of the descent, at most; near index 0 it crawls, and the search itself is faster.
+        index: target.
+        steps: largest number of descent steps; near index 0 descent is slow and the search itself
+            faster.
 
     Cost: one gradient and about one value a step; one Hessian and one factorisation every 8 to 200
     steps and for each bisection.
@@ -92,7 +93,7 @@ def _passing(surface: Surface, path: list[Tensor], index: int) -> Tensor:
 
 
 def random_like(start: Tensor, sizes: tuple[int, ...], scale: float, draws: Tensor) -> Tensor:
-    """A fresh start: `start` plus noise of `scale` times the root mean square of each parameter.
+    """A new start: `start` plus noise of `scale` times the root mean square of each parameter.
 
     Where all are zero, of `scale` itself.
 

@@ -1,4 +1,4 @@
-"""Zero eigenvalues that belong to a whole manifold of critical points."""
+"""Zero eigenvalues due to a manifold of critical points."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def on_manifold(
 ) -> bool:
     r"""Whether some modes are all tangent to a manifold of critical points.
 
-    Walks along a random combination of them, half the size of the parameters both ways, and all the
-    way back towards where the search began if that is further; after each stride returns to zero
-    gradient by Newton steps in the other modes; and looks, at the furthest place from which these
-    converge: on a manifold no mode has a slope above its rounding there either, and as many are
-    zero. At a merely degenerate point, such as the zero of $x^3$, along a mode of tiny curvature,
-    and far out in a valley to infinity it is not so.
+    Moves along a random combination of them, by half the norm of the parameters in both directions,
+    and back to the start of the search if that is further. After each stride Newton steps in the
+    other modes return to zero gradient. At the furthest point from which these converge, a manifold
+    again has no gradient component above rounding and equally many zero modes. This fails at a
+    degenerate point such as the zero of $x^3$, along a mode of tiny curvature, and far out in a
+    valley to infinity.
 
     Args:
         surface: the function.
-        place: a critical point, at the floor.
+        place: a critical point, at rounding level.
         zero: which modes.
-        start: where the search began.
+        start: start of the search.
         lengths: of the parameters.
         draws: standard normal, shape (k, n).
 

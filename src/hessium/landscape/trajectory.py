@@ -1,4 +1,4 @@
-"""What all finders share: when to stop, what they leave behind, and the line search."""
+"""Base class of the finders: stopping rules, trajectory, line search."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _GAINS = 0.7  # of the least gradient is left after as many steps as a finder ha
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stopping:
-    r"""When a finder ends, whatever it is.
+    r"""Stopping rules common to all finders.
 
     Attributes:
-        gradient: at this norm of the gradient; the certificate goes on from there to the floor.
-        steps: after so many.
-        growth: when $|\theta|$ is this many times what it was after two steps: it runs away.
+        gradient: stop at this norm of the gradient; the certificate polishes further.
+        steps: largest number of steps.
+        growth: stop as diverging if $|\theta|$ exceeds this multiple of its value after two steps.
     """
 
     gradient: float = 1e-10
@@ -35,17 +35,17 @@ class Stopping:
 
 @dataclass(slots=True)
 class Walk:
-    """Where a finder is and how it came there.
+    """State and history of a finder.
 
     Attributes:
         theta: parameters.
         gradients: norm of the gradient at every step, the start first.
         radii: norm of the parameters, likewise.
-        start: where it began.
-        last: the last step that went anywhere.
+        start: the first point.
+        last: the last non-zero step.
         ended: "gradient", "steps", "runs away", "stuck" or "not finite" (loss or derivatives are
-            not finite numbers further on); empty while it walks.
-        switches: how often an index-targeted search changed the number of modes it ascends.
+            not finite further on); empty while it runs.
+        switches: number of changes of k in an index-targeted search.
     """
 
     theta: Tensor
@@ -71,9 +71,9 @@ class Walk:
 
     @property
     def grows(self) -> bool:
-        """Whether it grew by 2 % in its second half and its last step was no shorter than most.
+        """Whether |theta| grew by 2 % in the second half, and the last step was not short.
 
-        Not where it has shrunk towards zero: there the radius is that of a wandering about zero.
+        Not if it has shrunk towards zero, where the radius fluctuates.
         """
         if self.last is None or self.growth <= _GROWS:
             return False
@@ -85,14 +85,14 @@ class Walk:
 
     @property
     def rests(self) -> bool:
-        """Whether the last step was no longer than rounding, as all steps become at a kink."""
+        """Whether the last step was at rounding level, as at a kink."""
         return self.last is not None and float(self.last.norm()) <= _RESTS * self.radii[-1]
 
     def stalls(self, patience: int) -> bool:
-        r"""Whether $|g|$ no longer falls: a search that succeeds ends in a few fast steps.
+        r"""Whether $|g|$ no longer decreases; a successful search ends in a few fast steps.
 
-        From `patience` steps on the least $|g|$ must lose 30 % over the second half of the walk, or
-        over as many steps if that is longer.
+        From `patience` steps on the smallest $|g|$ must decrease by 30 % over the second half of
+        the trajectory, or over `patience` steps if that is longer.
         """
         if self.steps < patience:
             return False
@@ -100,16 +100,16 @@ class Walk:
         return min(self.gradients[before:]) > _GAINS * min(self.gradients[:before])
 
     def go_on(self, other: Walk) -> None:
-        """Take another walk, which began where this one is, as the rest of this one."""
+        """Append another trajectory that starts at the end of this one."""
         self.theta, self.ended = other.theta, other.ended
         self.last = self.last if other.last is None else other.last
         self.gradients += other.gradients
         self.radii += other.radii
 
     def arrive(self, theta: Tensor, gradient: Tensor, stopping: Stopping) -> bool:
-        """Take note of a new place; False where the walk ends.
+        """Append a new point; False if the search ends.
 
-        A place without a finite gradient is not gone to.
+        A point without a finite gradient is not appended.
         """
         finite = bool(torch.isfinite(gradient).all())
         if not finite:
@@ -133,12 +133,12 @@ class Walk:
 
 
 class Finder(ABC):
-    """One way to walk to a critical point."""
+    """A method that searches for a critical point."""
 
     name: str
 
     def find(self, surface: Surface, start: Tensor, stopping: Stopping) -> Walk:
-        """Walk from `start` until it ends; where derivatives are not finite it ends before."""
+        """Search from `start`; it ends before points with non-finite derivatives."""
         walk, gradient = Walk(start), surface.gradient(start)
         try:
             if walk.arrive(start, gradient, stopping):
@@ -149,7 +149,7 @@ class Finder(ABC):
 
     @abstractmethod
     def _walk(self, surface: Surface, walk: Walk, gradient: Tensor, stopping: Stopping) -> None:
-        """Go on from the start of `walk`, with the gradient there, until it has ended."""
+        """Continue from the start of `walk`, with the gradient there, until it ends."""
 
 
 def backtrack(
@@ -167,16 +167,16 @@ def backtrack(
 
     Args:
         merit: m.
-        theta: where.
+        theta: the point.
         step: p.
-        now: m there.
+        now: m(theta).
         slope: $m' p < 0$.
         length: first a.
         share: c.
-        halvings: give up after so many.
+        halvings: largest number.
 
     Returns:
-        The new place, its merit and a; None where no length does.
+        The new point, its merit and a; None if no length is accepted.
     """
     for _ in range(halvings):
         there = theta + length * step
@@ -198,7 +198,7 @@ def spread(theta: Tensor) -> float:
 
 
 def negative(values: Tensor) -> int:
-    """How many are below zero."""
+    """Number of negative entries."""
     return int((values < 0).sum())
 
 
@@ -215,9 +215,9 @@ def descend(
     Args:
         surface: F.
         start: first point.
-        ends: (theta, F there) -> whether to stop; asked after every `every` steps.
+        ends: (theta, F there) -> whether to stop; called after every `every` steps.
         every: see there.
-        steps: at most so many.
+        steps: largest number of steps.
 
     Returns:
         The last `every` + 1 points at most, the last one last.

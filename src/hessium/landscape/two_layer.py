@@ -1,4 +1,4 @@
-"""Two-layer networks in closed form: the fast path of ensembles of small networks."""
+"""Two-layer networks in closed form, for ensembles of small networks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class TwoLayerSurface(Surface):
       w \sum\nolimits_\mu (W_{2,ip}\, h'_p h_q + \delta_{pq}\, e_i h'_p)\, x_c, \quad
       w \sum\nolimits_\mu \big((W_2^T W_2)_{pq} h'_p h'_q + \delta_{pq}\, d_p h''_p\big) x_b x_c :$$
 
-    three matrix products, against one differentiation a unit by automatic means.
+    three matrix products, instead of one automatic differentiation for each unit.
 
     Args:
         inputs: X, shape (samples, d).
@@ -110,8 +110,8 @@ class TwoLayerHessian(SymmetricOperator):
     """The Hessian of L as products: the directional derivative of the gradient, written out.
 
     Args:
-        surface: whose.
-        theta: where.
+        surface: the objective.
+        theta: the point.
     """
 
     def __init__(self, surface: TwoLayerSurface, theta: Tensor) -> None:
@@ -149,9 +149,9 @@ class TwoLayerHessian(SymmetricOperator):
 
 
 def recognise(risk: EmpiricalRisk, ridge: float) -> TwoLayerSurface | None:
-    """The closed form of a risk that is such a network; None for all others.
+    """The closed form of a risk if it is such a network, else None.
 
-    The caller compares the two before it relies on this.
+    The caller compares the two before use.
     """
     layers = list(risk.model.children()) if type(risk.model) is nn.Sequential else []
     if len(layers) == 2:

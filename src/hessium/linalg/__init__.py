@@ -1,4 +1,4 @@
-"""Symmetric operators and their kernels; knows no networks."""
+"""Symmetric operators and the linear algebra on them; independent of networks."""
 
 from hessium.linalg.adapt import Operator as Operator
 from hessium.linalg.adapt import as_operator as as_operator

@@ -1,4 +1,4 @@
-"""Whatever multiplies like a symmetric matrix, as an operator of ours."""
+"""Wrappers that turn tensors and objects with `@` into symmetric operators."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Operator(Protocol):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the vectors it takes and gives."""
+        """Of input and output vectors."""
         ...
 
     @property
     def device(self) -> torch.device:
-        """Where these vectors lie."""
+        """Of input and output vectors."""
         ...
 
     def __matmul__(self, other: Any, /) -> Any:
@@ -39,7 +39,7 @@ class Operator(Protocol):
 
 
 class WrappedOperator(SymmetricOperator):
-    """An object with shape, dtype, device and `@` that is not one of ours.
+    """An operator defined by any object with shape, dtype, device and `@`.
 
     Raises:
         InputError: if two random vectors show that it is not square, symmetric, deterministic and
@@ -68,7 +68,7 @@ class WrappedOperator(SymmetricOperator):
             raise InputError(msg)
         if _differ(self @ right, image, size):
             msg = (
-                "operator: the same product, made twice, gives two results; it must be "
+                "operator: two evaluations of the same product differ; it must be "
                 "deterministic (fix its seeds, or put a model in evaluation mode)"
             )
             raise InputError(msg)
@@ -76,8 +76,8 @@ class WrappedOperator(SymmetricOperator):
         if _differ(mixed, 0.7 * pushed - 1.3 * image, size):
             msg = (
                 "operator: A(ax + by) differs from aAx + bAy beyond the rounding of "
-                f"{operator.dtype}; it must be linear (if it computes in fewer digits, its dtype "
-                "must say so)"
+                f"{operator.dtype}; it must be linear (its dtype must be the precision in which it "
+                "computes)"
             )
             raise InputError(msg)
 
@@ -129,14 +129,14 @@ def _tensor(array: AnyArray) -> Tensor:
 
 
 def _differ(one: Tensor, other: Tensor, size: float) -> bool:
-    """By more than the rounding of their dtype explains."""
+    """Whether two vectors differ by more than the rounding of their dtype."""
     return float((one - other).norm()) > torch.finfo(one.dtype).eps ** 0.5 * size
 
 
 def as_operator(
     operator: Operator | SymmetricOperator | Tensor | AnyArray,
 ) -> SymmetricOperator:
-    """One of ours as it is; a symmetric tensor or array, or any object that multiplies, wrapped.
+    """A symmetric operator from an operator, a symmetric tensor or array, or an object with `@`.
 
     Raises:
         InputError: if it is neither, or not symmetric.

@@ -52,9 +52,9 @@ def eigensystem(matrix: Float[Tensor, "n n"], *, coarse: bool = False) -> tuple[
 
     Args:
         matrix: shape (n, n).
-        coarse: compute in float32, twice as fast, where six digits do.
+        coarse: compute in float32, twice as fast, where six digits suffice.
     """
-    # float32 knows no 1e40: in units of the largest entry
+    # float32 overflows above 3e38: scale by the largest entry
     unit = float(matrix.abs().max()) or 1.0
     work = (matrix / unit).float() if coarse else matrix
     unit = unit if coarse else 1.0
@@ -75,8 +75,8 @@ def pseudo_solve(
         values: eigenvalues.
         vectors: eigenvectors, in columns.
         vector: b.
-        cut: eigenvalues of this size and less are left out.
-        drop: leave out at least so many modes, those of least size.
+        cut: threshold; eigenvalues of absolute value at most this are left out.
+        drop: number of modes of smallest absolute eigenvalue to leave out at least.
     """
     size = values.abs()
     kept = size > cut

@@ -1,4 +1,4 @@
-"""Block Krylov spaces with thick restarts: few eigenpairs within bounded memory."""
+"""Block Krylov spaces with thick restarts: a few eigenpairs within bounded memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hessium._typing import FloatArray, IntArray
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.vectors import gaussian, norm, subtract_projection_
 
-_CANCELLED = 0.7  # of a length: with less left, rounding is no longer small beside it
+_CANCELLED = 0.7  # fraction of a length; below it rounding is not small relative to the remainder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,15 +37,15 @@ class KrylovSpace:
     r"""An orthonormal basis V with $A V^T = V^T T + Q^T S^T$, grown b vectors at a time.
 
     V has j rows, the b rows of Q are orthonormal and orthogonal to V, T is $V A V^T$, and S (j x b)
-    couples the two: a Ritz pair $T y = \theta y$ has a residual of norm $|S^T y|$ exactly. All of V
-    is reorthogonalised against in every step, so there are no copies of converged pairs; a
-    restart keeps any set of Ritz vectors, and the relation stays true (Wu & Simon 2000).
+    couples the two: a Ritz pair $T y = \theta y$ has a residual of norm $|S^T y|$ exactly. Every
+    step reorthogonalises against all of V, so converged pairs are not repeated; a restart keeps any
+    set of Ritz vectors and preserves the relation (Wu & Simon 2000).
 
     Args:
         operator: A.
-        start: b vectors as rows, shape (b, n); b bounds the multiplicities that can be seen.
+        start: b vectors as rows, shape (b, n); b bounds the multiplicities that can be resolved.
         capacity: most rows of V, at least 2 b + 1 or n.
-        rng: for directions in place of those that a breakdown leaves missing.
+        rng: for the random directions that replace missing ones after a breakdown.
 
     Attributes:
         operator: A.
@@ -54,7 +54,7 @@ class KrylovSpace:
         width: b at the start.
         block: b now: smaller only where the whole space is nearly spanned.
         num_matvecs: products so far.
-        exhausted: breakdowns so far: how often the space was invariant to rounding.
+        exhausted: number of breakdowns so far (the space was invariant to rounding).
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class KrylovSpace:
         return numbers, tensors
 
     def restore(self, numbers: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Go back to a state, given with all rows of the basis."""
+        """Restore a state, given with all rows of the basis."""
         self.size, self.block = numbers["size"], numbers["block"]
         self.num_matvecs, self.exhausted = numbers["num_matvecs"], numbers["exhausted"]
         self._scale = numbers["scale"]
@@ -127,13 +127,14 @@ class KrylovSpace:
         rows = products.mT.contiguous()
         self.num_matvecs += self.block
         basis = self.basis[:last]
-        # most of a product lies along the last vectors: without them the full pass loses no digits
+        # most of a product lies along the last vectors; removing them first makes one full pass
+        # accurate
         coefficients = np.zeros((last, self.block))
         near = max(0, first - self.block)
         coefficients[near:] = self._orthogonalize(rows, self.basis[near:last])
         norms = norm(rows)
         coefficients += self._orthogonalize(rows, basis)
-        # what Gram-Schmidt took away decides whether rounding needs a second pass (Kahan, Parlett)
+        # a second pass is needed if Gram-Schmidt cancelled most of the vector (Kahan, Parlett)
         if bool((norm(rows) < _CANCELLED * norms).any()):
             coefficients += self._orthogonalize(rows, basis)
         new = slice(first, last)
@@ -149,7 +150,7 @@ class KrylovSpace:
 
     @staticmethod
     def _orthogonalize(rows: Tensor, basis: Tensor) -> FloatArray:
-        if rows.shape[0] == 1:  # matrix-vector products are the faster ones then
+        if rows.shape[0] == 1:  # matrix-vector products are faster for one row
             found = subtract_projection_(rows[0], basis)[:, None]
         else:
             found = subtract_projection_(rows, basis)
@@ -167,16 +168,16 @@ class KrylovSpace:
             for _ in range(2 if i else 0):
                 found = subtract_projection_(row, known[self.size :])
                 coupling[i, : found.shape[0]] += found.double().cpu().numpy()
-            if i >= self.block:  # nothing is left outside of V and Q
+            if i >= self.block:  # V and Q span the whole space
                 continue
             length = float(norm(row))
             if length > self._cut * self._scale and length > 0:
                 coupling[i, i] = length
                 row = row / length
                 if self.size and length < max(1e3 * self._cut * self._scale, _CANCELLED * before):
-                    # what remains of a difference is no longer orthogonal to V
+                    # after cancellation the remainder is no longer orthogonal to V
                     row = self._fresh(row, known)
-            else:  # invariant: go on in the complement, uncoupled
+            else:  # invariant subspace: continue in the complement, without coupling
                 self.exhausted += 1
                 row = self._fresh(gaussian(self.operator, self._rng), known)
             self.basis[self.size + i] = row
@@ -203,14 +204,15 @@ class KrylovSpace:
         return RitzPairs(values=values, coefficients=vectors, residuals=residuals)
 
     def restart(self, pairs: RitzPairs, keep: IntArray) -> None:
-        """Replace V by the Ritz vectors `keep`; the relation of the class stays true."""
+        """Replace V by the Ritz vectors `keep`, preserving the relation of the class."""
         chosen = pairs.coefficients[:, keep]
         count = keep.size
         fresh = self.basis[self.size : self.size + self.block].clone()
         self._rotate(chosen)
         self.basis[count : count + self.block] = fresh
         self._coupling = chosen.T @ self._coupling
-        # pairs converged to rounding are locked: their coupling is noise, and noise may not grow
+        # pairs converged to rounding are locked: their coupling is rounding noise and must not be
+        # amplified
         locked = pairs.residuals[keep] <= 10 * self._cut * self._scale
         self._coupling[locked] = 0.0
         self._projected[:] = 0.0
@@ -222,9 +224,9 @@ class KrylovSpace:
         return self.basis[: self.size].mT @ self._tensor(pairs.coefficients[:, which])
 
     def departure(self, pairs: RitzPairs, which: IntArray) -> float:
-        """How far the products of pairs are from what V, T and S say, all together: one product.
+        """Norm of the difference between products with Ritz pairs and V, T, S. Cost: one product.
 
-        The pairs are added up with alternating signs: errors of one of them cannot hide.
+        The pairs are summed with alternating signs, so that the error of any of them is visible.
         """
         signs = (-1.0) ** np.arange(which.size)
         weights = pairs.coefficients[:, which] @ np.stack([signs, signs * pairs.values[which]], 1)

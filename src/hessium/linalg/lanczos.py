@@ -18,13 +18,13 @@ from hessium.spectra.gauss_rule import GaussRule
 
 Passes = Literal[1, 2]
 
-_NEGLIGIBLE = 32.0  # times the unit roundoff: what remains of a product in an invariant space
+_NEGLIGIBLE = 32.0  # in units of machine epsilon: remainder of a product in an invariant space
 
 
 class LanczosProcess:
     r"""Orthonormal rows V and a tridiagonal T with $A V^T = V^T T + r e_j^T$, grown by products.
 
-    The process does not multiply: it names the vector to be multiplied and absorbs the product, so
+    The process does not compute products: it provides the next vector and absorbs its product, so
     that several processes can share one block product.
 
     Every new direction is orthogonalised against the last two vectors and then against all of them
@@ -37,11 +37,11 @@ class LanczosProcess:
         passes: of full reorthogonalisation.
 
     Attributes:
-        basis: V, the first `len(alphas)` rows of it are final, shape (steps, n).
+        basis: V, the first `len(alphas)` rows are final, shape (steps, n).
         mass: |start|^2.
         alphas: diagonal of T.
-        betas: below the diagonal, and as the last one |r|.
-        finished: no direction is left: the steps are used up or the space is invariant.
+        betas: subdiagonal of T, followed by |r|.
+        finished: whether all steps are done or the space is invariant.
     """
 
     def __init__(self, start: Tensor, steps: int, *, passes: Passes = 1) -> None:
@@ -82,7 +82,7 @@ class LanczosProcess:
         # relative to the operator: an absolute threshold would depend on the unit of the loss
         scale = max(beta, *map(abs, self.alphas + self.betas))
         if beta < 30 * self._cut * scale:
-            # a remainder of rounding errors is not orthogonal yet, and spoils the next one
+            # a remainder that consists of rounding errors is not orthogonal to V yet
             for _ in range(2):
                 subtract_projection_(product, self.basis[: j + 1])
             beta = float(norm(product))
@@ -108,7 +108,7 @@ class LanczosProcess:
 def lanczos_steps(
     operator: SymmetricOperator, start: Tensor, steps: int, *, passes: Passes = 2
 ) -> Iterator[LanczosProcess]:
-    r"""The process after each step, for a stopping rule of your own.
+    r"""Yield the process after each step, for a stopping rule of the caller.
 
     Args:
         operator: A.
@@ -130,13 +130,13 @@ def lanczos_rules(
     steps: int,
     after_step: Callable[[int], None] = lambda products: None,
 ) -> list[GaussRule]:
-    """Gauss rules of several starts, whose products are made as one block.
+    """Gauss rules of several start vectors, computed by block products.
 
     Args:
         operator: A.
         starts: one in each column, (n, b), none zero.
         steps: of each; fewer where a Krylov space is invariant.
-        after_step: told how many products each step took.
+        after_step: called with the number of products of each step.
 
     Cost: b x steps products, and the memory of b bases.
     """

@@ -1,19 +1,20 @@
-r"""Exchangeable estimators: every probe is an independent look at what the other probes left over.
+r"""Exchangeable estimators: each probe estimates the residual of a sketch by the other probes.
 
 Each of m estimates $t_i$ of a number uses the projector $P_i$ of the sketch without probe i, and
 probe i for the rest; given all other probes it is unbiased, and so is their mean (Epperly, Tropp &
 Webber, XTrace, SIAM J. Matrix Anal. Appl. 45, 2024).
 
 The estimates are not independent. Their sample variance over m, which is the error in the
-literature, misses the covariance of $t_i$ and $t_j$: intervals made from it hold the truth in 60 to
-90 percent of cases instead of 95. The covariance has an unbiased estimate. Let $t_i^{(j)}$ be $t_i$
-with probe j left out of its sketch as well. Given all probes but i, $t_i$ and $t_i^{(j)}$ have mean
-zero error and $t_j^{(i)}$ is fixed, so products of errors with one of these vanish on average, and
+literature, misses the covariance of $t_i$ and $t_j$: intervals based on it cover the true value in
+60 to 90 percent of cases instead of 95. The covariance can be estimated without bias. Let
+$t_i^{(j)}$ be $t_i$ with probe j left out of its sketch as well. Given all probes but i, $t_i$ and
+$t_i^{(j)}$ have mean zero error and $t_j^{(i)}$ is fixed, so products of errors with one of these
+vanish on average, and
 
 $$\mathrm{cov}(t_i, t_j) = E\big[(t_i - t_i^{(j)}) (t_j - t_j^{(i)})\big],
 \quad \mathrm{var}(\bar t) = E\big[s^2 / m\big] + \mathrm{cov}(t_i, t_j)$$
 
-with the sample variance $s^2$. All of it comes from small matrices.
+with the sample variance $s^2$. Only small matrices are needed.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from torch import Tensor
 from hessium._typing import FloatArray
 from hessium.linalg.sketch import Sketch, without
 
-PAIRED = 64  # probes whose pairs give the covariance of two numbers: 2016 pairs
+PAIRED = 64  # probes whose pairs estimate the covariance: 2016 pairs
 PAIRED_ENTRIES = 12  # the same for n numbers at once: 66 pairs
-CHUNK = 2**20  # entries of a piece of a basis that is worked on at once
+CHUNK = 2**20  # entries of the part of a basis that is processed at once
 
 
 def trace_estimates(
@@ -37,8 +38,8 @@ def trace_estimates(
 ) -> tuple[FloatArray, float]:
     r"""XTrace, $t_i = \mathrm{tr} P_i A + \omega_i^T (I - P_i) A (I - P_i) \omega_i$, A symmetric.
 
-    The second term is scaled to the length that $(I - P_i) \omega_i$ has on average, which takes
-    part of its variance away (section 2.3 of the source). Probes are uniform on the sphere.
+    The second term is scaled to the length that $(I - P_i) \omega_i$ has on average, which reduces
+    its variance (section 2.3 of the source). Probes are uniform on the sphere.
 
     Args:
         sketch: of A Omega.
@@ -53,7 +54,7 @@ def trace_estimates(
     forms = _dots(overlap, R)
 
     def estimates(S: FloatArray, reduced: FloatArray, missing: int) -> FloatArray:
-        """`reduced` is the projection of the probes to the sketch as far as S alone is missing."""
+        """`reduced` is the projection of the probes onto the sketch without S."""
         k = S.shape[-1]
         inside = reduced - S * _dots(S, reduced)[..., None, :]
         rest = forms[:k] - 2 * _dots(inside, R[:, :k]) + _dots(inside, compressed @ inside)
@@ -130,7 +131,7 @@ def _paired_entries(
     for i, j in itertools.combinations(range(paired), 2):
         cosine = float(found[:, i] @ found[:, j])
         length = float(np.linalg.norm(found[:, i] - cosine * found[:, j]))
-        if length < resolved:  # two images of a space that the others hold: nothing is left over
+        if length < resolved:  # both images lie in the span of the others: the remainder is zero
             continue
         change = []
         for one, other in ((i, j), (j, i)):
@@ -151,7 +152,7 @@ def _variance_of_mean(one: FloatArray, two: FloatArray) -> float:
     change = one[:paired] - two
     np.fill_diagonal(change, 0.0)
     covariance = float((change * change.T).sum()) / (paired * (paired - 1))
-    # less than no covariance is luck
+    # the covariance estimate can be negative by chance; clip it at 0
     return float(one.var(ddof=1)) / one.size + max(covariance, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Least-squares solutions of least norm of symmetric, possibly singular systems, by products."""
+"""Minimum-norm least-squares solutions of symmetric, possibly singular systems by MINRES."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hessium.linalg.operator import SymmetricOperator
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Solved:
-    r"""What `minres` found.
+    r"""Result of `minres`.
 
     Attributes:
         solution: x, shape (n,).
@@ -52,14 +52,14 @@ def minres(
 
     The iterates are those of MINRES-QLP (Choi, Paige & Saunders 2011, in exact arithmetic). Here
     the Lanczos vectors are kept and orthogonalised in full, and the small tridiagonal least-squares
-    problem is solved by singular values once, at the end: n k numbers of memory for iterates that
-    rounding does not spoil.
+    problem is solved once, at the end, by a singular value decomposition. This stores n k numbers
+    and keeps the iterates accurate to rounding.
 
     Args:
         operator: A.
         vector: b.
         tol: stop at this relative residual, or at this relative normal residual.
-        steps: stop after so many products.
+        steps: largest number of products.
         truncation: singular values of the projection below this fraction of the largest are zero.
 
     Cost: one product and 4 n k multiply-adds a step.
@@ -79,7 +79,7 @@ def minres(
     projected = np.zeros((steps + 1, steps))
     scale = 0.0
     residual, normal, k = 1.0, 1.0, 0
-    left = np.zeros(steps + 1)  # of the residual: it spans what the projection cannot reach
+    left = np.zeros(steps + 1)  # of the residual: spans the complement of the range
     left[0] = 1.0
     while k < steps:
         image = operator @ basis[k]

@@ -1,4 +1,4 @@
-"""Symmetric linear operators, known by what they do to vectors, and their arithmetic."""
+"""Symmetric linear operators defined by matrix-vector products, and their arithmetic."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from hessium._arithmetic import full_precision
 from hessium._typing import AnyArray
 from hessium.errors import InputError, NonFiniteError
 
-COLUMNS = 64  # columns of a block product: 64 to 128 at once beat all at once (cache)
+COLUMNS = 64  # columns of a block product: 64 to 128 are faster than all at once (cache)
 
 
 class SymmetricOperator(ABC):
     """A real symmetric n x n matrix given by its products.
 
-    Operators add, subtract, scale by numbers and shift; a symmetric tensor may take part.
+    Operators can be added, subtracted, scaled and shifted; symmetric tensors may be operands.
     """
 
     # NumPy and torch must leave `array - operator` to the operator
@@ -38,12 +38,12 @@ class SymmetricOperator(ABC):
     @property
     @abstractmethod
     def dtype(self) -> torch.dtype:
-        """Of the vectors it takes and gives."""
+        """Of input and output vectors."""
 
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where these vectors lie."""
+        """Of input and output vectors."""
 
     @abstractmethod
     def _matmat(self, block: Tensor) -> Tensor:
@@ -71,13 +71,13 @@ class SymmetricOperator(ABC):
                 f"{self.device}"
             )
             raise InputError(msg)
-        # autograd refuses to save what was made under inference_mode; a copy is an ordinary tensor
+        # autograd cannot save inference tensors; a copy is an ordinary tensor
         vectors = other.clone() if other.is_inference() else other.detach()
         block = vectors.reshape(n, -1)
         product = self._matmat(block).reshape(other.shape)
         if product.data_ptr() == block.data_ptr():
-            product = product.clone()  # products are overwritten; an identity gives back its input
-        # one pass over the entries tells in all ordinary cases: a sum that is finite has no NaN
+            product = product.clone()  # callers overwrite products; this may be the input
+        # one pass suffices in ordinary cases: if the sum is finite, no entry is NaN
         if not (
             bool(torch.isfinite(product.sum()))
             or bool(torch.isfinite(product).all())
@@ -92,7 +92,7 @@ class SymmetricOperator(ABC):
         """The matrix itself, symmetric to the last bit, built in blocks of columns.
 
         Args:
-            max_bytes: what the matrix and the work space may take together (8 GiB).
+            max_bytes: memory limit for the matrix and its work space (8 GiB).
 
         Raises:
             InputError: if the matrix alone does not fit.
@@ -111,7 +111,7 @@ class SymmetricOperator(ABC):
         return symmetrize_(matrix)
 
     def column_blocks(self, count: int, free_bytes: int) -> Iterator[slice]:
-        """Columns 0 to `count`, as many at a time as a block product within `free_bytes` takes."""
+        """Slices of columns 0 to `count`, each as large as a block product within `free_bytes`."""
         step = int(self._columns_within(free_bytes))
         for start in range(0, count, step):
             yield slice(start, min(start + step, count))
@@ -123,43 +123,43 @@ class SymmetricOperator(ABC):
     def prepare(
         self, products: int, columns: int = 1, *, choice: str | None = None
     ) -> SymmetricOperator:
-        """The operator, ready for long work: one that has a choice of routes makes it here.
+        """The operator prepared for many products; an operator with several routes chooses one.
 
         Args:
-            products: how many vectors will be multiplied.
-            columns: how many of them could go into one block product.
-            choice: what `choice` said when the same work began, to go on with the same rounding.
+            products: number of products to come.
+            columns: largest number of columns of one block product.
+            choice: value of `choice` when the same work began; resumed work then rounds alike.
         """
-        del products, columns, choice  # of no interest to an operator without a choice
+        del products, columns, choice  # ignored by operators with one route
         return self
 
     @property
     def choice(self) -> str:
-        """The choice that `prepare` made, for a later `prepare`."""
+        """The route that `prepare` chose, for a later `prepare`."""
         return ""
 
     @property
     def preferred_columns(self) -> int:
-        """How many vectors at once make a product cheapest for each of them."""
+        """Number of columns of a block product that minimises the cost per column."""
         return 1
 
     @property
     def fingerprint(self) -> str:
-        """What tells the operator from others of its kind, where that is known; for checkpoints."""
+        """Identifies the operator in checkpoints; empty where unknown."""
         return ""
 
     @property
     def positive_semidefinite(self) -> bool:
-        """Whether no eigenvalue can be negative; False where that is not known."""
+        """Whether the operator is known to be positive semidefinite."""
         return False
 
     @property
     def rank_bound(self) -> int:
-        """No more eigenvalues than this differ from zero; n where no less is known."""
+        """Upper bound on the rank; n where no smaller bound is known."""
         return self.shape[0]
 
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
-        """For SciPy's solvers: takes and gives NumPy arrays of the operator's precision."""
+        """A SciPy LinearOperator on NumPy arrays of the operator's precision."""
         dtype = np.dtype(str(self.dtype).removeprefix("torch."))
 
         def apply(array: AnyArray) -> AnyArray:
@@ -218,7 +218,7 @@ class SymmetricOperator(ABC):
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Make `tensor + operator` and `tensor - operator` ours; nothing else."""
+        """Handle `tensor + operator` and `tensor - operator`; nothing else."""
         name = getattr(func, "__name__", "").strip("_")
         if name in ("add", "sub") and len(args) == 2 and isinstance(args[1], SymmetricOperator):
             return getattr(args[1], f"__r{name}__")(args[0])
@@ -256,7 +256,7 @@ class Combination(SymmetricOperator):
         for _, term in flat:
             mine, other = ((t.shape, t.dtype, t.device) for t in (first, term))
             if mine != other:
-                msg = f"operators: {first!r} and {term!r} differ in shape, dtype or device"
+                msg = f"operators: {first!r}, {term!r}; one shape, dtype and device are required"
                 raise InputError(msg)
         numbers = [shift, *(factor for factor, _ in flat)]
         if not all(math.isfinite(number) for number in numbers):
@@ -287,13 +287,13 @@ class Combination(SymmetricOperator):
 
     @property
     def positive_semidefinite(self) -> bool:
-        """If no factor is negative, and no term."""
+        """Whether the shift and all factors are nonnegative and all terms semidefinite."""
         numbers = [self.shift, *(factor for factor, _ in self.terms)]
         return min(numbers) >= 0 and all(term.positive_semidefinite for _, term in self.terms)
 
     @property
     def rank_bound(self) -> int:
-        """The sum of those of the terms, without a shift."""
+        """Sum of the bounds of the terms if there is no shift."""
         if self.shift:
             return self.shape[0]
         return min(self.shape[0], sum(term.rank_bound for c, term in self.terms if c))
@@ -317,7 +317,7 @@ class Combination(SymmetricOperator):
         return total
 
     def companion(self) -> SymmetricOperator | None:
-        """Of a multiple of an operator that has one."""
+        """Scaled companion, if the combination is a multiple of one operator that has one."""
         if len(self.terms) > 1 or self.shift:
             return None
         factor, term = self.terms[0]
@@ -398,7 +398,7 @@ def symmetrize_(matrix: Tensor) -> Tensor:
 
 
 def mirror_lower_(matrix: Tensor) -> Tensor:
-    """Replace what lies above the diagonal by what lies below, in place, tile by tile."""
+    """Copy the lower triangle to the upper one in place, tile by tile."""
     n, tile = matrix.shape[0], 1024
     for j in range(0, n, tile):
         corner = matrix[j : j + tile, j : j + tile]
@@ -409,10 +409,10 @@ def mirror_lower_(matrix: Tensor) -> Tensor:
 
 
 def require_memory(n: int, dtype: torch.dtype, max_bytes: int) -> int:
-    """The budget in bytes, into which a dense n x n matrix fits.
+    """`max_bytes` as an integer, after a check that a dense n x n matrix fits.
 
     Raises:
-        InputError: if it does not, with both numbers, or if it is no number of bytes.
+        InputError: if it does not fit, with both sizes, or if `max_bytes` is invalid.
     """
     max_bytes = memory("max_bytes", max_bytes)
     needed = n * n * dtype.itemsize

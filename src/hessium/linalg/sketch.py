@@ -1,8 +1,8 @@
-r"""An orthonormal basis of $A\Omega$, and what it is without one probe, or two: leave-one-out.
+r"""An orthonormal basis of $A\Omega$ and its leave-one-out and leave-two-out versions.
 
 With $A\Omega = QR$ let $s_i$ be the unit vector orthogonal to all columns of R but the i-th (the
 i-th column of $R^{-T}$, normalised). Then $Q (I - s_i s_i^T) Q^T$ projects onto the range of the
-sketch without probe i, and is independent of that probe: nothing has to be factored again
+sketch without probe i, and is independent of that probe, without another factorisation
 (Epperly, Tropp & Webber, XTrace, SIAM J. Matrix Anal. Appl. 45, 2024, section 2.3 and 3).
 Without two probes i and j the direction of i is $s_i - (s_i \cdot s_j) s_j$, normalised.
 """
@@ -23,7 +23,7 @@ ARRAYS = 5  # of the size of the probes (n, m) that are alive at once while a sk
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """The range of a block of images.
+    """Orthonormal basis of the range of a block of images.
 
     Attributes:
         basis: Q, shape (n, m), orthonormal columns.
@@ -49,7 +49,7 @@ def directions(factor: FloatArray) -> FloatArray:
     scale = np.abs(factor).max()
     if scale == 0:
         return np.eye(size)
-    # images that depend on each other, exactly: far below rounding, but no zero on the diagonal
+    # linearly dependent images: replace zeros on the diagonal by a number far below rounding
     tiny = 1e-24 * scale
     safe = factor + np.diag(np.where(np.abs(np.diagonal(factor)) < tiny, tiny, 0.0))
     dual = scipy.linalg.solve_triangular(safe, np.eye(size), trans="T")
@@ -58,10 +58,10 @@ def directions(factor: FloatArray) -> FloatArray:
 
 
 def without(found: FloatArray, count: int) -> FloatArray:
-    """Directions of the first `count` probes where one more of them, j, is missing.
+    """Directions of the first `count` probes with one further probe j left out.
 
     Returns:
-        Shape (count, m, count): j first, then the columns s_i; where i = j they mean nothing.
+        Shape (count, m, count): j first, then the columns s_i; entries with i = j are meaningless.
     """
     some = found[:, :count]
     rest = some - some.T[:, :, None] * (some.T @ some)[:, None]
@@ -84,12 +84,12 @@ def missed_part(images: Tensor) -> FloatArray:
 
 
 def gram64(columns: Tensor) -> FloatArray:
-    r"""$Y^T Y$, whatever the unit: squares of entries near 1e-30 vanish in float32."""
+    r"""$Y^T Y$ in float64, scaled first: squares of entries near 1e-30 underflow in float32."""
     largest = columns.abs().amax()
     unit = columns / torch.where(largest > 0, largest, 1.0)
     return np.asarray(to_float64(unit.mT @ unit) * float(largest) ** 2)
 
 
 def to_float64(small: Tensor) -> FloatArray:
-    """A small matrix for NumPy."""
+    """A small tensor as a NumPy float64 array."""
     return np.asarray(small.cpu().numpy(), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Random vectors: drawn on the CPU, so that a seed means the same on every device."""
+"""Random vectors, norms and projections. Draws are made on the CPU: equal on every device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hessium.linalg.operator import SymmetricOperator
 def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
     """A standard normal vector (n,) for an operator; takes one number from `rng`.
 
-    Drawn in float64, so that a seed means the same in every precision too.
+    Drawn in float64, so that a seed gives the same vector in every precision.
     """
     seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
     vector = torch.randn(operator.shape[0], generator=seeded, dtype=torch.float64, device="cpu")
@@ -22,10 +22,10 @@ def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
 
 
 def norm(vectors: Tensor) -> Tensor:
-    """Length of a vector (n,), or of each row (b, n), whatever the unit of the loss.
+    """Length of a vector (n,), or of each row (b, n), without under- or overflow.
 
-    Squares of entries near 1e-22 in float32, or 1e-160 in float64, vanish and with them the vector;
-    where that threatens, or an overflow, the entries are scaled first.
+    Squares of entries near 1e-22 in float32, or 1e-160 in float64, underflow; where under- or
+    overflow is possible, the entries are scaled first.
     """
     found = torch.linalg.vector_norm(vectors, dim=-1)
     limits = torch.finfo(vectors.dtype)

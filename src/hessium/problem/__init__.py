@@ -1,4 +1,4 @@
-"""From a module, a loss and data to a function of one flat vector."""
+"""Empirical risks: a module, a loss and data as a function of one flat vector."""
 
 from hessium.problem.losses import Loss as Loss
 from hessium.problem.losses import SquaredError as SquaredError

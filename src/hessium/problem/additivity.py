@@ -1,8 +1,8 @@
-"""Does a loss of the user's own add up over batches, and does it couple samples?
+"""Checks whether a user's loss is additive over batches, and whether it couples samples.
 
-With several batches the risk is the sum of what the batches contribute, so a loss must be the same
-whether samples come in one batch or in two. A mean over tokens that is said to be one over samples,
-a contrastive loss, or a partial likelihood is not, and would give another function without a word.
+With several batches the risk is a sum over batches, so the loss must not depend on the split into
+batches. A mean over tokens declared as a mean over samples, a contrastive loss and a partial
+likelihood are not additive and would silently define another function.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from hessium.errors import InputError
 from hessium.problem.losses import CallableLoss, Counted
 
 _Part: TypeAlias = tuple[Tensor, Any]
-_FEW = 8  # samples of the first batch, which are joined to every later one
+_FEW = 8  # number of samples of the first batch that are joined to later ones
 
 
 class Additivity:
-    """GraphChecks at the loss of every batch of one pass over the data.
+    """Checks of the loss of every batch in one pass over the data.
 
     The loss of a batch is compared with those of its two parts, and the loss of the batch joined
-    with some samples of the first one with those of the two. Where the loss fails or is not finite
-    on a part, nothing is concluded.
+    with some samples of the first one with those of the two. If the loss fails or is not finite on
+    a part, the check is inconclusive.
 
     Args:
         loss: the user's.
 
     Attributes:
-        found: on what it does not add up.
-        batches: that were looked at.
+        found: data on which it is not additive.
+        batches: number of checked batches.
         decided: whether the loss could be evaluated on parts at all.
     """
 
@@ -46,12 +46,12 @@ class Additivity:
         self.found: str | None = None
 
     def at_batch(self, outputs: Tensor, targets: Any, axis: int | None) -> None:
-        """Look at one batch.
+        """Check one batch.
 
         Args:
             outputs: without a graph.
             targets: of the batch.
-            axis: dimension of the outputs that is the samples, None where that is open.
+            axis: sample dimension of the outputs, None if unknown.
 
         Raises:
             InputError: if the loss broadcasts targets against outputs of as many entries.
@@ -75,7 +75,7 @@ class Additivity:
             self.found = self._joins(self._first, batch, axis)
         self.found = self.found or self._splits(batch, axis)
         if few is not None and self.found is None:
-            # a hinge that nothing has reached yet adds up here, but not elsewhere
+            # a hinge that is inactive everywhere is additive here, but not elsewhere
             moved = _moved(few, seed=0)
             self.found = self._splits(moved, axis) or self._joins(
                 _moved(self._first, seed=1), moved, axis
@@ -102,13 +102,13 @@ class Additivity:
         return _message(values, "over samples of two batches", "those of the one and of the other")
 
     def _values(self, whole: _Part, *parts: _Part) -> tuple[float, float, float] | None:
-        """The loss of the whole, of the parts together, and the difference that rounding allows."""
+        """The loss of the batch, the sum over its parts, and the tolerance for rounding."""
         try:
             with torch.no_grad():
                 total, *each = (float(self._loss.total(f.clone(), y)) for f, y in (whole, *parts))
         except torch.OutOfMemoryError:
             raise
-        except Exception:  # the loss cannot do with parts, so nothing is known
+        except Exception:  # the loss cannot be evaluated on parts: inconclusive
             return None
         self.decided = True
         scale = abs(total) + sum(abs(part) for part in each)
@@ -118,10 +118,10 @@ class Additivity:
 
 
 def require_additive(probes: Sequence[Additivity], batches: int) -> None:
-    """With several batches the loss adds up along a dimension that may be the samples in all.
+    """Check that the loss is additive along a dimension that can be the samples in all batches.
 
     Raises:
-        InputError: saying on what it does not.
+        InputError: with the data on which it is not.
     """
     told = [probe.found for probe in probes if probe.batches == batches and probe.decided]
     if batches > 1 and told and None not in told:
@@ -142,11 +142,11 @@ def _message(values: tuple[float, float, float], where: str, parts: str) -> str 
 
 
 def couples_samples(total: Callable[[Tensor], Tensor], outputs: Tensor) -> bool:
-    """Whether the slope of a loss at one sample depends on the outputs of another.
+    """Whether the gradient of a loss at one sample depends on the outputs of another.
 
     Args:
         total: the loss as a function of outputs (samples, ...).
-        outputs: where.
+        outputs: at which to check.
 
     Cost: two gradients of the loss alone.
     """
@@ -210,12 +210,12 @@ def _joined(one: _Part, other: _Part, axis: int) -> _Part | None:
             lambda a, b: b if b is None else torch.cat([a, b], dim=_dimension(b, axis, size)), y, z
         )
         return torch.cat([f, g], dim=axis), targets
-    except (RuntimeError, ValueError, TypeError):  # padded to other lengths, say
+    except (RuntimeError, ValueError, TypeError):  # for example padded to different lengths
         return None
 
 
 def _is_rows(targets: Any, axis: int, size: int) -> bool:
-    """Whether targets are tensors, perhaps in a container, of as many rows as there are samples."""
+    """Whether targets are tensors, possibly in a container, with one row for each sample."""
     return all(
         leaf is None or (isinstance(leaf, Tensor) and size in (_size(leaf, axis), _size(leaf, 0)))
         for leaf in tree_leaves(targets)
@@ -231,7 +231,7 @@ def _size(tensor: Tensor, axis: int) -> int | None:
 
 
 def _look_alike(outputs: Tensor, targets: Any) -> bool:
-    """As many entries in another shape: the usual way into silent broadcasting."""
+    """Whether outputs and targets have equal sizes but different shapes, a sign of broadcasting."""
     return (
         isinstance(targets, Tensor)
         and outputs.dim() > 0

@@ -1,8 +1,8 @@
-"""The tensors inside a batch, whatever holds them: found, and replaced in a copy.
+"""Finds tensors inside a batch of any container type, and replaces them in a copy.
 
 A batch may be a tensor, a tuple, a named tuple, a list, a mapping, a dataclass, a packed sequence,
-or an object of a graph or language library that keeps its tensors in attributes. torch's own tree
-functions see the first few of these only.
+or an object of a graph or language library that keeps its tensors in attributes. torch's tree
+functions support only some of these.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from hessium.errors import InputError
 
 Change: TypeAlias = Callable[[Tensor], Tensor]
 
-# what is looked at from outside only: plain values, and what belongs to a program and not to data
+# types that are not searched: plain values, and parts of a program
 _PLAIN = (str, bytes, bool, int, float, complex, type(None), torch.dtype, torch.device)
 _PROGRAM = (
     type, nn.Module, Dataset, DataLoader, types.ModuleType, types.FunctionType, types.MethodType,
@@ -42,10 +42,10 @@ def first_tensor(value: Any) -> Tensor | None:
 
 
 def replaced(value: Any, change: Change) -> Any:
-    """`value` with `change` applied to every tensor; what holds a changed one is copied.
+    """`value` with `change` applied to every tensor; containers of changed tensors are copied.
 
-    Objects are copied by `copy.copy` and given the changed attributes, so that neither they nor
-    their containers change. Where nothing changes, the same object comes back.
+    Objects are copied by `copy.copy` and given the changed attributes, so that the originals do not
+    change. If no tensor changes, the same object is returned.
 
     Raises:
         InputError: if an object that holds such a tensor cannot be copied.
@@ -60,7 +60,7 @@ def replaced(value: Any, change: Change) -> Any:
 
 
 def entries(tensor: Tensor) -> Tensor:
-    """The stored entries of a tensor of any layout, to look at."""
+    """The stored entries of a tensor of any layout."""
     if tensor.layout is torch.sparse_coo:
         return tensor._values()
     if tensor.is_nested or tensor.layout is not torch.strided:
@@ -69,7 +69,7 @@ def entries(tensor: Tensor) -> Tensor:
 
 
 def closed(value: Any) -> list[str]:
-    """Names of the types in `value` in which no tensor was found, numbers and strings left out."""
+    """Names of the types in `value` without tensors, except numbers and strings."""
     if isinstance(value, (Tensor, *_PLAIN)):
         return []
     if isinstance(value, (tuple, list, dict)):
@@ -92,7 +92,7 @@ def _walk(value: Any, seen: set[int]) -> Iterator[Tensor]:
 
 
 def _rebuilt(value: Any, made: dict[int, Any], changed: set[int]) -> Any:
-    """A copy around the changed tensors; `made` also holds the copies, for objects in a circle."""
+    """A copy with the changed tensors; `made` holds earlier copies, for reference cycles."""
     if id(value) in made:
         return made[id(value)]
     if not any(id(tensor) in changed for tensor in _walk(value, set())):
@@ -130,7 +130,7 @@ def _rebuilt(value: Any, made: dict[int, Any], changed: set[int]) -> Any:
 
 
 def _parts(value: Any) -> Mapping[Any, Any]:
-    """What a container or an object holds, by index, key or attribute."""
+    """Contents of a container or an object, by index, key or attribute."""
     if isinstance(value, (*_PLAIN, *_PROGRAM)):
         return {}
     if isinstance(value, PackedSequence):

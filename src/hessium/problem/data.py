@@ -1,4 +1,4 @@
-"""Data as a re-iterable of (inputs, targets) batches, read without touching any global state."""
+"""Data as a re-iterable of (inputs, targets) batches, read without side effects."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ Targets: TypeAlias = str | Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Batches of a user, each read as a pair.
+    """The user's batches, each read as a pair (inputs, targets).
 
     Attributes:
-        source: what is iterated over, again for every pass.
-        targets: where the targets of a batch are, None if batches are pairs.
-        alone: a batch that is no pair holds the inputs only, for `forward=` says what to do with
-            it.
-        dtype: what floating-point tensors become in a copy, if given.
+        source: the iterable, iterated once for every pass.
+        targets: location of the targets in a batch, None if batches are pairs.
+        alone: whether a batch that is not a pair holds only inputs, for `forward=`.
+        dtype: dtype to which floating-point tensors are converted in a copy, if given.
     """
 
     source: Iterable[Any]
@@ -73,12 +72,12 @@ def as_batches(
     alone: bool = False,
     dtype: torch.dtype | None = None,
 ) -> Batches:
-    """Check the container and make one batch of a pair, or of a mapping.
+    """Check the container; a pair or a mapping becomes one batch.
 
     Args:
-        data: a pair (inputs, targets), or a re-iterable of such (list, DataLoader, an object of
-            your own with `__iter__`); with `targets` or `alone`, also one mapping, or a re-iterable
-            of mappings or objects.
+        data: a pair (inputs, targets), or a re-iterable of such (list, DataLoader, any object with
+            `__iter__`); with `targets` or `alone`, also one mapping, or a re-iterable of mappings
+            or objects.
         targets: the key or attribute of a batch that holds its targets, or a function of the batch.
         alone: as in `Batches`.
         dtype: as in `Batches`.
@@ -97,8 +96,8 @@ def _source(data: Any, targets: Targets | None, alone: bool) -> Iterable[Any]:
     if isinstance(data, Mapping):
         if targets is None and not alone:
             msg = (
-                f"data: a {_kind(data)} does not say where the targets are; say "
-                "targets='labels', or whatever their key is"
+                f"data: a {_kind(data)} does not tell its targets; specify "
+                "their key, for example targets='labels'"
             )
             raise InputError(msg)
         return [data]
@@ -125,11 +124,11 @@ def _one_pair(data: tuple[Any, Any], alone: bool) -> bool:
     """Whether a tuple of two is (inputs, targets) and not two batches.
 
     Raises:
-        InputError: if it may be both, or inputs and targets by batch.
+        InputError: if it is ambiguous.
     """
     if isinstance(data[1], Tensor):
         return True
-    # a named tuple and a packed sequence are one thing
+    # a named tuple or a packed sequence is one object
     groups = [type(part) in (tuple, list) for part in data]
     batches = alone and data[1] is not None and type(data[0]) is type(data[1])
     if all(groups) or batches:
@@ -149,14 +148,14 @@ def _not_a_pair(batch: Any, number: int) -> str:
         keys = ", ".join(repr(key) for key in list(batch)[:4])
         return (
             f"data: batch {number} is a {_kind(batch)} with the keys {keys}, not a pair (inputs, "
-            "targets); say targets='labels', or whatever the key of the targets is, or, for a "
-            "model that returns its own loss, forward=lambda model, batch: model(**batch).loss"
+            "targets); give the key of the targets, for example targets='labels', or, for a model "
+            "that returns its loss, forward=lambda model, batch: model(**batch).loss"
         )
     if isinstance(batch, (tuple, list)):
         return (
-            f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); say "
-            "targets=lambda batch: batch[1:] and forward=lambda model, batch: model(batch[0]), "
-            "or the like, and the loss gets all of those targets"
+            f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); use for "
+            "example targets=lambda batch: batch[1:] with forward=lambda model, batch: "
+            "model(batch[0]); the loss then gets all of these targets"
         )
     if isinstance(batch, (Tensor, str)):
         return (
@@ -164,8 +163,8 @@ def _not_a_pair(batch: Any, number: int) -> str:
             "of tensors; one batch alone is the tuple (inputs, targets)"
         )
     return (
-        f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); say "
-        "targets='y', or whatever the name of the attribute with the targets is"
+        f"data: batch {number} is a {_kind(batch)}, not a pair (inputs, targets); give "
+        "the attribute with the targets, for example targets='y'"
     )
 
 
@@ -175,12 +174,12 @@ def _kind(batch: Any) -> str:
 
 
 def _ordinary(tensor: Tensor) -> Tensor:
-    """A copy of what was made under inference_mode, which autograd does not save."""
+    """A copy of an inference tensor, which autograd cannot save."""
     return tensor.clone() if tensor.is_inference() else tensor
 
 
 def converted(value: Any, dtype: torch.dtype | None) -> Any:
-    """A floating-point tensor in that dtype, if any; anything else as it is."""
+    """A floating-point tensor converted to `dtype`, if given; other values unchanged."""
     if dtype is None or not isinstance(value, Tensor) or not value.is_floating_point():
         return value
     # of a leaf that requires gradients: a leaf again
@@ -191,14 +190,14 @@ def converted(value: Any, dtype: torch.dtype | None) -> Any:
 def global_randomness_kept(
     batches: Batches, *, seed: int | None = None, always: bool = False
 ) -> Iterator[None]:
-    """Leave the global generators as they were, though a loader draws from them.
+    """Restore the states of the global generators after a loader has drawn from them.
 
-    A list of tensors draws nothing, so nothing is saved for it.
+    Nothing is saved for a list of tensors, which draws nothing.
 
     Args:
-        batches: what is about to be read.
-        seed: start the generators here, so that every pass shuffles alike.
-        always: also for a list, because the model may draw.
+        batches: the batches to be read.
+        seed: seed of the generators, so that every pass has the same order.
+        always: also for a list, since the model may draw.
     """
     source = batches.source
     if isinstance(source, (list, tuple)) and not always:
@@ -236,17 +235,17 @@ def _generators(source: Any) -> list[torch.Generator]:
 def num_samples(inputs: Any) -> int | None:
     """Size of the first dimension of the first tensor in the inputs, None without tensors.
 
-    A guess, for time steps may come first; `hessium.problem.samples` knows better.
+    A guess, since time steps may come first; see `hessium.problem.samples`.
     """
     leaf = first_tensor(inputs)
     return None if leaf is None else leaf.shape[0] if leaf.dim() else 1
 
 
 def check_batch(inputs: Any, targets: Any, number: int, device: torch.device) -> None:
-    """Every tensor of a batch is finite and lies where the model lies.
+    """Check that every tensor of a batch is finite and on the device of the model.
 
     Raises:
-        InputError: naming the batch, the tensor and what is wrong with it.
+        InputError: with the batch, the tensor and the violated rule.
     """
     for what, part in (("inputs", inputs), ("targets", targets)):
         if isinstance(part, np.ndarray) or (

@@ -1,4 +1,4 @@
-"""Is the loss a function of the parameters? Two looks: at the modules, and at two passes."""
+"""Checks that the loss is a deterministic function of the parameters."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from hessium.errors import InputError
 
 
 def require_evaluation_mode(model: nn.Module, argument: str = "model") -> None:
-    """No module is in a mode in which the loss is random or depends on the batch.
+    """Check that no module is in a mode with a random or batch-dependent loss.
 
     Args:
         model: the module.
-        argument: what the message calls it.
+        argument: name of the argument in the message.
 
     Raises:
-        InputError: naming the first such module.
+        InputError: with the first such module.
     """
     for name, module in model.named_modules():
         where = f"{type(module).__name__} '{name}'" if name else type(module).__name__
@@ -56,12 +56,12 @@ def require_evaluation_mode(model: nn.Module, argument: str = "model") -> None:
 
 
 def require_own_memory(model: nn.Module) -> None:
-    """No trainable parameter shares memory with another tensor of the model.
+    """Check that no trainable parameter shares memory with another tensor of the model.
 
-    Training would change both, and a risk holds copies that are independent of each other.
+    Training would change both, while a risk holds independent copies.
 
     Raises:
-        InputError: naming the two.
+        InputError: with the two names.
     """
     named = list(model.named_parameters())
     free = {id(p): name for name, p in named if p.requires_grad}
@@ -94,10 +94,10 @@ def _extent(tensor: Tensor) -> int:
 
 
 def require_readable(model: nn.Module, loss: Any) -> None:
-    """No module writes to its own parameters or has gradients of another kind, nor is the loss one.
+    """Check for max_norm, sparse gradients, and trainable parameters in the loss.
 
     Raises:
-        InputError: naming it.
+        InputError: with the module.
     """
     for name, module in model.named_modules():
         if not isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
@@ -119,7 +119,7 @@ def require_readable(model: nn.Module, loss: Any) -> None:
 
 
 def require_same(first: float, second: float, dtype: torch.dtype) -> None:
-    """Two passes over the data gave one loss, up to the rounding of another order of the samples.
+    """Check that two passes over the data give the same loss, up to rounding.
 
     Raises:
         InputError: with both values.

@@ -1,4 +1,4 @@
-"""From a module and the inputs of a batch to its outputs."""
+"""Calls a module on the inputs of a batch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Forward: TypeAlias = Callable[[nn.Module, Any], Any]
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
-    """Call a module on the inputs of a batch, as its signature takes them.
+    """Call a module on the inputs of a batch, according to its signature.
 
-    A tuple or list holds positional arguments, a mapping keywords, anything else is the one
-    argument. Where the signature says otherwise it decides: a mapping whose keys are no parameters
-    of `forward`, a named tuple whose fields are none, and a sequence that is too long are the one
-    argument of a module that takes one.
+    A tuple or list is passed as positional arguments, a mapping as keywords, other objects as one
+    argument. The signature takes precedence: if `forward` takes one argument, a mapping or named
+    tuple whose keys are not parameters of `forward`, and a sequence that is too long, are passed as
+    that argument.
     """
     one = isinstance(inputs, PackedSequence)
     if isinstance(inputs, (tuple, list)) and not one:
@@ -34,10 +34,11 @@ def call(model: nn.Module, inputs: Any) -> Any:
 
 
 def require_takes_module(closure: Any) -> None:
-    """A function of one argument, the module.
+    """Check that the closure takes one argument, the module.
 
     Raises:
-        InputError: if it is no function, or takes none (as closures of optimisers do) or more.
+        InputError: if it is not callable, or takes no argument (as closures of optimisers) or
+            several.
     """
     if not callable(closure):
         msg = f"closure: {type(closure).__name__}; a function of the module is required"
@@ -56,7 +57,7 @@ def require_takes_module(closure: Any) -> None:
 
 
 def _is_one_argument(model: nn.Module, inputs: Any) -> bool:
-    """Whether inputs that could be spread over the arguments cannot be meant that way."""
+    """Whether inputs cannot be unpacked into the arguments of `forward`."""
     parameters = _parameters(model)
     if isinstance(inputs, Mapping):
         return not any(key in parameters for key in inputs)
@@ -78,7 +79,7 @@ def _takes_one(model: nn.Module) -> bool:
 def _parameters(model: nn.Module) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(model.forward).parameters
-    except (TypeError, ValueError):  # a forward that is no Python function
+    except (TypeError, ValueError):  # forward is not a Python function
         return {}
 
 

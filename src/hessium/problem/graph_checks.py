@@ -14,18 +14,18 @@ from hessium.problem.losses import Loss
 
 REENTRANT = (
     "model: it checkpoints activations with use_reentrant=True, whose backward pass torch cannot "
-    "differentiate; say use_reentrant=False, or switch checkpointing off"
+    "differentiate; use use_reentrant=False, or disable checkpointing"
 )
 
 
 class GraphChecks:
-    """GraphChecks at each batch of the first pass over the data.
+    """Checks of the graph of each batch in the first pass over the data.
 
     Args:
-        loss: of the risk.
+        loss: the loss of the risk.
         parameters: the free parameters, as leaves of the graphs.
-        names: theirs.
-        model: the user's module, whose own parameters must not be in any graph.
+        names: of the free parameters.
+        model: the user's module, whose own parameters must not appear in any graph.
 
     Attributes:
         read_by_loss: names of the free parameters that the loss depends on other than through the
@@ -48,13 +48,13 @@ class GraphChecks:
     def at_batch(
         self, outputs: Tensor, behind_loss: Sequence[Any], known: Iterable[Tensor]
     ) -> None:
-        """Look at one batch, while the model holds the parameters.
+        """Check one batch while the model holds the parameters.
 
         Args:
             outputs: with their graph.
             behind_loss: the nodes of the graph of the loss, down to the outputs.
-            known: tensors that may require gradients without being parameters: the data, and what
-                the forward pass itself differentiates in.
+            known: tensors that may require gradients without being parameters: the data, and
+                tensors in which the forward pass differentiates.
 
         Raises:
             InputError: if the outputs depend on a parameter that was not handed in, the forward
@@ -87,10 +87,10 @@ class GraphChecks:
                 raise InputError(msg)
 
     def require_same_reach(self, nodes: Sequence[Any], parameters: Sequence[Tensor]) -> None:
-        """In a second pass with other leaves the first batch depends on the same parameters.
+        """Check that a second pass with new leaves depends on the same parameters.
 
         Raises:
-            InputError: if not: something computed from the parameters is kept between passes.
+            InputError: if not: a tensor computed from parameters is cached between passes.
         """
         names = {id(p): name for p, name in zip(parameters, self._free.values(), strict=True)}
         reached = {names[id(leaf)] for leaf in leaves_of(nodes) if id(leaf) in names}
@@ -98,7 +98,7 @@ class GraphChecks:
         if lost:
             msg = (
                 f"model: a second forward pass does not depend on '{lost[0]}' as the first one "
-                "did; a tensor computed from parameters is kept between passes (by "
+                "did; a tensor computed from parameters is cached between passes (by "
                 "parametrize.cached, or a cache outside of the module): call hessium without it"
             )
             raise InputError(msg)
@@ -106,7 +106,7 @@ class GraphChecks:
     def outside(self, nodes: Sequence[Any]) -> list[Tensor]:
         """Trainable tensors outside the module, of those behind the graph of a second pass.
 
-        A tensor that the forward pass makes for itself is another one in every pass.
+        Tensors created in the forward pass differ between passes and are excluded.
         """
         return [leaf for leaf in leaves_of(nodes) if id(leaf) in self._outside]
 
@@ -114,7 +114,7 @@ class GraphChecks:
         """Names of the free parameters that the loss does not depend on.
 
         Raises:
-            InputError: if that is all of them.
+            InputError: if the loss depends on none of them.
         """
         unused = tuple(name for name in self._free.values() if name not in self._reached)
         if len(unused) == len(self._free):
@@ -131,10 +131,10 @@ class GraphChecks:
         total: Callable[[Sequence[Tensor]], Tensor],
         parameters: Sequence[Tensor],
     ) -> None:
-        """Parameters that no gradient reaches do not change the loss of a batch either.
+        """Check that parameters without a gradient do not change the loss of a batch.
 
         Raises:
-            InputError: if they do: their gradient is cut off, and zero would be a lie.
+            InputError: if they do: their gradient is blocked, and zero would be wrong.
         """
         step = torch.finfo(self._dtype).eps ** (1 / 3)
         here = total(parameters).detach()
@@ -165,8 +165,8 @@ class GraphChecks:
                 if real.is_floating_point and real.itemsize < self._dtype.itemsize:
                     msg = (
                         f"{argument}: {place} computes in {made.dtype} inside (autocast, a cast "
-                        f"or a constant), less than the {self._dtype} of the parameters; say "
-                        f"dtype={self._dtype} to leave casts out, or lower that of the parameters"
+                        f"or a constant), less than the {self._dtype} of the parameters; pass "
+                        f"dtype={self._dtype} to omit casts, or lower that of the parameters"
                     )
                     raise InputError(msg)
 
@@ -189,5 +189,5 @@ def leaves_of(nodes: Iterable[Any]) -> list[Tensor]:
 
 
 def runs_python(nodes: Iterable[Any]) -> bool:
-    """Whether a backward pass calls Python code, which may look parameters up."""
+    """Whether a backward pass calls Python code, which may access parameters."""
     return any(isinstance(node, BackwardCFunction) for node in nodes)

@@ -1,4 +1,4 @@
-"""Kernels that have second derivatives, in place of the fused ones that have none."""
+"""Replaces fused kernels without second derivatives by differentiable ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def twice_differentiable(device_type: str, dtype: torch.dtype | None = None) -> 
 
     Attention is computed by matrix products and recurrence step by step, because the fused kernels
     cannot be differentiated twice; weight normalisation by its formula, because the second
-    derivative of its kernel is wrong. Inside another such context this one does nothing.
+    derivative of its kernel is wrong. A nested context has no effect.
 
     Args:
         device_type: of the parameters.
@@ -60,7 +60,7 @@ def _plain_kernels(stack: ExitStack) -> None:
 
 
 def _run_eagerly(stack: ExitStack) -> None:
-    # compiled modules run as they were written: their backward has no backward
+    # run compiled modules eagerly: their backward pass cannot be differentiated
     stack.enter_context(torch.compiler.set_stance("force_eager"))
 
 
@@ -69,17 +69,17 @@ _EAGER = ProcessSetting(_run_eagerly)
 
 
 def at_least(dtype: torch.dtype | None) -> AbstractContextManager[object]:
-    """Casts below `dtype` are omitted; without one, none is."""
+    """Omit casts below `dtype`; no effect if it is None."""
     return nullcontext() if dtype is None else AtLeast(dtype)
 
 
 class AtLeast(TorchFunctionMode):
-    """Omits what would lower the precision: `x.float()`, `softmax(x, dtype=...)`, autocast.
+    """Omits casts to lower precision: `x.float()`, `softmax(x, dtype=...)`, autocast.
 
-    Many networks cast inside to a fixed dtype, whatever that of their parameters is.
+    Many networks cast to a fixed dtype in the forward pass.
 
     Args:
-        dtype: the lowest that floating-point numbers may have.
+        dtype: lowest precision of floating-point tensors.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -93,7 +93,7 @@ class AtLeast(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Replace every dtype among the arguments that is too low, and suspend autocast."""
+        """Replace low-precision dtypes among the arguments, and suspend autocast."""
         if func in _CASTS and self._raised(_CASTS[func]) is self._dtype:
             return args[0].to(self._dtype)
         keywords = {name: self._raised(value) for name, value in (kwargs or {}).items()}
@@ -129,7 +129,7 @@ class StepwiseRecurrence(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Switch cuDNN off for this one call; convolutions keep it."""
+        """Disable cuDNN for recurrent calls; convolutions keep it."""
         if func not in _RECURRENT:
             return func(*args, **(kwargs or {}))
         enabled = torch.backends.cudnn.enabled
@@ -153,7 +153,7 @@ class WeightNormByFormula(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Pass every other call on."""
+        """Forward every other call."""
         if func is torch._weight_norm:
             return _weight_norm(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
@@ -164,7 +164,7 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 
 
 class ForwardWatch(TorchFunctionMode):
-    """Notes what a forward pass asks for.
+    """Records properties of a forward pass.
 
     Attributes:
         attention: whether it calls fused attention.
@@ -183,7 +183,7 @@ class ForwardWatch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Pass every call on."""
+        """Forward every call."""
         if func in (F.scaled_dot_product_attention, F.multi_head_attention_forward):
             self.attention = True
         elif func is torch.autograd.grad:

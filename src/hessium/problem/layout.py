@@ -1,4 +1,4 @@
-"""Which parameters are free, and where each one lies in the flat vector."""
+"""Layout of the free parameters in the flat vector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hessium.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """An ordered list of named parameters, laid end to end in one flat vector.
+    """Ordered named parameters, concatenated to one flat vector.
 
     Attributes:
         names: as in `model.named_parameters()`: tied ones appear once, under their first name.
@@ -46,7 +46,7 @@ class Layout:
         return slice(self.offsets[position], self.offsets[position] + self.sizes[position])
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Named tensors to one flat vector (a copy, cut from any graph)."""
+        """Named tensors as one flat vector (a detached copy)."""
         return torch.cat([tensors[name].detach().reshape(-1) for name in self.names])
 
     def unflatten(self, vector: Tensor) -> list[Tensor]:
@@ -57,7 +57,7 @@ class Layout:
     def parts(self, vectors: Tensor) -> list[Tensor]:
         """Flat vectors (..., dim) to tensors (..., shape).
 
-        Views, but for pairs of numbers: those that could not be viewed as complex ones are copies.
+        Views, except for pairs that could not be viewed as complex numbers: these are copies.
         """
         lead = vectors.shape[:-1]
         pieces = torch.split(vectors, list(self.sizes), dim=-1)
@@ -99,10 +99,10 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
 
     Args:
         model: the module.
-        dtype: what they will be converted to, if anything.
+        dtype: dtype of the conversion, if any.
 
     Raises:
-        InputError: if there is none, or one has a dtype, device or value that no Hessian can have.
+        InputError: if there is none, or one has an unsupported dtype, device or value.
     """
     parameters = dict(model.named_parameters())
     for name, tensor in (*parameters.items(), *model.named_buffers()):
@@ -138,7 +138,7 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
         if dtype is None and parameter.dtype not in (torch.float32, torch.float64):
             msg = (
                 f"model: parameter '{name}' has dtype {parameter.dtype}; second derivatives need "
-                "float32 or float64 (say dtype=torch.float32, and the model stays as it is)"
+                "float32 or float64 (pass dtype=torch.float32; the model is not changed)"
             )
             raise InputError(msg)
         if not bool(torch.isfinite(parameter).all()):
@@ -152,7 +152,7 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
 
 
 def _require_values(name: str, tensor: Tensor) -> None:
-    """A parameter or buffer that exists in memory.
+    """Check that a parameter or buffer is materialised.
 
     Raises:
         InputError: if it has no shape or no values yet.
@@ -174,7 +174,7 @@ def _one_value(what: str, values: Mapping[str, object]) -> None:
         kinds.setdefault(value, name)
     if len(kinds) > 1:
         listed = ", ".join(f"'{name}' {value}" for value, name in kinds.items())
-        remedy = " (say dtype=torch.float32, or float64)" if what == "dtype" else ""
+        remedy = " (pass dtype=torch.float32 or float64)" if what == "dtype" else ""
         msg = (
             f"model: trainable parameters differ in {what} ({listed}); "
             f"one {what} is required{remedy}"

@@ -1,7 +1,7 @@
-"""Losses as numerator and denominator, so that any split into batches gives the same risk.
+"""Losses as numerator and denominator, independent of the split into batches.
 
-A mean over a data set is (sum of numerators) / (sum of denominators); averaging the means of the
-batches is wrong whenever batches differ in size, class weight or number of ignored targets.
+A mean over a data set is (sum of numerators) / (sum of denominators); the average of batch means is
+wrong if batches differ in size, class weight or number of ignored targets.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Reduction: TypeAlias = Literal["mean", "sum"]
 
 
 class Loss(ABC):
-    """What a risk needs to know of a loss.
+    """Interface of a loss to a risk.
 
     Attributes:
         reduction: "mean" divides the sum of `total` by the sum of `count` over all batches; "sum"
-            divides by nothing.
-        samples_first: whether the loss itself says that samples are the first dimension.
+            has denominator 1.
+        samples_first: whether the loss defines samples as the first dimension.
     """
 
     reduction: Reduction
@@ -34,7 +34,7 @@ class Loss(ABC):
 
     @property
     def by_samples(self) -> bool:
-        """Whether it is a mean over samples, so that D is their number."""
+        """Whether it is a mean over samples, with their number as denominator."""
         return False
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Loss(ABC):
 
     @abstractmethod
     def count(self, outputs: Tensor, targets: Any) -> float:
-        """Denominator that this batch contributes to a mean."""
+        """Contribution of this batch to the denominator of a mean."""
 
     def check(self, outputs: Tensor, targets: Any) -> None:  # noqa: B027 - most losses check themselves
         """Raise InputError for targets that would be broadcast or misread silently."""
@@ -77,7 +77,7 @@ class SquaredError(Loss):
 
     @property
     def by_samples(self) -> bool:
-        """If it is a mean."""
+        """Whether it is a mean."""
         return self.reduction == "mean"
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class SquaredError(Loss):
 
 
 class Counted(NamedTuple):
-    """The targets of a batch with the number of its samples, where the user counts these.
+    """The targets of a batch with the number of its samples, as given by the user.
 
     Attributes:
         targets: of the batch.
@@ -119,14 +119,14 @@ class Counted(NamedTuple):
 
 
 class CallableLoss(Loss):
-    """Any function (outputs, targets) -> scalar whose reduction the user states.
+    """A function (outputs, targets) -> scalar with a reduction given by the user.
 
     Args:
         function: the loss of one batch.
         reduction: "sum"; "mean" over samples; or a function of the targets of one batch that
-            returns what its mean is divided by, such as the number of tokens that count.
-        dtype: casts to a lower precision inside the function are left out, if given.
-        axis: the dimension of the outputs that is the samples.
+            returns the denominator of its mean, such as the number of unmasked tokens.
+        dtype: if given, casts to lower precision inside the function are omitted.
+        axis: the sample dimension of the outputs.
     """
 
     def __init__(
@@ -144,20 +144,20 @@ class CallableLoss(Loss):
 
     @property
     def by_samples(self) -> bool:
-        """If it is a mean and no function says over what."""
+        """Whether it is a mean without a function for its denominator."""
         return self.reduction == "mean" and self._count is None
 
     def along(self, axis: int) -> CallableLoss:
-        """The same loss for outputs whose samples are another dimension."""
+        """The same loss for outputs with another sample dimension."""
         return CallableLoss(self._function, self._count or self.reduction, self._dtype, axis)
 
     def total(self, outputs: Tensor, targets: Any) -> Tensor:
-        """The value times what the mean was divided by."""
+        """The value times its denominator."""
         value = self.value(outputs, targets)
         return value if self.reduction == "sum" else value * self.count(outputs, targets)
 
     def value(self, outputs: Tensor, targets: Any) -> Tensor:
-        """What the function returns for one batch, as a scalar."""
+        """The value of the function for one batch, as a scalar."""
         with at_least(self._dtype):
             value = self._function(
                 outputs, targets.targets if isinstance(targets, Counted) else targets
@@ -165,7 +165,7 @@ class CallableLoss(Loss):
         return as_number("loss", value)
 
     def count(self, outputs: Tensor, targets: Any) -> float:
-        """Samples, or what the user's function says."""
+        """Samples, or the value of the user's function."""
         if isinstance(targets, Counted):
             return float(targets.samples)
         if self._count is not None:
@@ -178,7 +178,7 @@ class CallableLoss(Loss):
 
 
 class Value(Loss):
-    """The output is the loss: a closure that returns one number."""
+    """Loss of a closure: the output itself."""
 
     reduction: Reduction = "sum"
 
@@ -216,7 +216,7 @@ def as_number(argument: str, value: Any) -> Tensor:
 
 
 def rows(outputs: Tensor) -> Tensor:
-    """Outputs seen as (samples, outputs per sample); a scalar is one sample with one output."""
+    """Outputs reshaped to (samples, outputs per sample); a scalar is one sample with one output."""
     return outputs.reshape(num_rows(outputs), -1) if outputs.numel() else outputs.reshape(0, 1)
 
 
@@ -226,7 +226,7 @@ def num_rows(outputs: Tensor) -> int:
 
 
 def check_reduction(reduction: object) -> Reduction:
-    """The reduction, if it is one that adds up over batches."""
+    """Check that the reduction is additive over batches."""
     if reduction == "mean":
         return "mean"
     if reduction == "sum":
@@ -236,7 +236,7 @@ def check_reduction(reduction: object) -> Reduction:
 
 
 def require_same_shape(outputs: Tensor, targets: Any) -> None:
-    """Targets of another shape would be broadcast silently."""
+    """Check that targets have the shape of the outputs (no broadcasting)."""
     shape = tuple(targets.shape) if isinstance(targets, Tensor) else type(targets).__name__
     if shape != tuple(outputs.shape):
         msg = (

@@ -1,4 +1,4 @@
-"""What a risk takes from a model: parameters, buffers, and whether they are still the model's."""
+"""Copies of the parameters and buffers of a model, and detection of later changes."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class ModelState:
 
     Args:
         model: the module.
-        dtype: what floating-point tensors are converted to, if given.
+        dtype: dtype to which floating-point tensors are converted, if given.
 
     Attributes:
         layout: of the trainable parameters.
         theta: the trainable parameters, flat.
-        frozen: frozen parameters by name; those of the model itself where no dtype is given.
+        frozen: frozen parameters by name; the model's own if no dtype is given.
         buffers: by name.
 
     Raises:
-        InputError: if the model has no trainable parameter, or one that no Hessian can have.
+        InputError: if the model has no trainable parameter, or an unsupported one.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype | None) -> None:
@@ -52,10 +52,10 @@ class ModelState:
         self._live = {n: (b, b._version, sample) for n, (b, _, sample) in self._live.items()}
 
     def require_frozen(self) -> None:
-        """Frozen parameters are what they were, as far as versions and a few entries of each show.
+        """Check that frozen parameters are unchanged, by versions and a few entries of each.
 
         Raises:
-            InputError: naming one that has been trained or overwritten since.
+            InputError: with one that was trained or overwritten since.
         """
         for name, parameter, version, sample in self._frozen:
             # fused optimisers do not count versions
@@ -67,7 +67,7 @@ class ModelState:
                 raise InputError(msg)
 
     def warn_of_changed_buffers(self) -> bool:
-        """Warn if values of buffers in the model differ from the copies; whether it was so."""
+        """Warn if buffers of the model differ from the copies; returns whether they do."""
         live = dict(self._model.named_buffers())
         changed = [name for name in self.buffers if self._differs(name, live.get(name))]
         if changed:
@@ -80,7 +80,7 @@ class ModelState:
         return bool(changed)
 
     def _differs(self, name: str, now: Tensor | None) -> bool:
-        """Whether a buffer of the model has other values than when it was copied."""
+        """Whether a buffer of the model has changed since it was copied."""
         before, version, sample = self._live[name]
         if now is None:
             return True
@@ -91,7 +91,7 @@ class ModelState:
 
 
 def padding_rows(model: nn.Module, layout: Layout) -> list[slice]:
-    """Where the padding rows of embeddings lie in the flat vector; torch keeps them constant."""
+    """Mask of the padding rows of embeddings in the flat vector; torch keeps them constant."""
     own = {id(p): name for name, p in model.named_parameters()}
     found = []
     for module in model.modules():
@@ -105,7 +105,7 @@ def padding_rows(model: nn.Module, layout: Layout) -> list[slice]:
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    """Equal, with NaN equal to NaN; tensors that cannot be compared are taken for equal."""
+    """Whether tensors are equal, NaN included; tensors that cannot be compared count as equal."""
     try:
         return one.shape == other.shape and torch.equal(one.nan_to_num(), other.nan_to_num())
     except (RuntimeError, NotImplementedError):  # sparse, or of eight bits
@@ -113,7 +113,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
 
 
 def _sample(tensor: Tensor) -> Tensor:
-    """Some 64 entries from all over a tensor."""
+    """About 64 equidistant entries of a tensor."""
     if tensor.layout is not torch.strided:
         return torch.empty(0)
     flat = tensor.detach().reshape(-1)

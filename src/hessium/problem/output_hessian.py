@@ -1,4 +1,4 @@
-r"""Second derivative of a loss in the outputs of a network, sample by sample.
+r"""Hessian of a loss in the outputs of a network, sample by sample.
 
 For outputs $f_s \in \mathbb{R}^C$ of N samples and $\ell = \sum_s \ell_s(f_s)$ it is block
 diagonal with blocks $\Lambda_s = \nabla^2 \ell_s(f_s)$. A factor $S_s$, $S_s S_s^T = \Lambda_s$,
@@ -20,7 +20,7 @@ from hessium.errors import InputError
 
 
 class OutputHessian(ABC):
-    """The blocks of all samples of one batch; outputs are seen as an N x C array."""
+    """The blocks of all samples of one batch, with outputs as an N x C array."""
 
     @property
     @abstractmethod
@@ -41,7 +41,7 @@ class OutputHessian(ABC):
 
     @abstractmethod
     def require_factor(self) -> None:
-        """Make sure that S exists.
+        """Check that S exists.
 
         Raises:
             InputError: if a block has a negative eigenvalue: the loss is not convex in the outputs;
@@ -61,7 +61,7 @@ class OutputHessian(ABC):
 
 @dataclass(frozen=True)
 class Diagonal(OutputHessian):
-    """Losses that act entry by entry.
+    """Diagonal blocks, of losses that are sums over entries.
 
     Attributes:
         entries: second derivatives, shape (N, C).
@@ -87,7 +87,7 @@ class Diagonal(OutputHessian):
         return self.entries.sqrt() * u
 
     def require_factor(self) -> None:
-        """No entry is negative."""
+        """Check that no entry is negative."""
         _require_convex(self.entries)
 
     @property
@@ -139,7 +139,7 @@ class Softmax(OutputHessian):
         return (self.weights.sqrt().unsqueeze(-2) * inner).reshape(u.shape)
 
     def require_factor(self) -> None:
-        """No position has negative weight."""
+        """Check that no weight is negative."""
         _require_convex(self.weights)
 
     def _by_class(self, flat: Tensor) -> Tensor:
@@ -152,11 +152,11 @@ class Softmax(OutputHessian):
 
 @dataclass(frozen=True)
 class Autodiff(OutputHessian):
-    """Any other loss, by double backward through the loss alone.
+    """Blocks of any other loss, by double backward through the loss alone.
 
     Attributes:
         total: the loss as a function of outputs (N, C).
-        outputs: where, shape (N, C).
+        outputs: at which to differentiate, shape (N, C).
     """
 
     total: Callable[[Tensor], Tensor]
@@ -189,7 +189,7 @@ class Autodiff(OutputHessian):
         return torch.einsum("ncr,...nc->...nr", self._root, u)
 
     def require_factor(self) -> None:
-        """The square roots of all blocks exist."""
+        """Check that all blocks have a square root."""
         _ = self._root
 
     @cached_property
@@ -198,7 +198,7 @@ class Autodiff(OutputHessian):
         samples, size = self.outputs.shape
         units = torch.eye(size, dtype=self.outputs.dtype, device=self.outputs.device)
         blocks = self.product(units[:, None, :].expand(size, samples, size)).permute(1, 2, 0)
-        # Blocks describe the loss only if no sample feels another one: try a random vector.
+        # Blocks are complete only if samples are not coupled: check on a random vector.
         generator = torch.Generator().manual_seed(samples * size)
         probe = torch.randn(samples, size, generator=generator, dtype=torch.float64, device="cpu")
         v = probe.to(self.outputs)
@@ -206,7 +206,7 @@ class Autodiff(OutputHessian):
         if float(error) > torch.finfo(v.dtype).eps ** 0.5 * float(self.product(v).abs().max()):
             msg = (
                 "loss: couples different samples, so its output Hessian has no block per sample; "
-                "GaussNewton products work, its Gram matrix does not exist"
+                "GaussNewton products are available, its Gram matrix is not"
             )
             raise InputError(msg)
         # in float64: torch's solver for singular float32 matrices can return NaN where numbers

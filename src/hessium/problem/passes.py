@@ -1,4 +1,4 @@
-"""Whether every pass over the data gives as many batches and samples as the first one."""
+"""Checks that every pass over the data gives the batches and samples of the first one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _AGAIN = "every pass must give the same batches (make the risk again for other d
 
 @dataclass(frozen=True, slots=True)
 class Passes:
-    """What the pass gave in which the risk was made.
+    """Record of the pass in which the risk was created.
 
     Attributes:
         batches: their number.
-        rows: `leading_size` of all batches together; None where that is not their samples (a
-            loader that pads what it draws may have other time steps first in every pass).
-        held: tensors that the data hold for good, with their versions, which count in-place writes.
+        rows: `leading_size` of all batches together; None if that is not their number of samples
+            (with padded sequences it may vary between passes).
+        held: tensors stored in the data, with their versions, which count in-place writes.
     """
 
     batches: int
@@ -33,10 +33,10 @@ class Passes:
 
     @classmethod
     def of(cls, source: Any, rows: Sequence[int], samples: Sequence[int]) -> Passes:
-        """After the first pass.
+        """Record of the first pass.
 
         Args:
-            source: what the user gave as data.
+            source: the user's data.
             rows: `leading_size` of each batch.
             samples: of each batch.
         """
@@ -49,13 +49,13 @@ class Passes:
         return _of_copies, (self.batches, self.rows, tuple(t for t, _ in self.held))
 
     def compared(self, source: Any, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Pass the batches of a later pass on.
+        """Yield the batches of a later pass, with checks.
 
         Raises:
-            InputError: if they are more or fewer, of more or fewer samples, or were written to.
+            InputError: if the number of batches or samples differs, or tensors were written to.
         """
         now = _lasting(source)
-        # where their number has changed, the count of the batches says so
+        # a change of their number shows in the number of batches
         if len(now) == len(self.held) and any(
             t is not held or _version(t) != version
             for t, (held, version) in zip(now, self.held, strict=True)

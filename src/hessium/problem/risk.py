@@ -1,4 +1,4 @@
-"""A module, a loss and data as one function of one flat vector."""
+"""Empirical risk: a module, a loss and data as a function of one flat vector."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from hessium.problem.torch_losses import as_loss, loss_in_dtype
 
 @dataclasses.dataclass(slots=True)
 class Shared:
-    """What risks of one model at different parameters have in common.
+    """State shared by the risks of one model at different parameters.
 
     Attributes:
         refuted: shortcuts that failed on this model.
         proven: operators that passed their full self-check on it.
-        warned: whether the user knows that buffers have changed.
+        warned: whether the user was warned of changed buffers.
         directions: of the self-check.
     """
 
@@ -60,43 +60,42 @@ class EmpiricalRisk:
     batches together: 1 for a sum, and for a mean the number of samples, entries, unmasked tokens or
     the total class weight. The value does not depend on how the data are split into batches.
 
-    The model is only read: it is never moved, switched to eval or given `.grad`. While the risk is
-    evaluated, the model's parameters and buffers are replaced by those of the risk; afterwards
-    every attribute of every module refers to the same object as before. The loss is evaluated at
-    the same parameters, so it may read them (penalties, learned weights). Threads that use risks of
-    one model wait for each other; a thread that trains the model meanwhile does not.
+    The model is not modified: it is not moved, not switched to evaluation mode, and gets no
+    `.grad`. While the risk is evaluated, the model's parameters and buffers are replaced by those
+    of the risk; afterwards every attribute of every module refers to the same object as before. The
+    loss is evaluated at the same parameters, so it may read them (penalties, learned weights).
+    Threads that use risks of one model are serialised; a thread that trains the model is not.
 
-    Trainable parameters and buffers are copied when the risk is made, so later training does not
-    change it; frozen parameters are shared. To follow a training, use `refreshed`.
+    Trainable parameters and buffers are copied when the risk is created, so later training does not
+    change it; frozen parameters are shared. To measure during training, use `refreshed`.
 
     Args:
-        model: any `nn.Module`. Frozen parameters are left out, tied ones counted once.
+        model: any `nn.Module`. Frozen parameters are excluded, tied ones counted once.
         loss: `hs.SquaredError`, a torch loss module or function, or any callable
             (outputs, targets) -> scalar together with `reduction`.
         data: a pair (inputs, targets), or a re-iterable of such batches of any sizes. Inputs are a
             tensor, a tuple (passed as positional arguments), a mapping (as keywords), or any object
-            that the model takes; where the model's signature takes no such keywords, a mapping is
-            the one argument. With `targets` or `forward`, batches may also be mappings or objects
-            that are no pairs.
-        forward: how outputs come from the model, (model, inputs) -> tensor, where that is not
-            simply a call.
-        reduction: how a plain callable loss adds up: "mean" (over samples), "sum", or a function of
-            the targets of a batch that returns what its mean is divided by.
-        targets: where a batch that is no pair has its targets: the key of a mapping (which the
-            model then does not see), the name of an attribute, or a function of the batch. Without
-            it, and with `forward`, such a batch is the inputs and its targets are None.
-        num_samples: samples of all batches together, or a function (inputs, targets) -> samples
-            of one batch. Without it they are counted from outputs and targets. It weighs batches
-            of a plain callable loss with `reduction="mean"`, so it may count tokens.
-        dtype: compute in this one, float32 or float64, whatever that of the model: parameters,
-            buffers, data and the loss's own tensors are converted in copies, and casts to a lower
-            precision inside the forward pass are left out. For models in half or mixed precision,
-            and to see float32 spectra without their rounding.
-        check: read the data twice before anything else: shapes, NaN, devices, determinism. Without
-            it the data are read once, to count.
+            that the model accepts; a mapping whose keys are not parameters of the model's signature
+            is passed as one argument. With `targets` or `forward`, batches may also be mappings or
+            other objects instead of pairs.
+        forward: computes the outputs, (model, inputs) -> tensor; by default the model is called.
+        reduction: reduction of a plain callable loss: "mean" (over samples), "sum", or a function
+            of the targets of a batch that returns the denominator of its mean.
+        targets: location of the targets in a batch that is not a pair: the key of a mapping
+            (removed from the inputs), the name of an attribute, or a function of the batch. With
+            `forward` and without `targets`, such a batch is the inputs and its targets are None.
+        num_samples: number of samples of all batches, or a function (inputs, targets) -> samples of
+            one batch. By default they are counted from outputs and targets. It is the weight of a
+            batch for a plain callable loss with `reduction="mean"`, so it may count tokens.
+        dtype: dtype of the computation, float32 or float64; by default that of the model.
+            Parameters, buffers, data and tensors of the loss are converted in copies, and casts to
+            lower precision inside the forward pass are omitted. For models in half or mixed
+            precision, and to remove the rounding of float32 from spectra.
+        check: read the data twice and check shapes, NaN, devices and determinism. Otherwise the
+            data are read once, to count samples.
 
     Raises:
-        InputError: for input that has no Hessian, one sentence each, before any long work.
+        InputError: for input without a well-defined Hessian, before any long computation.
 
     Cost: two forward passes over the data (one with `check=False`).
     """
@@ -157,19 +156,19 @@ class EmpiricalRisk:
         dtype: torch.dtype | None = None,
         check: bool = True,
     ) -> EmpiricalRisk:
-        r"""A risk that is no model-plus-criterion: `closure(model)` returns the loss as one number.
+        r"""A risk defined by a closure: `closure(model)` returns the loss as a scalar.
 
-        Derivatives of the network in its inputs may enter (`torch.autograd.grad` with
+        It may use derivatives of the network in its inputs (`torch.autograd.grad` with
         `create_graph=True`). Such a risk has a Hessian but no outputs, hence no Gauss-Newton part.
-        To have one, for a physics-informed residual say, return the residuals from `forward=` of
-        the ordinary constructor and use `SquaredError`.
+        For a Gauss-Newton part, for example of a physics-informed loss, return the residuals from
+        `forward=` of the constructor and use `SquaredError`.
 
         Args:
             model: the module whose parameters are free.
             closure: module -> scalar tensor; must use the module that it is given, and call no
                 `backward`.
-            num_samples: what to report as number of samples; 1 by default.
-            dtype: as in the constructor; data that the closure holds are its own business.
+            num_samples: reported number of samples; 1 by default.
+            dtype: as in the constructor; data captured by the closure are not converted.
             check: as in the constructor.
         """
         require_takes_module(closure)
@@ -186,10 +185,10 @@ class EmpiricalRisk:
 
     @property
     def num_samples(self) -> int:
-        """Samples in all batches together; 1 for a closure, unless it was said.
+        """Number of samples in all batches; 1 for a closure by default.
 
         Raises:
-            InputError: if outputs and targets do not say how many they are.
+            InputError: if it cannot be determined from outputs and targets.
         """
         if self._survey.counts.total is None:
             msg = f"num_samples: unknown, because {self._survey.counts.doubt}; {ASK}"
@@ -203,17 +202,17 @@ class EmpiricalRisk:
 
     @property
     def num_outputs(self) -> int:
-        """Entries of the outputs of all samples together: samples times outputs per sample."""
+        """Number of outputs of all samples: samples times outputs per sample."""
         return self._survey.outputs
 
     @property
     def denominator(self) -> float:
-        """D of the definition."""
+        """The denominator D."""
         return self._survey.denominator
 
     @property
     def theta(self) -> Float[Tensor, " n"]:
-        """Where the risk is taken, a copy."""
+        """A copy of the parameters of the risk."""
         return self._theta.clone()
 
     @property
@@ -254,12 +253,12 @@ class EmpiricalRisk:
 
     @property
     def sample_axis(self) -> int:
-        """The dimension of the outputs that is the samples; 0 unless time comes first."""
+        """Sample dimension of the outputs; 0 unless time comes first."""
         return self._survey.counts.axis
 
     @property
     def refuted(self) -> set[str]:
-        """Shortcuts that failed on this model; shared by the risk at all parameters."""
+        """Fast routes that failed on this model; shared by the risk at all parameters."""
         return self._shared.refuted
 
     @property
@@ -302,11 +301,11 @@ class EmpiricalRisk:
         return other
 
     def refreshed(self) -> EmpiricalRisk:
-        """A new risk of the model as it is now: its parameters, buffers and frozen parameters.
+        """A new risk with the present parameters, buffers and frozen parameters of the model.
 
-        This risk stays what it is. To follow a training, make one risk and measure
-        `risk.refreshed()` every time. The data are not read again, and operators repeat only a
-        short self-check, because the architecture was tested when the first was made.
+        This risk does not change. To measure during training, create one risk and use
+        `risk.refreshed()` each time. The data are not read again, and operators repeat only a short
+        self-check, since the architecture was checked with the first risk.
 
         Raises:
             InputError: if the model has been put in training mode, its architecture or the set of
@@ -333,13 +332,13 @@ class EmpiricalRisk:
         return other
 
     def restrict(self, names: Sequence[str]) -> EmpiricalRisk:
-        """The same risk as a function of some parameters only, the others held where they are.
+        """The same risk as a function of some parameters only, with the others fixed.
 
         Args:
             names: parameter names, module names (everything inside) or glob patterns.
 
         Raises:
-            InputError: if one of them matches nothing.
+            InputError: if one of them matches no parameter.
         """
         layout = self._layout.select(names)
         values = dict(zip(self._layout.names, self._layout.parts(self._theta), strict=True))
@@ -430,8 +429,8 @@ class EmpiricalRisk:
         """One pass over the data, in the same order every time; leaves the global random state.
 
         Raises:
-            InputError: if the batches are not those that the risk was made of, or the model has
-                been changed in a way that concerns the risk.
+            InputError: if the batches differ from those at creation of the risk, or a relevant part
+                of the model has changed.
         """
         function = self._num_samples if callable(self._num_samples) else None
         weighed = isinstance(self._loss, CallableLoss) and self._loss.by_samples
@@ -453,15 +452,14 @@ class EmpiricalRisk:
         return [nn.Parameter(p.detach()) for p in self._layout.parts(theta)]
 
     def _constants(self) -> list[Tensor]:
-        """The free parameters, to be evaluated at; a model may differentiate in them."""
+        """The free parameters for evaluation; a model may differentiate in them."""
         return [nn.Parameter(p) for p in self._layout.parts(self._theta)]
 
     @contextmanager
     def bound(self, parameters: Sequence[Tensor] | None = None) -> Iterator[None]:
-        """The model holds `parameters` and copies of the risk's buffers, for as long as this lasts.
+        """Context in which the model holds `parameters` and copies of the risk's buffers.
 
-        Kernels are those with second derivatives. Inside itself with the same parameters it does
-        nothing.
+        Kernels have second derivatives. A nested context with the same parameters has no effect.
 
         Args:
             parameters: in the order of `names`; by default those of the risk.
@@ -482,10 +480,10 @@ class EmpiricalRisk:
                 yield
 
     def inside(self, parameters: Sequence[Tensor]) -> Callable[[], AbstractContextManager[None]]:
-        """What a backward pass of a graph in `parameters` must run in.
+        """Context in which a backward pass of a graph in `parameters` must run.
 
-        `bound` where it calls Python code or recomputes activations, which looks parameters up;
-        nothing where it consists of torch's own operations.
+        This is `bound` if the backward pass calls Python code or recomputes activations, which
+        access parameters; otherwise a null context.
         """
         if self._survey.runs_python or self._survey.recomputes:
             return lambda: self.bound(parameters)
@@ -511,7 +509,7 @@ class EmpiricalRisk:
         if not isinstance(outputs, Tensor):
             msg = (
                 f"model: returned a {type(outputs).__name__}; a tensor is required "
-                "(say forward=lambda model, inputs: model(inputs).logits, or the like)"
+                "(for example forward=lambda model, inputs: model(inputs).logits)"
             )
             raise InputError(msg)
         return outputs
@@ -550,7 +548,7 @@ class EmpiricalRisk:
         return dataclasses.replace(middle, total=total)
 
     def _loss_in(self, dtype: torch.dtype | None, model: nn.Module) -> tuple[Any, Loss]:
-        """The user's loss in a dtype, and with its denominators."""
+        """The user's loss in a dtype, with its denominators."""
         loss, reduction = self._given
         if dtype is not None and isinstance(loss, nn.Module):
             loss = loss_in_dtype(loss, dtype, model)
@@ -567,7 +565,7 @@ class EmpiricalRisk:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """No other thread has tensors substituted in the model."""
+        """Context in which no other thread substitutes tensors in the model."""
         with self._places.undisturbed():
             yield
 
@@ -578,7 +576,7 @@ class EmpiricalRisk:
 
     @property
     def extent(self) -> str:
-        """The number of samples in words, for a repr; empty where it is unknown."""
+        """The number of samples for a repr; empty if unknown."""
         told = self._num_samples is not None or not isinstance(self._loss, Value)
         known = told and self._survey.counts.total is not None
         return f"{self._survey.counts.total} samples" if known else ""

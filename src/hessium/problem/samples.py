@@ -1,8 +1,8 @@
-"""How many samples a batch holds, from its outputs and targets and from what the loss divides by.
+"""Number of samples of a batch, from its outputs and targets and the denominator of the loss.
 
-The first dimension of the inputs says little: it may be time, or the nodes of a graph. What counts
-are the rows of the outputs beside those of the targets, and the layers themselves: a recurrent or
-attention layer knows which dimension of its inputs are the sequences.
+The first dimension of the inputs may be time, or the nodes of a graph. The number follows from the
+rows of outputs and targets, and from the layers: a recurrent or attention layer defines which
+dimension of its inputs are the sequences.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from hessium.problem.losses import CallableLoss, Loss
 
 NumSamples: TypeAlias = int | Callable[[Any, Any], int]
 
-ASK = "say num_samples=lambda inputs, targets: ... (the samples, or tokens, that the mean is over)"
+ASK = "pass num_samples=lambda inputs, targets: ... (samples, or tokens, of the mean)"
 
 
 class SequenceWatch(TorchFunctionMode):
-    """Notes how many sequences recurrent and attention layers run over.
+    """Records the numbers of sequences in recurrent and attention layers.
 
     Attributes:
-        sizes: every number that was met in one forward pass.
-        packed: those of packed sequences, whose number no shape of the inputs shows.
+        sizes: all numbers found in one forward pass.
+        packed: numbers of packed sequences, which no shape of the inputs shows.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class SequenceWatch(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Pass every call on."""
+        """Forward every call."""
         if func in _RECURRENT and len(args) == 9:
             if isinstance(args[3], bool):  # the last argument is batch_first
                 self.sizes.add(args[0].shape[0 if args[8] else 1])
@@ -81,13 +81,13 @@ _CELLS = (torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_c
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
-    """What one batch shows.
+    """Shapes of one batch.
 
     Attributes:
         outputs: shape of the outputs.
         targets: sizes of the first dimensions of the tensors in the targets.
-        sequences: what `SequenceWatch` noted.
-        said: by `num_samples`, if that is a function.
+        sequences: numbers found by `SequenceWatch`.
+        said: value of `num_samples`, if that is a function.
     """
 
     outputs: tuple[int, ...]
@@ -97,7 +97,7 @@ class Shapes:
 
     @property
     def axes(self) -> frozenset[int]:
-        """Dimensions of the outputs that may be the samples, as far as this batch tells."""
+        """Candidates for the sample dimension of the outputs, from this batch."""
         sizes = self.targets
         if self.sequences is not None and self.sequences in self.outputs:
             sizes = frozenset([self.sequences])
@@ -117,7 +117,7 @@ def shapes_of(
     """Look at one batch.
 
     Raises:
-        InputError: if `num_samples` fails or returns no count.
+        InputError: if `num_samples` fails or does not return a count.
     """
     said = count_by(num_samples, inputs, targets, number) if callable(num_samples) else None
     first = [t.shape[0] for t in tensors(targets) if t.dim()]
@@ -125,10 +125,10 @@ def shapes_of(
 
 
 def count_by(function: Callable[[Any, Any], int], inputs: Any, targets: Any, number: int) -> int:
-    """Samples of one batch, as the user's function says.
+    """Samples of one batch by the user's function.
 
     Raises:
-        InputError: if it fails, or returns something that is no count.
+        InputError: if it fails or does not return a count.
     """
     try:
         value = function(inputs, targets)
@@ -148,10 +148,10 @@ class Counts:
     """The samples of all batches.
 
     Attributes:
-        axis: the dimension of the outputs that is the samples.
-        each: of every batch, in order.
-        total: of all of them; None if the data do not say.
-        doubt: why they do not.
+        axis: the sample dimension of the outputs.
+        each: samples of every batch, in order.
+        total: samples of all batches; None if unknown.
+        doubt: the reason if unknown.
     """
 
     axis: int
@@ -164,7 +164,7 @@ def count(batches: Sequence[Shapes], loss: Loss, num_samples: NumSamples | None)
     """Count the samples of all batches.
 
     Raises:
-        InputError: if a mean over samples depends on a count that the data do not say.
+        InputError: if a mean over samples depends on an unknown count.
     """
     shared = frozenset.intersection(*(b.axes for b in batches))
     axis = min(shared, default=0)
@@ -189,21 +189,21 @@ def count(batches: Sequence[Shapes], loss: Loss, num_samples: NumSamples | None)
 
 
 def _warn_if_open(batches: Sequence[Shapes], shared: frozenset[int]) -> None:
-    """Say so where the first dimension is taken for the samples by convention alone."""
+    """Warn if the first dimension is taken as the samples by convention alone."""
     several = [b for b in batches if len(b.outputs) > 2]
     untold = [b for b in several if b.sequences is None or len(shared) > 1]
     if untold:
         warnings.warn(
             f"outputs have shape {untold[0].outputs}, and neither the targets nor a recurrent, "
-            "attention or convolution layer says which dimension is the samples: the first one is "
-            "taken; num_samples= says how many samples there are",
+            "attention or convolution layer determines the sample dimension: the first one is "
+            "used (num_samples= gives the number of samples)",
             SampleAxisWarning,
             stacklevel=8,
         )
 
 
 def _doubt(batches: Sequence[Shapes], loss: Loss, shared: frozenset[int]) -> str:
-    """Why the samples cannot be counted, empty if they can."""
+    """Reason why the samples cannot be counted, or an empty string."""
     if not isinstance(loss, CallableLoss):  # all others have made sure of the shapes
         if _timed(batches) and all(b.sequences is None for b in batches):
             return (
@@ -218,9 +218,9 @@ def _doubt(batches: Sequence[Shapes], loss: Loss, shared: frozenset[int]) -> str
             rows = " and ".join(str(size) for size in sorted(batch.targets))
             return (
                 f"outputs of batch {number} have shape {batch.outputs}, its targets {rows} rows, "
-                "which is no dimension of the outputs"
+                "which is not a dimension of the outputs"
             )
-    return "" if shared else "no dimension of the outputs is the samples in every batch"
+    return "" if shared else "no dimension of the outputs matches the samples in every batch"
 
 
 def _timed(batches: Sequence[Shapes]) -> bool:
@@ -229,7 +229,7 @@ def _timed(batches: Sequence[Shapes]) -> bool:
 
 
 def _unequal(batches: Sequence[Shapes], axis: int) -> str:
-    """What differs between the outputs of one sample in two batches, empty if nothing does."""
+    """Difference between the outputs per sample in two batches, or an empty string."""
     shapes = [b.outputs[:axis] + b.outputs[axis + 1 :] for b in batches]
     for number, shape in enumerate(shapes):
         if shape != shapes[0]:
@@ -254,7 +254,7 @@ def _require_known(batches: Sequence[Shapes], loss: Loss, axis: int, doubt: str)
         return
     if axis or _timed(batches):
         where = (
-            f"the layers of the model say that samples are dimension {axis}"
+            f"in the layers of the model samples are dimension {axis}"
             if axis
             else "only another one differs between the batches"
         )
@@ -276,7 +276,7 @@ def _require_agreement(num_samples: int, total: int | None, why: str) -> None:
 
 
 def check_num_samples(num_samples: Any) -> NumSamples | None:
-    """None, a function, or an integer of at least one.
+    """Check that `num_samples` is None, a function, or a positive integer.
 
     Raises:
         InputError: for anything else.
@@ -287,7 +287,7 @@ def check_num_samples(num_samples: Any) -> NumSamples | None:
 
 
 def denominator_of(loss: Loss, counts: Counts, denominators: Sequence[float]) -> float:
-    """D: 1 for a sum; samples, where the loss counts these; else what the loss counts.
+    """D: 1 for a sum; the number of samples, or the denominator of the loss.
 
     Raises:
         InputError: if it is zero.

@@ -1,8 +1,8 @@
-"""Other parameters and buffers in the places of a module's own while a function of it is evaluated.
+"""Temporary substitution of the parameters and buffers of a module.
 
-`torch.func.functional_call` replaces tensors by name, so it loses the parameters of a module that
-is reachable under two names, and it puts the module's own tensors back before the backward pass.
-Here every place is replaced once, and the caller decides how long.
+`torch.func.functional_call` replaces tensors by name, so it misses parameters of a module reachable
+under two names, and it restores the module's tensors before the backward pass. Here every
+occurrence is replaced, for a duration chosen by the caller.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _LARGEST = 1000  # entries of an attribute that is restored if the forward pass 
 
 
 class Substitution:
-    """The places of a module that hold parameters and buffers, and a lock on the module.
+    """All attributes of a module that hold parameters and buffers, and a lock on the module.
 
     While tensors are substituted, no other thread can substitute tensors in any of the same
     modules. Afterwards every attribute of every module refers to the object that it referred to
-    before, also those that the forward pass has set (computed weights, cached activations), and
+    before, including those set by the forward pass (computed weights, cached activations), and
     lists, dicts, sets and deques among them have the entries that they had.
 
     Args:
         model: the module.
-        beside: another module that may hold some of its parameters, such as a loss.
+        beside: another module that may share parameters, such as a loss.
     """
 
     def __init__(self, model: nn.Module, beside: nn.Module | None = None) -> None:
@@ -68,14 +68,14 @@ class Substitution:
 
     @contextmanager
     def undisturbed(self) -> Iterator[None]:
-        """No other thread has tensors substituted in these modules, so they show their own."""
+        """Context in which no other thread substitutes tensors in these modules."""
         with ExitStack() as stack:
             for lock in self._locks:
                 stack.enter_context(lock)
             yield
 
     def holds(self, tensors: Sequence[Tensor]) -> bool:
-        """Whether this thread has these very tensors substituted now."""
+        """Whether this thread has the tensors of `key` substituted now."""
         held = self._held
         return (
             held is not None
@@ -86,11 +86,11 @@ class Substitution:
 
     @contextmanager
     def hold(self, tensors: Mapping[str, Tensor], key: Sequence[Tensor]) -> Iterator[None]:
-        """Put tensors in place of those of the given names; put the module's own back at the end.
+        """Substitute tensors by name; restore the module's own at the end.
 
         Args:
             tensors: by name. Names as in `named_parameters` and `named_buffers`, shared ones once.
-            key: what `holds` compares.
+            key: identifies the tensors for `holds`.
         """
         with self.undisturbed():
             outer, self._held = self._held, tuple(key)
@@ -117,7 +117,7 @@ class Substitution:
                 _all(steps + [partial(_restore, *pair) for pair in reversed(kept)])
 
     def require_places(self) -> None:
-        """The places of all parameters and buffers are those that they were.
+        """Check that the locations of all parameters and buffers are unchanged.
 
         Raises:
             InputError: if a module, a parameter or a buffer has been added or removed.
@@ -158,10 +158,10 @@ def _parts(module: nn.Module) -> Iterator[Any]:
 
 
 def _all(steps: Sequence[Callable[[], None]]) -> None:
-    """Take every step, whatever is raised in one of them; raise the first of that at the end."""
+    """Run every step; then raise the first exception, if any."""
     raised: BaseException | None = None
     for step in steps:
-        for _ in range(2):  # an interrupt may come from outside: try again
+        for _ in range(2):  # an interrupt may occur: try again
             try:
                 step()
                 break
@@ -221,7 +221,7 @@ _LOCKS: dict[int, tuple[weakref.ref[nn.Module], _Lock]] = {}
 def _locks_of(modules: Sequence[nn.Module]) -> list[_Lock]:
     """The distinct locks of some modules in one global order; new modules share a new lock.
 
-    Models that share a module (an actor and a critic, say) thereby share the lock of that module.
+    Models that share a module (an actor and a critic) thereby share its lock.
     """
     with _REGISTRY:
         fresh = _Lock()

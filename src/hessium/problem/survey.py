@@ -1,4 +1,4 @@
-"""The first look at the data: counts, denominators, and every reason why there is no Hessian."""
+"""First pass over the data: counts, denominators, and checks that a Hessian exists."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What one pass over the data tells.
+    """Results of the first pass over the data.
 
     Attributes:
         counts: samples.
-        passes: what every later pass is compared with.
+        passes: record with which later passes are compared.
         outputs: entries of the outputs of all samples.
-        scalar: every output is one number without a sample dimension.
-        denominator: what the loss divides by over the whole data set.
+        scalar: whether every output is a scalar without a sample dimension.
+        denominator: denominator of the loss over the whole data set.
         value: the loss over the whole data set.
         unused: names of the parameters that the loss does not depend on; empty if unchecked.
         read_by_loss: names of the parameters that the loss depends on other than through the
@@ -70,7 +70,7 @@ class Survey:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One batch: what the loss adds to the numerator, or its mean, and to the denominator."""
+    """One batch: its numerator, or its mean, and its denominator."""
 
     shapes: Shapes
     loss: float
@@ -81,7 +81,7 @@ class _Look:
 def take_survey(
     risk: EmpiricalRisk, batches: Batches, *, num_samples: NumSamples | None, check: bool
 ) -> Survey:
-    """Read the data once to count, and with `check` once more to see that nothing changed.
+    """Read the data once to count, and with `check` again to verify determinism.
 
     Raises:
         InputError: for data, outputs or losses that break a rule of `EmpiricalRisk`.
@@ -151,7 +151,7 @@ def _second_pass(
     num_samples: NumSamples | None,
     looks: GraphChecks,
 ) -> Survey:
-    """The same numbers from other tensors with the same values, and the same parameters used."""
+    """Check that a second pass gives the same numbers and uses the same parameters."""
     parameters = risk.leaves()
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=True)
     found = []

@@ -1,4 +1,4 @@
-"""The losses of torch, recognised: the denominators that torch uses, closed-form curvature."""
+"""The losses of torch, with their denominators and closed-form curvature."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class CrossEntropy(Loss):
         return self._module(outputs, targets)
 
     def count(self, outputs: Tensor, targets: Tensor) -> float:
-        """Total class weight of the targets that count; positions, if targets are probabilities."""
+        """Total class weight of targets not ignored; positions, if targets are probabilities."""
         if targets.is_floating_point():
             return outputs.numel() / outputs.shape[1]
         return float(_class_weight(self._module, targets, outputs).sum(dtype=torch.float64))
@@ -156,7 +156,7 @@ class PerSample(Loss):
 
     @property
     def by_samples(self) -> bool:
-        """If it is a mean, but for the one that averages over more dimensions."""
+        """Whether it is a mean over samples only."""
         return self.reduction == "mean" and not isinstance(
             self._module, nn.MultiLabelSoftMarginLoss
         )
@@ -188,10 +188,11 @@ def as_loss(
     """Recognise a loss, so that its normalisation is known.
 
     Args:
-        loss: one of ours, a torch loss module or function, `functools.partial` of such a function,
-            or any callable (outputs, targets) -> scalar together with `reduction`.
-        reduction: how a plain callable adds up; see `CallableLoss`.
-        dtype: what the evaluation keeps to, and tensors among the keywords of a `partial` become.
+        loss: a loss of hessium, a torch loss module or function, `functools.partial` of such a
+            function, or any callable (outputs, targets) -> scalar together with `reduction`.
+        reduction: reduction of a plain callable; see `CallableLoss`.
+        dtype: lowest precision of the evaluation, and dtype of tensors among the keywords of a
+            `partial`.
 
     Raises:
         InputError: if the reduction is unknown, "none", or contradicts the one of the loss.
@@ -227,7 +228,7 @@ def as_loss(
     if reduction is None:
         name = getattr(loss, "__name__", type(loss).__name__)
         msg = (
-            f"loss: {name} does not say how it adds up over samples; "
+            f"loss: {name} has no known reduction over samples; "
             "pass reduction='mean' or reduction='sum'"
         )
         raise InputError(msg)
@@ -235,7 +236,7 @@ def as_loss(
     if isinstance(loss, functools.partial):
         own = loss.keywords.get("reduction", own)
     if isinstance(own, str) and isinstance(reduction, str) and own != reduction:
-        msg = f"reduction: {reduction!r} contradicts the loss, which says {own!r}"
+        msg = f"reduction: {reduction!r} contradicts the reduction {own!r} of the loss"
         raise InputError(msg)
     return CallableLoss(loss, reduction, dtype)
 
@@ -293,10 +294,10 @@ def _as_module(loss: Any) -> Any:
 
 
 def loss_in_dtype(loss: nn.Module, dtype: torch.dtype, model: nn.Module) -> nn.Module:
-    """A twin of a loss whose tensors have another dtype.
+    """A copy of a loss with tensors of another dtype.
 
-    Its own modules are copied, with their attributes as they are; modules and parameters of the
-    model in it stay the model's own.
+    Its own modules are copied with their attributes; modules and parameters of the model are
+    shared.
     """
     own = {id(part) for part in (*model.modules(), *model.parameters(), *model.buffers())}
 

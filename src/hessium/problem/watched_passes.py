@@ -1,4 +1,4 @@
-"""Forward passes of the first look at the data: each failure one sentence, each habit noted."""
+"""Forward passes of the first pass over the data, with error messages and observations."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _HOOKS = "hooks on saved tensors"
 
 
 class WatchedPasses:
-    """Evaluates the model and the loss batch by batch and notes what they do beside their values.
+    """Evaluates the model and the loss batch by batch and records their side effects.
 
     Args:
-        risk: whose model and loss.
-        parameters: where.
-        dtype: what the data are converted to, if anything.
-        checked: whether what torch objects to becomes one sentence.
+        risk: the risk with model and loss.
+        parameters: at which to evaluate.
+        dtype: dtype of the converted data, if any.
+        checked: whether exceptions of torch are reported as InputError.
 
     Attributes:
         attention: whether fused attention was asked for.
@@ -54,7 +54,7 @@ class WatchedPasses:
         self.differentiated_in: list[Tensor] = []
 
     def outputs(self, inputs: Any, number: int) -> Tensor:
-        """Outputs of one batch; the inputs of the first one are copied, and must stay as they are.
+        """Outputs of one batch; the inputs of the first batch are compared with a copy.
 
         Raises:
             InputError: if the forward pass fails, writes to its inputs or gives no usable outputs.
@@ -72,13 +72,13 @@ class WatchedPasses:
         if _versions(seen) != versions:
             msg = (
                 "model: its forward pass writes to its inputs (a layer with inplace=True?); it "
-                "must only read, say forward=lambda model, inputs: model(inputs.clone())"
+                "must not modify them (forward=lambda model, inputs: model(inputs.clone()))"
             )
             raise InputError(msg)
         return f
 
     def loss(self, f: Tensor, targets: Any, number: int) -> tuple[float, float]:
-        """The loss of one batch, a mean where its weight is still open, and the denominator.
+        """The loss of one batch, a mean if its weight is unknown yet, and the denominator.
 
         Raises:
             InputError: if the loss fails, writes to its arguments, or is not finite.
@@ -156,13 +156,12 @@ class WatchedPasses:
         if isinstance(error, (TypeError, KeyError, AttributeError)):
             keys = list(inputs) if isinstance(inputs, Mapping) else []
             how = f"inputs[{keys[0]!r}]" if keys else "inputs"
-            msg += f"; forward=lambda model, inputs: model({how}), or the like, says how it is"
-            msg += " called"
+            msg += f"; define the call, for example forward=lambda model, inputs: model({how})"
         return msg
 
 
 def weighs_by_samples(loss: Loss) -> TypeGuard[CallableLoss]:
-    """Whether a batch gives a mean whose weight is known only when all of them have been seen."""
+    """Whether batch means must be weighted after the first pass."""
     return isinstance(loss, CallableLoss) and loss.by_samples
 
 

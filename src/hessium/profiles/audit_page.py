@@ -45,7 +45,7 @@ _BINS = 50
 def compare_own(
     risk: EmpiricalRisk,
     *,
-    level: float = 0.01,
+    alpha: float = 0.01,
     rotations: int = 99,
     tol: float = 1e-10,
     seed: int = 0,
@@ -56,7 +56,7 @@ def compare_own(
 
     Args:
         risk: what to measure, in float64, a loss of outputs.
-        level: false-alarm rate of each test with a p-value.
+        alpha: false-alarm rate of each test with a p-value.
         rotations: Haar rotations of the test of freeness.
         tol: relative size of zero.
         seed: of the random matrices.
@@ -78,7 +78,7 @@ def compare_own(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = assumptions(
-            risk, level=level, rotations=rotations, tol=tol, rng=seed, progress=progress
+            risk, alpha=alpha, rotations=rotations, tol=tol, rng=seed, progress=progress
         )
         zeros = symmetries(risk, tol=tol)
         ranked = ranks(risk, tol)
@@ -122,15 +122,15 @@ def _spacings(risk: EmpiricalRisk, tol: float) -> LevelStatistics | str:
         return str(error)
 
 
-def _repulsion(spaced: LevelStatistics | str, level: float) -> Statement:
+def _repulsion(spaced: LevelStatistics | str, alpha: float) -> Statement:
     claim = "The levels of H repel like those of a random symmetric matrix (GOE)."
     if isinstance(spaced, str):
         return judge_test(claim, None, spaced)
     chances = {name: spaced.p_value(name) for name in ("goe", "poisson")}
-    both = min(chances.values()) >= level
+    both = min(chances.values()) >= alpha
     return judge_test(
         claim,
-        chances["goe"] >= level,
+        chances["goe"] >= alpha,
         f"mean spacing ratio {digits(spaced.mean, 4)} ± {digits(spaced.stderr, 1)} of "
         f"{spaced.ratios.size}, GOE 0.5307, Poisson 0.3863; {spaced.zeros} zeros removed, "
         f"sectors: {len(spaced.sectors)}, equal to rounding: {spaced.degenerate}; p "
@@ -162,7 +162,7 @@ def _statements(
             f"number of data {zeros.scarce}",
         )
     )
-    found.append(_repulsion(spaced, table.level))
+    found.append(_repulsion(spaced, table.alpha))
     theory = ranked.theory
     counts = (ranked.gauss_newton, ranked.residual, ranked.hessian)
     measured = ", ".join(count.bracket for count in counts)
@@ -379,8 +379,8 @@ def _check_table(table: Assumptions) -> Table:
         columns=("assumption", "statistic", "value", "p", "verdict"),
         rows=tuple(rows),
         note=(
-            f"Rejected at p of {digits(table.level)} or less, each assumption for itself, so that "
-            f"of {tested} true ones {digits(tested * table.level)} would be rejected on average; "
+            f"Rejected at p of {digits(table.alpha)} or less, each assumption for itself, so that "
+            f"of {tested} true ones {digits(tested * table.alpha)} would be rejected on average; "
             "without a p where the value leaves its range, which is far rarer. Not rejected is not "
             "proven: small networks hide much."
         ),

@@ -60,7 +60,7 @@ class Estimated:
         """Largest |eigenvalue|."""
         return float(np.abs(self.values).max(initial=0.0))
 
-    def count(self, side: Side, tol: float, level: float) -> Count | None:
+    def count(self, side: Side, tol: float, confidence: float) -> Count | None:
         """Eigenvalues beyond, or within, tol times the largest; None before the first probe."""
         if self.measure is None:
             return None
@@ -68,15 +68,15 @@ class Estimated:
         # the threshold is as uncertain as the largest eigenvalue
         doubt = tol * float(self.residuals[np.abs(self.values).argmax()])
         a, b = {"negative": (-np.inf, -t), "positive": (t, np.inf), "zero": (-t, t)}[side]
-        return self.measure.count(a, b, confidence=level, margin=doubt)
+        return self.measure.count(a, b, confidence=confidence, margin=doubt)
 
-    def rank(self, tol: float, level: float) -> Count | None:
+    def rank(self, tol: float, confidence: float) -> Count | None:
         """Eigenvalues beyond tol times the largest, of both signs."""
         if self.measure is None:
             return None
         n = self.measure.dim
         negative, positive, zero = (
-            self.count(side, tol, level) for side in ("negative", "positive", "zero")
+            self.count(side, tol, confidence) for side in ("negative", "positive", "zero")
         )
         assert negative is not None
         assert positive is not None
@@ -86,7 +86,7 @@ class Estimated:
         lower = max(both.lower, others.lower)
         upper = max(lower, min(both.upper, others.upper))
         value = min(max(both.value, lower), upper)
-        return Count(value=value, lower=lower, upper=upper, confidence=level, what="rank")
+        return Count(value=value, lower=lower, upper=upper, confidence=confidence, what="rank")
 
     def sum_of(self, f: Callable[[FloatArray], FloatArray]) -> Number | None:
         """Sum of f over all eigenvalues, with its Monte-Carlo error."""
@@ -125,12 +125,12 @@ def counted(count: Count | None) -> Number | str:
     """A count for a table."""
     if count is None:
         return "not measured"
-    level = "" if count.confidence is None else f" at level {digits(count.confidence)}"
+    likely = "" if count.confidence is None else f" with confidence {digits(count.confidence)}"
     return Number(
         value=float(count.value),
         low=float(count.lower),
         high=float(count.upper),
-        basis=f"count [bracket{level}]",
+        basis=f"count [bracket{likely}]",
         digits=12,
     )
 

@@ -148,7 +148,7 @@ def tol_chart(matrices: Sequence[Estimated], plan: Plan) -> Chart | None:
         resolved = [tol for tol in _TOLS if tol * m.scale > m.measure.resolution]
         sides: tuple[Side, ...] = ("positive", "negative") if m.sign == "H" else ("positive",)
         for side in sides:
-            counts = [m.count(side, tol, plan.level) for tol in resolved]
+            counts = [m.count(side, tol, plan.confidence) for tol in resolved]
             rows = [(c.value, c.lower, c.upper) for c in counts if c is not None]
             table = np.array(rows, dtype=np.float64)
             if not len(table):
@@ -160,7 +160,7 @@ def tol_chart(matrices: Sequence[Estimated], plan: Plan) -> Chart | None:
                     y=table[:, 0],
                     low=table[:, 1],
                     high=table[:, 2],
-                    error=f"bands are brackets, each at level {digits(plan.level)}",
+                    error=f"bands are brackets, each with confidence {digits(plan.confidence)}",
                     source="measured",
                     mark="line",
                 )

@@ -130,7 +130,7 @@ class LargePortrait:
     def _definite(self, hessian: Estimated) -> Statement:
         claim = "The Hessian has no negative eigenvalue beyond tol."
         tol = self.plan.tol
-        index = hessian.count("negative", tol, self.plan.level)
+        index = hessian.count("negative", tol, self.plan.confidence)
         # a residual is a proof: that close there is an eigenvalue
         found = bool((hessian.values + hessian.residuals < -tol * hessian.scale).any())
         holds = False if found else None
@@ -167,7 +167,7 @@ class LargePortrait:
 
     def _undetermined(self, outer: Estimated) -> Statement:
         claim = "The data leave directions undetermined: rank(H₀) < parameters."
-        rank = outer.rank(self.plan.tol, self.plan.level)
+        rank = outer.rank(self.plan.tol, self.plan.confidence)
         bound = (
             f"{digits(self.dim, 12)} parameters, {digits(self.num_outputs, 12)} outputs of all "
             "samples together"
@@ -184,8 +184,8 @@ class LargePortrait:
             (
                 m.sign,
                 exact(self.dim),
-                counted(m.rank(self.plan.tol, self.plan.level)),
-                counted(m.count("negative", self.plan.tol, self.plan.level)),
+                counted(m.rank(self.plan.tol, self.plan.confidence)),
+                counted(m.count("negative", self.plan.tol, self.plan.confidence)),
                 m.end("largest"),
                 m.end("smallest") if m.sign == "H" else "not sought",
                 told(m.sum_of(lambda x: x)),
@@ -247,9 +247,9 @@ class LargePortrait:
             if m.sign == "H" or f is np.square
         ]
         for m in matrices[:1]:
-            index = m.count("negative", self.plan.tol, self.plan.level)
+            index = m.count("negative", self.plan.tol, self.plan.confidence)
             assert index is not None
-            level = digits(self.plan.level)
+            confidence = digits(self.plan.confidence)
             rows.append(
                 (
                     f"{m.sign}: fraction of eigenvalues below −tol × largest",
@@ -257,7 +257,7 @@ class LargePortrait:
                         value=index.value / self.dim,
                         low=index.lower / self.dim,
                         high=index.upper / self.dim,
-                        basis=f"fraction [bracket at level {level}]",
+                        basis=f"fraction [bracket with confidence {confidence}]",
                     ),
                 )
             )
@@ -358,7 +358,7 @@ class LargePortrait:
 def _words(count: Count) -> str:
     if count.exact:
         return digits(count.value, 12)
-    likely = "" if count.confidence is None else f" at level {digits(count.confidence)}"
+    likely = "" if count.confidence is None else f" with confidence {digits(count.confidence)}"
     ends = between([count.lower, count.upper], 12)
     return f"{digits(count.value, 12)} (bracket {ends}{likely})"
 

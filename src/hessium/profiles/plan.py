@@ -22,7 +22,7 @@ class Plan:
         probes: random vectors of the density, of what is too large.
         steps: Lanczos steps for each of them.
         seed: of probes and starts.
-        level: probability that each bracket of a count holds.
+        confidence: probability that each bracket of a count holds.
         share: of the products of H and H0 together, spent on the table of layers.
         max_bytes: what Krylov bases may take.
     """
@@ -33,7 +33,7 @@ class Plan:
     probes: int = 10
     steps: int = 80
     seed: int = 0
-    level: float = 0.999
+    confidence: float = 0.999
     share: float = 0.25
     max_bytes: int = 2**33
 

@@ -1,4 +1,4 @@
-"""Eigenvalue distributions, exact and estimated, and what they prove about counts."""
+"""Eigenvalue distributions, exact and estimated, with rigorous bounds on counts."""
 
 from hessium.spectra.bands import Band as Band
 from hessium.spectra.bands import Integral as Integral

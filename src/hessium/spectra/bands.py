@@ -11,18 +11,18 @@ from hessium._typing import FloatArray
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Band(Displayable):
-    """A function on points with its errors.
+    """Values of a function at points, with error bands.
 
     Attributes:
         x: points, shape (k,).
         value: the estimate.
         lower: lower end of all errors together.
         upper: upper end of all errors together.
-        algorithmic: half-width that would be left with infinitely many probes: what the number of
-            Lanczos steps leaves open; NaN where no bound is known.
-        confidence: probability that the truth lies between `lower` and `upper`, at each point; None
-            where that is certain.
-        reasons: what opens the band: of "rounding", "steps" and "probes".
+        algorithmic: half-width due to the finite number of Lanczos steps, as with infinitely many
+            probes; NaN if no bound is known.
+        confidence: probability that the true value lies between `lower` and `upper`, at each point;
+            None if the bounds are certain.
+        reasons: sources of the error: of "rounding", "steps" and "probes".
     """
 
     x: FloatArray
@@ -41,16 +41,16 @@ class Band(Displayable):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Integral(Displayable):
-    r"""$\int f d\mu$ of a spectrum; as a float it is its value, unpacked it is (value, stderr).
+    r"""$\int f d\mu$ of a spectrum; `float` gives its value, unpacking (value, stderr).
 
     Attributes:
         value: the estimate.
-        stderr: Monte-Carlo standard error, zero where all eigenvalues are known.
+        stderr: Monte-Carlo standard error, zero if all eigenvalues are known.
         lower: lower end of the interval.
         upper: upper end of the interval.
-        confidence: probability that the interval holds the truth, over the draw of the probes; None
-            where all eigenvalues are known.
-        reasons: what opens the interval: "rounding" or "probes".
+        confidence: probability that the interval contains the true value, over the random probes;
+            None if all eigenvalues are known.
+        reasons: source of the error: "rounding" or "probes".
     """
 
     value: float

@@ -11,9 +11,10 @@ from hessium.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class Count(Displayable):
-    r"""A number of eigenvalues, known to lie in a bracket.
+    r"""A number of eigenvalues with a bracket.
 
-    Comparisons say what is certain, with a number as the bracket that holds it alone:
+    Comparisons are true if they hold for all values in the brackets; a number is a bracket with one
+    value:
 
     - a < b: every number in the bracket of a is below every number in that of b.
     - a <= b: none is above, or a == b.
@@ -23,23 +24,22 @@ class Count(Displayable):
     overlap neither a <= b nor b <= a holds.
 
     Sums and differences with counts and integers are counts, with the bracket that follows; the
-    confidence of two is that of both together. `int` is the value, whatever the bracket; what needs
-    an integer without asking (`range`, an index) takes exact counts only, and so does `bool` where
-    the bracket holds zero and other numbers.
+    confidence of two is that of both together. `int` returns the value for any bracket. Implicit
+    uses as an integer (`range`, an index) require an exact count, and so does `bool` if the bracket
+    contains zero and other numbers.
 
     Attributes:
-        value: the best single answer; where the bracket is wide, no more than its middle.
-        lower: no fewer than this.
-        upper: no more than this; equal to `lower` where the count is exact.
-        confidence: probability that the bracket holds, over random probes; None where it is
-            certain.
-        what: "rank", "negative", "zero" or "positive"; "" where it is something else.
-        tol: relative threshold, or None where there was none.
+        value: the estimate; the middle of the bracket if that is wide.
+        lower: lower bound.
+        upper: upper bound; equal to `lower` if the count is exact.
+        confidence: probability that the bracket holds, over random probes; None if it is certain.
+        what: "rank", "negative", "zero" or "positive"; otherwise "".
+        tol: relative threshold, or None.
         scale: $\max|\lambda|$, or None.
-        method: how it was found, as in `Inertia`.
-        resolved: where rounding opens the bracket, the smallest larger tol at which it does not (of
-            1, 2 and 5 times powers of ten), and the count there; else None.
-        reasons: what opens the bracket: of "rounding", "steps" and "probes".
+        method: method, as in `Inertia`.
+        resolved: if the bracket is due to rounding, the smallest larger tol without it (of 1, 2 and
+            5 times powers of ten), and the count there; else None.
+        reasons: sources of the bracket: of "rounding", "steps" and "probes".
 
     Raises:
         InputError: if `value` lies outside of the bracket.
@@ -83,10 +83,10 @@ class Count(Displayable):
         return self._certain("an integer")
 
     def __bool__(self) -> bool:
-        """Whether there are any.
+        """Whether the count is positive.
 
         Raises:
-            InputError: if that is open.
+            InputError: if the bracket contains zero and other numbers.
         """
         return self.lower > 0 or self.upper < 0 or self._certain("true or false") != 0
 

@@ -1,9 +1,9 @@
-r"""Gauss quadrature from a tridiagonal matrix, and what it proves about the measure behind it.
+r"""Gauss quadrature from a tridiagonal matrix, with sharp bounds on the underlying measure.
 
 Lanczos from a vector z gives the Gauss rule of the measure
-$\mu_z = \sum_i (u_i^T z)^2 / |z|^2\, \delta_{\lambda_i}$. The rule is no mere approximation: of all
-measures with the same moments, none has more mass left of x than the Gauss-Radau rule with a node
-at x says, and none has less (Chebyshev, Markov, Stieltjes; Golub & Meurant 2010, ch. 3 and 6).
+$\mu_z = \sum_i (u_i^T z)^2 / |z|^2\, \delta_{\lambda_i}$. The rule also gives sharp bounds: among
+all measures with the same moments, the Gauss-Radau rule with a node at x attains the largest and
+the smallest mass left of x (Chebyshev, Markov, Stieltjes; Golub & Meurant 2010, ch. 3 and 6).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LARGEST = 1e6  # of a diagonal entry over the others: beyond it rounding would 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GaussRule:
-    """What a Lanczos run knows about the spectral measure of its start vector.
+    """Gauss rule of the spectral measure of a start vector, from a Lanczos run.
 
     Attributes:
         diagonal: of the tridiagonal matrix, shape (m,).
-        offdiagonal: below the diagonal, and as the last one the norm of the residual, shape (m,);
-            zero there means that the rule is the measure itself.
+        offdiagonal: subdiagonal, followed by the norm of the residual, shape (m,); a residual of
+            zero means that the rule equals the measure.
         mass: of the measure: the squared norm of the start vector.
     """
 
@@ -37,7 +37,7 @@ class GaussRule:
 
     @property
     def complete(self) -> bool:
-        """Whether the Krylov space is invariant, so that nothing is missing."""
+        """Whether the Krylov space is invariant, so that the rule is exact."""
         return bool(self.offdiagonal[-1] == 0.0)
 
     def gauss(self) -> tuple[FloatArray, FloatArray]:
@@ -45,7 +45,7 @@ class GaussRule:
         return self._rule(self.diagonal, self.offdiagonal[:-1])
 
     def coarser(self) -> tuple[FloatArray, FloatArray]:
-        """Nodes and weights of the Gauss rule of one node less, shapes (m - 1,)."""
+        """Nodes and weights of the Gauss rule with one node less, shapes (m - 1,)."""
         return self._rule(self.diagonal[:-1], self.offdiagonal[:-2])
 
     def antigauss(self) -> tuple[FloatArray, FloatArray]:
@@ -79,8 +79,8 @@ class GaussRule:
     def cdf_brackets(self, x: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         r"""Bounds on $\mu((-\infty, x])$ that hold for every measure with these moments.
 
-        Rounding moves atoms by about machine epsilon times their size: where x may be one, ask a
-        little left of it for the lower bound and right of it for the upper.
+        Rounding moves atoms by about machine epsilon times their size: if x may be an atom,
+        evaluate the lower bound slightly left of it and the upper bound slightly right.
 
         Args:
             x: finite points, any shape.

@@ -17,16 +17,16 @@ from hessium.spectra.counts import Count
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Inertia(Displayable):
-    r"""Eigenvalues by sign, with $t = \mathrm{tol} \cdot \max|\lambda|$ as the size of zero.
+    r"""Eigenvalues by sign, with threshold $t = \mathrm{tol} \cdot \max|\lambda|$ for zero.
 
     Attributes:
         negative: $\#\{\lambda < -t\}$, the index.
         zero: $\#\{|\lambda| \le t\}$.
         positive: $\#\{\lambda > t\}$.
         tol: relative threshold.
-        scale: $\max|\lambda|$, to three digits at least where the method is "ldl".
-        resolution: half-width of the band around $\pm t$ in which rounding, and products that
-            disagree with each other, leave a sign open.
+        scale: $\max|\lambda|$, to at least three digits with method "ldl".
+        resolution: half-width of the band around $\pm t$ in which the sign is undecided, due to
+            rounding and disagreement of products.
         method: "ldl" (two factorisations), "eigenvalues" (all of them) or "quadrature".
     """
 
@@ -87,9 +87,10 @@ class RankProfile(Displayable):
         lower: lower end of the bracket of the rank, shape (t,).
         upper: upper end of the bracket of the rank, shape (t,).
         dim: number of eigenvalues in all.
-        resolution: error of an eigenvalue relative to the largest; below it rounding decides.
-        confidence: probability that the bracket of one threshold holds, over the draw of the
-            probes; None where it is certain.
+        resolution: error of an eigenvalue relative to the largest; counts at smaller thresholds are
+            affected by rounding.
+        confidence: probability that the bracket of one threshold holds, over the random probes;
+            None if it is certain.
     """
 
     tol: FloatArray
@@ -157,7 +158,7 @@ def inertia_of(
         tol: relative threshold.
         resolution: rounding error of an eigenvalue.
         nonnegative: whether no eigenvalue can be negative.
-        rank_bound: no more eigenvalues than this differ from zero.
+        rank_bound: upper bound on the rank.
     """
     most = values.size if rank_bound is None else rank_bound
     found = _counted(values, tol, resolution, nonnegative, most)
@@ -246,7 +247,7 @@ def rank_profile_of(
     dim: int,
     exact: bool,
 ) -> RankProfile:
-    """The counts of `inertia` at each threshold."""
+    """Counts as in `inertia` at each threshold."""
     levels = thresholds(tols)
     found = [inertia(float(tol), confidence=confidence) for tol in levels]
     scale = found[0].scale

@@ -16,13 +16,13 @@ Function = Callable[[FloatArray], FloatArray]
 
 
 def exact_mean(f: Function, known: FloatArray, resolution: float, floor: float) -> Integral:
-    """The mean over known eigenvalues, beside that at both ends of what rounding leaves open.
+    """The mean over known eigenvalues, with bounds for their rounding.
 
     Args:
         f: a function of an array.
         known: all eigenvalues.
         resolution: rounding error of each.
-        floor: no eigenvalue is smaller.
+        floor: lower bound on the eigenvalues.
     """
     values = np.asarray(f(known), dtype=np.float64)
     with np.errstate(all="ignore"):
@@ -40,7 +40,7 @@ def exact_mean(f: Function, known: FloatArray, resolution: float, floor: float) 
 def estimated_mean(
     f: Function, known: FloatArray, rules: Sequence[GaussRule], dim: int, confidence: float
 ) -> Integral:
-    """The mean over eigenvalues that are known and the rules for the others, with its error."""
+    """The mean from known eigenvalues and rules for the others, with its error."""
     total = sum(rule.mass for rule in rules)
     mean = square = 0.0
     for rule in rules:

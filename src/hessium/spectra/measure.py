@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from hessium._arguments import count, end, levels, reals
+from hessium._arguments import count, end, probabilities, reals
 from hessium._display import Displayable
 from hessium._typing import FloatArray
 from hessium.errors import InputError
@@ -111,17 +111,17 @@ class Measure(Displayable, ABC):
 
     def quantile(self, q: npt.ArrayLike) -> FloatArray:
         r"""Smallest node x with $\mu((-\infty, x]) \ge q$, for q in [0, 1] of any shape."""
-        wanted = levels("q", q)
+        wanted = probabilities("q", q)
         # sums may fall short of q by rounding: they are raised, so that quantile(cdf(x)) = x
         cumulative = np.cumsum(self.weights) * (1 + 4e-16 * self.nodes.size)
         index = np.searchsorted(cumulative, wanted, side="left")
         return np.asarray(self.nodes[np.minimum(index, self.nodes.size - 1)])
 
     def moment(self, order: int) -> float:
-        r"""$\int x^k d\mu$, k a natural number.
+        r"""$\int x^k d\mu$, k a nonnegative integer.
 
         Raises:
-            InputError: for another k.
+            InputError: for other k.
         """
         return float(self.weights @ self.nodes ** count("order", order, 0))
 
@@ -152,7 +152,7 @@ class Measure(Displayable, ABC):
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class DiscreteMeasure(Measure):
-    """A measure by its nodes and weights, such as a quadrature, of which no more is known.
+    """A measure given by nodes and weights, such as a quadrature.
 
     Attributes and errors as in `Measure`; the default resolution is that of float64.
     """

@@ -24,8 +24,8 @@ class Smoothed:
 
     Attributes:
         value: its nodes, smoothed.
-        lower: what the measure behind the rule may have at least.
-        upper: and at most.
+        lower: lower bound for the measure behind the rule.
+        upper: upper bound.
     """
 
     value: FloatArray
@@ -44,7 +44,7 @@ def gaussian_kernel(
 def gaussian_slope(
     points: FloatArray, nodes: FloatArray, errors: FloatArray, width: float
 ) -> FloatArray:
-    """Error of such a sum to first order, where the errors of the nodes times weights are given."""
+    """First-order error of such a sum, given the errors of nodes times weights."""
     z = np.abs(nodes - points[:, None]) / width
     return np.asarray((z * np.exp(-(z**2) / 2)) @ errors / (width**2 * math.sqrt(2 * math.pi)))
 

@@ -48,12 +48,12 @@ class Spectrum(Measure):
     weighted by $|z|^2$: unbiased in all moments that the rules integrate. A spectrum is exact if
     k = n.
 
-    Every answer has a bracket, and names what opens it. Rounding: a known eigenvalue is uncertain
-    by `resolution`. Steps: a rule of m nodes leaves open how much mass of its vector lies left of
-    x, between sharp bounds (Chebyshev, Markov, Stieltjes). Probes: the fraction of |z|^2 of P
-    Gaussian vectors in a subspace of dimension d of N has the law
-    $\mathrm{Beta}(dP/2, (N-d)P/2)$ exactly, which inverted gives intervals for d without any
-    normal approximation, for one negative eigenvalue as for a million.
+    Every result has a bracket and the sources of its width. Rounding: a known eigenvalue has the
+    error `resolution`. Steps: a rule of m nodes determines the mass of its vector left of x between
+    sharp bounds (Chebyshev, Markov, Stieltjes). Probes: the fraction of |z|^2 of P Gaussian vectors
+    in a subspace of dimension d of N has the law $\mathrm{Beta}(dP/2, (N-d)P/2)$ exactly, which
+    inverted gives intervals for d without any normal approximation, for one negative eigenvalue as
+    for a million.
 
     Attributes:
         nodes: eigenvalues that are known and nodes of the rules, ascending.
@@ -64,8 +64,7 @@ class Spectrum(Measure):
         rules: one for each probe.
         num_matvecs: matrix-vector products spent.
         nonnegative: whether no eigenvalue can be negative.
-        rank_bound: no more eigenvalues than this differ from zero; None where no less than n is
-            known.
+        rank_bound: upper bound on the rank; None if no bound below n is known.
     """
 
     dim: int
@@ -164,13 +163,14 @@ class Spectrum(Measure):
         return len(self.rules)
 
     def count(self, a: float, b: float, *, confidence: float = 0.95, margin: float = 0.0) -> Count:
-        r"""How many eigenvalues lie in (a, b].
+        r"""Number of eigenvalues in (a, b].
 
         Args:
             a: lower end, may be -inf.
             b: upper end, may be inf.
-            confidence: probability that the bracket holds the truth, over the draw of the probes.
-            margin: how uncertain a and b are; the resolution is added.
+            confidence: probability that the bracket contains the true number, over the random
+                probes.
+            margin: uncertainty of a and b; the resolution is added.
 
         Raises:
             InputError: for an empty interval or a confidence outside (0, 1).
@@ -218,7 +218,7 @@ class Spectrum(Measure):
 
         Args:
             tol: relative threshold.
-            confidence: probability that all brackets hold, over the draw of the probes.
+            confidence: probability that all brackets hold, over the random probes.
 
         Raises:
             InputError: if tol or confidence are out of range.
@@ -262,7 +262,7 @@ class Spectrum(Measure):
     def rank_profile(
         self, tols: npt.ArrayLike | None = None, *, confidence: float = 0.95
     ) -> RankProfile:
-        """The counts of `inertia` for a range of thresholds.
+        """Counts as in `inertia` for several thresholds.
 
         Args:
             tols: relative thresholds; by default four per decade from 1e-2 to 1e-14.
@@ -275,12 +275,12 @@ class Spectrum(Measure):
         return rank_profile_of(self.inertia, tols, confidence, self.dim, self.exact)
 
     def cdf_band(self, x: npt.ArrayLike, *, confidence: float = 0.95) -> Band:
-        r"""Fraction of eigenvalues up to x, with its errors.
+        r"""Fraction of eigenvalues up to x, with error bands.
 
         Args:
             x: finite points, shape (k,).
-            confidence: probability that a point's interval holds the truth, over the draw of the
-                probes.
+            confidence: probability that the interval at a point contains the true value, over the
+                random probes.
 
         Raises:
             InputError: for points that are not finite, or a confidence outside (0, 1).
@@ -316,17 +316,18 @@ class Spectrum(Measure):
 
         The fractions of |z|^2 that the eigenvectors carry have a Dirichlet law, so that the mean of
         f over P probes in d dimensions has the variance
-        $2 (\int f^2 d\mu - (\int f d\mu)^2) / (d P + 2)$: the rules know both integrals, and far
-        better than the scatter of a few probes shows it. Rules of one node know only the first of
-        them; then the error is that scatter, infinite for one probe.
+        $2 (\int f^2 d\mu - (\int f d\mu)^2) / (d P + 2)$: the rules give both integrals, with
+        smaller error than the sample variance of a few probes. Rules of one node give only the
+        first; then the error is the sample estimate, infinite for one probe.
 
         The error of the rules themselves is not included; it is zero for polynomials of degree less
-        than twice the steps. Of an exact spectrum the interval holds f within the resolution of
-        each eigenvalue, as far as both of its ends show it.
+        than twice the steps. For an exact spectrum the interval is the range of f at the
+        eigenvalues plus and minus the resolution.
 
         Args:
             f: a function of an array.
-            confidence: probability that the interval holds the truth, over the draw of the probes.
+            confidence: probability that the interval contains the true value, over the random
+                probes.
         """
         function("f", f)
         fraction("confidence", confidence)
@@ -345,17 +346,17 @@ class Spectrum(Measure):
     ) -> Band:
         r"""Density smoothed by a Gaussian kernel, for plots.
 
-        The band of an estimate adds what the steps leave open (`algorithmic`, see
-        `smoothing.smoothed`: an estimate where the nodes are dense beside the kernel, bounds where
-        they are not) and a Student-t interval over the probes. Where it is wide, take a wider
-        kernel or more steps.
+        The band of an estimate is the sum of the algorithmic error (`algorithmic`, see
+        `smoothing.smoothed`: an estimate if the nodes are dense relative to the kernel, bounds
+        otherwise) and a Student-t interval over the probes. If it is wide, use a wider kernel or
+        more steps.
 
         Args:
             x: points, shape (k,).
             width: standard deviation of the kernel, in units of x or, with `linear`, of t; by
                 default 0.02 of the range of the nodes. Steps resolve about (range of the spectrum)
-                / steps; 0.15 with `linear` at a hundredth of the largest eigenvalue is what the
-                reports draw.
+                / steps; 0.15 with `linear` at a hundredth of the largest eigenvalue is used in
+                reports.
             confidence: of the interval over the probes.
             linear: if given, the density is per unit of $t = \mathrm{asinh}(x / \mathrm{linear})$,
                 linear near zero and logarithmic beyond: for spectra over many decades.

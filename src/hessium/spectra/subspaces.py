@@ -18,10 +18,10 @@ class Unseen:
     """A number of eigenvalues with its bracket.
 
     Attributes:
-        value: the best single answer.
+        value: the estimate.
         least: lower end.
         most: upper end.
-        open_steps: whether the number of Lanczos steps leaves something open.
+        open_steps: whether the bracket includes an error of the Lanczos steps.
     """
 
     value: int
@@ -33,7 +33,7 @@ class Unseen:
 def unseen_between(
     rules: Sequence[GaussRule], a: float, b: float, delta: float, size: int, alpha: float
 ) -> Unseen:
-    """How many of `size` eigenvalues lie in (a, b], both ends uncertain by delta.
+    """Number of `size` eigenvalues in (a, b], both ends uncertain by delta.
 
     Args:
         rules: of Gaussian vectors in the space of these eigenvalues.
@@ -41,7 +41,7 @@ def unseen_between(
         b: upper end.
         delta: error of both.
         size: dimension of the space.
-        alpha: probability that the bracket is wrong, over the draw of the vectors.
+        alpha: probability that the bracket does not hold, over the random vectors.
     """
     if not size:
         return Unseen(value=0, least=0, most=0, open_steps=False)

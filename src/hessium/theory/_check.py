@@ -9,7 +9,7 @@ import numpy as np
 from hessium import _arguments
 from hessium._arguments import as_numbers
 from hessium._arguments import count as count
-from hessium._arguments import levels as levels
+from hessium._arguments import probabilities as probabilities
 from hessium._arguments import reals as reals
 from hessium._typing import ArrayLike, ComplexArray, FloatArray
 from hessium.errors import InputError

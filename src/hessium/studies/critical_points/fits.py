@@ -24,7 +24,7 @@ class PowerFit:
         power: free b.
         low: lower end of its interval, a quantile over resampled points.
         high: upper end.
-        level: of the interval; of all fits together 95 %.
+        confidence: of the interval; of all fits together 95 %.
         aic: of b = 3/2 less that of free b; positive speaks for the free one, above 2 clearly.
         points: how many entered.
     """
@@ -34,7 +34,7 @@ class PowerFit:
     power: float
     low: float
     high: float
-    level: float
+    confidence: float
     aic: float
     points: int
 
@@ -70,7 +70,7 @@ def fit_power(
         power=power,
         low=float(low),
         high=float(high),
-        level=1 - miss,
+        confidence=1 - miss,
         aic=aic,
         points=int(index.size),
     )

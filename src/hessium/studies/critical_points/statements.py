@@ -128,7 +128,7 @@ def _fits(fits: dict[float, PowerFit | None]) -> Table:
             value=fit.power,
             low=fit.low,
             high=fit.high,
-            basis=f"least squares [{digits(100 * fit.level, 3)} % over resampled points]",
+            basis=f"least squares [{digits(100 * fit.confidence, 3)} % over resampled points]",
         )
         rows.append(
             (

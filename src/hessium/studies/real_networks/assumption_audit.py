@@ -53,7 +53,7 @@ class AssumedConfig:
         widths: n of the n-n-n networks.
         ratios: 2n/m.
         max_iterations: of the training.
-        rotations: Haar rotations for freeness; the level of every test is 1/(rotations + 1).
+        rotations: Haar rotations for freeness; alpha of every test is 1/(rotations + 1).
         draws: random matrices for the ranges of the distances.
         seeds: of Gaussian data and targets, weights, and random matrices.
     """
@@ -88,9 +88,9 @@ def compute(task: Task) -> Result:
     risk = squared_risk(plain_network((n, n, n), task["activation"], rng), x, y)
     if task["when"] == "trained":
         risk = train(risk, max_iterations=task["max_iterations"]).risk
-    level = 1 / (task["rotations"] + 1)
+    alpha = 1 / (task["rotations"] + 1)
     found = assumptions(
-        risk, level=level, draws=task["draws"], rotations=task["rotations"], rng=task["seed"]
+        risk, alpha=alpha, draws=task["draws"], rotations=task["rotations"], rng=task["seed"]
     )
     last = risk.names[-1]
     return {

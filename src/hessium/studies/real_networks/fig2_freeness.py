@@ -130,9 +130,9 @@ def summarise(
             f"{config.samples} images of 4 × 4 pixels, grayscale, whitened, from {config.images}; "
             "the source has CIFAR-10.",
             "Q is a Haar rotation. The p-values rank the pair among its rotations, so a pair in "
-            "generic position fails at level α in a share α of cases, whatever the size. Moments "
-            "far from zero and a spectrum that hardly changes are no contradiction: the test sees "
-            "what the eye does not.",
+            "generic position is rejected with probability α at any size, where α is the "
+            "significance level. Moments far from zero do not contradict a spectrum that hardly "
+            "changes: the test is more sensitive than a look at the histogram.",
             "An eigenvalue cannot move by more than the norm of H₁. The move of the source, from "
             "about 8.3 to about 7, needs a norm above 1.3.",
         ),
@@ -157,7 +157,7 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
     distances = np.concatenate(list(runs.each(lambda r: r["distance"]).values()))
     moves = np.concatenate(list(runs.each(_move).values()))
     p = np.concatenate(list(runs.each(lambda r: r["p_value"]).values()))
-    level = max(0.01, 1 / (rotations + 1))
+    alpha = max(0.01, 1 / (rotations + 1))
     return (
         judge(
             "The bulk agrees: the distribution functions of the spectra of H₀ + H₁ and "
@@ -176,7 +176,7 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
         ),
         judge(
             "H₀ and H₁ are free: their mixed moments are those of rotated pairs.",
-            bool((p > level).all()),
+            bool((p > alpha).all()),
             f"p at most {digits(p.max(), 2)}, the smallest possible is "
             f"{digits(1 / (rotations + 1), 2)}; largest excess, in standard deviations of a "
             f"rotated pair: {runs.words(lambda r: np.abs(r['scores']).max())}",

@@ -72,7 +72,7 @@ class TracyWidom(Plottable):
         Raises:
             InputError: if a level is outside [0, 1].
         """
-        levels = _check.levels("q", q)
+        levels = _check.probabilities("q", q)
         flat = levels.ravel()
         result = np.where(flat == 0, -np.inf, np.inf)
         inner = (flat > 0) & (flat < 1)
@@ -90,7 +90,7 @@ class TracyWidom(Plottable):
         Raises:
             InputError: if a level is outside [0, 1].
         """
-        return self.ppf(1 - _check.levels("q", q))
+        return self.ppf(1 - _check.probabilities("q", q))
 
     def mean(self) -> float:
         """First moment; -1.2065335745820 for beta = 1."""

@@ -98,7 +98,7 @@ class Distribution(Plottable, ABC):
         Raises:
             InputError: if a level is outside [0, 1].
         """
-        levels = _check.levels("q", q)
+        levels = _check.probabilities("q", q)
         return quantiles(self._components, self.cdf, self.pdf, levels.ravel()).reshape(levels.shape)
 
     def isf(self, q: ArrayLike) -> FloatArray:
@@ -107,7 +107,7 @@ class Distribution(Plottable, ABC):
         Raises:
             InputError: if a level is outside [0, 1].
         """
-        return self.ppf(1 - _check.levels("q", q))
+        return self.ppf(1 - _check.probabilities("q", q))
 
     def median(self) -> float:
         """The point below which half the mass lies."""
