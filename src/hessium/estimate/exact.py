@@ -131,13 +131,13 @@ def _assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tu
 
     Cost: three products beside those of `dense`.
     """
-    matrix = operator.dense(max_bytes=_share(operator, max_bytes, matrices)).double()
     rng = np.random.default_rng(0)
-    misses = []
-    for _ in range(3):
-        vector = gaussian(operator, rng)
-        misses.append(float(norm((operator @ vector).double() - matrix @ vector.double())))
-    return matrix, 4 * max(misses)
+    vectors = torch.stack([gaussian(operator, rng) for _ in range(3)], dim=1)
+    share = _share(operator, max_bytes, matrices)
+    matrix, products = operator.dense_beside(vectors, max_bytes=share)
+    matrix = matrix.double()
+    misses = products.double() - matrix @ vectors.double()
+    return matrix, 4 * max(float(norm(miss)) for miss in misses.unbind(1))
 
 
 def _share(operator: SymmetricOperator, max_bytes: int, matrices: int) -> int:
