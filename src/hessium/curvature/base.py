@@ -117,14 +117,14 @@ class RiskOperator(SymmetricOperator):
         """The dense matrix times the denominator, layer by layer, where that is possible."""
 
     @abstractmethod
-    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
-        r"""Value of the loss and a vector y, for the self-check.
+    def primitives(self, moved: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
+        r"""Value of the loss and a vector y at some places, for the self-check.
 
         Along $\theta + h v$ the derivative $\partial_h y$ at h = 0 is the product with v. y takes
         first derivatives only.
 
         Args:
-            moved: the risk of the operator at $\theta + h v$.
+            moved: the risk of the operator at $\theta + h v$, for some h. Cost: one pass.
         """
 
     def elsewhere(self, risk: EmpiricalRisk) -> RiskOperator:
@@ -137,7 +137,7 @@ class RiskOperator(SymmetricOperator):
 
     @property
     def differences_gradients(self) -> bool:
-        """Whether `primitive` is the gradient."""
+        """Whether `primitives` are gradients."""
         return False
 
     @property

@@ -54,12 +54,12 @@ def exact_inertia(operator: SymmetricOperator, tol: float, *, max_bytes: int) ->
     """What `inertia` says of a matrix that fits: by factorisation, or from all eigenvalues."""
     if operator.companion() is None and operator.shape[0] >= FACTORISE_FROM:
         # the matrix, the shifted one, its factor, and what LAPACK takes
-        matrix, departure = _assembled(operator, max_bytes, 4)
+        matrix, departure = assembled(operator, max_bytes, 4)
         rounding = _rounding(operator)
         found = _inertia_by_factorisation(matrix, tol, rounding, departure)
         if found is not None and not (operator.positive_semidefinite and found.negative.upper):
             return found
-        return _spectrum_of(matrix, departure, operator).inertia(tol)
+        return spectrum_of_matrix(matrix, departure, operator).inertia(tol)
     return exact_spectrum(operator, max_bytes).inertia(tol)
 
 
@@ -98,11 +98,12 @@ def exact_spectrum(operator: SymmetricOperator, max_bytes: int) -> Spectrum:
     """All eigenvalues, by the companion where there is one."""
     solved = operator.companion() or operator
     # the matrix, its copy in float64, and what LAPACK takes
-    matrix, departure = _assembled(solved, max_bytes, 3)
-    return _spectrum_of(matrix, departure, operator)
+    matrix, departure = assembled(solved, max_bytes, 3)
+    return spectrum_of_matrix(matrix, departure, operator)
 
 
-def _spectrum_of(matrix: Tensor, departure: float, operator: SymmetricOperator) -> Spectrum:
+def spectrum_of_matrix(matrix: Tensor, departure: float, operator: SymmetricOperator) -> Spectrum:
+    """All eigenvalues of a matrix that `assembled` made of an operator, or of its companion."""
     values = _solve(matrix)
     nonnegative = operator.positive_semidefinite
     if nonnegative:
@@ -122,7 +123,7 @@ def _spectrum_of(matrix: Tensor, departure: float, operator: SymmetricOperator) 
     )
 
 
-def _assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tuple[Tensor, float]:
+def assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tuple[Tensor, float]:
     r"""The dense matrix M in float64, and how far the products are from it, in the Frobenius norm.
 
     For a Gaussian x, $E|Ax - Mx|^2 = \|A - M\|_F^2$: noise, asymmetry, arithmetic in fewer digits
