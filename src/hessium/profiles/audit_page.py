@@ -11,6 +11,7 @@ import torch
 from hessium._typing import AnyArray, FloatArray
 from hessium.compare import (
     Assumptions,
+    Curvature,
     LevelStatistics,
     Ranks,
     Symmetries,
@@ -20,7 +21,6 @@ from hessium.compare import (
     ranks,
     symmetries,
 )
-from hessium.curvature import Hessian
 from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.records import (
@@ -77,12 +77,13 @@ def compare_own(
         raise InputError(msg)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        curvature = Curvature(risk)
         table = assumptions(
-            risk, level=level, rotations=rotations, tol=tol, rng=seed, progress=progress
+            curvature, level=level, rotations=rotations, tol=tol, rng=seed, progress=progress
         )
-        zeros = symmetries(risk, tol=tol)
-        ranked = ranks(risk, tol)
-        spaced = _spacings(risk, tol)
+        zeros = symmetries(curvature, tol=tol)
+        ranked = ranks(curvature, tol)
+        spaced = _spacings(curvature, tol)
     notes = [
         "Each assumption is tested for itself against random matrices of this very size. The tests "
         "are sharp: the statistic says how wrong an assumption is, the verdict only whether it is.",
@@ -114,10 +115,10 @@ def compare_own(
     return findings, arrays
 
 
-def _spacings(risk: EmpiricalRisk, tol: float) -> LevelStatistics | str:
+def _spacings(curvature: Curvature, tol: float) -> LevelStatistics | str:
     """Statistics of the levels of H, or in words why there are none: no reason to lose the rest."""
     try:
-        return levels(Hessian(risk), tol=tol)
+        return levels(curvature, tol=tol)
     except InputError as error:
         return str(error)
 
