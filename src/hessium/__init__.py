@@ -30,6 +30,10 @@ from hessium.landscape import continue_ridge as continue_ridge
 from hessium.landscape import find_critical_point as find_critical_point
 from hessium.problem import EmpiricalRisk as EmpiricalRisk
 from hessium.problem import SquaredError as SquaredError
+from hessium.profiles import Audit as Audit
+from hessium.profiles import Profile as Profile
+from hessium.profiles import audit as audit
+from hessium.profiles import profile as profile
 from hessium.runs.sweep_frame import load_sweep as load_sweep
 from hessium.spectra import Count as Count
 from hessium.spectra import DiscreteMeasure as DiscreteMeasure

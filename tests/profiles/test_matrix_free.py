@@ -13,9 +13,10 @@ from torch import nn
 import hessium as hs
 from hessium.errors import InputError, NonFiniteError
 from hessium.figures.records import Findings, Number, Table
+from hessium.profiles import Profile
 from hessium.profiles.counting_operator import Metered
 from hessium.profiles.matrix_free import measure_of
-from hessium.profiles.own_model import OwnModel, Portrayal
+from hessium.profiles.own_model import OwnModel
 from hessium.profiles.plan import Plan
 from hessium.runs.codec import decode, encode
 from hessium.runs.part_cache import identity
@@ -44,11 +45,11 @@ def model(risk: hs.EmpiricalRisk) -> OwnModel:
 
 
 @pytest.fixture(scope="module")
-def found(model: OwnModel) -> Portrayal:
-    return model.portray()
+def found(model: OwnModel) -> Profile:
+    return model.profile()
 
 
-def table(found: Portrayal, title: str) -> Table:
+def table(found: Profile, title: str) -> Table:
     (chosen,) = (t for t in found.findings.tables if t.title.startswith(title))
     return chosen
 
@@ -71,7 +72,7 @@ def near(number: Number, truth: float) -> bool:
     return abs(number.value - truth) <= 3 * (number.high - number.value)
 
 
-def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Portrayal) -> None:
+def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Profile) -> None:
     for sign, operator in (("H", hs.Hessian(risk)), ("H₀", hs.GaussNewton(risk))):
         values = hs.spectrum(operator).nodes
         tol = 1e-2 * np.abs(values).max()
@@ -97,7 +98,7 @@ def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Portrayal
         assert done == "yes"
 
 
-def test_layers_are_the_diagonal_blocks(risk: hs.EmpiricalRisk, found: Portrayal) -> None:
+def test_layers_are_the_diagonal_blocks(risk: hs.EmpiricalRisk, found: Profile) -> None:
     rows = cells(table(found, "Diagonal blocks"))
     assert list(rows) == ["0", "2", "4"]
     for layer, row in rows.items():
@@ -112,7 +113,7 @@ def test_layers_are_the_diagonal_blocks(risk: hs.EmpiricalRisk, found: Portrayal
 
 
 def test_the_numbers_are_those_of_the_public_functions(
-    risk: hs.EmpiricalRisk, model: OwnModel, found: Portrayal
+    risk: hs.EmpiricalRisk, model: OwnModel, found: Profile
 ) -> None:
     streams = np.random.default_rng(PLAN.seed).spawn(5)
     op = hs.Hessian(risk)
@@ -141,7 +142,7 @@ def test_the_numbers_are_those_of_the_public_functions(
     assert of_page.high <= rank.upper + 1
 
 
-def test_charts_show_the_same_numbers(found: Portrayal) -> None:
+def test_charts_show_the_same_numbers(found: Profile) -> None:
     charts = {chart.name: chart for chart in found.findings.charts}
     assert list(charts) == ["density", "ends", "cut-off"]
     density = charts["density"]
@@ -164,7 +165,7 @@ def test_charts_show_the_same_numbers(found: Portrayal) -> None:
     )
 
 
-def test_findings_survive_their_file(found: Portrayal) -> None:
+def test_findings_survive_their_file(found: Profile) -> None:
     again = decode(Findings, encode(found.findings))
     assert again.tables == found.findings.tables
     assert again.charts[0].x_linear == found.findings.charts[0].x_linear
@@ -173,7 +174,7 @@ def test_findings_survive_their_file(found: Portrayal) -> None:
     assert decode(Findings, old).charts[0].x_linear == 1.0
 
 
-def test_costs_are_counted(found: Portrayal) -> None:
+def test_costs_are_counted(found: Profile) -> None:
     rows = cells(table(found, "What it took"))
     # every probe by itself, and one product that proves it; that the pairs taken out of it are
     # those of H was seen as they came
@@ -184,7 +185,7 @@ def test_costs_are_counted(found: Portrayal) -> None:
 
 def test_gauss_newton_through_the_samples_is_exact() -> None:
     risk = _risk(samples=12)  # 36 outputs
-    found = OwnModel(risk, PLAN).portray()
+    found = OwnModel(risk, PLAN).profile()
     row = cells(table(found, "The matrices"))["H₀"]
     values = hs.spectrum(hs.GaussNewton(risk)).nodes
     assert row["rank"].value == (values > 1e-2 * values[-1]).sum()
@@ -210,13 +211,13 @@ def _stop_at(products: int) -> tuple[list[int], object]:
     return seen, progress
 
 
-def test_a_stopped_run_shows_what_is_finished_and_goes_on(tmp_path: Path, found: Portrayal) -> None:
+def test_a_stopped_run_shows_what_is_finished_and_goes_on(tmp_path: Path, found: Profile) -> None:
     _, progress = _stop_at(160)
-    stopped = OwnModel(_risk(), PLAN, Store(tmp_path)).portray(progress)  # type: ignore[arg-type]
+    stopped = OwnModel(_risk(), PLAN, Store(tmp_path)).profile(progress)  # type: ignore[arg-type]
     assert isinstance(stopped.stopped, KeyboardInterrupt)
     assert stopped.findings.notes[0].startswith("Stopped before the end by Ctrl-C.")
     names = {p.name for p in tmp_path.glob("*.npz")}
-    again = OwnModel(_risk(), PLAN, Store(tmp_path)).portray()
+    again = OwnModel(_risk(), PLAN, Store(tmp_path)).profile()
     assert again.stopped is None
     assert 0 < again.reused < len(names) + 1
     left = {p.name for p in tmp_path.iterdir()}
@@ -244,17 +245,17 @@ def _values(table: Table) -> list[float]:
 def test_more_probes_are_added_to_those_there_are(tmp_path: Path) -> None:
     few = Plan(max_dim=60, top=4, probes=2, steps=10, seed=3)
     more = Plan(max_dim=60, top=4, probes=3, steps=10, seed=3)
-    OwnModel(_risk(), few, Store(tmp_path)).portray()
-    grown = OwnModel(_risk(), more, Store(tmp_path)).portray()
+    OwnModel(_risk(), few, Store(tmp_path)).profile()
+    grown = OwnModel(_risk(), more, Store(tmp_path)).profile()
     assert grown.reused >= 6  # pairs and two probes, of H and of H0
-    fresh = OwnModel(_risk(), more).portray()
+    fresh = OwnModel(_risk(), more).profile()
     assert _values(table(grown, "The matrices")) == _values(table(fresh, "The matrices"))
 
 
 def test_nothing_finished_is_nothing_to_show() -> None:
     _, progress = _stop_at(0)
     with pytest.raises(KeyboardInterrupt):
-        OwnModel(_risk(), PLAN).portray(progress)  # type: ignore[arg-type]
+        OwnModel(_risk(), PLAN).profile(progress)  # type: ignore[arg-type]
 
 
 def _nan_when_frozen(net: nn.Module) -> torch.Tensor:
@@ -267,7 +268,7 @@ def test_a_product_that_is_not_finite_keeps_what_came_before() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 20), nn.Tanh(), nn.Linear(20, 2)).double()
     risk = hs.EmpiricalRisk.from_closure(net, _nan_when_frozen)
-    found = OwnModel(risk, PLAN).portray()
+    found = OwnModel(risk, PLAN).profile()
     assert isinstance(found.stopped, NonFiniteError)
     assert "NaN or infinite" in found.findings.notes[0]
     assert [row[0] for row in table(found, "The matrices").rows] == ["H"]
@@ -292,7 +293,7 @@ def test_a_metered_operator_counts_and_prepares_once(risk: hs.EmpiricalRisk) -> 
 
 def test_one_probe_has_an_error_by_its_law_but_no_scatter() -> None:
     plan = Plan(max_dim=60, top=2, probes=1, steps=10)
-    found = OwnModel(_risk(), plan).portray()
+    found = OwnModel(_risk(), plan).profile()
     trace = cells(table(found, "The matrices"))["H"]["trace"]
     assert trace.high is not None
     assert trace.high > trace.value

@@ -8,8 +8,9 @@ from torch import nn
 from hessium.curvature import Hessian
 from hessium.figures.records import Number
 from hessium.problem import EmpiricalRisk, SquaredError
+from hessium.profiles import Profile
 from hessium.profiles.measurement import layers, measure
-from hessium.profiles.own_model import OwnModel, Portrayal
+from hessium.profiles.own_model import OwnModel
 from hessium.profiles.plan import Plan
 from hessium.runs.part_cache import Kept
 from hessium.runs.result_store import Store
@@ -22,8 +23,8 @@ def _risk(samples: int = 6) -> EmpiricalRisk:
     return EmpiricalRisk(net, SquaredError(), (x, x.sum(dim=1, keepdim=True) + 3))
 
 
-def portray(risk: EmpiricalRisk, tol: float = 1e-6) -> Portrayal:
-    return OwnModel(risk, Plan(tol=tol)).portray()
+def portray(risk: EmpiricalRisk, tol: float = 1e-6) -> Profile:
+    return OwnModel(risk, Plan(tol=tol)).profile()
 
 
 def _closure() -> EmpiricalRisk:

@@ -17,8 +17,9 @@ from hessium.profiles.matrix_free import ACCURACY
 from hessium.profiles.plan import Plan
 from hessium.profiles.portrait import Portrait
 from hessium.runs.experiment import Result
-from hessium.spectra import Count
+from hessium.spectra import Count, Integral
 
+_LIKELY = 0.95
 _STAGES = {
     "hessian/pairs": "eigenpairs of H",
     "hessian/probes": "density of H",
@@ -282,8 +283,7 @@ class LargePortrait:
         rows: list[tuple[str | Number, ...]] = []
         for name, part in parts.items():
             top, room = float(part["top"]), float(part["residual"])
-            trace, count = float(part["trace"]), int(part["probes"])
-            reach = float(part["stderr"]) * float(scipy.stats.t.ppf(0.975, count - 1))
+            trace, count = hutchinson(part), int(part["probes"])
             rows.append(
                 (
                     name,
@@ -296,9 +296,9 @@ class LargePortrait:
                         digits=4,
                     ),
                     Number(
-                        value=trace,
-                        low=trace - reach,
-                        high=trace + reach,
+                        value=trace.value,
+                        low=trace.lower,
+                        high=trace.upper,
                         basis=f"trace [95% interval of Student's t over {count} probes]",
                         digits=4,
                     ),
@@ -353,6 +353,20 @@ class LargePortrait:
             for name, part in self.found.items()
             if name.startswith(stage) and "/" in name
         )
+
+
+def hutchinson(part: Result) -> Integral:
+    """The trace of a layer's block, with Student's interval over its probes."""
+    value, error = float(part["trace"]), float(part["stderr"])
+    reach = error * float(scipy.stats.t.ppf((1 + _LIKELY) / 2, int(part["probes"]) - 1))
+    return Integral(
+        value=value,
+        stderr=error,
+        lower=value - reach,
+        upper=value + reach,
+        confidence=_LIKELY,
+        reasons=("probes",),
+    )
 
 
 def _words(count: Count) -> str:

@@ -345,12 +345,31 @@ class Portrait:
         )
 
     def _count(self, values: FloatArray, of: str, *, both: bool) -> Count:
-        # `spectrum` leaves no negative value where none can be, and counts the samples' directions
-        nonnegative = of == "gauss_newton" and bool(values.min() >= 0)
-        found = Spectrum.of(
-            values,
-            resolution=self._resolution(of) * float(np.abs(values).max()),
-            nonnegative=nonnegative,
-            rank_bound=self.num_outputs if nonnegative else None,
-        ).inertia(self.tol)
+        found = exact_spectrum(values, of, self.num_outputs, self.unit_roundoff).inertia(self.tol)
         return found.rank if both else found.negative
+
+
+def exact_spectrum(
+    values: FloatArray, name: str, num_outputs: int, unit: float, dim: int | None = None
+) -> Spectrum:
+    """The spectrum of a matrix of `measure`, with what is known of H0.
+
+    Args:
+        values: its eigenvalues.
+        name: of the matrix.
+        num_outputs: samples times outputs, which bound the rank of H0.
+        unit: machine epsilon of the arithmetic that made the matrix.
+        dim: size of the matrix, where eigenvalues that are zero are left out.
+    """
+    # a Gram matrix may be the larger one: then its other eigenvalues are zeros
+    values = np.sort(values)[max(0, values.size - (dim or values.size)) :]
+    dim = dim or values.size
+    # `spectrum` leaves no negative value where none can be, and counts the samples' directions
+    nonnegative = name.startswith("gauss_newton") and bool(values.min() >= 0)
+    return Spectrum.of(
+        values,
+        dim=dim,
+        resolution=relative_resolution(dim, unit) * float(np.abs(values).max()),
+        nonnegative=nonnegative,
+        rank_bound=num_outputs if nonnegative else None,
+    )
