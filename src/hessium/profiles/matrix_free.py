@@ -231,7 +231,13 @@ def _layers(
     streams = rng.spawn(len(groups))
     for number, ((name, members), stream) in enumerate(zip(groups.items(), streams, strict=True)):
 
-        def compute(members: list[str] = members, stream: np.random.Generator = stream) -> Result:
+        def compute(
+            checkpoint: Path | None,
+            members: list[str] = members,
+            stream: np.random.Generator = stream,
+            drawn: Any = stream.bit_generator.state,
+        ) -> Result:
+            stream.bit_generator.state = drawn
             part = risk.restrict(members)
             # its parent has been checked
             block = Metered(Hessian(part, check=False))
@@ -241,16 +247,19 @@ def _layers(
                 top = eigenpairs(
                     block, 1, tol=ACCURACY, max_products=each - probes,
                     max_bytes=plan.max_bytes, rng=stream,
+                    checkpoint=None if checkpoint is None else checkpoint / "top",
                 )  # fmt: skip
             # one step: the rule of one node integrates x exactly, so the mean is Hutchinson's
-            trace, error = spectral_measure(
+            measure = spectral_measure(
                 block,
                 probes,
                 1,
                 deflate=Deflation(block, top, proved=True),
                 max_bytes=plan.max_bytes,
                 rng=stream,
-            ).integral(lambda x: x)
+                checkpoint=None if checkpoint is None else checkpoint / "trace",
+            )
+            trace, error = measure.integral(lambda x: x)
             return _cost(
                 block,
                 before,
@@ -263,10 +272,11 @@ def _layers(
                     "stderr": part.dim * error,
                     "probes": probes,
                 },
+                measure.num_matvecs,
             )
 
         settings = {"each": each, "probes": probes, "seed": plan.seed, "number": number}
-        kept(f"layers/{name}", settings, compute)
+        kept.going_on(f"layers/{name}", settings, compute)
         tally.note("layers", (number + 1) * each, len(groups) * each)
 
 
