@@ -50,8 +50,19 @@ def found(model: OwnModel) -> Profile:
 
 
 def table(found: Profile, title: str) -> Table:
-    (chosen,) = (t for t in found.findings.tables if t.title.startswith(title))
+    tables = (*found.findings.quoted, *found.findings.tables)
+    (chosen,) = (t for t in tables if t.title.startswith(title))
     return chosen
+
+
+def matrices(found: Profile) -> dict[str, dict[str, Number]]:
+    """The numbers of each matrix by name."""
+    chosen = table(found, "The matrices")
+    return {
+        sign: {str(row[0]): row[column] for row in chosen.rows}  # type: ignore[misc]
+        for column, sign in enumerate(chosen.columns)
+        if column
+    }
 
 
 def cells(table: Table) -> dict[str, dict[str, Number]]:
@@ -76,11 +87,11 @@ def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Profile) 
     for sign, operator in (("H", hs.Hessian(risk)), ("H₀", hs.GaussNewton(risk))):
         values = hs.spectrum(operator).nodes
         tol = 1e-2 * np.abs(values).max()
-        row = cells(table(found, "The matrices"))[sign]
+        row = matrices(found)[sign]
         # brackets at level 0.999 of one fixed seed
         assert inside(row["rank"], int((np.abs(values) > tol).sum()))
         assert inside(row["index"], int((values < -tol).sum()))
-        assert inside(row["largest"], values[-1], 1e-12)
+        assert inside(row["largest eigenvalue"], values[-1], 1e-12)
         sums = cells(table(found, "Sums"))
         # three half-widths are 7 standard errors of 8 probes: each misses for 1 seed in 5,000
         assert near(row["trace"], values.sum())
@@ -88,7 +99,7 @@ def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Profile) 
         assert near(squares, (values**2).sum())
         assert not near(squares, 2 * (values**2).sum())
     values = hs.spectrum(hs.Hessian(risk)).nodes
-    assert inside(cells(table(found, "The matrices"))["H"]["smallest"], values[0], 1e-12)
+    assert inside(matrices(found)["H"]["smallest eigenvalue"], values[0], 1e-12)
     one_by_one = table(found, "Eigenvalues of H,").rows
     expected = np.concatenate([values[::-1][:4], values[:4][::-1]])
     for (_, value, residual, done), truth in zip(one_by_one, expected, strict=True):
@@ -119,8 +130,8 @@ def test_the_numbers_are_those_of_the_public_functions(
     op = hs.Hessian(risk)
     pairs = hs.eigenpairs(op, 8, "BE", tol=1e-3, rng=streams[0])
     measure = hs.spectral_measure(op, 8, 20, deflate=pairs, rng=streams[1])
-    row = cells(table(found, "The matrices"))["H"]
-    assert row["largest"].value == pytest.approx(pairs.values.max(), rel=1e-10)
+    row = matrices(found)["H"]
+    assert row["largest eigenvalue"].value == pytest.approx(pairs.values.max(), rel=1e-10)
     trace, error = measure.integral(lambda x: x)
     assert row["trace"].value == pytest.approx(risk.dim * trace, rel=1e-8)
     normal = 1.959964  # quantile 0.975
@@ -135,7 +146,7 @@ def test_the_numbers_are_those_of_the_public_functions(
     rank = hs.spectral_measure(outer, 8, 20, deflate=largest, rng=streams[3]).count(
         1e-2 * largest.values[0], np.inf, confidence=0.999
     )
-    of_page = cells(table(found, "The matrices"))["H₀"]["rank"]
+    of_page = matrices(found)["H₀"]["rank"]
     assert of_page.low is not None
     assert of_page.high is not None
     assert rank.lower <= of_page.low <= of_page.value
@@ -152,7 +163,7 @@ def test_charts_show_the_same_numbers(found: Profile) -> None:
     t = np.arcsinh(curve.x / density.x_linear)
     mass = np.sum((curve.y[1:] + curve.y[:-1]) / 2 * np.diff(t))
     assert mass == pytest.approx(_risk().dim, rel=0.02)
-    row = cells(table(found, "The matrices"))["H"]
+    row = matrices(found)["H"]
     cut = charts["cut-off"].series[1]
     at = int(np.argmin(np.abs(cut.x - 1e-2)))
     assert cut.x[at] == pytest.approx(1e-2)
@@ -186,7 +197,7 @@ def test_costs_are_counted(found: Profile) -> None:
 def test_gauss_newton_through_the_samples_is_exact() -> None:
     risk = _risk(samples=12)  # 36 outputs
     found = OwnModel(risk, PLAN).profile()
-    row = cells(table(found, "The matrices"))["H₀"]
+    row = matrices(found)["H₀"]
     values = hs.spectrum(hs.GaussNewton(risk)).nodes
     assert row["rank"].value == (values > 1e-2 * values[-1]).sum()
     assert row["rank"].basis == "exact"
@@ -271,7 +282,7 @@ def test_a_product_that_is_not_finite_keeps_what_came_before() -> None:
     found = OwnModel(risk, PLAN).profile()
     assert isinstance(found.stopped, NonFiniteError)
     assert "NaN or infinite" in found.findings.notes[0]
-    assert [row[0] for row in table(found, "The matrices").rows] == ["H"]
+    assert list(matrices(found)) == ["H"]
     assert not any(t.title.startswith("Diagonal") for t in found.findings.tables)
 
 
@@ -294,7 +305,7 @@ def test_a_metered_operator_counts_and_prepares_once(risk: hs.EmpiricalRisk) -> 
 def test_one_probe_has_an_error_by_its_law_but_no_scatter() -> None:
     plan = Plan(max_dim=60, top=2, probes=1, steps=10)
     found = OwnModel(_risk(), plan).profile()
-    trace = cells(table(found, "The matrices"))["H"]["trace"]
+    trace = matrices(found)["H"]["trace"]
     assert trace.high is not None
     assert trace.high > trace.value
     density = found.findings.charts[0].series[0]

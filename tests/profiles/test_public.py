@@ -88,6 +88,69 @@ def test_a_report_is_the_page_of_the_command(
         found.report(tmp_path / "other")
 
 
+def _cells(found: hs.Profile) -> dict[str, dict[str, Any]]:
+    table = found.findings.quoted[0]
+    names = [str(row[0]) for row in table.rows]
+    columns = zip(*(row[1:] for row in table.rows), strict=True)
+    return {
+        sign: dict(zip(names, column, strict=True))
+        for sign, column in zip(table.columns[1:], columns, strict=True)
+    }
+
+
+@pytest.mark.parametrize("arguments", [{}, LARGE])
+def test_a_page_begins_with_the_numbers(arguments: dict[str, Any], tmp_path: Path) -> None:
+    found = hs.profile(RISK, **arguments)
+    cells = _cells(found)
+    assert list(cells) == ["H", "H₀", "H₁"]
+    tol = found.plan.tol
+    truths = {"H": hs.Hessian(RISK), "H₀": hs.GaussNewton(RISK), "H₁": hs.ResidualHessian(RISK)}
+    for sign, operator in truths.items():
+        if sign == "H₁" and arguments:
+            assert {n for n, v in cells[sign].items() if v != "not measured"} == {"size"}
+            continue
+        values = hs.spectrum(operator).nodes
+        beyond = tol * np.abs(values).max()
+        expected = {
+            "size": values.size,
+            "largest eigenvalue": values[-1],
+            "smallest eigenvalue": values[0],
+            "trace": values.sum(),
+            "negative mass": -values[values < 0].sum() / np.abs(values).sum(),
+            "index": (values < -beyond).sum(),
+            "rank": (np.abs(values) > beyond).sum(),
+        }
+        assert list(cells[sign]) == list(expected)
+        for name, truth in expected.items():
+            number = cells[sign][name]
+            if number == "not sought":
+                assert (sign, name, bool(arguments)) == ("H₀", "smallest eigenvalue", True)
+                continue
+            low = number.value if number.low is None else number.low
+            high = number.value if number.high is None else number.high
+            # traces and masses of the probes of one fixed seed: 95 % intervals
+            assert low - 1e-12 <= truth <= high + 1e-12, (sign, name)
+            # the same bracket would not hold twice the truth
+            assert abs(truth) < 1e-9 or not low <= 2 * truth <= high, (sign, name)
+    page = found.report(tmp_path / "run").read_text()
+    places = [
+        page.index(words)
+        for words in (
+            "Curvature of Sequential",
+            "<h3>The matrices</h3>",
+            "<h3>Diagonal blocks",
+            "<figure>",
+            'class="statements"',
+            "<h3>Where the Hessian was taken</h3>",
+        )
+    ]
+    assert places == sorted(places)
+    assert page.count("<figure>") == len(found.findings.charts)
+    claims = [one.claim for one in found.findings.statements]
+    assert claims[0] == "The Hessian has no negative eigenvalue beyond tol."
+    assert claims[-1] == "The data leave directions undetermined: rank(H₀) < parameters."
+
+
 def test_an_audit_names_its_numbers() -> None:
     found = hs.audit(RISK)
     np.testing.assert_allclose(found.hessian.nodes, hs.spectrum(hs.Hessian(RISK)).nodes, atol=1e-12)

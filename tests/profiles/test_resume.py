@@ -46,20 +46,7 @@ if __name__ == "__main__":
     from hessium_command import main
     sys.exit(main())
 """
-LINE = [
-    "spectrum",
-    "m.py:build",
-    "--out",
-    "run",
-    "--max-dim",
-    "50",
-    "--top",
-    "3",
-    "--probes",
-    "2",
-    "--steps",
-    "10",
-]
+COMMAND = "spectrum m.py:build --out run --max-dim 50 --top 3 --probes 2 --steps 10"
 
 
 def _run(folder: Path, stop_at: int | None = None) -> int:

@@ -173,7 +173,8 @@ def spectrum(options: argparse.Namespace) -> None:
     )
     if found.reused:
         say(f"{found.reused} parts from an earlier run")
-    for table in found.findings.tables[:2]:  # where the Hessian was taken, and its matrices
+    # the numbers, and where the Hessian was taken
+    for table in (*found.findings.quoted[:1], *found.findings.tables[:1]):
         _say_table(table)
     for note in found.findings.notes:
         say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))

@@ -15,6 +15,7 @@ from hessium._typing import FloatArray
 from hessium.figures.formatting import digits
 from hessium.figures.records import Number
 from hessium.profiles.matrix_free import measure_of
+from hessium.profiles.quoted import Quoted
 from hessium.runs.experiment import Result
 from hessium.spectra import Count, Spectrum
 
@@ -103,6 +104,44 @@ class Estimated:
             high=value + reach,
             basis=f"value [{_LIKELY:.0%} interval over the draw of the probes]",
             digits=4,
+        )
+
+    def negative_mass(self) -> Number | None:
+        """Absolute values of the negative eigenvalues over those of all."""
+        if self.measure is None:
+            return None
+        # each interval misses half as often, so that both hold together
+        each = (1 + _LIKELY) / 2
+        below = self.measure.integral(lambda x: np.maximum(-x, 0.0), confidence=each)
+        above = self.measure.integral(lambda x: np.maximum(x, 0.0), confidence=each)
+        total = below.value + above.value
+        if not total:
+            return None
+        value = below.value / total
+        ends = (below.lower, below.upper, above.lower, above.upper)
+        if not all(map(math.isfinite, ends)):
+            return Number(value=value, basis="one probe, so without an error", digits=4)
+        low, high = max(below.lower, 0.0), max(below.upper, 0.0)
+        least, most = max(above.lower, 0.0), max(above.upper, 0.0)
+        return Number(
+            value=value,
+            low=low / (low + most) if low + most else 0.0,
+            high=high / (high + least) if high + least else 0.0,
+            basis=f"value [{_LIKELY:.0%} interval over the draw of the probes]",
+            digits=4,
+        )
+
+    def quoted(self, dim: int, tol: float, level: float) -> Quoted:
+        """The numbers of the matrix, as far as they are known."""
+        return Quoted(
+            sign=self.sign,
+            dim=dim,
+            largest=self.end("largest"),
+            smallest=self.end("smallest") if self.sign == "H" else "not sought",
+            trace=told(self.sum_of(lambda x: x)),
+            negative_mass=told(self.negative_mass()),
+            index=counted(self.count("negative", tol, level)),
+            rank=counted(self.rank(tol, level)),
         )
 
     def end(self, which: Literal["largest", "smallest"]) -> Number:

@@ -20,9 +20,9 @@ from hessium.problem import EmpiricalRisk
 from hessium.profiles.estimated import Estimated
 from hessium.profiles.large_portrait import LargePortrait, hutchinson
 from hessium.profiles.matrix_free import estimate, measure_of
-from hessium.profiles.measurement import finished, layer_names, measure
+from hessium.profiles.measurement import exact_spectrum, finished, layer_names, measure
 from hessium.profiles.plan import Plan
-from hessium.profiles.portrait import Portrait, exact_spectrum
+from hessium.profiles.portrait import Portrait
 from hessium.profiles.profile_result import LayerProfile, Profile, trace_of
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result
@@ -110,10 +110,12 @@ class OwnModel:
         notes += list(dict.fromkeys(f"Warning: {w.message}" for w in caught))
         if stopped is not None:
             notes.insert(0, _why(stopped))
+        more = portrait.tables() if isinstance(portrait, LargePortrait) else ()
         findings = Findings(
             statements=portrait.statements(),
             charts=portrait.charts(),
-            tables=(self._where(), *portrait.tables()),
+            tables=(self._where(), *more),
+            quoted=portrait.quoted(),
             notes=tuple(notes),
         )
         return Profile(
