@@ -17,7 +17,7 @@ from hessium.figures.records import Number
 from hessium.profiles.matrix_free import measure_of
 from hessium.profiles.quoted import Quoted
 from hessium.runs.experiment import Result
-from hessium.spectra import Count, Spectrum
+from hessium.spectra import Count, Integral, Spectrum
 
 Side = Literal["negative", "positive", "zero"]
 _LIKELY = 0.95
@@ -177,3 +177,17 @@ def counted(count: Count | None) -> Number | str:
 def told(number: Number | None) -> Number | str:
     """A number for a table, or why there is none."""
     return "not measured" if number is None else number
+
+
+def hutchinson(part: Result) -> Integral:
+    """The trace of a layer's block, with Student's interval over its probes."""
+    value, error = float(part["trace"]), float(part["stderr"])
+    reach = error * float(scipy.stats.t.ppf((1 + _LIKELY) / 2, int(part["probes"]) - 1))
+    return Integral(
+        value=value,
+        stderr=error,
+        lower=value - reach,
+        upper=value + reach,
+        confidence=_LIKELY,
+        reasons=("probes",),
+    )

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 
 from hessium._typing import FloatArray
 from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Number, Statement, Table, exact
-from hessium.profiles.estimated import Estimated, told
+from hessium.profiles.estimated import Estimated, hutchinson, told
 from hessium.profiles.large_charts import density_chart, ends_chart, tol_chart
 from hessium.profiles.matrix_free import ACCURACY
 from hessium.profiles.plan import Plan
@@ -24,7 +23,6 @@ from hessium.profiles.quoted import (
     undetermined,
 )
 from hessium.runs.experiment import Result
-from hessium.spectra import Integral
 
 _LIKELY = 0.95
 _STAGES = {
@@ -334,20 +332,6 @@ class LargePortrait:
             for name, part in self.found.items()
             if name.startswith(stage) and "/" in name
         )
-
-
-def hutchinson(part: Result) -> Integral:
-    """The trace of a layer's block, with Student's interval over its probes."""
-    value, error = float(part["trace"]), float(part["stderr"])
-    reach = error * float(scipy.stats.t.ppf((1 + _LIKELY) / 2, int(part["probes"]) - 1))
-    return Integral(
-        value=value,
-        stderr=error,
-        lower=value - reach,
-        upper=value + reach,
-        confidence=_LIKELY,
-        reasons=("probes",),
-    )
 
 
 def _plain(value: float) -> Number:

@@ -17,8 +17,8 @@ from hessium.errors import NonFiniteError
 from hessium.figures.formatting import digits
 from hessium.figures.records import Findings, Number, Table, exact
 from hessium.problem import EmpiricalRisk
-from hessium.profiles.estimated import Estimated
-from hessium.profiles.large_portrait import LargePortrait, hutchinson
+from hessium.profiles.estimated import Estimated, hutchinson
+from hessium.profiles.large_portrait import LargePortrait
 from hessium.profiles.matrix_free import estimate, measure_of
 from hessium.profiles.measurement import exact_spectrum, finished, layer_names, measure
 from hessium.profiles.plan import Plan
