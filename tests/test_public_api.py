@@ -16,13 +16,14 @@ import hessium as hs
 
 ROOT = Path(__file__).parents[1]
 NAMES = [
-    "Certificate", "Count", "CriticalPoint", "DiagonalEstimate", "DiscreteMeasure",
+    "Audit", "Certificate", "Count", "CriticalPoint", "DiagonalEstimate", "DiscreteMeasure",
     "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton", "Gram",
-    "Hessian", "Inertia", "Linearization", "NormEstimate", "RankProfile", "ResidualHessian",
-    "Spectrum", "SpectralSum", "SquaredError", "compare", "continue_ridge", "diagonal",
+    "Hessian", "Inertia", "Linearization", "NormEstimate", "Profile", "RankProfile",
+    "ResidualHessian", "Spectrum", "SpectralSum", "SquaredError", "audit", "compare",
+    "continue_ridge", "diagonal",
     "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
-    "load", "load_sweep", "log_determinant", "rank", "rank_profile", "save", "spectral_measure",
-    "spectrum", "theory", "trace",
+    "load", "load_sweep", "log_determinant", "rank", "profile", "rank_profile", "save",
+    "spectral_measure", "spectrum", "theory", "trace",
 ]  # fmt: skip
 SUBPACKAGES = [
     "curvature", "errors", "estimate", "landscape", "linalg", "problem", "progress", "runs",

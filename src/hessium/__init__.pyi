@@ -39,6 +39,10 @@ from .landscape import continue_ridge as continue_ridge
 from .landscape import find_critical_point as find_critical_point
 from .problem import EmpiricalRisk as EmpiricalRisk
 from .problem import SquaredError as SquaredError
+from .profiles import Audit as Audit
+from .profiles import Profile as Profile
+from .profiles import audit as audit
+from .profiles import profile as profile
 from .runs.saved import load as load
 from .runs.saved import save as save
 from .runs.sweep_frame import load_sweep as load_sweep

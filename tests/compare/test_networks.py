@@ -13,7 +13,7 @@ import hessium as hs
 from hessium.compare import assumptions, levels, ranks, symmetries
 from hessium.compare.architecture import architecture
 from hessium.errors import InputError
-from hessium.profiles.audit_page import _repulsion, compare_own
+from hessium.profiles.audit_page import _repulsion
 from hessium.spectra import Spectrum
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.theory import goe
@@ -245,7 +245,8 @@ def test_a_page_is_written_of_three_parameters() -> None:
     x, y = torch.from_numpy(rng.standard_normal((20, 3))), torch.from_numpy(rng.random((20, 1)))
     model = nn.Linear(3, 1, bias=False).double()
     tiny = hs.EmpiricalRisk(model, hs.SquaredError(scale=0.5, reduction="mean"), (x, y))
-    findings, arrays = compare_own(tiny)
+    found = hs.audit(tiny)
+    findings, arrays = found.findings, found.arrays
     verdicts = {one.claim: one for one in findings.statements}
     repel = next(one for claim, one in verdicts.items() if "repel" in claim)
     assert repel.verdict == "not tested"

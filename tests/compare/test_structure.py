@@ -151,10 +151,12 @@ def test_a_formula_at_zero_outputs_is_tried_elsewhere() -> None:
     with torch.no_grad():
         model[1].weight.zero_()  # tanh of zero is zero
     risk = risk_of(model, lambda m, x: torch.tanh(m(x)))
-    shape = structure_of(risk)
+    shape, first_inputs = structure_of(risk)
+    assert first_inputs is None
     assert shape.chain is None
     assert "not those of the model's own layers" in shape.unread
-    assert established(risk_of(model), structure_of(risk_of(model)))
+    own, _ = structure_of(risk_of(model))
+    assert established(risk_of(model), own, [])
 
 
 def test_symmetries_say_that_the_layers_are_not_the_function() -> None:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import hessium as hs
 from cases import classes, draw, mlp
-from hessium.linalg.operator import SymmetricOperator
 from spectra import with_eigenvalues
 
 SMALL = np.concatenate([[-2.0, -1e-3, -3e-6], np.zeros(10), [2e-6, 1e-4, 0.5, 4.0]])
@@ -103,13 +102,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Shapes of all matrices that are made dense."""
     seen: list[tuple[int, int]] = []
     for kind in (hs.Gram, hs.GaussNewton):
-        original = kind.dense
+        original = kind.dense_beside
 
-        def dense(self: SymmetricOperator, *, max_bytes: int = 2**33, made=original) -> Tensor:  # type: ignore[no-untyped-def]
+        def dense(self, vectors, *, max_bytes=2**33, made=original):  # type: ignore[no-untyped-def]
             seen.append(self.shape)
-            return made(self, max_bytes=max_bytes)
+            return made(self, vectors, max_bytes=max_bytes)
 
-        monkeypatch.setattr(kind, "dense", dense)
+        monkeypatch.setattr(kind, "dense_beside", dense)
     return seen
 
 

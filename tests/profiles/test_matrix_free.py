@@ -13,9 +13,10 @@ from torch import nn
 import hessium as hs
 from hessium.errors import InputError, NonFiniteError
 from hessium.figures.records import Findings, Number, Table
+from hessium.profiles import Profile
 from hessium.profiles.counting_operator import Metered
 from hessium.profiles.matrix_free import measure_of
-from hessium.profiles.own_model import OwnModel, Portrayal
+from hessium.profiles.own_model import OwnModel
 from hessium.profiles.plan import Plan
 from hessium.runs.codec import decode, encode
 from hessium.runs.part_cache import identity
@@ -44,13 +45,24 @@ def model(risk: hs.EmpiricalRisk) -> OwnModel:
 
 
 @pytest.fixture(scope="module")
-def found(model: OwnModel) -> Portrayal:
-    return model.portray()
+def found(model: OwnModel) -> Profile:
+    return model.profile()
 
 
-def table(found: Portrayal, title: str) -> Table:
-    (chosen,) = (t for t in found.findings.tables if t.title.startswith(title))
+def table(found: Profile, title: str) -> Table:
+    tables = (*found.findings.quoted, *found.findings.tables)
+    (chosen,) = (t for t in tables if t.title.startswith(title))
     return chosen
+
+
+def matrices(found: Profile) -> dict[str, dict[str, Number]]:
+    """The numbers of each matrix by name."""
+    chosen = table(found, "The matrices")
+    return {
+        sign: {str(row[0]): row[column] for row in chosen.rows}  # type: ignore[misc]
+        for column, sign in enumerate(chosen.columns)
+        if column
+    }
 
 
 def cells(table: Table) -> dict[str, dict[str, Number]]:
@@ -71,15 +83,15 @@ def near(number: Number, truth: float) -> bool:
     return abs(number.value - truth) <= 3 * (number.high - number.value)
 
 
-def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Portrayal) -> None:
+def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Profile) -> None:
     for sign, operator in (("H", hs.Hessian(risk)), ("H₀", hs.GaussNewton(risk))):
         values = hs.spectrum(operator).nodes
         tol = 1e-2 * np.abs(values).max()
-        row = cells(table(found, "The matrices"))[sign]
-        # brackets with confidence 0.999 of one fixed seed
+        row = matrices(found)[sign]
+        # brackets at level 0.999 of one fixed seed
         assert inside(row["rank"], int((np.abs(values) > tol).sum()))
         assert inside(row["index"], int((values < -tol).sum()))
-        assert inside(row["largest"], values[-1], 1e-12)
+        assert inside(row["largest eigenvalue"], values[-1], 1e-12)
         sums = cells(table(found, "Sums"))
         # three half-widths are 7 standard errors of 8 probes: each misses for 1 seed in 5,000
         assert near(row["trace"], values.sum())
@@ -87,7 +99,7 @@ def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Portrayal
         assert near(squares, (values**2).sum())
         assert not near(squares, 2 * (values**2).sum())
     values = hs.spectrum(hs.Hessian(risk)).nodes
-    assert inside(cells(table(found, "The matrices"))["H"]["smallest"], values[0], 1e-12)
+    assert inside(matrices(found)["H"]["smallest eigenvalue"], values[0], 1e-12)
     one_by_one = table(found, "Eigenvalues of H,").rows
     expected = np.concatenate([values[::-1][:4], values[:4][::-1]])
     for (_, value, residual, done), truth in zip(one_by_one, expected, strict=True):
@@ -97,7 +109,7 @@ def test_the_page_holds_the_dense_truth(risk: hs.EmpiricalRisk, found: Portrayal
         assert done == "yes"
 
 
-def test_layers_are_the_diagonal_blocks(risk: hs.EmpiricalRisk, found: Portrayal) -> None:
+def test_layers_are_the_diagonal_blocks(risk: hs.EmpiricalRisk, found: Profile) -> None:
     rows = cells(table(found, "Diagonal blocks"))
     assert list(rows) == ["0", "2", "4"]
     for layer, row in rows.items():
@@ -112,14 +124,14 @@ def test_layers_are_the_diagonal_blocks(risk: hs.EmpiricalRisk, found: Portrayal
 
 
 def test_the_numbers_are_those_of_the_public_functions(
-    risk: hs.EmpiricalRisk, model: OwnModel, found: Portrayal
+    risk: hs.EmpiricalRisk, model: OwnModel, found: Profile
 ) -> None:
     streams = np.random.default_rng(PLAN.seed).spawn(5)
     op = hs.Hessian(risk)
     pairs = hs.eigenpairs(op, 8, "BE", tol=1e-3, rng=streams[0])
     measure = hs.spectral_measure(op, 8, 20, deflate=pairs, rng=streams[1])
-    row = cells(table(found, "The matrices"))["H"]
-    assert row["largest"].value == pytest.approx(pairs.values.max(), rel=1e-10)
+    row = matrices(found)["H"]
+    assert row["largest eigenvalue"].value == pytest.approx(pairs.values.max(), rel=1e-10)
     trace, error = measure.integral(lambda x: x)
     assert row["trace"].value == pytest.approx(risk.dim * trace, rel=1e-8)
     normal = 1.959964  # quantile 0.975
@@ -134,14 +146,14 @@ def test_the_numbers_are_those_of_the_public_functions(
     rank = hs.spectral_measure(outer, 8, 20, deflate=largest, rng=streams[3]).count(
         1e-2 * largest.values[0], np.inf, confidence=0.999
     )
-    of_page = cells(table(found, "The matrices"))["H₀"]["rank"]
+    of_page = matrices(found)["H₀"]["rank"]
     assert of_page.low is not None
     assert of_page.high is not None
     assert rank.lower <= of_page.low <= of_page.value
     assert of_page.high <= rank.upper + 1
 
 
-def test_charts_show_the_same_numbers(found: Portrayal) -> None:
+def test_charts_show_the_same_numbers(found: Profile) -> None:
     charts = {chart.name: chart for chart in found.findings.charts}
     assert list(charts) == ["density", "ends", "cut-off"]
     density = charts["density"]
@@ -151,7 +163,7 @@ def test_charts_show_the_same_numbers(found: Portrayal) -> None:
     t = np.arcsinh(curve.x / density.x_linear)
     mass = np.sum((curve.y[1:] + curve.y[:-1]) / 2 * np.diff(t))
     assert mass == pytest.approx(_risk().dim, rel=0.02)
-    row = cells(table(found, "The matrices"))["H"]
+    row = matrices(found)["H"]
     cut = charts["cut-off"].series[1]
     at = int(np.argmin(np.abs(cut.x - 1e-2)))
     assert cut.x[at] == pytest.approx(1e-2)
@@ -164,7 +176,7 @@ def test_charts_show_the_same_numbers(found: Portrayal) -> None:
     )
 
 
-def test_findings_survive_their_file(found: Portrayal) -> None:
+def test_findings_survive_their_file(found: Profile) -> None:
     again = decode(Findings, encode(found.findings))
     assert again.tables == found.findings.tables
     assert again.charts[0].x_linear == found.findings.charts[0].x_linear
@@ -173,7 +185,7 @@ def test_findings_survive_their_file(found: Portrayal) -> None:
     assert decode(Findings, old).charts[0].x_linear == 1.0
 
 
-def test_costs_are_counted(found: Portrayal) -> None:
+def test_costs_are_counted(found: Profile) -> None:
     rows = cells(table(found, "What it took"))
     # every probe by itself, and one product that proves it; that the pairs taken out of it are
     # those of H was seen as they came
@@ -184,8 +196,8 @@ def test_costs_are_counted(found: Portrayal) -> None:
 
 def test_gauss_newton_through_the_samples_is_exact() -> None:
     risk = _risk(samples=12)  # 36 outputs
-    found = OwnModel(risk, PLAN).portray()
-    row = cells(table(found, "The matrices"))["H₀"]
+    found = OwnModel(risk, PLAN).profile()
+    row = matrices(found)["H₀"]
     values = hs.spectrum(hs.GaussNewton(risk)).nodes
     assert row["rank"].value == (values > 1e-2 * values[-1]).sum()
     assert row["rank"].basis == "exact"
@@ -210,13 +222,13 @@ def _stop_at(products: int) -> tuple[list[int], object]:
     return seen, progress
 
 
-def test_a_stopped_run_shows_what_is_finished_and_goes_on(tmp_path: Path, found: Portrayal) -> None:
+def test_a_stopped_run_shows_what_is_finished_and_goes_on(tmp_path: Path, found: Profile) -> None:
     _, progress = _stop_at(160)
-    stopped = OwnModel(_risk(), PLAN, Store(tmp_path)).portray(progress)  # type: ignore[arg-type]
+    stopped = OwnModel(_risk(), PLAN, Store(tmp_path)).profile(progress)  # type: ignore[arg-type]
     assert isinstance(stopped.stopped, KeyboardInterrupt)
     assert stopped.findings.notes[0].startswith("Stopped before the end by Ctrl-C.")
     names = {p.name for p in tmp_path.glob("*.npz")}
-    again = OwnModel(_risk(), PLAN, Store(tmp_path)).portray()
+    again = OwnModel(_risk(), PLAN, Store(tmp_path)).profile()
     assert again.stopped is None
     assert 0 < again.reused < len(names) + 1
     left = {p.name for p in tmp_path.iterdir()}
@@ -244,17 +256,17 @@ def _values(table: Table) -> list[float]:
 def test_more_probes_are_added_to_those_there_are(tmp_path: Path) -> None:
     few = Plan(max_dim=60, top=4, probes=2, steps=10, seed=3)
     more = Plan(max_dim=60, top=4, probes=3, steps=10, seed=3)
-    OwnModel(_risk(), few, Store(tmp_path)).portray()
-    grown = OwnModel(_risk(), more, Store(tmp_path)).portray()
+    OwnModel(_risk(), few, Store(tmp_path)).profile()
+    grown = OwnModel(_risk(), more, Store(tmp_path)).profile()
     assert grown.reused >= 6  # pairs and two probes, of H and of H0
-    fresh = OwnModel(_risk(), more).portray()
+    fresh = OwnModel(_risk(), more).profile()
     assert _values(table(grown, "The matrices")) == _values(table(fresh, "The matrices"))
 
 
 def test_nothing_finished_is_nothing_to_show() -> None:
     _, progress = _stop_at(0)
     with pytest.raises(KeyboardInterrupt):
-        OwnModel(_risk(), PLAN).portray(progress)  # type: ignore[arg-type]
+        OwnModel(_risk(), PLAN).profile(progress)  # type: ignore[arg-type]
 
 
 def _nan_when_frozen(net: nn.Module) -> torch.Tensor:
@@ -267,10 +279,10 @@ def test_a_product_that_is_not_finite_keeps_what_came_before() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 20), nn.Tanh(), nn.Linear(20, 2)).double()
     risk = hs.EmpiricalRisk.from_closure(net, _nan_when_frozen)
-    found = OwnModel(risk, PLAN).portray()
+    found = OwnModel(risk, PLAN).profile()
     assert isinstance(found.stopped, NonFiniteError)
     assert "NaN or infinite" in found.findings.notes[0]
-    assert [row[0] for row in table(found, "The matrices").rows] == ["H"]
+    assert list(matrices(found)) == ["H"]
     assert not any(t.title.startswith("Diagonal") for t in found.findings.tables)
 
 
@@ -292,8 +304,8 @@ def test_a_metered_operator_counts_and_prepares_once(risk: hs.EmpiricalRisk) -> 
 
 def test_one_probe_has_an_error_by_its_law_but_no_scatter() -> None:
     plan = Plan(max_dim=60, top=2, probes=1, steps=10)
-    found = OwnModel(_risk(), plan).portray()
-    trace = cells(table(found, "The matrices"))["H"]["trace"]
+    found = OwnModel(_risk(), plan).profile()
+    trace = matrices(found)["H"]["trace"]
     assert trace.high is not None
     assert trace.high > trace.value
     density = found.findings.charts[0].series[0]

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,8 +9,9 @@ from torch import nn
 from hessium.curvature import Hessian
 from hessium.figures.records import Number
 from hessium.problem import EmpiricalRisk, SquaredError
+from hessium.profiles import Profile
 from hessium.profiles.measurement import layers, measure
-from hessium.profiles.own_model import OwnModel, Portrayal
+from hessium.profiles.own_model import OwnModel
 from hessium.profiles.plan import Plan
 from hessium.runs.part_cache import Kept
 from hessium.runs.result_store import Store
@@ -22,8 +24,8 @@ def _risk(samples: int = 6) -> EmpiricalRisk:
     return EmpiricalRisk(net, SquaredError(), (x, x.sum(dim=1, keepdim=True) + 3))
 
 
-def portray(risk: EmpiricalRisk, tol: float = 1e-6) -> Portrayal:
-    return OwnModel(risk, Plan(tol=tol)).portray()
+def portray(risk: EmpiricalRisk, tol: float = 1e-6) -> Profile:
+    return OwnModel(risk, Plan(tol=tol)).profile()
 
 
 def _closure() -> EmpiricalRisk:
@@ -84,13 +86,18 @@ def test_a_portrait_holds_the_counts_of_the_matrices() -> None:
     risk = _risk()
     found = portray(risk, tol=1e-6)
     findings, arrays = found.findings, found.arrays
-    table = findings.tables[1]
-    cells = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
+    table = findings.quoted[0]
+    assert table.columns == ("number", "H", "H₀", "H₁")
+    cells: dict[str, dict[str, Any]] = {
+        sign: {str(row[0]): row[column] for row in table.rows}
+        for column, sign in enumerate(table.columns)
+        if column
+    }
     values = arrays["hessian"]
     cut = 1e-6 * np.abs(values).max()
-    assert cells["H"]["rank"].value == (np.abs(values) > cut).sum()  # type: ignore[union-attr]
-    assert cells["H"]["index"].value == (values < -cut).sum() > 0  # type: ignore[union-attr]
-    assert cells["H₀"]["rank"].value == 6  # type: ignore[union-attr]
+    assert cells["H"]["rank"].value == (np.abs(values) > cut).sum()
+    assert cells["H"]["index"].value == (values < -cut).sum() > 0
+    assert cells["H₀"]["rank"].value == 6
     assert findings.statements[0].verdict == "does not hold"
     assert f"index {(values < -cut).sum()} " in findings.statements[0].evidence
     (histogram,) = (chart for chart in findings.charts if chart.name == "histogram")
@@ -118,7 +125,7 @@ def test_single_precision_says_what_rounding_leaves_open() -> None:
     risk = EmpiricalRisk(net, nn.CrossEntropyLoss(), (torch.randn(6, 2), torch.arange(6) % 3))
     findings = portray(risk, tol=1e-6).findings
     assert any("are brackets" in note for note in findings.notes)
-    rank = dict(zip(findings.tables[1].columns, findings.tables[1].rows[0], strict=True))["rank"]
+    rank = next(row[1] for row in findings.quoted[0].rows if row[0] == "rank")
     assert isinstance(rank, Number)
     assert rank.low is not None
     assert rank.high is not None

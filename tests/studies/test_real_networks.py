@@ -14,7 +14,7 @@ from hessium.compare import cumulants
 from hessium.curvature import ResidualHessian
 from hessium.errors import InputError
 from hessium.figures.records import Findings
-from hessium.profiles.audit_page import compare_own
+from hessium.profiles import audit
 from hessium.runs.experiment import Experiment, Result
 from hessium.studies.images import SIDE, digest, small_images, whitened
 from hessium.studies.published import column_table
@@ -250,7 +250,8 @@ def test_a_users_own_risk() -> None:
     rng = np.random.default_rng(2)
     x, y = rng.standard_normal((2, 40, 6))
     risk = squared_risk(plain_network((6, 6, 6), "relu", rng), x, y)
-    findings, arrays = compare_own(risk, rotations=99)
+    found = audit(risk, rotations=99)
+    findings, arrays = found.findings, found.arrays
     assert verdict(findings, "have a name") == "holds"
     assert verdict(findings, "H₀ is Wishart of the network's ratio") == "does not hold"
     assert arrays["rotated"].shape == (99, 72)
@@ -267,8 +268,8 @@ def test_a_users_own_risk() -> None:
         "wishart": False, "wigner": True, "hessian": True
     }  # fmt: skip
     with pytest.raises(InputError, match="max-dim"):
-        compare_own(risk, max_dim=10)
+        audit(risk, max_dim=10)
     single = risk.model.float()
     small = type(risk)(single, risk.loss, (torch.zeros(4, 6), torch.zeros(4, 6)))
     with pytest.raises(InputError, match="float64"):
-        compare_own(small)
+        audit(small)

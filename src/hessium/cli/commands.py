@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import shlex
 import textwrap
-import time
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +17,11 @@ from hessium.cli.console import Bars, Tally
 from hessium.cli.streams import say
 from hessium.cli.target import Target
 from hessium.errors import InputError
-from hessium.figures.records import Section, Table
-from hessium.profiles.audit_page import compare_own
-from hessium.profiles.own_model import OwnModel, describe
+from hessium.figures.records import Findings, Section, Table
+from hessium.profiles import audit
+from hessium.profiles.own_model import OwnModel
 from hessium.profiles.plan import Plan
+from hessium.profiles.write_page import write_page
 from hessium.report import Report, write_report
 from hessium.report.statements import bases, lines
 from hessium.runs.experiment import Experiment, settings
@@ -113,13 +113,17 @@ def _conduct(
     say(f"{experiment.name}: {outcome.computed} tasks computed{again}")
     if experiment.points:
         say(f"  {tally}")
-    _say_verdicts(section)
+    _say_verdicts(findings)
     return path
 
 
-def _say_verdicts(section: Section) -> None:
+def _source(target: Target) -> dict[str, str]:
+    return {"file": target.place, "source_sha256": target.digest()}
+
+
+def _say_verdicts(findings: Findings) -> None:
     say("  Claims put to the test; one that does not hold is a finding, not a failure:")
-    for statement in section.findings.statements:
+    for statement in findings.statements:
         say(f"  {statement.verdict}: {statement.claim}")
         say(f"      {statement.evidence}")
 
@@ -145,36 +149,28 @@ def spectrum(options: argparse.Namespace) -> None:
         if model.foreseen():
             say(textwrap.fill(model.foreseen(), 98, subsequent_indent="  "))
         with Bars() as bars:
-            found = model.portray(bars)
-    section = Section(
+            found = model.profile(bars)
+    page = write_page(
+        out,
         experiment="spectrum",
-        title=f"Spectrum of {target.name}() in {target.file.name}",
-        shows=f"Curvature of {risk!r}.",
-        preset="",
-        config={
-            **describe(risk),
-            **settings(plan),
-            "file": target.place,
-            "source_sha256": target.digest(),
-            "complete": found.stopped is None,
-        },
+        title=f"Curvature of {type(risk.model).__name__}: {target.name}() in {target.file.name}",
+        shows=found.shows,
+        config={**found.config, **_source(target)},
         seeds=(plan.seed,),
         command=options.line,
-        versions=versions(),
-        tasks=1,
         seconds=found.seconds,
-        finished=_now(),
         findings=found.findings,
+        arrays=found.arrays,
+        typed=options.line,
     )
-    directory.put(section, found.arrays, order=())
-    page = write_report(directory)
     if found.reused:
         say(f"{found.reused} parts from an earlier run")
-    for table in found.findings.tables[:2]:  # where the Hessian was taken, and its matrices
+    # the numbers, and where the Hessian was taken
+    for table in (*found.findings.quoted[:1], *found.findings.tables[:1]):
         _say_table(table)
     for note in found.findings.notes:
         say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
-    _say_verdicts(section)
+    _say_verdicts(found.findings)
     say(f"page: {page}")
     if found.stopped is not None:
         raise found.stopped
@@ -193,35 +189,27 @@ def compare(options: argparse.Namespace) -> None:
         "max_dim": options.max_dim,
     }
     risk = target.risk()
-    start = time.perf_counter()
     with target.blamed("comparing its risk"), Bars() as bars:
-        findings, arrays = compare_own(risk, **arguments, progress=bars)
-    section = Section(
+        found = audit(risk, **arguments, progress=bars)
+    page = write_page(
+        out,
         experiment="compare",
-        title=f"Theory beside {target.name}() in {target.file.name}",
-        shows=f"Do the assumptions of random matrix theory hold for {risk!r}?",
-        preset="",
-        config={
-            **describe(risk),
-            **arguments,
-            "file": target.place,
-            "source_sha256": target.digest(),
-        },
+        title=f"Theory beside {type(risk.model).__name__}: {target.name}() in {target.file.name}",
+        shows=found.shows,
+        config={**found.model, **arguments, **_source(target)},
         seeds=(options.seed,),
         command=options.line,
-        versions=versions(),
-        tasks=1,
-        seconds=time.perf_counter() - start,
-        finished=_now(),
-        findings=findings,
+        seconds=found.seconds,
+        findings=found.findings,
+        arrays=found.arrays,
+        typed=options.line,
     )
-    directory.put(section, arrays, order=())
-    page = write_report(directory)
+    findings = found.findings
     for table in findings.tables[:2]:
         _say_table(table)
     for note in findings.notes[1:]:
         say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
-    _say_verdicts(section)
+    _say_verdicts(found.findings)
     say(f"page: {page}")
 
 

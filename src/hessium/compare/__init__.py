@@ -5,6 +5,7 @@ from hessium.compare.assumptions import Assumptions, Prediction, assumptions
 from hessium.compare.brackets import Bracket
 from hessium.compare.checks import Check
 from hessium.compare.cumulants import Cumulants, cumulants
+from hessium.compare.curvature import Curvature
 from hessium.compare.distance import Distance, distance
 from hessium.compare.families import FAMILIES, Family
 from hessium.compare.fit import Fit, fit
@@ -24,6 +25,7 @@ __all__ = [
     "Bracket",
     "Check",
     "Cumulants",
+    "Curvature",
     "Detached",
     "Distance",
     "Family",

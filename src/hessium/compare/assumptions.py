@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from hessium import _arguments
 from hessium._display import Displayable
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
 from hessium.compare._spectrum import nonzero
 from hessium.compare.checks import (
     Check,
@@ -21,15 +19,13 @@ from hessium.compare.checks import (
     shape_check,
     variance_check,
 )
+from hessium.compare.curvature import Curvature, as_curvature
 from hessium.compare.fit import Fit
 from hessium.compare.freeness import Freeness, freeness
-from hessium.compare.structure import require_rows, structure_of
-from hessium.compare.symmetry_candidates import outputs_seen
-from hessium.curvature import GaussNewton, ResidualHessian
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
-from hessium.spectra import Measure, Spectrum
+from hessium.spectra import Measure
 from hessium.theory import Law, MarchenkoPastur, Semicircle, hessian_law
 from hessium.theory.hessians.energies import ACTIVATIONS
 
@@ -109,7 +105,7 @@ class Assumptions(Displayable):
 
 
 def assumptions(
-    risk: EmpiricalRisk,
+    risk: EmpiricalRisk | Curvature,
     *,
     alpha: float = 0.01,
     draws: int = 19,
@@ -131,9 +127,9 @@ def assumptions(
     removed before shapes are tested, except the atom implied by a ratio above one.
 
     Args:
-        risk: the risk, at its parameters.
+        risk: where; a risk, or what has its matrices.
         alpha: false-alarm rate of each check with a p-value on its own, at least
-            1/(rotations + 1). Checks without a p-value are decided by their range, see `Check`.
+            1/(rotations + 1). Checks without one are decided by their range, see `Check`.
         draws: random matrices for the ranges of the Kolmogorov distances.
         rotations: Haar rotations for freeness.
         tol: relative size of zero.
@@ -147,28 +143,22 @@ def assumptions(
 
     Cost: dense H0 and H1, and one eigendecomposition for each draw and rotation.
     """
-    require_rows(risk, "assumptions")
+    curvature = as_curvature(risk, "assumptions", max_bytes)
+    risk = curvature.risk
     rotations, draws = _arguments.count("rotations", rotations), _arguments.count("draws", draws, 2)
     alpha, tol = _arguments.fraction("alpha", alpha), _arguments.nonnegative("tol", tol)
     if not 1 / (rotations + 1) <= alpha:
         msg = f"alpha: {alpha}; a number from 1/(rotations + 1) = {1 / (rotations + 1):g} to 1"
         raise InputError(msg + " is required")
     source = generator(rng)
-    first = GaussNewton(risk).dense(max_bytes=max_bytes // 2).double()
-    second = ResidualHessian(risk).dense(max_bytes=max_bytes // 2).double()
-    spectra = [
-        Spectrum.of(
-            torch.linalg.eigvalsh(matrix).cpu().numpy(), unit=float(torch.finfo(risk.dtype).eps)
-        )
-        for matrix in (first, second, first + second)
-    ]
-    h0, h1, h = spectra
+    parts = curvature.gauss_newton, curvature.residual
+    h0, h1, h = (one.spectrum for one in (*parts, curvature.hessian))
     if not h0.nodes.any():
         msg = f"risk: H0 of {risk!r} is zero; outputs that depend on the parameters are required"
         raise InputError(msg)
-    errors = _residuals(risk)
+    errors = curvature.data.errors
     energy = float((errors**2).mean() / 2)
-    ratio, scale = risk.dim / outputs_seen(structure_of(risk), risk), h0.mean()
+    ratio, scale = risk.dim / curvature.outputs_seen, h0.mean()
     has_residual = bool(np.abs(h1.nodes).max() > tol * np.abs(h0.nodes).max())
     bulk0 = h0 if ratio > 1 else nonzero(h0, tol)
     wishart, wigner = fitted(bulk0, "marchenko-pastur"), None
@@ -187,6 +177,7 @@ def assumptions(
         checks += fit_checks("H1 is Wigner of some variance", wigner, alpha)
         checks.append(variance_check(h1, energy))
         progress(2, 4, "steps")
+        first, second = (part.matrix for part in parts)
         free = freeness(first, second, rotations=rotations, rng=source, max_bytes=max_bytes)
         checks += free_checks(free, alpha)
     progress(3, 4, "steps")
@@ -206,16 +197,6 @@ def assumptions(
         free=free,
         alpha=alpha,
     )
-
-
-def _residuals(risk: EmpiricalRisk) -> FloatArray:
-    """Output gradients of all samples in the normalisation (2N)^-1 sum e^2, flat."""
-    parts = [
-        risk.output_gradient(risk.outputs(risk.leaves(), inputs), targets).reshape(-1)
-        for inputs, targets in risk.batches()
-    ]
-    errors = torch.cat(parts).double().cpu().numpy()
-    return np.asarray(errors * (risk.num_samples / risk.denominator))
 
 
 def _predictions(h: Measure, energy: float, ratio: float, scale: float) -> tuple[Prediction, ...]:

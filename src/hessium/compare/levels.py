@@ -17,6 +17,7 @@ from hessium import _arguments
 from hessium._display import Displayable
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import as_measure, eigenvalues_of
+from hessium.compare.curvature import Curvature
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.adapt import Operator, as_operator
@@ -102,7 +103,7 @@ class LevelStatistics(Displayable):
 
 
 def levels(
-    *sources: Operator | SymmetricOperator | Tensor | Measure,
+    *sources: Operator | SymmetricOperator | Tensor | Measure | Curvature,
     sectors: Sequence[FloatArray] | None = None,
     tol: float = 1e-10,
     max_bytes: int = 2**33,
@@ -119,12 +120,13 @@ def levels(
     every ensemble.
 
     Args:
-        sources: an operator, whose dense matrix is formed, or spectra, one for each sector.
-        sectors: orthonormal bases (n, k) of invariant subspaces, together the whole space, instead
-            of the blocks.
-        tol: relative size of zero; at least the rounding of the dtype. Levels count as equal if
-            they differ by less than `Spectrum.resolution`.
-        max_bytes: memory limit for the dense matrix.
+        sources: operators, whose dense matrices are taken, or spectra, each one a sector; of the
+            matrices of a risk the Hessian.
+        sectors: orthonormal bases (n, k) of invariant subspaces, together all of space, in the
+            place of the blocks.
+        tol: relative size of zero; at least the rounding of the dtype. Levels are equal where the
+            rounding of their spectrum alone (`Spectrum.resolution`) may part them.
+        max_bytes: what the dense matrix may take.
 
     Raises:
         InputError: if fewer than three ratios remain, spacings are below rounding, the sectors are
@@ -145,10 +147,14 @@ def levels(
             spectra.append(as_measure(source))
             eigenvalues_of(spectra[-1])  # a quadrature has no levels
             continue
-        operator = as_operator(source)
-        matrix = operator.dense(max_bytes=max_bytes).double().cpu().numpy()
+        if isinstance(source, Curvature):
+            dense, dtype = source.hessian.matrix, source.risk.dtype
+        else:
+            operator = as_operator(source)
+            dense, dtype = operator.dense(max_bytes=max_bytes), operator.dtype
+        matrix = dense.double().cpu().numpy()
         parts = _blocks(matrix) if sectors is None else _projected(matrix, sectors)
-        unit = float(torch.finfo(operator.dtype).eps)
+        unit = float(torch.finfo(dtype).eps)
         spectra += [Spectrum.of(np.linalg.eigvalsh(part), unit=unit) for part in parts]
     scale = max(float(np.abs(one.nodes).max()) for one in spectra)
     cut = max(tol * scale, *(one.resolution for one in spectra))

@@ -10,14 +10,12 @@ from torch import nn
 from hessium import _arguments
 from hessium._display import Displayable
 from hessium.compare.architecture import Architecture
-from hessium.compare.structure import first_inputs, require_rows, structure_of
-from hessium.curvature import GaussNewton, Hessian, ResidualHessian
+from hessium.compare.curvature import Curvature, as_curvature
 from hessium.errors import InputError
-from hessium.estimate import rank
 from hessium.problem import EmpiricalRisk
-from hessium.problem.losses import SquaredError, rows
-from hessium.problem.torch_losses import CrossEntropy, Elementwise
+from hessium.problem.torch_losses import CrossEntropy
 from hessium.spectra import Count
+from hessium.spectra.inertia import check_tol
 from hessium.theory import NetworkRank, linear_network_rank
 
 
@@ -80,34 +78,36 @@ class Ranks(Displayable):
         return f"Ranks(H0, H1, H: {measured}; {kind}: {t.gauss_newton}, {t.residual}, {t.hessian})"
 
 
-def ranks(risk: EmpiricalRisk, tol: float = 1e-10, *, max_bytes: int = 2**33) -> Ranks:
-    r"""Ranks of H0, H1 and H, compared with Singh, Bachmann and Hofmann (NeurIPS 2021).
+def ranks(risk: EmpiricalRisk | Curvature, tol: float = 1e-10, *, max_bytes: int = 2**33) -> Ranks:
+    r"""Ranks of H0, H1 and H beside Singh, Bachmann and Hofmann (NeurIPS 2021).
 
     The theory is that of the deep linear network with the same widths and the same rank of the
     data. It applies to fully connected chains, squared error and cross-entropy; otherwise `why`
     gives the reason.
 
     Args:
-        risk: in float64, since in float32 rounding hides the null space.
-        tol: threshold relative to the largest |eigenvalue| of each matrix. The formulas count all
-            eigenvalues that are not exactly zero, so the default is near rounding, not the 1e-6 of
-            `hs.rank`.
-        max_bytes: memory limit for a dense matrix.
+        risk: a risk, or what has its matrices; in float64: in float32 the null space drowns in
+            rounding.
+        tol: an eigenvalue counts beyond this fraction of the largest of its matrix. Formulas count
+            every eigenvalue that is not exactly zero, so the default is near rounding, not the
+            1e-6 of `hs.rank`, which asks how many directions matter.
+        max_bytes: what a dense matrix may take.
 
     Raises:
         InputError: for a closure, a model that returns its loss or float32, or if a matrix does
             not fit.
 
-    Cost: the ranks of three dense matrices.
+    Cost: dense H0 and H1, and the eigenvalues of three matrices.
     """
-    require_rows(risk, "ranks")
-    tol = _arguments.nonnegative("tol", tol)
+    curvature = as_curvature(risk, "ranks", max_bytes)
+    risk = curvature.risk
+    tol = check_tol(_arguments.nonnegative("tol", tol))
     if risk.dtype != torch.float64:
         msg = f"risk: parameters are {risk.dtype}; ranks need float64 (model.double())"
         raise InputError(msg)
-    operators = GaussNewton(risk), ResidualHessian(risk), Hessian(risk)
-    counts = [rank(operator, tol, max_bytes=max_bytes) for operator in operators]
-    theory, why, linear, data_rank = _theory(risk)
+    matrices = curvature.gauss_newton, curvature.residual, curvature.hessian
+    counts = [one.spectrum.inertia(tol).rank for one in matrices]
+    theory, why, linear, data_rank = _theory(curvature)
     return Ranks(
         gauss_newton=counts[0],
         residual=counts[1],
@@ -121,18 +121,18 @@ def ranks(risk: EmpiricalRisk, tol: float = 1e-10, *, max_bytes: int = 2**33) ->
     )
 
 
-def _theory(risk: EmpiricalRisk) -> tuple[NetworkRank | None, str, bool, int | None]:
-    shape = structure_of(risk)
+def _theory(curvature: Curvature) -> tuple[NetworkRank | None, str, bool, int | None]:
+    risk, shape = curvature.risk, curvature.architecture
     layers = shape.chain
     linear = layers is not None and all(link.activation == "none" for link in shape.links)
     if layers is None or not all(isinstance(layer.module, nn.Linear) for layer in layers):
-        return None, shape.unread or "the model is not a chain of linear layers", False, None
-    reason = _no_network(shape, risk) or _no_loss(risk)
+        return None, shape.unread or "the model is no chain of linear layers", False, None
+    reason = _no_network(shape, risk) or curvature.data.no_formula
     if reason:
         return None, reason, linear, None
     loss = "cross-entropy" if isinstance(risk.loss, CrossEntropy) else "squared-error"
     bias = layers[0].bias is not None
-    data_rank = _data_rank(risk, shape, centred=bias)
+    data_rank = _data_rank(curvature, centred=bias)
     widths = [layers[0].module.in_features, *(layer.width for layer in layers)]
     try:
         found = linear_network_rank(widths, data_rank, loss=loss, bias=bias)
@@ -156,27 +156,10 @@ def _no_network(shape: Architecture, risk: EmpiricalRisk) -> str:
     return "" if free == set(risk.names) else "some parameters are frozen or left out"
 
 
-def _no_loss(risk: EmpiricalRisk) -> str:
-    """Reason why the formula does not cover the loss, or ""."""
-    if not isinstance(risk.loss, (CrossEntropy, SquaredError, Elementwise)):
-        return f"no formula for {risk.loss!r}"
-    if isinstance(risk.loss, Elementwise) and risk.loss.flat:
-        return f"no formula for {risk.loss!r}, whose second derivative vanishes"
-    for inputs, targets in risk.batches():
-        outputs = risk.outputs(risk.leaves(), inputs)
-        if outputs.dim() != 2:
-            return f"outputs have shape {tuple(outputs.shape)}, not (samples, units)"
-        bend = risk.loss.hessian(outputs, targets)
-        block = torch.ones_like(rows(outputs.detach()))
-        block[:, ::2] = -0.5
-        if not bool(bend.product(block).ne(0).any(dim=1).all()):
-            return f"no formula for {risk.loss!r}, whose second derivative vanishes for a sample"
-    return ""
-
-
-def _data_rank(risk: EmpiricalRisk, shape: Architecture, *, centred: bool) -> int:
-    """Rank of the inputs of the first layer."""
-    inputs = first_inputs(risk, shape).double()
+def _data_rank(curvature: Curvature, *, centred: bool) -> int:
+    """Rank of what reaches the first layer."""
+    assert curvature.first_inputs is not None
+    inputs = curvature.first_inputs.double()
     if centred:
         inputs = inputs - inputs.mean(dim=0)
     return int(torch.linalg.matrix_rank(inputs))

@@ -19,6 +19,7 @@ from hessium.compare.architecture import Architecture, architecture
 from hessium.curvature.base import require_outputs, require_risk
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
+from hessium.problem.one_pass import in_one_pass
 
 _ALIKE = 1e3  # roundings by which outputs of the same operations may differ
 _OTHER = 0.5  # change of each parameter tensor, in its own root mean square, for the second look
@@ -33,10 +34,7 @@ def require_rows(risk: Any, what: str) -> None:
     """
     require_risk(risk)
     require_outputs(risk, what)
-    inputs, _ = next(iter(risk.batches()))
-    with torch.no_grad():
-        outputs = risk.outputs(risk.leaves(), inputs)
-    if outputs.dim() == 0:
+    if risk.survey.scalar:
         msg = (
             f"risk: its outputs are one number a batch, as of a model that returns its loss; "
             f"{what} needs outputs with a row for each sample (return them from forward=, and pass "
@@ -45,50 +43,57 @@ def require_rows(risk: Any, what: str) -> None:
         raise InputError(msg)
 
 
-def structure_of(risk: EmpiricalRisk) -> Architecture:
-    """Layers between inputs and outputs of this risk.
+def structure_of(risk: EmpiricalRisk) -> tuple[Architecture, Tensor | None]:
+    """What is known of the layers between inputs and outputs of this very risk.
 
-    If its outputs are computed otherwise, the layers only serve candidates that are checked on a
-    matrix: chain, first and last layer are None, and `unread` gives the reason.
+    Where its outputs are made otherwise the layers are kept for what can be tried on a matrix, but
+    there is no chain, no first and no last layer, and `unread` says so.
+
+    Returns:
+        The layers, and what reaches the first one if it is linear: shape (rows, inputs).
     """
     shape = architecture(risk.model)
     if not shape.layers and not shape.softmax:
-        return shape
-    if established(risk, shape):
-        return shape
+        return shape, None
+    rows: list[Tensor] = []
+    if established(risk, shape, rows):
+        return shape, torch.cat(rows) if rows else None
     unread = f"{OTHERWISE}{'; ' + shape.unread if shape.unread else ''}"
-    return replace(shape, first=None, softmax=False, unread=unread)
+    return replace(shape, first=None, softmax=False, unread=unread), None
 
 
-def established(risk: EmpiricalRisk, shape: Architecture) -> bool:
-    """Whether the calls by class reproduce the outputs of the risk at two points."""
+def established(risk: EmpiricalRisk, shape: Architecture, rows: list[Tensor]) -> bool:
+    """Whether the calls, done as the classes say, make the outputs of the risk at two points.
+
+    Args:
+        risk: where.
+        shape: what the classes say.
+        rows: takes the inputs of the first layer at the risk's own parameters.
+
+    Cost: one pass over the data.
+    """
     source = torch.Generator().manual_seed(0)
     parts = []
     for part in risk.layout.unflatten(risk.theta):
         size = float(part.square().mean().sqrt()) or 1.0
         noise = torch.randn(part.shape, generator=source, dtype=torch.float64).to(part)
         parts.append((part + _OTHER * size * noise).reshape(-1))
-    return all(_same_outputs(one, shape) for one in (risk, risk.at(torch.cat(parts))))
+    places = risk, risk.at(torch.cat(parts))
+    linear = shape.first is not None and isinstance(shape.first.module, nn.Linear)
 
+    def watch(inputs: Tensor) -> None:
+        rows.append(inputs.detach().reshape(-1, inputs.shape[-1]))
 
-def first_inputs(risk: EmpiricalRisk, shape: Architecture) -> Tensor:
-    """Inputs of the first layer for all samples, shape (rows, inputs of the layer)."""
-    rows: list[Tensor] = []
-    run = risk.through(_plain(shape, rows.append))
-    with torch.no_grad():
-        for inputs, _ in risk.batches():
-            run.outputs(run.leaves(), inputs)
-    return torch.cat([part.detach().reshape(-1, part.shape[-1]) for part in rows])
-
-
-def _same_outputs(risk: EmpiricalRisk, shape: Architecture) -> bool:
-    plain = risk.through(_plain(shape))
+    plain = [
+        place.through(_plain(shape, watch if linear and place is risk else None))
+        for place in places
+    ]
     tol = _ALIKE * torch.finfo(risk.dtype).eps
-    for inputs, _ in risk.batches():
+    for position, place, (inputs, _) in in_one_pass(places):
         with torch.no_grad():
-            outputs = risk.outputs(risk.leaves(), inputs).detach()
+            outputs = place.outputs(place.leaves(), inputs).detach()
             try:
-                other = plain.outputs(plain.leaves(), inputs).detach()
+                other = plain[position].outputs(plain[position].leaves(), inputs).detach()
             except Exception:  # whatever a module's forward may object to
                 return False
         if outputs.shape != other.shape:

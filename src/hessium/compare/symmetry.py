@@ -13,14 +13,12 @@ from torch import Tensor
 
 from hessium import _arguments
 from hessium._display import Displayable
-from hessium.compare.structure import require_rows, structure_of
-from hessium.compare.symmetry_candidates import Candidate, candidates, outputs_seen
-from hessium.curvature import GaussNewton
+from hessium.compare.curvature import Curvature, as_curvature
+from hessium.compare.symmetry_candidates import Candidate, candidates
 from hessium.errors import InputError
-from hessium.estimate import inertia
-from hessium.linalg.operator import require_memory
 from hessium.problem import EmpiricalRisk
 from hessium.spectra import Count
+from hessium.spectra.inertia import check_tol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +90,9 @@ class Symmetries(Displayable):
         )
 
 
-def symmetries(risk: EmpiricalRisk, *, tol: float = 1e-10, max_bytes: int = 2**33) -> Symmetries:
+def symmetries(
+    risk: EmpiricalRisk | Curvature, *, tol: float = 1e-10, max_bytes: int = 2**33
+) -> Symmetries:
     r"""Count the null directions of $H_0$ that are forced, by name, and measure the nullity.
 
     The known symmetries are: the rescaling of the units between two layers with a positively
@@ -103,7 +103,7 @@ def symmetries(risk: EmpiricalRisk, *, tol: float = 1e-10, max_bytes: int = 2**3
     counted. The sign flips of tanh are discrete and give no direction.
 
     Args:
-        risk: in float64, or with a `tol` above its rounding.
+        risk: a risk, or what has its matrices; in float64, or `tol` must allow for its rounding.
         tol: an eigenvalue counts as zero below this fraction of the largest.
         max_bytes: memory limit for dense matrices.
 
@@ -111,23 +111,22 @@ def symmetries(risk: EmpiricalRisk, *, tol: float = 1e-10, max_bytes: int = 2**3
         InputError: for a closure or a model that returns its loss, or if the dense matrices do not
             fit.
 
-    Cost: one product with $H_0$ for each direction, and its dense inertia.
+    Cost: dense $H_0$ and its eigenvalues.
     """
-    require_rows(risk, "symmetries")
-    tol = _arguments.nonnegative("tol", tol)
-    operator = GaussNewton(risk)
-    require_memory(risk.dim, torch.float64, max_bytes // 4)
-    counts = inertia(operator, tol, max_bytes=max_bytes)
-    shape = structure_of(risk)
+    curvature = as_curvature(risk, "symmetries", max_bytes)
+    risk = curvature.risk
+    tol = check_tol(_arguments.nonnegative("tol", tol))
+    outer, shape = curvature.gauss_newton, curvature.architecture
+    counts = outer.spectrum.inertia(tol)
     spans: list[Tensor] = []
     parts: list[NullSpace] = []
     refuted: list[NullSpace] = []
-    for candidate in candidates(shape, risk):
+    for candidate in candidates(shape, risk, curvature.data.silent):
         span = _columns(candidate, risk, max_bytes // 4)
         if span is None:
             continue
         scale = counts.scale or 1.0
-        images = (operator @ span).norm(dim=0) / (span.norm(dim=0) * scale)
+        images = (outer.matrix @ span.double()).norm(dim=0) / (span.norm(dim=0) * scale)
         error = float(images.max().item())
         tried = NullSpace(name=candidate.name, dimension=_rank(span), error=error)
         if error <= 10 * max(tol, counts.resolution / scale):
@@ -139,7 +138,7 @@ def symmetries(risk: EmpiricalRisk, *, tol: float = 1e-10, max_bytes: int = 2**3
         parts=tuple(parts),
         refuted=tuple(refuted),
         forced=_rank(torch.cat(spans, dim=1)) if spans else 0,
-        scarce=max(0, risk.dim - outputs_seen(shape, risk)),
+        scarce=max(0, risk.dim - curvature.outputs_seen),
         measured=counts.zero,
         tol=tol,
         parameters=risk.dim,

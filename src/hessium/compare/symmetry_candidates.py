@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from hessium.compare.architecture import Architecture, Layer, Link
 from hessium.problem import EmpiricalRisk
@@ -27,8 +25,16 @@ class Candidate:
     tangents: Tangents
 
 
-def candidates(shape: Architecture, risk: EmpiricalRisk) -> Iterator[Candidate]:
-    """Candidates from the layers, the loss and the data."""
+def candidates(
+    shape: Architecture, risk: EmpiricalRisk, silent: Mapping[str, Tensor]
+) -> Iterator[Candidate]:
+    """What the layers, the loss and the data suggest.
+
+    Args:
+        shape: the layers.
+        risk: where.
+        silent: by the weight of a linear layer, which of its inputs are zero for all data.
+    """
     free = dict(zip(risk.names, risk.layout.unflatten(risk.theta), strict=True))
     for link in shape.links:
         yield from _of_link(link, free)
@@ -38,7 +44,6 @@ def candidates(shape: Architecture, risk: EmpiricalRisk) -> Iterator[Candidate]:
             needs=(shape.last.weight, shape.last.bias),
             tangents=_shifts(shape.last, free),
         )
-    silent = _silent_inputs(risk)
     for layer in shape.layers:
         places = silent.get(layer.weight)
         if places is None or not bool(places.any()):
@@ -81,16 +86,20 @@ def _of_link(link: Link, free: Mapping[str, Tensor]) -> Iterator[Candidate]:
             )
 
 
-def outputs_seen(shape: Architecture, risk: EmpiricalRisk) -> int:
-    """Samples x outputs, minus one for each softmax (invariant to a shift of all scores)."""
+def outputs_seen(shape: Architecture, risk: EmpiricalRisk, outputs: torch.Size) -> int:
+    """Samples x outputs, less the one of each softmax that a shift of all scores leaves alone.
+
+    Args:
+        shape: the layers.
+        risk: where.
+        outputs: shape of those of one batch.
+    """
     itself = _shift_free(risk.loss)
     if not (itself or shape.softmax):
         return risk.num_outputs
-    inputs, _ = next(iter(risk.batches()))
-    outputs = risk.outputs(risk.leaves(), inputs)
-    if outputs.dim() != 2 and not itself:  # the axis of the model's own softmax is unknown
+    if len(outputs) != 2 and not itself:  # which axis the model's own softmax runs along is unread
         return risk.num_outputs
-    classes = outputs.shape[1] if outputs.dim() > 1 else outputs.shape[0]
+    classes = outputs[1] if len(outputs) > 1 else outputs[0]
     return risk.num_outputs - risk.num_outputs // classes
 
 
@@ -162,39 +171,3 @@ def _entries(
         tangent = torch.zeros(weight.numel(), dtype=weight.dtype, device=weight.device)
         tangent[place] = 1.0
         yield {name: tangent.view(weight.shape)}
-
-
-class _Watch(TorchFunctionMode):
-    """Records which inputs of each linear layer are non-zero for some sample."""
-
-    def __init__(self, names: Mapping[int, str]) -> None:
-        super().__init__()
-        self._names = names
-        self.used: dict[str, Tensor] = {}
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        """Forward every call; record the inputs of linear layers."""
-        keywords = kwargs or {}
-        if func is F.linear:
-            inputs = args[0] if args else keywords["input"]
-            weight = args[1] if len(args) > 1 else keywords["weight"]
-            name = self._names.get(id(weight))
-            if name is not None:
-                seen = inputs.detach().reshape(-1, inputs.shape[-1]).ne(0).any(dim=0)
-                self.used[name] = self.used.get(name, torch.zeros_like(seen)) | seen
-        return func(*args, **keywords)
-
-
-def _silent_inputs(risk: EmpiricalRisk) -> dict[str, Tensor]:
-    """For each linear layer, which of its inputs are zero for all data."""
-    found: dict[str, Tensor] = {}
-    for inputs, _ in risk.batches():
-        leaves = risk.leaves()
-        names = {id(leaf): name for leaf, name in zip(leaves, risk.names, strict=True)}
-        with _Watch(names) as watch:
-            risk.outputs(leaves, inputs)
-        for name, used in watch.used.items():
-            found[name] = found.get(name, torch.ones_like(used)) & ~used
-    return found

@@ -9,14 +9,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hessium._arguments import nonnegative
 from hessium._arithmetic import full_precision
 from hessium.curvature.dense_assembly import work_bytes
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.jacobian import DOUBLE_REVERSE
-from hessium.curvature.product_plan import BatchProduct, Graphs, Recorded, RouteName, fastest
+from hessium.curvature.product_plan import (
+    BatchProduct,
+    Graphs,
+    Recorded,
+    RouteName,
+    fastest,
+    many_at_once,
+)
 from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
 from hessium.errors import InputError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory
@@ -26,9 +33,8 @@ from hessium.problem.data import Batch
 logger = logging.getLogger(__name__)
 
 _PROGRAMS: dict[str, Recorded] = {"traced": "recorded", "compiled": "compiled"}
-_BLOCK_FROM = 2000  # products; blocks are tried if that costs about one percent of the work
-_SMALL = 2**25  # parameters times outputs of a batch: a product takes a millisecond or two
-_BLOCK = 8  # columns of the blocks that are tried
+_BLOCK_FROM = 2000  # products: blocks are tried where that costs about one percent of the work
+_BLOCK = 8  # columns of the blocks that are tried, and used where they win
 
 
 class RiskOperator(SymmetricOperator):
@@ -79,7 +85,7 @@ class RiskOperator(SymmetricOperator):
             0 if route == "streaming" or risk.survey.recomputes else graph_bytes,
             _PROGRAMS.get(route, ""),
         )
-        self._batched = route != "compiled" and _many_at_once(risk)
+        self._batched = route != "compiled" and many_at_once(risk)
         self._preferred = 1
         self._difference = self._differences() if route == "finite-difference" else None
         if check:
@@ -110,14 +116,14 @@ class RiskOperator(SymmetricOperator):
         """The dense matrix times the denominator, assembled by layers; None if impossible."""
 
     @abstractmethod
-    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
-        r"""Value of the loss and a vector y, for the self-check.
+    def primitives(self, moved: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
+        r"""Value of the loss and a vector y at some places, for the self-check.
 
         Along $\theta + h v$ the derivative $\partial_h y$ at h = 0 is the product with v. y takes
         first derivatives only.
 
         Args:
-            moved: the same risk at $\theta + h v$.
+            moved: the risk of the operator at $\theta + h v$, for some h. Cost: one pass.
         """
 
     def elsewhere(self, risk: EmpiricalRisk) -> RiskOperator:
@@ -130,7 +136,7 @@ class RiskOperator(SymmetricOperator):
 
     @property
     def differences_gradients(self) -> bool:
-        """Whether `primitive` is the gradient."""
+        """Whether `primitives` are gradients."""
         return False
 
     @property
@@ -258,7 +264,6 @@ class RiskOperator(SymmetricOperator):
         assert product is not None
         return product.div_(self.risk.denominator)
 
-    @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
 
@@ -274,6 +279,11 @@ class RiskOperator(SymmetricOperator):
 
         Cost: about as many products as the network has units; else n.
         """
+        return self.dense_beside(probe_vectors(self, 1), max_bytes=max_bytes)[0]
+
+    @full_precision()
+    def dense_beside(self, vectors: Tensor, *, max_bytes: int = 2**33) -> tuple[Tensor, Tensor]:
+        """The matrix of `dense`, and products that it is compared with, all in one pass."""
         max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
         self.risk.require_evaluation_mode()
         refuted = self.risk.refuted
@@ -283,22 +293,21 @@ class RiskOperator(SymmetricOperator):
                 matrix = self._assemble(work_bytes(free))
             if matrix is not None:
                 matrix /= self.risk.denominator
-                if self._agrees(matrix):
-                    return matrix
-                # a property of the model: one failed check counts for all parameters
+                # graphs that exist are used; none is kept for these few products
+                graphs = self._products(keep=self._graphs.complete)
+                products = self._apply(vectors, graphs, batched=False)
+                if self._agrees(matrix, vectors, products):
+                    return matrix, products
+                # a property of the model, so one refutation is enough wherever the risk is taken
                 refuted.add("layer-wise")
                 logger.info("%r: samples see each other; assembling column by column", self)
                 del matrix
-        return super().dense(max_bytes=max_bytes)
+        return super().dense(max_bytes=max_bytes), self @ vectors
 
-    def _agrees(self, matrix: Tensor) -> bool:
-        vector = probe_vectors(self, 1)
-        # existing graphs are used; no new one is cached for a single product
-        graphs = self._products(keep=self._graphs.complete)
-        expected = self._apply(vector, graphs, batched=False)
-        error = (matrix @ vector - expected).norm()
-        scale = expected.norm() + torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
-        return bool(error <= tolerance(self.dtype) * scale)
+    def _agrees(self, matrix: Tensor, vectors: Tensor, expected: Tensor) -> bool:
+        errors = (matrix @ vectors - expected).norm(dim=0)
+        typical = vectors.norm(dim=0) * torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
+        return bool((errors <= tolerance(self.dtype) * (expected.norm(dim=0) + typical)).all())
 
     def _columns_within(self, free_bytes: int) -> int:
         per_column = 4 * self.shape[0] * self.dtype.itemsize + self._graphs.nbytes
@@ -308,20 +317,6 @@ class RiskOperator(SymmetricOperator):
         n = self.shape[0]
         parts = [f"{n} x {n}", f"{self.dtype}", self.risk.extent]
         return f"{type(self).__name__}({', '.join(filter(None, parts))})"
-
-
-def _many_at_once(risk: EmpiricalRisk) -> bool:
-    """Whether block products are used before any timing.
-
-    If kernel launches dominate, 64 vectors cost as much as four, or as one on a GPU. If arithmetic
-    dominates, a CPU is up to three times faster with one vector at a time, because of its cache.
-    Convolutions are always of the second kind.
-    """
-    if risk.device.type != "cpu":
-        return True
-    if any(isinstance(m, nn.modules.conv._ConvNd) for m in risk.model.modules()):
-        return False
-    return risk.dim * risk.num_outputs <= _SMALL * risk.num_batches
 
 
 def require_risk(risk: Any) -> None:

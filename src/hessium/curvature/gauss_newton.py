@@ -77,9 +77,9 @@ class GaussNewton(RiskOperator):
             output_graph(self.risk, f, leaves), self.risk.output_hessian(f, batch[1])
         )
 
-    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
+    def primitives(self, moved: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
         r"""$J(\theta)^T e(\theta + h v)$."""
-        return pulled(self.risk, moved, self.risk, lambda f, _, y: self.risk.output_gradient(f, y))
+        return pulled(self.risk, moved, lambda f, _, y: self.risk.output_gradient(f, y))
 
     def _assemble(self, work: int) -> Tensor | None:
         try:
@@ -130,13 +130,13 @@ class EmpiricalFisher(RiskOperator):
             output_graph(self.risk, f, leaves), _RankOne(self._slopes(f, batch[1]))
         )
 
-    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
+    def primitives(self, moved: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
         r"""$J(\theta)^T e\, e^T f(\theta + h v)$, sample by sample."""
 
         def cotangent(there: Tensor, here: Tensor, targets: Any) -> Tensor:
             return _RankOne(self._slopes(here, targets)).product(rows(there)).reshape(here.shape)
 
-        return pulled(self.risk, moved, self.risk, cotangent)
+        return pulled(self.risk, moved, cotangent)
 
     def _assemble(self, work: int) -> Tensor | None:
         return dense_outer(self.risk, lambda f, y: _RankOne(self._slopes(f, y)), work)

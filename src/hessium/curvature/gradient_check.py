@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from hessium.curvature.places import FEW_DIGITS, ClaimAt, Precisions, directions
 from hessium.errors import SelfCheckError, SelfCheckWarning
 from hessium.problem import EmpiricalRisk
 from hessium.problem.layout import Layout
+from hessium.problem.one_pass import values
 
 _PROVEN = "slope"
 
@@ -43,23 +44,30 @@ def check_slope(
         return
     height, gradient_here = risk.value_and_gradient()
     known = {id(risk): gradient_here}
+    length = float(gradient_here.norm())
+    lines = [gradient_here / length if length else directions(risk)[0], *directions(risk)]
+    here = _Values(risk, lines if value is None else [lines[0], lines[2]])
 
     def gradient_at(place: EmpiricalRisk) -> Tensor:
         return known[id(place)] if id(place) in known else place.gradient()
 
+    def values_of(fine: EmpiricalRisk, direction: Tensor) -> Callable[[float], float]:
+        source = here if fine is risk and here.has(direction) else _Values(fine, [direction])
+        return functools.partial(source.at, direction)
+
     def along_itself(place: EmpiricalRisk, fine: EmpiricalRisk) -> Claim:
         gradient = gradient_at(place)
         norm = float(gradient.norm())
-        direction = gradient / norm if norm else directions(place)[0]
-        return slope_claim(norm, norm, _values(fine, direction), place, fine)
+        direction = lines[0] if place is risk else gradient / norm if norm else lines[1]
+        return slope_claim(norm, norm, values_of(fine, direction), place, fine)
 
     def along_random(number: int, place: EmpiricalRisk, fine: EmpiricalRisk) -> Claim:
         gradient, direction = gradient_at(place), directions(place)[number]
-        values = _values(fine, direction)
+        along = values_of(fine, direction)
         if value is not None and number == 0:
-            values = functools.partial(value, fine)
+            along = functools.partial(value, fine)
         size = typical_slope(gradient, direction, place.layout)
-        return slope_claim(float(gradient @ direction), size, values, place, fine)
+        return slope_claim(float(gradient @ direction), size, along, place, fine)
 
     def judge(where: str, claim_at: ClaimAt) -> None:
         found = precisions.settled(claim_at)
@@ -87,14 +95,14 @@ def check_slope(
 def slope_claim(
     slope: float,
     size: float,
-    values: Callable[[float], float],
+    along: Callable[[float], float],
     place: EmpiricalRisk,
     fine: EmpiricalRisk,
 ) -> Claim:
     """Claim about a directional derivative of the loss with typical size `size`."""
     return Claim(
         derivative=[torch.tensor(slope, dtype=torch.float64, device="cpu")],
-        function=lambda h: [torch.tensor(values(h), dtype=torch.float64, device="cpu")],
+        function=lambda h: [torch.tensor(along(h), dtype=torch.float64, device="cpu")],
         accuracy=Accuracy.of(place.dtype, fine.dtype, float(place.theta.norm())),
         scale=size,
     )
@@ -117,6 +125,22 @@ def say_undecided(who: str, what: str) -> None:
     )
 
 
-def _values(fine: EmpiricalRisk, direction: Tensor) -> Callable[[float], float]:
-    along = direction.to(fine.dtype)
-    return lambda h: fine.at(fine.theta + h * along).value()
+class _Values:
+    """Values of a risk along some lines, at both ends of all of them in one pass."""
+
+    def __init__(self, risk: EmpiricalRisk, lines: Sequence[Tensor]) -> None:
+        self._risk, self._lines = risk, lines
+        self._found: dict[tuple[int, float], float] = {}
+
+    def has(self, line: Tensor) -> bool:
+        """Whether it is one of them."""
+        return any(line is one for one in self._lines)
+
+    def at(self, line: Tensor, h: float) -> float:
+        """The value at distance h along a line."""
+        if (id(line), h) not in self._found:
+            risk = self._risk
+            places = [(one, end) for one in self._lines for end in (h, -h)]
+            found = values([risk.at(risk.theta + end * one.to(risk.dtype)) for one, end in places])
+            self._found |= {(id(one), end): v for (one, end), v in zip(places, found, strict=True)}
+        return self._found[id(line), h]

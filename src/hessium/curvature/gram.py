@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, 
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
 from hessium.problem.output_hessian import OutputHessian
+
+Pulled: TypeAlias = list[Tensor]  # in the parameters' shapes
 
 
 class Gram(SymmetricOperator):
@@ -48,7 +51,9 @@ class Gram(SymmetricOperator):
         require_outputs(risk, "Gram matrix")
         check_slope(Precisions(risk), "Gram")
         self.risk = risk
-        for inputs, targets in risk.batches():  # the factor must exist
+        if risk.survey.convex:
+            return
+        for inputs, targets in risk.batches():  # a factor must exist before anything is promised
             risk.output_hessian(risk.outputs(risk.leaves(), inputs), targets).require_factor()
 
     @property
@@ -76,7 +81,6 @@ class Gram(SymmetricOperator):
         """The number of parameters."""
         return min(self.shape[0], self.risk.dim)
 
-    @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
 
@@ -87,7 +91,19 @@ class Gram(SymmetricOperator):
             InputError: if the matrix alone does not fit.
             SelfCheckError: if it disagrees with a product through the network.
         """
+        return self._checked(probe_vectors(self, 2), max_bytes)[0]
+
+    @full_precision()
+    def dense_beside(self, vectors: Tensor, *, max_bytes: int = 2**33) -> tuple[Tensor, Tensor]:
+        """The matrix of `dense`, and products; the vectors are also those of its check."""
+        matrix, pulled = self._checked(vectors, max_bytes)
+        return matrix, self._forth(pulled)
+
+    @full_precision()
+    def _checked(self, vectors: Tensor, max_bytes: int) -> tuple[Tensor, list[Pulled]]:
+        """The matrix, compared with J^T S v for some vectors v, and these."""
         max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
+        pulled = self._pulled(vectors)
         refuted = self.risk.refuted
         if "layer-wise" not in refuted:
             with torch.enable_grad():
@@ -95,21 +111,20 @@ class Gram(SymmetricOperator):
                 matrix = gram(self.risk, self.risk.output_hessian, work_bytes(free), free // 2)
             if matrix is not None:
                 matrix = symmetrize_(matrix.div_(self.risk.denominator))
-                if self._error(matrix) <= tolerance(self.dtype):
-                    return matrix
+                if self._error(matrix, vectors, pulled) <= tolerance(self.dtype):
+                    return matrix, pulled
                 refuted.add("layer-wise")
         matrix = self._from_rows(max_bytes)
-        if (error := self._error(matrix)) > tolerance(self.dtype):
+        if (error := self._error(matrix, vectors, pulled)) > tolerance(self.dtype):
             msg = f"{self!r}: differs from a product through the network by {error:.3g} (relative)"
             raise SelfCheckError(msg)
-        return matrix
+        return matrix, pulled
 
-    def _error(self, matrix: Tensor) -> float:
-        """Relative error of v^T K v against |J^T S v|^2 / D, two random v. Cost: two gradients."""
+    def _error(self, matrix: Tensor, vectors: Tensor, pulled: list[Pulled]) -> float:
+        """Quadratic forms against |J^T S v|^2 / D, the worst of some vectors."""
         worst = 0.0
-        for vector in probe_vectors(self, 2).unbind(1):
-            pulled = self.pull(vector)
-            expected = sum(float(p.square().sum()) for p in pulled) / self.risk.denominator
+        for vector, parts in zip(vectors.unbind(1), pulled, strict=True):
+            expected = sum(float(p.square().sum()) for p in parts) / self.risk.denominator
             found = float(vector @ (matrix @ vector))
             if not math.isfinite(found + expected):
                 return math.inf
@@ -117,31 +132,42 @@ class Gram(SymmetricOperator):
                 worst = max(worst, abs(found - expected) / max(abs(found), expected))
         return worst
 
-    @torch.enable_grad()
     def _matmat(self, block: Tensor) -> Tensor:
-        """K U = S^T J (J^T S U), column by column: one backward and one forward product."""
-        images = [self._forth(self.pull(column)) for column in block.unbind(1)]
-        return torch.stack(images, dim=1).div_(self.risk.denominator)
+        """K U = S^T J (J^T S U): one pass over the data back and one forth."""
+        return self._forth(self._pulled(block))
+
+    def pull(self, column: Tensor) -> Pulled:
+        """J^T S u for u (samples x outputs,), in the parameters' shapes. Cost: one gradient."""
+        return self._pulled(column[:, None])[0]
 
     @full_precision()
     @torch.enable_grad()
-    def pull(self, column: Tensor) -> list[Tensor]:
-        """J^T S u for u (samples x outputs,), in the parameters' shapes. Cost: one gradient."""
-        layout = self.risk.layout
-        total = [torch.zeros(s, dtype=self.dtype, device=self.device) for s in layout.shapes]
+    def _pulled(self, block: Tensor) -> list[Pulled]:
+        """J^T S u for each column u."""
+        shapes = self.risk.layout.shapes
+        totals = [
+            [torch.zeros(s, dtype=self.dtype, device=self.device) for s in shapes]
+            for _ in range(block.shape[1])
+        ]
         for graph, middle, at in self._outputs():
-            u = middle.factor(rows(column[at].view(graph.outputs.shape)))
-            pulled = graph.pull(u.reshape(graph.outputs.shape), total, batched=False)
-            total = [t + p for t, p in zip(total, pulled, strict=True)]
-        return total
+            for total, column in zip(totals, block.unbind(1), strict=True):
+                u = middle.factor(rows(column[at].view(graph.outputs.shape)))
+                parts = graph.pull(u.reshape(graph.outputs.shape), total, batched=False)
+                for there, part in zip(total, parts, strict=True):
+                    there += part
+        return totals
 
-    def _forth(self, parts: list[Tensor]) -> Tensor:
-        """S^T J v."""
-        image = torch.empty(self.shape[0], dtype=self.dtype, device=self.device)
+    @full_precision()
+    @torch.enable_grad()
+    def _forth(self, pulled: list[Pulled]) -> Tensor:
+        """S^T J v / D for each v, as columns."""
+        shape = (self.shape[0], len(pulled))
+        images = torch.empty(shape, dtype=self.dtype, device=self.device)
         for graph, middle, at in self._outputs():
-            pushed = rows(graph.push(parts, batched=False).reshape(graph.outputs.shape))
-            image[at] = middle.factor_transpose(pushed).reshape(-1)
-        return image
+            for number, parts in enumerate(pulled):
+                pushed = rows(graph.push(parts, batched=False).reshape(graph.outputs.shape))
+                images[at, number] = middle.factor_transpose(pushed).reshape(-1)
+        return images.div_(self.risk.denominator)
 
     def _outputs(self) -> Iterator[tuple[OutputGraph, OutputHessian, slice]]:
         """For each batch its Jacobian products, the object with the factor S, and its rows of K."""

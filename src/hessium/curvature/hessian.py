@@ -17,6 +17,7 @@ from hessium.curvature.product_plan import BatchProduct, RouteName
 from hessium.curvature.selfcheck import probe_vectors
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
+from hessium.problem.one_pass import in_one_pass, values_and_gradients
 
 
 class Hessian(RiskOperator):
@@ -38,9 +39,9 @@ class Hessian(RiskOperator):
         """True."""
         return True
 
-    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
+    def primitives(self, moved: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
         """The gradient."""
-        return moved.value_and_gradient()
+        return values_and_gradients(moved)
 
     def _assemble(self, work: int) -> Tensor | None:
         return dense_second_order(self.risk, self.risk.loss_of, work)
@@ -78,9 +79,11 @@ class ResidualHessian(RiskOperator):
         f = self.risk.outputs(leaves, batch[0])
         return GradientGraph(self._weighted_outputs(f, batch[1]), leaves, self.risk.inside(leaves))
 
-    def primitive(self, moved: EmpiricalRisk) -> tuple[float, Tensor]:
+    def primitives(self, moved: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
         r"""$J(\theta + h v)^T e(\theta)$."""
-        return pulled(self.risk, moved, moved, lambda _, f, y: self.risk.output_gradient(f, y))
+        return pulled(
+            self.risk, moved, lambda _, f, y: self.risk.output_gradient(f, y), through_moved=True
+        )
 
     def _assemble(self, work: int) -> Tensor | None:
         return dense_second_order(self.risk, self._weighted_outputs, work)
@@ -91,34 +94,39 @@ class ResidualHessian(RiskOperator):
 
 def pulled(
     risk: EmpiricalRisk,
-    moved: EmpiricalRisk,
-    through: EmpiricalRisk,
+    moved: Sequence[EmpiricalRisk],
     cotangent: Callable[[Tensor, Tensor, Any], Tensor],
-) -> tuple[float, Tensor]:
-    r"""Value of the loss at `moved`, and $J^T u / D$ with the Jacobian of `through`.
+    *,
+    through_moved: bool = False,
+) -> list[tuple[float, Tensor]]:
+    r"""Value of the loss at each of `moved`, and $J^T u / D$, in one pass.
 
     Args:
         risk: the risk of the operator.
         moved: the same risk nearby.
-        through: one of the two.
-        cotangent: (outputs at `moved`, outputs at `risk`, targets) -> u, of their shape.
+        cotangent: (outputs at one of `moved`, outputs at `risk`, targets) -> u, of their shape.
+        through_moved: whether J is that at `moved`, not that at `risk`.
 
-    Cost: two forward passes and one backward pass.
+    Cost: two forward passes and one backward pass for each.
     """
-    total, product = [], torch.zeros_like(risk.theta)
-    for inputs, targets in risk.batches():
-        there, here = moved.leaves(), risk.leaves()
-        with moved.bound(there):
-            f_there = moved.outputs(there, inputs)
-            total.append(float(moved.loss.total(f_there, targets).detach()))
+    totals: list[list[float]] = [[] for _ in moved]
+    products = [torch.zeros_like(risk.theta) for _ in moved]
+    for position, place, (inputs, targets) in in_one_pass(moved):
+        there, here = place.leaves(), risk.leaves()
+        with place.bound(there):
+            f_there = place.outputs(there, inputs)
+            totals[position].append(float(place.loss.total(f_there, targets).detach()))
         f_here = risk.outputs(here, inputs)
         u = cotangent(f_there.detach(), f_here.detach(), targets)
-        f, leaves = (f_there, there) if through is moved else (f_here, here)
+        f, leaves = (f_there, there) if through_moved else (f_here, here)
         if f.requires_grad:
-            with through.bound(leaves):
+            with (place if through_moved else risk).bound(leaves):
                 parts = torch.autograd.grad(f, leaves, u, materialize_grads=True)
-            product += torch.cat([part.reshape(-1) for part in parts])
-    return math.fsum(total) / risk.denominator, product / risk.denominator
+            products[position] += torch.cat([part.reshape(-1) for part in parts])
+    return [
+        (math.fsum(one) / risk.denominator, product / risk.denominator)
+        for one, product in zip(totals, products, strict=True)
+    ]
 
 
 def double_backward(risk: EmpiricalRisk, vector: Tensor) -> tuple[Tensor, float]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hessium.curvature.fx_program import CannotTraceError
 from hessium.curvature.graph import UNKNOWN
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 RouteName = Literal["auto", "retained", "streaming", "traced", "compiled", "finite-difference"]
 
+_SMALL = 2**25  # parameters times outputs of a batch: a product takes a millisecond or two
 _TRACE_SECONDS = 1.0  # what recording takes for one batch, as a guess before it is tried
 _WORTH = 10.0  # recording is tried where all the work takes this many times as long
 
@@ -252,3 +253,17 @@ def _clock(multiply: Callable[[Tensor, bool], Tensor], block: Tensor, many: bool
 def _synchronize(tensor: Tensor) -> None:
     if tensor.is_cuda:
         torch.cuda.synchronize(tensor.device)
+
+
+def many_at_once(risk: EmpiricalRisk) -> bool:
+    """Whether blocks are multiplied at once before anything has been tried.
+
+    Where calling the kernels takes the time, 64 vectors cost as much as four, or one on a GPU.
+    Where arithmetic takes it, a CPU multiplies one vector after the other up to three times as
+    fast: what belongs to one vector stays in its cache. Convolutions are always of that kind.
+    """
+    if risk.device.type != "cpu":
+        return True
+    if any(isinstance(m, nn.modules.conv._ConvNd) for m in risk.model.modules()):
+        return False
+    return risk.dim * risk.num_outputs <= _SMALL * risk.num_batches

@@ -134,9 +134,13 @@ class _Line:
                 if id(fine) not in self._others:
                     self._others[id(fine)] = source.elsewhere(fine)
                 source = self._others[id(fine)]
-            moved = fine.at(fine.theta + h * self.direction.to(fine.dtype))
-            self._values[key], self._vectors[key] = source.primitive(moved)
-            if len(self._vectors) > _VECTORS:
+            along = self.direction.to(fine.dtype)
+            # a difference needs both ends: one pass over the data
+            ends = (-h, h)
+            found = source.primitives([fine.at(fine.theta + end * along) for end in ends])
+            for end, (value, vector) in zip(ends, found, strict=True):
+                self._values[id(fine), end], self._vectors[id(fine), end] = value, vector
+            while len(self._vectors) > _VECTORS:
                 self._vectors.popitem(last=False)
         return self._values[key], self._vectors[key]
 

@@ -53,13 +53,13 @@ def spectrum(op: Operator | SymmetricOperator | Tensor, *, max_bytes: int = 2**3
 def exact_inertia(operator: SymmetricOperator, tol: float, *, max_bytes: int) -> Inertia:
     """Inertia of a matrix that fits into memory, by factorisation or from all eigenvalues."""
     if operator.companion() is None and operator.shape[0] >= FACTORISE_FROM:
-        # the matrix, the shifted one, its factor, and LAPACK work space
-        matrix, departure = _assembled(operator, max_bytes, 4)
+        # the matrix, the shifted one, its factor, and what LAPACK takes
+        matrix, departure = assembled(operator, max_bytes, 4)
         rounding = _rounding(operator)
         found = _inertia_by_factorisation(matrix, tol, rounding, departure)
         if found is not None and not (operator.positive_semidefinite and found.negative.upper):
             return found
-        return _spectrum_of(matrix, departure, operator).inertia(tol)
+        return spectrum_of_matrix(matrix, departure, operator).inertia(tol)
     return exact_spectrum(operator, max_bytes).inertia(tol)
 
 
@@ -97,12 +97,13 @@ def rank_profile(
 def exact_spectrum(operator: SymmetricOperator, max_bytes: int) -> Spectrum:
     """All eigenvalues, from the companion if there is one."""
     solved = operator.companion() or operator
-    # the matrix, its copy in float64, and LAPACK work space
-    matrix, departure = _assembled(solved, max_bytes, 3)
-    return _spectrum_of(matrix, departure, operator)
+    # the matrix, its copy in float64, and what LAPACK takes
+    matrix, departure = assembled(solved, max_bytes, 3)
+    return spectrum_of_matrix(matrix, departure, operator)
 
 
-def _spectrum_of(matrix: Tensor, departure: float, operator: SymmetricOperator) -> Spectrum:
+def spectrum_of_matrix(matrix: Tensor, departure: float, operator: SymmetricOperator) -> Spectrum:
+    """All eigenvalues of a matrix that `assembled` made of an operator, or of its companion."""
     values = _solve(matrix)
     nonnegative = operator.positive_semidefinite
     if nonnegative:
@@ -122,8 +123,8 @@ def _spectrum_of(matrix: Tensor, departure: float, operator: SymmetricOperator) 
     )
 
 
-def _assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tuple[Tensor, float]:
-    r"""The dense matrix M in float64, and a bound on its Frobenius distance to the products.
+def assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tuple[Tensor, float]:
+    r"""The dense matrix M in float64, and how far the products are from it, in the Frobenius norm.
 
     For a Gaussian x, $E|Ax - Mx|^2 = \|A - M\|_F^2$: it includes noise, asymmetry, lower internal
     precision and single wrong products. Four times the largest of three samples is below the norm
@@ -131,13 +132,13 @@ def _assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tu
 
     Cost: three products in addition to those of `dense`.
     """
-    matrix = operator.dense(max_bytes=_share(operator, max_bytes, matrices)).double()
     rng = np.random.default_rng(0)
-    misses = []
-    for _ in range(3):
-        vector = gaussian(operator, rng)
-        misses.append(float(norm((operator @ vector).double() - matrix @ vector.double())))
-    return matrix, 4 * max(misses)
+    vectors = torch.stack([gaussian(operator, rng) for _ in range(3)], dim=1)
+    share = _share(operator, max_bytes, matrices)
+    matrix, products = operator.dense_beside(vectors, max_bytes=share)
+    matrix = matrix.double()
+    misses = products.double() - matrix @ vectors.double()
+    return matrix, 4 * max(float(norm(miss)) for miss in misses.unbind(1))
 
 
 def _share(operator: SymmetricOperator, max_bytes: int, matrices: int) -> int:

@@ -309,12 +309,14 @@ class Findings:
         charts: what the figures show.
         tables: the numbers to quote.
         notes: what a reader must know to read them.
+        quoted: tables at the head of the page, before the first chart and the statements.
     """
 
     statements: tuple[Statement, ...]
     charts: tuple[Chart, ...]
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
+    quoted: tuple[Table, ...] = ()
 
     def __post_init__(self) -> None:
         names = [chart.name for chart in self.charts]

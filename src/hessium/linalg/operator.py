@@ -110,6 +110,18 @@ class SymmetricOperator(ABC):
             matrix[:, columns] = self @ unit
         return symmetrize_(matrix)
 
+    def dense_beside(self, vectors: Tensor, *, max_bytes: int = 2**33) -> tuple[Tensor, Tensor]:
+        """The matrix of `dense`, and beside it products that do not use it, to compare the two.
+
+        Args:
+            vectors: shape (n, k).
+            max_bytes: as in `dense`.
+
+        Cost: that of `dense` and k products, or less where they share passes over data.
+        """
+        matrix = self.dense(max_bytes=max_bytes)
+        return matrix, torch.stack([self @ column for column in vectors.unbind(1)], dim=1)
+
     def column_blocks(self, count: int, free_bytes: int) -> Iterator[slice]:
         """Slices of columns 0 to `count`, each as large as a block product within `free_bytes`."""
         step = int(self._columns_within(free_bytes))

@@ -48,6 +48,10 @@ class Loss(ABC):
     def check(self, outputs: Tensor, targets: Any) -> None:  # noqa: B027 - most losses check themselves
         """Raise InputError for targets that would be broadcast or misread silently."""
 
+    def convex(self, targets: Any) -> bool:
+        """Whether it is known to be convex in any outputs, each sample for itself."""
+        return False
+
     def hessian(self, outputs: Tensor, targets: Any) -> OutputHessian:
         """Second derivative of `total` in the outputs seen as (samples, outputs per sample)."""
         shape = outputs.shape
@@ -97,6 +101,10 @@ class SquaredError(Loss):
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         """Outputs and targets must have one shape."""
         require_same_shape(outputs, targets)
+
+    def convex(self, targets: Tensor) -> bool:
+        """Always."""
+        return True
 
     def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
         """2 c on the diagonal."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from hessium._arithmetic import full_precision
 from hessium._interrupts import deferred_interrupts
-from hessium.errors import InputError, NonFiniteError
+from hessium.errors import InputError
 from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
 from hessium.problem.determinism import (
     require_evaluation_mode,
@@ -27,6 +26,7 @@ from hessium.problem.kernels import twice_differentiable
 from hessium.problem.layout import Layout
 from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value, as_number
 from hessium.problem.model_state import ModelState, padding_rows
+from hessium.problem.one_pass import values, values_and_gradients
 from hessium.problem.output_hessian import Autodiff, OutputHessian
 from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
 from hessium.problem.substitution import Substitution
@@ -357,15 +357,10 @@ class EmpiricalRisk:
         other._shared = Shared()
         return other
 
-    @full_precision()
     def value(self) -> float:
         r"""$L(\theta)$. Cost: one forward pass over the data."""
-        parameters = self._constants()
-        totals = [float(self.total(parameters, batch).detach()) for batch in self.batches()]
-        return math.fsum(totals) / self.denominator
+        return values([self])[0]
 
-    @full_precision()
-    @torch.enable_grad()
     def gradient(self) -> Float[Tensor, " n"]:
         r"""$\nabla L(\theta)$, flat; zero for parameters that the loss does not use.
 
@@ -374,36 +369,9 @@ class EmpiricalRisk:
         """
         return self.value_and_gradient()[1]
 
-    @full_precision()
-    @torch.enable_grad()
     def value_and_gradient(self) -> tuple[float, Float[Tensor, " n"]]:
         r"""$L(\theta)$ and $\nabla L(\theta)$ in one pass. Errors as in `gradient`."""
-        gradient = torch.zeros_like(self._theta)
-        totals = []
-        for batch in self.batches():
-            leaves = self.leaves()
-            # a backward pass may look parameters up (adjoints, checkpoints): they stay in place
-            with self.bound(leaves):
-                total = self.total(leaves, batch)
-                totals.append(float(total.detach()))
-                if total.requires_grad:
-                    try:
-                        parts = torch.autograd.grad(total, leaves, materialize_grads=True)
-                    except RuntimeError as error:
-                        if "is not implemented" not in str(error):
-                            raise
-                        msg = (
-                            "model: the loss takes derivatives through an operation that torch "
-                            f"cannot differentiate again ({str(error).splitlines()[0]}); replace it"
-                        )
-                        raise InputError(msg) from error
-                    gradient += torch.cat([part.reshape(-1) for part in parts])
-        gradient /= self.denominator
-        if not bool(torch.isfinite(gradient).all()):
-            where = ", ".join(self.not_finite(gradient))
-            msg = f"gradient: has entries that are NaN or infinite, in {where}"
-            raise NonFiniteError(msg, partial=gradient)
-        return math.fsum(totals) / self.denominator, gradient
+        return values_and_gradients([self])[0]
 
     def not_finite(self, vector: Tensor) -> list[str]:
         """Names of the parameters whose entries of a flat vector are not all finite."""
@@ -451,8 +419,8 @@ class EmpiricalRisk:
         theta = self._theta.clone()
         return [nn.Parameter(p.detach()) for p in self._layout.parts(theta)]
 
-    def _constants(self) -> list[Tensor]:
-        """The free parameters for evaluation; a model may differentiate in them."""
+    def constants(self) -> list[Tensor]:
+        """The free parameters, to be evaluated at; a model may differentiate in them."""
         return [nn.Parameter(p) for p in self._layout.parts(self._theta)]
 
     @contextmanager
@@ -465,7 +433,7 @@ class EmpiricalRisk:
             parameters: in the order of `names`; by default those of the risk.
         """
         if parameters is None:
-            parameters = self._constants()
+            parameters = self.constants()
         if self._places.holds(parameters):
             yield
             return

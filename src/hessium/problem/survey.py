@@ -52,6 +52,8 @@ class Survey:
         recomputes: whether a backward pass recomputes activations or fetches them from elsewhere
             (checkpoints, hooks on saved tensors).
         runs_python: whether a backward pass calls Python code.
+        convex: whether the loss is known to be convex in the outputs, sample by sample, for these
+            targets and any outputs.
         draws: whether a forward pass draws from the global random generators.
     """
 
@@ -66,6 +68,7 @@ class Survey:
     recomputes: bool = False
     runs_python: bool = False
     draws: bool = False
+    convex: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class _Look:
     loss: float
     denominator: float
     rows: int
+    convex: bool
 
 
 def take_survey(
@@ -184,7 +188,12 @@ def _look(
         _check_outputs(f, passes.risk.loss, passes.parameters, number)
         passes.risk.loss.check(f, targets)
     value = passes.loss(f, targets, number)
-    return f, _Look(shapes, *value, leading_size((inputs, targets)))
+    return f, _Look(
+        shapes,
+        *value,
+        rows=leading_size((inputs, targets)),
+        convex=passes.risk.loss.convex(targets),
+    )
 
 
 def _survey(
@@ -211,6 +220,7 @@ def _survey(
         recomputes=passes.recomputes,
         runs_python=passes.runs_python,
         draws=passes.draws,
+        convex=all(look.convex for look in found),
     )
 
 

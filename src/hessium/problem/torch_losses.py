@@ -59,6 +59,14 @@ class Elementwise(Loss):
         """Outputs and targets must have one shape."""
         require_same_shape(outputs, targets)
 
+    def convex(self, targets: Tensor) -> bool:
+        """Distances from the targets always, logistic losses by their weights and targets."""
+        if isinstance(self._module, nn.BCEWithLogitsLoss):
+            weighed = self._module.pos_weight is not None
+            parts = (self._module.pos_weight, targets, 1 - targets) if weighed else ()
+            return all(map(_not_negative, (self._module.weight, *parts)))
+        return isinstance(self._module, (nn.MSELoss, nn.HuberLoss, nn.SmoothL1Loss))
+
     def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
         """Diagonal, in closed form where known."""
         if self._curvature is None:
@@ -109,6 +117,11 @@ class CrossEntropy(Loss):
                     f"the model has {classes} outputs, so 0 to {classes - 1} are allowed"
                 )
                 raise InputError(msg)
+
+    def convex(self, targets: Tensor) -> bool:
+        """Where no class and no target has a negative weight."""
+        chances = targets if targets.is_floating_point() else None
+        return _not_negative(self._module.weight) and _not_negative(chances)
 
     def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
         r"""$q (\mathrm{diag}(p) - p p^T)$ with q the total weight of the (smoothed) target."""
@@ -321,6 +334,11 @@ def loss_in_dtype(loss: nn.Module, dtype: torch.dtype, model: nn.Module) -> nn.M
         return copied
 
     return twin(loss)
+
+
+def _not_negative(tensor: Tensor | None) -> bool:
+    """Of all entries; nothing has none that is."""
+    return tensor is None or bool((tensor >= 0).all())
 
 
 def _summed(module: Any) -> Any:

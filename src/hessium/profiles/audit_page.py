@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
-from hessium._typing import AnyArray, FloatArray
+from hessium._typing import FloatArray
 from hessium.compare import (
     Assumptions,
     LevelStatistics,
     Ranks,
     Symmetries,
-    assumptions,
-    levels,
     nonzero,
-    ranks,
-    symmetries,
 )
-from hessium.curvature import Hessian
-from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.records import (
     Chart,
@@ -34,55 +26,28 @@ from hessium.figures.records import (
     judge,
     judge_test,
 )
-from hessium.problem import EmpiricalRisk
-from hessium.progress import Progress, silent
 from hessium.spectra import Measure
 from hessium.theory import Law, MarchenkoPastur, Semicircle, relu_hessian, wishart_wigner
 
 _BINS = 50
 
 
-def compare_own(
-    risk: EmpiricalRisk,
-    *,
-    alpha: float = 0.01,
-    rotations: int = 99,
-    tol: float = 1e-10,
-    seed: int = 0,
-    max_dim: int = 3000,
-    progress: Progress = silent,
-) -> tuple[Findings, Mapping[str, AnyArray]]:
-    """Assumptions, forced zeros, level spacings and ranks of a risk where it is.
+def audit_findings(
+    table: Assumptions,
+    zeros: Symmetries,
+    ranked: Ranks,
+    spaced: LevelStatistics | str,
+    warned: Sequence[str],
+) -> Findings:
+    """What an audit says on its page.
 
     Args:
-        risk: what to measure, in float64, a loss of outputs.
-        alpha: false-alarm rate of each test with a p-value.
-        rotations: Haar rotations of the test of freeness.
-        tol: relative size of zero.
-        seed: of the random matrices.
-        max_dim: largest number of parameters.
-        progress: called with steps done and steps in all.
-
-    Raises:
-        InputError: if the risk is a closure, in float32, or has too many parameters.
+        table: the assumptions.
+        zeros: null directions by name.
+        ranked: ranks beside their formulas.
+        spaced: statistics of the levels of H, or in words why there are none.
+        warned: warnings of the measurement.
     """
-    if risk.dtype != torch.float64:
-        msg = f"risk: parameters are {risk.dtype}; float64 is required (model.double(), data too)"
-        raise InputError(msg)
-    if risk.dim > max_dim:
-        msg = (
-            f"--max-dim: {max_dim}; the risk has {risk.dim} parameters, and {rotations} rotations "
-            "of dense matrices of that size are long work (raise it, or restrict the risk)"
-        )
-        raise InputError(msg)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        table = assumptions(
-            risk, alpha=alpha, rotations=rotations, tol=tol, rng=seed, progress=progress
-        )
-        zeros = symmetries(risk, tol=tol)
-        ranked = ranks(risk, tol)
-        spaced = _spacings(risk, tol)
     notes = [
         "Each assumption is tested for itself against random matrices of this very size. The tests "
         "are sharp: the statistic says how wrong an assumption is, the verdict only whether it is.",
@@ -96,30 +61,13 @@ def compare_own(
     notes += [
         f"No symmetry of H₀, though the layers look like it: {part.name}." for part in zeros.refuted
     ]
-    notes += list(dict.fromkeys(f"Warning: {w.message}" for w in caught))
-    findings = Findings(
+    notes += [f"Warning: {words}" for words in dict.fromkeys(warned)]
+    return Findings(
         statements=_statements(table, zeros, ranked, spaced),
         charts=_charts(table),
         tables=(_prediction_table(table), _zero_table(zeros, ranked), _check_table(table)),
         notes=tuple(notes),
     )
-    arrays: dict[str, AnyArray] = {
-        "gauss_newton": np.array(table.gauss_newton.nodes),
-        "residual": np.array(table.residual.nodes),
-        "hessian": np.array(table.hessian.nodes),
-        "spacing_ratios": np.empty(0) if isinstance(spaced, str) else spaced.ratios,
-    }
-    if table.free is not None:
-        arrays["rotated"] = table.free.rotated
-    return findings, arrays
-
-
-def _spacings(risk: EmpiricalRisk, tol: float) -> LevelStatistics | str:
-    """Statistics of the levels of H, or in words why there are none: no reason to lose the rest."""
-    try:
-        return levels(Hessian(risk), tol=tol)
-    except InputError as error:
-        return str(error)
 
 
 def _repulsion(spaced: LevelStatistics | str, alpha: float) -> Statement:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hessium.linalg import SymmetricOperator
+from hessium.runs.experiment import Result
 
 
 class Metered(SymmetricOperator):
@@ -96,3 +97,40 @@ class Metered(SymmetricOperator):
 
     def __repr__(self) -> str:
         return repr(self._inner)
+
+
+class Reading:
+    """Products and seconds before some work."""
+
+    def __init__(self, operator: Metered) -> None:
+        self.products, self.product_seconds = operator.products, operator.seconds
+        self.start = time.perf_counter()
+
+
+def cost_since(
+    operator: Metered, before: Reading, result: Result, products: int | None = None
+) -> Result:
+    """The result with what it took since then.
+
+    Args:
+        operator: what multiplied.
+        before: its reading at the start of the work.
+        result: what was found.
+        products: what the result took in all, if a part may have been taken up from a state; those
+            before that are charged with the mean time of those since then.
+    """
+    here = operator.products - before.products
+    seconds = operator.seconds - before.product_seconds
+    whole = time.perf_counter() - before.start
+    if products is None:
+        products = here
+    elif products > here > 0:
+        whole += (products - here) * seconds / here
+        seconds *= products / here
+    return {
+        **result,
+        "products": products,
+        "product_seconds": seconds,
+        "seconds": whole,
+        "route": operator.route,
+    }

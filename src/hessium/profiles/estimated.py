@@ -15,8 +15,9 @@ from hessium._typing import FloatArray
 from hessium.figures.formatting import digits
 from hessium.figures.records import Number
 from hessium.profiles.matrix_free import measure_of
+from hessium.profiles.quoted import Quoted
 from hessium.runs.experiment import Result
-from hessium.spectra import Count, Spectrum
+from hessium.spectra import Count, Integral, Spectrum
 
 Side = Literal["negative", "positive", "zero"]
 _LIKELY = 0.95
@@ -105,6 +106,44 @@ class Estimated:
             digits=4,
         )
 
+    def negative_mass(self) -> Number | None:
+        """Absolute values of the negative eigenvalues over those of all."""
+        if self.measure is None:
+            return None
+        # each interval misses half as often, so that both hold together
+        each = (1 + _LIKELY) / 2
+        below = self.measure.integral(lambda x: np.maximum(-x, 0.0), confidence=each)
+        above = self.measure.integral(lambda x: np.maximum(x, 0.0), confidence=each)
+        total = below.value + above.value
+        if not total:
+            return None
+        value = below.value / total
+        ends = (below.lower, below.upper, above.lower, above.upper)
+        if not all(map(math.isfinite, ends)):
+            return Number(value=value, basis="one probe, so without an error", digits=4)
+        low, high = max(below.lower, 0.0), max(below.upper, 0.0)
+        least, most = max(above.lower, 0.0), max(above.upper, 0.0)
+        return Number(
+            value=value,
+            low=low / (low + most) if low + most else 0.0,
+            high=high / (high + least) if high + least else 0.0,
+            basis=f"value [{_LIKELY:.0%} interval over the draw of the probes]",
+            digits=4,
+        )
+
+    def quoted(self, dim: int, tol: float, confidence: float) -> Quoted:
+        """The numbers of the matrix, as far as they are known."""
+        return Quoted(
+            sign=self.sign,
+            dim=dim,
+            largest=self.end("largest"),
+            smallest=self.end("smallest") if self.sign == "H" else "not sought",
+            trace=told(self.sum_of(lambda x: x)),
+            negative_mass=told(self.negative_mass()),
+            index=counted(self.count("negative", tol, confidence)),
+            rank=counted(self.rank(tol, confidence)),
+        )
+
     def end(self, which: Literal["largest", "smallest"]) -> Number:
         """An end of the spectrum."""
         return self.eigenvalue(0 if which == "largest" else -1)
@@ -138,3 +177,17 @@ def counted(count: Count | None) -> Number | str:
 def told(number: Number | None) -> Number | str:
     """A number for a table, or why there is none."""
     return "not measured" if number is None else number
+
+
+def hutchinson(part: Result) -> Integral:
+    """The trace of a layer's block, with Student's interval over its probes."""
+    value, error = float(part["trace"]), float(part["stderr"])
+    reach = error * float(scipy.stats.t.ppf((1 + _LIKELY) / 2, int(part["probes"]) - 1))
+    return Integral(
+        value=value,
+        stderr=error,
+        lower=value - reach,
+        upper=value + reach,
+        confidence=_LIKELY,
+        reasons=("probes",),
+    )

@@ -6,19 +6,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.stats
 
 from hessium._typing import FloatArray
-from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Number, Statement, Table, exact, judge
-from hessium.profiles.estimated import Estimated, counted, told
+from hessium.figures.formatting import digits
+from hessium.figures.records import Chart, Number, Statement, Table, exact
+from hessium.profiles.estimated import Estimated, hutchinson, told
 from hessium.profiles.large_charts import density_chart, ends_chart, tol_chart
 from hessium.profiles.matrix_free import ACCURACY
 from hessium.profiles.plan import Plan
 from hessium.profiles.portrait import Portrait
+from hessium.profiles.quoted import (
+    agreement,
+    definite,
+    matrix_table,
+    not_measured,
+    undetermined,
+)
 from hessium.runs.experiment import Result
-from hessium.spectra import Count
 
+_LIKELY = 0.95
 _STAGES = {
     "hessian/pairs": "eigenpairs of H",
     "hessian/probes": "density of H",
@@ -62,9 +68,8 @@ class LargePortrait:
         return tuple(charts)
 
     def tables(self) -> tuple[Table, ...]:
-        """The matrices, their ends, their sums, the layers, and what all that took."""
-        found = [self._matrix_table(), *self._pair_tables(), self._sum_table()]
-        found += [self._layer_table(), self._cost_table()]
+        """Eigenvalues one by one, sums, and what all that took."""
+        found = [*self._pair_tables(), self._sum_table(), self._cost_table()]
         return tuple(table for table in found if table is not None)
 
     def statements(self) -> tuple[Statement, ...]:
@@ -128,26 +133,19 @@ class LargePortrait:
         )
 
     def _definite(self, hessian: Estimated) -> Statement:
-        claim = "The Hessian has no negative eigenvalue beyond tol."
         tol = self.plan.tol
         index = hessian.count("negative", tol, self.plan.confidence)
         # a residual is a proof: that close there is an eigenvalue
         found = bool((hessian.values + hessian.residuals < -tol * hessian.scale).any())
-        holds = False if found else None
-        if index is not None and not found:
-            holds = True if index.upper == 0 else False if index.lower > 0 else None
-        words = "not counted" if index is None else f"{_words(index)}"
-        smallest = hessian.end("smallest")
-        return judge(
-            claim,
-            holds,
-            f"index {words} at tol {digits(tol)}; smallest eigenvalue found "
-            f"{digits(smallest.value)}, {digits(smallest.value / (hessian.scale or 1.0))} of the "
-            "largest",
+        smallest = hessian.end("smallest").value / (hessian.scale or 1.0)
+        return definite(
+            [] if index is None else [index],
+            tol,
+            f"the smallest eigenvalue found is {digits(smallest)} of the largest",
+            refuted=found,
         )
 
     def _agreement(self, hessian: Estimated) -> Statement:
-        claim = "The largest {} eigenvalues of H are those of H₀ within a tenth."
         outer = self._matrix("gauss_newton", "H₀")
         if outer is not None:
             other = outer.values[outer.converged & (outer.values > 0)]
@@ -155,57 +153,39 @@ class LargePortrait:
             other = np.sort(self.found["gauss_newton/exact"]["values"])[::-1]
             other = other[other > self.plan.tol * other[0]]
         else:
-            return judge(claim.format("few"), None, "H₀ was not measured")
+            return agreement(0, None, "H₀ was not measured")
         mine = hessian.values[hessian.converged & (hessian.values > 0)]
         few = min(mine.size, other.size, self.plan.top)
         if not few:
-            return judge(claim.format("few"), None, "no positive eigenvalue has converged")
-        worst = float(np.abs(mine[:few] / other[:few] - 1).max())
-        return judge(
-            claim.format(few), worst < 0.1, f"greatest relative difference {digits(worst)}"
-        )
+            return agreement(0, None, "no positive eigenvalue has converged")
+        return agreement(few, np.abs(mine[:few] / other[:few] - 1).max())
 
     def _undetermined(self, outer: Estimated) -> Statement:
-        claim = "The data leave directions undetermined: rank(H₀) < parameters."
         rank = outer.rank(self.plan.tol, self.plan.confidence)
-        bound = (
-            f"{digits(self.dim, 12)} parameters, {digits(self.num_outputs, 12)} outputs of all "
-            "samples together"
-        )
-        if self.num_outputs < self.dim:
-            return judge(claim, True, f"rank(H₀) is at most samples × outputs: {bound}")
-        if rank is None:
-            return judge(claim, None, bound)
-        holds = True if rank.upper < self.dim else False if rank.lower >= self.dim else None
-        return judge(claim, holds, f"rank {_words(rank)} at tol {digits(self.plan.tol)}, {bound}")
+        counts = [] if rank is None else [rank]
+        return undetermined(counts, self.dim, self.num_outputs, self.plan.tol)
 
-    def _matrix_table(self) -> Table:
-        rows: list[tuple[str | Number, ...]] = [
-            (
-                m.sign,
-                exact(self.dim),
-                counted(m.rank(self.plan.tol, self.plan.confidence)),
-                counted(m.count("negative", self.plan.tol, self.plan.confidence)),
-                m.end("largest"),
-                m.end("smallest") if m.sign == "H" else "not sought",
-                told(m.sum_of(lambda x: x)),
-            )
-            for m in self._matrices()
-        ]
+    def quoted(self) -> tuple[Table, ...]:
+        """The numbers of the matrices, and of the blocks of the layers."""
+        matrices = [m.quoted(self.dim, self.plan.tol, self.plan.confidence) for m in self._matrices()]
         exact_part = self._exact_part()
         if exact_part is not None:
-            rows += exact_part.tables()[0].rows
-        return Table(
-            title="The matrices",
-            columns=("matrix", "size", "rank", "index", "largest", "smallest", "trace"),
-            rows=tuple(rows),
-            note=(
-                f"Rank: eigenvalues beyond {digits(self.plan.tol)} of the largest absolute one; "
-                "index: the negative ones among them. A bracket that spans nearly all is what so "
-                "many steps prove at this cut-off; the chart of counts shows others. Trace: by the "
-                "Gauss rules of the density; the blocks by layer have probes of their own."
+            matrices.append(exact_part.quoted_as("gauss_newton", "H₀"))
+        layers = self._layer_table()
+        if not matrices:
+            return () if layers is None else (layers,)
+        if self.has_outputs:
+            matrices.append(not_measured("H₁", self.dim))
+        whole = matrix_table(
+            matrices,
+            self.plan.tol,
+            more=(
+                "A bracket that spans nearly all is what so many steps prove at this cut-off; the "
+                "chart of counts shows others. Trace and negative mass: by the Gauss rules of the "
+                "density; the blocks by layer have probes of their own."
             ),
         )
+        return (whole,) if layers is None else (whole, layers)
 
     def _pair_tables(self) -> list[Table]:
         found = []
@@ -282,8 +262,7 @@ class LargePortrait:
         rows: list[tuple[str | Number, ...]] = []
         for name, part in parts.items():
             top, room = float(part["top"]), float(part["residual"])
-            trace, count = float(part["trace"]), int(part["probes"])
-            reach = float(part["stderr"]) * float(scipy.stats.t.ppf(0.975, count - 1))
+            trace, count = hutchinson(part), int(part["probes"])
             rows.append(
                 (
                     name,
@@ -296,9 +275,9 @@ class LargePortrait:
                         digits=4,
                     ),
                     Number(
-                        value=trace,
-                        low=trace - reach,
-                        high=trace + reach,
+                        value=trace.value,
+                        low=trace.lower,
+                        high=trace.upper,
                         basis=f"trace [95% interval of Student's t over {count} probes]",
                         digits=4,
                     ),
@@ -312,7 +291,7 @@ class LargePortrait:
             note=(
                 "Each block by itself, the other parameters held. Trace: Hutchinson's estimate "
                 "from probes of the block alone, so that their sum is a second estimate of the "
-                "trace of H beside the one of quadrature in the first table. This table took "
+                "trace of H beside the one of quadrature above. This table took "
                 f"{self._products('layers') / all_products:.0%} of all products."
             ),
         )
@@ -353,14 +332,6 @@ class LargePortrait:
             for name, part in self.found.items()
             if name.startswith(stage) and "/" in name
         )
-
-
-def _words(count: Count) -> str:
-    if count.exact:
-        return digits(count.value, 12)
-    likely = "" if count.confidence is None else f" with confidence {digits(count.confidence)}"
-    ends = between([count.lower, count.upper], 12)
-    return f"{digits(count.value, 12)} (bracket {ends}{likely})"
 
 
 def _plain(value: float) -> Number:

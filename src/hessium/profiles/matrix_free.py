@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from hessium.estimate import Eigenpairs, eigenpairs, spectral_measure, spectrum
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Which
 from hessium.problem import EmpiricalRisk
-from hessium.profiles.counting_operator import Metered
+from hessium.profiles.counting_operator import Metered, Reading, cost_since
 from hessium.profiles.measurement import layers
 from hessium.profiles.plan import Plan
 from hessium.progress import Progress
@@ -116,7 +115,7 @@ class _Estimation:
             rng.bit_generator.state = stream
             # all the work is announced at once, so that the route is chosen for all of it
             operator.prepare(plan.most_products + plan.probes * plan.steps, plan.probes)
-            before = _Reading(operator)
+            before = Reading(operator)
             try:
                 found = eigenpairs(
                     operator,
@@ -131,9 +130,9 @@ class _Estimation:
                 )
             except NonFiniteError as error:
                 if isinstance(error.partial, Eigenpairs):
-                    self._kept.found[part] = _cost(operator, before, _packed(error.partial))
+                    self._kept.found[part] = cost_since(operator, before, _packed(error.partial))
                 raise
-            return _cost(operator, before, _packed(found), found.num_matvecs)
+            return cost_since(operator, before, _packed(found), found.num_matvecs)
 
         settings = {"k": k, "accuracy": ACCURACY, "seed": plan.seed, "most": plan.most_products}
         row = operator.shape[0] * operator.dtype.itemsize
@@ -163,7 +162,7 @@ class _Estimation:
                 checkpoint: Path | None, first: int = first, stream: Any = stream
             ) -> Result:
                 rng.bit_generator.state = stream
-                before = _Reading(operator)
+                before = Reading(operator)
                 operator.prepare(total, plan.probes)
                 together = min(operator.preferred_columns, plan.probes - first)
                 estimate = spectral_measure(
@@ -187,7 +186,7 @@ class _Estimation:
                     "rank_bound": estimate.rank_bound,
                     "stream": dict(rng.bit_generator.state),
                 }
-                return _cost(operator, before, found, estimate.num_matvecs - pairs.num_matvecs)
+                return cost_since(operator, before, found, estimate.num_matvecs - pairs.num_matvecs)
 
             found = self._kept.going_on(
                 f"{part}/{first}",
@@ -231,27 +230,36 @@ def _layers(
     streams = rng.spawn(len(groups))
     for number, ((name, members), stream) in enumerate(zip(groups.items(), streams, strict=True)):
 
-        def compute(members: list[str] = members, stream: np.random.Generator = stream) -> Result:
+        def compute(
+            checkpoint: Path | None,
+            members: list[str] = members,
+            stream: np.random.Generator = stream,
+            drawn: Any = stream.bit_generator.state,
+        ) -> Result:
+            stream.bit_generator.state = drawn
             part = risk.restrict(members)
             # its parent has been checked
             block = Metered(Hessian(part, check=False))
-            before = _Reading(block)
+            before = Reading(block)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 top = eigenpairs(
                     block, 1, tol=ACCURACY, max_products=each - probes,
                     max_bytes=plan.max_bytes, rng=stream,
+                    checkpoint=None if checkpoint is None else checkpoint / "top",
                 )  # fmt: skip
             # one step: the rule of one node integrates x exactly, so the mean is Hutchinson's
-            trace, error = spectral_measure(
+            measure = spectral_measure(
                 block,
                 probes,
                 1,
                 deflate=Deflation(block, top, proved=True),
                 max_bytes=plan.max_bytes,
                 rng=stream,
-            ).integral(lambda x: x)
-            return _cost(
+                checkpoint=None if checkpoint is None else checkpoint / "trace",
+            )
+            trace, error = measure.integral(lambda x: x)
+            return cost_since(
                 block,
                 before,
                 {
@@ -263,48 +271,12 @@ def _layers(
                     "stderr": part.dim * error,
                     "probes": probes,
                 },
+                measure.num_matvecs,
             )
 
         settings = {"each": each, "probes": probes, "seed": plan.seed, "number": number}
-        kept(f"layers/{name}", settings, compute)
+        kept.going_on(f"layers/{name}", settings, compute)
         tally.note("layers", (number + 1) * each, len(groups) * each)
-
-
-class _Reading:
-    """Products and seconds before some work."""
-
-    def __init__(self, operator: Metered) -> None:
-        self.products, self.product_seconds = operator.products, operator.seconds
-        self.start = time.perf_counter()
-
-
-def _cost(
-    operator: Metered, before: _Reading, result: Result, products: int | None = None
-) -> Result:
-    """The result with what it took since then.
-
-    Args:
-        operator: what multiplied.
-        before: its reading at the start of the work.
-        result: what was found.
-        products: what the result took in all, if a part may have been taken up from a state; those
-            before that are charged with the mean time of those since then.
-    """
-    here = operator.products - before.products
-    seconds = operator.seconds - before.product_seconds
-    whole = time.perf_counter() - before.start
-    if products is None:
-        products = here
-    elif products > here > 0:
-        whole += (products - here) * seconds / here
-        seconds *= products / here
-    return {
-        **result,
-        "products": products,
-        "product_seconds": seconds,
-        "seconds": whole,
-        "route": operator.route,
-    }
 
 
 def _packed(pairs: Eigenpairs) -> Result:

@@ -15,6 +15,8 @@ from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result
 from hessium.runs.part_cache import Kept
+from hessium.spectra import Spectrum
+from hessium.spectra.measure import relative_resolution
 
 
 def layers(risk: EmpiricalRisk, most: int | None = None) -> dict[str, list[str]]:
@@ -84,3 +86,29 @@ def _values(kind: Callable[[EmpiricalRisk], SymmetricOperator], part: EmpiricalR
 def layer_names(results: Sequence[Result]) -> list[str]:
     """The layers of which blocks were measured."""
     return [name.partition("/")[2] for name in results[0] if name.startswith("hessian/")]
+
+
+def exact_spectrum(
+    values: FloatArray, name: str, num_outputs: int, unit: float, dim: int | None = None
+) -> Spectrum:
+    """The spectrum of a matrix of `measure`, with what is known of H0.
+
+    Args:
+        values: its eigenvalues.
+        name: of the matrix.
+        num_outputs: samples times outputs, which bound the rank of H0.
+        unit: machine epsilon of the arithmetic that made the matrix.
+        dim: size of the matrix, where eigenvalues that are zero are left out.
+    """
+    # a Gram matrix may be the larger one: then its other eigenvalues are zeros
+    values = np.sort(values)[max(0, values.size - (dim or values.size)) :]
+    dim = dim or values.size
+    # `spectrum` leaves no negative value where none can be, and counts the samples' directions
+    nonnegative = name.startswith("gauss_newton") and bool(values.min() >= 0)
+    return Spectrum.of(
+        values,
+        dim=dim,
+        resolution=relative_resolution(dim, unit) * float(np.abs(values).max()),
+        nonnegative=nonnegative,
+        rank_bound=num_outputs if nonnegative else None,
+    )

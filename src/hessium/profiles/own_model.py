@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from hessium import _arguments
 from hessium._typing import AnyArray
+from hessium.curvature.base import require_risk
 from hessium.errors import NonFiniteError
 from hessium.figures.formatting import digits
 from hessium.figures.records import Findings, Number, Table, exact
 from hessium.problem import EmpiricalRisk
-from hessium.profiles.estimated import Estimated
+from hessium.profiles.estimated import Estimated, hutchinson
 from hessium.profiles.large_portrait import LargePortrait
-from hessium.profiles.matrix_free import estimate
-from hessium.profiles.measurement import finished, measure
+from hessium.profiles.matrix_free import estimate, measure_of
+from hessium.profiles.measurement import exact_spectrum, finished, layer_names, measure
 from hessium.profiles.plan import Plan
 from hessium.profiles.portrait import Portrait
+from hessium.profiles.profile_result import LayerProfile, Profile, trace_of
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result
 from hessium.runs.fingerprint import fingerprint
 from hessium.runs.part_cache import Kept, identity
 from hessium.runs.result_store import Results
+from hessium.runs.run_directory import RunDirectory
+from hessium.spectra import Spectrum
 
 _PARTS = (
     "H = H₀ + H₁: H₀ is the Gauss-Newton part, positive semidefinite for a convex loss and "
@@ -37,25 +41,6 @@ _DENSE = (
     "Eigenvalues are those of the dense matrix (LAPACK), of H₀ through its Gram matrix where that "
     "is smaller."
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Portrayal:
-    """What was found, whole or as far as it came.
-
-    Attributes:
-        findings: for a page.
-        arrays: all eigenvalues, or what stands for them.
-        seconds: computing time of all parts, whenever they were computed.
-        reused: parts from an earlier run.
-        stopped: what ended the work before its end, to be raised when the page is written.
-    """
-
-    findings: Findings
-    arrays: Mapping[str, AnyArray]
-    seconds: float
-    reused: int
-    stopped: KeyboardInterrupt | NonFiniteError | None
 
 
 class OwnModel:
@@ -96,7 +81,7 @@ class OwnModel:
             f"for vectors {digits(self._memory / 2**20, 2)} MiB, for graphs at most 1 GiB"
         )
 
-    def portray(self, progress: Progress = silent) -> Portrayal:
+    def profile(self, progress: Progress = silent) -> Profile:
         """Measure, as far as Ctrl-C and the numbers allow.
 
         Args:
@@ -125,13 +110,19 @@ class OwnModel:
         notes += list(dict.fromkeys(f"Warning: {w.message}" for w in caught))
         if stopped is not None:
             notes.insert(0, _why(stopped))
+        more = portrait.tables() if isinstance(portrait, LargePortrait) else ()
         findings = Findings(
             statements=portrait.statements(),
             charts=portrait.charts(),
-            tables=(self._where(), *portrait.tables()),
+            tables=(self._where(), *more),
+            quoted=portrait.quoted(),
             notes=tuple(notes),
         )
-        return Portrayal(
+        return Profile(
+            spectra=self._spectra(),
+            layers=self._layers(),
+            model=describe(self._risk),
+            plan=self._plan,
             findings=findings,
             arrays=self._arrays(),
             seconds=sum(float(r.get("seconds", 0.0)) for r in self._kept.found.values()),
@@ -195,6 +186,50 @@ class OwnModel:
             ),
         )
 
+    def _spectra(self) -> dict[str, Spectrum]:
+        if not self._large:
+            return {n: self._exact(n) for n in finished(self._kept) if "/" not in n}
+        names = ("hessian", "gauss_newton")
+        found = {n: m for n in names if (m := measure_of(self._kept.found, n)) is not None}
+        if "gauss_newton/exact" in self._kept.found:
+            found["gauss_newton"] = self._exact("gauss_newton/exact", dim=self._risk.dim)
+        return found
+
+    def _exact(self, name: str, dim: int | None = None) -> Spectrum:
+        unit = float(torch.finfo(self._risk.dtype).eps)
+        values = self._kept.found[name]["values"]
+        return exact_spectrum(values, name, self._risk.num_outputs, unit, dim=dim)
+
+    def _layers(self) -> dict[str, LayerProfile]:
+        if self._large:
+            parts = {
+                name.partition("/")[2]: part
+                for name, part in self._kept.found.items()
+                if name.startswith("layers/")
+            }
+            return {
+                name: LayerProfile(
+                    dim=int(part["dim"]),
+                    largest=float(part["top"]),
+                    error=float(part["residual"]),
+                    trace=hutchinson(part),
+                )
+                for name, part in parts.items()
+            }
+        found = {}
+        for name in layer_names([finished(self._kept)]):
+            block = self._exact(f"hessian/{name}")
+            outer = f"gauss_newton/{name}"
+            found[name] = LayerProfile(
+                dim=block.dim,
+                largest=float(block.known[np.abs(block.known).argmax()]),
+                error=block.resolution,
+                trace=trace_of(block, self._plan.confidence),
+                hessian=block,
+                gauss_newton=self._exact(outer) if outer in self._kept.found else None,
+            )
+        return found
+
     def _clock(self) -> Result:
         """Seconds for one gradient, the least of three."""
         runs = []
@@ -219,6 +254,64 @@ class OwnModel:
         if "gauss_newton/exact" in self._kept.found:
             arrays["gauss_newton"] = self._kept.found["gauss_newton/exact"]["values"]
         return arrays
+
+
+def profile(
+    risk: EmpiricalRisk,
+    *,
+    tol: float = 1e-6,
+    max_dim: int = 8000,
+    top: int = 10,
+    probes: int = 10,
+    steps: int = 80,
+    seed: int = 0,
+    max_bytes: int = 2**33,
+    folder: Path | str | None = None,
+    progress: Progress = silent,
+) -> Profile:
+    """Measure the curvature of a risk at its parameters: spectra of H, H0, H1 and of each layer.
+
+    What `hessium spectrum` does. Up to `max_dim` parameters all eigenvalues are found (LAPACK);
+    beyond, eigenpairs from both ends and a density with its error bands, by products alone.
+
+    Args:
+        risk: where.
+        tol: eigenvalues count beyond this fraction of the largest absolute one.
+        max_dim: largest number of parameters, or of samples x outputs, for a dense matrix.
+        top: of a large model, eigenpairs at each end.
+        probes: of a large model, random vectors of the density.
+        steps: of a large model, Lanczos steps for each of them.
+        seed: of a large model, of probes and starts.
+        max_bytes: of a large model, what Krylov bases may take (8 GiB).
+        folder: a run directory for the parts that are finished and the state of the one under way;
+            the same call goes on from it. A process that is killed loses at most a minute.
+        progress: called with matrices or products done and foreseen.
+
+    Raises:
+        InputError: for a bad argument, or if the memory does not suffice.
+        NonFiniteError: if a product is not finite.
+
+    Cost: dense H, H0 and H1 and their eigenvalues; of a large model (2 probes x steps + 45 top)
+    products, and a third as many again for the layers.
+    """
+    require_risk(risk)
+    plan = Plan(
+        tol=_arguments.fraction("tol", tol),
+        max_dim=_arguments.count("max_dim", max_dim),
+        top=_arguments.count("top", top),
+        probes=_arguments.count("probes", probes),
+        steps=_arguments.count("steps", steps),
+        seed=_arguments.count("seed", seed, 0),
+        max_bytes=_arguments.memory("max_bytes", max_bytes),
+    )
+    _arguments.function("progress", progress, "(done, total, what) ")
+    store = None
+    if folder is not None:
+        store = RunDirectory.create(Path(folder), argument="folder").store("spectrum")
+    found = OwnModel(risk, plan, store).profile(progress)
+    if found.stopped is not None:
+        raise found.stopped
+    return found
 
 
 def describe(risk: EmpiricalRisk) -> dict[str, Any]:

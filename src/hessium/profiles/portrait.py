@@ -16,15 +16,23 @@ from hessium.figures.records import (
     Statement,
     Table,
     exact,
-    judge,
     measured,
     over,
 )
 from hessium.profiles.eigenvalue_counts import positive_at
 from hessium.profiles.histogram import histogram_chart
-from hessium.profiles.measurement import layer_names
+from hessium.profiles.measurement import exact_spectrum, layer_names
+from hessium.profiles.quoted import (
+    Cell,
+    Quoted,
+    agreement,
+    block_table,
+    definite,
+    matrix_table,
+    undetermined,
+)
 from hessium.runs.experiment import Result
-from hessium.spectra import Count, Spectrum
+from hessium.spectra import Count
 from hessium.spectra.measure import relative_resolution
 
 _SIGNS = {"hessian": "H", "gauss_newton": "H₀", "residual": "H₁"}
@@ -66,8 +74,8 @@ class Portrait:
         return "residual" in self.results[0]
 
     def charts(self) -> tuple[Chart, ...]:
-        """Spectrum, histogram, two parts, layers, counts against the cut-off; those there are."""
-        found = [self._spectrum_chart(), self._histogram_chart()]
+        """Histogram, spectrum, two parts, layers, counts against the cut-off; those there are."""
+        found = [self._histogram_chart(), self._spectrum_chart()]
         if self.has_parts:
             found.append(self._parts_chart())
         if layer_names(self.results):
@@ -75,65 +83,37 @@ class Portrait:
         found.append(self._tol_chart())
         return tuple(chart for chart in found if chart is not None)
 
-    def tables(self) -> tuple[Table, ...]:
-        """One row for each matrix, one for each layer block."""
-        whole = [name for name in _SIGNS if name in self.results[0]]
-        found = [self._table(f"The matrices{self.when}", [(_SIGNS[n], n) for n in whole])]
+    def quoted(self) -> tuple[Table, ...]:
+        """The numbers of the matrices, and of the blocks of the layers."""
+        whole = [self.quoted_as(name, sign) for name, sign in _SIGNS.items() if self._has(name)]
         blocks = [
-            (f"{_SIGNS[kind]} of layer {layer}", f"{kind}/{layer}")
+            self.quoted_as(f"{kind}/{layer}", f"{_SIGNS[kind]} of layer {layer}")
             for layer in layer_names(self.results)
             for kind in ("hessian", "gauss_newton")
-            if f"{kind}/{layer}" in self.results[0]
+            if self._has(f"{kind}/{layer}")
         ]
-        if blocks:
-            found.append(self._table(f"Diagonal blocks by layer{self.when}", blocks))
-        return tuple(found)
+        found = [matrix_table(whole, self.tol, self.when)]
+        return (*found, block_table(blocks, self.tol, self.when)) if blocks else tuple(found)
 
     def statements(self) -> tuple[Statement, ...]:
         """What the counts say; every claim can fail."""
         found = []
         if self.has_hessian:
             most = self._each(lambda r: r["hessian"][0] / (np.abs(r["hessian"]).max() or 1.0))
-            index, words = self._counted("hessian", both=False)
+            smallest = f"the smallest eigenvalue is {between(most)} of the largest"
             found.append(
-                judge(
-                    f"The Hessian has no negative eigenvalue beyond tol{self.when}.",
-                    self._all(index, lambda c: c.upper == 0, lambda c: c.lower == 0),
-                    f"index {words} at tol {digits(self.tol)}; the smallest eigenvalue is "
-                    f"{between(most)} of the largest",
-                )
+                definite(self._counts("hessian", both=False), self.tol, smallest, self.when)
             )
         if self.has_parts:
             found.append(self._agreement())
-        if "gauss_newton" in self.results[0]:
+        if self._has("gauss_newton"):
             dim = self.results[0]["gauss_newton"].size
-            ranks, words = self._counted("gauss_newton", both=True)
-            found.append(
-                judge(
-                    f"The data leave directions undetermined: rank(H₀) < parameters{self.when}.",
-                    self._all(ranks, lambda c: c.upper < dim, lambda c: c.lower < dim),
-                    f"rank {words} at tol {digits(self.tol)}, {digits(dim, 12)} parameters, "
-                    f"{digits(self.num_outputs, 12)} outputs of all samples together",
-                )
-            )
+            ranks = self._counts("gauss_newton", both=True)
+            found.append(undetermined(ranks, dim, self.num_outputs, self.tol, self.when))
         return tuple(found)
 
-    def _counted(self, of: str, *, both: bool) -> tuple[list[Count], str]:
-        counts = [self._count(result[of], of, both=both) for result in self.results]
-        words = between([c.value for c in counts], 12)
-        if any(not c.exact for c in counts):
-            ends = [e for c in counts for e in (c.lower, c.upper)]
-            words += f" (rounding allows {between(ends, 12)})"
-        return counts, words
-
-    @staticmethod
-    def _all(
-        counts: list[Count], surely: Callable[[Count], bool], perhaps: Callable[[Count], bool]
-    ) -> bool | None:
-        """True or False where rounding leaves no doubt, else None."""
-        if all(map(surely, counts)):
-            return True
-        return None if all(map(perhaps, counts)) else False
+    def _has(self, name: str) -> bool:
+        return name in self.results[0]
 
     def _agreement(self) -> Statement:
         # below tol there are no eigenvalues to compare, only rounding
@@ -147,13 +127,8 @@ class Portrait:
             return float(np.abs(top / top0 - 1).max())
 
         if few == 0:
-            return judge("The largest eigenvalues of H are those of H₀.", None, "H₀ has rank 0")
-        errors = self._each(worst)
-        return judge(
-            f"The largest {few} eigenvalues of H are those of H₀ within a tenth{self.when}.",
-            bool((errors < 0.1).all()),
-            f"greatest relative difference {between(errors, 2)}",
-        )
+            return agreement(0, None, "H₀ has rank 0", self.when)
+        return agreement(few, self._each(worst), when=self.when)
 
     def _each(self, number: Callable[[Result], float]) -> FloatArray:
         return np.array([number(result) for result in self.results], dtype=np.float64)
@@ -291,33 +266,45 @@ class Portrait:
             mark="line",
         )
 
-    def _table(self, title: str, rows: list[tuple[str, str]]) -> Table:
-        return Table(
-            title=title,
-            columns=("matrix", "size", "rank", "index", "largest", "smallest", "trace"),
-            rows=tuple(
-                (
-                    label,
-                    exact(self.results[0][of].size),
-                    self._number_of(of, both=True),
-                    self._number_of(of, both=False),
-                    self._value(of, lambda v: float(v[-1])),
-                    self._value(of, lambda v: float(v[0])),
-                    self._value(of, lambda v: float(v.sum())),
-                )
-                for label, of in rows
-            ),
-            note=(
-                f"Rank: eigenvalues beyond {digits(self.tol)} of the largest absolute one; index: "
-                "the negative ones among them."
-            ),
+    def quoted_as(self, of: str, sign: str) -> Quoted:
+        """The numbers of one matrix under a sign."""
+        dim = int(self.results[0][of].size)
+        return Quoted(
+            sign=sign,
+            dim=dim,
+            largest=self._value(of, lambda v: float(v[-1])),
+            smallest=self._value(of, lambda v: float(v[0])),
+            trace=self._value(of, lambda v: float(v.sum()), terms=dim),
+            negative_mass=self._negative_mass(of),
+            index=self._number_of(of, both=False),
+            rank=self._number_of(of, both=True),
         )
 
-    def _value(self, of: str, number: Callable[[FloatArray], float]) -> Number:
-        values = self._each(lambda r: number(r[of]))
+    def _negative_mass(self, of: str) -> Cell:
+        if not all(result[of].any() for result in self.results):
+            return "the matrix is zero"
+
+        def share(values: FloatArray, shift: float = 0.0) -> float:
+            moved = values + shift
+            total = np.abs(moved).sum()
+            return float(np.maximum(-moved, 0.0).sum() / total) if total else 1.0
+
+        values = self._each(lambda r: share(r[of]))
         if len(values) > 1:
             return over(values, self.what, digits=4)
         error = self._resolution(of) * float(np.abs(self.results[0][of]).max())
+        # all eigenvalues up, or all of them down, by their rounding
+        ends = [share(self.results[0][of], shift) for shift in (error, -error)]
+        low, high = ends
+        return Number(
+            value=float(values[0]), low=low, high=high, basis="value [bounds of rounding]", digits=4
+        )
+
+    def _value(self, of: str, number: Callable[[FloatArray], float], terms: int = 1) -> Number:
+        values = self._each(lambda r: number(r[of]))
+        if len(values) > 1:
+            return over(values, self.what, digits=4)
+        error = terms * self._resolution(of) * float(np.abs(self.results[0][of]).max())
         # a number below its own rounding error is no finding, so the bracket is always there
         value = float(values[0])
         return Number(
@@ -329,7 +316,7 @@ class Portrait:
         )
 
     def _number_of(self, of: str, *, both: bool) -> Number:
-        counts = [self._count(result[of], of, both=both) for result in self.results]
+        counts = self._counts(of, both=both)
         if len(counts) > 1:
             return over([c.value for c in counts], self.what, digits=12)
         (count,) = counts
@@ -344,13 +331,9 @@ class Portrait:
             digits=12,
         )
 
+    def _counts(self, of: str, *, both: bool) -> list[Count]:
+        return [self._count(result[of], of, both=both) for result in self.results]
+
     def _count(self, values: FloatArray, of: str, *, both: bool) -> Count:
-        # `spectrum` leaves no negative value where none can be, and counts the samples' directions
-        nonnegative = of == "gauss_newton" and bool(values.min() >= 0)
-        found = Spectrum.of(
-            values,
-            resolution=self._resolution(of) * float(np.abs(values).max()),
-            nonnegative=nonnegative,
-            rank_bound=self.num_outputs if nonnegative else None,
-        ).inertia(self.tol)
+        found = exact_spectrum(values, of, self.num_outputs, self.unit_roundoff).inertia(self.tol)
         return found.rank if both else found.negative

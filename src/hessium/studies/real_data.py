@@ -107,7 +107,7 @@ def summarise(
     findings = Findings(
         statements=(*end.statements(), *start.statements()[:1], _outliers(results, what)),
         charts=(*end.charts(), *start.charts()[:2]),
-        tables=(_training_table(results, what), *end.tables(), *start.tables()[:1]),
+        tables=(_training_table(results, what), *end.quoted(), *start.quoted()[:1]),
         notes=(
             "Data: the 1797 images of 8 × 8 pixels of scikit-learn's digits (UCI, test set "
             f"of optical recognition of handwritten digits); {config.training} of them train. "
