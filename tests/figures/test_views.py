@@ -132,6 +132,50 @@ def test_numbers_are_columns_of_a_data_frame(name: str) -> None:
     frame = made(name).to_dataframe()
     assert len(frame) >= 1
     assert frame.shape[1] >= 1
+    kinds = [column.dtype.kind for _, column in frame.items()]
+    assert any(kind in "fiub" for kind in kinds)
+    if dataclasses.is_dataclass(made(name)) and hasattr(made(name), "value"):
+        assert "value" in frame.columns
+
+
+def test_tables_lose_no_part_of_a_result() -> None:
+    estimated = made("estimated Spectrum").to_dataframe()
+    assert list(estimated.columns) == ["nodes", "weights"]
+    assert estimated["weights"].sum() == pytest.approx(1)
+    fit = made("Fit").to_dataframe()
+    assert {"ratio.value", "ratio.low", "p_value"} <= set(fit.columns)
+    both = hs.Spectrum.of(np.concatenate([[-9.0], sample().nodes]))
+    found = hs.compare.outliers(both, LAW).to_dataframe()
+    assert sorted(set(found["part"])) == ["above", "below"]
+    assert "kolmogorov" in made("Distance").to_dataframe()
+    assert "loss" in made("CriticalPoint").to_dataframe()
+
+
+def test_results_on_one_axes_share_a_scale_and_a_legend() -> None:
+    axes = Figure().add_subplot()
+    rng = np.random.default_rng(0)
+    small, large = (hs.Spectrum.of(size * rng.standard_normal(200)) for size in (1.0, 100.0))
+    small.plot(axes, label="A")
+    width = axes.xaxis.get_transform().linear_width  # type: ignore[attr-defined]
+    large.plot(axes, label="B")
+    assert axes.xaxis.get_transform().linear_width == width  # type: ignore[attr-defined]
+    legend = axes.get_legend()
+    assert legend is not None
+    words = [text.get_text() for text in legend.get_texts()]
+    assert any(word.startswith("A") for word in words)
+    assert any(word.startswith("B") for word in words)
+    curves = [line for line in axes.lines if line.get_linestyle() == "-"]
+    assert curves[0].get_color() != curves[-1].get_color()
+
+
+def test_short_names_of_matplotlib_and_bad_options() -> None:
+    axes = Figure().add_subplot()
+    sample().plot(axes, c="red", ls="--")
+    assert axes.lines[0].get_color() == "red"
+    for wrong in ({"linear": 0.0}, {"width": -1.0}):
+        with pytest.raises(InputError):
+            sample().plot(axes, **wrong)
+    sample().plot(axes, width=100.0)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -219,7 +263,13 @@ def test_a_file_names_results_only(tmp_path: Path) -> None:
     with np.load(path) as archive:
         arrays = {name: archive[name] for name in archive.files}
     text = arrays["result"].tobytes().decode()
-    for wrong in ("problem.EmpiricalRisk", "spectra.__builtins__", "os.system", "spectra.Measure."):
+    for wrong in (
+        "estimate.trace",
+        "problem.EmpiricalRisk",
+        "spectra.__builtins__",
+        "os.system",
+        "spectra.Measure.",
+    ):
         other = text.replace("spectra.Spectrum", wrong, 1).encode()
         changed = arrays | {"result": np.frombuffer(other, dtype=np.uint8)}
         with path.open("wb") as file:

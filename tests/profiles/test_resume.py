@@ -43,7 +43,7 @@ if __name__ == "__main__":
             file.write("x" * block.shape[1])
         return multiply(self, block)
     Metered._matmat = slow
-    from hessium_command import main
+    from hessium.__main__ import main
     sys.exit(main())
 """
 COMMAND = "spectrum m.py:build --out run --max-dim 50 --top 3 --probes 2 --steps 10"

@@ -143,6 +143,6 @@ def test_where_rounding_opens_a_bracket_it_says_what_rounding_resolves() -> None
     assert hs.rank(matrix, tol) == 2
     assert not hs.rank(matrix, tol / 2.1).exact
     assert repr(rank).endswith(f"(rounding resolves tol {tol:g}: 2)")
-    assert f"rounding resolves tol {tol:g}: 0, 40, 2" in repr(found)
+    assert f"rounding resolves tol {tol:g}: 0 negative, 40 zero, 2 positive" in repr(found)
     assert hs.rank(matrix.double(), 1e-3).resolved is None
     assert hs.rank(torch.zeros(3, 3)).resolved is None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from torch import nn
 import hessium as hs
 from cases import draw
 from hessium.errors import InputError
+from hessium.spectra import GaussRule
 from spectra import with_eigenvalues
 
 VALUES = np.concatenate([np.linspace(-1.0, -0.5, 30), np.zeros(40), np.linspace(0.2, 3.0, 130)])
@@ -151,3 +155,103 @@ def test_descriptions_say_which_kind_it_is(pair: tuple[hs.Spectrum, hs.Spectrum]
 def test_only_lists_of_real_numbers_are_spectra(wrong: object) -> None:
     with pytest.raises(InputError):
         hs.Spectrum.of(wrong)  # type: ignore[arg-type]
+
+
+@given(
+    values=st.lists(st.floats(-2, 2), min_size=1, max_size=12),
+    bound=st.integers(0, 12),
+    tol=st.sampled_from([0.0, 1e-12, 1e-3, 0.3]),
+)
+def test_counts_add_up_whatever_is_certain(values: list[float], bound: int, tol: float) -> None:
+    """The three values are those of one matrix, and the rank keeps to its bound."""
+    spectrum = hs.Spectrum.of(values, rank_bound=bound)
+    found = spectrum.inertia(tol)
+    n = len(values)
+    assert int(found.negative) + int(found.zero) + int(found.positive) == n == found.dim
+    assert found.rank.lower <= int(found.rank) <= found.rank.upper <= min(bound, n)
+    assert int(found.rank) == n - int(found.zero)
+
+
+def test_counts_of_an_estimate_add_up_too() -> None:
+    rng = np.random.default_rng(0)
+    for seed in range(30):
+        n = int(rng.integers(10, 60))
+        values = np.where(rng.random(n) < 0.5, 0.0, rng.standard_normal(n))
+        estimate = hs.spectral_measure(with_eigenvalues(values), 2, 5, rng=seed)
+        for bound in (None, int((values != 0).sum())):
+            one = dataclasses.replace(estimate, rank_bound=bound)
+            found = one.inertia(0.05, confidence=0.999)
+            assert int(found.negative) + int(found.zero) + int(found.positive) == n
+            rank = int((np.abs(values) > 0.05 * found.scale).sum())
+            assert found.rank.lower <= rank <= found.rank.upper
+
+
+def test_integrals_respect_what_is_nonnegative() -> None:
+    """Ritz values of a semidefinite matrix may be negative by rounding."""
+    rules = (GaussRule(diagonal=np.array([-1e-16, 2.0]), offdiagonal=np.array([0.0, 0.0])),)
+    estimate = hs.Spectrum.from_rules(
+        rules, np.zeros(0), dim=9, resolution=1e-12, num_matvecs=2, nonnegative=True
+    )
+    found = estimate.integral(np.sqrt)
+    assert np.isfinite([found.value, found.stderr, found.lower, found.upper]).all()
+    with np.errstate(invalid="ignore"):
+        unknown = dataclasses.replace(estimate, nonnegative=False).integral(np.sqrt)
+    assert np.isnan(unknown.value)
+    assert np.isnan(unknown.stderr)
+
+
+@pytest.mark.parametrize("f", [np.sum, lambda x: 1j * x, lambda x: x[:1]], ids=["sum", "i", "one"])
+def test_integrands_are_real_and_of_the_shape_of_their_points(f: Any) -> None:
+    matrix = with_eigenvalues(VALUES)
+    for spectrum in (hs.Spectrum.of([1.0, 2.0, 3.0]), hs.spectral_measure(matrix, 2, 4)):
+        with pytest.raises(InputError, match="f:"):
+            spectrum.integral(f)
+
+
+def test_bands_of_a_distribution_function_know_the_certain_zeros() -> None:
+    certain = {"rank_bound": 1, "nonnegative": True, "resolution": 1e-12}
+    exact = hs.Spectrum.of([0.0, 0.0, 1.0], **certain)  # type: ignore[arg-type]
+    band = exact.cdf_band([-1e-15, 0.0])
+    assert band.lower.tolist() == [0.0, pytest.approx(2 / 3)]
+    assert band.upper[0] == 0
+    shifted = hs.Spectrum.of([-1e-17, 1.0], nonnegative=True).cdf_band([-1e-18])
+    assert shifted.value[0] == shifted.upper[0] == 0
+
+
+def test_the_band_of_a_density_holds_every_spectrum_within_the_resolution() -> None:
+    rng = np.random.default_rng(1)
+    for resolution, linear, width in ((1e-3, 1e-5, 0.15), (0.05, None, 0.01), (1e-9, None, 0.1)):
+        values = np.array([0.0, 1.0, 1.3])
+        x = np.linspace(-0.1, 1.5, 41)
+        band = hs.Spectrum.of(values, resolution=resolution).density(x, width, linear=linear)
+        for _ in range(50):
+            moved = values + resolution * rng.uniform(-1, 1, 3)
+            other = hs.Spectrum.of(moved, resolution=0.0).density(x, width, linear=linear).value
+            assert (band.lower <= other + 1e-12).all()
+            assert (other <= band.upper + 1e-12).all()
+
+
+def test_uncertain_ends_open_what_is_otherwise_certain() -> None:
+    assert hs.Spectrum.of([0.5], nonnegative=True).count(-1, -0.1) == 0
+    assert hs.Spectrum.of([0.5], nonnegative=True).count(-1, -0.1, margin=1).upper == 1
+    assert hs.Spectrum.of([0.0, 0.0, 1.0], rank_bound=1).count(-1, 0) == 2
+    assert hs.Spectrum.of([0.0, 0.0, 1.0], rank_bound=1).count(-1, 0, margin=0.5).lower == 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"dim": 1}, {"known": np.array([9.0])}, {"resolution": np.nan}, {"resolution": -1.0}],
+    ids=str,
+)
+def test_inconsistent_spectra_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InputError):
+        dataclasses.replace(hs.Spectrum.of([1.0, 2.0]), **wrong)
+
+
+def test_spectra_that_differ_by_rounding_have_no_distance() -> None:
+    values = np.concatenate([np.zeros(50), [1.0, 2.0]])
+    noise = 1e-16 * np.random.default_rng(0).standard_normal(52)
+    found = hs.compare.distance(hs.Spectrum.of(values), hs.Spectrum.of(values + noise))
+    assert found.kolmogorov == 0
+    other = hs.compare.distance(hs.Spectrum.of(values), hs.Spectrum.of(values + 1e-3))
+    assert other.kolmogorov > 0.9

@@ -8,7 +8,7 @@ from torch import nn
 from hessium.curvature import GaussNewton, Hessian
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk, SquaredError
-from hessium.profiles.eigenvalue_counts import matrices, negative, positive, positive_at
+from hessium.studies.eigenvalue_counts import matrices, negative, positive, positive_at
 from hessium.studies.networks import tanh_network
 from hessium.studies.published import column_table
 from hessium.studies.sine import inputs, sine_risk, subset

@@ -22,7 +22,8 @@ class SpectraDistance(Displayable):
     r"""Comparison of two measured spectra.
 
     Attributes:
-        kolmogorov: $\sup_x |F(x) - G(x)|$ of the two measures; of an estimate, of its quadrature.
+        kolmogorov: $\sup_x |F(x) - G(x)|$ of the two measures, where eigenvalues that differ by
+            their rounding alone count as equal; of an estimate, of its quadrature.
         kolmogorov_at: where it is attained.
         kolmogorov_bracket: 95 % interval of the distance of the spectra over the probes of
             estimates; both ends are `kolmogorov` for exact spectra, NaN for a quadrature with
@@ -66,11 +67,15 @@ def spectra_distance(one: Measure, other: Measure, size: int | None, beta: int) 
     """Distances, and a two-sample test if both sizes are known."""
     x = np.union1d(one.nodes, other.nodes)
     gaps = np.abs(one.cdf(x) - other.cdf(x))
-    worst = int(np.argmax(gaps))
+    # nodes that differ by rounding alone are the same
+    moved = x + one.resolution + other.resolution
+    apart = np.maximum(one.cdf(x) - other.cdf(moved), other.cdf(x) - one.cdf(moved))
+    apart = np.maximum(apart, 0.0)
+    worst = int(np.argmax(apart))
     sizes = size or known_size(one), known_size(other)
     statistic, freedom = _two_sample(one, other, sizes, beta)
     blind = None in (known_size(one), known_size(other))
-    value = float(gaps[worst])
+    value = float(apart[worst])
     return SpectraDistance(
         kolmogorov=value,
         kolmogorov_at=float(x[worst]),

@@ -16,7 +16,7 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.ldl import ShiftedLDL
-from hessium.linalg.operator import SymmetricOperator, require_memory
+from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.vectors import gaussian, norm
 from hessium.spectra import Count, Inertia, RankProfile, Spectrum
 from hessium.spectra.inertia import thresholds
@@ -143,7 +143,15 @@ def assembled(operator: SymmetricOperator, max_bytes: int, matrices: int) -> tup
 
 def _share(operator: SymmetricOperator, max_bytes: int, matrices: int) -> int:
     """Part of the memory limit left to the assembly if `count` float64 matrices must fit."""
-    require_memory(operator.shape[0], torch.float64, max_bytes // matrices)
+    n = operator.shape[0]
+    needed = matrices * n * n * 8
+    if needed > max_bytes:
+        msg = (
+            f"max_bytes: {max_bytes / 2**30:.3g} GiB; all eigenvalues of a dense {n} x {n} matrix "
+            f"need {needed / 2**30:.3g} GiB (hs.spectral_measure and hs.eigenpairs need no matrix; "
+            "or raise it, or restrict the risk to some parameters)"
+        )
+        raise InputError(msg)
     return max_bytes - (matrices - 2) * operator.shape[0] ** 2 * 8
 
 
@@ -183,6 +191,7 @@ def _inertia_by_factorisation(
                 tol=tol,
                 scale=scale,
                 resolution=band,
+                dim=n,
                 method="ldl",
             )
     return None

@@ -14,11 +14,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# results that are arrays, by their columns, and results that are lists of other results
+_COLUMNS = {
+    "Spectrum": ("nodes", "weights"),
+    "DiscreteMeasure": ("nodes", "weights"),
+    "Band": ("x", "value", "lower", "upper", "algorithmic"),
+    "RankProfile": ("tol", "positive", "negative", "rank", "lower", "upper"),
+    "Eigenpairs": ("values", "residuals", "converged", "multiplicity_known"),
+    "DiagonalEstimate": ("value", "stderr"),
+    "Cumulants": ("moments", "moment_errors", "free", "free_errors"),
+}
+_ROWS = {"Assumptions": ("checks",), "Symmetries": ("parts",), "Outliers": ("above", "below")}
+
+
 def frame_of(result: Any) -> pd.DataFrame:
     """A pandas data frame of a result.
 
-    Arrays and tuples of one length become columns; a tuple of results becomes one row each; a
-    result of scalars becomes one row, nested results with their name in front.
+    A result of arrays has them as columns, a list of results one row for each; every other result
+    becomes one row of its numbers, those of nested results with their name in front.
 
     Raises:
         InputError: if pandas is not installed.
@@ -33,16 +46,18 @@ def frame_of(result: Any) -> pd.DataFrame:
 
 def columns_of(result: Any) -> dict[str, list[Any]]:
     """Columns by name, of equal length."""
-    fields = fields_of(result)
-    rows = next((v for v in fields.values() if _records(v)), None)
-    if rows is not None:
-        found = [scalars_of(row) for row in rows]
-        return {name: [one.get(name) for one in found] for name in found[0]}
-    columns = {name: list(v) for name, v in fields.items() if _is_column(v)}
-    if columns:
-        length = len(next(iter(columns.values())))
-        return {name: column for name, column in columns.items() if len(column) == length}
-    return {name: [value] for name, value in scalars_of(result).items()}
+    name = type(result).__name__
+    if name in _COLUMNS:
+        return {column: list(plain(getattr(result, column))) for column in _COLUMNS[name]}
+    if name in _ROWS:
+        rows = [
+            {"part": part} | scalars_of(row)
+            for part in _ROWS[name]
+            for row in getattr(result, part)
+        ]
+        if rows:
+            return {column: [row[column] for row in rows] for column in rows[0]}
+    return {column: [value] for column, value in scalars_of(result).items()}
 
 
 def fields_of(result: Any) -> dict[str, Any]:
@@ -56,8 +71,11 @@ def fields_of(result: Any) -> dict[str, Any]:
 
 def scalars_of(result: Any, prefix: str = "") -> dict[str, Any]:
     """Numbers and words of a result, those of nested results with their name in front."""
+    fields = fields_of(result)
     found: dict[str, Any] = {}
-    for name, value in fields_of(result).items():
+    if "value" not in fields and isinstance(getattr(result, "value", None), float):
+        found[f"{prefix}value"] = result.value
+    for name, value in fields.items():
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             found |= scalars_of(value, f"{prefix}{name}.")
         elif isinstance(value, Mapping):
@@ -76,13 +94,3 @@ def plain(value: Any) -> Any:
         return value
     tensor = detach().cpu()
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
-
-
-def _is_column(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return value.ndim == 1 and value.size > 0
-    return isinstance(value, tuple) and bool(value) and all(np.isscalar(v) for v in value)
-
-
-def _records(value: Any) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(map(dataclasses.is_dataclass, value))

@@ -3,6 +3,10 @@
 HESSIAN, GAUSS_NEWTON, RESIDUAL, LAW, OTHER, PUBLISHED = range(6)
 BY_LABEL = {
     "H": HESSIAN,
+    "Hessian": HESSIAN,
+    "Gauss-Newton": GAUSS_NEWTON,
+    "GaussNewton": GAUSS_NEWTON,
+    "residual": RESIDUAL,
     "H0": GAUSS_NEWTON,
     "H₀": GAUSS_NEWTON,
     "H1": RESIDUAL,
@@ -11,6 +15,15 @@ BY_LABEL = {
 
 
 def hue_of(label: str) -> int:
-    """The colour of a quantity, by the first word of its label."""
+    """The colour of a quantity, by the first word of its label; the first one for others."""
+    return BY_LABEL.get(_first_word(label), HESSIAN)
+
+
+def is_quantity(label: str) -> bool:
+    """Whether a label names a quantity that has a colour of its own."""
+    return _first_word(label) in BY_LABEL
+
+
+def _first_word(label: str) -> str:
     words = label.replace(",", " ").split()
-    return BY_LABEL.get(words[0], HESSIAN) if words else HESSIAN
+    return words[0] if words else ""

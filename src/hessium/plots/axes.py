@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import cbook
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from hessium.errors import InputError
+from hessium.figures.hues import is_quantity
 from hessium.figures.records import Series
-from hessium.figures.views import chart_of
+from hessium.figures.views import chart_of, options_of
 from hessium.plots.draw import draw_on
 
 _DARK = 0.4  # relative luminance of a background, below which it is dark
@@ -20,22 +24,40 @@ _TITLE, _LEGEND = 44, 38  # characters of a line
 
 
 def plot(result: Any, ax: Axes | None, **options: Any) -> Axes:
-    """Draw the chart of a result; see `Plottable.plot`."""
+    """Draw the chart of a result; see `Plottable.plot`.
+
+    On axes that hold a chart already the scale stays, the legend is that of all, and a quantity
+    without a colour of its own takes the next one.
+    """
     if ax is not None and not isinstance(ax, Axes):
         msg = f"ax: {type(ax).__name__}; matplotlib axes, or None, are required"
         raise InputError(msg)
-    chart, rest = chart_of(result, **options)
     axes = _new_axes() if ax is None else ax
+    drawn = axes.get_legend_handles_labels()[1]
+    if axes.get_xscale() == "asinh" and "linear" in options_of(result):
+        transform: Any = axes.xaxis.get_transform()
+        options.setdefault("linear", float(transform.linear_width))
+    chart, rest = chart_of(result, **options)
+    series = tuple(_coloured(one, len(drawn)) for one in chart.series)
+    chart = dataclasses.replace(chart, series=series)
+    rest = cbook.normalize_kwargs(rest, Line2D)
     handles = draw_on(axes, chart, dark=_is_dark(axes), **rest)
-    labels = [
-        str(rest["label"]) if number == 0 and "label" in rest else series.label
-        for number, series in enumerate(chart.series)
-    ]
-    axes.set_title(textwrap.fill(chart.title, _TITLE), fontsize="medium")
-    notes = [_with_error(label, series) for label, series in zip(labels, chart.series, strict=True)]
-    if len(handles) > 1 or chart.series[0].low is not None:
-        axes.legend(handles, notes, fontsize="x-small", frameon=False)
+    for handle, one in zip(handles, series, strict=True):
+        handle.set_label(
+            _with_error(rest.get("label", one.label) if one is series[0] else one.label, one)
+        )
+    if not drawn:
+        axes.set_title(textwrap.fill(chart.title, _TITLE), fontsize="medium")
+    elif axes.get_title():
+        axes.set_title("")  # of one of several results
+    axes.legend(fontsize="x-small", frameon=False)
     return axes
+
+
+def _coloured(series: Series, drawn: int) -> Series:
+    if not drawn or series.source != "measured" or is_quantity(series.label):
+        return series
+    return dataclasses.replace(series, hue=(series.hue or 0) + drawn)
 
 
 def _with_error(label: str, series: Series) -> str:

@@ -59,13 +59,17 @@ def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> 
         axes: to draw on.
         chart: what to draw.
         dark: whether the background is dark.
-        options: for matplotlib, with the first series.
+        options: for matplotlib, with the first series; a colour for all of its source.
 
     Returns:
         What stands for each series in a legend.
     """
     styles = styles_of(chart.series, dark=dark)
-    styles[0] |= options
+    for style, series in zip(styles, chart.series, strict=True):
+        if series is chart.series[0]:
+            style |= options
+        elif "color" in options and series.source == chart.series[0].source:
+            style["color"] = options["color"]
     handles = [
         _draw_series(axes, series, style)
         for series, style in zip(chart.series, styles, strict=True)

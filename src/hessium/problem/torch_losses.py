@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -236,7 +237,7 @@ def as_loss(
         msg = f"loss: {loss.__name__} is a class; make one: {loss.__name__}()"
         raise InputError(msg)
     if not callable(loss):
-        msg = f"loss: {loss!r} is not callable; a loss module or function is required"
+        msg = f"loss: {reprlib.repr(loss)} is not callable; a loss module or function is required"
         raise InputError(msg)
     if reduction is None:
         name = getattr(loss, "__name__", type(loss).__name__)

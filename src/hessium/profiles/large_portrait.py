@@ -167,7 +167,9 @@ class LargePortrait:
 
     def quoted(self) -> tuple[Table, ...]:
         """The numbers of the matrices, and of the blocks of the layers."""
-        matrices = [m.quoted(self.dim, self.plan.tol, self.plan.confidence) for m in self._matrices()]
+        matrices = [
+            m.quoted(self.dim, self.plan.tol, self.plan.confidence) for m in self._matrices()
+        ]
         exact_part = self._exact_part()
         if exact_part is not None:
             matrices.append(exact_part.quoted_as("gauss_newton", "H₀"))

@@ -19,7 +19,6 @@ from hessium.figures.records import (
     measured,
     over,
 )
-from hessium.profiles.eigenvalue_counts import positive_at
 from hessium.profiles.histogram import histogram_chart
 from hessium.profiles.measurement import exact_spectrum, layer_names
 from hessium.profiles.quoted import (
@@ -32,7 +31,7 @@ from hessium.profiles.quoted import (
     undetermined,
 )
 from hessium.runs.experiment import Result
-from hessium.spectra import Count
+from hessium.spectra import Count, Spectrum
 from hessium.spectra.measure import relative_resolution
 
 _SIGNS = {"hessian": "H", "gauss_newton": "H₀", "residual": "H₁"}
@@ -242,7 +241,7 @@ class Portrait:
         series = []
         for label, of, sign in choices:
             if of in self.results[0]:
-                rows = [positive_at(sign * r[of], tols) for r in self.results]
+                rows = [Spectrum.of(sign * r[of]).rank_profile(tols).positive for r in self.results]
                 series.append(self._count_curve(label, tols, np.array(rows, dtype=np.float64)))
         return Chart(
             name="cut-off" + self.suffix,

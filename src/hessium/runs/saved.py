@@ -23,6 +23,10 @@ from hessium.errors import InputError
 
 _FORMAT = 1
 _JSON = "result"
+_DAMAGED = (
+    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile,
+)  # fmt: skip
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "bool", "complex128")
 _ROOMS = ("spectra", "estimate", "compare", "landscape", "curvature", "profiles", "theory")
 
 
@@ -50,6 +54,9 @@ def save(result: Any, path: str | os.PathLike[str]) -> None:
     buffer = io.BytesIO()
     entries = {_JSON: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
     np.savez(buffer, **entries)  # type: ignore[arg-type]
+    if Path(path).is_dir():
+        msg = f"path: {path} is a directory; the name of a file is required"
+        raise InputError(msg)
     write_atomically(Path(path), buffer.getvalue())
 
 
@@ -70,15 +77,24 @@ def load(path: str | os.PathLike[str]) -> Any:
     except FileNotFoundError as error:
         msg = f"path: {path} does not exist"
         raise InputError(msg) from error
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        RuntimeError,
+        zipfile.BadZipFile,
+    ) as error:
         msg = f"path: {path} does not hold a result of hessium ({error})"
         raise InputError(msg) from error
     if version != _FORMAT:
         msg = f"path: {path} has format {version}; this version of hessium reads {_FORMAT}"
         raise InputError(msg)
     try:
+        _class_of(content["result"]["class"])
         return _decoded(content["result"], arrays)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         msg = f"path: {path} is damaged ({error})"
         raise InputError(msg) from error
 
@@ -96,14 +112,13 @@ def _encoded(value: Any, arrays: dict[str, AnyArray], where: str) -> Any:
     if isinstance(value, Tensor):
         kept = value.detach().cpu()
         half = kept.dtype in (torch.bfloat16, torch.float16)
-        arrays[where] = (kept.float() if half else kept).numpy()
-        return {"tensor": where, "dtype": str(kept.dtype).removeprefix("torch.")}
+        array = (kept.float() if half else kept).numpy()
+        return {"tensor": _kept(array, arrays), "dtype": str(kept.dtype).removeprefix("torch.")}
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biufc":
             msg = f"result: {where} is an array of {value.dtype}; numbers are required"
             raise InputError(msg)
-        arrays[where] = value
-        return {"array": where}
+        return {"array": _kept(value, arrays)}
     if isinstance(value, (tuple, list)):
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [_encoded(v, arrays, f"{where}.{i}") for i, v in enumerate(value)]}
@@ -120,12 +135,22 @@ def _encoded(value: Any, arrays: dict[str, AnyArray], where: str) -> Any:
     return {"class": name, "fields": fields}
 
 
+def _kept(array: AnyArray, arrays: dict[str, AnyArray]) -> str:
+    """The name under which an array is stored."""
+    name = f"array{len(arrays)}"
+    arrays[name] = array
+    return name
+
+
 def _decoded(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
     if not isinstance(value, dict):
         return value
     if "float" in value:
         return float(value["float"])
     if "tensor" in value:
+        if value["dtype"] not in _DTYPES:
+            msg = f"{value['dtype']} is not a dtype"
+            raise ValueError(msg)
         dtype = getattr(torch, value["dtype"])
         return torch.from_numpy(arrays[value["tensor"]].copy()).to(dtype)
     if "array" in value:

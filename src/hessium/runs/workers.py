@@ -22,8 +22,8 @@ def require_workers(workers: int, argument: str = "workers") -> None:
     Raises:
         InputError: if there is no such count, or more than four processes for each core.
     """
-    if isinstance(workers, bool) or workers < 1:
-        msg = f"{argument}: {workers}; at least 1 is required"
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        msg = f"{argument}: {workers!r}; an integer of at least 1 is required"
         raise InputError(msg)
     cores = os.cpu_count() or 1
     if workers > _PROCESSES_PER_CORE * cores:

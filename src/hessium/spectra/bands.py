@@ -34,7 +34,7 @@ class Band(Displayable):
     reasons: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        half = float((self.upper - self.lower).max()) / 2
+        half = float((self.upper - self.lower).max(initial=0.0)) / 2
         sure = "" if self.confidence is None else f", confidence {self.confidence:g}"
         return f"Band({self.x.size} points, half-width at most {half:.2g}{sure})"
 

@@ -27,6 +27,7 @@ class Inertia(Displayable):
         scale: $\max|\lambda|$, to at least three digits with method "ldl".
         resolution: half-width of the band around $\pm t$ in which the sign is undecided, due to
             rounding and disagreement of products.
+        dim: size of the matrix, the sum of the three values.
         method: "ldl" (two factorisations), "eigenvalues" (all of them) or "quadrature".
     """
 
@@ -36,6 +37,7 @@ class Inertia(Displayable):
     tol: float
     scale: float
     resolution: float
+    dim: int
     method: str
 
     def __post_init__(self) -> None:
@@ -50,7 +52,7 @@ class Inertia(Displayable):
     def rank(self) -> Count:
         r"""$\#\{|\lambda| > t\}$."""
         zero = self.zero
-        n = self.negative.value + zero.value + self.positive.value
+        n = self.dim
         resolved = zero.resolved
         return replace(
             zero,
@@ -71,7 +73,7 @@ class Inertia(Displayable):
         words = ", ".join(f"{count.bracket} {name}" for name, count in counts.items())
         words += f" at |eigenvalue| > {self.tol:g} x {self.scale:.6g}"
         if self.zero.resolved is not None:
-            found = [str(c.resolved[1]) for c in counts.values() if c.resolved is not None]
+            found = [f"{c.resolved[1]} {k}" for k, c in counts.items() if c.resolved is not None]
             words += f"; rounding resolves tol {self.zero.resolved[0]:g}: {', '.join(found)}"
         return f"Inertia({words})"
 
@@ -184,25 +186,32 @@ def _counted(
     scale = float(np.abs(values).max(initial=0.0))
     t = tol * scale
 
-    def beyond(size: FloatArray) -> Count:
+    # no more than `most` differ from zero: those largest in magnitude, if any
+    kept = np.zeros_like(values)
+    largest = np.argsort(-np.abs(values), kind="stable")[:most]
+    kept[largest] = values[largest]
+
+    def beyond(size: FloatArray, kept_size: FloatArray) -> Count:
         """Entries above t; the bounds are those above t + resolution, and above t - resolution."""
-        lower, value, upper = (
-            min(int((size > t + shift).sum()), most) for shift in (resolution, 0.0, -resolution)
-        )
+        value = int((kept_size > t).sum())
+        lower = min(int((size > t + resolution).sum()), value)
+        upper = max(min(int((size > t - resolution).sum()), most), value)
         opened = ("rounding",) if lower < upper else ()
         return Count(value=value, lower=lower, upper=upper, reasons=opened)
 
-    outside = beyond(values if nonnegative else np.abs(values))
+    sizes = (values, kept) if nonnegative else (np.abs(values), np.abs(kept))
+    outside = beyond(*sizes)
     n = values.size
     return Inertia(
-        negative=Count(value=0, lower=0, upper=0) if nonnegative else beyond(-values),
+        negative=Count(value=0, lower=0, upper=0) if nonnegative else beyond(-values, -kept),
         zero=replace(
             outside, value=n - outside.value, lower=n - outside.upper, upper=n - outside.lower
         ),
-        positive=beyond(values),
+        positive=beyond(values, kept),
         tol=tol,
         scale=scale,
         resolution=resolution,
+        dim=n,
         method="eigenvalues",
     )
 
@@ -227,6 +236,9 @@ def inertia_from_counts(
         lower=lower,
         upper=upper,
     )
+    beyond = dim - zero.value - negative.value - positive.value
+    negative = _moved(negative, beyond)
+    positive = _moved(positive, dim - zero.value - negative.value - positive.value)
     counts = (replace(c, confidence=confidence) for c in (negative, zero, positive))
     below, zeros, above = counts
     return Inertia(
@@ -236,8 +248,14 @@ def inertia_from_counts(
         tol=tol,
         scale=scale,
         resolution=resolution,
+        dim=dim,
         method="quadrature",
     )
+
+
+def _moved(count: Count, by: int) -> Count:
+    """A count whose value is changed as far as its bracket allows."""
+    return replace(count, value=min(max(count.value + by, count.lower), count.upper))
 
 
 def rank_profile_of(

@@ -9,6 +9,7 @@ import numpy as np
 import scipy.special
 
 from hessium._typing import FloatArray
+from hessium.errors import InputError
 from hessium.spectra.bands import Integral
 from hessium.spectra.gauss_rule import GaussRule
 
@@ -24,9 +25,9 @@ def exact_mean(f: Function, known: FloatArray, resolution: float, floor: float) 
         resolution: rounding error of each.
         floor: lower bound on the eigenvalues.
     """
-    values = np.asarray(f(known), dtype=np.float64)
+    values = _values(f, known)
     with np.errstate(all="ignore"):
-        ends = [f(np.maximum(known + side * resolution, floor)) for side in (-1, 1)]
+        ends = [_values(f, np.maximum(known + side * resolution, floor)) for side in (-1, 1)]
     low, high = (reduce([values, *ends]).mean() for reduce in (np.fmin.reduce, np.fmax.reduce))
     return Integral(
         value=float(values.mean()),
@@ -38,22 +39,28 @@ def exact_mean(f: Function, known: FloatArray, resolution: float, floor: float) 
 
 
 def estimated_mean(
-    f: Function, known: FloatArray, rules: Sequence[GaussRule], dim: int, confidence: float
+    f: Function,
+    known: FloatArray,
+    rules: Sequence[GaussRule],
+    dim: int,
+    confidence: float,
+    floor: float,
 ) -> Integral:
     """The mean from known eigenvalues and rules for the others, with its error."""
     total = sum(rule.mass for rule in rules)
     mean = square = 0.0
     for rule in rules:
         nodes, weights = rule.gauss()
-        values, share = f(nodes), weights * (rule.mass / total)
+        values, share = _values(f, np.maximum(nodes, floor)), weights * (rule.mass / total)
         mean += float(share @ values)
         square += float(share @ values**2)
     rest = dim - known.size
-    value = (float(f(known).sum()) + rest * mean) / dim
+    value = (float(_values(f, np.maximum(known, floor)).sum()) + rest * mean) / dim
     if any(rule.diagonal.size == 1 and not rule.complete for rule in rules):
-        variance = _scatter(f, mean, rules)
+        variance = _scatter(f, mean, rules, floor)
     else:
-        variance = 2 * max(0.0, square - mean**2) / (rest * len(rules) + 2)
+        # NaN stays NaN
+        variance = 2 * float(np.maximum(square - mean**2, 0.0)) / (rest * len(rules) + 2)
     stderr = rest / dim * math.sqrt(variance)
     reach = stderr * float(scipy.special.ndtri((1 + confidence) / 2))
     return Integral(
@@ -66,12 +73,28 @@ def estimated_mean(
     )
 
 
-def _scatter(f: Function, mean: float, rules: Sequence[GaussRule]) -> float:
+def _values(f: Function, x: FloatArray) -> FloatArray:
+    """F at some points.
+
+    Raises:
+        InputError: if it does not return one real number for each.
+    """
+    values = np.asarray(f(x))
+    if values.shape != x.shape or values.dtype.kind not in "fiub":
+        msg = (
+            f"f: returned {values.dtype} of shape {values.shape} for {x.size} points; one real "
+            "number for each is required"
+        )
+        raise InputError(msg)
+    return np.asarray(values, dtype=np.float64)
+
+
+def _scatter(f: Function, mean: float, rules: Sequence[GaussRule], floor: float) -> float:
     """Variance of the weighted mean over probes, from the probes themselves."""
     count = len(rules)
     if count < 2:
         return math.inf
     masses = np.array([rule.mass for rule in rules])
-    parts = np.array([weights @ f(nodes) for nodes, weights in (rule.gauss() for rule in rules)])
+    parts = np.array([w @ _values(f, np.maximum(x, floor)) for x, w in (r.gauss() for r in rules)])
     spread = masses / masses.sum() * (parts - mean)
     return float((spread**2).sum() * count / (count - 1))

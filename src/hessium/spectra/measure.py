@@ -52,10 +52,17 @@ def real_list(name: str, values: npt.ArrayLike) -> npt.NDArray[Any]:
     Raises:
         InputError: if the values are complex or not a list.
     """
-    given = np.asarray(values)
+    try:
+        given = np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        msg = f"{name}: {type(values).__name__}; a list of real numbers is required"
+        raise InputError(msg) from error
     if given.ndim > 1 or given.dtype.kind not in "fiu":
         msg = f"{name}: {given.dtype} of shape {given.shape}; a list of real numbers is required"
         raise InputError(msg + " (of a matrix, its eigenvalues)")
+    if not np.isfinite(given).all():
+        msg = f"{name}: {int((~np.isfinite(given)).sum())} of {given.size} are NaN or infinite"
+        raise InputError(msg)
     return given.reshape(-1)
 
 

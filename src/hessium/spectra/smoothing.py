@@ -41,12 +41,17 @@ def gaussian_kernel(
     return np.asarray(np.exp(-(z**2) / 2) @ weights / (width * math.sqrt(2 * math.pi)))
 
 
-def gaussian_slope(
-    points: FloatArray, nodes: FloatArray, errors: FloatArray, width: float
-) -> FloatArray:
-    """First-order error of such a sum, given the errors of nodes times weights."""
-    z = np.abs(nodes - points[:, None]) / width
-    return np.asarray((z * np.exp(-(z**2) / 2)) @ errors / (width**2 * math.sqrt(2 * math.pi)))
+def gaussian_bounds(
+    points: FloatArray, nodes: FloatArray, weights: FloatArray, errors: FloatArray, width: float
+) -> tuple[FloatArray, FloatArray]:
+    """Least and greatest value of such a sum if each node may move by its error."""
+    away = np.abs(nodes - points[:, None])
+    far, near = away + errors, np.maximum(away - errors, 0.0)
+    lower, upper = (
+        np.exp(-((z / width) ** 2) / 2) @ weights / (width * math.sqrt(2 * math.pi))
+        for z in (far, near)
+    )
+    return np.asarray(lower), np.asarray(upper)
 
 
 def smoothed(rule: GaussRule, t: FloatArray, scaled: Map, width: float) -> Smoothed:
@@ -89,7 +94,6 @@ def density_band(
     points: FloatArray,
     scaled: Map,
     width: float,
-    linear: float | None,
     known: FloatArray,
     rules: Sequence[GaussRule],
     dim: int,
@@ -102,7 +106,6 @@ def density_band(
         points: where, in the units of the eigenvalues.
         scaled: the map from eigenvalues to t, the variable of the density.
         width: of the kernel, in units of t.
-        linear: scale of an asinh map, or None where t is the eigenvalue.
         known: eigenvalues that are known.
         rules: for the others.
         dim: number of eigenvalues in all.
@@ -112,16 +115,15 @@ def density_band(
     t, at = scaled(points), scaled(known)
     each = np.full(known.size, 1.0 / dim)
     seen = gaussian_kernel(t, at, each, width)
-    errors = np.full(known.size, resolution)
-    if linear is not None:
-        errors /= np.hypot(known, linear)
-    blur = gaussian_slope(t, at, each * errors, width)
+    ends = scaled(known - resolution), scaled(known + resolution)
+    errors = np.maximum(at - ends[0], ends[1] - at)
+    low, high = gaussian_bounds(t, at, each, errors, width)
     if not rules:
         return Band(
             x=points,
             value=seen,
-            lower=np.maximum(seen - blur, 0.0),
-            upper=seen + blur,
+            lower=low,
+            upper=high,
             algorithmic=np.zeros(points.size),
             reasons=("rounding",),
         )
@@ -141,8 +143,8 @@ def density_band(
     return Band(
         x=points,
         value=seen + rest * centre,
-        lower=np.maximum(seen - blur + rest * (least - half), 0.0),
-        upper=seen + blur + rest * (most + half),
+        lower=np.maximum(low + rest * (least - half), 0.0),
+        upper=high + rest * (most + half),
         algorithmic=rest * (most - least) / 2,
         confidence=confidence,
         reasons=("rounding", "steps", "probes"),

@@ -74,6 +74,18 @@ class Spectrum(Measure):
     nonnegative: bool = False
     rank_bound: int | None = None
 
+    def __post_init__(self) -> None:
+        Measure.__post_init__(self)
+        known = reals("known", self.known).reshape(-1).copy()
+        known.sort()
+        known.flags.writeable = False
+        object.__setattr__(self, "known", known)
+        _arguments.nonnegative("resolution", self.resolution)
+        count("dim", self.dim, max(known.size, 1))
+        if known.size < self.dim and not self.rules:
+            msg = f"known: {known.size} of {self.dim} eigenvalues, and no rules for the others"
+            raise InputError(msg)
+
     @classmethod
     def of(
         cls,
@@ -183,7 +195,7 @@ class Spectrum(Measure):
         sure = None if self.exact else confidence
         method = "eigenvalues" if self.exact else "quadrature"
         if self.nonnegative and a < 0:
-            if b < 0:
+            if b + margin < 0:
                 return Count(value=0, lower=0, upper=0, method=method)
             a = -math.inf
         delta = self.resolution + margin
@@ -193,9 +205,9 @@ class Spectrum(Measure):
         rest = unseen_between(self.rules, a, b, delta, self.dim - self.known.size, alpha)
         lower, upper = surely + rest.least, perhaps + rest.most
         nonzero = self.dim if self.rank_bound is None else self.rank_bound
-        if a < 0 <= b:
+        if a + margin < 0 <= b - margin:  # zero lies inside, and beyond doubt
             lower, upper = max(lower, self.dim - nonzero), max(upper, self.dim - nonzero)
-        else:
+        elif not a - margin < 0 <= b + margin:
             lower, upper = min(lower, nonzero), min(upper, nonzero)
         opened = {
             "rounding": surely < perhaps,
@@ -294,16 +306,22 @@ class Spectrum(Measure):
         )
         low, high = pooled_below(self.rules, points - self.resolution, points + self.resolution)
         if self.nonnegative:
-            low, high = np.where(points < 0, 0.0, low), np.where(points < 0, 0.0, high)
-            surely, perhaps = np.where(points < 0, 0, surely), np.where(points < 0, 0, perhaps)
+            low, high, surely, known, perhaps = (
+                np.where(points < 0, 0, one) for one in (low, high, surely, known, perhaps)
+            )
         ends = np.array(
             [dimensions(a, b, rest, self.probes, alpha) for a, b in zip(low, high, strict=True)]
         ).reshape(-1, 2)
+        # eigenvalues that are certain to be zero
+        nonzero = self.dim if self.rank_bound is None else self.rank_bound
+        lower = np.maximum(surely + ends[:, 0], np.where(points < 0, 0, self.dim - nonzero))
+        upper = np.minimum(perhaps + ends[:, 1], np.where(points < 0, nonzero, self.dim))
+        upper = np.maximum(lower, upper)
         return Band(
             x=points,
-            value=(known + rest * (low + high) / 2) / self.dim,
-            lower=(surely + ends[:, 0]) / self.dim,
-            upper=(perhaps + ends[:, 1]) / self.dim,
+            value=np.clip(known + rest * (low + high) / 2, lower, upper) / self.dim,
+            lower=lower / self.dim,
+            upper=upper / self.dim,
             algorithmic=rest * (high - low) / 2 / self.dim,
             confidence=None if self.exact else confidence,
             reasons=("rounding",) if self.exact else ("rounding", "steps", "probes"),
@@ -331,10 +349,10 @@ class Spectrum(Measure):
         """
         function("f", f)
         fraction("confidence", confidence)
+        floor = 0.0 if self.nonnegative else -np.inf
         if self.exact:
-            floor = 0.0 if self.nonnegative else -np.inf
             return exact_mean(f, self.known, self.resolution, floor)
-        return estimated_mean(f, self.known, self.rules, self.dim, confidence)
+        return estimated_mean(f, self.known, self.rules, self.dim, confidence, floor)
 
     def density(
         self,
@@ -377,7 +395,6 @@ class Spectrum(Measure):
             points,
             scaled,
             positive("width", width),
-            linear,
             self.known,
             self.rules,
             self.dim,

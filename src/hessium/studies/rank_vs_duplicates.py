@@ -21,8 +21,8 @@ from hessium.figures.records import (
     measured,
     over,
 )
-from hessium.profiles.eigenvalue_counts import matrices, positive
 from hessium.runs.experiment import Experiment, Result, Task
+from hessium.studies.eigenvalue_counts import matrices, positive
 from hessium.studies.sine import inputs, sine_risk
 from hessium.studies.training import train
 

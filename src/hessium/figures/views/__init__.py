@@ -43,16 +43,16 @@ def view_of(result: Any) -> Callable[..., Chart]:
     return general
 
 
+def options_of(result: Any) -> tuple[str, ...]:
+    """Names of the options of the view of a result."""
+    parameters = inspect.signature(view_of(result)).parameters.items()
+    return tuple(n for n, one in parameters if one.kind is inspect.Parameter.KEYWORD_ONLY)
+
+
 def chart_of(result: Any, **options: Any) -> tuple[Chart, dict[str, Any]]:
     """The chart of a result, and the options that its view does not know."""
-    view = view_of(result)
-    known = [
-        name
-        for name, one in inspect.signature(view).parameters.items()
-        if one.kind is inspect.Parameter.KEYWORD_ONLY
-    ]
-    mine = {name: options.pop(name) for name in known if name in options}
-    return view(result, **mine), options
+    mine = {name: options.pop(name) for name in options_of(result) if name in options}
+    return view_of(result)(result, **mine), options
 
 
 def require(condition: bool, message: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hessium._arguments import positive
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.figures.formatting import digits
@@ -47,20 +48,23 @@ def spectrum_chart(
     if law is not None and not isinstance(law, Law):
         msg = f"law: {type(law).__name__}; a law of hessium.theory is required"
         raise InputError(msg)
-    linear = _linear(spectrum) if linear is None else linear
+    linear = _linear(spectrum) if linear is None else positive("linear", linear)
+    width = positive("width", width)
     series = [*density_series(spectrum, label or "spectrum", linear, width)]
     if law is not None:
         series.append(law_series(law, spectrum.dim, linear, width))
     kind = "exact" if spectrum.exact else "estimated"
     return Chart(
         name="spectrum",
-        title=f"{spectrum.dim} eigenvalues, {kind}",
+        title=(
+            f"{spectrum.dim} eigenvalues, {kind}; λ₀ = {digits(linear, 2)}, kernel {digits(width)}"
+        ),
         caption=(
             f"Each eigenvalue is a Gaussian of standard deviation {digits(width)} on the axis "
             f"t = asinh(λ / λ₀), λ₀ = {digits(linear, 2)}: linear about zero, logarithmic beyond."
         ),
         x_label="eigenvalue λ",
-        y_label="eigenvalues per unit of t",
+        y_label="eigenvalues per unit of asinh(λ / λ₀)",
         x_scale="symlog",
         x_linear=linear,
         y_scale="log",
@@ -75,7 +79,7 @@ def density_series(spectrum: Spectrum, label: str, linear: float, width: float) 
     band = spectrum.density(linear * np.sinh(t), width, linear=linear)
     n = spectrum.dim
     seen = np.flatnonzero(n * band.value > _LEAST)
-    part = slice(seen[0], seen[-1] + 1)
+    part = slice(seen[0], seen[-1] + 1) if seen.size else slice(None)
     finite = bool(np.isfinite(band.upper).all())
 
     def shown(values: FloatArray) -> FloatArray:

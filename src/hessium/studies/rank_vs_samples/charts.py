@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hessium.figures.records import Chart, Series, measured
-from hessium.profiles.eigenvalue_counts import positive_at
+from hessium.studies.eigenvalue_counts import positive_at
 from hessium.studies.rank_vs_samples.runs import Runs, published
 
 TOLS = tuple(10.0**-k for k in range(3, 13))

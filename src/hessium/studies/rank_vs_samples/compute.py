@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hessium.profiles.eigenvalue_counts import matrices
 from hessium.runs.experiment import Result, Task
+from hessium.studies.eigenvalue_counts import matrices
 from hessium.studies.sine import inputs, sine_risk
 from hessium.studies.training import train
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from hessium._typing import FloatArray
-from hessium.profiles.eigenvalue_counts import negative, positive
 from hessium.runs.experiment import Result
+from hessium.studies.eigenvalue_counts import negative, positive
 from hessium.studies.published import column_table
 from hessium.studies.rank_vs_samples.compute import RankConfig, tasks
 

@@ -9,7 +9,7 @@ import numpy as np
 from hessium._typing import FloatArray
 from hessium.figures.formatting import between, digits
 from hessium.figures.records import Number, Statement, Table, exact, judge, over
-from hessium.profiles.eigenvalue_counts import positive
+from hessium.studies.eigenvalue_counts import positive
 from hessium.studies.rank_vs_samples.runs import Runs, published
 
 
