@@ -89,7 +89,10 @@ def _imports(source: bytes, module: str, is_package: bool) -> Iterator[str]:
             base = node.module or ""
             if node.level:
                 base = importlib.util.resolve_name("." * node.level + base, package)
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            inner = [f"{base}.{alias.name}" for alias in node.names]
+            # modules of the lazy package are imported without what else it names
+            modules = base == _PACKAGE and all(map(_source_file, inner))
+            names = inner if modules else [base, *inner]
         else:
             continue
         yield from (n for n in names if n == _PACKAGE or n.startswith(_PACKAGE + "."))
