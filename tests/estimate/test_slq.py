@@ -134,7 +134,7 @@ def test_a_dropped_atom_fails() -> None:
     for seed in range(50):
         estimate = hs.spectral_measure(matrix, 4, 10, deflate=largest, rng=seed)
         dropped = Spectrum.from_rules(
-            estimate.rules, estimate.known[1:], dim=estimate.dim - 1, resolution=0.0, num_matvecs=0
+            estimate.rules, estimate.known[:-1], dim=estimate.dim - 1, resolution=0.0, num_matvecs=0
         )
         brackets = [e.count(x, np.inf) for e in (estimate, dropped)]
         honest += brackets[0].lower <= above <= brackets[0].upper
