@@ -36,6 +36,7 @@ from hessium.spectra import DiscreteMeasure, Measure
 from hessium.spectra.gauss_rule import GaussRule
 
 Method = Literal["auto", "exact", "quadrature"]
+_WIDE = 1e-3  # of the value: a bracket of rounding beyond that is not exact
 FAILURE = 1e-6  # probability that the bound on the spectrum found from random starts is wrong
 
 
@@ -90,7 +91,12 @@ class SpectralSum(Displayable):
         return self.value
 
     def __repr__(self) -> str:
-        error = f" +- {self.stderr:.2g}, quadrature" if self.steps else ", exact, rounding"
+        if self.steps:
+            error = f" +- {self.stderr:.2g}, quadrature"
+        elif self.upper - self.lower <= _WIDE * abs(self.value):
+            error = ", exact, rounding"
+        else:
+            error = ", from all eigenvalues, rounding (less with dtype=torch.float64)"
         return (
             f"SpectralSum({self.value:.6g}{error} in [{self.lower:.6g}, {self.upper:.6g}], "
             f"{self.num_matvecs} products)"

@@ -111,9 +111,12 @@ class RankProfile(Displayable):
 
     def __repr__(self) -> str:
         first, last = self.tol[0], self.tol[-1]
+        ends = [
+            f"{rank}" if low == high else f"{rank} in [{low}, {high}]"
+            for rank, low, high in ((self.rank[i], self.lower[i], self.upper[i]) for i in (0, -1))
+        ]
         return (
-            f"RankProfile(rank {self.rank[0]} at tol {first:g} to {self.rank[-1]} at {last:g}, "
-            f"of {self.dim})"
+            f"RankProfile(rank {ends[0]} at tol {first:g} to {ends[1]} at {last:g}, of {self.dim})"
         )
 
 
