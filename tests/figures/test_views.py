@@ -78,6 +78,9 @@ RESULTS: dict[str, Callable[[], Any]] = {
     )[0],
     "Normality": lambda: hs.compare.normality(sample().nodes),
     "CriticalPoint": lambda: hs.find_critical_point(risk(), start=risk().theta, ridge=0.1, rng=0),
+    "Profile": lambda: hs.profile(risk()),
+    "LayerProfile": lambda: next(iter(hs.profile(risk()).layers.values())),
+    "Audit": lambda: hs.audit(risk(), rotations=100),
     "Certificate": lambda: RESULTS["CriticalPoint"]().certificate,
 }
 LAWS: dict[str, Callable[[], Any]] = {

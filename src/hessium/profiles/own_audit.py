@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from hessium import _arguments
+from hessium._display import Displayable
 from hessium._typing import AnyArray
 from hessium.compare import (
     Assumptions,
@@ -38,7 +39,7 @@ from hessium.spectra import Spectrum
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Audit:
+class Audit(Displayable):
     """One risk beside random matrix theory.
 
     Attributes:

@@ -9,6 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
+from hessium._display import Displayable
 from hessium._typing import AnyArray
 from hessium.errors import InputError, NonFiniteError
 from hessium.figures.records import Findings
@@ -20,7 +21,7 @@ from hessium.spectra import Count, Integral, Spectrum
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LayerProfile:
+class LayerProfile(Displayable):
     """The diagonal block of H that belongs to one layer, the other parameters held.
 
     Attributes:
@@ -42,7 +43,7 @@ class LayerProfile:
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Profile:
+class Profile(Displayable):
     """The curvature of one risk at its parameters.
 
     Attributes:

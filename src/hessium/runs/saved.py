@@ -27,7 +27,16 @@ _DAMAGED = (
     OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile,
 )  # fmt: skip
 _DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "bool", "complex128")
-_ROOMS = ("spectra", "estimate", "compare", "landscape", "curvature", "profiles", "theory")
+_ROOMS = (
+    "spectra",
+    "estimate",
+    "compare",
+    "landscape",
+    "curvature",
+    "profiles",
+    "theory",
+    "figures",
+)
 
 
 def save(result: Any, path: str | os.PathLike[str]) -> None:
