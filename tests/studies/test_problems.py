@@ -1,5 +1,7 @@
 """The networks, data and training of the experiments, against the sources' code."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from hessium.curvature import GaussNewton, Hessian
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk, SquaredError
 from hessium.studies.eigenvalue_counts import matrices, negative, positive, positive_at
+from hessium.studies.images import packaged
 from hessium.studies.networks import tanh_network
 from hessium.studies.published import column_table
 from hessium.studies.sine import inputs, sine_risk, subset
@@ -93,3 +96,9 @@ def test_published_points() -> None:
     assert set(table["positive_eigenvalues"][~few]) == {5, 6, 7}
     with pytest.raises(InputError, match="no such table"):
         column_table("nothing")
+
+
+def test_images_without_their_package_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(InputError, match=r"hessium\[studies\]"):
+        packaged()

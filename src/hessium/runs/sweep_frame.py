@@ -29,7 +29,7 @@ def load_sweep(path: str | os.PathLike[str]) -> pd.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:
-        msg = "pandas: not installed; `pip install 'hessium[sweep]'` brings it"
+        msg = "pandas: not installed; `pip install 'hessium[dataframe]'` brings it"
         raise InputError(msg) from error
     rows = [row for store in stores(Path(path), "path") for row in store.rows()]
     return pd.DataFrame(rows).set_index("id") if rows else pd.DataFrame()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,10 +67,25 @@ def whitened(rows: FloatArray) -> FloatArray:
     return np.asarray(centred @ (vectors / np.sqrt(values)) @ vectors.T)
 
 
-def _photographs(count: int, rng: np.random.Generator) -> FloatArray:
-    from sklearn.datasets import load_sample_images  # a second to import: only where it is used
+def packaged() -> Any:
+    """`sklearn.datasets`, imported where it is used: that takes a second.
 
-    photographs = [np.asarray(one, dtype=np.float64) for one in load_sample_images().images]
+    Raises:
+        InputError: if scikit-learn is not installed.
+    """
+    try:
+        return importlib.import_module("sklearn.datasets")
+    except ImportError as error:
+        msg = (
+            "scikit-learn: not installed, and this study uses its images; "
+            "pip install 'hessium[studies]' installs it"
+        )
+        raise InputError(msg) from error
+
+
+def _photographs(count: int, rng: np.random.Generator) -> FloatArray:
+    images = packaged().load_sample_images().images
+    photographs = [np.asarray(one, dtype=np.float64) for one in images]
     patches = []
     for _ in range(count):
         photo = photographs[int(rng.integers(len(photographs)))]
@@ -78,9 +95,7 @@ def _photographs(count: int, rng: np.random.Generator) -> FloatArray:
 
 
 def _digits() -> FloatArray:
-    from sklearn.datasets import load_digits
-
-    return np.asarray(load_digits().images, dtype=np.float64)
+    return np.asarray(packaged().load_digits().images, dtype=np.float64)
 
 
 def _file(path: Path) -> FloatArray:

@@ -16,6 +16,7 @@ from hessium.problem import EmpiricalRisk
 from hessium.profiles.measurement import measure
 from hessium.profiles.portrait import Portrait
 from hessium.runs.experiment import Experiment, Result, Task
+from hessium.studies.images import packaged
 from hessium.studies.networks import tanh_network
 from hessium.studies.training import train
 
@@ -50,9 +51,7 @@ def tasks(config: DigitsConfig) -> list[Task]:
 
 def split(training: int, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Training and test images with labels: pixels in [0, 1], shape (n, 64), float64."""
-    from sklearn.datasets import load_digits  # a second to import: only where it is used
-
-    images, labels = load_digits(return_X_y=True)
+    images, labels = packaged().load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(labels))
     x = torch.from_numpy(images[order] / 16.0)
     y = torch.from_numpy(labels[order].astype(np.int64))
