@@ -204,7 +204,7 @@ def _survey(
     num_samples: NumSamples | None,
 ) -> Survey:
     if not found:
-        msg = "data: no batches; at least one sample is required"
+        msg = "data: no batches; at least one sample is required (each iteration must begin anew)"
         raise InputError(msg)
     counts = count([look.shapes for look in found], loss, num_samples)
     denominator = denominator_of(loss, counts, [look.denominator for look in found])

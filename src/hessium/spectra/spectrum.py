@@ -223,7 +223,7 @@ class Spectrum(Measure):
             reasons=tuple(k for k, v in opened.items() if v) if lower < upper else (),
         )
 
-    def inertia(self, tol: float = 1e-6, *, confidence: float = 0.95) -> Inertia:
+    def inertia(self, tol: float = 1e-6, *, confidence: float = 0.999) -> Inertia:
         r"""Numbers of negative, zero and positive eigenvalues, zero meaning $|\lambda| \le t$.
 
         $t = \mathrm{tol} \max|\lambda|$, of an estimate over the known eigenvalues and nodes.
@@ -267,12 +267,12 @@ class Spectrum(Measure):
             confidence=confidence,
         )
 
-    def rank(self, tol: float = 1e-6, *, confidence: float = 0.95) -> Count:
+    def rank(self, tol: float = 1e-6, *, confidence: float = 0.999) -> Count:
         r"""Number of eigenvalues with $|\lambda| > \mathrm{tol} \max|\lambda|$, see `inertia`."""
         return self.inertia(tol, confidence=confidence).rank
 
     def rank_profile(
-        self, tols: npt.ArrayLike | None = None, *, confidence: float = 0.95
+        self, tols: npt.ArrayLike | None = None, *, confidence: float = 0.999
     ) -> RankProfile:
         """Counts as in `inertia` for several thresholds.
 

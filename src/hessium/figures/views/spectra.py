@@ -143,11 +143,12 @@ def law_series(law: Law, size: int, linear: float, width: float) -> Series:
     masses = np.diff(law.cdf(linear * np.sinh(edges)))
     t = np.linspace(low - margin, high + margin, _POINTS)
     y = size * gaussian_kernel(t, 0.5 * (edges[1:] + edges[:-1]), masses, width)
-    seen = y > _LEAST
+    seen = np.flatnonzero(y > _LEAST)
+    part = slice(seen[0], seen[-1] + 1) if seen.size else slice(None)
     return Series(
         label=f"law: {law!r}",
-        x=linear * np.sinh(t[seen]),
-        y=y[seen],
+        x=linear * np.sinh(t[part]),
+        y=np.maximum(y[part], _LEAST),
         error="exact",
         source="theory",
         mark="line",
