@@ -536,7 +536,7 @@ def test_a_large_model_as_a_real_process(tmp_path: Path) -> None:
     assert section.config["parameters"] == 101_002
     titles = [t.title for t in section.findings.tables]
     assert "Diagonal blocks of H by layer" in titles
-    assert [c.name for c in section.findings.charts] == ["density", "ends", "cut-off", "spectrum"]
+    assert [c.name for c in section.findings.charts] == ["density", "ends", "threshold", "spectrum"]
 
 
 def test_a_run_that_was_killed_says_how_to_go_on(

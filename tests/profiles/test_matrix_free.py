@@ -155,7 +155,7 @@ def test_the_numbers_are_those_of_the_public_functions(
 
 def test_charts_show_the_same_numbers(found: Profile) -> None:
     charts = {chart.name: chart for chart in found.findings.charts}
-    assert list(charts) == ["density", "ends", "cut-off"]
+    assert list(charts) == ["density", "ends", "threshold"]
     density = charts["density"]
     assert density.x_scale == "symlog"
     curve = density.series[0]
@@ -164,7 +164,7 @@ def test_charts_show_the_same_numbers(found: Profile) -> None:
     mass = np.sum((curve.y[1:] + curve.y[:-1]) / 2 * np.diff(t))
     assert mass == pytest.approx(_risk().dim, rel=0.02)
     row = matrices(found)["H"]
-    cut = charts["cut-off"].series[1]
+    cut = charts["threshold"].series[1]
     at = int(np.argmin(np.abs(cut.x - 1e-2)))
     assert cut.x[at] == pytest.approx(1e-2)
     assert cut.low is not None

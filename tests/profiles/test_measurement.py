@@ -135,7 +135,7 @@ def test_single_precision_says_what_rounding_leaves_open() -> None:
     sizes = [chart for chart in findings.charts if chart.name != "histogram"]
     for chart in sizes:
         for series in chart.series:
-            assert (series.x if chart.name == "cut-off" else series.y).min() > 1e-6
+            assert (series.x if chart.name == "threshold" else series.y).min() > 1e-6
     # what rounding makes of the five zeros lies in their bin
     (histogram,) = (chart for chart in findings.charts if chart.name == "histogram")
     middle = int(np.searchsorted(histogram.series[0].x, 0.0)) - 1
@@ -148,5 +148,5 @@ def test_a_zero_hessian_has_no_spectrum_to_draw() -> None:
     found = portray(risk)
     findings, arrays = found.findings, found.arrays
     assert (arrays["hessian"] == 0).all()
-    assert [chart.name for chart in findings.charts] == ["cut-off"]
+    assert [chart.name for chart in findings.charts] == ["threshold"]
     assert findings.statements[0].verdict == "holds"

@@ -72,7 +72,7 @@ def test_rank_equals_samples_after_training_but_not_at_the_start() -> None:
     assert (arrays["rank_hessian_start"][:, 0] > 50).all()
     assert (arrays["negative_hessian_start"][:, 0] > 50).all()
     assert verdict(findings, "exact Hessian after training") == "holds"
-    assert verdict(findings, "exact Hessian at the start") == "does not hold"
+    assert verdict(findings, "exact Hessian at initialisation") == "does not hold"
     assert verdict(findings, "rank(H₀) ≤ |I|") == "holds"
     assert verdict(findings, "Gram") == "holds"
 

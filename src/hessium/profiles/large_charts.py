@@ -35,7 +35,7 @@ def density_chart(matrices: Sequence[Estimated]) -> Chart | None:
             f"t = asinh(λ / λ₀), λ₀ = {digits(linear, 2)}: linear about zero, logarithmic beyond. "
             "One eigenvalue alone reaches the height of the markers. The band holds the draw of "
             "the probes and what the Lanczos steps leave open: it is wide where the kernel is "
-            "narrower than they resolve, mostly near zero. For proofs take the counts at a cut-off."
+            "narrower than they resolve, mostly near zero. For proofs take the counts."
         ),
         x_label="eigenvalue λ",
         y_label="eigenvalues per unit of t",
@@ -132,7 +132,7 @@ def ends_chart(matrices: Sequence[Estimated]) -> Chart | None:
         name="ends",
         title="Ends of the spectrum",
         caption="Eigenvalues of each sign in the order of their size, over the largest.",
-        x_label="place in the order of size",
+        x_label="eigenvalue index, sorted by magnitude",
         y_label="|eigenvalue| / largest",
         y_scale="log",
         series=tuple(series),
@@ -140,7 +140,7 @@ def ends_chart(matrices: Sequence[Estimated]) -> Chart | None:
 
 
 def tol_chart(matrices: Sequence[Estimated], plan: Plan) -> Chart | None:
-    """Brackets of counts against the cut-off."""
+    """Brackets of counts against the threshold."""
     series = []
     for m in matrices:
         if m.measure is None:
@@ -168,11 +168,11 @@ def tol_chart(matrices: Sequence[Estimated], plan: Plan) -> Chart | None:
     if not series:
         return None
     return Chart(
-        name="cut-off",
-        title="Counts depend on the cut-off",
+        name="threshold",
+        title="Counts depend on the threshold",
         caption=(
             "Eigenvalues beyond tol times the largest absolute one of their matrix. Where a band "
-            "opens, the steps do not tell on which side of the cut-off the eigenvalues lie."
+            "opens, the steps do not tell on which side of the threshold the eigenvalues lie."
         ),
         x_label="tol, fraction of the largest |eigenvalue|",
         y_label="number of eigenvalues",

@@ -58,7 +58,7 @@ class LargePortrait:
     gradient_seconds: float
 
     def charts(self) -> tuple[Chart, ...]:
-        """Density, ends of the spectrum, counts against the cut-off; those there are."""
+        """Density, ends of the spectrum, counts against the threshold; those there are."""
         matrices = self._matrices()
         found = (density_chart(matrices), ends_chart(matrices), tol_chart(matrices, self.plan))
         charts = [chart for chart in found if chart is not None]
@@ -182,9 +182,9 @@ class LargePortrait:
             matrices,
             self.plan.tol,
             more=(
-                "A bracket that spans nearly all is what so many steps prove at this cut-off; the "
-                "chart of counts shows others. Trace and negative mass: by the Gauss rules of the "
-                "density; the blocks by layer have probes of their own."
+                "A bracket that spans nearly all is what so many steps prove at this threshold; "
+                "the chart of counts shows others. Trace and negative mass: by the Gauss rules of "
+                "the density; the blocks by layer have probes of their own."
             ),
         )
         return (whole,) if layers is None else (whole, layers)

@@ -73,7 +73,7 @@ class Portrait:
         return "residual" in self.results[0]
 
     def charts(self) -> tuple[Chart, ...]:
-        """Histogram, spectrum, two parts, layers, counts against the cut-off; those there are."""
+        """Histogram, spectrum, two parts, layers, counts against the threshold; those there are."""
         found = [self._histogram_chart(), self._spectrum_chart()]
         if self.has_parts:
             found.append(self._parts_chart())
@@ -179,7 +179,7 @@ class Portrait:
             name=name + self.suffix,
             title=title + self.when,
             caption=caption,
-            x_label="place in the order of size",
+            x_label="eigenvalue index, sorted by magnitude",
             y_label=f"|eigenvalue| / largest of {_SIGNS[self._main()]}",
             x_scale="log",
             y_scale="log",
@@ -244,8 +244,8 @@ class Portrait:
                 rows = [Spectrum.of(sign * r[of]).rank_profile(tols).positive for r in self.results]
                 series.append(self._count_curve(label, tols, np.array(rows, dtype=np.float64)))
         return Chart(
-            name="cut-off" + self.suffix,
-            title="Counts depend on the cut-off" + self.when,
+            name="threshold" + self.suffix,
+            title="Counts depend on the threshold" + self.when,
             caption="Eigenvalues beyond tol times the largest absolute one of their matrix.",
             x_label="tol, fraction of the largest |eigenvalue|",
             y_label="number of eigenvalues",

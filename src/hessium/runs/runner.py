@@ -56,7 +56,7 @@ def run(
 
     A task runs on one thread, whatever the number of workers, so that its numbers do not depend on
     what runs beside it. Each is stored, by this process alone, when it ends: a run that is
-    interrupted or killed goes on where it was.
+    interrupted or killed resumes where it was.
 
     Args:
         experiment: what to run.

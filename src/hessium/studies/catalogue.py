@@ -41,8 +41,8 @@ CATALOGUE: Mapping[str, str] = {
         "beside eq. 28, and how the difference goes away with the width."
     ),
     "pb-fig4": (
-        "The spectrum of H₀ at the start, its forced zeros by name for three activations, and its"
-        " smallest non-zero eigenvalues."
+        "The spectrum of H₀ at initialisation, its forced zeros by name for three activations, and "
+        "its smallest non-zero eigenvalues."
     ),
     "pb-fig5": (
         "The smallest non-zero eigenvalue of H₀ of ReLU networks against 1/ratio, beside the edge"

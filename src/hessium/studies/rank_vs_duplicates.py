@@ -199,7 +199,7 @@ def _eigenvalue_chart(runs: _Runs) -> Chart:
         title="What a near copy adds grows with the square of its distance",
         caption=(
             f"Eigenvalue number {runs.config.distinct + 1} of H₀ over the largest. A copy is a new "
-            "sample once this crosses the cut-off, so how near is near depends on the cut-off."
+            "sample once this crosses the threshold, so how near is near depends on the threshold."
         ),
         x_label="greatest shift δ of a copy",
         y_label="eigenvalue / largest eigenvalue",
@@ -222,7 +222,7 @@ def _eigenvalue_chart(runs: _Runs) -> Chart:
                 mark="line",
             ),
             Series(
-                label="cut-off of the source, 10⁻⁶",
+                label="threshold of the source, 10⁻⁶",
                 x=shifts[[0, -1]],
                 y=np.full(2, runs.config.tol),
                 error="exact",

@@ -59,7 +59,7 @@ def split(training: int, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor
 
 
 def compute(task: Task) -> Result:
-    """Spectra at the start and after training, loss and accuracy."""
+    """Spectra at initialisation and after training, loss and accuracy."""
     data, test = split(task["training"], task["seed"])
     network = tanh_network((data[0].shape[1], task["hidden"], _CLASSES), task["seed"])
     start = EmpiricalRisk(network, nn.CrossEntropyLoss(), data)
@@ -99,7 +99,7 @@ def summarise(
             when=when,
         )
         for prefix, suffix, when in (
-            ("start_", "-start", ", at the start"),
+            ("start_", "-start", ", at initialisation"),
             ("end_", "", ", after training"),
         )
     )
@@ -133,7 +133,7 @@ def _part(result: Result, prefix: str) -> Result:
 
 def _training_table(results: Sequence[Result], what: str) -> Table:
     names = {
-        "loss_start": "loss at the start",
+        "loss_start": "loss at initialisation",
         "loss": "loss reached",
         "gradient_norm": "norm of the gradient there",
         "accuracy": "accuracy, training images",

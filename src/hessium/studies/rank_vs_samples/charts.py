@@ -15,7 +15,7 @@ _SHOWN = 14
 
 
 def charts(runs: Runs) -> tuple[Chart, ...]:
-    """Rank, the two matrices, the spectrum, the cut-off."""
+    """Rank, the two matrices, the spectrum, the threshold."""
     return (_rank_chart(runs), _matrices_chart(runs), _spectrum_chart(runs), _tol_chart(runs))
 
 
@@ -65,7 +65,7 @@ def _matrices_chart(runs: Runs) -> Chart:
         title="The bound rank ≤ |I| is about H₀, not about H",
         caption=(
             "At the start residuals are large: the exact Hessian of a single sample has dozens of "
-            "positive and of negative eigenvalues. H₀ obeys the bound at the start and after "
+            "positive and of negative eigenvalues. H₀ obeys the bound at initialisation and after "
             "training. The Gram matrix of the samples gives the same counts (see the table)."
         ),
         x_label=SAMPLES,
@@ -75,9 +75,9 @@ def _matrices_chart(runs: Runs) -> Chart:
         x_ticks=TICKS,
         y_ticks=(1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0),
         series=(
-            line("H at the start, positive, measured", "start_hessian"),
-            line("H at the start, negative, measured", "start_hessian", "negative", 3.0),
-            line("H₀ at the start, measured", "start_gauss_newton"),
+            line("H at initialisation, positive, measured", "start_hessian"),
+            line("H at initialisation, negative, measured", "start_hessian", "negative", 3.0),
+            line("H₀ at initialisation, measured", "start_gauss_newton"),
             line("H₀ after training, measured", "end_gauss_newton", nudge=3.0),
             _identity(90),
         ),
@@ -89,7 +89,7 @@ def _spectrum_chart(runs: Runs) -> Chart:
     index = np.arange(1.0, _SHOWN + 1)
     h, h0 = (runs.spectra(of, largest)[:, :_SHOWN] for of in ("end_hessian", "end_gauss_newton"))
     cut = Series(
-        label="cut-off of the source, 10⁻⁶",
+        label="threshold of the source, 10⁻⁶",
         x=index[[0, -1]],
         y=np.full(2, runs.config.tol),
         error="exact",
@@ -101,10 +101,10 @@ def _spectrum_chart(runs: Runs) -> Chart:
         title=f"The spectrum has no edge where the count stops (|I| = {largest})",
         caption=(
             "Eigenvalues of H and H₀ after training over the largest one, in descending order. "
-            "They fall about tenfold per index: the plateau is where the cut-off crosses this "
+            "They fall about tenfold per index: the plateau is where the threshold crosses this "
             "line. Below 3×10⁻¹⁴ rounding decides."
         ),
-        x_label="place in the order of size",
+        x_label="eigenvalue index, sorted by magnitude",
         y_label="eigenvalue / largest eigenvalue",
         y_scale="log",
         x_ticks=tuple(float(i) for i in range(2, _SHOWN + 1, 2)),
@@ -129,13 +129,13 @@ def _tol_chart(runs: Runs) -> Chart:
         for label, of, nudge in (
             ("H₀ after training, measured", "end_gauss_newton", 0.0),
             ("H after training, measured", "end_hessian", 3.0),
-            ("H₀ at the start, measured", "start_gauss_newton", -3.0),
-            ("H at the start, measured", "start_hessian", 0.0),
+            ("H₀ at initialisation, measured", "start_gauss_newton", -3.0),
+            ("H at initialisation, measured", "start_hessian", 0.0),
         )
     )
     return Chart(
-        name="cut-off",
-        title=f"The plateau moves with the cut-off (|I| = {largest})",
+        name="threshold",
+        title=f"The plateau moves with the threshold (|I| = {largest})",
         caption=(
             "Positive eigenvalues counted above tol times the largest. H₀ gains about one per "
             "decade; H departs from it where tol falls below the share of the residual part."

@@ -42,7 +42,7 @@ def tasks(config: RankConfig) -> list[Task]:
 
 
 def compute(task: Task) -> Result:
-    """Spectra at the start and after training."""
+    """Spectra at initialisation and after training."""
     start = sine_risk(inputs(task["samples"]), task["seed"])
     trained = train(start, max_iterations=task["max_iterations"])
     spectra = {f"start_{k}": v for k, v in matrices(start).items()}

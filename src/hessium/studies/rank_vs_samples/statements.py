@@ -45,7 +45,7 @@ def statements(runs: Runs) -> tuple[Statement, ...]:
         ),
         _bound_at_start(runs, start),
         judge(
-            "rank(H₀) ≤ |I|, at the start and after training.",
+            "rank(H₀) ≤ |I|, at initialisation and after training.",
             bool((h0 <= sizes).all()),
             f"true in {int((h0 <= sizes).sum())} of {h0.size} spectra",
         ),
@@ -78,7 +78,7 @@ def _cut_off(runs: Runs) -> tuple[Statement, Statement]:
     medians = [float(np.median(counts)) for counts in steps.values()]
     return (
         judge(
-            "The plateau is a property of the cut-off, not of the network: it moves with tol.",
+            "The plateau is a property of the threshold, not of the network: it moves with tol.",
             all(b > a for a, b in pairwise(medians)),
             f"rank of H₀ at |I| = {largest}: {words}",
         ),
@@ -94,7 +94,7 @@ def _bound_at_start(runs: Runs, start: FloatArray) -> Statement:
     minus = runs.table("start_hessian", "negative")
     first = int(np.argmin(runs.sizes))
     return judge(
-        "rank(H) ≤ |I| for the exact Hessian at the start.",
+        "rank(H) ≤ |I| for the exact Hessian at initialisation.",
         bool((start + minus <= runs.sizes).all()),
         f"with |I| = {runs.sizes[first]} it has "
         f"{between(start[:, first])} positive and "

@@ -26,7 +26,7 @@ from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.training import train
 from hessium.theory import index, wigner_energy
 
-_WHEN = {"random": "at the start", "trained": "after training"}
+_WHEN = {"random": "at initialisation", "trained": "after training"}
 _H0, _H1 = "H0 is Wishart of the network's ratio", "H1 is Wigner of its own variance"
 _VARIANCE = "H1 has the variance of the Wigner model, 2 energy"
 _MOMENTS, _SUM = "H0 and H1 are free: mixed moments", "H0 and H1 are free: spectrum of the sum"
@@ -152,8 +152,8 @@ def summarise(
             f"Widths {', '.join(map(str, config.widths))}, ratios "
             f"{', '.join(digits(r) for r in config.ratios)}.",
             "εφ is the variance of H₁ for residuals that are independent of data and weights. "
-            "Residuals at the start hold the outputs of the network itself, which depend on the "
-            "data; that adds to the variance. In a trained linear network H₁ vanishes.",
+            "Residuals at initialisation hold the outputs of the network itself, which depend on "
+            "the data; that adds to the variance. In a trained linear network H₁ vanishes.",
             "Each assumption is tested for itself against matrices of the same size, at a "
             f"false-alarm rate of {digits(1 / (config.rotations + 1), 2)}; a claim about all "
             "networks stands while no more of them are rejected than chance allows in 999 of 1000 "
@@ -195,7 +195,7 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
             judge(
                 claim,
                 bool(rejected <= chance),
-                f"not rejected in {', '.join(parts)}; {_statistic(assumption)} at the start: "
+                f"not rejected in {', '.join(parts)}; {_statistic(assumption)} at initialisation: "
                 f"{by_activation}",
             )
         )
@@ -363,7 +363,7 @@ def _predictions(runs: _Runs) -> Table:
         for which in ("measured", "Wigner", "ReLU model")
     )
     return Table(
-        title=f"Measured and predicted at the start, n = {width}",
+        title=f"Measured and predicted at initialisation, n = {width}",
         columns=("activation", "φ", *heads),
         rows=tuple(rows),
         note="Predictions take energy, ratio and the mean of H₀ from the network. Wigner: "

@@ -139,7 +139,7 @@ def summarise(
         charts=(_chart(curves, published, theirs),),
         tables=(_table(curves, published),),
         notes=(
-            f"16-16-16 ReLU network without biases at the start, weights N(0, 1/fan-in), "
+            f"16-16-16 ReLU network without biases at initialisation, weights N(0, 1/fan-in), "
             f"{len(config.seeds)} runs a point; whitened 4 × 4 images from scikit-learn's data or "
             "files, and Gaussian data beside them. Gap: the 17th smallest eigenvalue of H₀, after "
             "the 16 zeros of rescaling. Law: σ(1 − √φ)², the lower edge of Marchenko-Pastur of "

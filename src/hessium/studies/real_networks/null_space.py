@@ -1,4 +1,4 @@
-"""Figure 4 of the second source: H0 at the start, its null space and its smallest eigenvalues."""
+"""Figure 4 of the second source: H0 at initialisation, null space and smallest eigenvalues."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def summarise(
         tables=(_table(by_name, what),),
         notes=(
             f"16-16-16 networks without biases, weights N(0, 1/fan-in), {config.samples} whitened "
-            f"4 × 4 images from {config.images}, H₀ at the start, ratio φ = 2n/m = "
+            f"4 × 4 images from {config.images}, H₀ at initialisation, ratio φ = 2n/m = "
             f"{digits(32 / config.samples)}. The source has CIFAR-10 and does not state the "
             "weights: its scale differs by a factor.",
             "Null directions are named from the architecture, written down as tangents and tried "
@@ -152,7 +152,7 @@ def _histogram(config: NullConfig, rows: Sequence[FloatArray], what: str) -> Cha
     x = np.linspace(*law.support(), 201)
     return Chart(
         name="spectrum",
-        title="Non-zero spectrum of H₀ at the start, ReLU",
+        title="Non-zero spectrum of H₀ at initialisation, ReLU",
         caption=(
             f"16 null directions are removed; {digits(100 * outside, 2)} % of the eigenvalues lie "
             "beyond the right end. The law has the ratio and the mean of the matrix."
@@ -219,8 +219,8 @@ def _table(by_name: Mapping[str, Sequence[Result]], what: str) -> Table:
 EXPERIMENT = Experiment(
     name="pb-fig4",
     title="The null space of H₀ is the symmetry of the network",
-    shows="The spectrum of H₀ at the start, its forced zeros by name for three activations, and "
-    "its smallest non-zero eigenvalues.",
+    shows="The spectrum of H₀ at initialisation, its forced zeros by name for three activations, "
+    "and its smallest non-zero eigenvalues.",
     presets={
         "quick": NullConfig(seeds=(0, 1, 2)),
         "paper": NullConfig(),
