@@ -410,7 +410,8 @@ class Examination:
             except (Interrupted, *REFUSALS):
                 pass
             except Exception as error:
-                self.add("interrupted", "raw error", repr(error))
+                # an error of the user's own backward pass is theirs
+                self.add("interrupted", "refused" if self.failed else "raw error", repr(error))
             finally:
                 Trunk.fuse = None
 
