@@ -122,6 +122,7 @@ class Examination:
         self.outcome = Outcome(seed, self.setup.features)
         self.seed = seed
         self.said: list[str] = []
+        self.earlier: list[warnings.WarningMessage] = []
 
     def run(self) -> Outcome:
         """All checks."""
@@ -148,7 +149,8 @@ class Examination:
         if risk is not None and self.seed % 4 == 0 and oracle.hessian is not None:
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                self.caught = caught
+                # a refreshed risk reads its data as the first one, which has warned
+                self.earlier, self.caught = self.caught, caught
                 self.follow(risk, oracle)
         self.outcome.seconds = time.process_time() - start
         return self.outcome
@@ -388,7 +390,7 @@ class Examination:
     def wrong(self, check: str, message: str) -> None:
         categories = [
             w.category.__name__
-            for w in self.caught
+            for w in (*self.earlier, *self.caught)
             if w.category in (SelfCheckWarning, StaleStateWarning, SampleAxisWarning)
         ]
         if categories:
