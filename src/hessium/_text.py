@@ -13,7 +13,7 @@ def legible(text: str) -> str:
     """`text` with a replacement character for each one that no page, file or terminal may carry.
 
     These are control characters but for tabs and ends of lines, halves of surrogate pairs (bytes
-    of a path that are no text), characters that XML forbids, and those that turn the direction of
-    what follows.
+    of a path that cannot be decoded), characters that XML forbids, and those that turn the
+    direction of the text after them.
     """
     return _ILLEGIBLE.sub("\ufffd", text)

@@ -119,7 +119,7 @@ def as_curvature(of: EmpiricalRisk | Curvature, what: str, max_bytes: int) -> Cu
     """The matrices of a risk, or those that are there.
 
     Raises:
-        InputError: if it is no risk with a row of outputs for each sample.
+        InputError: if the argument is not a risk whose outputs have one row per sample.
     """
     if isinstance(of, Curvature):
         return of

@@ -201,7 +201,7 @@ class Fitting:
             return None
         settled = self._solved(logs, found, origin)
         last = self._last(taken(self.bulk(settled.logs, origin)), side)
-        # there is no law of the last eigenvalue before a hard edge
+        # the distribution of the extreme eigenvalue at a hard edge is not implemented
         likely = not 0 < last.score < np.inf or last.p_value > _UNLIKELY
         return None if likely else settled
 

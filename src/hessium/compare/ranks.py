@@ -26,7 +26,7 @@ class Ranks(Displayable):
     Attributes:
         gauss_newton, residual, hessian: measured.
         theory: ranks of the linear network of these widths and data, or None without a formula.
-        why: reason why there is no theory, or "".
+        why: why the theory does not apply; "" if it does.
         linear: whether the outputs are those of a linear network, so that the theory is an equality
             for generic weights and residuals; other networks exceed it by many small eigenvalues.
         data_rank: rank of the inputs (of the centred inputs where there are biases).

@@ -67,7 +67,7 @@ def established(risk: EmpiricalRisk, shape: Architecture, rows: list[Tensor]) ->
 
     Args:
         risk: where.
-        shape: what the classes say.
+        shape: architecture read from the classes of the layers.
         rows: takes the inputs of the first layer at the risk's own parameters.
 
     Cost: one pass over the data.

@@ -277,7 +277,7 @@ def _result(
     rounding = max(unit, 2 * space.departure(pairs, chosen)) if check else unit
     known = np.maximum(pairs.residuals, rounding) <= _bounds(pairs.values, tol, space.scale, dtype)
     zero = (np.abs(pairs.values[chosen]) <= 100 * unit) & known[chosen] & (space.scale > 0)
-    # zero eigenvalues are flagged, not listed, unless there are no others
+    # zero eigenvalues are listed only if all are zero; otherwise a flag reports them
     if zero.all():
         zero = np.zeros_like(zero)
     chosen = chosen[~zero]

@@ -193,7 +193,7 @@ class RunDirectory:
         kept = sorted(sections.values(), key=lambda s: place.get(s.experiment, len(place)))
         document = {"schema": _SCHEMA, "sections": [encode(s) for s in kept]}
         text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
-        # bytes of a path that are no text become escapes of JSON
+        # undecodable bytes of a path become JSON escapes
         write_atomically(self.path / _SUMMARY, text.encode("utf-8", "backslashreplace"))
 
     def _read(self) -> tuple[Section, ...]:

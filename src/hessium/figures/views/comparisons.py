@@ -21,7 +21,7 @@ from hessium.errors import InputError
 from hessium.figures.hues import LAW
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.laws import law_chart
-from hessium.figures.views.spectra import WIDTH, counts_chart, density_series, spectrum_chart
+from hessium.figures.views.spectra import counts_chart, overlaid_chart, spectrum_chart
 from hessium.spectra import Spectrum
 from hessium.theory import SpacingRatio
 
@@ -156,15 +156,8 @@ def assumptions_chart(found: Assumptions) -> Chart:
     if not spectra:
         msg = "assumptions: hold no spectra to plot"
         raise InputError(msg)
-    reach = max(float(np.abs(one.nodes).max()) for one in spectra.values()) or 1.0
-    linear = float(f"{reach / 100:.1g}")
-    first = spectrum_chart(next(iter(spectra.values())), label="H", linear=linear)
-    series = tuple(
-        part for name, one in spectra.items() for part in density_series(one, name, linear, WIDTH)
-    )
     failed = [check.assumption for check in found.checks if not check.holds]
-    title = f"{len(failed)} of {len(found.checks)} assumptions rejected"
-    return dataclasses.replace(first, name="assumptions", title=title, series=series)
+    return overlaid_chart(spectra, f"{len(failed)} of {len(found.checks)} assumptions rejected")
 
 
 def spectra_distance_chart(distance: SpectraDistance) -> Chart:

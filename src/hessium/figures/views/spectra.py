@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -69,6 +70,23 @@ def spectrum_chart(
         x_linear=linear,
         y_scale="log",
         series=tuple(series),
+    )
+
+
+def overlaid_chart(spectra: Mapping[str, Spectrum], title: str) -> Chart:
+    """Densities of several spectra on one axis, by their labels."""
+    reach = max(float(np.abs(one.nodes).max()) for one in spectra.values()) or 1.0
+    linear = float(f"{reach / 100:.1g}")
+    label, first = next(iter(spectra.items()))
+    return dataclasses.replace(
+        spectrum_chart(first, label=label, linear=linear),
+        name="densities",
+        title=f"{title}; λ₀ = {digits(linear, 2)}",
+        series=tuple(
+            part
+            for name, one in spectra.items()
+            for part in density_series(one, name, linear, WIDTH)
+        ),
     )
 
 
