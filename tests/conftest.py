@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import signal
-import warnings
 
 import pytest
 from hypothesis import settings
 
-import typechecker as typechecker  # isort: skip  # before anything that it is to check
-import hessium as hs
-from cases import CASES, Case, Problem
-from hessium.errors import RouteWarning
-from references import Reference, reference
+from support import type_checker as type_checker  # isort: skip  # before anything that it is to check
+from support.risk_cases import CASES, Case
 
 # what a background job of a shell ignores, the processes that tests interrupt would ignore too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -22,21 +17,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # the same examples in every run, and no verdict by the clock of a shared machine
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("suite")
-
-
-@functools.cache
-def reference_of(name: str) -> Reference:
-    return reference(next(c for c in CASES if c.name == name).make())
-
-
-def build(case: Case) -> hs.EmpiricalRisk:
-    return quiet(case.make())
-
-
-def quiet(problem: Problem) -> hs.EmpiricalRisk:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RouteWarning)  # its own test asserts it
-        return problem.risk()
 
 
 @pytest.fixture(params=CASES, ids=str)

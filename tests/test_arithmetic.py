@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import classes, draw, mlp, seeded
 from hessium._arithmetic import full_precision
 from hessium.errors import InputError
+from support.risk_cases import classes, draw, mlp, seeded
 
 AROUND: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "inference mode": torch.inference_mode,

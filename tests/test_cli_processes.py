@@ -11,21 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from test_cli import LARGE, MODEL, ROOT, Process, gone
+from support.cli_processes import LARGE, MODEL, ROOT, SWEEP, Process, gone
 
 pytestmark = pytest.mark.xdist_group("cli-processes")  # one process computes what they share
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}
-SWEEP = """
-size = 2
-ratios = [0.5]
-targeted = 2
-published = 0
-plain = 0
-others = 0
-minimisers = 0
-max_steps = 5
-"""
 COMMANDS = {
     "spectrum": ("spectrum m.py:build --out measured", "measured/report.html"),
     "compare": ("compare double.py:build --rotations 99 --out compared", "compared/report.html"),

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from test_cli import MODEL
-from test_cli_processes import SWEEP
-from test_kills import ENVIRONMENT, finished
+from support.cli_processes import ENVIRONMENT, MODEL, SWEEP
+from support.stored_results import stored_results
 
 pytestmark = pytest.mark.slow
 root = pytest.mark.skipif(
@@ -97,7 +96,7 @@ def test_with_space_again_the_same_command_ends_as_undisturbed(
         subprocess.run(again, check=True)
         done = hessium(calm, COMMANDS[name], f"--out={out / 'o'}")
         assert done.returncode == 0, done.stderr
-        assert finished(out / "o") == finished(calm / name)
+        assert stored_results(out / "o") == stored_results(calm / name)
         assert not list(out.rglob(".unfinished-*"))
 
 
@@ -154,7 +153,7 @@ def test_a_folder_that_goes_away_is_one_line(
         assert [path.name for path in out.iterdir()] == ["theirs"]
         shutil.rmtree(out)
     assert hessium(calm, COMMANDS[name], f"--out={out}").returncode == 0
-    assert finished(out) == finished(calm / name)
+    assert stored_results(out) == stored_results(calm / name)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -166,7 +165,7 @@ def test_any_name_of_a_folder_works(calm: Path, tmp_path: Path, name: str, out: 
     done = hessium(calm, COMMANDS[name], f"--out={tmp_path / place}")
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr
-    assert finished(tmp_path / place) == finished(calm / name)
+    assert stored_results(tmp_path / place) == stored_results(calm / name)
     done = hessium(calm, "report", str(tmp_path / place))
     assert done.returncode == 0, done.stderr
 
@@ -223,7 +222,7 @@ def test_a_database_that_is_none_is_named_and_a_new_one_is_the_same(
         assert "points.sqlite" in refused(done)
         shutil.rmtree(database.parent)
         assert hessium(calm, COMMANDS["sweep"], f"--out={out}").returncode == 0
-    assert finished(out) == finished(calm / "sweep")
+    assert stored_results(out) == stored_results(calm / "sweep")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -244,7 +243,7 @@ def test_damaged_files_are_made_again(
         path.rmdir()
         done = hessium(calm, COMMANDS[name], f"--out={out}")
     assert done.returncode == 0, done.stderr
-    assert finished(out) == finished(calm / name)
+    assert stored_results(out) == stored_results(calm / name)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -260,6 +259,6 @@ def test_three_processes_in_one_folder(calm: Path, tmp_path: Path, name: str) ->
     for process in processes:
         _, err = process.communicate(timeout=180)
         assert process.returncode == 0, err
-    assert finished(out) == finished(calm / name)
+    assert stored_results(out) == stored_results(calm / name)
     assert not list(out.rglob("*.lock"))
     assert not list(out.rglob("*.checkpoint"))

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from test_cli import MODEL, ROOT, gone
+from support.cli_processes import ENVIRONMENT, MODEL, gone
+from support.stored_results import stored_results
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc"),
 ]
-ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
 SWEEP = """
 size = 4
 ratios = [0.5]
@@ -55,7 +51,6 @@ COMMANDS = {
 }
 SECONDS, MOST = 45, 15  # for one command, and how often it is stopped in them at most
 BLOWS = [("SIGKILL", 1)] * 4 + [("SIGTERM", 1), ("SIGHUP", 1), ("SIGINT", 1), ("SIGINT", 5)]
-TIMES = ("cpu", "seconds", "product_seconds", "least")
 
 
 def start(folder: Path, line: str) -> subprocess.Popen[str]:
@@ -111,32 +106,6 @@ def session(number: int) -> list[int]:
     return found
 
 
-def untimed(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: untimed(v) for k, v in value.items() if k not in TIMES}
-    return value
-
-
-def finished(run: Path) -> dict[str, Any]:
-    """All that is stored, by name: arrays bit for bit, numbers, points; but for times."""
-    found: dict[str, Any] = {}
-    for path in run.rglob("*.npz"):
-        with np.load(path, allow_pickle=False) as file:
-            content: dict[str, Any] = {k: file[k] for k in file.files if k not in TIMES}
-        document = json.loads(str(content.pop("__json__", "{}")))
-        arrays = {k: (str(v.dtype), v.shape, v.tobytes()) for k, v in content.items()}
-        found[str(path.relative_to(run))] = arrays, untimed(document)
-    for path in run.rglob("points.sqlite"):
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as connection:
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-                continue  # killed before its first row
-            query = "SELECT key, experiment, task, code, arrays, result FROM points"
-            for name, *columns, result in connection.execute(query):
-                rest = {k: v for k, v in json.loads(result).items() if k != "__seal__"}
-                found[name] = columns, untimed(rest)
-    return found
-
-
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
     """Of an undisturbed run, and of one that is stopped."""
@@ -165,7 +134,7 @@ def test_stopped_at_random_moments_the_end_is_the_undisturbed_one(
         time.sleep(whole * float(source.uniform(0.3, 1.0)))
         stopped = stop(process, source)
         stops += stopped
-        now = set(finished(folder / "o"))
+        now = set(stored_results(folder / "o"))
         assert kept <= now
         kept = now
         if not stopped:  # it was faster than the blow: once more from the start
@@ -176,7 +145,7 @@ def test_stopped_at_random_moments_the_end_is_the_undisturbed_one(
     left = [path for pattern in (".unfinished-*", "*.checkpoint", "*.lock")
             for path in folder.rglob(pattern)]  # fmt: skip
     assert not left
-    expected, found = finished(calm / "o"), finished(folder / "o")
+    expected, found = stored_results(calm / "o"), stored_results(folder / "o")
     assert expected.keys() == found.keys()
     for key, value in expected.items():
         assert found[key] == value, key

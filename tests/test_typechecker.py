@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import hessium as hs
-from typechecker import check
+from support.type_checker import check
 
 if TYPE_CHECKING:
     from decimal import Decimal

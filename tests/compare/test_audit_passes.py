@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 import hessium as hs
-from counted_data import counted_risk
 from hessium import compare
 from hessium.curvature.base import RiskOperator
+from support.counted_data import counted_risk
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from hessium.compare import FittedParameter, fit
 from hessium.errors import InputError
 from hessium.theory import spiked, wishart
-from spiked_matrices import ENERGY, LAW, RATIO, SCALE, matrix, spiky
+from support.spiked_matrices import ENERGY, LAW, RATIO, SCALE, matrix, spiky
 
 
 def coverage(draws: int, spikes: int, unit: float, n: int = 200) -> Any:

@@ -19,7 +19,7 @@ from hessium.theory import (
     wishart,
 )
 from hessium.theory import outliers as predicted
-from spiked_matrices import LAW, RATIO, matrix, spiky
+from support.spiked_matrices import LAW, RATIO, matrix, spiky
 
 
 @pytest.mark.parametrize("freedom", [pytest.param(1, marks=pytest.mark.slow), 2])

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import Case, draw, mlp, seeded
-from conftest import build
 from hessium.curvature.dense_assembly import dense_second_order
 from hessium.linalg.operator import SymmetricOperator
+from support.risk_cases import Case, build, draw, mlp, seeded
 
 # parameters act in other ways than in layers, or samples see each other
 COLUMNS_ONLY = {

@@ -13,11 +13,11 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import classes, draw, seeded
 from hessium.curvature import gram_assembly
 from hessium.curvature.dense_assembly import WORK_BYTES, dense_outer
 from hessium.curvature.gram_assembly import gram
 from hessium.curvature.layer_ops import Kernel, Outer
+from support.risk_cases import classes, draw, seeded
 
 
 class Tokens(nn.Module):

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 import hessium as hs
-from cases import draw, mlp
 from hessium.curvature.places import directions
 from hessium.errors import InputError, OutsideParameterWarning, SelfCheckError, SelfCheckWarning
+from support.risk_cases import draw, mlp
 
 X, Y = draw(10, 3), draw(10, 2, seed=3)
 

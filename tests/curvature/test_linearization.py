@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import hessium as hs
-from cases import classes, draw, mlp, seeded, split
+from support.risk_cases import classes, draw, mlp, seeded, split
 
 
 def test_a_linear_model_is_its_own_linearisation_and_minimiser() -> None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from counted_data import CountedData, counted_risk
 from hessium.curvature.product_plan import RouteName
+from support.counted_data import CountedData, counted_risk
 
 FEW, MANY = 20, 200  # samples: outputs are fewer than the parameters, or more
 

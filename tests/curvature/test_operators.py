@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 import hessium as hs
-from cases import Case
-from conftest import build, reference_of
 from hessium.curvature.base import RiskOperator
 from hessium.linalg import SymmetricOperator
+from support.dense_reference import reference_of
+from support.risk_cases import Case, build
 
 RELATIVE = 1e-10
 

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import Case
-from conftest import build
 from hessium.curvature.base import RiskOperator
 from hessium.curvature.product_plan import Graphs, fastest
 from hessium.errors import InputError, SelfCheckError
+from support.risk_cases import Case, build
 
 KINDS = [hs.Hessian, hs.GaussNewton]
 

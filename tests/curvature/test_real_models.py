@@ -16,12 +16,19 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 import hessium as hs
-from cases import Problem, draw, mlp
-from conftest import quiet
 from hessium.curvature.base import RiskOperator
 from hessium.errors import InputError, RouteWarning
-from networks import MODELS, LanguageModel, adapters, language_model, llama, padded_tokens, scores
-from products import Products, by_differences, by_double_backward, whole
+from support.network_cases import (
+    MODELS,
+    LanguageModel,
+    adapters,
+    language_model,
+    llama,
+    padded_tokens,
+    scores,
+)
+from support.risk_cases import Problem, draw, mlp, quiet
+from support.second_derivatives import Products, by_differences, by_double_backward, whole
 
 OPERATORS: dict[str, Callable[[hs.EmpiricalRisk], RiskOperator]] = {
     "hessian": hs.Hessian,

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import draw, mlp
 from hessium.errors import InputError, NonFiniteError, SelfCheckError, SelfCheckWarning
 from hessium.problem.losses import Loss
 from hessium.problem.output_hessian import Diagonal, OutputHessian
+from support.risk_cases import draw, mlp
 
 DATA = (draw(6, 3), draw(6, 2, seed=3))
 

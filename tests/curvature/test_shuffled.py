@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import hessium as hs
-from cases import draw, mlp, seeded
+from support.risk_cases import draw, mlp, seeded
 
 X, Y = draw(11, 2, 4, 4), draw(11, 2, seed=3)
 

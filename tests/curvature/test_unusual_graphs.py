@@ -17,9 +17,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 import hessium as hs
-from cases import draw, mlp
 from hessium.curvature.fx_program import CannotTraceError
 from hessium.errors import InputError, RouteWarning
+from support.risk_cases import draw, mlp
 
 X, Y = draw(6, 3), draw(6, 2, seed=3)
 

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import classes, draw, mlp, seeded
 from hessium.errors import InputError
 from hessium.estimate.checkpoint import Checkpoint
 from hessium.linalg import SymmetricOperator, as_operator
-from spectra import with_eigenvalues
+from support.chosen_spectra import with_eigenvalues
+from support.risk_cases import classes, draw, mlp, seeded
 
 WORKER = """
 import os, sys, numpy as np, torch, hessium as hs

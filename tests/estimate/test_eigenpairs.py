@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hessium as hs
-from cases import draw, mlp
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.estimate.eigenpairs import Which
 from hessium.linalg import SymmetricOperator
-from spectra import SPECTRA, Counted, with_eigenvalues
+from support.chosen_spectra import SPECTRA, Counted, with_eigenvalues
+from support.risk_cases import draw, mlp
 
 WHICH: list[Which] = ["LA", "SA", "LM", "BE"]
 

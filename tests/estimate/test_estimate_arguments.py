@@ -17,7 +17,7 @@ import torch
 import hessium as hs
 from hessium.errors import InputError
 from hessium.linalg import as_operator
-from spectra import with_eigenvalues
+from support.chosen_spectra import with_eigenvalues
 
 A = with_eigenvalues(np.linspace(0.5, 3, 40))
 MEASURE = hs.spectral_measure(A, 2, 5)

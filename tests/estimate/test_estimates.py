@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import draw, mlp
 from hessium._typing import FloatArray
 from hessium.errors import InputError, NonFiniteError
 from hessium.estimate import probes
-from spectra import MATRICES, Counted, with_eigenvalues
+from support.chosen_spectra import MATRICES, Counted, with_eigenvalues
+from support.risk_cases import draw, mlp
 
 pytestmark = pytest.mark.xdist_group("sampled")  # one process computes what they share
 

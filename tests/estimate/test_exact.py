@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import hessium as hs
-from cases import classes, draw, mlp
-from spectra import with_eigenvalues
+from support.chosen_spectra import with_eigenvalues
+from support.risk_cases import classes, draw, mlp
 
 SMALL = np.concatenate([[-2.0, -1e-3, -3e-6], np.zeros(10), [2e-6, 1e-4, 0.5, 4.0]])
 # the same counts at a size where factorisations are used

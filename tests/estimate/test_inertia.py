@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import classes, draw, mlp, seeded
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
-from spectra import Counted, with_eigenvalues
+from support.chosen_spectra import Counted, with_eigenvalues
+from support.risk_cases import classes, draw, mlp, seeded
 
 
 def operators() -> dict[str, SymmetricOperator]:

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import classes, draw, mlp
 from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.estimate import lanczos_probes
@@ -27,7 +26,8 @@ from hessium.estimate.deflation import Deflation
 from hessium.linalg import SymmetricOperator, vectors
 from hessium.spectra import Spectrum
 from hessium.spectra.smoothing import gaussian_kernel, smoothed
-from spectra import SPECTRA, Counted, with_eigenvalues
+from support.chosen_spectra import SPECTRA, Counted, with_eigenvalues
+from support.risk_cases import classes, draw, mlp
 
 pytestmark = pytest.mark.xdist_group("spectral")  # one process computes what they share
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import draw, mlp
 from hessium.errors import IndefiniteError, InputError, NonFiniteError
 from hessium.estimate import SpectralSum
 from hessium.estimate.probes import sphere
-from spectra import Counted, with_eigenvalues
+from support.chosen_spectra import Counted, with_eigenvalues
+from support.risk_cases import draw, mlp
 
 SEEDS = 400
 VALUES = np.concatenate([np.zeros(20), np.linspace(0.05, 3, 60)])

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 import hessium as hs
-from cases import draw
 from hessium.errors import InputError
 from hessium.estimate.inertia import Method
-from spectra import with_eigenvalues
+from support.chosen_spectra import with_eigenvalues
+from support.risk_cases import draw
 
 N = 80
 EXACT = with_eigenvalues(np.concatenate([np.zeros(N // 2), np.linspace(1, 2, N // 2)]), seed=4)

@@ -17,7 +17,7 @@ from hessium.figures.records import (
     over,
 )
 from hessium.runs.codec import DecodeError, decode, encode
-from toy_experiment import compute, summarise, tasks, toy
+from support.toy_experiment import compute, summarise, tasks, toy
 
 
 def _section() -> Section:

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import hessium as hs
-from cases import draw
 from hessium._display import Displayable, Plottable
 from hessium.errors import InputError
 from hessium.spectra import Band, Integral
+from support.risk_cases import draw
 
 LAW = hs.theory.MarchenkoPastur(ratio=0.5)
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import draw, mlp
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.certify import certify
 from hessium.landscape.gradient_norm import GradientNorm
@@ -21,6 +20,7 @@ from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Stopping
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.operator import DenseOperator
+from support.risk_cases import draw, mlp
 
 Function = Callable[[Tensor, Tensor], Tensor]
 METHODS = ("levenberg-marquardt", "newton-mr")

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import draw
 from hessium.landscape.dead_units import dead_unit_index, with_dead_units
 from hessium.landscape.find import surface_of
 from hessium.landscape.objective import RiskSurface
 from hessium.landscape.two_layer import TwoLayerSurface, recognise
-from references import rows_of
+from support.dense_reference import rows_of
+from support.risk_cases import draw
 
 
 def network(activation: nn.Module | None = None) -> nn.Sequential:

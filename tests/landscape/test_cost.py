@@ -14,9 +14,9 @@ import pytest
 from torch import nn
 
 import hessium as hs
-from cases import draw
 from hessium.errors import ConvergenceWarning
 from hessium.landscape import starts
+from support.risk_cases import draw
 
 SIZE = 4
 INDICES = (1, 2, 4, 7, 10)

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import draw
 from hessium.errors import ConvergenceWarning
+from support.risk_cases import draw
 
 
 class Point(nn.Module):

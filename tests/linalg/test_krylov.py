@@ -12,7 +12,7 @@ from torch import Tensor
 from hessium.linalg import as_operator
 from hessium.linalg.krylov import KrylovSpace
 from hessium.linalg.vectors import gaussian
-from spectra import SPECTRA, with_eigenvalues
+from support.chosen_spectra import SPECTRA, with_eigenvalues
 
 BLOCKS = [1, 2, 3, 5]
 

@@ -11,7 +11,7 @@ from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator, as_operator
 from hessium.linalg.lanczos import LanczosProcess, Passes, lanczos_steps
 from hessium.linalg.vectors import gaussian, norm
-from spectra import SPECTRA, with_eigenvalues
+from support.chosen_spectra import SPECTRA, with_eigenvalues
 
 DTYPES = [torch.float64, torch.float32]
 

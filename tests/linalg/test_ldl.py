@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cases import draw
 from hessium.linalg.ldl import ShiftedLDL
+from support.risk_cases import draw
 
 
 @given(n=st.integers(1, 40), seed=st.integers(0, 10**6), shift=st.floats(-3, 3))

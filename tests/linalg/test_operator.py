@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cases import draw
 from hessium.errors import InputError, NonFiniteError
 from hessium.linalg import SymmetricOperator, as_operator
 from hessium.linalg.operator import mirror_lower_, symmetrize_
+from support.risk_cases import draw
 
 
 def symmetric(n: int, seed: int) -> Tensor:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from cases import draw
 from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.operator import DenseOperator
-from spectra import MATRICES, with_eigenvalues
+from support.chosen_spectra import MATRICES, with_eigenvalues
+from support.risk_cases import draw
 
 
 @pytest.mark.parametrize("spectrum", MATRICES)

@@ -13,9 +13,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import TiedEmbedding, classes, draw, mlp, seeded, split
 from hessium.errors import InputError
 from hessium.problem.additivity import couples_samples
+from support.risk_cases import TiedEmbedding, classes, draw, mlp, seeded, split
 
 # the convention for outputs without such layers is announced, and not what is tested here
 pytestmark = pytest.mark.filterwarnings("ignore::hessium.errors.SampleAxisWarning")

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import hessium as hs
-from cases import classes, draw, mlp
 from hessium.errors import InputError
+from support.risk_cases import classes, draw, mlp
 
 X, Y = draw(6, 3), draw(6, 2, seed=3)
 

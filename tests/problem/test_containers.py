@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
 import hessium as hs
-from cases import draw, mlp
 from hessium.errors import InputError
 from hessium.problem.containers import replaced, tensors
+from support.risk_cases import draw, mlp
 
 X, Y = draw(5, 3).float(), draw(5, 2, seed=1).float()
 ONES = torch.ones(5, 3)

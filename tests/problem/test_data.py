@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import hessium as hs
-from cases import classes, draw, mlp, split
 from hessium.errors import InputError
+from support.risk_cases import classes, draw, mlp, split
 
 X, LABELS = draw(12, 3), classes(12, high=2)
 EXAMPLES = [{"input": x, "labels": label} for x, label in zip(X, LABELS, strict=True)]

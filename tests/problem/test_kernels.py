@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import classes, draw
+from support.risk_cases import classes, draw
 
 X, Y = draw(6, 2, 5, seed=4), classes(6, high=3)
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector
 
 import hessium as hs
-from cases import draw, mlp
 from hessium.errors import InputError, StaleStateWarning
+from support.risk_cases import draw, mlp
 
 X, Y = 3 * draw(16, 3) + 1, draw(16, 2, seed=3)
 

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import hessium as hs
-from cases import Case, classes, draw, mlp, seeded, split
-from conftest import quiet
 from hessium.errors import RouteWarning
+from support.risk_cases import Case, classes, draw, mlp, quiet, seeded, split
 
 
 def snapshot(model: nn.Module) -> list[object]:

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_sequence
 
 import hessium as hs
-from cases import classes, draw, mlp, seeded
 from hessium.errors import InputError, RouteWarning, SampleAxisWarning
+from support.risk_cases import classes, draw, mlp, seeded
 
 # the convention for outputs without such layers is announced, and not what is tested here
 pytestmark = pytest.mark.filterwarnings("ignore::hessium.errors.SampleAxisWarning")

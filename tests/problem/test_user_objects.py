@@ -19,8 +19,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 import hessium as hs
-from cases import draw
 from hessium.errors import InputError
+from support.risk_cases import draw
 
 X, Y = draw(12, 3), draw(12, 3, seed=3)
 

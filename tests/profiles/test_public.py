@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 import hessium as hs
-from counted_data import counted_risk
 from hessium.errors import InputError
 from hessium.runs.run_directory import RunDirectory
+from support.counted_data import counted_risk
 
 RISK, _ = counted_risk(30, nn.CrossEntropyLoss())
 LARGE: dict[str, Any] = {"max_dim": 40, "top": 3, "probes": 6, "steps": 15, "tol": 1e-2}

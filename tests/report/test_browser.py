@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hessium.report import write_report
-from toy_experiment import fill
+from support.toy_experiment import fill
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
 pytestmark = [

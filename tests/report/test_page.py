@@ -9,7 +9,7 @@ from hessium.figures.records import Chart
 from hessium.plots import draw
 from hessium.report import Report, write_report
 from hessium.runs.run_directory import RunDirectory
-from toy_experiment import fill
+from support.toy_experiment import fill
 
 pytestmark = pytest.mark.xdist_group("page")  # one process computes what they share
 

@@ -18,7 +18,7 @@ from hessium.errors import InputError
 from hessium.runs.point_store import SweepStore
 from hessium.runs.result_store import Store
 from hessium.runs.runner import run
-from toy_experiment import ToyConfig, toy
+from support.toy_experiment import ToyConfig, toy
 
 
 @pytest.mark.slow

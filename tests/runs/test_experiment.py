@@ -2,7 +2,7 @@ import pytest
 
 from hessium.errors import InputError
 from hessium.runs.experiment import Registry, settings
-from toy_experiment import toy
+from support.toy_experiment import toy
 
 
 def test_names_are_found_and_the_nearest_is_suggested() -> None:

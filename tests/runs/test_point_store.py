@@ -26,7 +26,7 @@ from hessium.runs.result_store import About, CorruptTaskWarning
 from hessium.runs.runner import run
 from hessium.studies.critical_points.config import CriticalPointsConfig
 from hessium.studies.critical_points.fig6 import SWEEP
-from toy_experiment import ToyConfig, toy
+from support.toy_experiment import ToyConfig, toy
 
 ABOUT = About(experiment="toy", task={"size": 3, "ratio": 0.5}, code="c0de")
 RESULT = {"kind": "critical", "energy": 0.25, "index": 7, "spectrum": np.arange(5.0)}

@@ -7,7 +7,7 @@ import pytest
 
 from hessium.errors import InputError
 from hessium.runs.run_directory import RunDirectory
-from toy_experiment import fill
+from support.toy_experiment import fill
 
 
 def test_sections_are_kept_in_the_order_of_the_page(tmp_path: Path) -> None:

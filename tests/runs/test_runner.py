@@ -10,7 +10,7 @@ import torch
 from hessium.errors import InputError
 from hessium.runs.result_store import CorruptTaskWarning, Store
 from hessium.runs.runner import run
-from toy_experiment import ToyConfig, toy
+from support.toy_experiment import ToyConfig, toy
 
 
 def test_a_second_run_reuses_and_force_recomputes(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 import hessium as hs
 from hessium.errors import InputError
-from spectra import with_eigenvalues
+from support.chosen_spectra import with_eigenvalues
 
 
 def count(lower: int, upper: int, value: int | None = None, **fields: Any) -> hs.Count:

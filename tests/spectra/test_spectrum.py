@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import hessium as hs
-from cases import draw
 from hessium.errors import InputError
 from hessium.spectra import GaussRule
-from spectra import with_eigenvalues
+from support.chosen_spectra import with_eigenvalues
+from support.risk_cases import draw
 
 VALUES = np.concatenate([np.linspace(-1.0, -0.5, 30), np.zeros(40), np.linspace(0.2, 3.0, 130)])
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from cases import Problem, classes, draw, seeded, split
+from support.risk_cases import Problem, classes, draw, seeded, split
 
 
 class Residual(nn.Module):

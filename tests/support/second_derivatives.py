@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._pytree import tree_leaves, tree_map
 
-from cases import Problem
+from support.risk_cases import Problem
 
 
 @dataclass(frozen=True)

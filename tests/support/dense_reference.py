@@ -6,6 +6,7 @@ denominators or closed forms of the library enter: torch itself says what the ri
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cases import Problem
+from support.risk_cases import CASES, Problem
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,9 @@ def rows_of(outputs: Tensor, leaves: Sequence[Tensor]) -> Tensor:
         else:
             rows.append(outputs.new_zeros(sum(leaf.numel() for leaf in leaves)))
     return torch.stack(rows)
+
+
+@functools.cache
+def reference_of(name: str) -> Reference:
+    """The reference of one of `CASES`, computed once in a session."""
+    return reference(next(c for c in CASES if c.name == name).make())
