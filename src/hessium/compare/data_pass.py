@@ -14,8 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from hessium._typing import FloatArray
 from hessium.problem import EmpiricalRisk
+from hessium.problem.cross_entropy import CrossEntropy
 from hessium.problem.losses import Loss, SquaredError, rows
-from hessium.problem.torch_losses import CrossEntropy, Elementwise
+from hessium.problem.torch_losses import Elementwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

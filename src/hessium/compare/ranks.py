@@ -13,7 +13,7 @@ from hessium.compare.architecture import Architecture
 from hessium.compare.curvature import Curvature, as_curvature
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
-from hessium.problem.torch_losses import CrossEntropy
+from hessium.problem.cross_entropy import CrossEntropy
 from hessium.spectra import Count
 from hessium.spectra.inertia import check_tol
 from hessium.theory import NetworkRank, linear_network_rank

@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, fx, nn
 
 from hessium.compare.architecture import Architecture, architecture
-from hessium.curvature.base import require_outputs, require_risk
+from hessium.curvature.requirements import require_outputs, require_risk
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 from hessium.problem.one_pass import in_one_pass

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hessium.compare.architecture import Architecture, Layer, Link
 from hessium.problem import EmpiricalRisk
-from hessium.problem.torch_losses import CrossEntropy, NegativeLogLikelihood
+from hessium.problem.cross_entropy import CrossEntropy, NegativeLogLikelihood
 
 Tangents: TypeAlias = Iterator[Mapping[str, Tensor]]
 

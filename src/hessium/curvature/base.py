@@ -6,7 +6,7 @@ import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, get_args
+from typing import ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from hessium.curvature.product_plan import (
     fastest,
     many_at_once,
 )
+from hessium.curvature.requirements import require_risk
 from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
 from hessium.errors import InputError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory
@@ -317,38 +318,3 @@ class RiskOperator(SymmetricOperator):
         n = self.shape[0]
         parts = [f"{n} x {n}", f"{self.dtype}", self.risk.extent]
         return f"{type(self).__name__}({', '.join(filter(None, parts))})"
-
-
-def require_risk(risk: Any) -> None:
-    """Check that `risk` is a risk whose model is in evaluation mode.
-
-    Raises:
-        InputError: if it is not, or its model has been put in training mode since.
-    """
-    if not isinstance(risk, EmpiricalRisk):
-        msg = f"risk: {type(risk).__name__}; a hessium.EmpiricalRisk is required"
-        raise InputError(msg)
-    risk.require_evaluation_mode()
-
-
-def require_outputs(risk: Any, what: str) -> None:
-    """Check that the risk is a loss of outputs.
-
-    Raises:
-        InputError: if it is not, or is a closure.
-    """
-    require_risk(risk)
-    if not risk.has_outputs:
-        msg = (
-            f"risk: the loss is returned by a closure or by the model itself, so there are no "
-            f"outputs and no {what}; return outputs or residuals from EmpiricalRisk(..., "
-            "forward=...) with a loss such as SquaredError"
-        )
-        raise InputError(msg)
-    if risk.survey.read_by_loss:
-        msg = (
-            f"loss: depends on the parameters {', '.join(risk.survey.read_by_loss[:3])} other than "
-            f"through the outputs, so there is no {what}; use hs.Hessian, or move that part of the "
-            "loss into the outputs (forward=)"
-        )
-        raise InputError(msg)

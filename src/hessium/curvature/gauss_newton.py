@@ -9,13 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
-from hessium.curvature.base import RiskOperator, require_outputs
+from hessium.curvature.base import RiskOperator
 from hessium.curvature.dense_assembly import dense_outer
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.hessian import pulled
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.product_plan import BatchProduct, RouteName
+from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
 from hessium.problem import EmpiricalRisk

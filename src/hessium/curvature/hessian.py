@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessium.curvature.base import RiskOperator, require_outputs
+from hessium.curvature.base import RiskOperator
 from hessium.curvature.dense_assembly import dense_second_order
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.graph import GradientGraph
 from hessium.curvature.product_plan import BatchProduct, RouteName
+from hessium.curvature.requirements import require_outputs
 from hessium.curvature.selfcheck import probe_vectors
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
