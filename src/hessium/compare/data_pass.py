@@ -1,4 +1,4 @@
-"""What comparisons need of the data and the outputs, from one pass over them."""
+"""Properties of data and outputs that comparisons need, from one pass."""
 
 from __future__ import annotations
 

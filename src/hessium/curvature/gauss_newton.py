@@ -29,7 +29,7 @@ from hessium.problem.output_hessian import OutputHessian
 class GaussNewton(RiskOperator):
     r"""$H_0 = \frac1D \sum_s J_s^T \Lambda_s J_s$ with $\Lambda = \nabla_f^2 \ell$.
 
-    For `SquaredError(scale=c)` it is $2c \sum_s J_s^T J_s / D$: the source of the rank experiment
+    For `SquaredError(scale=c)` it is $2c \sum_s J_s^T J_s / D$: the ADCME.jl documentation
     omits the 2. Its rank is at most samples times outputs, and its non-zero eigenvalues are those
     of `Gram`. Positive semidefinite for losses convex in the outputs.
 

@@ -14,7 +14,7 @@ from hessium.curvature.differences import Claim, Comparison, Outcome
 from hessium.errors import InputError, NonFiniteError
 from hessium.problem import EmpiricalRisk
 
-# (place, the same place in as many digits as there are) -> what is claimed there
+# (place, the same place in the highest available precision) -> claim there
 ClaimAt: TypeAlias = Callable[[EmpiricalRisk, EmpiricalRisk], Claim]
 
 FEW_DIGITS = "differences in single precision"  # refuted for a model
@@ -77,7 +77,7 @@ class Precisions:
         network with many kinks from a wrong derivative.
 
         Args:
-            claim_at: (place, the same place in as many digits as there are) -> claim.
+            claim_at: (place, the same place in the highest available precision) -> claim.
         """
         risk = self.risk
         enough = not (self.single and FEW_DIGITS in risk.refuted)

@@ -59,7 +59,7 @@ class Evaluation(abc.ABC):
         _buffers: buffers of the model, by name.
         _convert_to: dtype of the computation; None for the model's.
         _survey: findings of the first pass over the data.
-        _shared: what the checks found, for all parameters of one model.
+        _shared: findings of the self-checks, for all parameters of one model.
     """
 
     _model: nn.Module
