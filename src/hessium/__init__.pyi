@@ -11,6 +11,7 @@ from . import progress as progress
 from . import runs as runs
 from . import spectra as spectra
 from . import theory as theory
+from . import training as training
 from .curvature import EmpiricalFisher as EmpiricalFisher
 from .curvature import GaussNewton as GaussNewton
 from .curvature import Gram as Gram
@@ -46,8 +47,11 @@ from .profiles import profile as profile
 from .runs.saved import load as load
 from .runs.saved import save as save
 from .runs.sweep_frame import load_sweep as load_sweep
+from .spectra import Bracket as Bracket
 from .spectra import Count as Count
 from .spectra import DiscreteMeasure as DiscreteMeasure
 from .spectra import Inertia as Inertia
 from .spectra import RankProfile as RankProfile
 from .spectra import Spectrum as Spectrum
+from .training import Monitor as Monitor
+from .training import precondition as precondition

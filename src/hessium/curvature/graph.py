@@ -45,6 +45,9 @@ class GradientGraph:
             gradient = torch.autograd.grad(
                 scalar, self._leaves, create_graph=True, allow_unused=True
             )
+        self.value = float(scalar.detach())
+        # views of what the graph keeps alive anyway
+        self.gradient = [None if g is None else g.detach() for g in gradient]
         # entries that are constant in the parameters have no second derivative
         self._live = [(i, g) for i, g in enumerate(gradient) if g is not None and g.requires_grad]
         self.program: Program | None = None

@@ -35,6 +35,24 @@ class Hessian(RiskOperator):
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
         return GradientGraph(self.risk.total(leaves, batch), leaves, self.risk.inside(leaves))
 
+    def value_and_gradient(self) -> tuple[float, Tensor]:
+        r"""$L(\theta)$ and $\nabla L(\theta)$, from the cached graphs.
+
+        Cost: none where all graphs are cached, else one pass over the data.
+        """
+        if self.differenced:
+            return self.risk.value_and_gradient()
+        totals, gradient = [], torch.zeros_like(self.risk.theta)
+        shapes = self.risk.layout.unflatten(gradient)
+        with torch.enable_grad():
+            for graph in self._products():
+                assert isinstance(graph, GradientGraph)
+                totals.append(graph.value)
+                for part, found in zip(shapes, graph.gradient, strict=True):
+                    if found is not None:
+                        part += found
+        return math.fsum(totals) / self.risk.denominator, gradient / self.risk.denominator
+
     @property
     def differences_gradients(self) -> bool:
         """True."""

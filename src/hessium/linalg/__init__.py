@@ -2,4 +2,7 @@
 
 from hessium.linalg.adapt import Operator as Operator
 from hessium.linalg.adapt import as_operator as as_operator
+from hessium.linalg.congruence import BlockKronecker as BlockKronecker
+from hessium.linalg.congruence import Diagonal as Diagonal
+from hessium.linalg.congruence import KroneckerBlock as KroneckerBlock
 from hessium.linalg.operator import SymmetricOperator as SymmetricOperator

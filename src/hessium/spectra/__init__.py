@@ -2,6 +2,7 @@
 
 from hessium.spectra.bands import Band as Band
 from hessium.spectra.bands import Integral as Integral
+from hessium.spectra.brackets import Bracket as Bracket
 from hessium.spectra.counts import Count as Count
 from hessium.spectra.gauss_rule import GaussRule as GaussRule
 from hessium.spectra.inertia import Inertia as Inertia

@@ -20,6 +20,7 @@ _ROOMS = {
     "estimate": "hessium.figures.views.estimates",
     "compare": "hessium.figures.views.comparisons",
     "landscape": "hessium.figures.views.critical_points",
+    "training": "hessium.figures.views.monitors",
     "profiles": "hessium.profiles.views",
 }
 

@@ -1,0 +1,143 @@
+"""Curvature over the steps of a training as charts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hessium.errors import InputError
+from hessium.figures.records import Chart, Series
+from hessium.figures.views.numbers import numbers_chart
+from hessium.spectra import Bracket
+from hessium.training import Monitor, Record
+
+_WIDE = 10.0  # an outer end beyond this many times the largest value or threshold is not drawn
+_LAYERS = 12
+
+
+def monitor_chart(monitor: Monitor, *, quantity: str = "") -> Chart:
+    """A quantity of the records over steps, with its bracket and, for sharpness, the threshold.
+
+    Args:
+        monitor: with its records.
+        quantity: a tracked field; by default preconditioned sharpness if tracked, else the
+            sharpness, else the first one. "layer_traces" draws a line for each layer.
+
+    Raises:
+        InputError: if no record holds the quantity.
+    """
+    name = quantity or _default(monitor)
+    if name == "layer_traces":
+        series = _layers(monitor)
+    else:
+        series = [one for one in (_values(monitor, name), _spikes(monitor, name)) if one]
+        if "sharpness" in name and (limit := _threshold(monitor)) is not None:
+            series.append(limit)
+    if not series:
+        msg = f"quantity: no record holds a finite {name!r}; tracked are {', '.join(monitor.track)}"
+        raise InputError(msg)
+    return Chart(
+        name="monitor",
+        title=f"{name.replace('_', ' ').capitalize()} while training",
+        caption=repr(monitor.records[-1]),
+        x_label="step",
+        y_label=name.replace("_", " "),
+        y_scale="linear",
+        series=tuple(series),
+    )
+
+
+def _default(monitor: Monitor) -> str:
+    for name in ("preconditioned_sharpness", "sharpness"):
+        if name in monitor.track:
+            return name
+    return monitor.track[0]
+
+
+def _number(value: object) -> float:
+    if isinstance(value, Bracket):
+        return value.value
+    return float(value) if isinstance(value, (int, float)) else float("nan")
+
+
+def _column(monitor: Monitor, name: str) -> tuple[np.ndarray, np.ndarray]:
+    steps = np.array([float(record.step) for record in monitor.records])
+    values = np.array([_number(getattr(record, name, None)) for record in monitor.records])
+    kept = np.isfinite(values)
+    return steps[kept], values[kept]
+
+
+def _values(monitor: Monitor, name: str) -> Series | None:
+    x, y = _column(monitor, name)
+    if not y.size:
+        return None
+    found = [getattr(record, name) for record in monitor.records]
+    found = [one for one in found if one is not None and np.isfinite(_number(one))]
+    label = name.replace("_", " ")
+    if not all(isinstance(one, Bracket) for one in found):
+        return Series(label=label, x=x, y=y, error="exact", source="measured", mark="line")
+    limit = _threshold(monitor) if "sharpness" in name else None
+    reach = max(float(np.abs(y).max()), 0.0 if limit is None else float(limit.y.max()))
+    low, high = (np.array([getattr(one, end) for one in found]) for end in ("lower", "upper"))
+    low = np.where(low < -_WIDE * reach, y, low)
+    high = np.where(high > _WIDE * reach, y, high)
+    confidence = found[0].confidence
+    return Series(
+        label=label,
+        x=x,
+        y=y,
+        low=low,
+        high=high,
+        error=f"bracket with confidence {confidence:g}, its ends only where they are within "
+        f"{_WIDE:g} times the largest value",
+        source="measured",
+        mark="line",
+    )
+
+
+def _spikes(monitor: Monitor, name: str) -> Series | None:
+    """Records that started over, as after a spike of the loss."""
+    found = [(r.step, _number(getattr(r, name))) for r in monitor.records if r.restarted]
+    found = [(step, value) for step, value in found if np.isfinite(value)]
+    if not found or "sharpness" not in name:
+        return None
+    x, y = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
+    return Series(
+        label="started over", x=x, y=y, error="a jump of the curvature", source="measured",
+        mark="points",
+    )  # fmt: skip
+
+
+def _threshold(monitor: Monitor) -> Series | None:
+    x, y = _column(monitor, "threshold")
+    if not y.size:
+        return None
+    return Series(
+        label="stability threshold", x=x, y=y, error="exact", source="theory", mark="line"
+    )
+
+
+def _layers(monitor: Monitor) -> list[Series]:
+    rows = [r for r in monitor.records if r.layer_traces is not None]
+    names = list(rows[0].layer_traces or {}) if rows else []
+    steps = np.array([float(r.step) for r in rows])
+    return [
+        Series(
+            label=name,
+            x=steps,
+            y=np.array([(r.layer_traces or {})[name].value for r in rows]),
+            low=np.array([(r.layer_traces or {})[name].lower for r in rows]),
+            high=np.array([(r.layer_traces or {})[name].upper for r in rows]),
+            error="Student's interval over the probes",
+            source="measured",
+            mark="line",
+        )
+        for name in names[:_LAYERS]
+    ]
+
+
+def record_chart(record: Record, *, label: str = "") -> Chart:
+    """The numbers of one record, each with its bracket."""
+    return numbers_chart(record, label=label or f"Curvature at step {record.step}")
+
+
+VIEWS = {"Monitor": monitor_chart, "Record": record_chart}

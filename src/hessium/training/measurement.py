@@ -1,0 +1,258 @@
+"""What one record measures, from the model as it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium.curvature import GaussNewton, Hessian
+from hessium.errors import InputError, NonFiniteError
+from hessium.estimate import inertia, spectral_measure
+from hessium.linalg.congruence import Factor
+from hessium.problem import EmpiricalRisk
+from hessium.training.extremes import DEEP, End, Extremes, Warm, measure_extremes
+from hessium.training.quantities import along, batch_sharpness, traces
+from hessium.training.stability import Preconditioner, preconditioner_of
+
+QUANTITIES = (
+    "loss",
+    "gradient_norm",
+    "distance",
+    "sharpness",
+    "most_negative",
+    "preconditioned_sharpness",
+    "threshold",
+    "trace",
+    "gauss_newton_trace",
+    "layer_traces",
+    "directional_sharpness",
+    "update_sharpness",
+    "batch_sharpness",
+    "gradient_share",
+    "inertia",
+    "spectrum",
+)
+_OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
+_DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Arguments of a monitor."""
+
+    track: tuple[str, ...]
+    optimizer: Any
+    tol: float
+    confidence: float
+    bound_steps: int | None
+    probes: int
+    spectrum_every: int
+    seed: int
+    mode: str
+
+
+class Measurement:
+    """A risk of the live model, with the vectors that pass from record to record.
+
+    Args:
+        risk: at the present parameters.
+        settings: of the monitor.
+    """
+
+    def __init__(self, risk: EmpiricalRisk, settings: Settings) -> None:
+        self.risk, self._settings = risk, settings
+        self._warm = Warm()
+        self._origin = risk.theta if "distance" in settings.track else None
+        self._checked: set[str] = set()
+
+    def follow(self) -> bool:
+        """Take the present parameters; False if the risk no longer fits the model.
+
+        Raises:
+            NonFiniteError: if a parameter is not finite.
+        """
+        parameters = dict(self.risk.model.named_parameters())
+        for name in self.risk.names:
+            if name in parameters and not bool(torch.isfinite(parameters[name]).all()):
+                msg = f"model: parameter '{name}' is not finite"
+                raise NonFiniteError(msg)
+        try:
+            self.risk = self.risk.refreshed()
+        except InputError:
+            return False
+        return True
+
+    def parameters(self) -> Tensor:
+        """The present parameters, flat, in the dtype of the risk."""
+        named = dict(self.risk.model.named_parameters())
+        return self.risk.layout.flatten(named).to(self.risk.dtype)
+
+    def record(self, step: int, number: int, before: Tensor | None) -> dict[str, Any]:
+        """Fields of a record.
+
+        Args:
+            step: of the training; with the seed, it fixes the random vectors.
+            number: of the record.
+            before: parameters before the last update, if known.
+        """
+        settings, track = self._settings, self._settings.track
+        rng = np.random.default_rng([settings.seed, step])
+        operator = self._operator(Hessian)
+        assert isinstance(operator, Hessian)
+        found: dict[str, Any] = {"num_matvecs": 0}
+        gradient = self._first_order(operator, found)
+        preconditioner = self._preconditioner()
+        extremes = self._extremes(operator, preconditioner, rng, number)
+        if extremes is not None:
+            found |= {n: b for n, b in extremes.brackets.items() if n in track}
+            found["restarted"] = extremes.restarted
+            found["num_matvecs"] += extremes.num_matvecs
+            if "gradient_share" in track and gradient is not None and bool(gradient.any()):
+                share = float(extremes.vectors["sharpness"] @ gradient / gradient.norm()) ** 2
+                found["gradient_share"] = share
+        if preconditioner is not None:
+            self._thresholds(preconditioner, extremes, found)
+        self._directions(operator, gradient, before, found)
+        self._sums(operator, rng, number, found)
+        return found
+
+    def _operator(self, kind: type[Hessian] | type[GaussNewton]) -> Hessian | GaussNewton:
+        check = self._settings.mode == "eval" and kind.__name__ not in self._checked
+        operator = kind(self.risk, check=check)
+        self._checked.add(kind.__name__)
+        return operator
+
+    def _first_order(self, operator: Hessian, found: dict[str, Any]) -> Tensor | None:
+        track = self._settings.track
+        gradient = None
+        if not _OF_GRADIENT.isdisjoint(track):
+            loss, gradient = operator.value_and_gradient()
+            if not bool(torch.isfinite(gradient).all()):
+                msg = "gradient: not finite"
+                raise NonFiniteError(msg)
+            if "loss" in track:
+                found["loss"] = loss
+            if "gradient_norm" in track:
+                found["gradient_norm"] = float(gradient.norm())
+        if self._origin is not None and len(self._origin) == self.risk.dim:
+            found["distance"] = float((self.risk.theta - self._origin.to(self.risk.theta)).norm())
+        return gradient
+
+    def _preconditioner(self) -> Preconditioner | None:
+        if {"preconditioned_sharpness", "threshold"}.isdisjoint(self._settings.track):
+            return None
+        return preconditioner_of(
+            self._settings.optimizer,
+            self.risk.layout,
+            dict(self.risk.model.named_parameters()),
+            self.risk.theta,
+        )
+
+    def _extremes(
+        self,
+        operator: Hessian,
+        preconditioner: Preconditioner | None,
+        rng: np.random.Generator,
+        number: int,
+    ) -> Extremes | None:
+        track, settings = self._settings.track, self._settings
+        plain: dict[str, End] = {}
+        scaled = preconditioner is not None and "preconditioned_sharpness" in track
+        identity = scaled and preconditioner is not None and preconditioner.factor is None
+        if "sharpness" in track or "gradient_share" in track:
+            plain["sharpness"] = "largest"
+        elif identity:
+            plain["preconditioned_sharpness"] = "largest"
+        if "most_negative" in track:
+            plain["most_negative"] = "smallest"
+        sides: list[tuple[Factor | None, Mapping[str, End]]] = [(None, plain)] if plain else []
+        if scaled and not identity and preconditioner is not None:
+            sides.append((preconditioner.factor, {"preconditioned_sharpness": "largest"}))
+        if not sides:
+            return None
+        steps = settings.bound_steps
+        if steps is None:
+            usual = 2 if len(sides) == 1 else 1
+            steps = DEEP if number % _DEEP_EVERY == 0 else usual
+        found = measure_extremes(
+            operator, sides, self._warm, rng,
+            tol=settings.tol, confidence=settings.confidence, steps=steps,
+        )  # fmt: skip
+        if identity and "sharpness" in found.brackets:
+            found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]
+            found.vectors["preconditioned_sharpness"] = found.vectors["sharpness"]
+        return found
+
+    def _thresholds(
+        self, preconditioner: Preconditioner, extremes: Extremes | None, found: dict[str, Any]
+    ) -> None:
+        if "threshold" in self._settings.track:
+            vectors = extremes.vectors if extremes is not None else {}
+            found["threshold"] = preconditioner.threshold_along(
+                vectors.get("preconditioned_sharpness")
+            )
+
+    def _directions(
+        self,
+        operator: Hessian,
+        gradient: Tensor | None,
+        before: Tensor | None,
+        found: dict[str, Any],
+    ) -> None:
+        track, directions = self._settings.track, {}
+        if "directional_sharpness" in track and gradient is not None:
+            directions["directional_sharpness"] = gradient
+        if "update_sharpness" in track and before is not None and len(before) == self.risk.dim:
+            directions["update_sharpness"] = self.risk.theta - before.to(self.risk.theta)
+        if directions:
+            found |= along(operator, directions)
+            found["num_matvecs"] += len(directions)
+        if "batch_sharpness" in track:
+            found["batch_sharpness"] = batch_sharpness(self.risk, self._settings.confidence)
+            found["num_matvecs"] += 1
+
+    def _sums(
+        self, operator: Hessian, rng: np.random.Generator, number: int, found: dict[str, Any]
+    ) -> None:
+        settings, track = self._settings, self._settings.track
+        if "trace" in track or "layer_traces" in track:
+            total, layers = traces(operator, settings.probes, rng, settings.confidence)
+            found |= {
+                name: value
+                for name, value in (("trace", total), ("layer_traces", layers))
+                if name in track
+            }
+            found["num_matvecs"] += settings.probes
+        if "gauss_newton_trace" in track:
+            part = self._operator(GaussNewton)
+            found["gauss_newton_trace"], _ = traces(part, settings.probes, rng, settings.confidence)
+            found["num_matvecs"] += settings.probes
+        if "inertia" in track:
+            found["inertia"] = inertia(operator, rng=rng)
+        if "spectrum" in track and number % settings.spectrum_every == 0:
+            probes, steps = 2, min(40, self.risk.dim)
+            found["spectrum"] = spectral_measure(operator, probes, steps, rng=rng)
+            found["num_matvecs"] += probes * steps
+
+    def state(self) -> dict[str, Any]:
+        """Vectors for a checkpoint."""
+        return {
+            "vectors": dict(self._warm.vectors),
+            "seconds": dict(self._warm.seconds),
+            "origin": self._origin,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`."""
+        like = self.risk.theta
+        self._warm = Warm(
+            vectors={name: vector.to(like) for name, vector in state["vectors"].items()},
+            seconds=dict(state["seconds"]),
+        )
+        if self._origin is not None and state["origin"] is not None:
+            self._origin = state["origin"].to(like)

@@ -1,0 +1,294 @@
+"""Curvature while a network trains."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hessium._arguments import count, fraction, function, positive
+from hessium._arithmetic import full_precision
+from hessium._display import Displayable
+from hessium._random import Rng, generator
+from hessium.errors import InputError, NonFiniteError
+from hessium.problem import EmpiricalRisk
+from hessium.training.log import Log
+from hessium.training.measurement import QUANTITIES, Measurement, Settings
+from hessium.training.quantities import modules_of
+from hessium.training.record import Record
+from hessium.training.schedule import Budget, Every, Schedule
+from hessium.training.stability import unwrapped
+from hessium.training.undisturbed import undisturbed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Mode = Literal["eval", "train"]
+
+_DEFAULT = ("loss", "gradient_norm", "distance", "sharpness")
+_OF_OPTIMIZER = ("preconditioned_sharpness", "threshold")
+
+logger = logging.getLogger(__name__)
+
+
+class Monitor(Displayable):
+    r"""Records of the curvature of a loss while its network trains.
+
+    A record measures the live model on fixed data. Nothing of the training changes: parameters,
+    gradients, buffers, modes, the optimiser and all global random states are the same to the last
+    bit as without the monitor.
+
+    Extreme eigenvalues start from the vectors of the record before: about three products a record
+    where curvature drifts slowly, more after a jump. The inner end of each bracket is a Rayleigh
+    quotient and always holds. The outer end comes from a random vector in the complement of the
+    Ritz vectors; it holds with probability `confidence` and is wide (a factor of 3 to 40 by the
+    number of products, `bound_steps`).
+
+    Args:
+        model: the module that is trained.
+        loss: as in `hs.EmpiricalRisk`.
+        data: fixed data of the monitor, as in `hs.EmpiricalRisk`; not the shuffled training loader.
+        optimizer: SGD, Adam, AdamW, RMSprop, Adagrad or Muon of torch.optim, for
+            `preconditioned_sharpness` and `threshold`.
+        every: steps between records.
+        budget: instead of `every`, records as often as this fraction of the training's own wall
+            time pays for, more often where curvature moves.
+        track: fields of `Record` to measure; one that is not asked for costs nothing. By default
+            loss, gradient_norm, distance and sharpness, with an optimizer also
+            preconditioned_sharpness and threshold.
+        on_record: called with each record.
+        csv: file to which each record is appended at once.
+        rng: seed or generator of the random vectors.
+        mode: "eval" measures in evaluation mode, whatever the mode of the training. "train" leaves
+            the modes as they are, for batch statistics of one fixed batch, without self-checks.
+        tol: estimated relative error at which an extreme eigenvalue is accepted.
+        confidence: of the random ends of brackets.
+        bound_steps: products with a random vector for the outer ends: 0 leaves them infinite. By
+            default 2 for one spectrum and 1 for two; every tenth record takes 8, to find
+            eigenvectors that overtook the kept one.
+        probes: random vectors of the traces.
+        spectrum_every: records between two spectra, if `spectrum` is tracked.
+        **risk: forward, reduction, targets, num_samples and dtype of `hs.EmpiricalRisk`. Models in
+            half precision are measured in float32.
+
+    Attributes:
+        records: all records so far.
+
+    Raises:
+        InputError: for a bad argument, and for all that `hs.EmpiricalRisk` refuses.
+
+    Cost: two forward passes; the first record has a self-check (about 20 gradients) and a cold
+    start (about 20 products).
+
+    Example:
+        >>> monitor = hs.Monitor(model, loss, (inputs, targets), optimizer, every=50)
+        >>> for x, y in loader:
+        ...     optimizer.zero_grad()
+        ...     loss(model(x), y).backward()
+        ...     optimizer.step()
+        ...     monitor.step()
+        >>> monitor.to_dataframe()
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Any,
+        data: Any,
+        optimizer: Any = None,
+        *,
+        every: int = 100,
+        budget: float | None = None,
+        track: Sequence[str] | None = None,
+        on_record: Callable[[Record], object] | None = None,
+        csv: str | Path | None = None,
+        rng: Rng = 0,
+        mode: Mode = "eval",
+        tol: float = 0.02,
+        confidence: float = 0.95,
+        bound_steps: int | None = None,
+        probes: int = 10,
+        spectrum_every: int = 10,
+        **risk: Any,
+    ) -> None:
+        if mode not in get_args(Mode):
+            msg = f"mode: {mode!r}; one of {', '.join(get_args(Mode))} is required"
+            raise InputError(msg)
+        if on_record is not None:
+            function("on_record", on_record, "(record) ")
+        if optimizer is not None:
+            unwrapped(optimizer)
+        self.track = _tracked(track, optimizer)
+        self.records: list[Record] = []
+        self.on_record = on_record
+        self.mode: Mode = mode
+        self._model, self._loss, self._data, self._given = model, loss, data, risk
+        self._settings = Settings(
+            track=self.track,
+            optimizer=optimizer,
+            tol=positive("tol", tol),
+            confidence=fraction("confidence", confidence),
+            bound_steps=None if bound_steps is None else count("bound_steps", bound_steps, 0),
+            probes=count("probes", probes),
+            spectrum_every=count("spectrum_every", spectrum_every),
+            seed=int(generator(rng).integers(2**62)),
+            mode=mode,
+        )
+        steps = count("every", every)
+        self._schedule: Schedule = (
+            Every(steps) if budget is None else Budget(fraction("budget", budget))
+        )
+        self._log = None if csv is None else Log(csv)
+        self._step = 0
+        self._before: Tensor | None = None  # parameters before the last update
+        with self._undisturbed():
+            self._measurement = Measurement(self._new_risk(), self._settings)
+
+    def step(self) -> Record | None:
+        """Count one step of the optimiser; measure if a record is due.
+
+        Returns:
+            The record, or None.
+        """
+        self._step += 1
+        record = self.measure() if self._schedule.due(self._step) else None
+        if "update_sharpness" in self.track and self._schedule.may_be_due(self._step + 1):
+            self._before = self._measurement.parameters()
+        return record
+
+    def measure(self) -> Record:
+        """Measure now, whether a record is due or not.
+
+        Raises:
+            SelfCheckError: if the products are wrong, found at the first record of a model.
+        """
+        self._schedule.begin()
+        start = time.perf_counter()
+        with self._undisturbed():
+            record = self._measured(start)
+        drift = _drift(self.records[-1], record) if self.records else 0.0
+        self.records.append(record)
+        self._schedule.end(drift)
+        if self._log is not None:
+            self._log.append(self._row(record))
+        if self.on_record is not None:
+            self.on_record(record)
+        return record
+
+    def _measured(self, start: float) -> Record:
+        before, self._before = self._before, None
+        try:
+            if not self._measurement.follow():
+                logger.info("the model has changed: a new risk is made and checked")
+                self._measurement = Measurement(self._new_risk(), self._settings)
+            found = self._measurement.record(self._step, len(self.records), before)
+        except NonFiniteError as error:
+            logger.warning("step %d: %s; the record holds no curvature", self._step, error)
+            found = {"loss": math.nan}
+        seconds = time.perf_counter() - start
+        return Record(step=self._step, mode=self.mode, seconds=seconds, **found)
+
+    @full_precision()
+    def _new_risk(self) -> EmpiricalRisk:
+        given = dict(self._given)
+        kinds = {p.dtype for p in self._model.parameters() if p.requires_grad}
+        if "dtype" not in given and not kinds <= {torch.float32, torch.float64}:
+            given["dtype"] = torch.float32
+        check = self.mode == "eval"
+        risk = EmpiricalRisk(self._model, self._loss, self._data, check=check, **given)
+        if not check and risk.num_batches != 1:
+            msg = f"data: {risk.num_batches} batches; mode='train' requires one fixed batch"
+            raise InputError(msg)
+        if "batch_sharpness" in self.track and risk.num_batches < 2:
+            msg = "data: one batch; batch_sharpness requires several, of the size of the training's"
+            raise InputError(msg)
+        return risk
+
+    def _undisturbed(self) -> Any:
+        modules = [part for part in (self._model, self._loss) if isinstance(part, nn.Module)]
+        return undisturbed(modules, evaluation=self.mode == "eval")
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row for each record.
+
+        Raises:
+            InputError: if pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            msg = "to_dataframe: pandas is not installed; pip install 'hessium[dataframe]'"
+            raise InputError(msg) from error
+        return pd.DataFrame([self._row(record) for record in self.records])
+
+    def _row(self, record: Record) -> dict[str, float | int | str]:
+        return record.row(self.track, modules_of(self._measurement.risk.names))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state for a checkpoint of the training; tensors and plain numbers only."""
+        return {
+            "step": self._step,
+            "records": [record.state() for record in self.records],
+            "seed": self._settings.seed,
+            "schedule": self._schedule.state(),
+            "before": self._before,
+            **self._measurement.state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a state: later records are those of the undisturbed training.
+
+        The CSV file, if any, is written again with the records of the state.
+
+        Raises:
+            InputError: if the state is not one of a monitor with the same kind of schedule.
+        """
+        try:
+            self._step = int(state["step"])
+            self.records = [Record.of_state(one) for one in state["records"]]
+            self._schedule.load(dict(state["schedule"]))
+            self._before = state["before"]
+            self._measurement.load(state)
+        except (KeyError, TypeError) as error:
+            msg = f"state: {type(error).__name__}: {error}; a state_dict of a Monitor is required"
+            raise InputError(msg) from error
+        if self._log is not None:
+            self._log.begin([self._row(record) for record in self.records], continues=True)
+
+    def __repr__(self) -> str:
+        last = f", last {self.records[-1]!r}" if self.records else ""
+        risk = self._measurement.risk
+        return f"Monitor({risk!r}, {len(self.records)} records to step {self._step}{last})"
+
+
+def _tracked(track: Sequence[str] | None, optimizer: Any) -> tuple[str, ...]:
+    if track is None:
+        return _DEFAULT + (_OF_OPTIMIZER if optimizer is not None else ())
+    chosen = (track,) if isinstance(track, str) else tuple(dict.fromkeys(track))
+    unknown = [name for name in chosen if name not in QUANTITIES]
+    if unknown:
+        msg = f"track: {', '.join(map(repr, unknown))}; fields of {', '.join(QUANTITIES)}"
+        raise InputError(msg + " are possible")
+    needed = [name for name in chosen if name in _OF_OPTIMIZER]
+    if needed and optimizer is None:
+        msg = f"track: {', '.join(needed)}; an optimizer is required"
+        raise InputError(msg)
+    return chosen
+
+
+def _drift(before: Record, now: Record) -> float:
+    """Relative change of curvature between two records."""
+    changes = [0.0]
+    for name in ("sharpness", "preconditioned_sharpness"):
+        one, other = getattr(before, name), getattr(now, name)
+        if one is not None and other is not None:
+            size = max(abs(one.value), abs(other.value))
+            changes.append(abs(one.value - other.value) / size if size else 0.0)
+    return float(np.max(changes))

@@ -1,0 +1,100 @@
+"""Quantities of a record beside the extreme eigenvalues: traces, directions, batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._typing import FloatArray
+from hessium.curvature.base import RiskOperator
+from hessium.estimate.estimates import student
+from hessium.estimate.probes import signs
+from hessium.problem import EmpiricalRisk
+from hessium.spectra import Bracket
+
+_COLUMNS = 8  # probes of one block product
+
+
+def mean_of(samples: FloatArray, confidence: float) -> Bracket:
+    """Mean of independent samples with Student's interval; open ends for one sample."""
+    value = float(samples.mean())
+    if samples.size < 2:
+        return Bracket(value=value, lower=-np.inf, upper=np.inf, confidence=confidence)
+    stderr = float(samples.std(ddof=1)) / samples.size**0.5
+    width = student(confidence, samples.size) * stderr
+    return Bracket(value=value, lower=value - width, upper=value + width, confidence=confidence)
+
+
+def modules_of(names: Sequence[str]) -> list[str]:
+    """Names of the modules that own parameters, in order; a parameter of the model owns itself."""
+    return list(dict.fromkeys(name.rpartition(".")[0] or name for name in names))
+
+
+def traces(
+    operator: RiskOperator, probes: int, rng: np.random.Generator, confidence: float
+) -> tuple[Bracket, dict[str, Bracket]]:
+    r"""Trace of an operator and of its diagonal blocks, by module (Hutchinson).
+
+    With random signs $\omega$, $\omega_l^T (A \omega)_l$ is an unbiased estimate of the trace of
+    block l. Cost: `probes` products.
+    """
+    layout = operator.risk.layout
+    n = operator.shape[0]
+    samples: dict[str, list[float]] = {name: [] for name in modules_of(layout.names)}
+    for start in range(0, probes, _COLUMNS):
+        count = min(_COLUMNS, probes - start)
+        block = torch.from_numpy(np.stack([signs(rng, n) for _ in range(count)], axis=1))
+        block = block.to(operator.device, operator.dtype)
+        terms = (block * (operator @ block)).double()
+        sums = {name: torch.zeros(count, dtype=torch.float64) for name in samples}
+        for name in layout.names:
+            sums[name.rpartition(".")[0] or name] += terms[layout.slice(name)].sum(dim=0).cpu()
+        for name, found in sums.items():
+            samples[name] += found.tolist()
+    each = {name: np.array(found) for name, found in samples.items()}
+    total = mean_of(np.sum(list(each.values()), axis=0), confidence)
+    return total, {name: mean_of(found, confidence) for name, found in each.items()}
+
+
+def along(operator: RiskOperator, directions: Mapping[str, Tensor]) -> dict[str, float | None]:
+    r"""$d^T A d / |d|^2$ for some directions; None for a zero one. Cost: a product for each."""
+    lengths = {name: float(d.norm()) for name, d in directions.items()}
+    kept = {name: d / lengths[name] for name, d in directions.items() if lengths[name] > 0}
+    found: dict[str, float | None] = dict.fromkeys(directions)
+    if kept:
+        block = torch.stack(list(kept.values()), dim=1)
+        values = (block * (operator @ block)).sum(dim=0, dtype=torch.float64).tolist()
+        found |= dict(zip(kept, values, strict=True))
+    return found
+
+
+@torch.enable_grad()
+def batch_sharpness(risk: EmpiricalRisk, confidence: float) -> Bracket:
+    r"""Mean over batches of $g_B^T H_B g_B / |g_B|^2$ (arXiv:2412.20553).
+
+    $g_B$ and $H_B$ are those of the loss of the batch alone. The interval covers the choice of
+    batches as if they were drawn independently. Cost: one product with H, and its graphs.
+    """
+    samples = []
+    for inputs, targets in risk.batches():
+        leaves = risk.leaves()
+        with risk.bound(leaves):
+            outputs = risk.outputs(leaves, inputs)
+            value = risk.loss.total(outputs, targets) / risk.loss.count(outputs, targets)
+            slopes = torch.autograd.grad(value, leaves, create_graph=True, materialize_grads=True)
+            fixed = [slope.detach() for slope in slopes]
+            size = sum(float(one.double().square().sum()) for one in fixed)
+            pair = zip(slopes, fixed, strict=True)
+            product = torch.stack([(s * f).sum() for s, f in pair]).sum()
+            if size == 0 or not product.requires_grad:
+                samples.append(0.0)
+                continue
+            images = torch.autograd.grad(product, leaves, materialize_grads=True)
+        forms = (
+            float((f * h).sum(dtype=torch.float64)) for f, h in zip(fixed, images, strict=True)
+        )
+        samples.append(sum(forms) / size)
+    return mean_of(np.array(samples), confidence)
