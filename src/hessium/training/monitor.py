@@ -228,6 +228,15 @@ class Monitor(Displayable):
             raise InputError(msg) from error
         return pd.DataFrame([self._row(record) for record in self.records])
 
+    def numbers(self, record: Record, *, prefix: str = "") -> dict[str, float]:
+        """Finite numbers of a record by column name, for loggers."""
+        row = {name: value for name, value in self._row(record).items() if name != "step"}
+        return {
+            f"{prefix}{name}": float(value)
+            for name, value in row.items()
+            if not isinstance(value, str) and math.isfinite(value)
+        }
+
     def _row(self, record: Record) -> dict[str, float | int | str]:
         return record.row(self.track, modules_of(self._measurement.risk.names))
 
