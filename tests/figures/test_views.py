@@ -52,6 +52,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "DiscreteMeasure": lambda: hs.DiscreteMeasure(nodes=np.arange(2.0), weights=np.full(2, 0.5)),
     "Band": lambda: sample().cdf_band([0.0, 1.0, 2.0]),
     "Integral": lambda: sample().integral(np.square),
+    "Bracket": lambda: hs.Bracket(value=1.0, lower=0.5, upper=2.0, confidence=0.95),
     "Count": lambda: hs.rank(hs.GaussNewton(risk())),
     "Inertia": lambda: hs.inertia(hs.Hessian(risk())),
     "RankProfile": lambda: hs.rank_profile(hs.GaussNewton(risk())),

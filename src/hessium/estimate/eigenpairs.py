@@ -24,7 +24,7 @@ from hessium.estimate.checkpoint import Checkpoint, folder_of, joined
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.krylov import KrylovSpace, RitzPairs
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import gaussian
+from hessium.linalg.vectors import start_rows
 from hessium.progress import Progress, silent
 
 Which = Literal["LA", "SA", "LM", "BE"]
@@ -100,6 +100,7 @@ def eigenpairs(
     max_products: int | None = None,
     max_bytes: int = 2**33,
     rng: Rng = 0,
+    start: Tensor | None = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
     progress: Progress = silent,
@@ -123,6 +124,8 @@ def eigenpairs(
             By default 50 k, at least 1000.
         max_bytes: memory limit of the basis; with less memory it restarts more often.
         rng: seed or generator of the start vectors.
+        start: vectors (n,) or (n, j) near those sought, such as `vectors` of an operator that has
+            changed since; they replace the random ones up to a hundredth of their length.
         checkpoint: a folder for the state of this call; the same call with the same seed resumes
             from it and gives bit-identical results.
         checkpoint_every: seconds between two states; work since the last one is lost.
@@ -146,14 +149,14 @@ def eigenpairs(
     limit = max(1000, 50 * k) if max_products is None else max_products
     capacity = _capacity(operator, k, block, max_bytes)
     seeds = generator(rng)
-    start = torch.stack([gaussian(operator, seeds) for _ in range(min(block, n))])
+    rows = start_rows(operator, start, min(block, n), seeds)
     work = {"work": "eigenpairs", "k": k, "which": which, "tol": tol, "block": block}
     log = None
     if folder is not None:
-        identity = {**work, "capacity": capacity, "start": float(start.double().sum())}
+        identity = {**work, "capacity": capacity, "start": float(rows.double().sum())}
         log = _Log(Checkpoint(folder, identity, operator, checkpoint_every), seeds)
     operator = operator.prepare(limit // 10, block, choice=log.choice if log else None)
-    space = KrylovSpace(operator, start, capacity, seeds)
+    space = KrylovSpace(operator, rows, capacity, seeds)
     forecast = _Forecast(limit)
     checked, done = log.restore(space) if log else (0, False)
     while not done:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
 
 
@@ -19,6 +20,41 @@ def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
     seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
     vector = torch.randn(operator.shape[0], generator=seeded, dtype=torch.float64, device="cpu")
     return vector.to(device=operator.device, dtype=operator.dtype)
+
+
+def start_rows(
+    operator: SymmetricOperator, given: Tensor | None, count: int, rng: np.random.Generator
+) -> Tensor:
+    """Rows (count, n) from which a Krylov space starts: Gaussian, or near given vectors.
+
+    Args:
+        operator: whose space it is.
+        given: vectors (n,) or (n, j), or None; the i-th is added to row i modulo `count`.
+        count: number of rows.
+        rng: of the Gaussian rows, which are a hundredth of the length of the given ones: a vector
+            that is orthogonal to what is sought would never find it.
+
+    Raises:
+        InputError: for given vectors of another shape, dtype or device, not finite, or zero.
+    """
+    rows = torch.stack([gaussian(operator, rng) for _ in range(count)])
+    if given is None:
+        return rows
+    n = operator.shape[0]
+    fits = isinstance(given, Tensor) and given.dim() in (1, 2) and given.shape[0] == n
+    if not fits or (given.dtype, given.device) != (operator.dtype, operator.device):
+        got = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+        msg = f"start: {got}; a tensor ({n},) or ({n}, j), {operator.dtype} on {operator.device}"
+        raise InputError(msg + ", is required")
+    columns = given.detach().reshape(n, -1)
+    lengths = norm(columns.mT)
+    if not bool(((lengths > 0) & torch.isfinite(lengths)).all()):
+        msg = f"start: lengths from {float(lengths.min())} to {float(lengths.max())}; finite "
+        raise InputError(msg + "vectors other than zero are required")
+    rows = rows / (100 * n**0.5)
+    for number, column in enumerate((columns / lengths).unbind(1)):
+        rows[number % count] += column
+    return rows
 
 
 def norm(vectors: Tensor) -> Tensor:

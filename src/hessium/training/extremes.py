@@ -29,6 +29,7 @@ End = Literal["largest", "smallest"]
 
 _JUMP = 0.5  # relative residual from which the kept vectors say little
 _SMALL = 0.05  # an end closer to zero is resolved relative to this part of the other end
+_NEW = 1e-3  # part of a unit vector outside of a space, below which it adds nothing
 _MOST = 60  # products of one end in one record
 
 
@@ -92,12 +93,15 @@ class Side:
 
     def fresh(self, block: Tensor) -> Tensor:
         """Orthonormal columns that a block adds to the basis; fewer if it is in its span."""
-        for _ in range(2):
+        rounding = float(torch.finfo(block.dtype).eps) ** 0.75
+        for part in (rounding, 0.5):  # what is left of each vector: at first, and once more
+            before = block.norm(dim=0)
             block = block - self.basis @ (self.basis.mT @ block)
             lengths = block.norm(dim=0)
-            block = block[:, lengths > 0] / lengths[lengths > 0]
+            kept = lengths > part * before
+            block = block[:, kept] / lengths[kept]
         found, r = torch.linalg.qr(block)
-        return found[:, r.diagonal().abs() > 1e-3]
+        return found[:, r.diagonal().abs() > _NEW]
 
     def add(self, block: Tensor, images: Tensor) -> None:
         """Extend the space by orthonormal columns and their products with D A D."""
@@ -182,9 +186,9 @@ class _Work:
 
     def products(self, blocks: Sequence[Tensor]) -> list[Tensor]:
         """Products with A of the columns of some blocks, at once."""
-        block = torch.cat(list(blocks), dim=1)
-        if not block.shape[1]:
+        if not any(block.shape[1] for block in blocks):
             return list(blocks)
+        block = torch.cat(list(blocks), dim=1)
         self.num_matvecs += block.shape[1]
         return list((self.operator @ block).split([b.shape[1] for b in blocks], dim=1))
 
@@ -262,11 +266,11 @@ class _Work:
             walks = self._shared_walks()
         else:
             walks = [_Walk(side, gaussian(self.operator, self.rng)[:, None]) for side in self.sides]
-        if walks:
-            for _ in range(steps - len(walks[0].images)):
-                images = self.products([walk.side.lifted(walk.direction) for walk in walks])
-                for walk, image in zip(walks, images, strict=True):
-                    walk.take(walk.side.lowered(image))
+        for _ in range(steps - len(walks[0].images)):
+            going = [walk for walk in walks if not walk.done]
+            images = self.products([walk.side.lifted(walk.direction) for walk in going])
+            for walk, image in zip(going, images, strict=True):
+                walk.take(walk.side.lowered(image))
         found: dict[str, float] = {}
         for walk in walks:
             found |= walk.bounds(floor)
@@ -289,8 +293,10 @@ class _Work:
         share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
         one, other = plain.beyond(one), share * scaled.beyond(other)
         start = one + factor @ other
-        (image,) = self.products([start])
         walks = [_Walk(plain, start), _Walk(scaled, other + factor.solve(one), share)]
+        if any(walk.done for walk in walks):
+            return walks
+        (image,) = self.products([start])
         for walk in walks:
             walk.take_of_start(walk.side.lowered(image))
         return walks
@@ -343,7 +349,9 @@ class _Walk:
         beyond = side.beyond(start)
         self._length = float(beyond.norm())
         self._inverse_mass = (self._length / deviation) ** 2
-        self._basis = [beyond / self._length]
+        # no complement is left in the smallest of spaces
+        self.done = len(self._pairs) >= len(start) or self._length <= _NEW**2 * float(start.norm())
+        self._basis = [] if self.done else [beyond / self._length]
         self.images: list[Tensor] = []
         self._alpha: list[float] = []
         self._beta: list[float] = []
@@ -369,7 +377,13 @@ class _Walk:
             step = step - known @ (known.mT @ step)
         length = float(step.norm())
         self._beta.append(length)
-        self._basis.append(step / length if length else step)
+        scale = abs(self._alpha[-1]) + length
+        full = len(self._basis) + len(self._pairs) >= len(step)
+        self.done = full or length <= float(torch.finfo(step.dtype).eps) ** 0.75 * scale
+        if self.done:
+            self._beta[-1] = 0.0
+        else:
+            self._basis.append(step / length)
 
     def bounds(self, floor: float) -> dict[str, float]:
         """Bounds of the ends of the whole spectrum, by name of the target."""
@@ -379,6 +393,9 @@ class _Walk:
         found = {}
         for name, end in self.side.targets.items():
             sign = 1.0 if end == "largest" else -1.0
+            if not self._alpha:
+                found[name] = sign * float((sign * values + couplings).max())
+                continue
             beyond = sign * largest_support(
                 [sign * a for a in self._alpha], self._beta, inverse_mass
             )
@@ -388,15 +405,12 @@ class _Walk:
 
     def join(self) -> None:
         """Add the vectors of the walk to the space of the side."""
-        block, images = torch.cat(self._basis[:-1], dim=1), torch.cat(self.images, dim=1)
-        # orthonormal to the basis by a triangular change of both
-        both, joint = (
-            torch.cat([self.side.basis, block], 1),
-            torch.cat([self.side.images, images], 1),
-        )
-        q, r = torch.linalg.qr(both)
-        keep = r.diagonal().abs() > 1e-2
-        if bool(keep.all()):
-            self.side.basis = q
-            self.side.images = torch.linalg.solve_triangular(r, joint, upper=True, left=False)
-            self.side.solve()
+        for vector, image in zip(self._basis, self.images, strict=False):
+            v, av = vector, image
+            for _ in range(2):
+                shares = self.side.basis.mT @ v
+                v, av = v - self.side.basis @ shares, av - self.side.images @ shares
+            length = float(v.norm())
+            if length > _NEW:
+                self.side.add(v / length, av / length)
+        self.side.solve()

@@ -99,4 +99,3 @@ class CurvatureMonitor(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint when training begins."""
         self._state = state_dict or None
-

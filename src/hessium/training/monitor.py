@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hessium._arguments import count, fraction, function, positive
 from hessium._arithmetic import full_precision
-from hessium._display import Displayable
+from hessium._display import Plottable
 from hessium._random import Rng, generator
 from hessium.errors import InputError, NonFiniteError
 from hessium.problem import EmpiricalRisk
@@ -38,7 +38,7 @@ _OF_OPTIMIZER = ("preconditioned_sharpness", "threshold")
 logger = logging.getLogger(__name__)
 
 
-class Monitor(Displayable):
+class Monitor(Plottable):
     r"""Records of the curvature of a loss while its network trains.
 
     A record measures the live model on fixed data. Nothing of the training changes: parameters,

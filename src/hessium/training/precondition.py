@@ -36,7 +36,7 @@ def precondition(op: SymmetricOperator, optimizer: Any) -> SymmetricOperator:
     parameters = dict(risk.model.named_parameters())
     found = preconditioner_of(optimizer, risk.layout, parameters, risk.theta)
     if found is None:
-        msg = "optimizer: no state yet, or learning rate 0; take a step first"
+        msg = "optimizer: no state yet; take a step first"
         raise InputError(msg)
     return op if found.factor is None else Congruence(found.factor, op)
 

@@ -93,21 +93,19 @@ def preconditioner_of(
     if not any(chosen):
         msg = "optimizer: it holds none of the parameters of the model"
         raise InputError(msg)
-    if not finite:
-        return None
-    reference = finite[0]
+    reference = finite[0] if finite else math.inf
     blocks: list[Tensor | KroneckerBlock] = []
     decays: list[Tensor] = []
     plain, ready = True, False
     for entry, size in zip(chosen, layout.sizes, strict=True):
         one = torch.ones(size, dtype=like.dtype, device=like.device)
         decays.append(one * (entry[0].decay if entry else 0.0))
-        if entry is None or entry[0].threshold == math.inf:
+        if entry is None or (finite and entry[0].threshold == math.inf):
             blocks.append(0.0 * one)
             plain = False
             continue
         rule, parameter = entry
-        scale = (reference / rule.threshold) ** 0.5
+        scale = (reference / rule.threshold) ** 0.5 if finite else 1.0
         plain &= scale == 1.0
         try:
             found = rule.preconditioner(parameter, optimizer.state[parameter])

@@ -1,0 +1,112 @@
+"""Records against the dense Hessian at every record, for four optimisers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn, optim
+
+import hessium as hs
+from hessium._typing import FloatArray
+
+Make = Callable[[Iterable[nn.Parameter]], optim.Optimizer]
+OPTIMIZERS: dict[str, Make] = {
+    "gradient descent": lambda p: optim.SGD(p, 0.2),
+    "momentum": lambda p: optim.SGD(p, 0.02, momentum=0.9),
+    "adam": lambda p: optim.Adam(p, 3e-3),
+    "rmsprop": lambda p: optim.RMSprop(p, 1e-3),
+}
+SPIKE = 0.5  # of the way through, the parameters jump
+
+
+def inverse_root(model: nn.Module, optimizer: Any) -> torch.Tensor:
+    """P^(-1/2), written down once more."""
+    found = []
+    for p in model.parameters():
+        state = optimizer.state[p]
+        if isinstance(optimizer, optim.Adam):
+            t = float(state["step"])
+            scale = (state["exp_avg_sq"].double() / (1 - 0.999**t)).sqrt() + 1e-8
+            scale *= 1 - 0.9**t
+        elif isinstance(optimizer, optim.RMSprop):
+            scale = state["square_avg"].double().sqrt() + 1e-8
+        else:
+            scale = torch.ones_like(p).double()
+        found.append(scale.reshape(-1) ** -0.5)
+    return torch.cat(found).detach()
+
+
+def trained(name: str, records: int, every: int, width: int) -> FloatArray:
+    """Rows: products, then for both sharpnesses error, lower end holds, bracket holds, width."""
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(80, 6, generator=generator)
+    y = (x @ torch.randn(6, 3, generator=generator)).argmax(1)
+    model = nn.Sequential(nn.Linear(6, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh())
+    model.append(nn.Linear(width, 3))
+    loss = nn.CrossEntropyLoss()
+    optimizer = OPTIMIZERS[name](model.parameters())
+    monitor = hs.Monitor(model, loss, (x, y), optimizer, every=every)
+    rows = []
+    for step in range(records * every):
+        batch = torch.randint(0, 80, (16,), generator=generator)
+        optimizer.zero_grad()
+        loss(model(x[batch]), y[batch]).backward()
+        optimizer.step()
+        if step == int(SPIKE * records) * every:
+            with torch.no_grad():
+                for p in model.parameters():
+                    p += 0.5 * p.std() * torch.randn(p.shape, generator=generator)
+        record = monitor.step()
+        if record is None:
+            continue
+        # the oracle: the same parameters in double precision, dense
+        risk = hs.EmpiricalRisk(model, loss, (x, y), dtype=torch.float64, check=False)
+        dense = hs.Hessian(risk, check=False).dense()
+        d = inverse_root(model, optimizer)
+        row = [float(record.num_matvecs)]
+        for bracket, matrix in (
+            (record.sharpness, dense),
+            (record.preconditioned_sharpness, d[:, None] * dense * d),
+        ):
+            truth = float(torch.linalg.eigvalsh(matrix)[-1])
+            assert bracket is not None
+            row += [
+                abs(bracket.value - truth) / truth,
+                bracket.lower <= truth,
+                truth in bracket,
+                bracket.upper / truth,
+            ]
+        rows.append(row)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_a_few_records(name: str) -> None:
+    found = trained(name, records=12, every=4, width=6)
+    assert np.median(found[:, [1, 5]], axis=0).max() <= 0.01
+    assert found[:, [2, 6]].all()
+    assert found[:, [3, 7]].mean() >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_hundred_records(name: str) -> None:
+    found = trained(name, records=100, every=5, width=16)
+    print(f"\n{name}: products median {np.median(found[1:, 0]):.1f}", end="")  # noqa: T201
+    for part, column in (("sharpness", 1), ("preconditioned", 5)):
+        errors, lower, both, width = found[:, column : column + 4].T
+        print(  # noqa: T201
+            f"; {part}: error median {np.median(errors):.2%}, largest {errors.max():.1%}, lower "
+            f"ends {lower.mean():.1%}, brackets {both.mean():.1%}, upper / truth "
+            f"median {np.median(width):.2g}",
+            end="",
+        )
+    assert np.median(found[:, [1, 5]], axis=0).max() <= 0.01
+    assert found[:, [2, 6]].all()
+    assert found[:, [3, 7]].mean(axis=0).min() >= 0.95
+    assert np.median(found[1:, 0]) <= 3

@@ -1,0 +1,138 @@
+"""Bounds of what a random vector leaves unseen, and extremes of operators that change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hessium.linalg import as_operator
+from hessium.linalg.congruence import Diagonal, Factor
+from hessium.training.extremes import End, Extremes, Warm, measure_extremes
+from hessium.training.upper_ends import coupled, largest_support, normal_floor
+
+F64 = torch.float64
+
+
+def walk(values: np.ndarray, start: np.ndarray, steps: int) -> tuple[list[float], list[float]]:
+    """Lanczos on a diagonal matrix."""
+    alpha, beta, basis = [], [], [start / np.linalg.norm(start)]
+    for _ in range(steps):
+        step = values * basis[-1]
+        alpha.append(float(basis[-1] @ step))
+        for _ in range(2):
+            for v in basis:
+                step = step - v * (v @ step)
+        beta.append(float(np.linalg.norm(step)))
+        basis.append(step / beta[-1])
+    return alpha, beta
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_the_bound_fails_as_often_as_stated(steps: int) -> None:
+    """At confidence 0.7 with a lonely largest eigenvalue, where the bound is nearly attained."""
+    rng = np.random.default_rng(steps)
+    values = np.append(np.zeros(200), 1.0) + np.append(1e-3 * rng.standard_normal(200), 0.0)
+    held, draws = 0, 400
+    for _ in range(draws):
+        start = rng.standard_normal(values.size)
+        alpha, beta = walk(values, start, steps)
+        mass = float(np.linalg.norm(start) / normal_floor(0.7)) ** 2
+        held += largest_support(alpha, beta, mass) >= 1.0
+    # three standard errors: false alarm 0.3 % a case
+    assert held / draws >= 0.7 - 3 * (0.21 / draws) ** 0.5
+    if steps == 1:  # and it is not wider than stated
+        assert held / draws <= 0.7 + 3 * (0.21 / draws) ** 0.5
+
+
+def test_a_floor_twice_as_high_is_seen_to_fail() -> None:
+    rng = np.random.default_rng(0)
+    values = np.append(np.zeros(200), 1.0) + np.append(1e-3 * rng.standard_normal(200), 0.0)
+    held = 0
+    for _ in range(400):
+        start = rng.standard_normal(values.size)
+        mass = float(np.linalg.norm(start) / (2 * normal_floor(0.7))) ** 2
+        held += largest_support(*walk(values, start, 1), mass) >= 1.0
+    assert held / 400 < 0.6
+
+
+def test_coupled_bounds_the_block_matrix() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        a = rng.standard_normal((12, 12))
+        a = a + a.T
+        top, rest = a[:2, :2], np.linalg.eigvalsh(a[2:, 2:])
+        theta, q = np.linalg.eigh(top)
+        couplings = np.linalg.norm(a[2:, :2] @ q, axis=0)
+        truth = np.linalg.eigvalsh(a)
+        assert coupled(theta, couplings, rest[-1])[-1] >= truth[-1] - 1e-12
+        assert coupled(theta, couplings, rest[0])[0] <= truth[0] + 1e-12
+    assert coupled(theta, couplings, np.inf)[-1] == np.inf
+
+
+def drifting(n: int, t: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(n, n, generator=generator, dtype=F64) for _ in range(2))
+    values = torch.cat([torch.tensor([9.0, 6.0, -4.0], dtype=F64), torch.linspace(-1, 1, n - 3)])
+    q, _ = torch.linalg.qr(a + t * b)
+    return q * values @ q.mT
+
+
+def measured(matrix: torch.Tensor, warm: Warm, seed: int, steps: int = 2) -> Extremes:
+    d = torch.linspace(0.5, 2.0, len(matrix), dtype=F64)
+    sides: list[tuple[Factor | None, dict[str, End]]] = [
+        (None, {"top": "largest", "bottom": "smallest"}),
+        (Diagonal(d), {"scaled": "largest"}),
+    ]
+    return measure_extremes(
+        as_operator(matrix), sides, warm, np.random.default_rng(seed),
+        tol=0.01, confidence=0.95, steps=steps,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_extremes_follow_an_operator(steps: int) -> None:
+    warm, n = Warm(), 120
+    d = torch.linspace(0.5, 2.0, n, dtype=F64)
+    held, costs = [], []
+    for t in range(30):
+        matrix = drifting(n, 0.002 * t)
+        found = measured(matrix, warm, t, steps)
+        truth = torch.linalg.eigvalsh(matrix)
+        wanted = {
+            "top": float(truth[-1]),
+            "bottom": float(truth[0]),
+            "scaled": float(torch.linalg.eigvalsh(d[:, None] * matrix * d)[-1]),
+        }
+        for name, value in wanted.items():
+            bracket = found.brackets[name]
+            assert bracket.value == pytest.approx(value, rel=0.02)
+            inner = bracket.upper >= value if name == "bottom" else bracket.lower <= value
+            assert inner
+            held.append(value in bracket)
+        costs.append(found.num_matvecs)
+    assert np.mean(held) >= 0.95
+    assert np.median(costs) <= 3 + (1 if steps == 1 else 2 * steps)
+    assert costs[0] > np.median(costs)
+
+
+def test_a_jump_starts_over() -> None:
+    warm = Warm()
+    assert not measured(drifting(120, 0.0), warm, 0).restarted
+    assert not measured(drifting(120, 0.001), warm, 1).restarted
+    other = torch.randn(120, 120, generator=torch.Generator().manual_seed(5), dtype=F64)
+    q, _ = torch.linalg.qr(other)
+    matrix = q @ drifting(120, 0.0) @ q.mT
+    found = measured(matrix, warm, 2)
+    assert found.restarted
+    assert found.brackets["top"].value == pytest.approx(9.0, rel=0.02)
+
+
+def test_zero_and_tiny_operators() -> None:
+    for n in (1, 2, 5):
+        found = measured(torch.zeros(n, n, dtype=F64), Warm(), 0)
+        assert found.brackets["top"].value == 0
+        assert 0 in found.brackets["scaled"]
+    found = measured(torch.diag(torch.tensor([1.0, -2.0], dtype=F64)), Warm(), 0)
+    assert found.brackets["bottom"].value == pytest.approx(-2)
+    assert found.brackets["top"].upper == pytest.approx(1, rel=1e-6)
