@@ -88,6 +88,15 @@ def test_a_parabola_diverges_just_above_the_threshold(name: str) -> None:
     assert grows(name, 1.03 * limit / scale)
 
 
+def test_reading_leaves_the_state_alone() -> None:
+    model = nn.Linear(2, 1)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (torch.ones(3, 2), torch.ones(3, 1)))
+    optimizer = optim.Adam(model.parameters())
+    named = dict(model.named_parameters())
+    assert preconditioner_of(optimizer, risk.layout, named, risk.theta) is None
+    assert len(optimizer.state) == 0
+
+
 def test_known_thresholds() -> None:
     weight = nn.Parameter(torch.zeros(2))
     adam = optim.Adam([weight], 1e-3)

@@ -202,6 +202,11 @@ class RiskOperator(SymmetricOperator):
         return f"{program} {'block' if self._batched else 'loop'} {self._preferred}"
 
     @property
+    def cached(self) -> bool:
+        """Whether the graphs of all batches are cached."""
+        return self._graphs.complete
+
+    @property
     def preferred_columns(self) -> int:
         """Number of columns that minimises the cost per column, found by `prepare`."""
         return self._preferred

@@ -161,7 +161,8 @@ class Graphs:
         if self._open:
             if self._program:
                 graph.trace(compiled=self._program == "compiled")
-            size = graph.nbytes()
+            # no limit, no measurement: it takes as long as a training step
+            size = 0 if self.budget >= UNKNOWN else graph.nbytes()
             self._unmeasured = size == UNKNOWN
             self._open = self.nbytes + size <= self.budget
             if self._open:

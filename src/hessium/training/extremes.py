@@ -21,7 +21,6 @@ from torch import Tensor
 from hessium._typing import FloatArray
 from hessium.linalg.congruence import Factor
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import gaussian
 from hessium.spectra import Bracket
 from hessium.training.upper_ends import coupled, largest_support, normal_floor
 
@@ -114,20 +113,23 @@ class Side:
         values, vectors = torch.linalg.eigh((small + small.mT) / 2)
         self.values: FloatArray = values.cpu().numpy()
         self._vectors = vectors.to(self.basis.dtype)
+        self._pairs: dict[End, tuple[float, Tensor, Tensor]] = {}
 
     def pair(self, end: End) -> tuple[float, Tensor, Tensor]:
         """Ritz value, Ritz vector and residual at one end."""
-        at = -1 if end == "largest" else 0
-        weights = self._vectors[:, at]
-        x, image = self.basis @ weights, self.images @ weights
-        value = float(self.values[at])
-        return value, x, image - value * x
+        if end not in self._pairs:
+            at = -1 if end == "largest" else 0
+            weights = self._vectors[:, at]
+            x, image = self.basis @ weights, self.images @ weights
+            value = float(self.values[at])
+            self._pairs[end] = (value, x, image - value * x)
+        return self._pairs[end]
 
     def beyond(self, block: Tensor) -> Tensor:
         """The part of a block orthogonal to the Ritz vectors of all targets."""
-        deflated = torch.stack([self.pair(end)[1] for end in self.targets.values()], dim=1)
-        for _ in range(2):
-            block = block - deflated @ (deflated.mT @ block)
+        for end in self.targets.values():
+            _, x, _ = self.pair(end)
+            block = torch.addmm(block, x[:, None], x[None, :] @ block, alpha=-1.0)
         return block
 
     def second(self, end: End) -> float | None:
@@ -171,6 +173,13 @@ def measure_extremes(
 DEEP = 8  # products with the random vector where the space is explored
 
 
+def normal(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
+    """A standard normal vector (n, 1), drawn on the CPU in the dtype of the operator."""
+    seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    shape = (operator.shape[0], 1)
+    return torch.randn(shape, generator=seeded, dtype=operator.dtype).to(operator.device)
+
+
 class _Work:
     def __init__(
         self,
@@ -211,7 +220,8 @@ class _Work:
         starts = []
         for side in self.sides:
             kept = [self.warm.vectors[n] for n in side.targets if n in self.warm.vectors]
-            starts.append(torch.stack(kept or [gaussian(self.operator, self.rng)], dim=1))
+            random = [normal(self.operator, self.rng)] if not kept else []
+            starts.append(torch.cat([*(v[:, None] for v in kept), *random], dim=1))
         self.extend(starts)
         if not self.known:
             return False
@@ -222,7 +232,7 @@ class _Work:
         if any(jumped):
             none = self.sides[0].basis[:, :0]
             self.extend(
-                [gaussian(self.operator, self.rng)[:, None] if jump else none for jump in jumped]
+                [normal(self.operator, self.rng) if jump else none for jump in jumped]
             )
         return any(jumped)
 
@@ -265,7 +275,7 @@ class _Work:
         if steps == 1 and len(self.sides) > 1:
             walks = self._shared_walks()
         else:
-            walks = [_Walk(side, gaussian(self.operator, self.rng)[:, None]) for side in self.sides]
+            walks = [_Walk(side, normal(self.operator, self.rng)) for side in self.sides]
         for _ in range(steps - len(walks[0].images)):
             going = [walk for walk in walks if not walk.done]
             images = self.products([walk.side.lifted(walk.direction) for walk in going])
@@ -285,7 +295,7 @@ class _Work:
         of $s g_2$, which is all that the bounds need. Without an inverse of D both are drawn.
         """
         plain, scaled = self.sides
-        one, other = (gaussian(self.operator, self.rng)[:, None] for _ in range(2))
+        one, other = (normal(self.operator, self.rng) for _ in range(2))
         factor = scaled.factor
         if plain.factor is not None or factor is None or not factor.invertible:
             return [_Walk(plain, one), _Walk(scaled, other)]

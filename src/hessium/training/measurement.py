@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hessium.curvature import GaussNewton, Hessian
+from hessium.curvature.graph import UNKNOWN
 from hessium.errors import InputError, NonFiniteError
 from hessium.estimate import inertia, spectral_measure
 from hessium.linalg.congruence import Factor
@@ -69,6 +70,7 @@ class Measurement:
         self._warm = Warm()
         self._origin = risk.theta if "distance" in settings.track else None
         self._checked: set[str] = set()
+        self._graph_bytes = 2**30
 
     def follow(self) -> bool:
         """Take the present parameters; False if the risk no longer fits the model.
@@ -76,14 +78,13 @@ class Measurement:
         Raises:
             NonFiniteError: if a parameter is not finite.
         """
-        parameters = dict(self.risk.model.named_parameters())
-        for name in self.risk.names:
-            if name in parameters and not bool(torch.isfinite(parameters[name]).all()):
-                msg = f"model: parameter '{name}' is not finite"
-                raise NonFiniteError(msg)
         try:
             self.risk = self.risk.refreshed()
         except InputError:
+            for name, parameter in self.risk.model.named_parameters():
+                if not bool(torch.isfinite(parameter).all()):
+                    msg = f"model: parameter '{name}' is not finite"
+                    raise NonFiniteError(msg) from None
             return False
         return True
 
@@ -119,11 +120,13 @@ class Measurement:
             self._thresholds(preconditioner, extremes, found)
         self._directions(operator, gradient, before, found)
         self._sums(operator, rng, number, found)
+        if operator.cached:
+            self._graph_bytes = UNKNOWN  # they fit: their memory need not be measured again
         return found
 
     def _operator(self, kind: type[Hessian] | type[GaussNewton]) -> Hessian | GaussNewton:
         check = self._settings.mode == "eval" and kind.__name__ not in self._checked
-        operator = kind(self.risk, check=check)
+        operator = kind(self.risk, check=check, graph_bytes=self._graph_bytes)
         self._checked.add(kind.__name__)
         return operator
 

@@ -95,40 +95,39 @@ def preconditioner_of(
         raise InputError(msg)
     reference = finite[0] if finite else math.inf
     blocks: list[Tensor | KroneckerBlock] = []
-    decays: list[Tensor] = []
     plain, ready = True, False
     for entry, size in zip(chosen, layout.sizes, strict=True):
-        one = torch.ones(size, dtype=like.dtype, device=like.device)
-        decays.append(one * (entry[0].decay if entry else 0.0))
         if entry is None or (finite and entry[0].threshold == math.inf):
-            blocks.append(0.0 * one)
+            blocks.append(like.new_zeros(size))
             plain = False
             continue
         rule, parameter = entry
         scale = (reference / rule.threshold) ** 0.5 if finite else 1.0
         plain &= scale == 1.0
         try:
-            found = rule.preconditioner(parameter, optimizer.state[parameter])
+            found = rule.preconditioner(parameter, optimizer.state.get(parameter, {}))
         except KeyError:
-            blocks.append(0.0 * one)
+            blocks.append(like.new_zeros(size))
             plain = False
             continue
         ready = True
         if found is None:
-            blocks.append(scale * one)
+            blocks.append(like.new_full((size,), scale))
         elif isinstance(found, KroneckerBlock):
             plain = False
             blocks.append(found.to(like).power(-0.5, scale))
         else:
             plain = False
             entries = found.detach().reshape(-1).to(like)
-            blocks.append(scale * torch.where(entries > 0, entries, torch.inf).rsqrt())
+            root = torch.where(entries > 0, entries, torch.inf).rsqrt()
+            blocks.append(root if scale == 1.0 else scale * root)
     if not ready:
         return None
-    every = torch.cat(decays)
-    decay: float | Tensor = every
-    if bool((every == every[0]).all()):
-        decay = float(every[0])
+    rates = [entry[0].decay if entry else 0.0 for entry in chosen]
+    decay: float | Tensor = rates[0]
+    if len(set(rates)) > 1:
+        pairs = zip(layout.sizes, rates, strict=True)
+        decay = torch.cat([like.new_full((size,), rate) for size, rate in pairs])
     diagonal = [block for block in blocks if isinstance(block, Tensor)]
     factor: Factor | None = None
     if not plain:

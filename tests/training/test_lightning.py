@@ -1,0 +1,109 @@
+"""The Lightning callback with the real package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+lightning = pytest.importorskip("lightning")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+X = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > X[:, 1]).long()
+
+
+def module() -> Any:
+    class Classifier(lightning.LightningModule):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = nn.Sequential(
+                nn.Linear(4, 8), nn.Dropout(0.1), nn.Tanh(), nn.BatchNorm1d(8), nn.Linear(8, 2)
+            )
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.net(x)
+            return found
+
+        def training_step(self, batch: Any, index: int) -> torch.Tensor:
+            return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.Adam(self.parameters(), 0.01)
+
+    return Classifier()
+
+
+def callback(**options: Any) -> Any:
+    from hessium.training.lightning import CurvatureMonitor
+
+    return CurvatureMonitor(loss=nn.CrossEntropyLoss(), data=(X, Y), every=10, **options)
+
+
+def fit(
+    folder: Path, callbacks: list[Any], steps: int, *, shuffle: bool = True, **options: Any
+) -> tuple[Any, Any]:
+    lightning.seed_everything(0)
+    ckpt_path, logger = options.pop("ckpt_path", None), options.pop("logger", False)
+    trainer = lightning.Trainer(
+        default_root_dir=folder, max_steps=steps, callbacks=callbacks, logger=logger,
+        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+        accelerator="cpu", log_every_n_steps=7, **options,
+    )  # fmt: skip
+    model = module()
+    if not shuffle:
+        model.net[1].p = 0.0  # the generator is not part of Lightning's checkpoints
+    loader = DataLoader(TensorDataset(X, Y), 16, shuffle=shuffle)
+    trainer.fit(model, loader, ckpt_path=ckpt_path)
+    return model, trainer
+
+
+@pytest.mark.parametrize("accumulated", [1, 2])
+def test_training_is_the_same_and_records_come(tmp_path: Path, accumulated: int) -> None:
+    options: dict[str, Any] = {"accumulate_grad_batches": accumulated}
+    plain, _ = fit(tmp_path, [], 30, **options)
+    curvature = callback()
+    watched, trainer = fit(tmp_path, [curvature], 30, **options)
+    for name, tensor in plain.state_dict().items():
+        assert torch.equal(tensor, watched.state_dict()[name]), name
+    records = curvature.monitor.records
+    assert [r.step for r in records] == [10, 20, 30]
+    assert trainer.callback_metrics["curvature/sharpness"] == pytest.approx(
+        records[-1].sharpness.value
+    )
+
+
+def test_events_of_tensorboard_are_the_records(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curvature = callback()
+    _, trainer = fit(tmp_path, [curvature], 40, logger=TensorBoardLogger(tmp_path))
+    events = EventAccumulator(trainer.logger.log_dir)
+    events.Reload()
+    found = [(e.step, e.value) for e in events.Scalars("curvature/preconditioned_sharpness")]
+    wanted = [(r.step, r.preconditioned_sharpness.value) for r in curvature.monitor.records]
+    assert [step for step, _ in found] == [step for step, _ in wanted] == [10, 20, 30, 40]
+    assert [v for _, v in found] == pytest.approx([v for _, v in wanted], rel=1e-6)
+
+
+def test_a_checkpoint_continues_the_records(tmp_path: Path) -> None:
+    whole, first, second = callback(), callback(), callback()
+    fit(tmp_path, [whole], 40, shuffle=False)
+    _, trainer = fit(tmp_path, [first], 20, shuffle=False)
+    trainer.save_checkpoint(tmp_path / "c.ckpt")
+    fit(tmp_path, [second], 40, shuffle=False, ckpt_path=tmp_path / "c.ckpt")
+    assert [r.sharpness for r in second.monitor.records] == [
+        r.sharpness for r in whole.monitor.records
+    ]
+
+
+def test_mixed_precision_is_measured_in_single(tmp_path: Path) -> None:
+    curvature = callback()
+    fit(tmp_path, [curvature], 10, precision="bf16-mixed")
+    assert curvature.monitor.records[0].sharpness.value > 0
