@@ -17,13 +17,13 @@ import hessium as hs
 ROOT = Path(__file__).parents[1]
 NAMES = [
     "Audit", "Bracket", "Certificate", "Count", "CriticalPoint", "DiagonalEstimate",
-    "DiscreteMeasure", "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton", "Gram",
-    "Hessian", "Inertia", "Linearization", "Monitor", "NormEstimate", "Profile", "RankProfile",
-    "ResidualHessian", "Spectrum", "SpectralSum", "SquaredError", "audit", "compare",
-    "continue_ridge", "diagonal",
-    "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
-    "load", "load_sweep", "log_determinant", "precondition", "rank", "profile", "rank_profile",
-    "save", "spectral_measure", "spectrum", "theory", "trace",
+    "DiscreteMeasure", "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton",
+    "Gram", "Hessian", "Inertia", "Linearization", "Monitor", "NormEstimate", "Profile",
+    "RankProfile", "ResidualHessian", "Spectrum", "SpectralSum", "SquaredError", "audit",
+    "compare", "continue_ridge", "diagonal", "effective_dimension", "eigenpairs",
+    "find_critical_point", "frobenius_norm", "inertia", "load", "load_sweep", "log_determinant",
+    "precondition", "rank", "profile", "rank_profile", "save", "spectral_measure", "spectrum",
+    "theory", "trace",
 ]  # fmt: skip
 SUBPACKAGES = [
     "curvature", "errors", "estimate", "landscape", "linalg", "problem", "progress", "runs",

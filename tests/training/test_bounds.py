@@ -133,6 +133,6 @@ def test_zero_and_tiny_operators() -> None:
         found = measured(torch.zeros(n, n, dtype=F64), Warm(), 0)
         assert found.brackets["top"].value == 0
         assert 0 in found.brackets["scaled"]
-    found = measured(torch.diag(torch.tensor([1.0, -2.0], dtype=F64)), Warm(), 0)
+    found = measured(torch.diag(torch.tensor([1.0, -2.0], dtype=F64)), Warm(), 0, 8)
     assert found.brackets["bottom"].value == pytest.approx(-2)
     assert found.brackets["top"].upper == pytest.approx(1, rel=1e-6)

@@ -51,8 +51,8 @@ def fit(
     ckpt_path, logger = options.pop("ckpt_path", None), options.pop("logger", False)
     trainer = lightning.Trainer(
         default_root_dir=folder, max_steps=steps, callbacks=callbacks, logger=logger,
-        enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-        accelerator="cpu", log_every_n_steps=7, **options,
+        enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+        log_every_n_steps=7, **{"enable_checkpointing": False, **options},
     )  # fmt: skip
     model = module()
     if not shuffle:
@@ -93,12 +93,14 @@ def test_events_of_tensorboard_are_the_records(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_continues_the_records(tmp_path: Path) -> None:
-    whole, first, second = callback(), callback(), callback()
-    fit(tmp_path, [whole], 40, shuffle=False)
-    _, trainer = fit(tmp_path, [first], 20, shuffle=False)
-    trainer.save_checkpoint(tmp_path / "c.ckpt")
-    fit(tmp_path, [second], 40, shuffle=False, ckpt_path=tmp_path / "c.ckpt")
-    assert [r.sharpness for r in second.monitor.records] == [
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    whole, again = callback(), callback()
+    saves = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=20, save_top_k=-1)
+    options: dict[str, Any] = {"shuffle": False, "enable_checkpointing": True}
+    fit(tmp_path, [whole, saves], 40, **options)
+    fit(tmp_path, [again], 40, ckpt_path=tmp_path / "step=20.ckpt", **options)
+    assert [r.sharpness for r in again.monitor.records] == [
         r.sharpness for r in whole.monitor.records
     ]
 

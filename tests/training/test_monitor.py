@@ -202,7 +202,9 @@ def test_a_killed_training_resumes(tmp_path: Path) -> None:
 
     def rows(folder: Path) -> list[dict[str, str]]:
         with (folder / "records.csv").open(encoding="utf-8") as file:
-            return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+            return [
+                {k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
+            ]
 
     assert run(tmp_path / "whole") == 0
     assert run(tmp_path / "killed", "kill") == -signal.SIGKILL
@@ -276,17 +278,19 @@ class Clock:
 def test_the_budget_is_kept(fraction: float) -> None:
     clock = Clock()
     budget = Budget(fraction, clock)
+    budget.price(fixed=2.0, product=1.0, least=3)
     rng = np.random.default_rng(0)
     spent, records = 0.0, []
     for step in range(1, 3001):
         clock.now += 1.0
         if budget.due(step):
-            cost = 40.0 if not records else 5.0 * rng.uniform(0.8, 1.2)
+            assert budget.most is not None
+            cost = (2.0 + budget.most) * rng.uniform(0.8, 1.2)
             budget.begin()
             clock.now += cost
             spent += cost
             moving = 1000 < step < 2000
-            budget.end(0.2 if moving else 0.02)
+            budget.end(0.2 if moving else 0.02, budget.most)
             records.append(step)
     assert spent / 3000 <= fraction + 0.01
     assert spent / 3000 >= fraction - 0.01

@@ -148,6 +148,7 @@ def measure_extremes(
     tol: float,
     confidence: float,
     steps: int,
+    most: int | None = None,
 ) -> Extremes:
     """Brackets of the ends of some spectra; `warm` is replaced by the vectors found.
 
@@ -158,15 +159,22 @@ def measure_extremes(
         rng: of random vectors.
         tol: estimated relative error at which an end is accepted.
         confidence: of the random side of each bracket.
-        steps: products with the random vector of each spectrum; 0 leaves that side open.
+        steps: products with the random vector of each spectrum; 0 leaves that side open. After a
+            jump there are `DEEP` of them.
+        most: products after which an end is taken as it is; a block step and one product for the
+            bounds are always made.
     """
     work = _Work(operator, [Side(operator, *side) for side in sides], warm, rng, tol)
+    ends = sum(len(side.targets) for side in work.sides)
+    limit = _MOST * ends if most is None else most
     restarted = work.begin()
-    work.refine()
-    if restarted or not work.known:
-        steps = max(steps, DEEP)
+    if restarted and steps:
+        steps = DEEP
+    if work.num_matvecs + len(sides) * steps > limit:
+        steps = min(steps, 1)
+    work.refine(limit - len(sides) * steps)
     bounds = work.look_beyond(steps, confidence) if steps else {}
-    work.refine()
+    work.refine(limit)
     return work.result(bounds, confidence, restarted)
 
 
@@ -231,15 +239,13 @@ class _Work:
         ]
         if any(jumped):
             none = self.sides[0].basis[:, :0]
-            self.extend(
-                [normal(self.operator, self.rng) if jump else none for jump in jumped]
-            )
+            self.extend([normal(self.operator, self.rng) if jump else none for jump in jumped])
         return any(jumped)
 
-    def refine(self) -> None:
+    def refine(self, limit: int) -> None:
         """Add residuals until the estimated error of each end is within the tolerance."""
         none = self.sides[0].basis[:, :0]
-        while self.num_matvecs < _MOST * sum(len(side.targets) for side in self.sides):
+        while self.num_matvecs < limit:
             directions = []
             for side in self.sides:
                 open_ends = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,9 @@ class Measurement:
     Args:
         risk: at the present parameters.
         settings: of the monitor.
+
+    Raises:
+        SelfCheckError: if the products are wrong.
     """
 
     def __init__(self, risk: EmpiricalRisk, settings: Settings) -> None:
@@ -71,6 +75,10 @@ class Measurement:
         self._origin = risk.theta if "distance" in settings.track else None
         self._checked: set[str] = set()
         self._graph_bytes = 2**30
+        if settings.mode == "eval":
+            self._operator(Hessian)
+            if "gauss_newton_trace" in settings.track:
+                self._operator(GaussNewton)
 
     def follow(self) -> bool:
         """Take the present parameters; False if the risk no longer fits the model.
@@ -93,13 +101,35 @@ class Measurement:
         named = dict(self.risk.model.named_parameters())
         return self.risk.layout.flatten(named).to(self.risk.dtype)
 
-    def record(self, step: int, number: int, before: Tensor | None) -> dict[str, Any]:
+    def prices(self) -> tuple[float, float, int]:
+        """Seconds of a record without products and of a product, and the products of a block step.
+
+        Cost: one pass over the data and two products.
+        """
+        times = [time.perf_counter()]
+        operator = self._operator(Hessian)
+        assert isinstance(operator, Hessian)
+        operator.value_and_gradient()
+        times.append(time.perf_counter())
+        vector = torch.ones_like(self.risk.theta)
+        for _ in range(2):
+            _ = operator @ vector
+        times.append(time.perf_counter())
+        track = self._settings.track
+        ends = sum(name in track for name in ("sharpness", "most_negative"))
+        ends += "preconditioned_sharpness" in track
+        return times[1] - times[0], (times[2] - times[1]) / 2, 2 * ends + 1
+
+    def record(
+        self, step: int, number: int, before: Tensor | None, most: int | None = None
+    ) -> dict[str, Any]:
         """Fields of a record.
 
         Args:
             step: of the training; with the seed, it fixes the random vectors.
             number: of the record.
             before: parameters before the last update, if known.
+            most: products of the extreme eigenvalues, if limited.
         """
         settings, track = self._settings, self._settings.track
         rng = np.random.default_rng([settings.seed, step])
@@ -108,7 +138,7 @@ class Measurement:
         found: dict[str, Any] = {"num_matvecs": 0}
         gradient = self._first_order(operator, found)
         preconditioner = self._preconditioner()
-        extremes = self._extremes(operator, preconditioner, rng, number)
+        extremes = self._extremes(operator, preconditioner, rng, number, most)
         if extremes is not None:
             found |= {n: b for n, b in extremes.brackets.items() if n in track}
             found["restarted"] = extremes.restarted
@@ -125,6 +155,7 @@ class Measurement:
         return found
 
     def _operator(self, kind: type[Hessian] | type[GaussNewton]) -> Hessian | GaussNewton:
+        # once for an architecture
         check = self._settings.mode == "eval" and kind.__name__ not in self._checked
         operator = kind(self.risk, check=check, graph_bytes=self._graph_bytes)
         self._checked.add(kind.__name__)
@@ -162,6 +193,7 @@ class Measurement:
         preconditioner: Preconditioner | None,
         rng: np.random.Generator,
         number: int,
+        most: int | None,
     ) -> Extremes | None:
         track, settings = self._settings.track, self._settings
         plain: dict[str, End] = {}
@@ -184,7 +216,7 @@ class Measurement:
             steps = DEEP if number % _DEEP_EVERY == 0 else usual
         found = measure_extremes(
             operator, sides, self._warm, rng,
-            tol=settings.tol, confidence=settings.confidence, steps=steps,
+            tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:
             found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]

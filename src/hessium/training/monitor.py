@@ -59,7 +59,8 @@ class Monitor(Plottable):
             `preconditioned_sharpness` and `threshold`.
         every: steps between records.
         budget: instead of `every`, records as often as this fraction of the training's own wall
-            time pays for, more often where curvature moves.
+            time pays for, more often where curvature moves. Early in a training a record takes one
+            block step only, so that values lag behind fast changes. The self-check is not charged.
         track: fields of `Record` to measure; one that is not asked for costs nothing. By default
             loss, gradient_norm, distance and sharpness, with an optimizer also
             preconditioned_sharpness and threshold.
@@ -83,9 +84,10 @@ class Monitor(Plottable):
 
     Raises:
         InputError: for a bad argument, and for all that `hs.EmpiricalRisk` refuses.
+        SelfCheckError: if the products of the model are wrong.
 
-    Cost: two forward passes; the first record has a self-check (about 20 gradients) and a cold
-    start (about 20 products).
+    Cost: two forward passes and a self-check (15 to 50 training steps, once for an architecture)
+    when the monitor is made; a cold start (10 to 30 products) at the first record.
 
     Example:
         >>> monitor = hs.Monitor(model, loss, (inputs, targets), optimizer, every=50)
@@ -150,6 +152,8 @@ class Monitor(Plottable):
         self._before: Tensor | None = None  # parameters before the last update
         with self._undisturbed():
             self._measurement = Measurement(self._new_risk(), self._settings)
+            if isinstance(self._schedule, Budget):
+                self._schedule.price(*self._measurement.prices())
 
     def step(self) -> Record | None:
         """Count one step of the optimiser; measure if a record is due.
@@ -164,18 +168,14 @@ class Monitor(Plottable):
         return record
 
     def measure(self) -> Record:
-        """Measure now, whether a record is due or not.
-
-        Raises:
-            SelfCheckError: if the products are wrong, found at the first record of a model.
-        """
+        """Measure now, whether a record is due or not."""
         self._schedule.begin()
         start = time.perf_counter()
         with self._undisturbed():
             record = self._measured(start)
         drift = _drift(self.records[-1], record) if self.records else 0.0
         self.records.append(record)
-        self._schedule.end(drift)
+        self._schedule.end(drift, record.num_matvecs)
         if self._log is not None:
             self._log.append(self._row(record))
         if self.on_record is not None:
@@ -188,7 +188,9 @@ class Monitor(Plottable):
             if not self._measurement.follow():
                 logger.info("the model has changed: a new risk is made and checked")
                 self._measurement = Measurement(self._new_risk(), self._settings)
-            found = self._measurement.record(self._step, len(self.records), before)
+            found = self._measurement.record(
+                self._step, len(self.records), before, self._schedule.most
+            )
         except NonFiniteError as error:
             logger.warning("step %d: %s; the record holds no curvature", self._step, error)
             found = {"loss": math.nan}

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 _SLOW, _FAST = 0.5, 2.0  # range of the rate relative to the mean one
+_BEHIND = 3.0  # costs of a record: more is not saved for faster times
+_SHARE = 0.1  # of the whole budget so far that one record may take
 
 
 class Schedule(ABC):
@@ -25,9 +27,14 @@ class Schedule(ABC):
         """A record begins."""
         return
 
-    def end(self, drift: float) -> None:
+    def end(self, drift: float, products: int = 0) -> None:
         """A record ends; `drift` is the relative change of curvature since the last one."""
-        del drift
+        del drift, products
+
+    @property
+    def most(self) -> int | None:
+        """Largest number of products of the extreme eigenvalues of the next record, if limited."""
+        return None
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -54,11 +61,12 @@ class Every(Schedule):
 
 
 class Budget(Schedule):
-    """Records that cost at most a fraction of the wall time of the training itself.
+    """Records that cost a fraction of the wall time of the training itself.
 
-    The first record is taken after the first step; the ones after it wait until it is paid. Where
+    A record is due when the time so far pays for one block step, and for the records before. Where
     curvature changes fast records come up to twice as often as on average, where it rests half as
-    often; the total is never above the budget by more than the cost of one record.
+    often. One record may take a tenth of the whole budget so far, so that it can converge late in a
+    long training, but not early.
 
     Args:
         fraction: of the time of the training without records.
@@ -67,30 +75,49 @@ class Budget(Schedule):
 
     def __init__(self, fraction: float, clock: Callable[[], float] = time.perf_counter) -> None:
         self._fraction, self._clock = fraction, clock
-        self._training = self._spent = self._cost = self._credit = 0.0
+        self._training = self._spent = self._credit = 0.0
         self._drift = self._mean_drift = 0.0
+        self._fixed = self._product = 0.0
+        self._least = 1
         self._last: float | None = None
         self._began = 0.0
-        self._records = 0
+
+    def price(self, fixed: float, product: float, least: int) -> None:
+        """Seconds of a record without products and of a product, and the fewest products."""
+        self._fixed, self._product, self._least = fixed, product, least
+
+    @property
+    def _cost(self) -> float:
+        return self._fixed + self._least * self._product
+
+    @property
+    def _paid(self) -> float:
+        return self._fraction * self._training
+
+    @property
+    def most(self) -> int | None:
+        """Products that the next record may take."""
+        seconds = max(self._cost, _SHARE * self._paid)
+        free = (seconds - self._fixed) / self._product if self._product else self._least
+        return max(int(free), self._least)
 
     def due(self, step: int) -> bool:
-        """Whether the budget has paid for the last record and for one more of its cost."""
+        """Whether the budget has paid for the records so far and for one more."""
+        del step
         now = self._clock()
         if self._last is not None:
             passed = now - self._last
             self._training += passed
             self._credit += passed * self._fraction * self._rate
         self._last = now
-        if self._records == 0:
-            return True
-        within = self._spent + self._cost <= self._fraction * self._training
-        return within and self._credit >= self._cost
+        unspent = self._paid - self._spent
+        waiting = self._credit < self._cost and unspent < _BEHIND * self._cost
+        return unspent >= self._cost and not waiting
 
     def may_be_due(self, step: int) -> bool:
         """Whether it may."""
         del step
-        ahead = self._spent + self._cost <= 1.2 * self._fraction * self._training
-        return self._records == 0 or ahead
+        return self._spent + 0.8 * self._cost <= self._paid
 
     @property
     def _rate(self) -> float:
@@ -102,16 +129,18 @@ class Budget(Schedule):
         """A record begins."""
         self._began = self._clock()
 
-    def end(self, drift: float) -> None:
+    def end(self, drift: float, products: int = 0) -> None:
         """A record ends: its cost is charged."""
         now = self._clock()
         cost = now - self._began
         self._spent += cost
-        # the first record checks the model and starts cold: later ones cost less
-        known = self._records > 1
-        self._cost = 0.5 * (self._cost + cost) if known else cost if self._records else 0.0
-        self._credit = max(self._credit - cost, -cost) if self._records else 0.0
-        self._records += 1
+        if products and self._product:
+            # both prices move towards what was paid
+            change = cost / (self._fixed + products * self._product)
+            self._fixed *= change**0.5
+            self._product *= change**0.5
+        # what was saved in quiet times serves later ones, but not a burst at once
+        self._credit = min(max(self._credit - cost, -cost), self._cost)
         self._last = now
         self._drift = drift
         self._mean_drift = drift if not self._mean_drift else 0.8 * self._mean_drift + 0.2 * drift
@@ -126,4 +155,4 @@ class Budget(Schedule):
         self._last = None
 
 
-_KEPT = ("_training", "_spent", "_cost", "_credit", "_drift", "_mean_drift", "_records")
+_KEPT = ("_training", "_spent", "_credit", "_drift", "_mean_drift")
