@@ -1,4 +1,4 @@
-"""A run directory: what was found, the arrays behind it, and the finished tasks to go on from."""
+"""A run directory: findings, the arrays behind them, and the finished tasks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hessium._text import legible
 from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.figures.records import Section
+from hessium.runs.archive import write_archive
 from hessium.runs.codec import DecodeError, decode, encode
-from hessium.runs.point_store import SweepStore
-from hessium.runs.result_store import Results, Store, require_mark, save_arrays
+from hessium.runs.result_store import Store, require_mark
 
 _SCHEMA = 1
 _MARK = ".hessium-run"
@@ -114,10 +114,9 @@ class RunDirectory:
         """Remove what killed processes left unfinished; files that are being written stay."""
         remove_unfinished(self.path)
 
-    def store(self, experiment: str, *, points: bool = False) -> Results:
-        """The finished tasks of an experiment, as files or, for a sweep, in one database."""
-        folder, mark = self.path / "tasks" / experiment, self.path / _MARK
-        return SweepStore(folder, mark) if points else Store(folder, mark)
+    def store(self, experiment: str) -> Store:
+        """The finished tasks of an experiment."""
+        return Store(self.path / "tasks" / experiment, self.path / _MARK)
 
     def command(self) -> str:
         """What was typed last to fill the folder; empty if that is not known.
@@ -187,7 +186,7 @@ class RunDirectory:
             OSError: if it cannot be written, or the folder was removed or replaced meanwhile.
         """
         require_mark(self.path / _MARK)
-        save_arrays(self.path / "arrays" / f"{section.experiment}.npz", arrays)
+        write_archive(self.path / "arrays" / f"{section.experiment}.npz", arrays)
         sections = {s.experiment: s for s in self.sections()} | {section.experiment: section}
         place = {name: i for i, name in enumerate(order)}
         kept = sorted(sections.values(), key=lambda s: place.get(s.experiment, len(place)))
