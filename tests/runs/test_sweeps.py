@@ -150,7 +150,8 @@ def test_a_document_that_was_edited_is_computed_again(
             archive.writestr(name, content)
     assert table(tmp_path) == whole  # packed again, but the same
     with zipfile.ZipFile(tmp_path / f"{victim}.npz", "w") as archive:
-        for name, content in (members | {"document.json": json.dumps(edit(document))}).items():
+        members["document.json"] = json.dumps(edit(document)).encode()
+        for name, content in members.items():
             archive.writestr(name, content)
     with pytest.warns(CorruptTaskWarning, match=f"{victim}.npz is left out"):
         assert [row["id"] for row in table(tmp_path)] == [row["id"] for row in whole[1:]]
@@ -300,7 +301,7 @@ def test_a_store_without_rights(open_folder: Path) -> None:
             os.setgid(65534)
             os.setuid(65534)
         assert table(open_folder) == whole
-        with pytest.raises(OSError, match="[Pp]ermission"):
+        with pytest.raises(OSError, match=r"[Pp]ermission"):
             Store(open_folder).save(POINT, RESULT)
 
     open_folder.chmod(0o555)

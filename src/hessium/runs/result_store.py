@@ -169,4 +169,3 @@ def require_mark(mark: Path | None) -> None:
     if mark is not None and not mark.is_file():
         reason = "removed or replaced while the command ran; nothing more is written there"
         raise FileNotFoundError(errno.ENOENT, reason, str(mark.parent))
-

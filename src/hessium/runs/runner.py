@@ -134,7 +134,7 @@ def _computed(
                 # a result is let go when it is stored: a long sweep must not gather them
                 yield futures.pop(future), future.result()
         finally:
-            # our own pool cancels them itself, and fails if they are cancelled while its workers end
+            # our own pool cancels them itself, and fails where they are cancelled as workers end
             for future in futures if executor is not None else ():
                 future.cancel()
 

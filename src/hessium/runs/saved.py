@@ -117,8 +117,7 @@ def _encoded(value: Any, arrays: dict[str, AnyArray], where: str) -> Any:
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {"mapping": {k: _encoded(v, arrays, f"{where}.{k}") for k, v in value.items()}}
     if (made := _construction(value)) is not None:
-        name, arguments = made
-        return {"call": name, "arguments": _encoded(arguments, arrays, where)}
+        return {"call": made[0], "arguments": _encoded(made[1], arrays, where)}
     if (name := _name_of(type(value))) is None:
         msg = f"result: {where} is a {type(value).__name__}, which cannot be stored"
         raise InputError(msg)
@@ -135,14 +134,15 @@ def _construction(law: Any) -> tuple[str, tuple[Any, ...]] | None:
             return "free_power", (law.base, law.exponent)
         case FreeProduct():
             return "free_product", (law.first, law.second)
-        case theory.Law() if (name := type(law).__name__) and getattr(theory, name, 0) is type(law):
-            return name, tuple(getattr(law, f.name) for f in dataclasses.fields(law))
-    return None
+    kind = type(law)
+    if getattr(theory, kind.__name__, None) is not kind or not issubclass(kind, theory.Law):
+        return None
+    return kind.__name__, tuple(getattr(law, f.name) for f in dataclasses.fields(law))
 
 
 def _constructed(name: str, arguments: tuple[Any, ...]) -> theory.Law:
     """The law that a public class or function makes of its arguments, which it checks."""
-    maker = getattr(theory, name) if name in theory.__all__ else None
+    maker: Any = getattr(theory, name) if name in theory.__all__ else None
     if name not in _FUNCTIONS and not (isinstance(maker, type) and issubclass(maker, theory.Law)):
         msg = f"{name} makes no law"
         raise ValueError(msg)
@@ -194,7 +194,7 @@ def _decoded(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
 def _restored(kind: type, fields: Mapping[str, Any]) -> Any:
     """An object with these fields, bit for bit, if they obey the rules of its class."""
     made: Any = object.__new__(kind)
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+    for field in dataclasses.fields(kind):
         object.__setattr__(made, field.name, fields[field.name])
     check = getattr(made, "__post_init__", None)
     if check is not None:
