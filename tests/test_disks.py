@@ -44,9 +44,10 @@ def hessium(
 
 
 def refused(done: subprocess.CompletedProcess[bytes]) -> str:
-    """The one line with which a command ends; warnings may come before."""
+    """The one line with which a command ends; warnings, and progress if it is slow, come before."""
     lines = done.stderr.decode().splitlines()
-    (line,) = [line for line in lines if not line.startswith("warning: ")]
+    before = [line for line in lines if line.startswith("warning: ") or " of " in line]
+    (line,) = [line for line in lines if line.startswith("error: ") or line not in before]
     assert done.returncode == 2, line
     assert line.startswith("error: ")
     return line

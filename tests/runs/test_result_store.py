@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import os
 import signal
@@ -158,7 +159,9 @@ def of_arrays_alone(first: Path, second: Path) -> None:
 
 
 def that_unfolds(first: Path, second: Path) -> None:
-    written(first, document_of(first), array=bytes(2**27))
+    content = io.BytesIO()
+    np.save(content, np.zeros(2**24))
+    written(first, document_of(first), array=content.getvalue())
 
 
 def with_a_header_that_lies(first: Path, second: Path) -> None:

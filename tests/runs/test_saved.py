@@ -203,6 +203,15 @@ def test_a_document_that_was_edited_is_refused(tmp_path: Path, old: str, new: st
         hs.load(path)
 
 
+@pytest.mark.parametrize("maker", ["goe", "TracyWidom", "index"])
+def test_a_document_calls_nothing_but_makers_of_laws(tmp_path: Path, maker: str) -> None:
+    call = {"call": maker, "arguments": {"tuple": [2] if maker != "index" else [0.1, 0.5]}}
+    with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+        archive.writestr("document.json", json.dumps({"format": 1, "result": call}))
+    with pytest.raises(InputError, match="makes no law"):
+        hs.load(tmp_path / "file")
+
+
 @pytest.mark.parametrize("text", ["3", "[]", "{}", '{"format": 1}', '{"format": 2, "result": 3}'])
 def test_a_document_of_another_format_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "file"

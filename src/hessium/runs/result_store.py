@@ -48,6 +48,9 @@ class Computation(NamedTuple):
     code: str
 
 
+_FIELDS = {*Computation._fields, "finished", "result", "seal"}  # of a document
+
+
 def key(experiment: str, task: Task, code: str) -> str:
     """Name of the computation `task` of `experiment`, done with the code fingerprint `code`."""
     return _digest([experiment, encode(task), code])
@@ -147,6 +150,8 @@ class Store:
 def _require_own(document: Any, name: str) -> None:
     """The document must be as it was written, and of the computation `name`."""
     try:
+        if set(document) != _FIELDS or not isinstance(document["result"], dict):
+            raise KeyError
         valid = document.pop("seal") == _digest(document)
         own = key(*(document[field] for field in Computation._fields))
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:

@@ -140,18 +140,12 @@ def _computed(
 
 
 def _work(compute: Callable[[Task], Result], task: Task) -> Result:
-    with _one_thread():
-        start = time.perf_counter()
-        result = compute(task)
-        return {**result, _SECONDS: time.perf_counter() - start}
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        start = time.perf_counter()
+        result = compute(task)
+        return {**result, _SECONDS: time.perf_counter() - start}
     finally:
         torch.set_num_threads(threads)
 

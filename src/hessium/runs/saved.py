@@ -175,10 +175,9 @@ def _decoded(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
             return torch.from_numpy(arrays[name]).to(kind)
         case {"array": str(name)}:
             return arrays[name]
-        case {"tuple": list(items)}:
-            return tuple(_decoded(item, arrays) for item in items)
-        case {"list": list(items)}:
-            return [_decoded(item, arrays) for item in items]
+        case {"tuple": list(items)} | {"list": list(items)}:
+            found = [_decoded(item, arrays) for item in items]
+            return tuple(found) if "tuple" in value else found
         case {"mapping": dict(items)}:
             return {k: _decoded(v, arrays) for k, v in items.items()}
         case {"call": str(name), "arguments": arguments}:
