@@ -212,6 +212,21 @@ def test_a_document_calls_nothing_but_makers_of_laws(tmp_path: Path, maker: str)
         hs.load(tmp_path / "file")
 
 
+def test_a_class_has_the_name_of_the_module_that_defines_it(tmp_path: Path) -> None:
+    """Else a document could name any class that some module of hessium has imported."""
+    for module, message in (("levy_triple", None), ("levy", "is not a result")):
+        name = f"theory.laws.{module}.LevyTriple"
+        fields = {"drift": 0.5, "variance": 1.0, "rates": {"tuple": []}, "jumps": {"tuple": []}}
+        made = {"class": name, "fields": {"mapping": fields}}
+        with zipfile.ZipFile(tmp_path / "file", "w") as archive:
+            archive.writestr("document.json", json.dumps({"format": 1, "result": made}))
+        if message is None:
+            assert hs.load(tmp_path / "file").drift == 0.5
+        else:
+            with pytest.raises(InputError, match=message):
+                hs.load(tmp_path / "file")
+
+
 @pytest.mark.parametrize("text", ["3", "[]", "{}", '{"format": 1}', '{"format": 2, "result": 3}'])
 def test_a_document_of_another_format_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "file"
