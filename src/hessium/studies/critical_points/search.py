@@ -1,6 +1,6 @@
 """One search: data, network, start and method from a task; a point with its certificate.
 
-Nothing here words or draws, so that a better sentence does not recompute anything.
+Kept apart from words and charts, so that a changed sentence recomputes nothing.
 """
 
 from __future__ import annotations
