@@ -174,9 +174,8 @@ def _charts(config: LinearizationConfig, arrays: Arrays, what: str) -> tuple[Cha
         Chart(
             name="way",
             title="Error of the linear model during training",
-            caption=(
-                "Error of the linear model on the straight line from θ₀ to the trained parameters."
-            ),
+            caption="Error of the linear model on the straight line from θ₀ to the trained "
+            "parameters.",
             x_label="fraction of the way from θ₀ to θ*",
             y_label="relative error of the linear model",
             y_scale="log",
@@ -200,7 +199,7 @@ def _statements(config: LinearizationConfig, arrays: Arrays) -> tuple[Statement,
         ("The network is well approximated by its first-order Taylor model", "error", "error"),
         ("H₀ is constant during training", "gram_change", "change of the Gram matrix"),
         (
-            "Training ends at the minimiser of the linear model",
+            "The linear model is close to the network at its own minimiser",
             "linear_error",
             "error at that minimiser",
         ),

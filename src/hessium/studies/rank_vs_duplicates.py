@@ -122,10 +122,8 @@ def _charts(config: DuplicateConfig, arrays: Arrays, what: str) -> tuple[Chart, 
         Chart(
             name="copies",
             title="Exact copies do not change the rank",
-            caption=(
-                f"The same {k} points used over and over, beside as many different points: only "
-                "new points add directions."
-            ),
+            caption=f"The same {k} points used over and over, beside as many different points: "
+            "only new points add directions.",
             x_label="number of samples, copies included",
             y_label="eigenvalues of H above 10⁻⁶ of the largest",
             x_scale="log",
@@ -139,10 +137,8 @@ def _charts(config: DuplicateConfig, arrays: Arrays, what: str) -> tuple[Chart, 
         Chart(
             name="near-copies",
             title="Rank against the distance of near copies",
-            caption=(
-                f"Each point {config.near_copies} times, moved by at most δ. The count at 10⁻⁶ is "
-                "unchanged by small shifts and grows for large ones."
-            ),
+            caption=f"Each point {config.near_copies} times, moved by at most δ. The count at 10⁻⁶ "
+            "is unchanged by small shifts and grows for large ones.",
             x_label="greatest shift δ of a copy",
             y_label="eigenvalues above 10⁻⁶ of the largest",
             x_scale="log",
@@ -155,11 +151,9 @@ def _charts(config: DuplicateConfig, arrays: Arrays, what: str) -> tuple[Chart, 
         Chart(
             name="extra-direction",
             title="A near copy adds an eigenvalue proportional to the square of its distance",
-            caption=(
-                f"Eigenvalue number {k + 1} of H₀ over the largest. A copy counts as a new sample "
-                "once this crosses the threshold, so the distance at which it does depends on the "
-                "threshold."
-            ),
+            caption=f"Eigenvalue number {k + 1} of H₀ over the largest. A copy counts as a new "
+            "sample once this crosses the threshold, so the distance at which it does depends on "
+            "the threshold.",
             x_label="greatest shift δ of a copy",
             y_label="eigenvalue / largest eigenvalue",
             x_scale="log",

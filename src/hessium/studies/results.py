@@ -22,7 +22,7 @@ class ResultTable:
 
     Attributes:
         tasks: parameters of each computation.
-        results: what it returned.
+        results: of the computations.
     """
 
     tasks: tuple[Task, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -26,13 +26,14 @@ def curve(
         hue: number of the colour, None for the next one.
         error: what the error of the values is.
     """
-    x, y = (np.asarray(side, dtype=np.float64) for side in (x, y))
-    return Series(label=label, x=x, y=y, error=error, source="theory", mark="line", hue=hue)
+    return Series(
+        label=label, x=_floats(x), y=_floats(y), error=error, source="theory", mark="line", hue=hue
+    )
 
 
 def level(label: str, x: Numbers, value: float, *, hue: int | None = None) -> Series:
     """A horizontal line from the first of the positions `x` to the last."""
-    ends = np.asarray(x, dtype=np.float64)[[0, -1]]
+    ends = _floats(x)[[0, -1]]
     return curve(label, ends, np.full(2, float(value)), hue=hue)
 
 
@@ -54,12 +55,29 @@ def published(
 ) -> Series:
     """Points from a paper."""
     return Series(
-        label=label, x=np.asarray(x), y=np.asarray(y), error=error, source="published",
+        label=label, x=_floats(x), y=_floats(y), error=error, source="published",
         mark="points", hue=hue, nudge=nudge,
     )  # fmt: skip
 
 
-def histogram(rows: Sequence[FloatArray], edges: FloatArray) -> tuple[FloatArray, FloatArray]:
+def points(
+    label: str,
+    x: Numbers,
+    y: Numbers,
+    *,
+    error: str,
+    hue: int | None = None,
+    nudge: float = 0.0,
+    ids: tuple[str, ...] = (),
+) -> Series:
+    """Measured points without bars; `error` says why there are none."""
+    return Series(
+        label=label, x=_floats(x), y=_floats(y), error=error, source="measured",
+        mark="points", hue=hue, nudge=nudge, ids=ids,
+    )  # fmt: skip
+
+
+def histogram(rows: Iterable[FloatArray], edges: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Densities of several spectra in bins of equal width.
 
     Args:
@@ -75,7 +93,7 @@ def histogram(rows: Sequence[FloatArray], edges: FloatArray) -> tuple[FloatArray
 
 def mean_and_stderr(samples: Numbers) -> tuple[FloatArray, FloatArray]:
     """Mean over repetitions, the first axis, and its standard error."""
-    table = np.asarray(samples, dtype=np.float64)
+    table = _floats(samples)
     error = table.std(axis=0, ddof=1) / np.sqrt(len(table))
     return np.asarray(table.mean(axis=0)), np.asarray(error)
 
@@ -110,7 +128,7 @@ def with_stderr(
         low = low.clip(min=least)
         mean, high = mean.clip(min=low), high.clip(min=low)
     return Series(
-        label=label, x=np.asarray(x), y=mean, low=low, high=high, error=error, source="measured",
+        label=label, x=_floats(x), y=mean, low=low, high=high, error=error, source="measured",
         mark=mark, hue=hue, nudge=nudge,
     )  # fmt: skip
 
@@ -138,11 +156,11 @@ def ranges(
         hue: number of the colour, None for the next one.
         nudge: sideways shift, see `Series`.
     """
-    kept = [(at, group) for at, group in zip(np.asarray(x), groups, strict=True) if len(group)]
+    kept = [(at, group) for at, group in zip(_floats(x), groups, strict=True) if len(group)]
     middle = np.median if centre == "median" else np.mean
     return Series(
         label=label,
-        x=np.array([at for at, _ in kept]),
+        x=_floats([at for at, _ in kept]),
         y=np.array([middle(group) for _, group in kept]),
         low=np.array([np.min(group) for _, group in kept]),
         high=np.array([np.max(group) for _, group in kept]),
@@ -152,3 +170,7 @@ def ranges(
         hue=hue,
         nudge=nudge,
     )
+
+
+def _floats(values: Numbers) -> FloatArray:
+    return np.asarray(values, dtype=np.float64)

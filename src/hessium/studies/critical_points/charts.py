@@ -8,7 +8,7 @@ import numpy as np
 
 from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Series
-from hessium.figures.views.repetitions import curve, published, ranges
+from hessium.figures.views.repetitions import curve, points, published, ranges
 from hessium.landscape.point import KINDS
 from hessium.studies.critical_points.config import CriticalPointsConfig
 from hessium.studies.critical_points.fits import PowerFit
@@ -22,11 +22,11 @@ _RANGE = 0.12  # of energies above the critical one over which a 3/2 law is draw
 
 
 def index_chart(
-    config: CriticalPointsConfig, ratio: float, points: ResultTable, fit: PowerFit | None
+    config: CriticalPointsConfig, ratio: float, runs: ResultTable, fit: PowerFit | None
 ) -> Chart:
     """Points of one ratio beside theory, and what the published test accepts."""
     dim, series = config.dim, []
-    targeted = certified(points, ratio)
+    targeted = certified(runs, ratio)
     if len(targeted):
         series.append(
             Series(
@@ -42,18 +42,17 @@ def index_chart(
                 ids=identifiers(targeted),
             )
         )
-    ended = accepted(points.select(method=PUBLISHED, ratio=ratio))
+    ended = accepted(runs.select(method=PUBLISHED, ratio=ratio))
     for hue, kind in enumerate(KINDS):
         some = ended.select(kind=kind)
         if len(some):
+            label = f"accepted by the published test, of true class {kind}"
             series.append(
-                Series(
-                    label=f"accepted by the published test, in truth {kind}",
-                    x=some.column("ended_energy"),
-                    y=some.column("ended_index") / dim,
+                points(
+                    label,
+                    some.column("ended_energy"),
+                    some.column("ended_index") / dim,
                     error="none: every point is one run",
-                    source="measured",
-                    mark="points",
                     hue=hue + 1,
                     ids=identifiers(some),
                 )
@@ -73,10 +72,9 @@ def index_chart(
     return Chart(
         name=f"index-{round(1000 * ratio)}",
         title=f"Index against energy, φ = {digits(ratio)}",
-        caption=(
-            "Certified points have a ridge and a gradient at the rounding error of float64; points "
-            "that the published test accepts are shown where it accepts them, by their true class."
-        ),
+        caption="Certified points have a ridge and a gradient at the rounding error of float64; "
+        "points that the published test accepts are shown where it accepts them, by their true "
+        "class.",
         x_label="energy ε = L / n",
         y_label="index α, share of negative eigenvalues",
         series=tuple(series),
@@ -106,7 +104,7 @@ def _published(config: CriticalPointsConfig, ratio: float) -> list[Series]:
     ]
 
 
-def minimiser_chart(config: CriticalPointsConfig, points: ResultTable) -> Chart:
+def minimiser_chart(config: CriticalPointsConfig, runs: ResultTable) -> Chart:
     """Energy of minimisers against the ratio, for each length of the minimisation."""
     ratios = np.array(config.ratios)
     fine = np.linspace(min(ratios.min(), 0.05), max(ratios.max(), 0.7), 41)
@@ -126,10 +124,10 @@ def minimiser_chart(config: CriticalPointsConfig, points: ResultTable) -> Chart:
         kept = (ratio >= fine[0]) & (ratio <= fine[-1] + 0.2)
         x, y = ratio[kept], dots["energy"][kept]
         series.append(published("published dots", x, y, error="not published", hue=5))
-    runs = points.select(method=MINIMISE)
+    ended = runs.select(method=MINIMISE)
     for k, iterations in enumerate(config.iterations):
         groups = [
-            np.array([r["energies"][k] for r in runs.select(ratio=ratio)])
+            np.array([r["energies"][k] for r in ended.select(ratio=ratio)])
             for ratio in config.ratios
         ]
         if all(len(group) for group in groups):
@@ -149,7 +147,7 @@ def minimiser_chart(config: CriticalPointsConfig, points: ResultTable) -> Chart:
 
 
 def index_charts(
-    config: CriticalPointsConfig, points: ResultTable, fits: Mapping[float, PowerFit | None]
+    config: CriticalPointsConfig, runs: ResultTable, fits: Mapping[float, PowerFit | None]
 ) -> list[Chart]:
     """One for each ratio."""
-    return [index_chart(config, ratio, points, fits[ratio]) for ratio in config.ratios]
+    return [index_chart(config, ratio, runs, fits[ratio]) for ratio in config.ratios]

@@ -24,14 +24,14 @@ class Distance:
     """Points of one origin and ratio beside both predictions.
 
     Attributes:
-        source: "published means" or "certified".
+        origin: "published means" or "certified".
         ratio: of the networks.
         printed: index less that predicted with the variance 2 energy, shape (k,).
         network: index less that predicted with the variance energy x ratio, shape (k,).
         critical: energy at which a fit of the 3/2 law to the points begins, None without one.
     """
 
-    source: str
+    origin: str
     ratio: float
     printed: FloatArray
     network: FloatArray
@@ -62,10 +62,10 @@ def distances(
 
 
 def _distance(
-    source: str, ratio: float, energy: FloatArray, share: FloatArray, critical: float | None
+    origin: str, ratio: float, energy: FloatArray, share: FloatArray, critical: float | None
 ) -> Distance:
     return Distance(
-        source=source,
+        origin=origin,
         ratio=ratio,
         printed=share - index(energy, ratio),
         network=share - index(wigner_energy(energy, ratio), ratio),
@@ -80,11 +80,11 @@ def distance_statement(found: list[Distance]) -> Statement:
         "predicts the index of the points better."
     )
     parts = []
-    for source in dict.fromkeys(one.source for one in found):
-        here = [one for one in found if one.source == source]
+    for origin in dict.fromkeys(one.origin for one in found):
+        here = [one for one in found if one.origin == origin]
         better = [one.ratio for one in here if _rms([one.network]) < _rms([one.printed])]
         parts.append(
-            f"{source}: root mean square distance in the index "
+            f"{origin}: root mean square distance in the index "
             f"{digits(_rms([one.printed for one in here]), 2)} as printed, "
             f"{digits(_rms([one.network for one in here]), 2)} with εφ, which is nearer at "
             + (f"φ = {', '.join(digits(ratio) for ratio in better)}" if better else "no ratio")
@@ -111,7 +111,7 @@ def _begins(found: list[Distance]) -> str:
 
 
 def distance_table(found: list[Distance]) -> Table:
-    """The distances and critical energies, one row for each source and ratio."""
+    """The distances and critical energies, one row for each origin and ratio."""
     columns = (
         "points", "φ", "number", "distance, 2ε", "distance, εφ", "ε_c, fit", "ε_c, 2ε", "ε_c, εφ"
     )  # fmt: skip
@@ -121,7 +121,7 @@ def distance_table(found: list[Distance]) -> Table:
         columns,
         (
             (
-                one.source,
+                one.origin,
                 one.ratio,
                 len(one.printed),
                 digits(_rms([one.printed]), 2),

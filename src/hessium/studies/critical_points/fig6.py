@@ -49,10 +49,10 @@ def summarise(config: CriticalPointsConfig, results: Sequence[Result], name: str
             f"Certified points belong to the loss with a ridge, r/2 |θ|² with r = "
             f"{digits(config.ridge)}; their energy is without it. Without a ridge critical points "
             "of low index lie at infinity. Published points have none: the two are not one "
-            "quantity, and how far they differ is shown, not assumed.",
+            "quantity, and their difference is shown, not assumed.",
             "The published test is applied to the published starts (descent to a uniform energy), "
             "with Levenberg-Marquardt to make |g|² small: plain descent, as published, takes more "
-            "than 10⁴ steps, see the table. Where it was accepted is what is drawn.",
+            "than 10⁴ steps, see the table. Points are drawn where it accepts them.",
             "The theory line is the exact index of Wishart + Wigner at scale 1; the scale of H₀ in "
             "these networks is not 1, and no single one fits all ratios. Pennington & Bahri (2017) "
             "give H₁ the variance 2ε. H₁ of a linear network has εφ, if residuals are independent "

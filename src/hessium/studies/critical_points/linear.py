@@ -10,7 +10,8 @@ import torch
 
 from hessium._typing import FloatArray
 from hessium.figures.formatting import digits
-from hessium.figures.records import Chart, Findings, Series, exact, judge
+from hessium.figures.records import Chart, Findings, exact, judge
+from hessium.figures.views.repetitions import points
 from hessium.landscape.certify import certify
 from hessium.landscape.dead_units import with_dead_units
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
@@ -58,22 +59,22 @@ def search(task: Task) -> Result:
     point of the wide network, which it then has to reach.
     """
     size, samples = task["size"], samples_of(task["size"], task["ratio"])
-    source = np.random.default_rng([task["seed"], size, samples])
-    x, y = (torch.from_numpy(source.standard_normal((samples, size))) for _ in range(2))
-    rank = int(source.integers(0, size + 1))
+    rng = np.random.default_rng([task["seed"], size, samples])
+    x, y = (torch.from_numpy(rng.standard_normal((samples, size))) for _ in range(2))
+    rank = int(rng.integers(0, size + 1))
     wide = TwoLayerSurface(x, y, size, activation="linear")
     start = torch.zeros(wide.dim, dtype=torch.float64)
     if rank:
         narrow = TwoLayerSurface(x, y, rank, activation="linear")
-        weights = torch.from_numpy(source.standard_normal(narrow.dim) / np.sqrt(size))
+        weights = torch.from_numpy(rng.standard_normal(narrow.dim) / np.sqrt(size))
         walk = LevenbergMarquardt().find(narrow, weights, Stopping(steps=task["max_steps"]))
         start = with_dead_units(narrow, walk.theta, size)
     walk = LevenbergMarquardt().find(
         wide,
-        start + 1e-6 * torch.from_numpy(source.standard_normal(wide.dim)),
+        start + 1e-6 * torch.from_numpy(rng.standard_normal(wide.dim)),
         Stopping(steps=task["max_steps"]),
     )
-    judged = certify(wide, walk, torch.from_numpy(source.standard_normal((PROBES, wide.dim))))
+    judged = certify(wide, walk, torch.from_numpy(rng.standard_normal((PROBES, wide.dim))))
     energy, index, nullity = _class_of(wide, judged.theta, x.numpy(), y.numpy())
     return {
         "kind": judged.kind,
@@ -124,13 +125,11 @@ def summarise(config: LinearConfig, results: Sequence[Result]) -> Summary:
         energies = here.column("energy")
         if len(here):
             series.append(
-                Series(
-                    label=f"found, φ = {digits(ratio)}",
-                    x=energies,
-                    y=here.column("index") / dim,
+                points(
+                    f"found, φ = {digits(ratio)}",
+                    energies,
+                    here.column("index") / dim,
                     error="certified: bars have no length",
-                    source="measured",
-                    mark="points",
                     hue=hue,
                 )
             )

@@ -13,7 +13,7 @@ from hessium.studies.results import ResultTable
 
 
 def points_of(name: str, config: CriticalPointsConfig, results: Sequence[Result]) -> ResultTable:
-    """All points of a finished sweep; `id` is what `hessium show` finds them by."""
+    """All points of a finished sweep; `hessium show` finds a point by its `id`."""
     todo, code = tasks(config), fingerprint(search.__module__)
     named = [{**r, "id": key(name, t, code)[:10]} for t, r in zip(todo, results, strict=True)]
     return ResultTable.of(todo, named)

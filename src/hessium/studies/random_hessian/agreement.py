@@ -60,7 +60,7 @@ class Agreement:
     def cells(
         self, which: int, *, theory_digits: int = 6, significant: int = 4
     ) -> tuple[Number, Number, Number]:
-        """What the law says of one number, its estimate with standard error, and z."""
+        """One number by the law, its estimate with standard error, and z."""
         basis = f"estimate [± one standard error] over {self.draws} draws, extrapolated in size"
         found = with_error(self.estimate[which], self.stderr[which], basis, significant)
         score = Number(

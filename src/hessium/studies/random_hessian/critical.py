@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from hessium._typing import FloatArray
 from hessium.figures.formatting import between, digits
 from hessium.figures.records import Chart, Findings, Number, Series, Statement, Table, exact, judge
 from hessium.figures.views.repetitions import (
@@ -20,7 +19,7 @@ from hessium.figures.views.repetitions import (
 )
 from hessium.runs.experiment import Result, Task
 from hessium.studies.published import column_table
-from hessium.studies.random_hessian.agreement import Agreement, extrapolated, joined
+from hessium.studies.random_hessian.agreement import extrapolated, joined
 from hessium.studies.random_hessian.printed import formula_chart, formula_statement
 from hessium.studies.random_hessian.sampling import MODELS, critical
 from hessium.studies.results import ResultTable
@@ -57,60 +56,22 @@ def tasks(config: CriticalConfig) -> list[Task]:
     return edges + draws
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Model:
-    """Energies of one model.
+    """Energies of one model: closed forms, zeros of the edge, and of the smallest eigenvalue."""
 
-    Attributes:
-        activation: which one.
-        ratios: of the closed form and the edges, shape (k,).
-        closed: critical energies there, shape (k,).
-        edges: energies at which the lower edge is zero, shape (k,).
-        draws: energies at which the smallest eigenvalue is zero, shape (sampled ratios, seeds,
-            sizes).
-        matrices: the same less their Tracy-Widom shift, extrapolated in powers of 1/n.
-    """
-
-    activation: str
-    ratios: FloatArray
-    closed: FloatArray
-    edges: FloatArray
-    draws: FloatArray
-    matrices: Agreement
-
-    @property
-    def name(self) -> str:
-        return MODELS[self.activation]
-
-    @property
-    def off(self) -> FloatArray:
-        """Relative distance of the closed form from the energy at which the edge is zero."""
-        return np.asarray(self.edges / self.closed - 1)
-
-
-def _models(config: CriticalConfig, results: Sequence[Result]) -> list[_Model]:
-    runs, found = ResultTable.of(tasks(config), results), []
-    edges = runs.filter(lambda task, _: "seed" not in task)
-    sampled, ratios = np.array(config.sampled), np.array(config.ratios)
-    for activation in MODELS:
+    def __init__(self, config: CriticalConfig, runs: ResultTable, activation: str) -> None:
         mine = runs.select(activation=activation)
-        draws = mine.grid("energy", ratio=config.sampled, seed=config.seeds)
+        sampled, sizes = np.array(config.sampled), config.sizes
+        self.activation, self.name = activation, MODELS[activation]
+        self.closed = critical_energy(np.array(config.ratios), activation)
+        self.edges = mine.filter(lambda task, _: "seed" not in task).column("energy")[:, 0]
+        self.off = self.edges / self.closed - 1
+        # shape (sampled ratios, seeds, sizes), less the Tracy-Widom shift, extrapolated in 1/n
+        self.draws = mine.grid("energy", ratio=config.sampled, seed=config.seeds)
         theory = critical_energy(sampled, activation)
-        shift = np.array(
-            [[_at_size(ratio, activation, n) for n in config.sizes] for ratio in config.sampled]
-        )
-        corrected = draws * (theory[:, None] / shift)[:, None, :]
-        found.append(
-            _Model(
-                activation=activation,
-                ratios=ratios,
-                closed=critical_energy(ratios, activation),
-                edges=edges.select(activation=activation).column("energy")[:, 0],
-                draws=draws,
-                matrices=extrapolated(np.moveaxis(corrected, 0, -1), config.sizes, 1.0, theory),
-            )
-        )
-    return found
+        shift = np.array([[_at_size(ratio, activation, n) for n in sizes] for ratio in sampled])
+        corrected = self.draws * (theory[:, None] / shift)[:, None, :]
+        self.matrices = extrapolated(np.moveaxis(corrected, 0, -1), sizes, 1.0, theory)
 
 
 def _at_size(ratio: float, model: str, size: int) -> float:
@@ -130,10 +91,11 @@ def _at_size(ratio: float, model: str, size: int) -> float:
 
 def summarise(config: CriticalConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables."""
-    models = _models(config, results)
+    runs = ResultTable.of(tasks(config), results)
+    models = [_Model(config, runs, activation) for activation in MODELS]
     findings = Findings(
-        statements=_statements(models),
-        charts=(_chart(models), _matrix_chart(config, models), formula_chart()),
+        statements=_statements(config, models),
+        charts=(_chart(config, models), _matrix_chart(config, models), formula_chart()),
         tables=_tables(config, models),
         notes=(
             "Critical energy ε_c: the largest energy at which the limit law has no mass below "
@@ -162,7 +124,7 @@ def summarise(config: CriticalConfig, results: Sequence[Result]) -> Summary:
     }
 
 
-def _chart(models: list[_Model]) -> Chart:
+def _chart(config: CriticalConfig, models: list[_Model]) -> Chart:
     ratios = np.concatenate([np.geomspace(0.02, 0.5, 41), 1 - np.geomspace(0.49, 0.005, 60)])
     printed, series = column_table("pb_critical_energy"), []
     for hue, model in enumerate(models):
@@ -181,7 +143,7 @@ def _chart(models: list[_Model]) -> Chart:
             ),
             Series(
                 label=f"lower edge crosses zero, {model.name}",
-                x=model.ratios,
+                x=np.array(config.ratios),
                 y=model.edges,
                 error="edges: rounding only",
                 source="theory",
@@ -192,10 +154,8 @@ def _chart(models: list[_Model]) -> Chart:
     return Chart(
         name="energy",
         title="Critical energy against the ratio",
-        caption=(
-            "Below its line a law has no negative eigenvalues: a critical point of that energy is "
-            "a minimum."
-        ),
+        caption="Below its line a law has no negative eigenvalues: a critical point of that energy "
+        "is a minimum.",
         x_label="ratio φ = parameters / (samples × outputs)",
         y_label="critical energy ε_c",
         y_scale="log",
@@ -221,10 +181,8 @@ def _matrix_chart(config: CriticalConfig, models: list[_Model]) -> Chart:
     return Chart(
         name="matrices",
         title="The critical energy of finite matrices",
-        caption=(
-            "The energy at which the smallest eigenvalue of a sampled matrix is zero, over ε_c. "
-            "That eigenvalue lies inside the edge of the law, by less in larger matrices."
-        ),
+        caption="The energy at which the smallest eigenvalue of a sampled matrix is zero, over "
+        "ε_c. That eigenvalue lies inside the edge of the law, by less in larger matrices.",
         x_label="size n of the matrices",
         y_label="energy where the smallest eigenvalue is zero / ε_c",
         x_scale="log",
@@ -233,7 +191,7 @@ def _matrix_chart(config: CriticalConfig, models: list[_Model]) -> Chart:
     )
 
 
-def _statements(models: list[_Model]) -> tuple[Statement, ...]:
+def _statements(config: CriticalConfig, models: list[_Model]) -> tuple[Statement, ...]:
     printed, off = column_table("pb_critical_energy"), np.array([model.off for model in models])
     printed_off = np.array(
         [
@@ -243,13 +201,12 @@ def _statements(models: list[_Model]) -> tuple[Statement, ...]:
     )
     together = joined([model.matrices for model in models])
     shares, errors = together.estimate / together.theory - 1, together.stderr / together.theory
-    ratios = models[0].ratios
     return (
         judge(
             "The closed forms are the energies at which the lower edge of the law crosses zero.",
             bool(np.abs(off).max() < 1e-8),
             f"largest relative difference {digits(np.abs(off).max(), 2)} at {off.size} ratios "
-            f"from {digits(ratios.min())} to {digits(ratios.max())}",
+            f"from {digits(min(config.ratios))} to {digits(max(config.ratios))}",
         ),
         judge(
             "They have the published values.",

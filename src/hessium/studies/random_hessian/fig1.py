@@ -188,10 +188,8 @@ def _chart(config: Fig1Config, runs: _Sampled, ratio: float) -> Chart:
     return Chart(
         name=f"ratio-{round(100 * ratio)}",
         title=f"Wishart plus Wigner at ratio φ = {digits(ratio)}",
-        caption=(
-            "Residuals of energy ε broaden the spectrum of H₀ and push eigenvalues below zero. "
-            "Points are averages over bins, so they stay below a narrow peak."
-        ),
+        caption="Residuals of energy ε broaden the spectrum of H₀ and push eigenvalues below zero. "
+        "Points are averages over bins, so they stay below a narrow peak.",
         x_label="eigenvalue λ",
         y_label="density ρ(λ)",
         series=(*curves, *points),

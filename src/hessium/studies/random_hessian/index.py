@@ -194,10 +194,8 @@ def _chart(model: str, cases: tuple[_Case, ...], sampled: list[Agreement]) -> Ch
     return Chart(
         name=f"index-{model}",
         title=f"Index against energy, {MODELS[model]}",
-        caption=(
-            "Above the critical energy negative eigenvalues appear with the power 3/2; at higher "
-            "energies the exact index lies below that law and tends to one half."
-        ),
+        caption="Above the critical energy negative eigenvalues appear with the power 3/2; at "
+        "higher energies the exact index lies below that law and tends to one half.",
         x_label=_EXCESS,
         y_label="index α",
         x_scale="log",

@@ -66,10 +66,8 @@ def formula_chart() -> Chart:
     return Chart(
         name="formulas",
         title="Relative error of the printed formulas in float64",
-        caption=(
-            "Both printed formulas subtract nearly equal numbers near ratio one. Errors below "
-            "6×10⁻¹⁷ are drawn there."
-        ),
+        caption="Both printed formulas subtract nearly equal numbers near ratio one. Errors below "
+        "6×10⁻¹⁷ are drawn there.",
         x_label="distance of the ratio from one, 1 − φ",
         y_label="relative error in float64",
         x_scale="log",

@@ -14,7 +14,7 @@ from hessium.runs.experiment import Result, Task
 from hessium.theory import goe, hessian_law, product_wishart, wishart
 
 MODELS = {"linear": "without activation", "relu": "ReLU"}
-"""Names of the two models of Pennington & Bahri (2017), and what the pages call them."""
+"""The two models of Pennington & Bahri (2017), with their names on the pages."""
 
 
 def parts(task: Task, size: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:

@@ -42,10 +42,8 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
         Chart(
             name="rank",
             title="Rank of the Hessian after training",
-            caption=(
-                "Up to five samples every sample adds one to the rank; then it stays at 5 to 7, "
-                "here and in the ADCME tutorial. Points at equal sizes are set side by side."
-            ),
+            caption="Up to five samples every sample adds one to the rank; then it stays at 5 to "
+            "7, here and in the ADCME tutorial. Points at equal sizes are set side by side.",
             x_label=SAMPLES,
             y_label="eigenvalues above 10⁻⁶ of the largest",
             x_scale="log",
@@ -67,12 +65,10 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
         Chart(
             name="start",
             title="The bound rank ≤ |I| is about H₀, not about H",
-            caption=(
-                "At initialisation residuals are large: the exact Hessian of a single sample has "
-                "dozens of positive and of negative eigenvalues. H₀ obeys the bound at "
-                "initialisation and after training. The Gram matrix of the samples gives the same "
-                "counts (see the table)."
-            ),
+            caption="At initialisation residuals are large: the exact Hessian of a single sample "
+            "has dozens of positive and of negative eigenvalues. H₀ obeys the bound at "
+            "initialisation and after training. The Gram matrix of the samples gives the same "
+            "counts (see the table).",
             x_label=SAMPLES,
             y_label="eigenvalues beyond 10⁻⁶ of the largest",
             x_scale="log",
@@ -90,11 +86,9 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
         Chart(
             name="spectrum",
             title=f"The spectrum has no edge at the threshold (|I| = {largest})",
-            caption=(
-                "Eigenvalues of H and H₀ after training over the largest one, in descending order. "
-                "They fall about tenfold per index: the plateau is where the spectrum crosses the "
-                "threshold. Below 3×10⁻¹⁴ the eigenvalues are rounding errors."
-            ),
+            caption="Eigenvalues of H and H₀ after training over the largest one, in descending "
+            "order. They fall about tenfold per index: the plateau is where the spectrum crosses "
+            "the threshold. Below 3×10⁻¹⁴ the eigenvalues are rounding errors.",
             x_label="eigenvalue index, sorted by magnitude",
             y_label="eigenvalue / largest eigenvalue",
             y_scale="log",
@@ -108,10 +102,8 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
         Chart(
             name="threshold",
             title=f"The plateau moves with the threshold (|I| = {largest})",
-            caption=(
-                "Positive eigenvalues counted above tol times the largest. H₀ gains about one per "
-                "decade; H departs from it where tol falls below ‖H₁‖/‖H‖."
-            ),
+            caption="Positive eigenvalues counted above tol times the largest. H₀ gains about one "
+            "per decade; H departs from it where tol falls below ‖H₁‖/‖H‖.",
             x_label="tol, fraction of the largest eigenvalue",
             y_label="positive eigenvalues above tol",
             x_scale="log",

@@ -39,7 +39,7 @@ _SHORT = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssumedConfig:
+class AuditConfig:
     """Settings of `wishart-or-not`.
 
     Attributes:
@@ -61,7 +61,7 @@ class AssumedConfig:
     seeds: tuple[int, ...] = (0, 1)
 
 
-def tasks(config: AssumedConfig) -> list[Task]:
+def tasks(config: AuditConfig) -> list[Task]:
     """One network for each combination, random and trained."""
     common = {k: getattr(config, k) for k in ("max_iterations", "rotations", "draws")}
     return [
@@ -111,7 +111,7 @@ def _values(assumption: str, runs: ResultTable, of: str = "value") -> FloatArray
     return np.array(found, dtype=np.float64)
 
 
-def summarise(config: AssumedConfig, results: Sequence[Result]) -> Summary:
+def summarise(config: AuditConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
     runs = ResultTable.of(tasks(config), results)
     findings = Findings(
@@ -149,7 +149,7 @@ def summarise(config: AssumedConfig, results: Sequence[Result]) -> Summary:
     return findings, arrays | {"predictions": runs.column(lambda r: [*r["predictions"].values()])}
 
 
-def _tested(config: AssumedConfig, runs: ResultTable) -> list[Statement]:
+def _tested(config: AuditConfig, runs: ResultTable) -> list[Statement]:
     found = []
     for assumption, claim in (
         (_H0, "H₀ is Wishart: its spectrum is Marchenko-Pastur of the network's ratio."),
@@ -189,7 +189,7 @@ def _index(runs: ResultTable) -> Statement:
     )
 
 
-def _variance(config: AssumedConfig, runs: ResultTable) -> Statement:
+def _variance(config: AuditConfig, runs: ResultTable) -> Statement:
     """Which of the two variances of H1 is nearer: 2 energy as printed, or energy x ratio."""
     parts, nearer, compared = [], 0, 0
     for when, words in _WHEN.items():
@@ -241,7 +241,7 @@ def _statistic(assumption: str) -> str:
 
 
 def _chart(
-    config: AssumedConfig, runs: ResultTable, name: str, assumption: str, title: str, when: str
+    config: AuditConfig, runs: ResultTable, name: str, assumption: str, title: str, when: str
 ) -> Chart:
     width, what = config.widths[-1], f"{len(config.seeds)} seeds"
     shown = runs.select(width=width, when=when)
@@ -276,7 +276,7 @@ def _chart(
     )
 
 
-def _table(config: AssumedConfig, runs: ResultTable, when: str) -> Table:
+def _table(config: AuditConfig, runs: ResultTable, when: str) -> Table:
     def cell(assumption: str, activation: str) -> str:
         held = _values(assumption, runs.select(activation=activation, when=when), "holds")
         return f"{int(held.sum())} of {held.size}"
@@ -292,7 +292,7 @@ def _table(config: AssumedConfig, runs: ResultTable, when: str) -> Table:
     )
 
 
-def _predictions(config: AssumedConfig, runs: ResultTable) -> Table:
+def _predictions(config: AuditConfig, runs: ResultTable) -> Table:
     width, basis = config.widths[-1], f"mean over {len(config.seeds)} seeds"
     quantities = ("index", "lower edge", "upper edge")
     at_start = runs.select(width=width, when="random")
@@ -320,8 +320,8 @@ def _predictions(config: AssumedConfig, runs: ResultTable) -> Table:
 EXPERIMENT = study(
     "wishart-or-not",
     "Where do the random-matrix assumptions hold?",
-    quick=AssumedConfig(widths=(8, 12), ratios=(0.25, 1.0, 2.0), rotations=19, draws=7, seeds=(0,)),
-    paper=AssumedConfig(),
+    quick=AuditConfig(widths=(8, 12), ratios=(0.25, 1.0, 2.0), rotations=19, draws=7, seeds=(0,)),
+    paper=AuditConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

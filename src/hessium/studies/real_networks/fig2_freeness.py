@@ -22,7 +22,7 @@ from hessium.figures.records import (
     judge,
     over,
 )
-from hessium.figures.views.repetitions import histogram, ranges
+from hessium.figures.views.repetitions import histogram, points, ranges
 from hessium.runs.experiment import Result, Task
 from hessium.studies.images import digest, small_images
 from hessium.studies.real_networks.setting import plain_network, squared_risk
@@ -35,7 +35,7 @@ _CLOSE = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnedConfig:
+class FreenessConfig:
     """Settings of `pb-fig2`.
 
     Attributes:
@@ -55,7 +55,7 @@ class TurnedConfig:
     images: str = "photographs"
 
 
-def tasks(config: TurnedConfig) -> list[Task]:
+def tasks(config: FreenessConfig) -> list[Task]:
     """One training for each stage and seed."""
     names = ("samples", "hidden", "rotations", "images")
     common = {name: getattr(config, name) for name in names} | {"file": digest(config.images)}
@@ -105,7 +105,7 @@ def _move(result: Result) -> float:
     return float(abs(_largest(result) - _largest_rotated(result)) / spread)
 
 
-def summarise(config: TurnedConfig, results: Sequence[Result]) -> Summary:
+def summarise(config: FreenessConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
     runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
     stages = {stage: runs.select(max_iterations=stage) for stage in config.stages}
@@ -141,7 +141,7 @@ def summarise(config: TurnedConfig, results: Sequence[Result]) -> Summary:
 
 
 def _statements(
-    config: TurnedConfig, stages: dict[int, ResultTable], what: str
+    config: FreenessConfig, stages: dict[int, ResultTable], what: str
 ) -> tuple[Statement, ...]:
     def everywhere(of: Of) -> FloatArray:
         return np.concatenate([found.column(of) for found in stages.values()])
@@ -178,7 +178,7 @@ def _statements(
     )
 
 
-def _bulk(config: TurnedConfig, stage: int, runs: ResultTable, what: str) -> Chart:
+def _bulk(config: FreenessConfig, stage: int, runs: ResultTable, what: str) -> Chart:
     low = min(float(min(r["spectrum"][0], r["rotated"].min())) for r in runs)
     high = max(_largest(r) for r in runs)
     edges = np.arange(np.floor(low / _BIN), np.ceil(high / _BIN) + 1) * _BIN
@@ -192,11 +192,9 @@ def _bulk(config: TurnedConfig, stage: int, runs: ResultTable, what: str) -> Cha
     return Chart(
         name=f"bulk-{stage}",
         title=f"H₀ + H₁ and H₀ + Q H₁ Qᵀ after {stage} iterations",
-        caption=(
-            "Density of the eigenvalues of a trained autoencoder's Hessian, and of the same H₀ "
-            f"with H₁ rotated into a random basis, in bins of {_BIN}. If the two were free, both "
-            "would agree. Empty bins are drawn at half an eigenvalue."
-        ),
+        caption="Density of the eigenvalues of a trained autoencoder's Hessian, and of the same H₀ "
+        f"with H₁ rotated into a random basis, in bins of {_BIN}. If the two were free, both "
+        "would agree. Empty bins are drawn at half an eigenvalue.",
         x_label="eigenvalue λ",
         y_label="density ρ(λ)",
         y_scale="log",
@@ -207,14 +205,12 @@ def _bulk(config: TurnedConfig, stage: int, runs: ResultTable, what: str) -> Cha
     )
 
 
-def _top(config: TurnedConfig, stage: int, runs: ResultTable) -> Chart:
+def _top(config: FreenessConfig, stage: int, runs: ResultTable) -> Chart:
     index, result = np.arange(1.0, 13.0), runs.results[0]
 
-    def exactly(label: str, values: FloatArray, nudge: float) -> Series:
-        return Series(
-            label=label, x=index, y=values[::-1][: index.size], error="exact to rounding",
-            source="measured", mark="points", nudge=nudge,
-        )  # fmt: skip
+    def largest(label: str, values: FloatArray, nudge: float) -> Series:
+        shown = values[::-1][: index.size]
+        return points(label, index, shown, error="exact to rounding", nudge=nudge)
 
     rotated = list(result["rotated"][:, ::-1][:, : index.size].T)
     return Chart(
@@ -224,7 +220,7 @@ def _top(config: TurnedConfig, stage: int, runs: ResultTable) -> Chart:
         x_label="eigenvalue index, in descending order",
         y_label="eigenvalue λ",
         series=(
-            exactly("H₀ + H₁, measured", result["spectrum"], 0.0),
+            largest("H₀ + H₁, measured", result["spectrum"], 0.0),
             ranges(
                 f"H₀ + Q H₁ Qᵀ, {config.rotations} rotations",
                 index,
@@ -233,7 +229,7 @@ def _top(config: TurnedConfig, stage: int, runs: ResultTable) -> Chart:
                 centre="mean",
                 nudge=4.0,
             ),
-            exactly("H₀ alone, measured", result["gauss_newton"], -4.0),
+            largest("H₀ alone, measured", result["gauss_newton"], -4.0),
         ),
     )
 
@@ -286,8 +282,8 @@ def _tables(stages: dict[int, ResultTable], what: str) -> tuple[Table, Table]:
 EXPERIMENT = study(
     "pb-fig2",
     "Are H₀ and H₁ of a trained network free?",
-    quick=TurnedConfig(rotations=19, seeds=(0, 1), stages=(2, 40)),
-    paper=TurnedConfig(),
+    quick=FreenessConfig(rotations=19, seeds=(0, 1), stages=(2, 40)),
+    paper=FreenessConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

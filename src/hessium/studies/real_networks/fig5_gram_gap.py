@@ -31,7 +31,7 @@ _PUBLISHED_SCALE = 1 / 26  # of the curve drawn there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GapConfig:
+class GramGapConfig:
     """Settings of `pb-fig5`.
 
     Attributes:
@@ -45,7 +45,7 @@ class GapConfig:
     data: tuple[str, ...] = ("photographs", "gaussian")
 
 
-def tasks(config: GapConfig) -> list[Task]:
+def tasks(config: GramGapConfig) -> list[Task]:
     """All seeds of one number of samples."""
     return [
         {"samples": m, "seeds": list(config.seeds), "data": data, "file": digest(data)}
@@ -92,7 +92,7 @@ class _Gaps:
         self.misfit = float(np.abs(self.mean - self.law).max() / self.mean.max())
 
 
-def summarise(config: GapConfig, results: Sequence[Result]) -> Summary:
+def summarise(config: GramGapConfig, results: Sequence[Result]) -> Summary:
     """The chart, statements and table of the runs."""
     runs = ResultTable.of(tasks(config), results)
     samples = np.array(config.samples, dtype=np.float64)
@@ -221,10 +221,10 @@ def _chart(kinds: Sequence[_Gaps], dots: dict[float, float], theirs: float) -> C
 EXPERIMENT = study(
     "pb-fig5",
     "The gap of H₀ against the number of samples",
-    quick=GapConfig(
+    quick=GramGapConfig(
         samples=(20, 30, 40, 60, 80, 100, 120, 150, 180, 210, 240), seeds=tuple(range(8))
     ),
-    paper=GapConfig(),
+    paper=GramGapConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

@@ -29,7 +29,7 @@ _FORCED = {"relu": _UNITS, "linear": _UNITS**2, "tanh": 0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NullConfig:
+class NullSpaceConfig:
     """Settings of `pb-fig4`.
 
     Attributes:
@@ -45,7 +45,7 @@ class NullConfig:
     images: str = "photographs"
 
 
-def tasks(config: NullConfig) -> list[Task]:
+def tasks(config: NullSpaceConfig) -> list[Task]:
     """One network for each activation and seed."""
     common = {"samples": config.samples, "images": config.images, "file": digest(config.images)}
     return [
@@ -70,7 +70,7 @@ def compute(task: Task) -> Result:
     }
 
 
-def summarise(config: NullConfig, results: Sequence[Result]) -> Summary:
+def summarise(config: NullSpaceConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
     runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
     by_name = {name: runs.select(activation=name) for name in config.activations}
@@ -110,12 +110,12 @@ def summarise(config: NullConfig, results: Sequence[Result]) -> Summary:
     return findings, {f"{name}_values": found.column("values") for name, found in by_name.items()}
 
 
-def _law(config: NullConfig, mean: float) -> MarchenkoPastur:
+def _law(config: NullSpaceConfig, mean: float) -> MarchenkoPastur:
     return MarchenkoPastur(ratio=32 / config.samples, scale=mean)
 
 
 def _statements(
-    config: NullConfig, by_name: Mapping[str, ResultTable], rows: Sequence[FloatArray]
+    config: NullSpaceConfig, by_name: Mapping[str, ResultTable], rows: Sequence[FloatArray]
 ) -> tuple[Statement, ...]:
     found = []
     for name, runs in by_name.items():
@@ -149,7 +149,7 @@ def _statements(
     return tuple(found)
 
 
-def _spectrum_chart(config: NullConfig, rows: Sequence[FloatArray], what: str) -> Chart:
+def _spectrum_chart(config: NullSpaceConfig, rows: Sequence[FloatArray], what: str) -> Chart:
     law = _law(config, float(np.mean([row.mean() for row in rows])))
     high, x = 1.6 * law.support()[1], np.linspace(*law.support(), 201)
     outside = float(np.mean([(row > high).mean() for row in rows]))
@@ -157,10 +157,8 @@ def _spectrum_chart(config: NullConfig, rows: Sequence[FloatArray], what: str) -
     return Chart(
         name="spectrum",
         title="Non-zero spectrum of H₀ at initialisation, ReLU",
-        caption=(
-            f"16 null directions are removed; {digits(100 * outside, 2)} % of the eigenvalues lie "
-            "beyond the right end. The law has the ratio and the mean of the matrix."
-        ),
+        caption=f"16 null directions are removed; {digits(100 * outside, 2)} % of the eigenvalues "
+        "lie beyond the right end. The law has the ratio and the mean of the matrix.",
         x_label="eigenvalue λ",
         y_label="density ρ(λ)",
         series=(
@@ -192,8 +190,8 @@ def _smallest_chart(rows: Sequence[FloatArray], what: str) -> Chart:
 EXPERIMENT = study(
     "pb-fig4",
     "The null space of H₀ is the symmetry of the network",
-    quick=NullConfig(seeds=(0, 1, 2)),
-    paper=NullConfig(),
+    quick=NullSpaceConfig(seeds=(0, 1, 2)),
+    paper=NullSpaceConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

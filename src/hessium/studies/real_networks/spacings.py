@@ -73,7 +73,7 @@ def tasks(config: SpacingsConfig) -> list[Task]:
 
 
 def compute(task: Task) -> Result:
-    """Spacing ratios by name, with how much was removed."""
+    """Spacing ratios by name, with the number of zeros that were removed."""
     found = _ensemble(task) if "ensemble" in task else _networks(task)
     return {
         name: {
