@@ -18,7 +18,7 @@ CATALOGUE: Mapping[str, str] = {
         "travelled in training and error of the first-order model."
     ),
     "real-data": (
-        "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network that reads "
+        "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network trained on "
         "handwritten digits."
     ),
     "pb-fig1": (

@@ -173,7 +173,7 @@ def _charts(config: LinearizationConfig, arrays: Arrays, what: str) -> tuple[Cha
         ),
         Chart(
             name="way",
-            title="Error of the linear model during training",
+            title="Error of the linear model between θ₀ and θ*",
             caption="Error of the linear model on the straight line from θ₀ to the trained "
             "parameters.",
             x_label="fraction of the way from θ₀ to θ*",

@@ -126,7 +126,7 @@ def summarise(config: DigitsConfig, results: Sequence[Result]) -> Summary:
             f"Network: tanh, 64-{config.hidden}-10, mean cross-entropy, no ridge, L-BFGS-B stopped "
             f"after {config.max_iterations} iterations: a trained network, not a critical point; "
             "the table has the gradient norm.",
-            "Two kinds of zero are built in: softmax does not see a constant added to all scores "
+            "Two kinds of zero are exact: softmax is invariant to a constant added to all scores "
             f"(at least {config.hidden + 1} zero eigenvalues of H and of H₀), and pixels that are "
             "blank in all images have no effect.",
         ),

@@ -58,10 +58,7 @@ def index_chart(
                 )
             )
     series += _published(config, ratio)  # on top: there are a few, among hundreds
-    energy, network = (
-        np.linspace(1e-3, 0.55, 111),
-        "theory with the variance of H₁ of a network, εφ",
-    )
+    energy, network = np.linspace(1e-3, 0.55, 111), "theory with the variance εφ of a network's H₁"
     series += [
         curve("theory, Wishart + Wigner", energy, index(energy, ratio), hue=5),
         curve(network, energy, index(wigner_energy(energy, ratio), ratio), hue=4),
@@ -72,9 +69,8 @@ def index_chart(
     return Chart(
         name=f"index-{round(1000 * ratio)}",
         title=f"Index against energy, φ = {digits(ratio)}",
-        caption="Certified points have a ridge and a gradient at the rounding error of float64; "
-        "points that the published test accepts are shown where it accepts them, by their true "
-        "class.",
+        caption="Certified points are those of the loss with a ridge, their gradient is rounding "
+        "error; points that the published test accepts are shown where it accepts them, by class.",
         x_label="energy ε = L / n",
         y_label="index α, share of negative eigenvalues",
         series=tuple(series),

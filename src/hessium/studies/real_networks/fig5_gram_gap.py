@@ -130,9 +130,9 @@ def summarise(config: GramGapConfig, results: Sequence[Result]) -> Summary:
             "the 16 zeros of rescaling. Law: σ(1 − √φ)², the lower edge of Marchenko-Pastur of "
             "ratio φ = 32/m; σ is fitted, one number for all points, as in Pennington & Bahri "
             "(2017).",
-            "They have CIFAR-10 and do not state their weights, so gaps are compared over the "
-            f"fitted scales. Their curve has σ = 1/26 = {digits(_PUBLISHED_SCALE)}; fitted to "
-            f"their dots as here, {digits(theirs)}.",
+            "The paper has CIFAR-10 and does not state its weights, so gaps are compared over the "
+            f"fitted scales. Its curve has σ = 1/26 = {digits(_PUBLISHED_SCALE)}; fitted to "
+            f"its points as here, {digits(theirs)}.",
         ),
     )
     arrays = {f"gaps_{k}": one.gaps for k, one in enumerate(kinds)}
