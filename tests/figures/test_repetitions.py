@@ -42,6 +42,8 @@ def test_bars_are_one_standard_error_of_the_mean() -> None:
     np.testing.assert_allclose(mean, [3, 2])
     np.testing.assert_allclose(stderr, [2 / np.sqrt(3), 0])
     series = with_stderr("m", [1, 2], mean, stderr, error="bars ± one standard error", least=2.5)
+    assert series.low is not None
+    assert series.high is not None
     np.testing.assert_allclose(series.low, [2.5, 2.5])
     np.testing.assert_allclose(series.y, [3, 2.5])
     np.testing.assert_allclose(series.high, [3 + 2 / np.sqrt(3), 2.5])
@@ -52,7 +54,10 @@ def test_ranges_leave_out_positions_without_measurements() -> None:
     series = ranges("r", [1, 2, 4], groups, what="3 seeds")
     np.testing.assert_array_equal(series.x, [1, 4])
     np.testing.assert_array_equal(series.y, [3, 2])
-    np.testing.assert_array_equal([series.low, series.high], [[1, 2], [8, 2]])
+    assert series.low is not None
+    assert series.high is not None
+    np.testing.assert_array_equal(series.low, [1, 2])
+    np.testing.assert_array_equal(series.high, [8, 2])
     assert ranges("r", [1, 2, 4], groups, what="3 seeds", centre="mean").y[0] == 4
     assert "3 seeds" in series.error
 

@@ -1,16 +1,20 @@
 """Results by the parameters of their tasks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from hessium.studies.results import ResultTable
 
-TASKS = [{"size": n, "seed": s, "kind": "sampled"} for n in (20, 10) for s in (0, 1, 2)]
-RESULTS = [
+TASKS: list[dict[str, Any]] = [
+    {"size": n, "seed": s, "kind": "sampled"} for n in (20, 10) for s in (0, 1, 2)
+]
+RESULTS: list[dict[str, Any]] = [
     {"loss": 100.0 * task["size"] + task["seed"], "values": np.arange(3.0) + task["seed"]}
     for task in TASKS
 ]
-EDGES = [{"kind": "law", "ratio": 0.5}]
+EDGES: list[dict[str, Any]] = [{"kind": "law", "ratio": 0.5}]
 RUNS = ResultTable.of([*TASKS, *EDGES], [*RESULTS, {"loss": -1.0}])
 
 
