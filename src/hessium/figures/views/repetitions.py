@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from hessium._typing import FloatArray
+from hessium._typing import AnyArray, FloatArray
 from hessium.figures.records import EXACT, Mark, Numbers, Series
 from hessium.theory import Law
 
@@ -136,7 +136,7 @@ def with_stderr(
 def ranges(
     label: str,
     x: Numbers,
-    groups: Sequence[FloatArray],
+    groups: Sequence[AnyArray],
     *,
     what: str,
     centre: Literal["median", "mean"] = "median",
@@ -161,9 +161,9 @@ def ranges(
     return Series(
         label=label,
         x=_floats([at for at, _ in kept]),
-        y=np.array([middle(group) for _, group in kept]),
-        low=np.array([np.min(group) for _, group in kept]),
-        high=np.array([np.max(group) for _, group in kept]),
+        y=_floats([middle(group) for _, group in kept]),
+        low=_floats([np.min(group) for _, group in kept]),
+        high=_floats([np.max(group) for _, group in kept]),
         error=f"{centre}, bars from least to greatest over {what}",
         source="measured",
         mark=mark,

@@ -184,9 +184,9 @@ def summarise(config: LinearConfig, results: Sequence[Result]) -> Summary:
         ),
         notes=(
             "A class is a set of m directions of the regression of the targets on the inputs "
-            "(Baldi & Hornik 1989). Its energy is the variance of the other directions, its index "
-            "(n − m)² plus the number of pairs in which a direction left out explains more than "
-            "one taken in, its nullity m (2n − m).",
+            "(Baldi & Hornik 1989). Its energy is half the mean square of the targets that they do "
+            "not explain, its index (n − m)² plus the number of pairs in which a direction left "
+            "out explains more than one taken in, its nullity m (2n − m).",
         ),
     )
     arrays = {name: runs.column(name) for name in names}

@@ -156,7 +156,7 @@ def _statements(
     for one in kinds:
         off = np.abs(one.mean - one.law)[many] > 3 * one.stderr[many]
         apart = np.array([one.mean[k] / one.scale - dots[samples[k]] / theirs for k in both])
-        worst = float(np.abs(apart).max(initial=0.0)) / (max(dots.values()) / theirs)
+        worst = float(np.abs(apart).max(initial=0.0) * theirs / max(dots.values()))
         found += [
             judge(
                 f"Below ratio one the gap is σ(1 − √φ)² with one σ, within a tenth of the largest "
