@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands_of = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     reproduce = commands_of.add_parser(
-        "reproduce", help="recompute figures of the sources and write a page"
+        "reproduce", help="recompute published figures and write a page"
     )
     reproduce.add_argument("names", nargs="*", metavar="NAME", help="experiments; all if none")
     reproduce.add_argument(
