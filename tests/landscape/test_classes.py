@@ -182,8 +182,6 @@ def test_a_valley_to_infinity_is_no_symmetry(function: Function, rng: int) -> No
     with pytest.warns(ConvergenceWarning):
         found = hs.find_critical_point(risk, rng=rng)
     assert found.kind != "critical"
-    # a sweep stores them as JSON, which knows no infinity
-    assert all(math.isfinite(factor) for factor in found.certificate.contraction)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hessium._random import Rng, generator
 from hessium.curvature import Hessian
 from hessium.curvature.base import require_risk
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.landscape.certify import MOVED, Judged, certify
+from hessium.landscape.certify import Judged, certify
 from hessium.landscape.gradient_norm import GradientNorm
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.newton_mr import NewtonMR
@@ -161,15 +161,8 @@ def point_of(
 def _search(
     surface: Surface, finder: Finder, first: Tensor, max_steps: int, draws: Tensor
 ) -> tuple[Judged, int]:
-    """Search and certify; if polishing ends far away, the search resumes there."""
     walk = finder.find(surface, first, stopping_at(surface, first, max_steps, draws))
-    judged, steps = certify(surface, walk, draws), walk.steps
-    if judged.certificate.moved > MOVED and judged.certificate.excess <= 1:
-        again = stopping_at(surface, judged.theta, max_steps, draws)
-        walk = finder.find(surface, judged.theta, again)
-        walk.start = first  # tests of symmetries walk back to where all began
-        judged, steps = certify(surface, walk, draws), steps + walk.steps
-    return judged, steps
+    return certify(surface, walk, draws), walk.steps
 
 
 def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:

@@ -56,12 +56,17 @@ class Place:
         return float(self.gradient.norm())
 
     @property
+    def hessian(self) -> Float[Tensor, "n n"]:
+        """The Hessian, from its eigenvalues and eigenvectors."""
+        return (self.vectors * self.values) @ self.vectors.mT
+
+    @property
     def slopes(self) -> Float[Tensor, " n"]:
         """Components of the gradient along the eigenvectors."""
         return self.vectors.mT @ self.gradient
 
     @property
-    def sure(self) -> float:
+    def resolution(self) -> float:
         """Smallest absolute eigenvalue that an eigensolver resolves."""
         return len(self.theta) * _EPS * self.scale
 
@@ -75,8 +80,12 @@ class Place:
         """Gradient components over their rounding errors."""
         return self.slopes.abs() / self.floors
 
-    def blur(self, modes: Tensor) -> float:
-        """Displacement of the zero of the gradient by rounding, along some modes."""
+    def blur(self) -> float:
+        """Displacement of the zero of the gradient by rounding, along modes of resolved curvature.
+
+        Resolved by the eigensolver: at a kink the differences in `cut` are not rounding.
+        """
+        modes = self.values.abs() > self.resolution
         return float((self.floors[modes] / self.values[modes]).norm())
 
     def newton_step(self) -> Float[Tensor, " n"]:

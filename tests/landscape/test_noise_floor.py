@@ -1,0 +1,61 @@
+"""Measured rounding errors beside errors of known size that a surface adds to its derivatives."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from hessium.landscape.noise_floor import PROBES, hessian_rounding, look, stopping_at
+from support.risk_cases import draw
+from support.separable_surface import CUBIC, Separable
+
+SIGMA = 1e-11
+
+
+class Noisy(Separable):
+    """Derivatives with an error that is a function of all bits of the parameters."""
+
+    def _source(self, theta: Tensor) -> np.random.Generator:
+        digest = hashlib.sha256(theta.numpy().tobytes()).digest()
+        return np.random.default_rng(list(digest[:16]))
+
+    def _gradient(self, theta: Tensor) -> Tensor:
+        error = SIGMA * self._source(theta).standard_normal(2)
+        return super()._gradient(theta) + torch.from_numpy(error)
+
+    def _hessian(self, theta: Tensor) -> Tensor:
+        error = SIGMA * self._source(theta).standard_normal((2, 2))
+        return super()._hessian(theta) + torch.from_numpy(error + error.T)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_floors_cover_the_error_and_little_more(seed: int) -> None:
+    """At least 6 standard deviations, which no error reaches, and at most 200."""
+    surface, draws = Noisy(CUBIC), draw(PROBES, 2, seed=seed)
+    theta = torch.tensor([1.3, 1.0], dtype=torch.float64)
+    lengths = torch.ones(2, dtype=torch.float64)
+    relative = hessian_rounding(surface, theta, lengths, draws[0])
+    place = look(surface, theta, lengths, relative, draws)
+    assert float(place.floors.min()) > 6 * SIGMA
+    assert float(place.floors.max()) < 200 * SIGMA
+    exact = torch.tensor([2.6, 3.0], dtype=torch.float64)
+    off = float((place.values - exact).abs().max())
+    assert off <= place.cut <= 200 * SIGMA
+
+
+def test_a_quadratic_function_has_little_rounding() -> None:
+    """A few units in the last place of |H| |theta|, although probes are at some distance."""
+    surface, draws = Separable(CUBIC, curvature=1e6), draw(PROBES, 2)
+    theta = torch.tensor([1.0, 1.0], dtype=torch.float64)
+    place = look(surface, theta, theta, 0.0, draws)
+    assert float(place.floors.max()) < 1e3 * 1e6 * np.finfo(float).eps
+
+
+def test_a_search_stops_at_rounding() -> None:
+    theta = torch.tensor([1.3, 1.0], dtype=torch.float64)
+    found = stopping_at(Noisy(CUBIC), theta, 10, draw(PROBES, 2)).gradient
+    assert SIGMA < found < 50 * SIGMA

@@ -1,0 +1,67 @@
+"""Zero eigenvalues: a circle of minima, and valleys and degenerate points that are none."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from hessium.landscape.noise_floor import PROBES, look
+from hessium.landscape.objective import Surface
+from hessium.landscape.symmetry import on_manifold
+from hessium.linalg import SymmetricOperator
+from hessium.linalg.operator import DenseOperator
+from support.risk_cases import draw
+from support.separable_surface import Separable
+
+
+class Circle(Surface):
+    """(|theta|^2 - 1)^2 / 4."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 0.0)
+
+    def _loss(self, theta: Tensor) -> float:
+        return float((theta @ theta - 1) ** 2) / 4
+
+    def _gradient(self, theta: Tensor) -> Tensor:
+        return (theta @ theta - 1) * theta
+
+    def _hessian(self, theta: Tensor) -> Tensor:
+        return (theta @ theta - 1) * torch.eye(2).double() + 2 * torch.outer(theta, theta)
+
+    def _operator(self, theta: Tensor) -> SymmetricOperator:
+        return DenseOperator(self._hessian(theta))
+
+
+def manifold(surface: Surface, x: float, y: float, seed: int) -> bool:
+    """Whether the softest mode at (x, y) is judged to belong to a manifold."""
+    theta = torch.tensor([x, y], dtype=torch.float64)
+    draws = draw(PROBES, 2, seed=seed)
+    lengths = surface.lengths(theta, theta)
+    place = look(surface, theta, lengths, 0.0, draws)
+    zero = place.values.abs() == place.values.abs().min()
+    return on_manifold(surface, place, zero, theta, lengths, draws)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("angle", [0.3, 1.1, 2.9])
+def test_a_circle_is_a_manifold(angle: float, seed: int) -> None:
+    assert manifold(Circle(), math.cos(angle), math.sin(angle), seed)
+
+
+NONE = {
+    "cubic": (lambda x: x**3, lambda x: 3 * x * x, lambda x: 6 * x),
+    "quartic": (lambda x: x**4, lambda x: 4 * x**3, lambda x: 12 * x * x),
+    # flat to rounding within 2e-3, and within 0.1
+    "order six": (lambda x: x**6, lambda x: 6 * x**5, lambda x: 30 * x**4),
+    "order sixteen": (lambda x: x**16, lambda x: 16 * x**15, lambda x: 240 * x**14),
+}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", NONE)
+def test_a_degenerate_point_is_none(name: str, seed: int) -> None:
+    assert not manifold(Separable(NONE[name]), 0.0, 1.0, seed)
