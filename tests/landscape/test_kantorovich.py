@@ -11,7 +11,7 @@ from torch import Tensor
 from hessium.landscape.certify import Judged, certify
 from hessium.landscape.kantorovich import Kantorovich, kantorovich
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
-from hessium.landscape.noise_floor import PROBES, Place
+from hessium.landscape.noise_floor import PROBES, LocalModel
 from hessium.landscape.trajectory import Stopping
 from hessium.linalg.damped import eigensystem
 from support.risk_cases import draw
@@ -21,11 +21,11 @@ ROTATED = torch.tensor([[1.2, -0.5], [0.5, 1.2]], dtype=torch.float64)
 SHEARED = torch.tensor([[3.0, 1.0], [-0.4, 1e3]], dtype=torch.float64)
 
 
-def at(surface: Separable, x: float, floor: float = 1e-30) -> tuple[Place, Tensor]:
-    """The place (x, 1), with rounding errors that are given instead of measured; and theta."""
+def at(surface: Separable, x: float, floor: float = 1e-30) -> tuple[LocalModel, Tensor]:
+    """The local (x, 1), with rounding errors that are given instead of measured; and theta."""
     theta = surface.change.inverse() @ torch.tensor([x, 1.0], dtype=torch.float64)
     values, vectors = eigensystem(surface.hessian(theta))
-    place = Place(
+    local = LocalModel(
         theta=theta,
         gradient=surface.gradient(theta),
         values=values,
@@ -33,7 +33,7 @@ def at(surface: Separable, x: float, floor: float = 1e-30) -> tuple[Place, Tenso
         floors=torch.full((2,), floor, dtype=torch.float64),
         cut=1e-14 * float(values.abs().max()),
     )
-    return place, theta
+    return local, theta
 
 
 def theorem_at(surface: Separable, x: float, floor: float = 1e-30) -> Kantorovich:
@@ -89,13 +89,13 @@ def test_a_hessian_that_jumps_is_not_lipschitz() -> None:
 
 
 def test_no_curvature_no_theorem() -> None:
-    place, _ = at(Separable(CUBIC), 1.0)
-    flat = Place(
-        theta=place.theta,
-        gradient=place.gradient,
-        values=place.values,
-        vectors=place.vectors,
-        floors=place.floors,
+    local, _ = at(Separable(CUBIC), 1.0)
+    flat = LocalModel(
+        theta=local.theta,
+        gradient=local.gradient,
+        values=local.values,
+        vectors=local.vectors,
+        floors=local.floors,
         cut=1e3,
     )
     assert math.isinf(kantorovich(Separable(CUBIC), flat, draw(2, 2)).h)

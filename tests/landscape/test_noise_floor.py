@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hessium.landscape.noise_floor import PROBES, hessian_rounding, look, stopping_at
+from hessium.landscape.noise_floor import PROBES, hessian_rounding, local_model, stopping_at
 from support.risk_cases import draw
 from support.separable_surface import CUBIC, Separable
 
@@ -39,20 +39,20 @@ def test_floors_cover_the_error_and_little_more(seed: int) -> None:
     theta = torch.tensor([1.3, 1.0], dtype=torch.float64)
     lengths = torch.ones(2, dtype=torch.float64)
     relative = hessian_rounding(surface, theta, lengths, draws[0])
-    place = look(surface, theta, lengths, relative, draws)
-    assert float(place.floors.min()) > 6 * SIGMA
-    assert float(place.floors.max()) < 200 * SIGMA
+    local = local_model(surface, theta, lengths, relative, draws)
+    assert float(local.floors.min()) > 6 * SIGMA
+    assert float(local.floors.max()) < 200 * SIGMA
     exact = torch.tensor([2.6, 3.0], dtype=torch.float64)
-    off = float((place.values - exact).abs().max())
-    assert off <= place.cut <= 200 * SIGMA
+    off = float((local.values - exact).abs().max())
+    assert off <= local.cut <= 200 * SIGMA
 
 
 def test_a_quadratic_function_has_little_rounding() -> None:
-    """A few units in the last place of |H| |theta|, although probes are at some distance."""
+    """A few units in the last local of |H| |theta|, although probes are at some distance."""
     surface, draws = Separable(CUBIC, curvature=1e6), draw(PROBES, 2)
     theta = torch.tensor([1.0, 1.0], dtype=torch.float64)
-    place = look(surface, theta, theta, 0.0, draws)
-    assert float(place.floors.max()) < 1e3 * 1e6 * np.finfo(float).eps
+    local = local_model(surface, theta, theta, 0.0, draws)
+    assert float(local.floors.max()) < 1e3 * 1e6 * np.finfo(float).eps
 
 
 def test_a_search_stops_at_rounding() -> None:

@@ -28,17 +28,17 @@ def ended(surface: Separable, x: float, y: float = 1.0) -> Walk:
 @pytest.mark.parametrize("x", [1 + 1e-1, 1 + 1e-3, 1 - 1e-6, -1 - 1e-2])
 def test_a_simple_zero_is_reached(x: float) -> None:
     surface = Separable(CUBIC)
-    place, _ = polish(surface, ended(surface, x, 1.1), draw(PROBES, 2))
-    assert abs(abs(float(place.theta[0])) - 1) < 1e-15
-    assert abs(float(place.theta[1]) - 1) < 1e-15
+    local, _ = polish(surface, ended(surface, x, 1.1), draw(PROBES, 2))
+    assert abs(abs(float(local.theta[0])) - 1) < 1e-15
+    assert abs(float(local.theta[1]) - 1) < 1e-15
 
 
 @pytest.mark.parametrize("x", [0.9, 1e-2])
 def test_a_multiple_zero_gets_one_step(x: float) -> None:
     """A Newton step leaves 8/27 of the gradient of x^4, more than a quarter."""
     surface = Separable(QUARTIC)
-    place, _ = polish(surface, ended(surface, x), draw(PROBES, 2))
-    assert float(place.theta[0]) == pytest.approx(2 / 3 * x)
+    local, _ = polish(surface, ended(surface, x), draw(PROBES, 2))
+    assert float(local.theta[0]) == pytest.approx(2 / 3 * x)
 
 
 def test_it_ends_where_the_gradient_is_rounding() -> None:
@@ -48,14 +48,14 @@ def test_it_ends_where_the_gradient_is_rounding() -> None:
     assert surface.cost.hessians == 5
 
 
-@pytest.mark.parametrize(("curvature", "kind"), [(3.0, "unconverged"), (1e8, "unconverged")])
-def test_a_long_newton_step_alone_is_not_gradient_flat(curvature: float, kind: str) -> None:
-    """33 parameters long, in a direction whose curvature is small beside the other one only."""
+@pytest.mark.parametrize(("curvature", "x"), [(3.0, 0.05), (1e8, 0.1)])
+def test_no_kernel_no_gradient_flat(curvature: float, x: float) -> None:
+    """A Newton step of 133 parameters alone, or |Hg| of 3e-10 |H| |g| alone, is not enough."""
     surface = Separable(TILTED, curvature=curvature)
-    judged = certify(surface, ended(surface, 0.1), draw(PROBES, 2))
-    assert 20 < judged.certificate.newton_step < 40
-    assert (judged.certificate.flatness <= 1e-7) is (curvature > 1e6)
-    assert judged.kind == kind
+    judged = certify(surface, ended(surface, x), draw(PROBES, 2))
+    assert (judged.certificate.newton_step > 100) is (x == 0.05)
+    assert (judged.certificate.flatness <= 1e-7) is (x == 0.1)
+    assert judged.kind == "unconverged"
 
 
 def test_a_gradient_in_the_kernel_is() -> None:

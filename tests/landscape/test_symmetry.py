@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hessium.landscape.noise_floor import PROBES, look
+from hessium.landscape.noise_floor import PROBES, local_model
 from hessium.landscape.objective import Surface
 from hessium.landscape.symmetry import on_manifold
 from hessium.linalg import SymmetricOperator
@@ -41,9 +41,9 @@ def manifold(surface: Surface, x: float, y: float, seed: int) -> bool:
     theta = torch.tensor([x, y], dtype=torch.float64)
     draws = draw(PROBES, 2, seed=seed)
     lengths = surface.lengths(theta, theta)
-    place = look(surface, theta, lengths, 0.0, draws)
-    zero = place.values.abs() == place.values.abs().min()
-    return on_manifold(surface, place, zero, theta, lengths, draws)
+    local = local_model(surface, theta, lengths, 0.0, draws)
+    zero = local.values.abs() == local.values.abs().min()
+    return on_manifold(surface, local, zero, theta, lengths, draws)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -12,7 +12,7 @@ from torch import Tensor
 from hessium.errors import NonFiniteError
 from hessium.landscape.kantorovich import LARGEST_H, NOWHERE, Kantorovich, kantorovich
 from hessium.landscape.kinks import kinked
-from hessium.landscape.noise_floor import Place
+from hessium.landscape.noise_floor import LocalModel
 from hessium.landscape.objective import Surface
 from hessium.landscape.point import Certificate, Kind
 from hessium.landscape.polish import polish
@@ -98,38 +98,38 @@ def _beyond(walk: Walk) -> Judged:
 
 
 def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
-    place, lengths = polish(surface, walk, draws)
-    if not math.isfinite(surface.value(place.theta)):  # derivatives may be finite
+    local, lengths = polish(surface, walk, draws)
+    if not math.isfinite(surface.value(local.theta)):  # derivatives may be finite
         msg = "loss: not finite"
         raise NonFiniteError(msg)
     size = float(lengths.norm())
-    kink = kinked(surface, place, lengths, draws[0])
-    theorem = NOWHERE if kink else kantorovich(surface, place, draws)
-    zero = ~place.curved
+    kink = kinked(surface, local, lengths, draws[0])
+    theorem = NOWHERE if kink else kantorovich(surface, local, draws)
+    zero = ~local.curved
     manifold = (
         theorem.holds
         and bool(zero.any())
-        and float(place.excess[zero].max()) <= 1
-        and on_manifold(surface, place, zero, walk.start, lengths, draws)
+        and float(local.excess[zero].max()) <= 1
+        and on_manifold(surface, local, zero, walk.start, lengths, draws)
     )
     symmetric = int(zero.sum()) if manifold else 0
     # without the theorem the sign of an eigenvalue may differ within the distance of the probes
-    threshold = place.cut if theorem.holds else max(place.cut, theorem.change)
-    evidence = _evidence(place, size, symmetric)
+    threshold = local.cut if theorem.holds else max(local.cut, theorem.change)
+    evidence = _evidence(local, size, symmetric)
     kind, reason = _kind(evidence, walk, theorem, kink=kink, size=size)
-    relative = place.norm / (place.scale * size) if place.scale else (math.inf if place.norm else 0)
+    relative = local.norm / (local.scale * size) if local.scale else (math.inf if local.norm else 0)
     return Judged(
-        theta=place.theta,
-        gradient=place.norm,
+        theta=local.theta,
+        gradient=local.norm,
         kind=kind,
-        index=_index(place.values, threshold, symmetric),
+        index=_index(local.values, threshold, symmetric),
         certificate=Certificate(
-            gradient=place.norm,
+            gradient=local.norm,
             relative_gradient=relative,
             excess=evidence.excess,
             flatness=evidence.flatness,
             newton_step=evidence.distance,
-            moved=float((place.theta - walk.theta).norm()) / size,
+            moved=float((local.theta - walk.theta).norm()) / size,
             kantorovich=theorem.h,
             distance=theorem.distance / size,
             growth=walk.growth,
@@ -137,7 +137,7 @@ def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
             symmetry_zeros=symmetric,
             reason=reason,
         ),
-        spectrum=Spectrum.of(place.values.cpu().numpy()),
+        spectrum=Spectrum.of(local.values.cpu().numpy()),
     )
 
 
@@ -160,16 +160,16 @@ class _Evidence:
     flat: int
 
 
-def _evidence(place: Place, size: float, symmetric: int) -> _Evidence:
-    slopes, values, scale = place.slopes, place.values, place.scale
-    real = torch.where(place.excess > 1, slopes, 0.0)
+def _evidence(local: LocalModel, size: float, symmetric: int) -> _Evidence:
+    slopes, values, scale = local.slopes, local.values, local.scale
+    real = torch.where(local.excess > 1, slopes, 0.0)
     norm = float(real.norm())
     # without the pseudo-inverse's cut: a zero at infinity must look as far as it is
     along = slopes / values.abs().clamp_min(max(1e-30 * scale, 1e-300))
     along[values.abs().argsort()[:symmetric]] = 0.0
-    curved = int(place.curved.sum())
+    curved = int(local.curved.sum())
     return _Evidence(
-        excess=float(place.excess.max()),
+        excess=float(local.excess.max()),
         flatness=float((values * real).norm()) / (scale * norm) if norm and scale else 0.0,
         distance=float(along.norm()) / size,
         relative=norm / (scale * size) if scale else math.inf,

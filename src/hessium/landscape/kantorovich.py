@@ -1,11 +1,12 @@
 r"""The Newton-Kantorovich theorem at the end of a search.
 
 Among the modes with curvature, $H = V \Lambda V^T$, it is applied in the coordinates
-$y = |\Lambda|^{1/2} V^T (x - \theta)$, in which the Hessian at $\theta$ has eigenvalues of $\pm 1$. Its
-two numbers are the Newton decrement and a Lipschitz constant of the Hessian,
+$y = |\Lambda|^{1/2} V^T (x - \theta)$, in which the eigenvalues of the Hessian at $\theta$ are
+$\pm 1$. Its two numbers are the Newton decrement and a Lipschitz constant of the Hessian,
 
 $$\eta = \big| |\Lambda|^{-1/2} V^T g \big|, \qquad
-  \omega = \sup \frac{\big| |\Lambda|^{-1/2} V^T (H(x) - H(x')) V |\Lambda|^{-1/2} \big|}{|y - y'|} .$$
+  \omega = \sup \frac{\big| |\Lambda|^{-1/2} V^T (H(x) - H(x')) V |\Lambda|^{-1/2} \big|}
+  {|y - y'|} .$$
 
 If $h = \eta\,\omega \le 1/2$, the gradient in these modes has a zero with
 $|y| \le (1 - \sqrt{1 - 2h}) / \omega \le 2 \eta$, and no other beside it (Ortega & Rheinboldt 1970,
@@ -25,7 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.noise_floor import Place, norm_of
+from hessium.landscape.noise_floor import LocalModel, norm_of
 from hessium.landscape.objective import Surface
 
 LARGEST_H = 0.25  # h; the theorem allows 1/2, but omega is estimated, and from below
@@ -55,37 +56,37 @@ class Kantorovich:
 NOWHERE = Kantorovich(h=math.inf, distance=math.inf, change=math.inf)
 
 
-def kantorovich(surface: Surface, place: Place, draws: Float[Tensor, "k n"]) -> Kantorovich:
+def kantorovich(surface: Surface, local: LocalModel, draws: Float[Tensor, "k n"]) -> Kantorovich:
     r"""Estimate h in the modes whose curvature exceeds rounding.
 
     The rounding error of each component of the gradient is added to its absolute value. $\omega$ is
-    the largest of eight estimates: at $\theta \pm s$ for two displacements s, from the difference of
-    the Hessians and from the Taylor remainder $2 |g(\theta + s) - g(\theta) - H s| / |s|^2$. The
+    the largest of eight estimates: at $\theta \pm s$ for two displacements s, from the difference
+    of the Hessians and from the Taylor remainder $2 |g(\theta + s) - g(\theta) - H s| / |s|^2$. The
     first s points to where the gradient and its rounding allow the zero to be, the second is
-    random. A supremum estimated from four points may be too small: the certificate is no proof.
+    random. A supremum estimated at four points may be too small: the certificate is not a proof.
 
     Args:
         surface: the function.
-        place: the point.
+        local: the point.
         draws: standard normal; two are used.
 
     Cost: 4 Hessians with eigenvalues, 4 gradients.
     """
-    kept = place.curved
+    kept = local.curved
     if not bool(kept.any()):
         return NOWHERE
-    vectors, roots = place.vectors[:, kept], place.values[kept].abs().sqrt()
-    steps = (place.slopes[kept].abs() + place.floors[kept]) / roots
+    vectors, roots = local.vectors[:, kept], local.values[kept].abs().sqrt()
+    steps = (local.slopes[kept].abs() + local.floors[kept]) / roots
     decrement = float(steps.norm())
     along, random = vectors.mT @ draws[0], vectors.mT @ draws[1]
-    hessian, omega, change = place.hessian, 0.0, 0.0
+    hessian, omega, change = local.hessian, 0.0, 0.0
     try:
         for direction in (steps * along.sign(), random):
             length = _RADIUS * decrement
             move = vectors @ (direction * (length / float(direction.norm())) / roots)
             for side in (move, -move):
-                difference = surface.hessian(place.theta + side) - hessian
-                remainder = surface.gradient(place.theta + side) - place.gradient - hessian @ side
+                difference = surface.hessian(local.theta + side) - hessian
+                remainder = surface.gradient(local.theta + side) - local.gradient - hessian @ side
                 scaled = vectors.mT @ difference @ vectors / roots / roots[:, None]
                 bend = float((vectors.mT @ remainder / roots).norm())
                 omega = max(omega, norm_of(scaled) / length, 2 * bend / length**2)

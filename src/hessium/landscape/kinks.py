@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.noise_floor import Place, hessian_rounding, norm_of, ulps
+from hessium.landscape.noise_floor import LocalModel, hessian_rounding, norm_of, ulps
 from hessium.landscape.objective import Surface
 
 _STUCK = 1e-7  # of |theta|: a search that stopped at a kink stopped within this distance of it
@@ -14,7 +14,7 @@ _STUCK = 1e-7  # of |theta|: a search that stopped at a kink stopped within this
 
 def kinked(
     surface: Surface,
-    place: Place,
+    local: LocalModel,
     lengths: Float[Tensor, " n"],
     draws: Float[Tensor, " n"],
 ) -> bool:
@@ -27,33 +27,33 @@ def kinked(
 
     Args:
         surface: the function.
-        place: the point.
+        local: the point.
         lengths: scales of the parameters.
         draws: standard normal.
 
     Cost: 7 Hessians, 4 gradients.
     """
-    here = place.hessian
-    units = ulps(place.theta, lengths) * draws
-    near = max(3 * place.blur(), 1e3 * float(units.norm()))
-    if float(place.excess.max()) > 1:
+    here = local.hessian
+    units = ulps(local.theta, lengths) * draws
+    near = max(3 * local.blur(), 1e3 * float(units.norm()))
+    if float(local.excess.max()) > 1:
         near = max(near, _STUCK * float(lengths.norm()))
     move = lengths * draws * (near / float((lengths * draws).norm()))
     bends, jumps = [], []
     try:
         # beside the point: at a kink the second difference of the Hessian is not rounding
-        relative = hessian_rounding(surface, place.theta + 3 * move, lengths, draws)
+        relative = hessian_rounding(surface, local.theta + 3 * move, lengths, draws)
         for far in (10.0, 1.0):
             step = far * move
             sides = (step, -step)
-            slopes = [surface.gradient(place.theta + s) - place.gradient for s in sides]
+            slopes = [surface.gradient(local.theta + s) - local.gradient for s in sides]
             bends.append(
                 max(float((d - here @ s).norm()) for d, s in zip(slopes, sides, strict=True))
             )
-            jumps.append(max(norm_of(surface.hessian(place.theta + s) - here) for s in sides))
+            jumps.append(max(norm_of(surface.hessian(local.theta + s) - here) for s in sides))
     except NonFiniteError:
         return False
-    noise = 30 * relative * place.scale + place.resolution
+    noise = 30 * relative * local.scale + local.resolution
     return (jumps[1] > noise and jumps[1] > jumps[0] / 2) or (
-        bends[1] > 10 * float(place.floors.norm()) and bends[1] > bends[0] / 2
+        bends[1] > 10 * float(local.floors.norm()) and bends[1] > bends[0] / 2
     )

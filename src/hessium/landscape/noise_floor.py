@@ -15,16 +15,16 @@ from hessium.landscape.trajectory import Stopping
 from hessium.linalg.damped import eigensystem
 
 PROBES = 8
-_SHARE = 1e-13
+_SHARE = 1e-13  # of the first gradient: a search that gets there has converged
 _EPS = torch.finfo(torch.float64).eps
-_ULPS = 16.0  # distance of the probes
-_GRADIENT = 32.0  # of the probes' root mean square: what the largest of many errors does not reach
-_NOISE = 0.25  # of what rounding explains: eight times the root mean square
-_HESSIAN = 8.0  # of one probe's norm
+_ULPS = 16.0  # units in the last place from the point to the probes
+_GRADIENT = 32.0  # root mean squares of the probes' errors: no error of the gradient is larger
+_NOISE = 0.25  # of that bound: smaller components of the gradient may be rounding alone
+_HESSIAN = 8.0  # norms of one probe's error: no error of an eigenvalue is larger
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LocalModel:
     r"""A point with its derivatives and their rounding.
 
     Attributes:
@@ -163,9 +163,9 @@ def stopping_at(
     return Stopping(gradient=max(share, 4 * noise if math.isfinite(noise) else 0), steps=steps)
 
 
-def look(
+def local_model(
     surface: Surface, theta: Tensor, lengths: Tensor, relative: float, draws: Float[Tensor, "k n"]
-) -> Place:
+) -> LocalModel:
     """Derivatives at a point with their rounding errors.
 
     Args:
@@ -194,7 +194,7 @@ def look(
     products = matrix.abs() @ ulps(theta, lengths)
     floors = _GRADIENT * noise.square().mean(1).sqrt() + 4 * (vectors.abs().mT @ products)
     dim = max(len(theta), 16)
-    return Place(
+    return LocalModel(
         theta=theta,
         gradient=gradient,
         values=values,

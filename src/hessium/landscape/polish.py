@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.noise_floor import Place, hessian_rounding, look
+from hessium.landscape.noise_floor import LocalModel, hessian_rounding, local_model
 from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Walk
 
@@ -15,7 +15,7 @@ _LEFT = 0.25  # of the gradient after a Newton step, where h <= 1/2; at a multip
 
 def polish(
     surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]
-) -> tuple[Place, Float[Tensor, " n"]]:
+) -> tuple[LocalModel, Float[Tensor, " n"]]:
     """Newton steps from the end of a search, until one leaves more than a quarter of the gradient.
 
     Each gradient component is compared with its own rounding error: relative to the norm of the
@@ -34,23 +34,23 @@ def polish(
     """
     lengths = surface.lengths(walk.theta, walk.start)
     relative = hessian_rounding(surface, walk.theta, lengths, draws[0])
-    place = look(surface, walk.theta, lengths, relative, draws)
+    local = local_model(surface, walk.theta, lengths, relative, draws)
     while True:
-        theta = place.theta + place.newton_step()
+        theta = local.theta + local.newton_step()
         ahead = surface.lengths(theta, walk.start)
         try:
-            new = look(surface, theta, ahead, relative, draws)
+            new = local_model(surface, theta, ahead, relative, draws)
         except NonFiniteError:
-            return place, lengths
-        rounding = float(place.floors.norm())
-        before, left = _left(place), _left(new)
-        if not (left < before and new.norm <= place.norm + rounding):
-            return place, lengths
-        place, lengths = new, ahead
+            return local, lengths
+        rounding = float(local.floors.norm())
+        before, left = _left(local), _left(new)
+        if not (left < before and new.norm <= local.norm + rounding):
+            return local, lengths
+        local, lengths = new, ahead
         if left > _LEFT * before:
-            return place, lengths
+            return local, lengths
 
 
-def _left(place: Place) -> float:
+def _left(local: LocalModel) -> float:
     """Gradient that a Newton step can still remove, in units of its rounding error."""
-    return float(place.excess[place.curved].norm())
+    return float(local.excess[local.curved].norm())
