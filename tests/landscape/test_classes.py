@@ -323,6 +323,13 @@ def test_single_precision_is_refused() -> None:
         hs.find_critical_point(risk)
 
 
+def test_models_too_large_for_a_dense_hessian_are_refused() -> None:
+    model = nn.Linear(64, 64).double()
+    data = torch.zeros(2, 64).double(), torch.zeros(2, 64).double()
+    with pytest.raises(InputError, match="4160 parameters; .* at most 4000"):
+        hs.find_critical_point(hs.EmpiricalRisk(model, nn.MSELoss(), data))
+
+
 def test_any_network_goes() -> None:
     """Biases, two hidden layers: no closed form, exact Hessians by differentiation."""
     data = draw(12, 2, seed=1), draw(12, 1, seed=2)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
+
 from jaxtyping import Float
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
+from hessium.landscape.kantorovich import LARGEST_H
 from hessium.landscape.noise_floor import LocalModel, hessian_rounding, local_model
 from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Walk
 
-_LEFT = 0.25  # of the gradient after a Newton step, where h <= 1/2; at a multiple zero more is left
+_FREE = 4  # Newton steps; further ones only while each leaves what the theorem allows
 
 
 def polish(
     surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]
 ) -> tuple[LocalModel, Float[Tensor, " n"]]:
-    """Newton steps from the end of a search, until one leaves more than a quarter of the gradient.
+    """Newton steps from the end of a search, while they reduce the gradient.
 
-    Each gradient component is compared with its own rounding error: relative to the norm of the
-    gradient, rounding in stiff modes would hide that soft modes have not converged. A quarter is
-    left where the Newton-Kantorovich theorem just holds (Deuflhard 2011, section 2.1).
+    Each component is compared with its own rounding error: relative to the norm of the gradient,
+    rounding in stiff modes would hide that soft modes have not converged. From the fifth step on
+    each must leave at most h/2 of the gradient, h = 1/4, as Newton steps do where the
+    Newton-Kantorovich theorem holds (Deuflhard 2011, section 2.1): at multiple zeros none does.
 
     Args:
         surface: the function.
@@ -35,20 +39,21 @@ def polish(
     lengths = surface.lengths(walk.theta, walk.start)
     relative = hessian_rounding(surface, walk.theta, lengths, draws[0])
     local = local_model(surface, walk.theta, lengths, relative, draws)
-    while True:
+    for taken in itertools.count(1):
         theta = local.theta + local.newton_step()
         ahead = surface.lengths(theta, walk.start)
         try:
             new = local_model(surface, theta, ahead, relative, draws)
         except NonFiniteError:
-            return local, lengths
+            break
         rounding = float(local.floors.norm())
         before, left = _left(local), _left(new)
         if not (left < before and new.norm <= local.norm + rounding):
-            return local, lengths
+            break
         local, lengths = new, ahead
-        if left > _LEFT * before:
-            return local, lengths
+        if taken > _FREE and left > LARGEST_H / 2 * before:
+            break
+    return local, lengths
 
 
 def _left(local: LocalModel) -> float:
