@@ -326,7 +326,7 @@ def test_single_precision_is_refused() -> None:
 def test_models_too_large_for_a_dense_hessian_are_refused() -> None:
     model = nn.Linear(64, 64).double()
     data = torch.zeros(2, 64).double(), torch.zeros(2, 64).double()
-    with pytest.raises(InputError, match="4160 parameters; .* at most 4000"):
+    with pytest.raises(InputError, match=r"4160 parameters; .* at most 4000"):
         hs.find_critical_point(hs.EmpiricalRisk(model, nn.MSELoss(), data))
 
 

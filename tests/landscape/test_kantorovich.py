@@ -88,6 +88,25 @@ def test_a_hessian_that_jumps_is_not_lipschitz() -> None:
     assert theorem_at(Separable(bent), 0.0, 1e-12).h > 1
 
 
+TAILS = {
+    "logarithm": (math.log, lambda x: 1 / x, lambda x: -1 / x**2),
+    "exponential": (lambda x: math.exp(-x), lambda x: -math.exp(-x), lambda x: math.exp(-x)),
+    "inverse": (lambda x: 1 / x, lambda x: -1 / x**2, lambda x: 2 / x**3),
+    "inverse square": (lambda x: x**-2, lambda x: -2 * x**-3, lambda x: 6 * x**-4),
+    "arc tangent": (math.atan, lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", TAILS)
+@pytest.mark.parametrize("x", [3.0, 30.0])
+def test_a_zero_at_infinity_is_not_beside_the_point(name: str, x: float) -> None:
+    """Curvature falls off within a Newton step, and less steeply beyond: h must not look small."""
+    for seed in range(3):
+        local, _ = at(Separable(TAILS[name], change=ROTATED), x)
+        surface = Separable(TAILS[name], change=ROTATED)
+        assert not kantorovich(surface, local, draw(2, 2, seed=seed)).holds
+
+
 def test_no_curvature_no_theorem() -> None:
     local, _ = at(Separable(CUBIC), 1.0)
     flat = LocalModel(

@@ -9,7 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from hessium.landscape.noise_floor import PROBES, hessian_rounding, local_model, stopping_at
+from hessium.landscape.noise_floor import (
+    PROBES,
+    LocalModel,
+    hessian_rounding,
+    local_model,
+    stopping_at,
+)
 from support.risk_cases import draw
 from support.separable_surface import CUBIC, Separable
 
@@ -59,3 +65,25 @@ def test_a_search_stops_at_rounding() -> None:
     theta = torch.tensor([1.3, 1.0], dtype=torch.float64)
     found = stopping_at(Noisy(CUBIC), theta, 10, draw(PROBES, 2)).gradient
     assert SIGMA < found < 50 * SIGMA
+
+
+def test_a_search_without_rounding_stops_at_a_fraction_of_its_first_gradient() -> None:
+    theta = torch.tensor([1.5, 1.0], dtype=torch.float64)
+    found = stopping_at(Separable(CUBIC), theta, 10, draw(PROBES, 2)).gradient
+    assert found == pytest.approx(1.25e-13, abs=0)
+
+
+@pytest.mark.parametrize(("share", "moves"), [(0.2, False), (0.3, True)])
+def test_a_newton_step_leaves_out_rounding(share: float, moves: bool) -> None:
+    """Of a soft mode: rounding over a small eigenvalue would be a long step, along a symmetry."""
+    local = LocalModel(
+        theta=torch.zeros(2).double(),
+        gradient=torch.tensor([share * 1e-10, 1.0], dtype=torch.float64),
+        values=torch.tensor([1e-10, 2.0], dtype=torch.float64),
+        vectors=torch.eye(2).double(),
+        floors=torch.full((2,), 1e-10).double(),
+        cut=1e-12,
+    )
+    step = local.newton_step()
+    assert float(step[0]) == pytest.approx(-share if moves else 0.0)
+    assert float(step[1]) == -0.5

@@ -30,7 +30,7 @@ from hessium.landscape.noise_floor import LocalModel, norm_of
 from hessium.landscape.objective import Surface
 
 LARGEST_H = 0.25  # h; the theorem allows 1/2, but omega is estimated, and from below
-_RADIUS = 10.0  # Newton decrements from the point to the probes; the zero is within two
+_RADIUS = 2.0  # Newton decrements from the point to the probes: the theorem's zero is not further
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ def kantorovich(surface: Surface, local: LocalModel, draws: Float[Tensor, "k n"]
     the largest of eight estimates: at $\theta \pm s$ for two displacements s, from the difference
     of the Hessians and from the Taylor remainder $2 |g(\theta + s) - g(\theta) - H s| / |s|^2$. The
     first s points to where the gradient and its rounding allow the zero to be, the second is
-    random. A supremum estimated at four points may be too small: the certificate is not a proof.
+    random; both have twice the length of the decrement, since over longer distances a Hessian that
+    levels off looks smoother. A supremum estimated at four points may be too small: the certificate
+    is not a proof.
 
     Args:
         surface: the function.
