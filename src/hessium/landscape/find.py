@@ -35,7 +35,7 @@ METHODS: dict[str, Callable[[], Finder]] = {
     "gradient-norm": GradientNorm,
 }
 _SADDLE = "saddle"
-MAX_DIM = 4000
+MAX_DIM = 4000  # parameters: a dense Hessian of 128 MB and its eigenvectors
 
 Start: TypeAlias = "Tensor | Callable[[np.random.Generator], Tensor] | None"
 

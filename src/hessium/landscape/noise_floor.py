@@ -14,7 +14,7 @@ from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Stopping
 from hessium.linalg.damped import eigensystem
 
-PROBES = 8
+PROBES = 8  # random directions of the tests at a point
 _SHARE = 1e-13  # of the first gradient: a search that gets there has converged
 _EPS = torch.finfo(torch.float64).eps
 _ULPS = 16.0  # units in the last place from the point to the probes
