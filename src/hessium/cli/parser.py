@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.set_defaults(command="hessium.cli.commands:sweep")
 
     show = commands_of.add_parser("show", help="print one point of a sweep with its certificate")
-    show.add_argument("store", type=Path, metavar="STORE", help="run directory or points.sqlite")
+    show.add_argument("store", type=Path, metavar="STORE", help="run directory")
     show.add_argument("id", metavar="ID", help="of the point, or how it starts")
     show.set_defaults(command="hessium.cli.commands:show")
 
