@@ -12,23 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._typing import FloatArray
 from hessium.linalg.congruence import Factor
 from hessium.linalg.operator import SymmetricOperator
 from hessium.spectra import Bracket
-from hessium.training.upper_ends import coupled, largest_support, normal_floor
-
-End = Literal["largest", "smallest"]
+from hessium.training.random_walk import Walk, normal
+from hessium.training.ritz_space import End, Side
+from hessium.training.upper_ends import coupled, normal_floor
 
 _JUMP = 0.5  # relative residual from which the kept vectors say little
 _SMALL = 0.05  # an end closer to zero is resolved relative to this part of the other end
-_NEW = 1e-3  # part of a unit vector outside of a space, below which it adds nothing
+_USUAL = 3  # products of a record where curvature moves slowly
 _MOST = 60  # products of one end in one record
 
 
@@ -64,81 +62,6 @@ class Extremes:
     num_matvecs: int
 
 
-class Side:
-    """The Rayleigh-Ritz space of one spectrum: of A itself, or of D A D.
-
-    Args:
-        operator: A.
-        factor: D, or None.
-        targets: names of its ends, "largest" or "smallest" each.
-    """
-
-    def __init__(
-        self, operator: SymmetricOperator, factor: Factor | None, targets: Mapping[str, End]
-    ) -> None:
-        self.targets = dict(targets)
-        self.factor = factor
-        shape = (operator.shape[0], 0)
-        self.basis = torch.empty(shape, dtype=operator.dtype, device=operator.device)
-        self.images = torch.empty_like(self.basis)
-
-    def lifted(self, block: Tensor) -> Tensor:
-        """Vectors for the product with A."""
-        return block if self.factor is None else self.factor @ block
-
-    def lowered(self, block: Tensor) -> Tensor:
-        """Products with D A D from products with A."""
-        return block if self.factor is None else self.factor @ block
-
-    def fresh(self, block: Tensor) -> Tensor:
-        """Orthonormal columns that a block adds to the basis; fewer if it is in its span."""
-        rounding = float(torch.finfo(block.dtype).eps) ** 0.75
-        for part in (rounding, 0.5):  # what is left of each vector: at first, and once more
-            before = block.norm(dim=0)
-            block = block - self.basis @ (self.basis.mT @ block)
-            lengths = block.norm(dim=0)
-            kept = lengths > part * before
-            block = block[:, kept] / lengths[kept]
-        found, r = torch.linalg.qr(block)
-        return found[:, r.diagonal().abs() > _NEW]
-
-    def add(self, block: Tensor, images: Tensor) -> None:
-        """Extend the space by orthonormal columns and their products with D A D."""
-        self.basis = torch.cat([self.basis, block], dim=1)
-        self.images = torch.cat([self.images, images], dim=1)
-
-    def solve(self) -> None:
-        """Rayleigh-Ritz in the present space."""
-        small = (self.basis.mT @ self.images).double()
-        values, vectors = torch.linalg.eigh((small + small.mT) / 2)
-        self.values: FloatArray = values.cpu().numpy()
-        self._vectors = vectors.to(self.basis.dtype)
-        self._pairs: dict[End, tuple[float, Tensor, Tensor]] = {}
-
-    def pair(self, end: End) -> tuple[float, Tensor, Tensor]:
-        """Ritz value, Ritz vector and residual at one end."""
-        if end not in self._pairs:
-            at = -1 if end == "largest" else 0
-            weights = self._vectors[:, at]
-            x, image = self.basis @ weights, self.images @ weights
-            value = float(self.values[at])
-            self._pairs[end] = (value, x, image - value * x)
-        return self._pairs[end]
-
-    def beyond(self, block: Tensor) -> Tensor:
-        """The part of a block orthogonal to the Ritz vectors of all targets."""
-        for end in self.targets.values():
-            _, x, _ = self.pair(end)
-            block = torch.addmm(block, x[:, None], x[None, :] @ block, alpha=-1.0)
-        return block
-
-    def second(self, end: End) -> float | None:
-        """The Ritz value next to an end."""
-        if self.values.size < 2:
-            return None
-        return float(self.values[-2] if end == "largest" else self.values[1])
-
-
 def measure_extremes(
     operator: SymmetricOperator,
     sides: Sequence[tuple[Factor | None, Mapping[str, End]]],
@@ -147,7 +70,7 @@ def measure_extremes(
     *,
     tol: float,
     confidence: float,
-    steps: int,
+    steps: int | None,
     most: int | None = None,
 ) -> Extremes:
     """Brackets of the ends of some spectra; `warm` is replaced by the vectors found.
@@ -160,7 +83,7 @@ def measure_extremes(
         tol: estimated relative error at which an end is accepted.
         confidence: of the random side of each bracket.
         steps: products with the random vector of each spectrum; 0 leaves that side open. After a
-            jump there are `DEEP` of them.
+            jump there are `DEEP` of them. None for what is left of three products, at least one.
         most: products after which an end is taken as it is; a block step and one product for the
             bounds are always made.
     """
@@ -168,24 +91,20 @@ def measure_extremes(
     ends = sum(len(side.targets) for side in work.sides)
     limit = _MOST * ends if most is None else most
     restarted = work.begin()
-    if restarted and steps:
+    if restarted and steps != 0:
         steps = DEEP
-    if work.num_matvecs + len(sides) * steps > limit:
-        steps = min(steps, 1)
-    work.refine(limit - len(sides) * steps)
+    planned = 1 if steps is None else steps
+    if work.num_matvecs + len(sides) * planned > limit:
+        steps = planned = min(planned, 1)
+    work.refine(limit - len(sides) * planned)
+    if steps is None:
+        steps = max(1, (_USUAL - work.num_matvecs) // len(sides))
     bounds = work.look_beyond(steps, confidence) if steps else {}
     work.refine(limit)
     return work.result(bounds, confidence, restarted)
 
 
 DEEP = 8  # products with the random vector where the space is explored
-
-
-def normal(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
-    """A standard normal vector (n, 1), drawn on the CPU in the dtype of the operator."""
-    seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    shape = (operator.shape[0], 1)
-    return torch.randn(shape, generator=seeded, dtype=operator.dtype).to(operator.device)
 
 
 class _Work:
@@ -281,7 +200,7 @@ class _Work:
         if steps == 1 and len(self.sides) > 1:
             walks = self._shared_walks()
         else:
-            walks = [_Walk(side, normal(self.operator, self.rng)) for side in self.sides]
+            walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
         for _ in range(steps - len(walks[0].images)):
             going = [walk for walk in walks if not walk.done]
             images = self.products([walk.side.lifted(walk.direction) for walk in going])
@@ -294,7 +213,7 @@ class _Work:
                 walk.join()
         return found
 
-    def _shared_walks(self) -> list[_Walk]:
+    def _shared_walks(self) -> list[Walk]:
         r"""One product for two spectra: with $z = g_1 + s D g_2$.
 
         Along every unit vector z has at least the variance of $g_1$, and $D^{-1} z$ at least that
@@ -304,12 +223,12 @@ class _Work:
         one, other = (normal(self.operator, self.rng) for _ in range(2))
         factor = scaled.factor
         if plain.factor is not None or factor is None or not factor.invertible:
-            return [_Walk(plain, one), _Walk(scaled, other)]
+            return [Walk(plain, one), Walk(scaled, other)]
         sizes = [float(np.abs(side.values).max()) or 1.0 for side in (plain, scaled)]
         share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
         one, other = plain.beyond(one), share * scaled.beyond(other)
         start = one + factor @ other
-        walks = [_Walk(plain, start), _Walk(scaled, other + factor.solve(one), share)]
+        walks = [Walk(plain, start), Walk(scaled, other + factor.solve(one), share)]
         if any(walk.done for walk in walks):
             return walks
         (image,) = self.products([start])
@@ -347,86 +266,3 @@ class _Work:
             restarted=restarted,
             num_matvecs=self.num_matvecs,
         )
-
-
-class _Walk:
-    """Lanczos from a random vector in the complement of the Ritz vectors of a side.
-
-    Args:
-        side: the space with the Ritz vectors.
-        start: a Gaussian vector (n, 1).
-        deviation: its least standard deviation along a unit vector.
-    """
-
-    def __init__(self, side: Side, start: Tensor, deviation: float = 1.0) -> None:
-        self.side = side
-        self._pairs = [side.pair(end) for end in side.targets.values()]
-        self._start = start
-        beyond = side.beyond(start)
-        self._length = float(beyond.norm())
-        self._inverse_mass = (self._length / deviation) ** 2
-        # no complement is left in the smallest of spaces
-        self.done = len(self._pairs) >= len(start) or self._length <= _NEW**2 * float(start.norm())
-        self._basis = [] if self.done else [beyond / self._length]
-        self.images: list[Tensor] = []
-        self._alpha: list[float] = []
-        self._beta: list[float] = []
-
-    @property
-    def direction(self) -> Tensor:
-        """The next vector to multiply."""
-        return self._basis[-1]
-
-    def take_of_start(self, image: Tensor) -> None:
-        """Go on with the product of the start vector itself, not of its part in the complement."""
-        for value, x, residual in self._pairs:
-            image = image - (value * x + residual)[:, None] * (x @ self._start)
-        self.take(image / self._length)
-
-    def take(self, image: Tensor) -> None:
-        """Go on with the product of the last direction."""
-        self.images.append(image)
-        step = self.side.beyond(image)
-        self._alpha.append(float((self._basis[-1] * step).sum()))
-        known = torch.cat(self._basis, dim=1)
-        for _ in range(2):
-            step = step - known @ (known.mT @ step)
-        length = float(step.norm())
-        self._beta.append(length)
-        scale = abs(self._alpha[-1]) + length
-        full = len(self._basis) + len(self._pairs) >= len(step)
-        self.done = full or length <= float(torch.finfo(step.dtype).eps) ** 0.75 * scale
-        if self.done:
-            self._beta[-1] = 0.0
-        else:
-            self._basis.append(step / length)
-
-    def bounds(self, floor: float) -> dict[str, float]:
-        """Bounds of the ends of the whole spectrum, by name of the target."""
-        values = np.array([value for value, _, _ in self._pairs])
-        couplings = np.array([float(residual.norm()) for _, _, residual in self._pairs])
-        inverse_mass = max(self._inverse_mass / floor**2, 1.0)
-        found = {}
-        for name, end in self.side.targets.items():
-            sign = 1.0 if end == "largest" else -1.0
-            if not self._alpha:
-                found[name] = sign * float((sign * values + couplings).max())
-                continue
-            beyond = sign * largest_support(
-                [sign * a for a in self._alpha], self._beta, inverse_mass
-            )
-            ends = coupled(values, couplings, beyond)
-            found[name] = float(ends[-1] if end == "largest" else ends[0])
-        return found
-
-    def join(self) -> None:
-        """Add the vectors of the walk to the space of the side."""
-        for vector, image in zip(self._basis, self.images, strict=False):
-            v, av = vector, image
-            for _ in range(2):
-                shares = self.side.basis.mT @ v
-                v, av = v - self.side.basis @ shares, av - self.side.images @ shares
-            length = float(v.norm())
-            if length > _NEW:
-                self.side.add(v / length, av / length)
-        self.side.solve()

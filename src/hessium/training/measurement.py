@@ -211,9 +211,8 @@ class Measurement:
         if not sides:
             return None
         steps = settings.bound_steps
-        if steps is None:
-            usual = 2 if len(sides) == 1 else 1
-            steps = DEEP if number % _DEEP_EVERY == 0 else usual
+        if steps is None and number % _DEEP_EVERY == 0:
+            steps = DEEP
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,

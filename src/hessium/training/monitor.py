@@ -72,8 +72,8 @@ class Monitor(Plottable):
         tol: estimated relative error at which an extreme eigenvalue is accepted.
         confidence: of the random ends of brackets.
         bound_steps: products with a random vector for the outer ends: 0 leaves them infinite. By
-            default 2 for one spectrum and 1 for two; every tenth record takes 8, to find
-            eigenvectors that overtook the kept one.
+            default what is left of three products, at least one; every tenth record takes 8, to
+            find eigenvectors that overtook the kept one.
         probes: random vectors of the traces.
         spectrum_every: records between two spectra, if `spectrum` is tracked.
         **risk: forward, reduction, targets, num_samples and dtype of `hs.EmpiricalRisk`. Models in
@@ -113,7 +113,7 @@ class Monitor(Plottable):
         csv: str | Path | None = None,
         rng: Rng = 0,
         mode: Mode = "eval",
-        tol: float = 0.02,
+        tol: float = 0.01,
         confidence: float = 0.95,
         bound_steps: int | None = None,
         probes: int = 10,
