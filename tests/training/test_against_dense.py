@@ -60,7 +60,7 @@ def trained(name: str, records: int, every: int, width: int) -> FloatArray:
         if step == int(SPIKE * records) * every:
             with torch.no_grad():
                 for p in model.parameters():
-                    p += 0.5 * p.std() * torch.randn(p.shape, generator=generator)
+                    p.add_(0.5 * p.std() * torch.randn(p.shape, generator=generator))
         record = monitor.step()
         if record is None:
             continue

@@ -8,7 +8,8 @@ import torch
 
 from hessium.linalg import as_operator
 from hessium.linalg.congruence import Diagonal, Factor
-from hessium.training.extremes import End, Extremes, Warm, measure_extremes
+from hessium.training.extremes import Extremes, Warm, measure_extremes
+from hessium.training.ritz_space import End
 from hessium.training.upper_ends import coupled, largest_support, normal_floor
 
 F64 = torch.float64

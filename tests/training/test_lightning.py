@@ -18,7 +18,7 @@ Y = (X[:, 0] > X[:, 1]).long()
 
 
 def module() -> Any:
-    class Classifier(lightning.LightningModule):  # type: ignore[name-defined]
+    class Classifier(lightning.LightningModule):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             super().__init__()
             self.net = nn.Sequential(

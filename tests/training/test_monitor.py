@@ -60,7 +60,9 @@ def test_default_record_and_schedule() -> None:
     assert record.preconditioned_sharpness is not None
     assert record.threshold == pytest.approx(38 / 0.01)
     assert record.sharpness.confidence == 0.95
-    assert record.most_negative is record.trace is record.layer_traces is None
+    assert record.most_negative is None
+    assert record.trace is None
+    assert record.layer_traces is None
     assert record.num_matvecs > 0
     assert record.seconds > 0
     assert "sharpness" in repr(monitor)
@@ -150,7 +152,7 @@ def numbers(monitor: hs.Monitor) -> list[dict[str, Any]]:
 def test_a_state_resumes_to_the_same_records(tmp_path: Path) -> None:
     track = ["sharpness", "most_negative", "preconditioned_sharpness", "trace", "distance"]
     _, whole = trained(9, every=2, track=track)
-    model, optimizer = network(), None
+    model = network()
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     first = hs.Monitor(model, LOSS, BATCHES, optimizer, every=2, track=track)
     advance(model, optimizer, first, 5)
@@ -159,8 +161,9 @@ def test_a_state_resumes_to_the_same_records(tmp_path: Path) -> None:
     other = network(1)
     continued = torch.optim.Adam(other.parameters(), 0.01)
     second = hs.Monitor(other, LOSS, BATCHES, continued, every=2, track=track)
-    for part, state in zip((other, continued, second), saved, strict=True):
-        part.load_state_dict(state)
+    other.load_state_dict(saved[0])
+    continued.load_state_dict(saved[1])
+    second.load_state_dict(saved[2])
     advance(other, continued, second, 4)
     assert numbers(second) == numbers(whole)
     with pytest.raises(InputError, match="state"):
@@ -307,6 +310,6 @@ def test_bad_arguments() -> None:
         {"track": ["batch_sharpness"]},
     ):  # fmt: skip
         with pytest.raises(InputError):
-            hs.Monitor(model, LOSS, (X, Y), **wrong)  # type: ignore[arg-type]
+            hs.Monitor(model, LOSS, (X, Y), **wrong)
     with pytest.raises(InputError, match="data"):
         hs.Monitor(model, LOSS, (X[:, :3], Y), optimizer)

@@ -45,41 +45,40 @@ CASES: dict[str, tuple[Callable[[Any], optim.Optimizer], dict[str, float]]] = {
 }
 
 
-def prepared(name: str) -> tuple[nn.Module, optim.Optimizer]:
+def prepared(name: str) -> tuple[nn.Module, torch.Tensor, optim.Optimizer]:
     make, kept = CASES[name]
     model = nn.Linear(1, 1, bias=False).double()
-    weight: torch.Tensor = model.weight
-    optimizer = make(model.parameters())
+    weight = next(model.parameters())
     with torch.no_grad():
-        weight.fill_(1e-6)
-    (0 * model.weight.sum()).backward()
+        weight.zero_()  # so that the first step puts nothing into the buffers
+    optimizer = make(model.parameters())
+    (0 * weight.sum()).backward()
     optimizer.step()
     with torch.no_grad():
-        weight.fill_(1e-6)
-    state = optimizer.state[model.weight]
+        weight.copy_(torch.full_like(weight, 1e-6))
+    state = optimizer.state[weight]
     if "step" in state:
         state["step"] = LATE.clone()
     for key, value in kept.items():
-        entries: torch.Tensor = state[key]
-        entries.fill_(value)
-    return model, optimizer
+        state[key] = torch.full_like(weight, value).detach()
+    return model, weight, optimizer
 
 
 def grows(name: str, curvature: float) -> bool:
-    model, optimizer = prepared(name)
+    _, weight, optimizer = prepared(name)
     for _ in range(400):
         optimizer.zero_grad()
-        (0.5 * curvature * model.weight.square()).sum().backward()
+        (0.5 * curvature * weight.square()).sum().backward()
         optimizer.step()
-        if float(model.weight.detach().abs()) > 1e-4:  # before the preconditioner notices
+        if float(weight.detach().abs()) > 1e-4:  # before the preconditioner notices
             return True
     return False
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_parabola_diverges_just_above_the_threshold(name: str) -> None:
-    model, optimizer = prepared(name)
-    risk = hs.EmpiricalRisk.from_closure(model, lambda m: 0.5 * m.weight.square().sum())
+    model, _, optimizer = prepared(name)
+    risk = hs.EmpiricalRisk.from_closure(model, lambda m: 0.5 * next(m.parameters()).square().sum())
     found = preconditioner_of(optimizer, risk.layout, dict(model.named_parameters()), risk.theta)
     assert found is not None
     limit = found.threshold_along(torch.ones(1, dtype=torch.float64))

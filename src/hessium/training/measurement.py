@@ -17,8 +17,9 @@ from hessium.errors import InputError, NonFiniteError
 from hessium.estimate import inertia, spectral_measure
 from hessium.linalg.congruence import Factor
 from hessium.problem import EmpiricalRisk
-from hessium.training.extremes import DEEP, End, Extremes, Warm, measure_extremes
+from hessium.training.extremes import DEEP, Extremes, Warm, measure_extremes
 from hessium.training.quantities import along, batch_sharpness, traces
+from hessium.training.ritz_space import End
 from hessium.training.stability import Preconditioner, preconditioner_of
 
 QUANTITIES = (

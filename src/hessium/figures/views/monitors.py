@@ -10,7 +10,7 @@ from hessium.figures.views.numbers import numbers_chart
 from hessium.spectra import Bracket
 from hessium.training import Monitor, Record
 
-_WIDE = 10.0  # an outer end beyond this many times the largest value or threshold is not drawn
+_WIDE = 3.0  # the band is cut at this many times the largest value or threshold
 _LAYERS = 12
 
 
@@ -78,8 +78,7 @@ def _values(monitor: Monitor, name: str) -> Series | None:
     limit = _threshold(monitor) if "sharpness" in name else None
     reach = max(float(np.abs(y).max()), 0.0 if limit is None else float(limit.y.max()))
     low, high = (np.array([getattr(one, end) for one in found]) for end in ("lower", "upper"))
-    low = np.where(low < -_WIDE * reach, y, low)
-    high = np.where(high > _WIDE * reach, y, high)
+    low, high = np.maximum(low, -_WIDE * reach), np.minimum(high, _WIDE * reach)
     confidence = found[0].confidence
     return Series(
         label=label,
@@ -87,8 +86,7 @@ def _values(monitor: Monitor, name: str) -> Series | None:
         y=y,
         low=low,
         high=high,
-        error=f"bracket with confidence {confidence:g}, its ends only where they are within "
-        f"{_WIDE:g} times the largest value",
+        error=f"bracket with confidence {confidence:g}, cut at {_WIDE:g} times the largest value",
         source="measured",
         mark="line",
     )
