@@ -1,0 +1,334 @@
+"""Mutation testing: one deliberate error at a time in a function, and the tests that call it.
+
+The process imports the library and the tests once. A run of the tests records which of them call
+which function. For each mutant a forked child replaces the code of one function in memory and runs
+the tests that call it, the fastest first, until one fails. No file is changed. Type checks at run
+time are off, so that a mutant dies only by what a test asserts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import hashlib
+import inspect
+import io
+import json
+import math
+import os
+import random
+import resource
+import signal
+import sys
+import time
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "hessium"
+RECORDS = ROOT / "build" / "mutants"
+PYTEST = ["-q", "-o", "addopts=", "-m", "not slow and not gpu", "-p", "no:cacheprovider"]
+
+_SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
+    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt),
+    ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,),
+    ast.In: (ast.NotIn,), ast.NotIn: (ast.In,), ast.And: (ast.Or,), ast.Or: (ast.And,),
+    ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Div,), ast.Div: (ast.Mult,),
+    ast.FloorDiv: (ast.Mult,), ast.Mod: (ast.Mult,), ast.Pow: (ast.Mult,),
+    ast.BitAnd: (ast.BitOr,), ast.BitOr: (ast.BitAnd,),
+}  # fmt: skip
+_NAMES = {"min": "max", "minimum": "maximum", "any": "all", "ceil": "floor", "argmin": "argmax"}
+_NAMES |= {new: old for old, new in _NAMES.items()}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A module with one changed expression or statement in one function or constant."""
+
+    path: Path
+    owner: str  # qualified name of the function or constant
+    line: int
+    change: str  # the lines concerned, with {before => after}
+    source: str
+    constant: bool
+
+    @property
+    def name(self) -> str:
+        """Place and change, without the line number, which other changes would move."""
+        return f"{self.path.relative_to(SOURCE)} {self.owner}: {self.change}"
+
+
+def variants(node: ast.AST) -> Iterator[str]:
+    """Source text of the mutants of one node."""
+
+    def text(kind: Any, **changed: Any) -> str:
+        fields = {name: getattr(node, name) for name in kind._fields} | changed
+        return f"({ast.unparse(kind(**fields))})"
+
+    match node:
+        case ast.Compare():
+            for i, op in enumerate(node.ops):
+                for swap in _SWAPS.get(type(op), ()):
+                    yield text(ast.Compare, ops=[*node.ops[:i], swap(), *node.ops[i + 1 :]])
+        case ast.BinOp() | ast.BoolOp():
+            for swap in _SWAPS.get(type(node.op), ()):
+                yield text(type(node), op=swap())
+        case ast.UnaryOp(op=ast.Not() | ast.USub() | ast.Invert()):
+            yield f"({ast.unparse(node.operand)})"
+        case ast.Constant(value=bool()):
+            yield str(not node.value)
+        case ast.Constant(value=int()):
+            yield str(node.value + 1)
+        case ast.Constant(value=float()):
+            yield repr(2 * node.value or 1.0)
+        case ast.Call(func=ast.Name(id=name)) if name in _NAMES:
+            yield text(ast.Call, func=ast.Name(_NAMES[name]))
+        case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in _NAMES:
+            yield text(ast.Call, func=ast.Attribute(value, _NAMES[name]))
+        case ast.AugAssign():
+            for swap in _SWAPS.get(type(node.op), ()):
+                yield ast.unparse(ast.AugAssign(node.target, swap(), node.value))
+            yield "pass"
+        case ast.Raise() | ast.Continue() | ast.Break():
+            yield "pass"
+        case ast.Expr(value=ast.Call()):
+            yield "pass"
+
+
+def sites(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    """Nodes below `node` with their mutants; annotations, decorators and messages are left out."""
+    yield from ((node, text) for text in variants(node))
+    for name, value in ast.iter_fields(node):
+        if name in ("annotation", "returns", "decorator_list") or isinstance(node, ast.JoinedStr):
+            continue
+        for child in value if isinstance(value, list) else [value]:
+            if not isinstance(child, ast.AST):
+                continue
+            if isinstance(child, ast.Assign) and ast.unparse(child.targets[0]) == "msg":
+                continue
+            if name == "test" and isinstance(child, ast.Name | ast.Attribute | ast.Call):
+                yield child, f"(not {ast.unparse(child)})"
+            if isinstance(node, ast.If) and isinstance(child, ast.Return) and name == "body":
+                yield child, "pass"
+            yield from sites(child)
+
+
+def owners(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """Functions, methods and constants of a module with their qualified names."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from owners(node, f"{node.name}.")
+        elif isinstance(node, ast.FunctionDef) and node.name != "__repr__":
+            yield prefix + node.name, node
+        elif isinstance(node, ast.Assign) and not prefix and isinstance(node.value, ast.Constant):
+            yield ast.unparse(node.targets[0]), node
+
+
+def mutants_of(path: Path) -> Iterator[Mutant]:
+    """All mutants of a module."""
+    source = path.read_bytes()
+    lines = source.splitlines(keepends=True)
+    starts = [sum(map(len, lines[:i])) for i in range(len(lines) + 1)]
+    for owner, function in owners(ast.parse(source)):
+        for node, after in sites(function):
+            place: Any = node
+            first = starts[place.lineno - 1] + place.col_offset
+            last = starts[place.end_lineno - 1] + place.end_col_offset
+            head, old, tail = source[:first], source[first:last], source[last:]
+            around = (
+                source[starts[place.lineno - 1] : first]
+                + b"{" + old + b" => " + after.encode() + b"}"
+                + source[last : starts[place.end_lineno]]
+            )  # fmt: skip
+            yield Mutant(
+                path=path,
+                owner=owner,
+                line=place.lineno,
+                change=" ".join(around.decode().split()),
+                source=(head + after.encode() + tail).decode(),
+                constant=isinstance(function, ast.Assign),
+            )
+
+
+def module_of(path: Path) -> ModuleType:
+    """The imported module of a source file."""
+    return sys.modules[".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)]
+
+
+def install(mutant: Mutant) -> None:
+    """Replace the code and the defaults of the function, or the constant, in this process."""
+    module = module_of(mutant.path)
+    node = dict(owners(ast.parse(mutant.source)))[mutant.owner]
+    if isinstance(node, ast.Assign):
+        old, new = getattr(module, mutant.owner), ast.literal_eval(node.value)  # type: ignore[arg-type]
+        for other in [m for name, m in sys.modules.items() if name.startswith("hessium")]:
+            if vars(other).get(mutant.owner) is old:
+                setattr(other, mutant.owner, new)
+        return
+    assert isinstance(node, ast.FunctionDef)
+    found: Any = module
+    for name in mutant.owner.split("."):
+        found = inspect.getattr_static(found, name)
+    found = getattr(found, "fget", None) or getattr(found, "__func__", found)
+    function: FunctionType = inspect.unwrap(found)
+    codes = [compile(mutant.source, str(mutant.path), "exec", dont_inherit=True)]
+    while (
+        codes[-1].co_qualname != mutant.owner
+        or codes[-1].co_freevars != function.__code__.co_freevars
+    ):
+        code = codes.pop()
+        codes = [c for c in code.co_consts if isinstance(c, CodeType)] + codes
+    function.__code__ = codes[-1]
+    node.decorator_list, node.body = [], [ast.Pass(lineno=1, col_offset=0)]
+    names = dict(vars(module))
+    exec(compile(ast.Module([node], []), str(mutant.path), "exec"), names)
+    function.__defaults__ = names[node.name].__defaults__
+    function.__kwdefaults__ = names[node.name].__kwdefaults__
+
+
+class CallRecorder:
+    """A pytest plugin: which functions of the library each test calls, and how long it takes."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, dict[str, float]] = defaultdict(dict)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Trace the functions that one test calls."""
+        called: set[tuple[str, str]] = set()
+
+        def trace(frame: Any, event: str, arg: object) -> None:
+            called.add((frame.f_code.co_filename, frame.f_code.co_qualname))
+
+        start = time.process_time()
+        sys.settrace(trace)
+        result = yield
+        sys.settrace(None)
+        for path, name in called:
+            if path.startswith(str(SOURCE)):
+                key = f"{Path(path).relative_to(SOURCE)} {name.partition('.<locals>')[0]}"
+                self.calls[key][item.nodeid] = time.process_time() - start
+        return result
+
+
+def forked(work: Callable[[], int], seconds: float) -> int:
+    """Exit status of `work` in a child process, negative if a signal or the time limit ended it.
+
+    Args:
+        work: returns an exit status.
+        seconds: limit of its processor time; twenty times as long by the clock.
+    """
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
+        signal.alarm(math.ceil(20 * seconds))
+        status = 99
+        with contextlib.suppress(BaseException), Path(os.devnull).open("w") as sink:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            status = work()
+        os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def record_calls(tests: list[str]) -> dict[str, dict[str, float]]:
+    """The tests of each function, from a run of each test file, which must pass.
+
+    Records are kept by the content of the test file: a changed file is run again.
+    """
+    calls: dict[str, dict[str, float]] = defaultdict(dict)
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    for file in sorted(file for test in tests for file in ROOT.glob(f"{test}/test_*.py")):
+        record = RECORDS / f"{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}.json"
+        if not record.exists() and (status := forked(partial(record_file, file, record), 3600)):
+            sys.exit(f"{file}: the tests fail without a mutant; status {status} of pytest")
+        for key, times in json.loads(record.read_text()).items():
+            calls[key] |= times
+    return calls
+
+
+def record_file(file: Path, record: Path) -> int:
+    """Run one test file and write which functions its tests call; exit status of pytest."""
+    recorder = CallRecorder()
+    status = pytest.main([*PYTEST, str(file)], plugins=[recorder])
+    if not status:
+        record.write_text(json.dumps(recorder.calls))
+    return int(status)
+
+
+def trial(mutant: Mutant, calls: dict[str, dict[str, float]], budget: float) -> str:
+    """How a mutant ends: "killed", "timeout" or "survived"."""
+    module = str(mutant.path.relative_to(SOURCE))
+    times: dict[str, float] = {}
+    for key, tests in calls.items():
+        path, _, owner = key.partition(" ")
+        # a constant may be read by any function of the module
+        if path == module and (owner == mutant.owner or mutant.constant):
+            times |= tests
+    chosen, total = [], 0.0
+    for test in sorted(times, key=times.__getitem__):
+        total += times[test]
+        if total > budget and chosen:
+            break
+        chosen.append(test)
+    if not chosen:
+        return "survived"
+
+    def work() -> int:
+        install(mutant)
+        return int(pytest.main([*PYTEST, "-x", *chosen]))
+
+    status = forked(work, 20 + 3 * min(total, budget))
+    if status > 1:
+        sys.exit(f"{mutant.name}: status {status} of pytest with {chosen}")
+    return {0: "survived", 1: "killed"}.get(status, "timeout")
+
+
+def main() -> None:
+    """Run a sample of the mutants and print the score of each package."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutants"]
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--packages", nargs="*", default=settings["packages"])
+    parser.add_argument("--sample", type=int, default=0, help="mutants a package; 0: all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--match", default="", help="only mutants whose name contains this")
+    parser.add_argument("--budget", type=float, default=settings["budget"], help="seconds of tests")
+    options = parser.parse_args()
+    listed = tomllib.loads((ROOT / "tools" / "equivalent_mutants.toml").read_text())
+    equivalent = {name for kind in listed["kind"] for name in kind["mutants"]}
+    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+    os.chdir(ROOT)
+    with contextlib.redirect_stdout(io.StringIO()):
+        pytest.main([*PYTEST, "--collect-only", *settings["tests"]])
+    calls = record_calls(settings["tests"])
+    for package in options.packages:
+        paths = sorted((SOURCE / package).glob("*.py"))
+        mutants = [m for path in paths for m in mutants_of(path) if options.match in m.name]
+        number = min(options.sample or len(mutants), len(mutants))
+        ends: Counter[str] = Counter()
+        for mutant in random.Random(options.seed).sample(mutants, number):
+            end = (
+                "equivalent" if mutant.name in equivalent else trial(mutant, calls, options.budget)
+            )
+            ends[end] += 1
+            print(f"{end:10} line {mutant.line:3} of {mutant.name}", flush=True)
+        dead = ends["killed"] + ends["timeout"]
+        score = dead / max(1, dead + ends["survived"])
+        print(f"{package}: {number} of {len(mutants)} mutants, {dict(ends)}, score {score:.1%}\n")
+
+
+if __name__ == "__main__":
+    main()
