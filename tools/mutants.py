@@ -1,19 +1,17 @@
 """Mutation testing: one deliberate error at a time in a function, and the tests that call it.
 
-The process imports the library and the tests once. A run of the tests records which of them call
-which function. For each mutant a forked child replaces the code of one function in memory and runs
-the tests that call it, the fastest first, until one fails. No file is changed. Type checks at run
-time are off, so that a mutant dies only by what a test asserts.
+The process imports the library and collects the tests once. A first run of the tests records which
+of them call which function. For each mutant a forked child replaces the code of one function in
+memory and runs the tests that call it, the fastest first, until one fails. No file is changed. Type
+checks at run time are off, so that a mutant dies only by what a test asserts.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import hashlib
 import inspect
-import io
 import json
 import math
 import os
@@ -24,14 +22,15 @@ import sys
 import time
 import tomllib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import pytest
+from _pytest.runner import runtestprotocol
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "hessium"
@@ -196,78 +195,100 @@ def install(mutant: Mutant) -> None:
     function.__kwdefaults__ = names[node.name].__kwdefaults__
 
 
-class CallRecorder:
-    """A pytest plugin: which functions of the library each test calls, and how long it takes."""
+@dataclass
+class Campaign:
+    """A pytest plugin that runs mutants instead of the collected tests.
 
-    def __init__(self) -> None:
-        self.calls: dict[str, dict[str, float]] = defaultdict(dict)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        """Trace the functions that one test calls."""
-        called: set[tuple[str, str]] = set()
-
-        def trace(frame: Any, event: str, arg: object) -> None:
-            called.add((frame.f_code.co_filename, frame.f_code.co_qualname))
-
-        start = time.process_time()
-        sys.settrace(trace)
-        result = yield
-        sys.settrace(None)
-        for path, name in called:
-            if path.startswith(str(SOURCE)):
-                key = f"{Path(path).relative_to(SOURCE)} {name.partition('.<locals>')[0]}"
-                self.calls[key][item.nodeid] = time.process_time() - start
-        return result
-
-
-def forked(work: Callable[[], int], seconds: float) -> int:
-    """Exit status of `work` in a child process, negative if a signal or the time limit ended it.
-
-    Args:
-        work: returns an exit status.
-        seconds: limit of its processor time; twenty times as long by the clock.
+    Attributes:
+        mutants: of each package.
+        equivalent: names of those that no test can kill.
+        budget: seconds of tests for each mutant, as long as they took without it.
+        worst: smallest score of a package so far.
     """
-    sys.stdout.flush()
-    child = os.fork()
-    if not child:
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
-        signal.alarm(math.ceil(20 * seconds))
-        status = 99
-        with contextlib.suppress(BaseException), Path(os.devnull).open("w") as sink:
-            os.dup2(sink.fileno(), 1)
-            os.dup2(sink.fileno(), 2)
-            status = work()
-        os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    mutants: dict[str, list[Mutant]]
+    equivalent: set[str]
+    budget: float
+    worst: float = 1.0
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Record the calls of each test file, then try every mutant."""
+        files: dict[Path, list[pytest.Item]] = defaultdict(list)
+        for item in session.items:
+            files[item.path].append(item)
+        calls: dict[str, dict[str, float]] = defaultdict(dict)
+        for file, items in files.items():
+            for function, times in recorded(file, items).items():
+                calls[function] |= times
+        items = {item.nodeid: item for item in session.items}
+        for package, mutants in self.mutants.items():
+            ends: Counter[str] = Counter()
+            for mutant in mutants:
+                known = mutant.name in self.equivalent
+                end = "equivalent" if known else trial(mutant, items, calls, self.budget)
+                ends[end] += 1
+                say(f"{end:10} line {mutant.line:3} of {mutant.name}")
+            dead = ends["killed"] + ends["timeout"]
+            score = dead / max(1, dead + ends["survived"])
+            self.worst = min(self.worst, score)
+            say(f"{package}: {len(mutants)} mutants, {dict(ends)}, score {score:.1%}\n")
+        return True
 
 
-def record_calls(tests: list[str]) -> dict[str, dict[str, float]]:
-    """The tests of each function, from a run of each test file, which must pass.
+def say(line: str) -> None:
+    """Print past the capture of pytest."""
+    print(line, file=sys.__stderr__, flush=True)
 
-    Records are kept by the content of the test file: a changed file is run again.
+
+def passes(items: Iterable[pytest.Item]) -> bool:
+    """Whether tests pass, run until one fails."""
+    return all(
+        not report.failed
+        for item in items
+        for report in runtestprotocol(item, log=False, nextitem=None)
+    )
+
+
+def recorded(file: Path, items: list[pytest.Item]) -> dict[str, dict[str, float]]:
+    """Which functions of the library the tests of a file call, and the time of each test.
+
+    Records are kept by the content of the file: a changed file is run again.
     """
-    calls: dict[str, dict[str, float]] = defaultdict(dict)
-    RECORDS.mkdir(parents=True, exist_ok=True)
-    for file in sorted(file for test in tests for file in ROOT.glob(f"{test}/test_*.py")):
-        record = RECORDS / f"{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}.json"
-        if not record.exists() and (status := forked(partial(record_file, file, record), 3600)):
-            sys.exit(f"{file}: the tests fail without a mutant; status {status} of pytest")
-        for key, times in json.loads(record.read_text()).items():
-            calls[key] |= times
-    return calls
+    record = RECORDS / f"{hashlib.sha256(file.read_bytes()).hexdigest()[:16]}.json"
+
+    def work() -> bool:
+        calls: dict[str, dict[str, float]] = defaultdict(dict)
+        for item in items:
+            called: set[tuple[str, str]] = set()
+
+            def trace(frame: Any, event: str, arg: object, called: Any = called) -> None:
+                called.add((frame.f_code.co_filename, frame.f_code.co_qualname))
+
+            start = time.process_time()
+            sys.settrace(trace)
+            passed = passes([item])
+            sys.settrace(None)
+            if not passed:
+                return False
+            for path, name in called:
+                if path.startswith(str(SOURCE)):
+                    key = f"{Path(path).relative_to(SOURCE)} {name.partition('.<locals>')[0]}"
+                    calls[key][item.nodeid] = time.process_time() - start
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(json.dumps(calls))
+        return True
+
+    if not record.exists() and (status := forked(work, 3600)):
+        sys.exit(f"{file}: the tests must pass without a mutant; status {status}")
+    return dict(json.loads(record.read_text()))
 
 
-def record_file(file: Path, record: Path) -> int:
-    """Run one test file and write which functions its tests call; exit status of pytest."""
-    recorder = CallRecorder()
-    status = pytest.main([*PYTEST, str(file)], plugins=[recorder])
-    if not status:
-        record.write_text(json.dumps(recorder.calls))
-    return int(status)
-
-
-def trial(mutant: Mutant, calls: dict[str, dict[str, float]], budget: float) -> str:
+def trial(
+    mutant: Mutant,
+    items: dict[str, pytest.Item],
+    calls: dict[str, dict[str, float]],
+    budget: float,
+) -> str:
     """How a mutant ends: "killed", "timeout" or "survived"."""
     module = str(mutant.path.relative_to(SOURCE))
     times: dict[str, float] = {}
@@ -276,59 +297,67 @@ def trial(mutant: Mutant, calls: dict[str, dict[str, float]], budget: float) -> 
         # a constant may be read by any function of the module
         if path == module and (owner == mutant.owner or mutant.constant):
             times |= tests
-    chosen, total = [], 0.0
-    for test in sorted(times, key=times.__getitem__):
-        total += times[test]
-        if total > budget and chosen:
-            break
-        chosen.append(test)
-    if not chosen:
-        return "survived"
+    order = sorted(times.keys() & items.keys(), key=times.__getitem__)
+    sums = list(accumulate(times[test] for test in order))
+    chosen = [items[test] for test, total in zip(order, sums, strict=True) if total <= budget]
+    chosen = chosen or [items[test] for test in order[:1]]
 
-    def work() -> int:
+    def work() -> bool:
         install(mutant)
-        return int(pytest.main([*PYTEST, "-x", *chosen]))
+        return passes(chosen)
 
-    status = forked(work, 20 + 3 * min(total, budget))
-    if status > 1:
-        sys.exit(f"{mutant.name}: status {status} of pytest with {chosen}")
-    return {0: "survived", 1: "killed"}.get(status, "timeout")
+    return {0: "survived", 1: "killed"}.get(forked(work, 20 + 3 * budget), "timeout")
 
 
-def main() -> None:
+def forked(work: Callable[[], bool], seconds: float) -> int:
+    """0 if `work` in a child process returns true, 1 if false; negative if a limit ended it.
+
+    Args:
+        work: what the child does.
+        seconds: limit of its processor time; sixty times as long by the clock.
+    """
+    child = os.fork()
+    if not child:
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), math.ceil(seconds) + 1))
+        signal.alarm(math.ceil(60 * seconds))
+        status = 99
+        try:
+            status = 0 if work() else 1
+        except BaseException as error:
+            say(repr(error))
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == 99:
+        sys.exit("the runner failed")
+    return status
+
+
+def main() -> int:
     """Run a sample of the mutants and print the score of each package."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutants"]
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--packages", nargs="*", default=settings["packages"])
+    parser.add_argument("--tests", nargs="*", default=settings["tests"], help="folders")
     parser.add_argument("--sample", type=int, default=0, help="mutants a package; 0: all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--match", default="", help="only mutants whose name contains this")
     parser.add_argument("--budget", type=float, default=settings["budget"], help="seconds of tests")
     options = parser.parse_args()
-    listed = tomllib.loads((ROOT / "tools" / "equivalent_mutants.toml").read_text())
-    equivalent = {name for kind in listed["kind"] for name in kind["mutants"]}
-    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-    os.chdir(ROOT)
-    with contextlib.redirect_stdout(io.StringIO()):
-        pytest.main([*PYTEST, "--collect-only", *settings["tests"]])
-    calls = record_calls(settings["tests"])
+    mutants = {}
     for package in options.packages:
         paths = sorted((SOURCE / package).glob("*.py"))
-        mutants = [m for path in paths for m in mutants_of(path) if options.match in m.name]
-        number = min(options.sample or len(mutants), len(mutants))
-        ends: Counter[str] = Counter()
-        for mutant in random.Random(options.seed).sample(mutants, number):
-            end = (
-                "equivalent" if mutant.name in equivalent else trial(mutant, calls, options.budget)
-            )
-            ends[end] += 1
-            print(f"{end:10} line {mutant.line:3} of {mutant.name}", flush=True)
-        dead = ends["killed"] + ends["timeout"]
-        score = dead / max(1, dead + ends["survived"])
-        print(f"{package}: {number} of {len(mutants)} mutants, {dict(ends)}, score {score:.1%}\n")
+        found = [m for path in paths for m in mutants_of(path) if options.match in m.name]
+        number = min(options.sample or len(found), len(found))
+        mutants[package] = random.Random(options.seed).sample(found, number)
+    kinds = tomllib.loads((ROOT / "tools" / "equivalent_mutants.toml").read_text())["kind"]
+    equivalent = {name for kind in kinds for name in kind["mutants"]}
+    sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
+    os.chdir(ROOT)
+    campaign = Campaign(mutants, equivalent, options.budget)
+    pytest.main([*PYTEST, *options.tests], plugins=[campaign])
+    return int(campaign.worst < settings["score"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -117,7 +117,8 @@ class SymmetricOperator(MatrixProducts):
     ) -> Any:
         """Handle `tensor + operator` and `tensor - operator`; nothing else."""
         name = getattr(func, "__name__", "").strip("_")
-        if name in ("add", "sub") and len(args) == 2 and isinstance(args[1], SymmetricOperator):
+        plain = name in ("add", "sub") and len(args) == 2 and not kwargs
+        if plain and isinstance(args[1], SymmetricOperator):
             return getattr(args[1], f"__r{name}__")(args[0])
         return NotImplemented
 
