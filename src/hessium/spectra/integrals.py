@@ -20,7 +20,7 @@ Function = Callable[[FloatArray], FloatArray]
 def exact_mean(f: Function, data: SpectralData) -> Integral:
     """The mean over all eigenvalues of an exact spectrum, with bounds for their rounding."""
     known, resolution, floor = data.known, data.resolution, _floor(data)
-    values = _values(f, known)
+    values = _values(f, np.maximum(known, floor))
     with np.errstate(all="ignore"):
         ends = [_values(f, np.maximum(known + side * resolution, floor)) for side in (-1, 1)]
     low, high = (reduce([values, *ends]).mean() for reduce in (np.fmin.reduce, np.fmax.reduce))
