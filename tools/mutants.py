@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
@@ -71,7 +71,7 @@ def variants(node: ast.AST) -> Iterator[str]:
     """Source text of the mutants of one node."""
 
     def text(kind: Any, **changed: Any) -> str:
-        fields = {name: getattr(node, name) for name in kind._fields} | changed
+        fields = {name: getattr(node, name, None) for name in kind._fields} | changed
         return f"({ast.unparse(kind(**fields))})"
 
     match node:
@@ -87,16 +87,17 @@ def variants(node: ast.AST) -> Iterator[str]:
         case ast.Constant(value=bool()):
             yield str(not node.value)
         case ast.Constant(value=int()):
-            yield str(node.value + 1)
+            yield str(int(ast.unparse(node), 0) + 1)
         case ast.Constant(value=float()):
-            yield repr(2 * node.value or 1.0)
+            yield repr(2 * float(ast.unparse(node)) or 1.0)
         case ast.Call(func=ast.Name(id=name)) if name in _NAMES:
             yield text(ast.Call, func=ast.Name(_NAMES[name]))
         case ast.Call(func=ast.Attribute(value=value, attr=name)) if name in _NAMES:
             yield text(ast.Call, func=ast.Attribute(value, _NAMES[name]))
         case ast.AugAssign():
             for swap in _SWAPS.get(type(node.op), ()):
-                yield ast.unparse(ast.AugAssign(node.target, swap(), node.value))
+                op: Any = swap()
+                yield ast.unparse(ast.AugAssign(node.target, op, node.value))
             yield "pass"
         case ast.Raise() | ast.Continue() | ast.Break():
             yield "pass"
@@ -143,33 +144,21 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
             place: Any = node
             first = starts[place.lineno - 1] + place.col_offset
             last = starts[place.end_lineno - 1] + place.end_col_offset
-            head, old, tail = source[:first], source[first:last], source[last:]
-            around = (
-                source[starts[place.lineno - 1] : first]
-                + b"{" + old + b" => " + after.encode() + b"}"
-                + source[last : starts[place.end_lineno]]
-            )  # fmt: skip
-            yield Mutant(
-                path=path,
-                owner=owner,
-                line=place.lineno,
-                change=" ".join(around.decode().split()),
-                source=(head + after.encode() + tail).decode(),
-                constant=isinstance(function, ast.Assign),
-            )
-
-
-def module_of(path: Path) -> ModuleType:
-    """The imported module of a source file."""
-    return sys.modules[".".join(path.relative_to(SOURCE.parent).with_suffix("").parts)]
+            head, old = source[:first].decode(), source[first:last].decode()
+            tail = source[last:].decode()
+            before, behind = head.rpartition("\n")[2], tail.partition("\n")[0]
+            change = " ".join(f"{before}{{{old} => {after}}}{behind}".split())
+            constant = isinstance(function, ast.Assign)
+            yield Mutant(path, owner, place.lineno, change, head + after + tail, constant)
 
 
 def install(mutant: Mutant) -> None:
     """Replace the code and the defaults of the function, or the constant, in this process."""
-    module = module_of(mutant.path)
+    parts = mutant.path.relative_to(SOURCE.parent).with_suffix("").parts
+    module = sys.modules[".".join(parts)]
     node = dict(owners(ast.parse(mutant.source)))[mutant.owner]
     if isinstance(node, ast.Assign):
-        old, new = getattr(module, mutant.owner), ast.literal_eval(node.value)  # type: ignore[arg-type]
+        old, new = getattr(module, mutant.owner), ast.literal_eval(node.value)
         for other in [m for name, m in sys.modules.items() if name.startswith("hessium")]:
             if vars(other).get(mutant.owner) is old:
                 setattr(other, mutant.owner, new)
@@ -217,8 +206,8 @@ class Campaign:
         for item in session.items:
             files[item.path].append(item)
         calls: dict[str, dict[str, float]] = defaultdict(dict)
-        for file, items in files.items():
-            for function, times in recorded(file, items).items():
+        for file, tests in files.items():
+            for function, times in recorded(file, tests).items():
                 calls[function] |= times
         items = {item.nodeid: item for item in session.items}
         for package, mutants in self.mutants.items():

@@ -60,7 +60,7 @@ class Known(SymmetricOperator):
 class Plain(SymmetricOperator):
     """Nothing but its products."""
 
-    shape, dtype, device = (5, 5), torch.float64, torch.device("cpu")  # type: ignore[assignment]
+    shape, dtype, device = (5, 5), torch.float64, torch.device("cpu")
 
     def _matmat(self, block: Tensor) -> Tensor:
         return 2 * block
@@ -201,7 +201,7 @@ def test_the_memory_of_a_dense_matrix() -> None:
 
 
 def test_what_is_not_arithmetic_of_operators() -> None:
-    A = known()
+    A: Any = known()
     assert sum([A]) is A
     for wrong in (
         lambda: 1 + A,
