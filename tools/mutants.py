@@ -30,10 +30,10 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "hessium"
+FAILED = pytest.StashKey[bool]()
 RECORDS = ROOT / "build" / "mutants"
 PYTEST = ["-q", "-o", "addopts=", "-m", "not slow and not gpu", "-p", "no:cacheprovider"]
 
@@ -186,22 +186,21 @@ def install(mutant: Mutant) -> None:
 
 @dataclass
 class Campaign:
-    """A pytest plugin that runs mutants instead of the collected tests.
+    """A pytest plugin that runs mutants instead of the collected tests."""
 
-    Attributes:
-        mutants: of each package.
-        equivalent: names of those that no test can kill.
-        budget: seconds of tests for each mutant, as long as they took without it.
-        worst: smallest score of a package so far.
-    """
+    mutants: dict[str, list[Mutant]]  # of each package
+    equivalent: set[str]  # names of those that no test can kill
+    budget: float  # seconds of tests for each mutant, as long as they took without it
+    worst: float = 1.0  # smallest score of a package so far
 
-    mutants: dict[str, list[Mutant]]
-    equivalent: set[str]
-    budget: float
-    worst: float = 1.0
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Note failures, also of fixtures."""
+        if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            item.config.stash[FAILED] = True
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Record the calls of each test file, then try every mutant."""
+        session.config.pluginmanager.unregister(name="terminalreporter")  # mutants are reported
         files: dict[Path, list[pytest.Item]] = defaultdict(list)
         for item in session.items:
             files[item.path].append(item)
@@ -231,11 +230,12 @@ def say(line: str) -> None:
 
 def passes(items: Iterable[pytest.Item]) -> bool:
     """Whether tests pass, run until one fails."""
-    return all(
-        not report.failed
-        for item in items
-        for report in runtestprotocol(item, log=False, nextitem=None)
-    )
+    for item in items:
+        item.config.stash[FAILED] = False
+        item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        if item.config.stash[FAILED]:
+            return False
+    return True
 
 
 def recorded(file: Path, items: list[pytest.Item]) -> dict[str, dict[str, float]]:
@@ -258,6 +258,7 @@ def recorded(file: Path, items: list[pytest.Item]) -> dict[str, dict[str, float]
             passed = passes([item])
             sys.settrace(None)
             if not passed:
+                say(f"fails without a mutant: {item.nodeid}")
                 return False
             for path, name in called:
                 if path.startswith(str(SOURCE)):
@@ -301,9 +302,7 @@ def trial(
 def forked(work: Callable[[], bool], seconds: float) -> int:
     """0 if `work` in a child process returns true, 1 if false; negative if a limit ended it.
 
-    Args:
-        work: what the child does.
-        seconds: limit of its processor time; sixty times as long by the clock.
+    The limit is that of processor time; sixty times as long by the clock.
     """
     child = os.fork()
     if not child:
