@@ -96,8 +96,8 @@ def variants(node: ast.AST) -> Iterator[str]:
             yield text(ast.Call, func=ast.Attribute(value, _NAMES[name]))
         case ast.AugAssign():
             for swap in _SWAPS.get(type(node.op), ()):
-                op: Any = swap()
-                yield ast.unparse(ast.AugAssign(node.target, op, node.value))
+                new: Any = swap()
+                yield ast.unparse(ast.AugAssign(node.target, new, node.value))
             yield "pass"
         case ast.Raise() | ast.Continue() | ast.Break():
             yield "pass"
@@ -154,8 +154,7 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
 
 def install(mutant: Mutant) -> None:
     """Replace the code and the defaults of the function, or the constant, in this process."""
-    parts = mutant.path.relative_to(SOURCE.parent).with_suffix("").parts
-    module = sys.modules[".".join(parts)]
+    module = sys.modules[f"hessium.{mutant.path.parent.name}.{mutant.path.stem}"]
     node = dict(owners(ast.parse(mutant.source)))[mutant.owner]
     if isinstance(node, ast.Assign):
         old, new = getattr(module, mutant.owner), ast.literal_eval(node.value)

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
 from hessium.errors import InputError
+from hessium.linalg import as_operator
+from hessium.linalg.lanczos import lanczos_rules
 from hessium.spectra import Count, DiscreteMeasure, GaussRule, Spectrum
 from hessium.spectra.inertia import inertia_from_counts
+from hessium.spectra.smoothing import smoothed
+from hessium.spectra.subspaces import dimensions
 
 # an invariant space: one node and no residual
 COMPLETE = {
@@ -48,6 +53,7 @@ def test_an_eigenvalue_has_the_error_of_the_resolution() -> None:
         count = spectrum.count(a, b)
         assert bracket(count) == expected, (a, b)
         assert count.reasons == (() if count.exact else ("rounding",))
+        assert (count.method, count.confidence) == ("eigenvalues", None)
     wider = spectrum.count(0.5, 2.0, margin=0.25)
     assert bracket(wider) == (0, 1, 1)
     assert bracket(spectrum.count(0.25, 2.0, margin=0.25)) == (1, 1, 1)
@@ -112,6 +118,7 @@ def test_brackets_left_and_right_of_a_point_mirror_each_other() -> None:
         low, high = OPEN.cdf_brackets(np.array([x]))
         assert below.value == 1 + round(199 * float(low[0] + high[0]) / 2)
         assert below.reasons == ("steps", "probes")
+        assert below.method == "quadrature"
         assert below.confidence == 0.95
 
 
@@ -126,6 +133,19 @@ def test_a_fraction_of_gaussian_vectors_has_a_beta_law() -> None:
     inside = sizes[(law.cdf(0.5) >= alpha / 2) & (law.sf(0.5) >= alpha / 2)]
     assert bracket(count) == (inside.min(), 150, inside.max())
     assert count.reasons == ("probes",)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-3, 2e-3), (0.2, 0.3), (0.9, 1.0)])
+def test_ends_of_dimensions_solve_the_equations_of_the_law(low: float, high: float) -> None:
+    least, most = dimensions(low, high, 300, 1, 0.1)
+    assert 0 < least < 300 * low
+    assert scipy.stats.beta(least / 2, (300 - least) / 2).sf(low) == pytest.approx(0.05, rel=1e-3)
+    if high < 1:
+        law = scipy.stats.beta(most / 2, (300 - most) / 2)
+        assert law.cdf(high) == pytest.approx(0.05, rel=1e-3)
+    else:
+        assert most == 300
+    assert dimensions(0.0, 0.0, 0, 1, 0.1) == (0.0, 0.0)
 
 
 def test_three_counts_share_the_confidence_of_an_inertia() -> None:
@@ -209,6 +229,28 @@ def test_the_density_of_one_eigenvalue() -> None:
     np.testing.assert_allclose(band.lower, [kernel(0.3), kernel(0.7), kernel(0.7)])
     np.testing.assert_allclose(band.upper, [kernel(0.0), kernel(0.3), kernel(0.3)])
     assert band.confidence is None
+    alone = Spectrum.of([1.0]).density([1.0])  # no range that a width could be a part of
+    assert alone.value == pytest.approx(scipy.stats.norm.pdf(0.0))
+    ends = Spectrum.of([0.0, 10.0]).density([0.0])  # width 0.02 of the range
+    assert ends.value == pytest.approx(scipy.stats.norm.pdf(0.0, scale=0.2) / 2)
+
+
+def test_the_density_of_any_measure_behind_a_rule_lies_in_its_band() -> None:
+    """Seven atoms of which three Lanczos steps know six moments; a kernel that resolves them."""
+    rng, unseen = np.random.default_rng(5), 0
+    for _ in range(20):
+        atoms, weights = np.sort(rng.uniform(0, 10, 7)), rng.dirichlet(np.ones(7))
+        start = torch.as_tensor(np.sqrt(weights))
+        (rule,) = lanczos_rules(as_operator(torch.diag(torch.as_tensor(atoms))), start[:, None], 3)
+        nodes, _ = rule.gauss()
+        points = np.linspace(nodes[0], nodes[-1], 101)
+        truth = weights @ scipy.stats.norm.pdf(points, atoms[:, None], 0.2)
+        band = smoothed(rule, points, lambda x: x, 0.2)
+        far = np.abs(points[:, None] - nodes).min(axis=1) > 0.6  # between two nodes, and unseen
+        assert (band.lower[far] <= truth[far]).all()
+        assert (truth[far] <= band.upper[far]).all()
+        unseen += int(far.sum())
+    assert unseen > 400
 
 
 @pytest.mark.parametrize("values", [(1.0, 2.0), (1.0, 2.0, 4.0)])
