@@ -79,6 +79,9 @@ def test_no_eigenvalue_of_a_semidefinite_matrix_is_negative() -> None:
     assert bracket(moved.count(-2.0, -1e-4)) == (0, 0, 0)
     assert bracket(moved.count(-1e-4, 0.5)) == (1, 1, 1)
     assert bracket(moved.count(-5.0, 0.5)) == (1, 1, 1)
+    singular = Spectrum.of([0.0, 0.0, 1.0], nonnegative=True)
+    assert bracket(singular.count(-1.0, 0.0)) == (0, 2, 2)  # zeros, or rounding above
+    assert bracket(singular.count(-1.0, -1e-3, margin=1e-3)) == (0, 0, 2)
     band = moved.cdf_band([-1e-4, 0.5])
     assert band.upper.tolist() == [0, 0.5]
     mean = moved.integral(np.sqrt)
