@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -143,6 +144,14 @@ def test_the_memory_that_exact_counts_need() -> None:
     assert not fits(hs.GaussNewton(risk), 4 * 25 * 8 - 1)
 
 
+def test_the_memory_that_all_eigenvalues_need() -> None:
+    """The matrix, its copy in float64, and what LAPACK takes."""
+    matrix = with_eigenvalues(np.arange(1.0, 11.0))
+    assert hs.spectrum(matrix, max_bytes=3 * 100 * 8).exact
+    with pytest.raises(InputError, match="max_bytes"):
+        hs.spectrum(matrix, max_bytes=3 * 100 * 8 - 1)
+
+
 def test_a_matrix_is_compared_with_products() -> None:
     sound = with_eigenvalues(np.arange(1.0, 9.0))
     _, departure = assembled(as_operator(sound), 2**30, 3)
@@ -184,3 +193,20 @@ def test_work_on_the_zero_matrix_resumes(tmp_path: object) -> None:
     assert again.num_matvecs == first.num_matvecs
     with pytest.raises(InputError, match="another operator"):
         hs.eigenpairs(zero + torch.eye(6).double(), 2, checkpoint=str(tmp_path))
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3])
+def test_the_choice_of_a_norm_does_not_depend_on_the_unit(unit: float) -> None:
+    decaying = unit * with_eigenvalues(np.exp2(-np.arange(200.0)))
+    flat = unit * with_eigenvalues(np.where(np.arange(200) % 2, 1.0, -1.0))
+    assert hs.frobenius_norm(decaying, 100).method == "exchangeable"
+    assert hs.frobenius_norm(flat, 100).method == "hutchinson"
+
+
+@pytest.mark.parametrize("method", ["auto", "xtrace", "hutchinson"])
+def test_traces_of_a_multiple_of_the_identity_and_a_few_more(
+    method: Literal["auto", "xtrace", "hutchinson"],
+) -> None:
+    values = 5 + np.concatenate([np.arange(1.0, 11.0), np.zeros(190)])
+    found = hs.trace(with_eigenvalues(values), 100, method=method)
+    assert abs(found.value - values.sum()) < 6 * found.stderr + 1e-9 * values.sum()
