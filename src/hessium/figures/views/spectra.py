@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from hessium._typing import FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.hues import LAW, hue_of
-from hessium.figures.records import Chart, Series
+from hessium.figures.records import Chart, Series, measured
 from hessium.spectra import Band, Count, DiscreteMeasure, Inertia, RankProfile, Spectrum
 from hessium.spectra.smoothing import gaussian_kernel
 from hessium.theory import Law
@@ -73,28 +73,38 @@ def spectrum_chart(
     )
 
 
-def overlaid_chart(spectra: Mapping[str, Spectrum], title: str) -> Chart:
-    """Densities of several spectra on one axis, by their labels."""
-    reach = max(float(np.abs(one.nodes).max()) for one in spectra.values()) or 1.0
-    linear = float(f"{reach / 100:.1g}")
-    label, first = next(iter(spectra.items()))
+def overlaid_chart(
+    spectra: Mapping[str, Spectrum | Sequence[Spectrum]], title: str, what: str = ""
+) -> Chart:
+    """Densities of several spectra on one axis.
+
+    Args:
+        spectra: by label, one or one for each run, of which the median and the range are drawn.
+        title: heading.
+        what: what the runs are, such as "3 seeds".
+    """
+    runs = {k: [s] if isinstance(s, Spectrum) else list(s) for k, s in spectra.items()}
+    label, first = next(iter(runs.items()))
+    linear = _linear(first[0])
     return dataclasses.replace(
-        spectrum_chart(first, label=label, linear=linear),
+        spectrum_chart(first[0], label=label, linear=linear),
         name="densities",
-        title=f"{title}; λ₀ = {digits(linear, 2)}",
+        title=title,
         series=tuple(
             part
-            for name, one in spectra.items()
-            for part in density_series(one, name, linear, WIDTH)
+            for name, found in runs.items()
+            for part in (
+                density_series(found[0], name, linear, WIDTH)
+                if len(found) == 1
+                else [_density_over(found, name, linear, WIDTH, what)]
+            )
         ),
     )
 
 
 def density_series(spectrum: Spectrum, label: str, linear: float, width: float) -> list[Series]:
     """The smoothed density of a spectrum, and its outliers."""
-    low, high = (math.asinh(end / linear) for end in spectrum.support())
-    t = np.linspace(low - 4 * width, high + 4 * width, _POINTS)
-    band = spectrum.density(linear * np.sinh(t), width, linear=linear)
+    band = spectrum.density(_grid([spectrum], linear, width), width, linear=linear)
     n = spectrum.dim
     seen = np.flatnonzero(n * band.value > _LEAST)
     part = slice(seen[0], seen[-1] + 1) if seen.size else slice(None)
@@ -108,9 +118,12 @@ def density_series(spectrum: Spectrum, label: str, linear: float, width: float) 
     elif spectrum.exact:
         error = "band of rounding"
     elif finite:
-        error = f"band of {band.confidence:.0%} at each point, over the probes and the steps"
+        error = (
+            f"{band.confidence:.0%} band at each point, over {spectrum.probes} probes and the "
+            "error of the steps"
+        )
     else:
-        error = "one probe, so without an error"
+        error = "one probe, so no error is known"
     hue = hue_of(label)
     series = [
         Series(
@@ -129,7 +142,9 @@ def density_series(spectrum: Spectrum, label: str, linear: float, width: float) 
     if outliers.size:
         series.append(
             Series(
-                label=f"{label}, single eigenvalues",
+                label=f"{label}, {outliers.size} outliers"
+                if spectrum.exact
+                else f"{label}, {outliers.size} eigenvalues one by one",
                 x=outliers,
                 y=np.full(outliers.size, 1 / (width * math.sqrt(2 * math.pi))),
                 error="known to rounding or to their residuals",
@@ -139,6 +154,23 @@ def density_series(spectrum: Spectrum, label: str, linear: float, width: float) 
             )
         )
     return series
+
+
+def _density_over(
+    runs: Sequence[Spectrum], label: str, linear: float, width: float, what: str
+) -> Series:
+    """Median and range of the densities of several runs."""
+    x = _grid(runs, linear, width)
+    rows = [one.dim * one.density(x, width, linear=linear).value for one in runs]
+    found = measured(label, x, np.maximum(rows, _LEAST), what=what, mark="line")
+    return dataclasses.replace(found, hue=hue_of(label))
+
+
+def _grid(runs: Sequence[Spectrum], linear: float, width: float) -> FloatArray:
+    """Points over the support of some spectra, evenly spaced in t."""
+    ends = np.arcsinh(np.array([one.support() for one in runs]) / linear)
+    t = np.linspace(ends.min() - 4 * width, ends.max() + 4 * width, _POINTS)
+    return np.asarray(linear * np.sinh(t))
 
 
 def isolated(spectrum: Spectrum, linear: float, width: float) -> FloatArray:
@@ -153,12 +185,23 @@ def isolated(spectrum: Spectrum, linear: float, width: float) -> FloatArray:
     return np.concatenate([values[:left], values[max(left, values.size - right) :]])
 
 
-def law_series(law: Law, size: int, linear: float, width: float) -> Series:
-    """A law as the spectrum of a matrix of some size, smoothed by the kernel of the spectrum."""
+def law_series(law: Law, size: float, linear: float, width: float, *, atoms: bool = True) -> Series:
+    """A law as the spectrum of a matrix of some size, smoothed by the kernel of the spectrum.
+
+    Args:
+        law: of unit mass.
+        size: number of eigenvalues that it stands for.
+        linear: of the axis.
+        width: of the kernel.
+        atoms: whether its atoms are drawn.
+    """
     low, high = (math.asinh(end / linear) for end in law.support())
     margin = 4 * width
     edges = np.linspace(low - margin, high + margin, _BINS + 1)
     masses = np.diff(law.cdf(linear * np.sinh(edges)))
+    if not atoms:
+        for place, mass in law.atoms.items():
+            masses[np.searchsorted(edges, math.asinh(place / linear)) - 1] -= mass
     t = np.linspace(low - margin, high + margin, _POINTS)
     y = size * gaussian_kernel(t, 0.5 * (edges[1:] + edges[:-1]), masses, width)
     seen = np.flatnonzero(y > _LEAST)
