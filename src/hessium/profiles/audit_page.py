@@ -15,7 +15,7 @@ from hessium.compare import (
     nonzero,
 )
 from hessium.figures.formatting import digits
-from hessium.figures.hues import LAW
+from hessium.figures.hues import LAW, PUBLISHED
 from hessium.figures.records import (
     Chart,
     Findings,
@@ -187,6 +187,10 @@ def _beside(
     if rotated is not None:
         spectra["rotated"] = [Spectrum.of(row) for row in rotated]
     chart = overlaid_chart(spectra, title, "the rotations")
+    measured = [
+        dataclasses.replace(one, hue=PUBLISHED) if one.label == "rotated" else one
+        for one in chart.series
+    ]
     lines = (
         dataclasses.replace(
             law_series(law, round(weight * values.size), chart.x_linear, WIDTH, atoms=weight == 1),
@@ -196,7 +200,7 @@ def _beside(
         for number, (label, (law, weight)) in enumerate(laws.items())
     )
     return dataclasses.replace(
-        chart, name=name, caption=f"{caption} {chart.caption}", series=(*chart.series, *lines)
+        chart, name=name, caption=f"{caption} {chart.caption}", series=(*measured, *lines)
     )
 
 

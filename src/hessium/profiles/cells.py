@@ -27,27 +27,34 @@ def eigenvalue_cell(value: float, error: float, *, exact: bool, floor: float = -
         low=max(value - error, floor),
         high=value + error,
         basis=ROUNDING if exact else RESIDUAL,
-        digits=4,
+        digits=4 if abs(value) > error else 2,
     )
 
 
 def end_cell(one: MatrixProfile, *, largest: bool) -> Cell:
     """The largest or the smallest eigenvalue of a matrix."""
-    bound = None if one.spectrum is None else one.spectrum.rank_bound
-    if not largest and one.nonnegative and bound is not None and bound < one.dim:
-        return exact(0)  # the rank is too small for another one
-    if not one.eigenvalues.size:
+    if not largest and _is_zero(one, one.dim - 1):
+        return exact(0)
+    if not one.scale:
         return ZERO
     if not largest and one.pairs is not None and one.pairs.which == "LM":
         return "≥ 0" if one.nonnegative else NOT_MEASURED
-    return known_cell(one, 0 if largest else -1)
+    return known_cell(one, 0 if largest else one.eigenvalues.size - 1)
 
 
 def known_cell(one: MatrixProfile, position: int) -> Number:
     """One of the eigenvalues known one by one."""
+    if one.exact and _is_zero(one, position):
+        return exact(0)
     value, error = float(one.eigenvalues[position]), float(one.residuals[position])
     floor = 0.0 if one.nonnegative else -math.inf
     return eigenvalue_cell(value, error, exact=one.exact, floor=floor)
+
+
+def _is_zero(one: MatrixProfile, position: int) -> bool:
+    """Whether the rank of a positive semidefinite matrix is too small for this eigenvalue."""
+    bound = None if one.spectrum is None else one.spectrum.rank_bound
+    return one.nonnegative and bound is not None and position >= bound
 
 
 def number_cell(one: T, number: Callable[[T], Integral]) -> Cell:

@@ -132,7 +132,7 @@ def _ends_table(profile: Profile) -> Table | None:
                 known_cell(one, ends[sign][side][place]) if place < len(ends[sign][side]) else ""
                 for sign, one in signs.items()
             ]
-            rows.append((f"{word}, {place + 1}", *cells))
+            rows.append((f"{_ordinal(place + 1)}{word}", *cells))
     if not rows:
         return None
     return Table(
@@ -140,6 +140,14 @@ def _ends_table(profile: Profile) -> Table | None:
         columns=("eigenvalue", *signs),
         rows=tuple(rows),
     )
+
+
+def _ordinal(number: int) -> str:
+    """Before "largest": "" for the first, "2nd " for the second."""
+    if number == 1:
+        return ""
+    last = number % 10 if number % 100 not in (11, 12, 13) else 0
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(last, 'th') } "
 
 
 def _cost_table(profile: Profile) -> Table | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from hessium.figures.views.spectra import overlaid_chart
 from hessium.spectra import Inertia, Spectrum
 
 _TOLS = tuple(10.0 ** (-k / 2) for k in range(2, 25))
-_MOST_POINTS = 150
+_MOST_POINTS, _MOST_MARKERS = 150, 30
 
 
+@runtime_checkable
 class Matrix(Protocol):
     """A matrix of which a spectrum was measured."""
 
@@ -208,7 +209,8 @@ def _magnitudes(
     words = {1: ", positive", -1: ", negative"}[sign]
     label += "" if not all_signs or all(one.nonnegative for one in runs) else words
     # evenly spaced on the logarithmic axis; the arrays hold all of them
-    at = np.unique(np.geomspace(1, length, min(length, _MOST_POINTS)).round()).astype(int)
+    most = _MOST_MARKERS if sign < 0 else _MOST_POINTS
+    at = np.unique(np.geomspace(1, length, min(length, most)).round()).astype(int)
     table = np.stack([row[at - 1] for row in rows])
     exact = all(one.exact for one in runs)
     found = measured(
@@ -220,7 +222,7 @@ def _magnitudes(
             found,
             low=None if exact else np.maximum(y - room, y / 10),
             high=None if exact else y + room,
-            error=f"known to rounding, {digits(float(bars[0][0]), 1)} on this scale"
+            error="known to rounding, which is less than the line"
             if exact
             else "bars are residuals: within them lies an eigenvalue",
         )
