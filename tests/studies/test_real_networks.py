@@ -271,7 +271,7 @@ def test_a_users_own_risk() -> None:
         t = np.arcsinh(one.x / charts["wishart"].x_linear)
         mass = np.sum((one.y[1:] + one.y[:-1]) / 2 * np.diff(t))
         assert mass == pytest.approx(bulk, rel=0.05)
-    with pytest.raises(InputError, match="^max_dim: "):
+    with pytest.raises(InputError, match=r"^max_dim: "):
         audit(risk, max_dim=10)
     single = risk.model.float()
     small = type(risk)(single, risk.loss, (torch.zeros(4, 6), torch.zeros(4, 6)))

@@ -52,7 +52,9 @@ class Measurement:
             plan.memory(risk)
         self._loss = risk.value()
         self._gradient_norm = float(risk.gradient().norm())
-        code = fingerprint(__name__) if store else ""
+        # a changed word of the page leaves stored parts valid
+        kind = "product" if self._large else "dense"
+        code = fingerprint(f"{__package__}.{kind}_measurement") if store else ""
         self._kept = Kept(store, identity(risk, self._loss, self._gradient_norm), code)
         # seconds of stored parts are compared with the gradient of the run that made them
         self._gradient_seconds = (
