@@ -263,4 +263,4 @@ def test_few_levels_reject_neither_ensemble() -> None:
     )
     assert few.verdict == many.verdict == "not rejected"
     assert "too few levels" in few.evidence
-    assert "reject neither" not in many.evidence
+    assert "too few levels" not in many.evidence

@@ -25,7 +25,7 @@ from hessium.compare import (
     ranks,
     symmetries,
 )
-from hessium.curvature.base import require_risk
+from hessium.curvature.requirements import require_risk
 from hessium.errors import InputError
 from hessium.figures.records import Findings
 from hessium.problem import EmpiricalRisk
@@ -154,8 +154,8 @@ def audit(
     Raises:
         InputError: if the risk is a closure, in float32, or has too many parameters.
 
-    Cost: at most 12 passes over the data, dense H0 and H1, and an eigendecomposition for each
-    random matrix and rotation.
+    Cost: at most 12 passes over the data (14 if no graph of a batch fits in memory), dense H0 and
+    H1, and an eigendecomposition for each random matrix and rotation.
 
     Example:
         >>> found = hs.audit(risk)

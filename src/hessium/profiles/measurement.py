@@ -11,7 +11,7 @@ from typing import Any
 import scipy.stats
 
 from hessium import _arguments
-from hessium.curvature.base import require_risk
+from hessium.curvature.requirements import require_risk
 from hessium.errors import NonFiniteError
 from hessium.problem import EmpiricalRisk
 from hessium.profiles.dense_measurement import dense_spectra

@@ -96,6 +96,7 @@ class Plan:
         return (
             f"{digits(risk.dim, 12)} parameters exceed max_dim {self.max_dim}, so the spectra "
             f"are estimated from at most {digits(products, 12)} matrix-vector products. One "
-            f"gradient takes {digits(gradient_seconds, 2)} s, a product 1.3 to 2.5 times as long; "
-            f"vectors take {digits(self.memory(risk) / 2**20, 2)} MiB, cached graphs at most 1 GiB."
+            f"gradient takes {digits(gradient_seconds, 2)} s, a product 1.3 to 2.5 times as long. "
+            f"Bases need at most {digits(self.memory(risk) / 2**20, 2)} MiB of memory, cached "
+            "graphs 1 GiB."
         )
