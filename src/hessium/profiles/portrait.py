@@ -200,12 +200,13 @@ class Portrait:
         proved = [
             bool((one.eigenvalues + one.residuals < -self.tol * one.scale).any()) for one in runs
         ]
-        sure = [not any(proved) and c.upper == 0 for c in counts]
-        holds = False if all(proved) else _all(sure, [c.lower == 0 for c in counts])
+        holds = False if any(proved) else None
+        if counts and not any(proved):
+            holds = _all([c.upper == 0 for c in counts], [c.lower == 0 for c in counts])
         least = [one.eigenvalues.min(initial=0.0) / (one.scale or 1.0) for one in runs]
         return judge(
             f"The Hessian is positive semidefinite up to the threshold{self.when}.",
-            holds if counts or all(proved) else None,
+            holds,
             f"index {_in_words(counts)} at |λ| > {digits(self.tol)} max |λ|; the smallest "
             f"eigenvalue is {between(least)} max |λ|",
         )

@@ -27,9 +27,10 @@ _DENSE = (
 )
 _PRODUCTS = (
     "Methods: thick-restart Lanczos for the largest and smallest eigenvalues; stochastic Lanczos "
-    "quadrature, with their eigenvectors deflated, for the other numbers and the density. A wide "
-    "bracket of a count is what the steps prove at this threshold; the chart of counts shows other "
-    "thresholds."
+    "quadrature, with their eigenvectors deflated, for the other numbers and the density. "
+    "Intervals of sums cover the probes: trace and Frobenius norm have no quadrature error, the "
+    "negative mass has a small one where the steps resolve the bulk. A wide bracket of a count is "
+    "what the steps prove at this threshold; the chart of counts shows other thresholds."
 )
 _LAYERS = (
     "The trace of a layer is Hutchinson's estimate with probes of its own, so the sum over the "

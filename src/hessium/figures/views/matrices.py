@@ -11,7 +11,7 @@ import numpy as np
 from hessium._typing import FloatArray
 from hessium.figures.formatting import digits
 from hessium.figures.hues import hue_of, is_quantity
-from hessium.figures.records import Chart, Series, measured
+from hessium.figures.records import Chart, Mark, Series, measured
 from hessium.figures.views.spectra import overlaid_chart
 from hessium.spectra import Inertia, Spectrum
 
@@ -148,7 +148,8 @@ def thresholds_chart(
                 continue
             counts = [[getattr(at, side) for at in row] for row in found]
             table = np.array([[c.value for c in row] for row in counts], dtype=np.float64)
-            one = measured(f"{label}, {side}", tols, table, what=what, mark="line")
+            mark: Mark = "line" if side == "positive" else "both"
+            one = measured(f"{label}, {side}", tols, table, what=what, mark=mark)
             if len(ready) == 1:
                 low, high = (
                     np.array([getattr(c, end) for c in counts[0]], dtype=np.float64)
@@ -163,7 +164,7 @@ def thresholds_chart(
                 one = replace(
                     one, low=low if open_ else None, high=high if open_ else None, error=error
                 )
-            series.append(replace(one, hue=hue_of(label) + 3 * (side == "negative")))
+            series.append(replace(one, hue=hue_of(label)))
     if not series:
         return None
     return Chart(
