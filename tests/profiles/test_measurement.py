@@ -13,7 +13,7 @@ from hessium.profiles import Profile
 from hessium.profiles.dense_measurement import dense_spectra
 from hessium.profiles.layers import layers
 from hessium.profiles.measurement import profile
-from hessium.runs.part_cache import Kept
+from hessium.runs.part_cache import PartCache
 from hessium.runs.result_store import Store
 
 
@@ -61,7 +61,7 @@ def test_progress_counts_the_matrices() -> None:
 
 def test_what_is_finished_is_found_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    first, again, other = (Kept(store, {"risk": name}) for name in ("a", "a", "b"))
+    first, again, other = (PartCache(store, {"risk": name}) for name in ("a", "a", "b"))
     expected = dense_spectra(_risk(), kept=first)
     found = dense_spectra(_risk(), kept=again)
     assert again.loaded == list(expected)

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.xdist_group("real-networks")  # one process computes wh
 SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     "turned": (
         fig2_freeness.EXPERIMENT,
-        fig2_freeness.TurnedConfig(
+        fig2_freeness.FreenessConfig(
             samples=40, hidden=4, stages=(1, 5), rotations=5, seeds=(0, 1), images="digits"
         ),
     ),
@@ -47,11 +47,13 @@ SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     ),
     "null": (
         null_space.EXPERIMENT,
-        null_space.NullConfig(samples=60, seeds=(0,), images="digits"),
+        null_space.NullSpaceConfig(samples=60, seeds=(0,), images="digits"),
     ),
     "gap": (
         fig5_gram_gap.EXPERIMENT,
-        fig5_gram_gap.GapConfig(samples=(20, 30, 60, 120, 240), seeds=(0, 1, 2), data=("digits",)),
+        fig5_gram_gap.GramGapConfig(
+            samples=(20, 30, 60, 120, 240), seeds=(0, 1, 2), data=("digits",)
+        ),
     ),
     "ranks": (
         rank_theory.EXPERIMENT,
@@ -68,7 +70,7 @@ SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     ),
     "assumed": (
         assumption_audit.EXPERIMENT,
-        assumption_audit.AssumedConfig(
+        assumption_audit.AuditConfig(
             activations=("relu",), widths=(5,), ratios=(0.5, 2.0), max_iterations=5,
             rotations=19, draws=3, seeds=(0,),
         ),

@@ -28,9 +28,9 @@ from hessium.report import Report, write_report
 from hessium.report.statements import bases, lines
 from hessium.runs.experiment import Experiment, settings
 from hessium.runs.fingerprint import versions
-from hessium.runs.point_store import find_point
 from hessium.runs.run_directory import RunDirectory
 from hessium.runs.runner import run
+from hessium.runs.sweep_table import find_point
 from hessium.studies.critical_points.fig6 import SWEEP
 from hessium.studies.registry import REGISTRY
 from hessium.studies.sweep_config import read_config
@@ -58,7 +58,7 @@ def reproduce(options: argparse.Namespace) -> None:
 
 
 def sweep(options: argparse.Namespace) -> None:
-    """Run the searches of a TOML file, every point into one database, and write the page."""
+    """Run the searches of a TOML file and write the page."""
     config = read_config(options.config)
     directory = RunDirectory.create(options.out, options.line)
     with executor_at(options.dask) as executor:
@@ -95,7 +95,7 @@ def _conduct(
         outcome = run(
             experiment,
             config,
-            directory.store(experiment.name, points=experiment.points),
+            directory.store(experiment.name),
             workers=options.workers,
             executor=executor,
             force=options.force,

@@ -12,12 +12,12 @@ from hessium.profiles.layers import layers
 from hessium.profiles.stored_parts import packed_spectrum, unpacked_spectrum
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result
-from hessium.runs.part_cache import Kept
+from hessium.runs.part_cache import PartCache
 from hessium.spectra import Spectrum
 
 
 def dense_spectra(
-    risk: EmpiricalRisk, *, progress: Progress = silent, kept: Kept | None = None
+    risk: EmpiricalRisk, *, progress: Progress = silent, kept: PartCache | None = None
 ) -> dict[str, Spectrum]:
     """All eigenvalues of the matrices of a risk and of their diagonal blocks, layer by layer.
 
@@ -45,7 +45,7 @@ def dense_spectra(
             for name, kind in kinds.items()
             if name != "residual"
         ]
-    kept = kept or Kept(None, {})
+    kept = kept or PartCache(None, {})
     for done, (name, kind, part) in enumerate(jobs):
         progress(done, len(jobs), "matrices")
 

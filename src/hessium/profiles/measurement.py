@@ -23,8 +23,8 @@ from hessium.profiles.stored_parts import pooled_spectrum, unpacked_pairs, unpac
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result
 from hessium.runs.fingerprint import fingerprint
-from hessium.runs.part_cache import Kept, identity
-from hessium.runs.result_store import Results
+from hessium.runs.part_cache import PartCache, identity
+from hessium.runs.result_store import Store
 from hessium.runs.run_directory import RunDirectory
 from hessium.spectra import Integral, Spectrum
 
@@ -45,7 +45,7 @@ class Measurement:
         InputError: if `plan.max_bytes` is too small.
     """
 
-    def __init__(self, risk: EmpiricalRisk, plan: Plan, store: Results | None = None) -> None:
+    def __init__(self, risk: EmpiricalRisk, plan: Plan, store: Store | None = None) -> None:
         self._risk, self._plan = risk, plan
         self._large = not plan.exact(risk)
         if self._large:
@@ -55,7 +55,7 @@ class Measurement:
         # a changed word of the page leaves stored parts valid
         kind = "product" if self._large else "dense"
         code = fingerprint(f"{__package__}.{kind}_measurement") if store else ""
-        self._kept = Kept(store, identity(risk, self._loss, self._gradient_norm), code)
+        self._kept = PartCache(store, identity(risk, self._loss, self._gradient_norm), code)
         # seconds of stored parts are compared with the gradient of the run that made them
         self._gradient_seconds = (
             float(self._kept(_GRADIENT, {}, self._clock)["least"]) if self._large else 0.0

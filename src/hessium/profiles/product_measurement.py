@@ -22,7 +22,7 @@ from hessium.profiles.plan import Plan
 from hessium.profiles.stored_parts import packed_pairs, packed_spectrum, unpacked_pairs
 from hessium.progress import Progress
 from hessium.runs.experiment import Result
-from hessium.runs.part_cache import Kept
+from hessium.runs.part_cache import PartCache
 
 ACCURACY = 1e-3  # relative residual of the eigenpairs; the error of a value is about its square
 _LARGEST_ON_DISK = 2**31  # bytes of eigenvectors that are stored
@@ -32,7 +32,9 @@ _FEWEST = 12  # products for a layer, however many layers share
 _MOST_LAYERS = 24  # with more, nested modules are grouped by their parent
 
 
-def measure_by_products(risk: EmpiricalRisk, plan: Plan, kept: Kept, progress: Progress) -> None:
+def measure_by_products(
+    risk: EmpiricalRisk, plan: Plan, kept: PartCache, progress: Progress
+) -> None:
     """Eigenpairs from both ends, spectral measures, and layer blocks, stored part by part.
 
     Parts: `hessian/pairs` and `hessian/probes/I`; where the model has outputs `gauss_newton/exact`
@@ -87,7 +89,7 @@ class _Estimation:
     """The estimators on one matrix."""
 
     def __init__(
-        self, name: str, operator: CountingOperator, plan: Plan, kept: Kept, tally: _Tally
+        self, name: str, operator: CountingOperator, plan: Plan, kept: PartCache, tally: _Tally
     ) -> None:
         self._name, self._operator = name, operator
         self._plan, self._kept, self._tally = plan, kept, tally
@@ -182,7 +184,7 @@ class _Estimation:
             self._tally.note(part, done * plan.steps, total)
 
 
-def _through_gram(risk: EmpiricalRisk, kept: Kept, progress: Progress) -> bool:
+def _through_gram(risk: EmpiricalRisk, kept: PartCache, progress: Progress) -> bool:
     """The exact spectrum of H0; False if it has no Gram matrix (loss not convex, batch coupled)."""
     operator = GaussNewton(risk)
     if operator.companion() is None:
@@ -198,7 +200,7 @@ def _through_gram(risk: EmpiricalRisk, kept: Kept, progress: Progress) -> bool:
 
 
 def _layers(
-    risk: EmpiricalRisk, plan: Plan, kept: Kept, tally: _Tally, rng: np.random.Generator
+    risk: EmpiricalRisk, plan: Plan, kept: PartCache, tally: _Tally, rng: np.random.Generator
 ) -> None:
     """Of each diagonal block of H, the eigenvalue of largest magnitude and the trace."""
     groups = layers(risk, most=_MOST_LAYERS)
