@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from hessium._files import held
 from hessium.errors import InputError
@@ -96,9 +96,6 @@ class PartCache:
                 with own(path.with_suffix(".checkpoint")) as mine:
                     if mine is not None:
                         shutil.rmtree(mine, ignore_errors=True)
-
-
-Kept: TypeAlias = PartCache
 
 
 @contextlib.contextmanager

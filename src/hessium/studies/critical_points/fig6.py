@@ -43,9 +43,9 @@ def summarise(config: CriticalPointsConfig, results: Sequence[Result], name: str
         charts=tuple(charts),
         tables=(*tables(config, points, fits), distance_table(beside)),
         notes=(
-            "Four classes, never pooled. Critical: gradient at the rounding error of float64, and "
-            "Newton's method contracts quadratically near the point. Gradient-flat: the gradient "
-            "lies in the kernel of the Hessian. Diverging: |θ| still grows. Unconverged: the rest.",
+            "Four classes, never pooled. Critical: the Newton-Kantorovich theorem gives a zero of "
+            "the gradient beside the point. Gradient-flat: the gradient lies in the kernel of the "
+            "Hessian. Diverging: |θ| still grows. Unconverged: the rest.",
             f"Certified points belong to the loss with a ridge, r/2 |θ|² with r = "
             f"{digits(config.ridge)}; their energy is without it. Without a ridge critical points "
             "of low index lie at infinity. Published points have none: the two are not one "

@@ -65,7 +65,7 @@ def search(task: Task) -> Result:
         "flatness": _finite(certificate.flatness),
         "newton_step": _finite(certificate.newton_step),
         "moved": _finite(certificate.moved),
-        "contraction": list(certificate.contraction),
+        "kantorovich": _finite(certificate.kantorovich),
         "growth": _finite(certificate.growth),
         "reason": certificate.reason,
         # where the finder itself stopped, as its own test would report it
