@@ -120,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="GIB",
         help="memory limit for Krylov bases in GiB; 8",
     )
+    large.add_argument(
+        "--no-residual", dest="residual", action="store_false", help="leave H1 = H - H0 out"
+    )
     spectrum.set_defaults(command="hessium.cli.commands:spectrum")
 
     compare = commands_of.add_parser(

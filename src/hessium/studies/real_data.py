@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from hessium.figures.formatting import between
 from hessium.figures.records import Findings, Statement, judge, over
 from hessium.problem import EmpiricalRisk
-from hessium.profiles.measurement import measure
+from hessium.profiles.dense_measurement import dense_spectra
 from hessium.profiles.portrait import Portrait
 from hessium.runs.experiment import Result, Task
+from hessium.spectra import Spectrum
 from hessium.studies.images import packaged
 from hessium.studies.networks import tanh_network
 from hessium.studies.study import Summary, study, table
@@ -71,8 +72,8 @@ def compute(task: Task) -> Result:
     network = tanh_network((data[0].shape[1], task["hidden"], _CLASSES), task["seed"])
     start = EmpiricalRisk(network, nn.CrossEntropyLoss(), data)
     trained = train(start, max_iterations=task["max_iterations"])
-    spectra = {f"start_{k}": v for k, v in measure(start).items()}
-    spectra |= {f"end_{k}": v for k, v in measure(trained.risk).items()}
+    spectra = {f"start_{k}": np.array(v.nodes) for k, v in dense_spectra(start).items()}
+    spectra |= {f"end_{k}": np.array(v.nodes) for k, v in dense_spectra(trained.risk).items()}
     return {
         **spectra,
         "loss_start": start.value(),
@@ -95,8 +96,8 @@ def summarise(config: DigitsConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
     what = f"{len(config.seeds)} seeds"
     start, end = (
-        Portrait(
-            results=[_part(result, prefix) for result in results],
+        Portrait.of(
+            [_part(result, prefix) for result in results],
             what=what,
             tol=config.tol,
             num_outputs=int(results[0]["num_outputs"]),
@@ -140,8 +141,15 @@ def summarise(config: DigitsConfig, results: Sequence[Result]) -> Summary:
     return findings, arrays
 
 
-def _part(result: Result, prefix: str) -> Result:
-    return {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
+def _part(result: Result, prefix: str) -> dict[str, Spectrum]:
+    """The spectra at one time."""
+    rank, found = int(result["num_outputs"]), {}
+    for key, values in result.items():
+        name = key.removeprefix(prefix)
+        if name != key and isinstance(values, np.ndarray):
+            outer = name.startswith("gauss_newton")
+            found[name] = Spectrum.of(values, nonnegative=outer, rank_bound=rank if outer else None)
+    return found
 
 
 def _outliers(results: Sequence[Result], what: str) -> Statement:
