@@ -117,6 +117,36 @@ def test_extremes_follow_an_operator(steps: int) -> None:
     assert costs[0] > np.median(costs)
 
 
+def test_brackets_hold_as_often_as_stated_over_an_unseen_eigenvalue() -> None:
+    """The kept vector belongs to the second eigenvalue; only the random vector sees the first."""
+    n, draws, held, held_shared = 150, 300, 0, 0
+    matrix = torch.zeros(n, n, dtype=F64)
+    matrix[0, 0], matrix[1, 1] = 10.0, 20.0
+    kept = torch.eye(n, dtype=F64)[0]
+    one: tuple[None, dict[str, End]] = (None, {"top": "largest"})
+    other: tuple[Factor, dict[str, End]] = (
+        Diagonal(torch.full((n,), 0.5, dtype=F64)),
+        {"scaled": "largest"},
+    )
+    for seed in range(draws):
+        warm = Warm(vectors={"top": kept, "scaled": kept})
+        rng = np.random.default_rng(seed)
+        both = measure_extremes(
+            as_operator(matrix), [one, other], warm, rng, tol=0.01, confidence=0.7, steps=1
+        )
+        assert both.num_matvecs == 3
+        held_shared += 5.0 in both.brackets["scaled"]
+        warm = Warm(vectors={"top": kept})
+        alone = measure_extremes(
+            as_operator(matrix), [one], warm, rng, tol=0.01, confidence=0.7, steps=1
+        )
+        assert alone.brackets["top"].value == pytest.approx(10)
+        held += 20.0 in alone.brackets["top"]
+    error = 3 * (0.21 / draws) ** 0.5  # three standard errors: false alarm 0.3 % a side
+    assert 0.7 - error <= held / draws <= 0.7 + error
+    assert held_shared / draws >= 0.7 - error
+
+
 def test_a_jump_starts_over() -> None:
     warm = Warm()
     assert not measured(drifting(120, 0.0), warm, 0).restarted

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import hessium as hs
 from hessium.training.measurement import QUANTITIES
+from hessium.training.undisturbed import undisturbed
 
 Make = Callable[[nn.Module], torch.optim.Optimizer]
 
@@ -98,6 +99,17 @@ def test_training_is_the_same_to_the_last_bit() -> None:
         [sys.executable, __file__], capture_output=True, text=True, check=False, env=os.environ
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_draws_inside_do_not_show_outside() -> None:
+    with undisturbed([nn.Linear(1, 1)], evaluation=True):
+        states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+        random.random()
+        np.random.random()  # noqa: NPY002
+        torch.rand(1)
+    assert random.getstate() == states[0]
+    assert np.array_equal(np.random.get_state()[1], states[1][1])  # type: ignore[index] # noqa: NPY002
+    assert torch.equal(torch.get_rng_state(), states[2])
 
 
 def test_modes_and_random_states_return_after_an_exception() -> None:
