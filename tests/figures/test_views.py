@@ -62,6 +62,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "DiagonalEstimate": lambda: hs.diagonal(hs.Hessian(risk()), 12),
     "SpectralSum": lambda: hs.effective_dimension(hs.GaussNewton(risk()), 0.1),
     "LinearizationError": _linearization,
+    "LinearizationPath": lambda: hs.Linearization(risk()).along(risk().theta * 1.1, steps=4),
     "Distance": lambda: hs.compare.distance(sample(), LAW),
     "SpectraDistance": lambda: hs.compare.distance(sample(), hs.spectrum(hs.Hessian(risk()))),
     "Cumulants": lambda: hs.compare.cumulants(sample()),

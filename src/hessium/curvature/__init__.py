@@ -7,3 +7,4 @@ from hessium.curvature.hessian import Hessian as Hessian
 from hessium.curvature.hessian import ResidualHessian as ResidualHessian
 from hessium.curvature.linearization import Linearization as Linearization
 from hessium.curvature.linearization import LinearizationError as LinearizationError
+from hessium.curvature.linearization import LinearizationPath as LinearizationPath

@@ -17,6 +17,7 @@ from hessium.figures.records import Chart
 _ROOMS = {
     "spectra": "hessium.figures.views.spectra",
     "theory": "hessium.figures.views.laws",
+    "curvature": "hessium.figures.views.linearization",
     "estimate": "hessium.figures.views.estimates",
     "compare": "hessium.figures.views.comparisons",
     "landscape": "hessium.figures.views.critical_points",
