@@ -6,6 +6,7 @@ from . import errors as errors
 from . import estimate as estimate
 from . import landscape as landscape
 from . import linalg as linalg
+from . import posterior as posterior
 from . import problem as problem
 from . import progress as progress
 from . import runs as runs
@@ -15,6 +16,7 @@ from .curvature import EmpiricalFisher as EmpiricalFisher
 from .curvature import GaussNewton as GaussNewton
 from .curvature import Gram as Gram
 from .curvature import Hessian as Hessian
+from .curvature import Jacobian as Jacobian
 from .curvature import Linearization as Linearization
 from .curvature import ResidualHessian as ResidualHessian
 from .estimate import DiagonalEstimate as DiagonalEstimate
@@ -37,6 +39,9 @@ from .landscape import Certificate as Certificate
 from .landscape import CriticalPoint as CriticalPoint
 from .landscape import continue_ridge as continue_ridge
 from .landscape import find_critical_point as find_critical_point
+from .posterior import GaussNewtonPosterior as GaussNewtonPosterior
+from .posterior import by_parameter as by_parameter
+from .posterior import trust_radius as trust_radius
 from .problem import EmpiricalRisk as EmpiricalRisk
 from .problem import SquaredError as SquaredError
 from .profiles import Audit as Audit

@@ -1,0 +1,625 @@
+"""The Gauss-Newton posterior of the parameters of a network, in sample space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.stats
+import torch
+from torch import Tensor
+
+from hessium._arguments import count, fraction, memory, nonnegative, number, positive
+from hessium._arithmetic import full_precision
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray, IntArray
+from hessium.curvature.base import require_outputs
+from hessium.curvature.jacobian import check_jacobian
+from hessium.errors import InputError
+from hessium.estimate import SpectralSum
+from hessium.posterior import _tables
+from hessium.posterior.design import Criterion, Design, design, gains
+from hessium.posterior.entries import entries_of, labels_of
+from hessium.posterior.factor import Factor, factorise
+from hessium.posterior.fit import best_prior_precision, noise_of
+from hessium.posterior.identifiability import Identifiability, identifiability
+from hessium.posterior.measurements import measurements
+from hessium.posterior.profile_likelihood import ProfileLikelihood, profile_likelihood
+from hessium.posterior.shares import ParameterShares, shares
+from hessium.posterior.state import State, limits
+from hessium.posterior.trust_radius import TrustRadius, posterior_trust_radius
+from hessium.posterior.undetermined import Undetermined, undetermined_parameters, undetermined_outputs
+from hessium.problem import EmpiricalRisk
+from hessium.spectra import Count
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Names = Sequence[str]
+_FAR = 0.1  # standard deviations from the minimum that the sentence of a posterior mentions
+
+
+class GaussNewtonPosterior:
+    r"""$\mathcal N(\theta, (J^T J/\sigma^2 + \alpha I)^{-1})$: what the data determine, and how well.
+
+    For a squared error $\sigma$ is the standard deviation of a measurement, whatever the scale and
+    the reduction of the loss; with weights, of a measurement of the largest weight. For every other
+    loss with an output Hessian $\Lambda$ (cross-entropy, Poisson, ...) the numerator of the risk is
+    the negative log-likelihood, and $J^T \Lambda J$ stands for $J^T J/\sigma^2$.
+
+    Without a prior ($\alpha = 0$) everything is the limit of vanishing $\alpha$: what the data
+    leave open has an infinite standard deviation. `undetermined` names the directions.
+
+        post = hs.GaussNewtonPosterior(risk, noise=0.1)
+        post.parameter_std(["kappa"])       # the network's weights are nuisance parameters
+        post.prediction_std(inputs)
+        post.next_measurements(candidates, 3)
+
+    Computed in float64 from the singular values of the Jacobian; by the Gram matrix of the samples
+    where the Jacobian does not fit into memory. Never P x P unless that is smaller. It describes
+    the risk at its parameters, which must be a minimum, and holds as far as the model is linear in
+    its parameters within the standard deviations: see `trust_radius` and `profile_likelihood`.
+
+    Args:
+        risk: a loss of outputs at its minimum.
+        noise: $\sigma$ > 0; None: estimated from the residuals, for a squared error.
+        prior_precision: $\alpha \ge 0$.
+        prior_mean: of `log_evidence`: a number, or a vector (P,).
+        tol: eigenvalues of $J^T J$ below this fraction of the largest count as zero, where there is
+            no prior. By default only those that rounding cannot tell from zero.
+        max_bytes: memory limit (1 GiB); a Jacobian above a quarter of it is not formed.
+
+    Raises:
+        InputError: for a closure, a loss that is not convex in the outputs, a noise for a loss that
+            is not a squared error, or no noise and no degrees of freedom left.
+
+    Cost: one gradient for each output of a sample if the layers are known, else one for each row of
+    J; a factorisation of n x P numbers, or of n x n.
+
+    Source: MacKay 1992, "A practical Bayesian framework for backpropagation networks"; Woodbury's
+    identity; the generalised Gauss-Newton Laplace approximation of Immer et al. 2021.
+    """
+
+    @full_precision()
+    def __init__(
+        self,
+        risk: EmpiricalRisk,
+        noise: float | int | None = None,
+        prior_precision: float | int = 0.0,
+        *,
+        prior_mean: float | int | Tensor = 0.0,
+        tol: float | None = None,
+        max_bytes: int = 2**30,
+    ) -> None:
+        require_outputs(risk, "posterior")
+        check_jacobian(risk, "GaussNewtonPosterior")
+        precision = nonnegative("prior_precision", prior_precision)
+        max_bytes = memory("max_bytes", max_bytes)
+        tol = None if tol is None else fraction("tol", tol)
+        noise = None if noise is None else positive("noise", noise)
+        fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
+        data = measurements(fine)
+        if not data.quadratic and noise is not None:
+            msg = f"noise: {noise}; {risk.loss!r} is no squared error, its likelihood has no noise"
+            raise InputError(msg)
+        mean = _mean(prior_mean, fine)
+        self._prepare(risk, factorise(fine, data, max_bytes), noise, precision, mean, tol)
+
+    def _prepare(
+        self,
+        risk: EmpiricalRisk,
+        factor: Factor,
+        noise: float | None,
+        prior_precision: float,
+        prior_mean: Tensor,
+        tol: float | None,
+    ) -> None:
+        self.risk = risk
+        self._factor, self._prior_mean, self._tol = factor, prior_mean, tol
+        data = factor.data
+        self._given = noise
+        freedom = math.inf
+        if not data.quadratic:
+            noise = 1.0
+        elif noise is None:
+            unit = State(factor=factor, noise=1.0, prior_precision=0.0, tol=tol)
+            noise, freedom = noise_of(
+                data.residual_sum, data.count, factor.singular_values, prior_precision,
+                unit.rank.value,
+            )  # fmt: skip
+        self._freedom = freedom
+        self._state = State(
+            factor=factor, noise=noise, prior_precision=prior_precision, tol=tol
+        )
+        _ = self._state.rank  # a bad tol is refused at once
+
+    def with_prior(
+        self, prior_precision: float | int, *, noise: float | int | None = None
+    ) -> GaussNewtonPosterior:
+        """The same data with another prior precision (and noise), without new derivatives."""
+        other = object.__new__(GaussNewtonPosterior)
+        other._prepare(
+            self.risk, self._factor,
+            self._given if noise is None else positive("noise", noise),
+            nonnegative("prior_precision", prior_precision), self._prior_mean, self._tol,
+        )  # fmt: skip
+        return other
+
+    @property
+    def noise(self) -> float | None:
+        r"""$\sigma$, given or estimated; None if the loss is not a squared error."""
+        return self._state.noise if self._factor.data.quadratic else None
+
+    @property
+    def noise_degrees_of_freedom(self) -> float:
+        """Of the estimate of the noise: measurements less effective dimension; infinite if given."""
+        return self._freedom
+
+    @property
+    def prior_precision(self) -> float:
+        r"""$\alpha$."""
+        return self._state.prior_precision
+
+    @property
+    def num_measurements(self) -> int:
+        """Outputs of all samples with a positive weight."""
+        return self._factor.data.count
+
+    @property
+    def method(self) -> str:
+        """How the singular values of the Jacobian were found."""
+        return self._factor.route
+
+    @property
+    def rank(self) -> Count:
+        """Directions of parameter space that the data determine, with the bracket of rounding."""
+        return self._state.rank
+
+    @property
+    def effective_dimension(self) -> SpectralSum:
+        r"""$\sum_i \lambda_i/(\lambda_i + \alpha)$ over the eigenvalues of $J^T J/\sigma^2$.
+
+        Its bracket is that of rounding. Without a prior it is the rank.
+        """
+        state, s = self._state, self._factor.singular_values
+        value = state.effective_dimension()
+        if state.prior_precision == 0:
+            lower, upper = float(state.rank.lower), float(state.rank.upper)
+        elif self._factor.left is None:
+            error = self._factor.rounding
+            lower = state.effective_dimension(np.maximum(s - error, 0.0))
+            upper = state.effective_dimension(s + error)
+        else:
+            error = self._factor.rounding * float(s[0])
+            lower = state.effective_dimension(np.sqrt(np.maximum(s**2 - error, 0.0)))
+            beyond = min(self.risk.num_outputs, self.risk.dim) - s.size
+            missing = error / (error + state.prior_precision * state.noise**2)
+            upper = state.effective_dimension(np.sqrt(s**2 + error)) + beyond * missing
+        return SpectralSum(
+            value=value, lower=min(lower, value), upper=max(upper, value), stderr=0.0,
+            num_matvecs=s.size, steps=0, brackets=np.array([[lower, upper]]), smallest=0.0,
+            method="exact",
+        )  # fmt: skip
+
+    @property
+    def singular_values(self) -> FloatArray:
+        """Of the Jacobian in units of the noise, descending; those below rounding are left out."""
+        return self._factor.singular_values / self._state.noise
+
+    def coverage_factor(self, confidence: float = 0.95) -> float:
+        """Standard deviations of an interval: Student's t if the noise is estimated, else normal.
+
+        The interval of a parameter is its value plus and minus this factor times its standard
+        deviation.
+
+        Raises:
+            InputError: if not 0 < confidence < 1.
+        """
+        level = 0.5 + fraction("confidence", confidence) / 2
+        if math.isinf(self._freedom):
+            return float(scipy.stats.norm.ppf(level))
+        return float(scipy.stats.t.ppf(level, self._freedom))
+
+    @full_precision()
+    def parameter_std(self, names: Names | None = None) -> FloatArray:
+        """Standard deviations of parameters; infinite where the data leave them open.
+
+        All other free parameters of the risk are nuisance parameters: these are the diagonal
+        entries of the inverse, not the inverses of diagonal entries.
+
+        Args:
+            names: parameters, modules or globs; all by default.
+
+        Returns:
+            Shape (entries,), in the order of the flat vector of the risk.
+
+        Cost: none beyond the posterior's; by the Gram matrix one pass over the columns.
+        """
+        chosen = _names(self._factor.risk, names)
+        if self._factor.left is not None and self.prior_precision > 0:
+            return self._streamed_std(chosen)
+        return np.sqrt(self._state.variances(self._factor.parameters(chosen, joint=False)))
+
+    def _streamed_std(self, names: list[str] | None) -> FloatArray:
+        """Parameters tensor by tensor, so that no more than one has its components in memory."""
+        chosen = self._factor.risk.names if names is None else (
+            self._factor.risk.layout.select(names).names
+        )
+        found = [
+            self._state.variances(self._factor.parameters([name], joint=False)) for name in chosen
+        ]
+        return np.sqrt(np.concatenate(found))
+
+    def parameters(self, names: Names | None = None) -> _ParameterTable:
+        """Value, standard deviation and answer of each parameter, as a table."""
+        return _ParameterTable(self, _names(self._factor.risk, names))
+
+    @full_precision()
+    def covariance(self, names: Names) -> FloatArray:
+        r"""Joint covariance of some parameters, as the limit of vanishing $\alpha$ without a prior.
+
+        Entries between undetermined parameters are plus or minus infinity where they vary together
+        in an undetermined direction.
+
+        Returns:
+            Shape (entries, entries), in the order of the risk.
+        """
+        g = self._factor.parameters(_names(self._factor.risk, names), joint=True)
+        return limits(*self._state.covariance(g))
+
+    @full_precision()
+    def correlations(self, names: Names) -> FloatArray:
+        """Correlations of some parameters, (entries, entries).
+
+        Two undetermined parameters have the correlation of the undetermined directions; a
+        determined one and an undetermined one have 0.
+        """
+        g = self._factor.parameters(_names(self._factor.risk, names), joint=True)
+        finite, open_part = self._state.covariance(g)
+        is_open = np.diagonal(open_part) > 0
+        mixed = np.where(np.outer(is_open, is_open), open_part, finite)
+        mixed[is_open[:, None] != is_open[None, :]] = 0.0
+        scale = np.sqrt(np.maximum(np.diagonal(mixed), 1e-300))
+        return np.clip(mixed / np.outer(scale, scale), -1.0, 1.0)
+
+    @full_precision()
+    def prediction_std(self, inputs: Any) -> FloatArray:
+        """Standard deviations of the model's outputs, without the noise of a measurement.
+
+        Args:
+            inputs: one batch, as the model takes it; no targets.
+
+        Returns:
+            In the shape of the outputs; infinite where the data leave an output open.
+        """
+        g, shape = self._factor.outputs(inputs, joint=False)
+        return np.sqrt(self._state.variances(g)).reshape(tuple(shape))
+
+    @full_precision()
+    def prediction_covariance(self, inputs: Any) -> FloatArray:
+        """Joint covariance of all outputs at some inputs, by sample, then output; without noise.
+
+        Returns:
+            Shape (samples x outputs, samples x outputs); infinities as in `covariance`.
+        """
+        g, _ = self._factor.outputs(inputs, joint=True)
+        return limits(*self._state.covariance(g))
+
+    @full_precision()
+    def sample(self, n: int, rng: Rng = 0) -> Tensor:
+        r"""Draws of the parameters.
+
+        Args:
+            n: number of draws.
+            rng: seed or generator.
+
+        Returns:
+            Shape (n, P), in the dtype and on the device of the risk.
+
+        Raises:
+            InputError: if a direction is undetermined: there is no distribution to draw from.
+        """
+        count("n", n)
+        state, factor = self._state, self._factor
+        dim, alpha = factor.risk.dim, state.prior_precision
+        draws = generator(rng)
+        if alpha == 0 and state.rank.lower < dim:
+            msg = (
+                f"prior_precision: 0; {dim - state.rank.lower} directions are not determined, so "
+                "there is no distribution to draw from; give a prior_precision, or restrict the "
+                "risk to determined parameters"
+            )
+            raise InputError(msg)
+        noise = torch.from_numpy(draws.standard_normal((n, dim))).to(factor.risk.device)
+        along = factor.from_parameters(noise.mT.contiguous())
+        precisions = (state.precisions + alpha)[:, None]
+        if alpha == 0:
+            steps = factor.to_parameters(along / np.sqrt(precisions)).mT
+        else:
+            change = along * (1 / np.sqrt(precisions) - 1 / math.sqrt(alpha))
+            steps = noise / math.sqrt(alpha) + factor.to_parameters(change).mT
+        return (factor.risk.theta + steps).to(self.risk.dtype)
+
+    @cached_property
+    def distance_from_minimum(self) -> float:
+        """Standard deviations from the parameters to the minimum of the quadratic model.
+
+        $\\sqrt{g^T Q^{-1} g}$ with the gradient g of the negative log-posterior and the precision Q,
+        in the directions that the data determine if there is no prior. If it is not small, the risk
+        is not at its minimum, and the intervals have another centre. Cost: one gradient.
+        """
+        state, factor = self._state, self._factor
+        risk, alpha = factor.risk, state.prior_precision
+        slope = risk.gradient() * risk.denominator
+        slope = slope / (factor.data.largest_weight * state.noise**2)
+        if alpha > 0:
+            slope = slope + alpha * (risk.theta - self._prior_mean)
+        along = factor.from_parameters(slope)
+        kept = state.rank.lower if alpha == 0 else along.size
+        found = float((along[:kept] ** 2 / (state.precisions[:kept] + alpha)).sum())
+        if alpha > 0:
+            outside = float(slope.square().sum()) - float((along**2).sum())
+            found += max(outside, 0.0) / alpha
+        return math.sqrt(found)
+
+    @property
+    def log_evidence(self) -> float:
+        r"""Laplace's approximation of the log evidence, with the prior $\mathcal N(\mu, I/\alpha)$.
+
+        $\log p(D|\theta) - \frac12 (\sum_i \log(1 + \lambda_i/\alpha) + \alpha|\theta - \mu|^2)$.
+
+        Raises:
+            InputError: without a prior, which has no evidence.
+        """
+        alpha = self.prior_precision
+        if alpha == 0:
+            msg = "prior_precision: 0; an evidence needs a proper prior, prior_precision > 0"
+            raise InputError(msg)
+        data, noise = self._factor.data, self._state.noise
+        likelihood = -data.total
+        if data.quadratic:
+            likelihood = -0.5 * data.residual_sum / noise**2 + 0.5 * data.log_weights
+            likelihood -= data.count * math.log(noise * math.sqrt(2 * math.pi))
+        spread = float(np.log1p(self._state.precisions / alpha).sum())
+        return likelihood - 0.5 * (spread + alpha * self._squared_distance)
+
+    def with_largest_evidence(self) -> GaussNewtonPosterior:
+        """The posterior whose prior precision maximises `log_evidence` at these parameters.
+
+        The noise stays that of this posterior. The parameters do not move, so after a large change
+        of the prior precision train again with it.
+
+        Raises:
+            InputError: if the parameters are at the prior mean.
+        """
+        precisions = self._state.precisions
+        alpha = best_prior_precision(
+            lambda a: float((precisions / (precisions + a)).sum()), self._squared_distance
+        )
+        return self.with_prior(alpha, noise=self.noise)
+
+    @property
+    def _squared_distance(self) -> float:
+        return float((self._factor.risk.theta - self._prior_mean).square().sum())
+
+    @full_precision()
+    def information_gain(self, candidates: Any) -> FloatArray:
+        r"""Information about the parameters from one measurement at each candidate, in nats.
+
+        $\frac12\log(1 + v/\sigma^2)$ for one output with the variance v; $\frac12\log\det(I +
+        V/\sigma^2)$ for several outputs measured together. Infinite where the measurement would
+        determine a new direction. Candidates that are inputs of the data give the gain of a
+        repetition.
+
+        Args:
+            candidates: one batch of inputs, without targets.
+
+        Returns:
+            Shape (samples,).
+
+        Raises:
+            InputError: if the loss is not a squared error.
+        """
+        return gains(self._state, candidates).nats
+
+    def next_measurements(
+        self,
+        candidates: Any,
+        k: int,
+        *,
+        criterion: Criterion = "D",
+        costs: Any = None,
+        targets: Any = None,
+        repeat: bool = False,
+    ) -> IntArray:
+        """Indices of the k candidates to measure next, the best first; see `design`."""
+        return self.design(
+            candidates, k, criterion=criterion, costs=costs, targets=targets, repeat=repeat
+        ).indices
+
+    @full_precision()
+    def design(
+        self,
+        candidates: Any,
+        k: int,
+        *,
+        criterion: Criterion = "D",
+        costs: Any = None,
+        targets: Any = None,
+        repeat: bool = False,
+    ) -> Design:
+        r"""The k next measurements, one after the other, each with what it gains.
+
+        Greedy: every choice accounts for those before it by an exact update of the joint covariance
+        of all candidates, so that two close candidates are not both chosen. Greedy choices of the
+        D-criterion gain at least $1 - 1/e$ of the best set (Nemhauser et al. 1978).
+
+        Args:
+            candidates: one batch of inputs, without targets.
+            k: number of measurements.
+            criterion: "D", largest information gain; "A", smallest mean variance of the predictions
+                at `targets`.
+            costs: of a measurement at each candidate, (samples,); gains are divided by them.
+            targets: inputs whose predictions shall be good, for "A"; the candidates by default.
+            repeat: whether a candidate may be chosen more than once.
+
+        Raises:
+            InputError: for a bad argument, or a loss that is not a squared error.
+        """
+        return design(
+            self._state, candidates, k, criterion=criterion, costs=costs, targets=targets,
+            repeat=repeat,
+        )  # fmt: skip
+
+    @full_precision()
+    def identifiable(self, names: Names) -> Identifiability:
+        """Which of some named parameters are determined, and which combinations of the others.
+
+        All other free parameters are nuisance parameters. See `Identifiability`.
+        """
+        chosen = _names(self._factor.risk, names)
+        assert chosen is not None
+        return identifiability(self._state, chosen)
+
+    @full_precision()
+    def undetermined(self, names: Names | None = None) -> Undetermined:
+        """The undetermined entries of some parameters: with which others they may move, and advice."""
+        return undetermined_parameters(self._state, _names(self._factor.risk, names))
+
+    @full_precision()
+    def undetermined_predictions(self, inputs: Any) -> Undetermined:
+        """The undetermined outputs at some inputs: the parameters that move them, and advice."""
+        return undetermined_outputs(self._state, inputs)
+
+    @full_precision()
+    def profile_likelihood(
+        self, name: str, *, index: int = 0, at: Sequence[float] = (-2.0, -1.0, 1.0, 2.0)
+    ) -> ProfileLikelihood:
+        """Refits with one entry of a parameter held at some standard deviations from its value.
+
+        Args:
+            name: of a parameter.
+            index: of the entry.
+            at: distances in standard deviations.
+
+        Raises:
+            InputError: if the entry is undetermined.
+
+        Cost: a refit for each distance, some factorisations of the Jacobian each.
+        """
+        return profile_likelihood(self._state, self._prior_mean, name, index, at)
+
+    @full_precision()
+    def trust_radius(
+        self,
+        names: Names | None = None,
+        *,
+        within: float = 0.1,
+        k: int = 5,
+        random: int = 5,
+        rng: Rng = 0,
+    ) -> TrustRadius:
+        """How many standard deviations the first-order model reaches, in the posterior's directions.
+
+        See `hessium.trust_radius`; the directions are those in which `names` vary, the k
+        directions of largest variance that the data determine, and random draws.
+        """
+        chosen = None if names is None else _names(self._factor.risk, names)
+        return posterior_trust_radius(
+            self._state, chosen, within=within, k=k, random=random, rng=rng
+        )
+
+    @full_precision()
+    def by_parameter(self, k: int = 10, which: Literal["best", "worst"] = "worst") -> ParameterShares:
+        """Share of each parameter in directions that the data determine best, or worst.
+
+        Args:
+            k: number of directions.
+            which: "best": largest singular values first; "worst": smallest determined ones first.
+        """
+        count("k", k)
+        kept = self._state.rank.value
+        order = np.arange(kept) if which == "best" else np.arange(kept)[::-1]
+        units = np.zeros((self._factor.singular_values.size, min(k, kept)))
+        units[order[:k], np.arange(min(k, kept))] = 1.0
+        directions = self._factor.to_parameters(units)
+        spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
+        return shares(directions, self._factor.risk, spread, "standard deviation")
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Parameters with value, standard deviation and answer, one row for each entry.
+
+        Raises:
+            InputError: if pandas is not installed.
+        """
+        return self.parameters().to_dataframe()
+
+    def _repr_html_(self) -> str:
+        small = self.risk.dim <= 200
+        return self.parameters()._repr_html_() if small else _tables.html(repr(self), {})
+
+    def __repr__(self) -> str:
+        state = self._state
+        words = [
+            f"{self.num_measurements} measurements",
+            f"{self.risk.dim} parameters",
+            f"{self.rank.bracket} directions determined"
+            + (" in rounding" if state.prior_precision else ""),
+            f"effective dimension {state.effective_dimension():.4g}",
+        ]
+        if self.noise is not None:
+            how = "given" if math.isinf(self._freedom) else f"estimated, {self._freedom:.4g} degrees"
+            words.append(f"noise {self.noise:.4g} ({how})")
+        words.append(f"prior precision {state.prior_precision:g}")
+        return f"GaussNewtonPosterior({', '.join(words)})"
+
+
+class _ParameterTable:
+    """Parameters with their answers."""
+
+    def __init__(self, post: GaussNewtonPosterior, names: list[str] | None) -> None:
+        risk = post._factor.risk
+        self._sentence = repr(post)
+        self.entries = entries_of(risk, names)
+        self.labels = labels_of(risk, names)
+        self.values = risk.theta.cpu().numpy()[self.entries]
+        g = post._factor.parameters(names, joint=False)
+        self.std = np.sqrt(post._state.variances(g))
+        self.statuses = post._state.statuses(g)
+
+    def _columns(self) -> _tables.Columns:
+        return {
+            "parameter": self.labels,
+            "value": self.values.tolist(),
+            "std": self.std.tolist(),
+            "answer": self.statuses.tolist(),
+        }
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row for each entry."""
+        return _tables.frame(self._columns())
+
+    def _repr_html_(self) -> str:
+        return _tables.html(self._sentence, self._columns())
+
+
+def _names(risk: EmpiricalRisk, names: Names | None) -> list[str] | None:
+    """Names of parameters that a list of patterns selects.
+
+    Raises:
+        InputError: if one matches none.
+    """
+    return None if names is None else list(risk.layout.select(list(names)
+                                           if not isinstance(names, str) else names).names)
+
+
+def _mean(prior_mean: float | int | Tensor, risk: EmpiricalRisk) -> Tensor:
+    if isinstance(prior_mean, Tensor) and prior_mean.dim():
+        if prior_mean.shape != (risk.dim,):
+            msg = f"prior_mean: shape {tuple(prior_mean.shape)}; ({risk.dim},) is required"
+            raise InputError(msg)
+        return prior_mean.detach().to(risk.theta)
+    return torch.full_like(risk.theta, number("prior_mean", prior_mean))
