@@ -23,6 +23,7 @@ from .estimate import DiagonalEstimate as DiagonalEstimate
 from .estimate import Eigenpairs as Eigenpairs
 from .estimate import Estimate as Estimate
 from .estimate import NormEstimate as NormEstimate
+from .estimate import Solution as Solution
 from .estimate import SpectralSum as SpectralSum
 from .estimate import diagonal as diagonal
 from .estimate import effective_dimension as effective_dimension
@@ -32,6 +33,7 @@ from .estimate import inertia as inertia
 from .estimate import log_determinant as log_determinant
 from .estimate import rank as rank
 from .estimate import rank_profile as rank_profile
+from .estimate import solve as solve
 from .estimate import spectral_measure as spectral_measure
 from .estimate import spectrum as spectrum
 from .estimate import trace as trace

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.sparse.linalg
 import torch
@@ -18,10 +20,10 @@ from hessium.problem import EmpiricalRisk
 
 
 class Jacobian:
-    r"""$J = \partial f / \partial\theta$ of all outputs of all samples: samples x outputs rows, P columns.
+    r"""$J = \partial f / \partial\theta$ of all outputs of all samples.
 
-    Rows are ordered by sample, then output, and columns as `risk.theta`. The loss and its
-    normalisation do not enter: for `SquaredError()`, $H_0 = 2 J^T J$.
+    It has samples x outputs rows and P columns. Rows are ordered by sample, then output, columns as
+    `risk.theta`. The loss and its normalisation do not enter: $H_0 = 2 J^T J$ for `SquaredError()`.
 
         J = hs.Jacobian(risk)
         J @ v          # v (P,) or (P, k): change of the outputs, to first order
@@ -71,9 +73,7 @@ class Jacobian:
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """J v for v (P,) or (P, k)."""
         block = self._checked(vectors, self.shape[1])
-        images = torch.empty(
-            self.shape[0], block.shape[1], dtype=self.dtype, device=self.device
-        )
+        images = torch.empty(self.shape[0], block.shape[1], dtype=self.dtype, device=self.device)
         start = 0
         for inputs, _ in self.risk.batches():
             leaves = self.risk.leaves()
@@ -90,9 +90,7 @@ class Jacobian:
     def transposed_product(self, vectors: Tensor) -> Tensor:
         """J^T u for u (rows,) or (rows, k); the same as `J.T @ u`."""
         block = self._checked(vectors, self.shape[0])
-        totals = torch.zeros(
-            self.shape[1], block.shape[1], dtype=self.dtype, device=self.device
-        )
+        totals = torch.zeros(self.shape[1], block.shape[1], dtype=self.dtype, device=self.device)
         start = 0
         for inputs, _ in self.risk.batches():
             leaves = self.risk.leaves()
@@ -128,18 +126,20 @@ class Jacobian:
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
         """A SciPy LinearOperator with both products."""
 
-        def on_arrays(product: object) -> object:
-            def apply(array: AnyArray) -> AnyArray:
-                block = torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.dtype)
-                return product(block).cpu().numpy()  # type: ignore[operator]
+        def forth(array: AnyArray) -> AnyArray:
+            return self._on_array(self.__matmul__, array)
 
-            return apply
+        def back(array: AnyArray) -> AnyArray:
+            return self._on_array(self.transposed_product, array)
 
-        forth, back = on_arrays(self.__matmul__), on_arrays(self.transposed_product)
         return scipy.sparse.linalg.LinearOperator(
             shape=self.shape, matvec=forth, matmat=forth, rmatvec=back, rmatmat=back,
             dtype=np.dtype(str(self.dtype).removeprefix("torch.")),
         )  # fmt: skip
+
+    def _on_array(self, product: Callable[[Tensor], Tensor], array: AnyArray) -> AnyArray:
+        block = torch.from_numpy(np.ascontiguousarray(array)).to(self.device, self.dtype)
+        return product(block).cpu().numpy()
 
     def _checked(self, vectors: Tensor, length: int) -> Tensor:
         """Vectors as a block of columns.
@@ -148,7 +148,7 @@ class Jacobian:
             InputError: if shape, dtype or device are others.
         """
         if not isinstance(vectors, Tensor) or vectors.dim() not in (1, 2):
-            msg = f"vectors: {type(vectors).__name__}; a tensor ({length},) or ({length}, k) is required"
+            msg = f"vectors: {type(vectors).__name__}; a tensor ({length},) or ({length}, k) needed"
             raise InputError(msg)
         wanted = (length, self.dtype, self.device)
         if (vectors.shape[0], vectors.dtype, vectors.device) != wanted:

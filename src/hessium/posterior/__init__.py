@@ -1,10 +1,11 @@
-"""What the data determine: standard errors, predictions, the next measurement, and how far it holds."""
+"""What the data determine: standard errors, predictions, the next measurement."""
 
 from hessium.posterior.combinations import Combination as Combination
 from hessium.posterior.design import Design as Design
 from hessium.posterior.gauss_newton_posterior import GaussNewtonPosterior as GaussNewtonPosterior
 from hessium.posterior.identifiability import Identifiability as Identifiability
 from hessium.posterior.identifiability import ParameterAnswer as ParameterAnswer
+from hessium.posterior.parameter_table import ParameterTable as ParameterTable
 from hessium.posterior.profile_likelihood import ProfileLikelihood as ProfileLikelihood
 from hessium.posterior.shares import ParameterShares as ParameterShares
 from hessium.posterior.shares import by_parameter as by_parameter

@@ -134,8 +134,10 @@ def _holds(
     for free in scipy.linalg.null_space(table).T:
         for sign in (-1, 1):
             step = sign * _STEP * free
-            moved = theta * np.exp(step) if kind == "product" else (
-                theta + step * max(1e-300, float(np.abs(theta).max()) or 1.0)
+            moved = (
+                theta * np.exp(step)
+                if kind == "product"
+                else (theta + step * max(1e-300, float(np.abs(theta).max()) or 1.0))
             )
             if change(moved) > _SAME:
                 return False
@@ -147,7 +149,11 @@ def _text(kind: str, row: FloatArray, labels: list[str]) -> str:
     if kind == "product":
         above = " ".join(_power(v, n) for v, n in pairs if v > 0)
         below = " ".join(_power(-v, n) for v, n in pairs if v < 0)
-        return f"{above or '1'} / {below if below.count(' ') == 0 else f'({below})'}" if below else above
+        return (
+            f"{above or '1'} / {below if below.count(' ') == 0 else f'({below})'}"
+            if below
+            else above
+        )
     visible = [(v, n) for v, n in pairs if abs(v) > 1e-6 * float(np.abs(row).max())]
     words = ""
     for value, name in visible:

@@ -202,9 +202,13 @@ class _Joint:
         total = np.zeros(self.samples)
         undetermined = bool((np.diagonal(self.open_part) > self._floor).any())
         for sample in range(self.samples):
-            trial = _Joint(
-                self.finite, self.open_part, (self.samples, self.outputs), self._variance**0.5
-            ) if self.outputs > 1 else None
+            trial = (
+                _Joint(
+                    self.finite, self.open_part, (self.samples, self.outputs), self._variance**0.5
+                )
+                if self.outputs > 1
+                else None
+            )
             if trial is None:
                 total[sample] = self._reduction(sample, undetermined)
                 continue
@@ -213,7 +217,8 @@ class _Joint:
             before, after = (
                 np.diagonal(m)[self._targets].sum()
                 for m in (
-                    (self.open_part, trial.open_part) if undetermined
+                    (self.open_part, trial.open_part)
+                    if undetermined
                     else (self.finite, trial.finite)
                 )
             )

@@ -58,7 +58,9 @@ _PERFECT = "noise: None; the residuals are zero, so they do not tell the noise; 
 def best_prior_precision(
     effective_dimension: Callable[[float], float], squared_distance: float
 ) -> float:
-    r"""The $\alpha$ of largest evidence: $\alpha |\theta - \mu|^2 = \gamma(\alpha)$ (MacKay 1992, eq. 4.8).
+    r"""The $\alpha$ of largest evidence, where $\alpha |\theta - \mu|^2 = \gamma(\alpha)$.
+
+    MacKay 1992, eq. 4.8.
 
     The left side increases and the right side decreases, so there is one solution.
 

@@ -174,5 +174,3 @@ def _outputs(state: State, theta: torch.Tensor) -> FloatArray:
     leaves = risk.leaves()
     parts = [risk.outputs(leaves, inputs).detach().reshape(-1) for inputs, _ in risk.batches()]
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float64)
-
-

@@ -125,7 +125,7 @@ def _columns(middle: OutputHessian, samples: int) -> Tensor:
 
 
 def _weights(middle: OutputHessian, samples: int) -> Tensor:
-    """Eigenvalues of the blocks, (N, r), where the columns of S are orthogonal; else their norms."""
+    """Squared norms of the columns of S, (N, r): eigenvalues where these are orthogonal."""
     if isinstance(middle, Diagonal):
         return middle.entries
     return _columns(middle, samples).square().sum(dim=1)

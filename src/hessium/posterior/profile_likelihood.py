@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _BELIEVED = 0.15  # largest departure of the signed root of the deviance from t, relative
+_SHIFTED = 0.25  # standard deviations from the minimum at which the centre is still right
 _STEPS = 40  # of a refit
 _TRIES = 8  # dampings of one step
 _DONE = 1e-5  # predicted decrease of the negative log-posterior at which a refit stops
@@ -41,8 +42,9 @@ class ProfileLikelihood(Displayable):
 
     Attributes:
         label: the parameter.
-        value: of the parameter, at the parameters of the risk.
+        value: of the parameter at the minimum that a refit without constraint finds.
         std: its standard deviation.
+        shift: distance of that minimum from the parameters of the risk, in standard deviations.
         at: distances in standard deviations, (k,).
         deviance: twice the increase of the negative log-posterior after a refit, (k,).
         predicted: squares of `at`, (k,).
@@ -52,6 +54,7 @@ class ProfileLikelihood(Displayable):
     label: str
     value: float
     std: float
+    shift: float
     at: FloatArray
     deviance: FloatArray
     predicted: FloatArray
@@ -65,8 +68,9 @@ class ProfileLikelihood(Displayable):
 
     @property
     def believable(self) -> bool:
-        """Whether the quadratic interval may be believed: a departure of at most 0.15."""
-        return bool(self.converged.all()) and self.departure <= _BELIEVED
+        """Whether the interval may be believed: departure at most 0.15, shift at most 0.25."""
+        near = abs(self.shift) <= _SHIFTED
+        return near and bool(self.converged.all()) and self.departure <= _BELIEVED
 
     def _columns(self) -> _tables.Columns:
         return {
@@ -89,6 +93,8 @@ class ProfileLikelihood(Displayable):
         verdict = "may be believed" if self.believable else "may not be believed"
         failed = int((~self.converged).sum())
         doubt = f", {failed} refits not converged" if failed else ""
+        if abs(self.shift) > _SHIFTED:
+            doubt += f", the minimum is {self.shift:.2g} standard deviations away"
         return (
             f"ProfileLikelihood({self.label} = {self.value:.4g} +- {self.std:.2g}: deviances "
             f"differ from the quadratic model by {self.departure:.0%} in their roots{doubt}, so "
@@ -112,7 +118,8 @@ def profile_likelihood(
     g = state.factor.parameters([name], joint=False)
     std = math.sqrt(float(state.variances(g)[index]))
     if not 0 < std < math.inf:
-        msg = f"name: {labels[index]} is {state.statuses(g)[index]}; only a determined one has a profile"
+        answer = state.statuses(g)[index]
+        msg = f"name: {labels[index]} is {answer}; a parameter that varies is required"
         raise InputError(msg)
     entry = risk.layout.slice(risk.layout.select([name]).names[0]).start + index
     fit = _Fit(state, prior_mean, entry)
@@ -121,14 +128,15 @@ def profile_likelihood(
     deviances, converged = [], []
     for distance in distances:
         start = base + distance * path
-        start[entry] = risk.theta[entry] + distance * std
+        start[entry] = base[entry] + distance * std
         _, value, done = fit.refit(start, held=True)
         deviances.append(2 * (value - lowest))
         converged.append(done)
     return ProfileLikelihood(
         label=labels[index],
-        value=float(risk.theta[entry]),
+        value=float(base[entry]),
         std=std,
+        shift=float(base[entry] - risk.theta[entry]) / std,
         at=distances,
         deviance=np.array(deviances),
         predicted=distances**2,

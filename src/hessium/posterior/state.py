@@ -42,7 +42,8 @@ class State:
         factor: singular values of the whitened Jacobian for unit noise.
         noise: $\sigma$.
         prior_precision: $\alpha$.
-        tol: eigenvalues of $A^T A$ below this fraction of the largest count as zero; None: rounding.
+        tol: eigenvalues of $A^T A$ below this fraction of the largest count as zero; None for
+            the threshold of rounding.
     """
 
     factor: Factor
@@ -126,14 +127,14 @@ class State:
         worst = float(np.max(unit * g.squares / self.prior_precision / np.maximum(found, 1e-300)))
         if worst > _SPOILT:
             msg = (
-                f"posterior: up to {worst:.2g} of a variance is rounding, because the Jacobian does "
+                f"posterior: up to {worst:.2g} of a variance is rounding, since the Jacobian does "
                 "not fit into memory and its Gram matrix squares the condition number; raise "
                 "max_bytes, restrict the risk, or give a larger prior_precision"
             )
             warnings.warn(msg, ConvergenceWarning, stacklevel=4)
 
     def covariance(self, g: Functionals) -> tuple[FloatArray, FloatArray]:
-        """Matrices F, N of the covariance $F + N/\\alpha$ as $\\alpha \\to 0$; N is 0 with a prior.
+        r"""Matrices F, N of the covariance $F + N/\alpha$ as $\alpha \to 0$; N is 0 with a prior.
 
         Needs the joint rest of the functionals.
         """

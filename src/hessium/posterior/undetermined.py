@@ -95,9 +95,7 @@ def undetermined_parameters(state: State, names: list[str] | None) -> Undetermin
     g = state.factor.parameters(names, joint=False)
     found, shown = _which(state, g)
     entries, labels = entries_of(state.factor.risk, names), labels_of(state.factor.risk, names)
-    units = torch.zeros(
-        state.dim, len(shown), dtype=torch.float64, device=state.factor.risk.device
-    )
+    units = torch.zeros(state.dim, len(shown), dtype=torch.float64, device=state.factor.risk.device)
     for column, at in enumerate(shown):
         units[int(entries[at]), column] = 1.0
     return _result(state, "parameters", g, found, shown, [labels[at] for at in shown], units)
@@ -167,7 +165,9 @@ def _moves(state: State, direction: Tensor) -> tuple[tuple[str, float], ...]:
         labels = labels_of(risk, None)
         order = np.argsort(-np.abs(unit), kind="stable")[:_PARTNERS]
         largest = float(np.abs(unit).max())
-        return tuple((labels[i], float(unit[i])) for i in order if abs(unit[i]) > _VISIBLE * largest)
+        return tuple(
+            (labels[i], float(unit[i])) for i in order if abs(unit[i]) > _VISIBLE * largest
+        )
     table = shares(direction[:, None], risk, np.array([length]), "length")
     return tuple((name, share) for name, share in table.largest(0, _PARTNERS) if share > _VISIBLE)
 
@@ -179,8 +179,10 @@ def _advice(what: str, label: str, answer: str, moves: tuple[tuple[str, float], 
             "for the threshold below which a direction counts as undetermined"
         )
     partners = [name for name, _ in moves if name != label][:2]
-    fix = f"fix {' or '.join(partners)} at a known value, " if partners else (
-        "fix it at a known value, " if what == "parameters" else ""
+    fix = (
+        f"fix {' or '.join(partners)} at a known value, "
+        if partners
+        else ("fix it at a known value, " if what == "parameters" else "")
     )
     return f"{fix}measure where next_measurements says, or give a prior_precision"
 
