@@ -24,6 +24,7 @@ from torch import Tensor
 from hessium._arguments import count, memory, number, positive
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
+from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, IndefiniteError, InputError
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import LanczosProcess
@@ -229,7 +230,7 @@ def _solved(
 
 def _projected(
     process: LanczosProcess, shift: float, length: float, *, definite: bool
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], float]:
+) -> tuple[FloatArray, float]:
     """Coefficients of the iterate in the basis and its relative residual."""
     size = len(process.alphas)
     T = np.zeros((size + 1, size))
@@ -243,4 +244,5 @@ def _projected(
         weights = np.linalg.solve(T[:size], rhs[:size])
     else:
         weights = np.linalg.lstsq(T, rhs, rcond=None)[0]
-    return weights, float(np.linalg.norm(T @ weights - rhs)) / length
+    relative = float(np.linalg.norm(T @ weights - rhs)) / length
+    return np.asarray(weights, dtype=np.float64), relative

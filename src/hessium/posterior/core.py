@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Self
+from typing import TypeVar
 
 import numpy as np
 import scipy.stats
@@ -26,6 +26,8 @@ from hessium.posterior.measurements import measurements
 from hessium.posterior.state import State
 from hessium.problem import EmpiricalRisk
 from hessium.spectra import Count
+
+P = TypeVar("P", bound="PosteriorCore")
 
 _FAR = 0.1  # standard deviations from the minimum that the sentence mentions
 
@@ -84,7 +86,9 @@ class PosteriorCore(ABC):
         self._state = State(factor=factor, noise=noise, prior_precision=prior_precision, tol=tol)
         _ = self._state.rank  # a bad tol is refused at once
 
-    def with_prior(self, prior_precision: float | int, *, noise: float | int | None = None) -> Self:
+    def with_prior(
+        self: P, prior_precision: float | int, *, noise: float | int | None = None
+    ) -> P:
         """The same data with another prior precision (and noise), without new derivatives."""
         other = object.__new__(type(self))
         other._prepare(
@@ -212,7 +216,7 @@ class PosteriorCore(ABC):
         spread = float(np.log1p(self._state.precisions / alpha).sum())
         return likelihood - 0.5 * (spread + alpha * self._squared_distance)
 
-    def with_largest_evidence(self) -> Self:
+    def with_largest_evidence(self: P) -> P:
         """The posterior whose prior precision maximises `log_evidence` at these parameters.
 
         The noise stays that of this posterior. The parameters do not move, so after a large change

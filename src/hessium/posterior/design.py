@@ -22,7 +22,7 @@ import torch
 
 from hessium._arguments import count, reals
 from hessium._display import Displayable
-from hessium._typing import FloatArray, IntArray
+from hessium._typing import AnyArray, FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.state import State
@@ -254,7 +254,7 @@ class _Joint:
 
 def _updated(
     F: FloatArray, N: FloatArray, Fi: FloatArray, Ni: FloatArray, a: FloatArray, f: FloatArray,
-    is_new: np.ndarray[Any, Any],
+    is_new: AnyArray,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """The pair after one measurement of each of a stack of problems."""
     safe = np.where(is_new, a, 1.0)[:, None, None]

@@ -211,7 +211,7 @@ def factorise(risk: EmpiricalRisk, data: Measurements, max_bytes: int) -> Factor
     """
     size, dim = risk.num_outputs, risk.dim
     if dim <= size:
-        require_memory(_COPIES * dim, torch.float64, 4 * max_bytes)
+        require_memory(2 * dim, torch.float64, 4 * max_bytes)
         triangle, error = _triangle(risk, data, max_bytes)
         _, s, vh = torch.linalg.svd(triangle, full_matrices=False)
         return _made(risk, data, s, error, max_bytes, right=vh.mT.contiguous())

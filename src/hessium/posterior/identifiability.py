@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hessium._display import Displayable
-from hessium._typing import FloatArray
+from hessium._typing import AnyArray, FloatArray, IntArray
 from hessium.posterior import _tables
 from hessium.posterior.combinations import Combination, named_combinations
 from hessium.posterior.entries import entries_of, labels_of, names_of
@@ -123,7 +123,7 @@ def identifiability(state: State, names: list[str]) -> Identifiability:
     )
 
 
-def _summary(statuses: np.ndarray[tuple[int], np.dtype[np.str_]]) -> str:
+def _summary(statuses: AnyArray) -> str:
     kinds = set(statuses.tolist())
     if "not resolved" in kinds:
         return "not resolved"
@@ -133,8 +133,8 @@ def _summary(statuses: np.ndarray[tuple[int], np.dtype[np.str_]]) -> str:
 
 
 def _combinations(
-    state: State, names: list[str], entries: np.ndarray[tuple[int], np.dtype[np.int64]],
-    open_at: np.ndarray[tuple[int], np.dtype[np.intp]],
+    state: State, names: list[str], entries: IntArray,
+    open_at: IntArray,
 ) -> tuple[list[Combination], int]:  # fmt: skip
     risk = state.factor.risk
     finite, open_part = state.covariance(state.factor.parameters(names, joint=True))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hessium._arguments import reals
 from hessium._display import Displayable
-from hessium._typing import FloatArray
+from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError, NonFiniteError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
@@ -58,7 +58,7 @@ class ProfileLikelihood(Displayable):
     at: FloatArray
     deviance: FloatArray
     predicted: FloatArray
-    converged: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    converged: BoolArray
 
     @property
     def departure(self) -> float:

@@ -18,9 +18,8 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from hessium._typing import BoolArray, FloatArray
+from hessium._typing import AnyArray, BoolArray, FloatArray
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.posterior.factor import Factor, Functionals
 from hessium.spectra import Count
@@ -93,7 +92,7 @@ class State:
         """Squared length of the part outside of the first `kept` directions."""
         return np.asarray(g.rest_diagonal + np.square(g.along[:, kept:]).sum(axis=1))
 
-    def statuses(self, g: Functionals) -> npt.NDArray[np.str_]:
+    def statuses(self, g: Functionals) -> AnyArray:
         """The answer for each functional; with a prior, all are determined."""
         if self.prior_precision > 0:
             return np.full(len(g.squares), "determined", dtype="<U12")

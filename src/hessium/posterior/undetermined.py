@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hessium._display import Displayable
+from hessium._typing import AnyArray
 from hessium.curvature.jacobian_columns import dense_columns
 from hessium.posterior import _tables
 from hessium.posterior.entries import entries_of, labels_of
@@ -116,7 +117,7 @@ def undetermined_outputs(state: State, inputs: Any) -> Undetermined:
     return _result(state, "predictions", g, found, shown, labels, gradients)
 
 
-def _which(state: State, g: Functionals) -> tuple[np.ndarray[Any, Any], list[int]]:
+def _which(state: State, g: Functionals) -> tuple[AnyArray, list[int]]:
     answers = state.statuses(g)
     return answers, [int(at) for at in np.flatnonzero(answers != "determined")[:_SHOWN]]
 
@@ -125,7 +126,7 @@ def _result(
     state: State,
     what: str,
     g: Functionals,
-    answers: np.ndarray[Any, Any],
+    answers: AnyArray,
     shown: list[int],
     labels: list[str],
     vectors: Tensor,
