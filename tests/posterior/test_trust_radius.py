@@ -11,7 +11,7 @@ from torch import nn
 
 import hessium as hs
 from support.posterior_cases import Scalars
-from support.risk_cases import draw, mlp, seeded
+from support.risk_cases import draw, seeded
 
 X = torch.ones(1, 1, dtype=torch.float64)
 
@@ -96,15 +96,28 @@ def test_a_profile_refits_the_other_parameters() -> None:
     assert profile.to_dataframe().shape == (4, 5)
 
 
-def test_a_profile_of_a_network_with_a_prior() -> None:
-    model, x, y = mlp(1, 4, 1), draw(8, 1), draw(8, 1, seed=3)
+def test_a_profile_counts_the_prior() -> None:
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=0.0, b=0.0)
+    x = torch.linspace(0, 1, 5, dtype=torch.float64)[:, None]
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, 0 * x))
+    post = hs.GaussNewtonPosterior(risk, noise=0.5, prior_precision=3.0)
+    profile = post.profile_likelihood("b")
+    # a linear model with a Gaussian prior: the quadratic model is exact
+    np.testing.assert_allclose(profile.deviance, profile.predicted, rtol=1e-6)
+    assert profile.shift == pytest.approx(0.0, abs=1e-12)
+    assert profile.believable
+
+
+def test_a_risk_that_is_not_at_its_minimum_is_not_believed() -> None:
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=0.5, b=0.0)
+    x = torch.linspace(0, 1, 5, dtype=torch.float64)[:, None]
     post = hs.GaussNewtonPosterior(
-        hs.EmpiricalRisk(model, hs.SquaredError(), (x, y)), noise=0.3, prior_precision=1.0
+        hs.EmpiricalRisk(model, hs.SquaredError(), (x, 0 * x)), noise=0.5
     )
-    profile = post.profile_likelihood("2.bias")
-    assert profile.converged.all()
-    assert (profile.deviance > -1e-3).all()
-    assert not profile.believable  # the network is not trained
+    profile = post.profile_likelihood("a")
+    assert profile.value == pytest.approx(0.0, abs=1e-9)
+    assert profile.shift == pytest.approx(-0.5 / profile.std)
+    assert not profile.believable
     assert "away" in repr(profile)
 
 

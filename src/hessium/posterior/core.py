@@ -86,9 +86,7 @@ class PosteriorCore(ABC):
         self._state = State(factor=factor, noise=noise, prior_precision=prior_precision, tol=tol)
         _ = self._state.rank  # a bad tol is refused at once
 
-    def with_prior(
-        self: P, prior_precision: float | int, *, noise: float | int | None = None
-    ) -> P:
+    def with_prior(self: P, prior_precision: float | int, *, noise: float | int | None = None) -> P:
         """The same data with another prior precision (and noise), without new derivatives."""
         other = object.__new__(type(self))
         other._prepare(

@@ -42,17 +42,28 @@ class Line:
             totals.append(float(risk.loss_of(f, targets).detach()))
         return self.whiten(torch.cat(outputs)), math.fsum(totals) / risk.denominator
 
-    def errors(self, d: Tensor, image: Tensor, along: float, bend: float) -> Errors:
+    def errors(self, d: Tensor, image: Tensor, along: float, bend: float, floor: float) -> Errors:
         """Relative errors of both models as functions of the distance, the worse of both sides."""
-        return Errors(self, d, image, along, bend)
+        return Errors(self, d, image, along, bend, floor)
 
-    def at(self, d: Tensor, image: Tensor, along: float, bend: float, t: float) -> Pair:
-        """Relative errors of the first-order and of the quadratic model at one distance."""
+    def at(
+        self, d: Tensor, image: Tensor, along: float, bend: float, floor: float, t: float
+    ) -> Pair:
+        """Relative errors of the first-order and of the quadratic model at one distance.
+
+        Args:
+            d: the direction.
+            image: J d, whitened.
+            along: $g^T d$.
+            bend: $d^T H d$.
+            floor: smallest size of a change per distance, in units of `image`.
+            t: the distance.
+        """
         first = quadratic = 0.0
         for s in (-t, t):
             outputs, value = self._measured(self._risk.at(self._risk.theta + s * d))
             moved, rise = outputs - self._start, value - self._value
-            size = max(float(moved.norm()), abs(s) * float(image.norm()))
+            size = max(float(moved.norm()), abs(s) * float(image.norm()), abs(s) * floor)
             first = max(first, _ratio(float((moved - s * image).norm()), size))
             error = abs(rise - s * along - 0.5 * s * s * bend)
             # differences of the loss have the rounding of the loss
@@ -64,8 +75,10 @@ class Line:
 class Errors:
     """Errors along one line, each distance evaluated once."""
 
-    def __init__(self, line: Line, d: Tensor, image: Tensor, along: float, bend: float) -> None:
-        self._compute = partial(line.at, d, image, along, bend)
+    def __init__(
+        self, line: Line, d: Tensor, image: Tensor, along: float, bend: float, floor: float
+    ) -> None:
+        self._compute = partial(line.at, d, image, along, bend, floor)
         self._known: dict[float, Pair] = {}
 
     def __call__(self, which: int, t: float) -> float:

@@ -3,7 +3,8 @@ r"""How far the first-order and the quadratic model reach.
 Along a direction d, at the distance t:
 
 - first-order model: $|f(\theta + t d) - f(\theta) - t J d|$ relative to the larger of the true and
-  the predicted change of the outputs (each measurement with its weight);
+  the predicted change of the outputs (each measurement with its weight), or, along a direction of
+  a posterior, to the square root of the change of its negative log-density, if that is larger;
 - quadratic model: $|L(\theta + t d) - L(\theta) - t g^T d - \frac{t^2}{2} d^T H d|$ relative to
   $|t g^T d| + \frac{t^2}{2} |d^T H d|$.
 
@@ -194,6 +195,7 @@ def posterior_trust_radius(
     weights: list[FloatArray] = []
     labels: list[str] = []
     needed: list[float] = []
+    lengths: list[float] = []
     chosen = _scalars(risk) if names is None else names
     if chosen:
         g = factor.parameters(chosen, joint=False)
@@ -204,6 +206,7 @@ def posterior_trust_radius(
                 weights.append(g.along[at, :kept] * spread**2 / std[at])
                 labels.append(label)
                 needed.append(2.0)
+                lengths.append(1.0)
     informed = int((state.precisions[:kept] > alpha).sum()) or min(k, kept)
     for i in range(informed - 1, max(informed - 1 - k, -1), -1):
         unit = np.zeros(kept)
@@ -211,11 +214,14 @@ def posterior_trust_radius(
         weights.append(unit)
         labels.append(f"direction {i}")
         needed.append(2.0)
+        lengths.append(1.0)
     draws = generator(rng)
     for i in range(random):
-        weights.append(draws.standard_normal(kept) * spread)
+        draw = draws.standard_normal(kept)
+        weights.append(draw * spread)
         labels.append(f"draw {i}")
         needed.append(1.0)
+        lengths.append(float(np.linalg.norm(draw)))
     if not weights:
         msg = "trust_radius: no direction; name a determined parameter, or k > 0, or random > 0"
         raise InputError(msg)
@@ -224,7 +230,15 @@ def posterior_trust_radius(
     directions = factor.to_parameters(table)
     if alpha > 0 and chosen:
         directions = _with_prior_part(state, chosen, directions, labels)
-    return _radii(risk, directions, labels, within, np.array(needed), "standard deviations")
+    return _radii(
+        risk,
+        directions,
+        labels,
+        within,
+        np.array(needed),
+        "standard deviations",
+        np.array(lengths) * state.noise,
+    )
 
 
 def _with_prior_part(
@@ -259,12 +273,19 @@ def _radii(
     within: float,
     needed: FloatArray | None,
     unit: str,
+    lengths: FloatArray | None = None,
 ) -> TrustRadius:
+    """Radii along columns.
+
+    With a prior a direction may move the outputs little; then an error counts relative to the
+    change of the negative log-posterior, `lengths` being its square root per distance.
+    """
     line = Line(risk)
     J, H = Jacobian(risk, check=False), Hessian(risk, check=False)
     slope = line.slope
     first, quadratic, ratios = [], [], []
-    for d in directions.unbind(1):
+    floors = np.zeros(len(labels)) if lengths is None else lengths
+    for d, floor in zip(directions.unbind(1), floors.tolist(), strict=True):
         d = d.contiguous()
         pushed = J @ d
         image = line.whiten(pushed)
@@ -272,7 +293,7 @@ def _radii(
         flat = line.unit * float(image.square().sum())  # d^T H_0 d
         ratios.append((bend - flat) / flat if flat else math.inf)
         begin = 1.0 if needed is not None else 0.01 * (float(risk.theta.norm()) or 1.0)
-        errors = line.errors(d, image, along, bend)
+        errors = line.errors(d, image, along, bend, floor)
         first.append(radius(partial(errors, 0), within, begin))
         quadratic.append(radius(partial(errors, 1), within, begin))
     return TrustRadius(
