@@ -219,9 +219,10 @@ def _solved(
         upper = max(lower, upper)
     bound = math.inf
     if definite and lowest is not None:
-        rounding = float(torch.finfo(b.dtype).eps) * float(norm(x))
-        by_form = math.sqrt((upper - lower) / lowest) + rounding
-        bound = min(residual * length / lowest, by_form)
+        eps = 8 * float(torch.finfo(b.dtype).eps)
+        rounding = eps * (float(nodes[-1]) * float(norm(x)) + length)
+        by_form = math.sqrt((upper - lower + eps * upper) / lowest) + eps * float(norm(x))
+        bound = min((residual * length + rounding) / lowest, by_form)
     return Solution(
         x=x, residual=residual, error_bound=bound, form=float(b @ x), form_lower=lower,
         form_upper=upper, converged=residual <= 2 * tol, num_matvecs=size + 1, method=method,
