@@ -227,7 +227,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_is_finished(tmp_path: Path) -> N
     )
     assert limited.returncode == 2, limited
     assert limited.stderr.startswith("error: ")
-    assert limited.stderr.endswith("what was finished is kept; the same command resumes\n")
+    assert limited.stderr.endswith("finished parts are kept; the same command resumes\n")
     assert "Traceback" not in limited.stderr
     assert run.finished() == 6
     again = subprocess.run(
@@ -399,7 +399,7 @@ def test_a_large_model_as_a_real_process(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     words, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "interrupted: what was finished is kept; the same command resumes" in err
+    assert "interrupted: finished parts are kept; the same command resumes" in err
     assert "Traceback" not in err
     assert "memory" in words  # said in advance
     assert "Stopped before the end by Ctrl-C" in (out / "report.html").read_text()

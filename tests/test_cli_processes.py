@@ -133,7 +133,7 @@ def test_signals_however_many_are_one_line(
     by = "" if name == "SIGINT" else f" by {name}"
     # no traceback, no word of leaked semaphores; on a slow machine, lines of progress before it
     *progress, last = err.splitlines()
-    assert last == f"interrupted{by}: what was finished is kept; the same command resumes"
+    assert last == f"interrupted{by}: finished parts are kept; the same command resumes"
     assert all(line.startswith("toy: ") for line in progress)
     run.wait_for_workers()
     kept = run.finished()
@@ -171,7 +171,7 @@ def test_a_scheduler_that_ends_a_measurement_leaves_its_page(tmp_path: Path, nam
         time.sleep(0.1)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.Signals[name], err
-    assert err.splitlines()[-1].startswith(f"interrupted by {name}: what was finished is kept")
+    assert err.splitlines()[-1].startswith(f"interrupted by {name}: finished parts are kept")
     assert f"Stopped before the end by {name}" in (tmp_path / "run" / "report.html").read_text()
 
 

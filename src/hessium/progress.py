@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Progress(Protocol):
-    """Called with units done, units in all, and what the units are."""
+    """Called with the number of units done, their total, and their name."""
 
     def __call__(self, done: int, total: int, what: str) -> None:
         """Report `done` out of `total`."""

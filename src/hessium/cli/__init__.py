@@ -21,7 +21,7 @@ from hessium.cli.streams import lasting_streams
 from hessium.errors import ConvergenceError, InputError, NonFiniteError, SelfCheckError
 
 _BAD_INPUT = 2
-_KEPT = "what was finished is kept; the same command resumes"
+_KEPT = "finished parts are kept; the same command resumes"
 _LATER = (None, 0, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _LONGEST = 2000
 _TRACEBACK = "--traceback"
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the `hessium` command.
 
     Args:
-        arguments: what follows the command's name; `sys.argv[1:]` if None. With `--traceback`
+        arguments: those after the command's name; `sys.argv[1:]` if None. With `--traceback`
             among them, the line that says an error follows its traceback.
 
     Returns:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: list[str]) -> tuple[Callable[[Namespace], None], Namespace]:
-    """What to call, imported only now because most commands need torch, and its options."""
+    """The function of a command, imported late because most need torch, and its options."""
     # worker processes import this module again, and need no parser
     from hessium.cli.parser import parse
 
@@ -68,7 +68,7 @@ def _command(arguments: list[str]) -> tuple[Callable[[Namespace], None], Namespa
 
 
 def _last_words(error: BaseException) -> tuple[str, int]:
-    """The line for an error, and the exit status."""
+    """The message of an error, and the exit status."""
     if isinstance(error, KeyboardInterrupt):
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
         return f"{interrupted(number)}: {_KEPT}", 128 + number
@@ -108,7 +108,7 @@ def _warnings_on_one_line() -> Iterator[None]:
 
 
 class _Lines(logging.Handler):
-    """What the library logs, as warnings are shown."""
+    """Show the library's log records like warnings."""
 
     def emit(self, record: logging.LogRecord) -> None:
         sys.stderr.write(_one_line(f"{record.levelname.lower()}: {record.getMessage()}") + "\n")

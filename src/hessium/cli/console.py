@@ -1,4 +1,4 @@
-"""What the command line shows while it works: bars on a terminal, sparse lines elsewhere."""
+"""Progress on the command line: bars on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Bars:
             sys.stderr.flush()
 
     def note(self, what: str, text: str) -> None:
-        """Words behind the bar of `what`."""
+        """Text after the bar of `what`."""
         if self._bars is not None and what in self._tasks:
             self._bars.update(self._tasks[what], description=f"{what} ({text})")
         self._notes[what] = text
@@ -103,7 +103,7 @@ class Tally:
         self._start = time.monotonic()
 
     def __call__(self, result: Mapping[str, Any]) -> None:
-        """Count one more."""
+        """Count one point."""
         self._kinds[str(result.get("kind", "other"))] += 1
         self._bars.note(self._what, str(self))
 

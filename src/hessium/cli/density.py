@@ -34,7 +34,7 @@ def bars(law: Law) -> Iterator[str]:
     density = _means(law, ends)
     top = float(density.max())
     eighths = np.round(8 * _HEIGHT * density / top).astype(int)
-    # what is there is seen, however little
+    # a positive density is visible, however small
     eighths[(density > 0) & (eighths == 0)] = 1
     for row in reversed(range(_HEIGHT)):
         level = digits(top) if row == _HEIGHT - 1 else "0" if row == 0 else ""

@@ -11,7 +11,7 @@ from hessium.studies.catalogue import CATALOGUE
 
 
 def listing(options: argparse.Namespace) -> None:
-    """Name every experiment with the sentence that says what it shows."""
+    """List every experiment with one sentence about its content."""
     width = min(shutil.get_terminal_size().columns, 100) - 4
     for name, shows in CATALOGUE.items():
         say(name)

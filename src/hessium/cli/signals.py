@@ -1,4 +1,4 @@
-"""Signals that end a process: what is finished is kept, the page is written, one line is said."""
+"""Signals that end a process: finished parts are kept, the page and one message are written."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ def ending_at_once() -> Iterator[None]:
 
 
 def interrupted(number: int) -> str:
-    """What to say of a signal."""
+    """The message for a signal."""
     return "interrupted" + ("" if number == signal.SIGINT else f" by {signal.Signals(number).name}")
 
 
 def ignore() -> None:
-    """Nothing is left to be stopped: the interpreter ends."""
+    """Ignore further signals while the interpreter ends."""
     for number in _numbers():
         signal.signal(number, signal.SIG_IGN)
 

@@ -16,7 +16,7 @@ _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # of a pipe, of a terminal, `>&-`
 
 
 def say(text: str) -> None:
-    """One line for the reader, on stdout; what its encoding lacks becomes a question mark."""
+    """Print one line on stdout; characters that its encoding lacks become question marks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     text = legible(text)
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
@@ -81,7 +81,7 @@ class _Lasting:
             self._stream = _nowhere()
 
     def _fall_silent(self) -> None:
-        """What is in the buffer, too, would fail again when the interpreter ends."""
+        """Discard the buffer, which would fail again when the interpreter ends."""
         with contextlib.suppress(OSError, ValueError):
             number = self._stream.fileno()
             nowhere = os.open(os.devnull, os.O_WRONLY)

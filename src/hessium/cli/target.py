@@ -1,4 +1,4 @@
-"""FILE.py:FUNCTION, where a user's own risk comes from."""
+"""FILE.py:FUNCTION, the function that returns the user's risk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Target:
     Attributes:
         file: the file.
         name: the function's name.
-        function: what was found under it.
+        function: the object of that name.
     """
 
     file: Path
@@ -70,7 +70,7 @@ class Target:
         """Errors that come out of the user's file name their line there.
 
         Args:
-            what: what is done in the block.
+            what: description of the block, for the message.
 
         Raises:
             InputError: for an error that passed through the file.
@@ -87,11 +87,11 @@ class Target:
 
     @property
     def place(self) -> str:
-        """Where the function is, whatever directory the command is given in."""
+        """Absolute location of the function."""
         return f"{self.file.resolve()}:{self.name}"
 
     def digest(self) -> str:
-        """Hash of the file, so that a page tells which version it shows."""
+        """Hash of the file: the version that a page shows."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]
 
 
@@ -125,7 +125,7 @@ def _function(file: Path, name: str) -> Callable[[], Any]:
 
 
 def _functions(module: ModuleType) -> list[str]:
-    """Functions written in the file itself."""
+    """Functions defined in the file itself."""
     return [
         name
         for name, value in vars(module).items()

@@ -122,12 +122,12 @@ def assumptions(
     normal. Each assumption is tested separately, with a null distribution for matrices of the same
     size, and the resulting predictions are compared with the spectrum of H.
 
-    The energy is that of the source, loss per output of $(2N)^{-1}\sum e^2$; other losses enter
-    through their output gradient in the same normalisation. Exact zeros of H0 and H1 (`tol`) are
-    removed before shapes are tested, except the atom implied by a ratio above one.
+    The energy is that of Pennington and Bahri (2017), loss per output of $(2N)^{-1}\sum e^2$; other
+    losses enter through their output gradient in the same normalisation. Exact zeros of H0 and H1
+    (`tol`) are removed before shapes are tested, except the atom implied by a ratio above one.
 
     Args:
-        risk: where; a risk, or what has its matrices.
+        risk: a risk or its `Curvature`.
         alpha: false-alarm rate of each check with a p-value on its own, at least
             1/(rotations + 1). Checks without one are decided by their range, see `Check`.
         draws: random matrices for the ranges of the Kolmogorov distances.

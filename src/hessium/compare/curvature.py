@@ -1,4 +1,4 @@
-"""The three matrices of one risk and what else comparisons share, each made once."""
+"""H0, H1 and H of one risk and the findings that comparisons share, each computed once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DenseMatrix:
     Attributes:
         matrix: in float64.
         spectrum: of it.
-        departure: how far products are from it, in the Frobenius norm.
+        departure: estimated distance from the operator, in the Frobenius norm.
     """
 
     matrix: Tensor
@@ -37,15 +37,15 @@ class DenseMatrix:
 
 @final
 class Curvature:
-    r"""H0, H1 and H = H0 + H1 of a risk as dense matrices, each made when it is first asked for.
+    r"""H0, H1 and H = H0 + H1 of a risk as dense matrices, each computed on first access.
 
-    The comparisons (`assumptions`, `symmetries`, `ranks`, `levels`) take it in the place of a risk,
-    so that several of them on one risk measure once: two checks of operators, and a pass over the
-    data for each matrix and for each kind of finding about the data.
+    `assumptions`, `symmetries`, `ranks` and `levels` accept it instead of a risk, so that several
+    comparisons of one risk share their measurements: two self-checks, and one pass over the data
+    for each matrix and for each kind of finding about the data.
 
     Args:
-        risk: where.
-        max_bytes: what a dense matrix and its work space may take (8 GiB).
+        risk: the risk, at its parameters.
+        max_bytes: memory limit for a dense matrix and its work space (8 GiB).
 
     Raises:
         InputError: for a closure or a model that returns its loss.
@@ -81,17 +81,17 @@ class Curvature:
 
     @property
     def first_inputs(self) -> Tensor | None:
-        """What reaches the first layer, if it is linear."""
+        """Inputs of the first layer, if it is linear."""
         return self._structure[1]
 
     @cached_property
     def data(self) -> DataPass:
-        """What one pass over the data tells."""
+        """Findings of one pass over the data."""
         return pass_over(self.risk)
 
     @property
     def outputs_seen(self) -> int:
-        """Samples x outputs, less the one of each softmax that a shift of all scores leaves."""
+        """Samples x outputs, minus one per softmax, whose scores may shift together."""
         return outputs_seen(self.architecture, self.risk, self.data.outputs)
 
     @cached_property
@@ -116,7 +116,7 @@ class Curvature:
 
 
 def as_curvature(of: EmpiricalRisk | Curvature, what: str, max_bytes: int) -> Curvature:
-    """The matrices of a risk, or those that are there.
+    """The matrices of a risk, or the argument if it holds them already.
 
     Raises:
         InputError: if the argument is not a risk whose outputs have one row per sample.

@@ -1,4 +1,4 @@
-"""What comparisons need of the data and the outputs, from one pass over them."""
+"""Properties of data and outputs that comparisons need, from one pass."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from torch.overrides import TorchFunctionMode
 
 from hessium._typing import FloatArray
 from hessium.problem import EmpiricalRisk
+from hessium.problem.cross_entropy import CrossEntropy
 from hessium.problem.losses import Loss, SquaredError, rows
-from hessium.problem.torch_losses import CrossEntropy, Elementwise
+from hessium.problem.torch_losses import Elementwise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

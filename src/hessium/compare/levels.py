@@ -126,7 +126,7 @@ def levels(
             place of the blocks.
         tol: relative size of zero; at least the rounding of the dtype. Levels are equal where the
             rounding of their spectrum alone (`Spectrum.resolution`) may part them.
-        max_bytes: what the dense matrix may take.
+        max_bytes: memory limit for the dense matrix.
 
     Raises:
         InputError: if fewer than three ratios remain, spacings are below rounding, the sectors are

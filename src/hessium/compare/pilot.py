@@ -1,4 +1,4 @@
-"""Robust start of a fit, and a check of the number of eigenvalues on each side of a gap."""
+"""Robust initial fit, and a check of the number of eigenvalues on each side of a gap."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hessium.compare.architecture import Architecture
 from hessium.compare.curvature import Curvature, as_curvature
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
-from hessium.problem.torch_losses import CrossEntropy
+from hessium.problem.cross_entropy import CrossEntropy
 from hessium.spectra import Count
 from hessium.spectra.inertia import check_tol
 from hessium.theory import NetworkRank, linear_network_rank
@@ -86,12 +86,12 @@ def ranks(risk: EmpiricalRisk | Curvature, tol: float = 1e-10, *, max_bytes: int
     gives the reason.
 
     Args:
-        risk: a risk, or what has its matrices; in float64: in float32 the null space drowns in
+        risk: a risk or its `Curvature`, in float64: in float32 the null space is lost in
             rounding.
         tol: an eigenvalue counts beyond this fraction of the largest of its matrix. Formulas count
             every eigenvalue that is not exactly zero, so the default is near rounding, not the
             1e-6 of `hs.rank`, which asks how many directions matter.
-        max_bytes: what a dense matrix may take.
+        max_bytes: memory limit for a dense matrix.
 
     Raises:
         InputError: for a closure, a model that returns its loss or float32, or if a matrix does
@@ -157,7 +157,7 @@ def _no_network(shape: Architecture, risk: EmpiricalRisk) -> str:
 
 
 def _data_rank(curvature: Curvature, *, centred: bool) -> int:
-    """Rank of what reaches the first layer."""
+    """Rank of the inputs of the first layer."""
     assert curvature.first_inputs is not None
     inputs = curvature.first_inputs.double()
     if centred:

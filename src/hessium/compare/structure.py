@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, fx, nn
 
 from hessium.compare.architecture import Architecture, architecture
-from hessium.curvature.base import require_outputs, require_risk
+from hessium.curvature.requirements import require_outputs, require_risk
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 from hessium.problem.one_pass import in_one_pass
@@ -44,13 +44,13 @@ def require_rows(risk: Any, what: str) -> None:
 
 
 def structure_of(risk: EmpiricalRisk) -> tuple[Architecture, Tensor | None]:
-    """What is known of the layers between inputs and outputs of this very risk.
+    """The layers between inputs and outputs of a risk, as far as recognised.
 
     Where its outputs are made otherwise the layers are kept for what can be tried on a matrix, but
     there is no chain, no first and no last layer, and `unread` says so.
 
     Returns:
-        The layers, and what reaches the first one if it is linear: shape (rows, inputs).
+        The layers, and the inputs of the first one if it is linear: shape (rows, inputs).
     """
     shape = architecture(risk.model)
     if not shape.layers and not shape.softmax:

@@ -103,7 +103,7 @@ def symmetries(
     counted. The sign flips of tanh are discrete and give no direction.
 
     Args:
-        risk: a risk, or what has its matrices; in float64, or `tol` must allow for its rounding.
+        risk: a risk or its `Curvature`; in float64, or `tol` must allow for its rounding.
         tol: an eigenvalue counts as zero below this fraction of the largest.
         max_bytes: memory limit for dense matrices.
 

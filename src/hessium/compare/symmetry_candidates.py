@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hessium.compare.architecture import Architecture, Layer, Link
 from hessium.problem import EmpiricalRisk
-from hessium.problem.torch_losses import CrossEntropy, NegativeLogLikelihood
+from hessium.problem.cross_entropy import CrossEntropy, NegativeLogLikelihood
 
 Tangents: TypeAlias = Iterator[Mapping[str, Tensor]]
 
@@ -28,7 +28,7 @@ class Candidate:
 def candidates(
     shape: Architecture, risk: EmpiricalRisk, silent: Mapping[str, Tensor]
 ) -> Iterator[Candidate]:
-    """What the layers, the loss and the data suggest.
+    """Symmetries suggested by the layers, the loss and the data.
 
     Args:
         shape: the layers.
@@ -87,7 +87,7 @@ def _of_link(link: Link, free: Mapping[str, Tensor]) -> Iterator[Candidate]:
 
 
 def outputs_seen(shape: Architecture, risk: EmpiricalRisk, outputs: torch.Size) -> int:
-    """Samples x outputs, less the one of each softmax that a shift of all scores leaves alone.
+    """Samples x outputs, minus one per softmax, whose scores may shift together.
 
     Args:
         shape: the layers.

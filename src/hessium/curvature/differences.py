@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 _LADDER = (1.0, 2.0**-5, 2.0**5, 2.0**-10, 2.0**10)  # steps in turn, in units of the first
-_SAFETY = 1e-3  # rounding at the first step, in units of what is allowed
+_SAFETY = 1e-3  # rounding at the first step, relative to the tolerance
 _SHARP = 0.01  # relative error up to which a difference decides
 _TINY = 1e-3  # lengths below are tried beside a length of one
 _MARGIN = 3.0  # estimated errors by which a claim may differ: a kink makes 2.3

@@ -9,13 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
-from hessium.curvature.base import RiskOperator, require_outputs
+from hessium.curvature.base import RiskOperator
 from hessium.curvature.dense_assembly import dense_outer
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.hessian import pulled
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.product_plan import BatchProduct, RouteName
+from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
 from hessium.problem import EmpiricalRisk
@@ -28,7 +29,7 @@ from hessium.problem.output_hessian import OutputHessian
 class GaussNewton(RiskOperator):
     r"""$H_0 = \frac1D \sum_s J_s^T \Lambda_s J_s$ with $\Lambda = \nabla_f^2 \ell$.
 
-    For `SquaredError(scale=c)` it is $2c \sum_s J_s^T J_s / D$: the source of the rank experiment
+    For `SquaredError(scale=c)` it is $2c \sum_s J_s^T J_s / D$: the ADCME.jl documentation
     omits the 2. Its rank is at most samples times outputs, and its non-zero eigenvalues are those
     of `Gram`. Positive semidefinite for losses convex in the outputs.
 

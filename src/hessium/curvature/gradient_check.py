@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hessium.curvature.differences import Accuracy, Claim, Outcome
-from hessium.curvature.places import FEW_DIGITS, ClaimAt, Precisions, directions
+from hessium.curvature.places import SINGLE_SLOPES, ClaimAt, Precisions, directions
 from hessium.errors import SelfCheckError, SelfCheckWarning
 from hessium.problem import EmpiricalRisk
 from hessium.problem.layout import Layout
@@ -70,7 +70,7 @@ def check_slope(
         return slope_claim(float(gradient @ direction), size, along, place, fine)
 
     def judge(where: str, claim_at: ClaimAt) -> None:
-        found = precisions.settled(claim_at)
+        found = precisions.settled(claim_at, SINGLE_SLOPES)
         if found.outcome is Outcome.WRONG:
             msg = (
                 f"{who}: along {where} the gradient gives a slope of {found.claimed:.6g}, and "
@@ -86,7 +86,7 @@ def check_slope(
         accuracy = Accuracy.of(risk.dtype, risk.dtype, float(risk.theta.norm()))
         sizes = (typical_slope(gradient_here, d, risk.layout) for d in directions(risk))
         if any(accuracy.hides(abs(height), size) for size in sizes):
-            risk.refuted.add(FEW_DIGITS)
+            risk.refuted.add(SINGLE_SLOPES)
     judge("a random direction", functools.partial(along_random, 0))
     judge("another random direction", functools.partial(along_random, 1))
     risk.proven.add(_PROVEN)

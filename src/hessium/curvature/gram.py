@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
-from hessium.curvature.base import require_outputs
 from hessium.curvature.dense_assembly import work_bytes
 from hessium.curvature.gradient_check import check_slope
 from hessium.curvature.gram_assembly import gram
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.places import Precisions
+from hessium.curvature.requirements import require_outputs
 from hessium.curvature.selfcheck import probe_vectors, tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_

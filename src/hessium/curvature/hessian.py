@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessium.curvature.base import RiskOperator, require_outputs
+from hessium.curvature.base import RiskOperator
 from hessium.curvature.dense_assembly import dense_second_order
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.graph import GradientGraph
 from hessium.curvature.product_plan import BatchProduct, RouteName
+from hessium.curvature.requirements import require_outputs
 from hessium.curvature.selfcheck import probe_vectors
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
@@ -48,10 +49,6 @@ class Hessian(RiskOperator):
 
     def _differences(self) -> CentralDifference:
         return CentralDifference(self.risk, probe_vectors(self, 1)[:, 0])
-
-    def by_double_backward(self, vector: Tensor) -> tuple[Tensor, float] | None:
-        """One vector, from a new graph; None if products are differences of gradients."""
-        return None if self.differenced else double_backward(self.risk, vector)
 
 
 class ResidualHessian(RiskOperator):
@@ -127,26 +124,3 @@ def pulled(
         (math.fsum(one) / risk.denominator, product / risk.denominator)
         for one, product in zip(totals, products, strict=True)
     ]
-
-
-def double_backward(risk: EmpiricalRisk, vector: Tensor) -> tuple[Tensor, float]:
-    """Hessian-vector product of one vector from a new graph.
-
-    Returns:
-        The product and its norm.
-    """
-    product = torch.zeros_like(vector)
-    parts = risk.layout.parts(vector)
-    for batch in risk.batches():
-        leaves = risk.leaves()
-        with risk.bound(leaves):
-            total = risk.total(leaves, batch)
-            if not total.requires_grad:
-                continue
-            slopes = torch.autograd.grad(total, leaves, create_graph=True, materialize_grads=True)
-            along = torch.stack([(s * p).sum() for s, p in zip(slopes, parts, strict=True)]).sum()
-            if along.requires_grad:
-                second = torch.autograd.grad(along, leaves, materialize_grads=True)
-                product += torch.cat([s.reshape(-1) for s in second])
-    product /= risk.denominator
-    return product, float(product.norm())

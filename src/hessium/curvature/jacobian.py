@@ -11,7 +11,7 @@ from hessium._arithmetic import full_precision
 from hessium.curvature.differences import Accuracy, Claim, Outcome
 from hessium.curvature.gradient_check import check_slope
 from hessium.curvature.graph import OutputGraph
-from hessium.curvature.places import Precisions, directions
+from hessium.curvature.places import SINGLE_PRODUCTS, Precisions, directions
 from hessium.errors import SelfCheckError
 from hessium.problem import EmpiricalRisk
 
@@ -66,7 +66,7 @@ def _pushes(precisions: Precisions, v: Tensor) -> bool:
             natural=1e-3 / (length or 1.0),
         )
 
-    return precisions.settled(claim_at).outcome is not Outcome.WRONG
+    return precisions.settled(claim_at, SINGLE_PRODUCTS).outcome is not Outcome.WRONG
 
 
 @torch.enable_grad()

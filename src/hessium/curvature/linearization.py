@@ -11,11 +11,11 @@ from torch import Tensor
 
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
-from hessium.curvature.base import require_outputs
 from hessium.curvature.gauss_newton import GaussNewton
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.jacobian import check_jacobian, output_graph
+from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows

@@ -14,10 +14,12 @@ from hessium.curvature.differences import Claim, Comparison, Outcome
 from hessium.errors import InputError, NonFiniteError
 from hessium.problem import EmpiricalRisk
 
-# (place, the same place in as many digits as there are) -> what is claimed there
+# (place, the same place in the highest available precision) -> claim there
 ClaimAt: TypeAlias = Callable[[EmpiricalRisk, EmpiricalRisk], Claim]
 
-FEW_DIGITS = "differences in single precision"  # refuted for a model
+# refuted for a model whose rounding in single precision hides the differences
+SINGLE_SLOPES = "differences of the loss in single precision"
+SINGLE_PRODUCTS = "differences of gradients in single precision"
 _NEARBY = 1e-2  # of theta: the distance of the places beside a kink or a critical point
 
 
@@ -69,7 +71,11 @@ class Precisions:
             return None
         return double
 
-    def settled(self, claim_at: ClaimAt) -> Comparison:
+    def finest(self, kind: str) -> EmpiricalRisk:
+        """The risk where `kind` of differences is accurate: itself, or in float64 if it can be."""
+        return (self.double if kind in self.risk.refuted else None) or self.risk
+
+    def settled(self, claim_at: ClaimAt, kind: str) -> Comparison:
         """Outcome of a comparison at the risk, then in float64, then at nearby points.
 
         At a kink differences do not converge to the derivative, and at a critical point rounding
@@ -77,10 +83,11 @@ class Precisions:
         network with many kinks from a wrong derivative.
 
         Args:
-            claim_at: (place, the same place in as many digits as there are) -> claim.
+            claim_at: (place, the same place in the highest available precision) -> claim.
+            kind: of the differences, `SINGLE_SLOPES` or `SINGLE_PRODUCTS`.
         """
         risk = self.risk
-        enough = not (self.single and FEW_DIGITS in risk.refuted)
+        enough = not (self.single and kind in risk.refuted)
         if enough and claim_at(risk, risk).agrees_at_once():
             return Comparison(outcome=Outcome.AGREES)
         double = self.double
@@ -91,7 +98,7 @@ class Precisions:
         found = _compared(claim_at, risk, double, at_once=self.single)
         if found.outcome is Outcome.AGREES:
             if self.single:
-                risk.refuted.add(FEW_DIGITS)  # as it will be for other products
+                risk.refuted.add(kind)  # as it will be for other directions
             return found
         beside = [
             _compared(

@@ -260,7 +260,7 @@ def many_at_once(risk: EmpiricalRisk) -> bool:
 
     Where calling the kernels takes the time, 64 vectors cost as much as four, or one on a GPU.
     Where arithmetic takes it, a CPU multiplies one vector after the other up to three times as
-    fast: what belongs to one vector stays in its cache. Convolutions are always of that kind.
+    fast: the tensors of one vector stay in its cache. Convolutions are always of that kind.
     """
     if risk.device.type != "cpu":
         return True

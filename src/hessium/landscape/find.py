@@ -13,7 +13,7 @@ from torch import Tensor
 from hessium._arguments import count, function, nonnegative
 from hessium._random import Rng, generator
 from hessium.curvature import Hessian
-from hessium.curvature.base import require_risk
+from hessium.curvature.requirements import require_risk
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.landscape.certify import MOVED, Judged, certify
 from hessium.landscape.gradient_norm import GradientNorm

@@ -81,7 +81,7 @@ def _is_dark(axes: Axes) -> bool:
     figure = axes.get_figure()
     if background[3] == 0 and isinstance(figure, Figure):
         background = to_rgba(figure.get_facecolor())
-    if background[3] == 0:  # transparent: the ink says what lies behind
+    if background[3] == 0:  # transparent: the text colour tells light from dark
         ink = to_rgba(mpl.rcParams["text.color"])
         return _luminance(ink) > 1 - _DARK
     return _luminance(background) < _DARK

@@ -1,4 +1,4 @@
-"""From a stored chart to a matplotlib figure; nothing is shown or saved here."""
+"""Draws a chart with matplotlib; nothing is shown or saved here."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> 
         options: for matplotlib, with the first series; a colour for all of its source.
 
     Returns:
-        What stands for each series in a legend.
+        The legend handle of each series.
     """
     styles = styles_of(chart.series, dark=dark)
     for style, series in zip(styles, chart.series, strict=True):
@@ -109,7 +109,7 @@ def styles_of(series: tuple[Series, ...], *, dark: bool = False) -> list[dict[st
 
 
 def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> Any:
-    """Draw one series and return what stands for it in the legend."""
+    """Draw one series and return its legend handle."""
     if series.low is None or series.high is None:
         (line,) = axes.plot(series.x, series.y, **style)
         _nudge(axes, [line], series.nudge)
@@ -146,7 +146,7 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
         linear = chart.x_linear if which == "x" else 1.0
         getattr(axes, f"set_{which}scale")("asinh", linear_width=linear)
         if which == "y" and all(_lowest(one) >= 0 for one in chart.series):
-            axes.set_ylim(bottom=0.0)  # the margin of what is never negative would go far below
+            axes.set_ylim(bottom=0.0)  # no margin below a quantity that is never negative
         low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
         ticks = ticks or symlog_ticks(low, high, linear)
     else:

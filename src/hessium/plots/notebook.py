@@ -15,7 +15,7 @@ _numbers = itertools.count()  # ids of figures on one page differ
 
 
 def html_of(result: Any) -> str:
-    """What `repr` says, and the figure below it as SVG in the colours of the page."""
+    """The `repr` of a result, and its figure as SVG in the colours of the page."""
     words = f"<p><code>{escape(repr(result))}</code></p>"
     try:
         chart, _ = chart_of(result)

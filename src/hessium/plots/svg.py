@@ -1,4 +1,4 @@
-"""A figure as SVG that belongs to the page around it: its ink, its own ids, its words."""
+"""A figure as SVG for an HTML page: text colour of the page, unique ids, text alternative."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def to_svg(figure: Figure, chart: Chart, prefix: str) -> str:
 
 
 def empty_svg(chart: Chart, prefix: str) -> str:
-    """What stands for a figure that cannot be drawn."""
+    """Placeholder of a figure that cannot be drawn."""
     text = '<text x="20" y="40" fill="currentColor">This figure cannot be drawn.</text>'
     return f"{_head(chart, prefix, '0 0 320 80')}\n{text}\n</svg>\n"
 

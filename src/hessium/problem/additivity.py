@@ -130,7 +130,7 @@ def require_additive(probes: Sequence[Additivity], batches: int) -> None:
 
 _MUST = (
     "with several batches it must add up (reduction= may be a function of the targets that returns "
-    "what its mean is divided by)"
+    "the denominator of its mean)"
 )
 
 

@@ -6,6 +6,7 @@ wrong if batches differ in size, class weight or number of ignored targets.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -252,3 +253,15 @@ def require_same_shape(outputs: Tensor, targets: Any) -> None:
             "they must be equal (no silent broadcasting)"
         )
         raise InputError(msg)
+
+
+def not_negative(tensor: Tensor | None) -> bool:
+    """Whether no entry is negative; true for None."""
+    return tensor is None or bool((tensor >= 0).all())
+
+
+def summed(module: Any) -> Any:
+    """A copy of a torch loss with its reduction set to sum."""
+    copied = copy.copy(module)
+    copied.reduction = "sum"
+    return copied

@@ -13,16 +13,19 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from hessium.errors import InputError
+from hessium.problem.cross_entropy import CrossEntropy, NegativeLogLikelihood
 from hessium.problem.losses import (
     CallableLoss,
     Loss,
     Reduction,
     check_reduction,
+    not_negative,
     num_rows,
     require_same_shape,
     rows,
+    summed,
 )
-from hessium.problem.output_hessian import Diagonal, OutputHessian, Softmax
+from hessium.problem.output_hessian import Diagonal, OutputHessian
 
 
 class Elementwise(Loss):
@@ -37,7 +40,7 @@ class Elementwise(Loss):
         self, module: Any, curvature: Callable[[Any, Tensor, Tensor], Tensor] | None = None
     ) -> None:
         self.reduction = check_reduction(module.reduction)
-        self._module = _summed(module)
+        self._module = summed(module)
         self._curvature = curvature
 
     @property
@@ -65,7 +68,7 @@ class Elementwise(Loss):
         if isinstance(self._module, nn.BCEWithLogitsLoss):
             weighed = self._module.pos_weight is not None
             parts = (self._module.pos_weight, targets, 1 - targets) if weighed else ()
-            return all(map(_not_negative, (self._module.weight, *parts)))
+            return all(map(not_negative, (self._module.weight, *parts)))
         return isinstance(self._module, (nn.MSELoss, nn.HuberLoss, nn.SmoothL1Loss))
 
     def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
@@ -78,84 +81,6 @@ class Elementwise(Loss):
         return f"{type(self._module).__name__}(reduction={self.reduction!r})"
 
 
-class CrossEntropy(Loss):
-    """`nn.CrossEntropyLoss` with class weights, `ignore_index`, label smoothing, soft targets.
-
-    Args:
-        module: the torch loss.
-    """
-
-    samples_first = True
-
-    def __init__(self, module: nn.CrossEntropyLoss | nn.NLLLoss) -> None:
-        self.reduction = check_reduction(module.reduction)
-        self._module = _summed(module)
-
-    def total(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Weighted sum over all positions that are not ignored."""
-        return self._module(outputs, targets)
-
-    def count(self, outputs: Tensor, targets: Tensor) -> float:
-        """Total class weight of targets not ignored; positions, if targets are probabilities."""
-        if targets.is_floating_point():
-            return outputs.numel() / outputs.shape[1]
-        return float(_class_weight(self._module, targets, outputs).sum(dtype=torch.float64))
-
-    def check(self, outputs: Tensor, targets: Tensor) -> None:
-        """One row of class scores for each sample is required."""
-        if outputs.dim() < 2:
-            msg = (
-                f"data: outputs have shape {tuple(outputs.shape)}; cross-entropy needs "
-                "(samples, classes, ...)"
-            )
-            raise InputError(msg)
-        if not targets.is_floating_point() and targets.numel():
-            valid = targets[targets != self._module.ignore_index]
-            classes = outputs.shape[1]
-            if valid.numel() and not 0 <= int(valid.min()) <= int(valid.max()) < classes:
-                msg = (
-                    f"data: class targets span [{int(valid.min())}, {int(valid.max())}]; "
-                    f"the model has {classes} outputs, so 0 to {classes - 1} are allowed"
-                )
-                raise InputError(msg)
-
-    def convex(self, targets: Tensor) -> bool:
-        """Where no class and no target has a negative weight."""
-        chances = targets if targets.is_floating_point() else None
-        return _not_negative(self._module.weight) and _not_negative(chances)
-
-    def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
-        r"""$q (\mathrm{diag}(p) - p p^T)$ with q the total weight of the (smoothed) target."""
-        f = outputs.detach()
-        samples, classes = f.shape[:2]
-        smoothing: float = self._module.label_smoothing
-        weight = self._module.weight
-        ones = f.new_ones(classes) if weight is None else weight.to(f)
-        if targets.is_floating_point():
-            smoothed = (1 - smoothing) * targets + smoothing / classes
-            q = torch.einsum("c,nc...->n...", ones, smoothed)
-        else:
-            own = _class_weight(self._module, targets, f)
-            valid = (targets != self._module.ignore_index).to(f)
-            q = (1 - smoothing) * own + smoothing * ones.mean() * valid
-        p = F.softmax(f, dim=1)
-        return Softmax(p.reshape(samples, classes, -1), q.reshape(samples, -1))
-
-    def __repr__(self) -> str:
-        return f"CrossEntropyLoss(reduction={self.reduction!r})"
-
-
-class NegativeLogLikelihood(CrossEntropy):
-    """`nn.NLLLoss`: the weights of cross-entropy, linear in the outputs."""
-
-    def hessian(self, outputs: Tensor, targets: Tensor) -> OutputHessian:
-        """Zero."""
-        return Diagonal(torch.zeros_like(rows(outputs.detach())))
-
-    def __repr__(self) -> str:
-        return f"NLLLoss(reduction={self.reduction!r})"
-
-
 class PerSample(Loss):
     """A torch loss whose mean is over samples (`nn.MultiMarginLoss`, KL with "batchmean").
 
@@ -166,7 +91,7 @@ class PerSample(Loss):
         self.reduction = (
             "mean" if module.reduction == "batchmean" else check_reduction(module.reduction)
         )
-        self._module = _summed(module)
+        self._module = summed(module)
 
     @property
     def by_samples(self) -> bool:
@@ -335,23 +260,3 @@ def loss_in_dtype(loss: nn.Module, dtype: torch.dtype, model: nn.Module) -> nn.M
         return copied
 
     return twin(loss)
-
-
-def _not_negative(tensor: Tensor | None) -> bool:
-    """Of all entries; nothing has none that is."""
-    return tensor is None or bool((tensor >= 0).all())
-
-
-def _summed(module: Any) -> Any:
-    summed = copy.copy(module)
-    summed.reduction = "sum"
-    return summed
-
-
-def _class_weight(module: Any, targets: Tensor, outputs: Tensor) -> Tensor:
-    """Weight of each target's class, zero where ignored; shape of targets."""
-    valid = targets != module.ignore_index
-    if module.weight is None:
-        return valid.to(outputs)
-    weight = module.weight.to(outputs)
-    return weight[torch.where(valid, targets, torch.zeros_like(targets))] * valid

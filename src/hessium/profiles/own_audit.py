@@ -26,7 +26,7 @@ from hessium.compare import (
     ranks,
     symmetries,
 )
-from hessium.curvature.base import require_risk
+from hessium.curvature.requirements import require_risk
 from hessium.errors import InputError
 from hessium.figures.records import Findings
 from hessium.problem import EmpiricalRisk

@@ -12,7 +12,7 @@ import torch
 
 from hessium import _arguments
 from hessium._typing import AnyArray
-from hessium.curvature.base import require_risk
+from hessium.curvature.requirements import require_risk
 from hessium.errors import NonFiniteError
 from hessium.figures.formatting import digits
 from hessium.figures.records import Findings, Number, Table, exact

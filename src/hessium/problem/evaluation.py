@@ -1,0 +1,272 @@
+"""Model and loss evaluated at given parameters: outputs, losses, derivatives of the loss."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hessium._arithmetic import full_precision
+from hessium._interrupts import deferred_interrupts
+from hessium.errors import InputError
+from hessium.problem.data import Batch
+from hessium.problem.forward import Forward
+from hessium.problem.kernels import twice_differentiable
+from hessium.problem.layout import Layout
+from hessium.problem.losses import CallableLoss, Loss, Value
+from hessium.problem.model_state import padding_rows
+from hessium.problem.output_hessian import Autodiff, OutputHessian
+from hessium.problem.substitution import Substitution
+from hessium.problem.survey import Survey
+
+
+@dataclasses.dataclass(slots=True)
+class Shared:
+    """State shared by the risks of one model at different parameters.
+
+    Attributes:
+        refuted: shortcuts that failed on this model.
+        proven: operators that passed their full self-check on it.
+        warned: whether the user was warned of changed buffers.
+        directions: of the self-check.
+    """
+
+    refuted: set[str] = dataclasses.field(default_factory=set)
+    proven: set[str] = dataclasses.field(default_factory=set)
+    warned: bool = False
+    directions: tuple[Tensor, Tensor] | None = None
+
+
+class Evaluation(abc.ABC):
+    """A model and a loss at one flat vector of parameters, one batch at a time.
+
+    The subclass sets the attributes below; this class never changes them.
+
+    Attributes:
+        _model: the module as given.
+        _forward: computes outputs from the module and the inputs of a batch.
+        _loss: the loss with its denominators.
+        _places: substitutes tensors in the module.
+        _layout: names, shapes and offsets of the free parameters.
+        _theta: the free parameters, flat.
+        _fixed: parameters that do not vary, by name.
+        _buffers: buffers of the model, by name.
+        _convert_to: dtype of the computation; None for the model's.
+        _survey: findings of the first pass over the data.
+        _shared: findings of the self-checks, for all parameters of one model.
+    """
+
+    _model: nn.Module
+    _forward: Forward
+    _loss: Loss
+    _places: Substitution
+    _layout: Layout
+    _theta: Tensor
+    _fixed: dict[str, Tensor]
+    _buffers: Mapping[str, Tensor]
+    _convert_to: torch.dtype | None
+    _survey: Survey
+    _shared: Shared
+
+    @property
+    def dim(self) -> int:
+        """Number of free parameters."""
+        return self._layout.dim
+
+    @property
+    def theta(self) -> Float[Tensor, " n"]:
+        """A copy of the parameters of the risk."""
+        return self._theta.clone()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the free parameters in the order of the flat vector."""
+        return self._layout.names
+
+    @property
+    def layout(self) -> Layout:
+        """Names, shapes and offsets of the free parameters."""
+        return self._layout
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the parameters."""
+        return self._theta.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Of the parameters."""
+        return self._theta.device
+
+    @property
+    def loss(self) -> Loss:
+        """The loss with its denominators."""
+        return self._loss
+
+    @property
+    def model(self) -> nn.Module:
+        """The module as given."""
+        return self._model
+
+    @property
+    def num_batches(self) -> int:
+        """Batches of one pass over the data."""
+        return self._survey.passes.batches
+
+    @property
+    def num_outputs(self) -> int:
+        """Number of outputs of all samples: samples times outputs per sample."""
+        return self._survey.outputs
+
+    @property
+    def denominator(self) -> float:
+        """The denominator D."""
+        return self._survey.denominator
+
+    @property
+    def has_outputs(self) -> bool:
+        """False for a closure or a model that returns the loss itself."""
+        scalar = self._survey.scalar and isinstance(self._loss, CallableLoss)
+        return not (scalar or isinstance(self._loss, Value))
+
+    @property
+    def sample_axis(self) -> int:
+        """Sample dimension of the outputs; 0 unless time comes first."""
+        return self._survey.counts.axis
+
+    @property
+    def survey(self) -> Survey:
+        """Counts and findings of the first pass over the data."""
+        return self._survey
+
+    def not_finite(self, vector: Tensor) -> list[str]:
+        """Names of the parameters whose entries of a flat vector are not all finite."""
+        parts = self._layout.unflatten(vector)
+        return [n for n, p in zip(self.names, parts, strict=True) if not torch.isfinite(p).all()]
+
+    @property
+    def refuted(self) -> set[str]:
+        """Fast routes that failed on this model; shared by the risk at all parameters."""
+        return self._shared.refuted
+
+    @property
+    def proven(self) -> set[str]:
+        """Operators that passed their full self-check; shared by the risk at all parameters."""
+        return self._shared.proven
+
+    @property
+    def directions(self) -> tuple[Tensor, Tensor] | None:
+        """Random directions of self-checks; shared by the risk at all parameters."""
+        return self._shared.directions
+
+    @directions.setter
+    def directions(self, pair: tuple[Tensor, Tensor]) -> None:
+        self._shared.directions = pair
+
+    def constant_entries(self) -> list[slice]:
+        """Entries of the flat vector that torch keeps constant: padding rows of embeddings."""
+        with self._places.undisturbed():
+            return padding_rows(self._model, self._layout)
+
+    @full_precision()
+    def leaves(self) -> list[Tensor]:
+        """The free parameters as fresh leaves of a graph, in the order of `names`."""
+        # copies: a forward pass that writes to its parameters must not reach the risk's own
+        theta = self._theta.clone()
+        return [nn.Parameter(p.detach()) for p in self._layout.parts(theta)]
+
+    def constants(self) -> list[Tensor]:
+        """The free parameters, to be evaluated at; a model may differentiate in them."""
+        return [nn.Parameter(p) for p in self._layout.parts(self._theta)]
+
+    @contextmanager
+    def bound(self, parameters: Sequence[Tensor] | None = None) -> Iterator[None]:
+        """Context in which the model holds `parameters` and copies of the risk's buffers.
+
+        Kernels have second derivatives. A nested context with the same parameters has no effect.
+
+        Args:
+            parameters: in the order of `names`; by default those of the risk.
+        """
+        if parameters is None:
+            parameters = self.constants()
+        if self._places.holds(parameters):
+            yield
+            return
+        with deferred_interrupts(), twice_differentiable(self.device.type, self._convert_to):
+            values = {
+                **self._fixed,
+                **dict(zip(self.names, parameters, strict=True)),
+                # a forward pass may write to its buffers: let it write to copies
+                **{n: b.clone() for n, b in self._buffers.items()},
+            }
+            with self._places.hold(values, parameters):
+                yield
+
+    def inside(self, parameters: Sequence[Tensor]) -> Callable[[], AbstractContextManager[None]]:
+        """Context in which a backward pass of a graph in `parameters` must run.
+
+        This is `bound` if the backward pass calls Python code or recomputes activations, which
+        access parameters; otherwise a null context.
+        """
+        if self._survey.runs_python or self._survey.recomputes:
+            return lambda: self.bound(parameters)
+        return nullcontext
+
+    @full_precision()
+    def outputs(self, parameters: Sequence[Tensor], inputs: Any) -> Tensor:
+        """Outputs of the network for one batch, differentiable (twice) in `parameters`."""
+        with torch.enable_grad(), self.bound(parameters):
+            outputs = self._forward(self._model, inputs)
+        if not isinstance(outputs, Tensor):
+            msg = (
+                f"model: returned a {type(outputs).__name__}; a tensor is required "
+                "(for example forward=lambda model, inputs: model(inputs).logits)"
+            )
+            raise InputError(msg)
+        return outputs
+
+    def total(self, parameters: Sequence[Tensor], batch: Batch) -> Tensor:
+        """Numerator of one batch: its loss summed, as a scalar of a graph."""
+        with self.bound(parameters):
+            return self._loss.total(self.outputs(parameters, batch[0]), batch[1])
+
+    def loss_of(self, outputs: Tensor, targets: Any) -> Tensor:
+        """Numerator of one batch from its outputs, at the parameters of the risk."""
+        with self.bound():
+            return self._loss.total(outputs, targets)
+
+    def output_gradient(self, outputs: Tensor, targets: Any) -> Tensor:
+        r"""$e = \nabla_f \ell$ at the outputs of a batch, a constant tensor of their shape."""
+        point = outputs.detach().requires_grad_()
+        with torch.enable_grad(), self.bound():
+            total = self._loss.total(point, targets)
+            if not total.requires_grad:
+                return torch.zeros_like(point)
+            (gradient,) = torch.autograd.grad(total, point, materialize_grads=True)
+        return gradient
+
+    def output_hessian(self, outputs: Tensor, targets: Any) -> OutputHessian:
+        r"""$\nabla_f^2 \ell$ at the outputs of a batch, sample by sample."""
+        with self.bound():
+            middle = self._loss.hessian(outputs, targets)
+        if not isinstance(middle, Autodiff):
+            return middle
+
+        def total(f: Tensor) -> Tensor:
+            with self.bound():
+                return middle.total(f)
+
+        return dataclasses.replace(middle, total=total)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Context in which no other thread substitutes tensors in the model."""
+        with self._places.undisturbed():
+            yield
