@@ -12,9 +12,9 @@ from torch import Tensor
 from hessium._arguments import memory
 from hessium._arithmetic import full_precision
 from hessium._typing import AnyArray
-from hessium.curvature.base import require_outputs
 from hessium.curvature.jacobian import check_jacobian, output_graph
 from hessium.curvature.jacobian_columns import dense_columns
+from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 

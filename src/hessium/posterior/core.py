@@ -16,8 +16,8 @@ from torch import Tensor
 from hessium._arguments import fraction, memory, nonnegative, number, positive
 from hessium._arithmetic import full_precision
 from hessium._typing import FloatArray
-from hessium.curvature.base import require_outputs
 from hessium.curvature.jacobian import check_jacobian
+from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.estimate import SpectralSum
 from hessium.posterior.factor import Factor, factorise

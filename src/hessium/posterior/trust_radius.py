@@ -30,9 +30,9 @@ from hessium._display import Displayable
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.curvature import GaussNewton, Hessian
-from hessium.curvature.base import require_outputs
 from hessium.curvature.jacobian import check_jacobian
 from hessium.curvature.jacobian_map import Jacobian
+from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.estimate import eigenpairs
 from hessium.posterior import _tables

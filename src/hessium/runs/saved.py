@@ -32,6 +32,7 @@ _ROOMS = (
     "estimate",
     "compare",
     "landscape",
+    "posterior",
     "curvature",
     "profiles",
     "theory",

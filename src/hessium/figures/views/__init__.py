@@ -19,6 +19,7 @@ _ROOMS = {
     "theory": "hessium.figures.views.laws",
     "estimate": "hessium.figures.views.estimates",
     "compare": "hessium.figures.views.comparisons",
+    "posterior": "hessium.figures.views.posteriors",
     "landscape": "hessium.figures.views.critical_points",
     "profiles": "hessium.profiles.views",
 }
