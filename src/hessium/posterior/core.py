@@ -45,9 +45,11 @@ class PosteriorCore(ABC):
         prior_mean: float | int | Tensor = 0.0,
         tol: float | None = None,
         max_bytes: int = 2**30,
+        check: bool = True,
     ) -> None:
         require_outputs(risk, "posterior")
-        check_jacobian(risk, "GaussNewtonPosterior")
+        if check:
+            check_jacobian(risk, "GaussNewtonPosterior")
         precision = nonnegative("prior_precision", prior_precision)
         max_bytes = memory("max_bytes", max_bytes)
         tol = None if tol is None else fraction("tol", tol)

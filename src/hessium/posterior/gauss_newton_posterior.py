@@ -66,6 +66,7 @@ class GaussNewtonPosterior(PosteriorCore):
         tol: eigenvalues of $J^T J$ below this fraction of the largest count as zero, where there is
             no prior. By default only those that rounding cannot tell from zero.
         max_bytes: memory limit (1 GiB); a Jacobian above a quarter of it is not formed.
+        check: compare products with differences of outputs and losses, once for a model.
 
     Raises:
         InputError: for a closure, a loss that is not convex in the outputs, a noise for a loss that
