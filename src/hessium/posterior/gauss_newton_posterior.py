@@ -13,12 +13,11 @@ from torch import Tensor
 from hessium._arguments import count
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray, IntArray
+from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
-from hessium.posterior.core import PosteriorCore
-from hessium.posterior.design import Criterion, Design, design, gains
 from hessium.posterior.identifiability import Identifiability, identifiability
+from hessium.posterior.measurement_choice import MeasurementChoice
 from hessium.posterior.parameter_table import ParameterTable, parameter_table
 from hessium.posterior.profile_likelihood import ProfileLikelihood, profile_likelihood
 from hessium.posterior.shares import ParameterShares, shares
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 Names = Sequence[str]
 
 
-class GaussNewtonPosterior(PosteriorCore):
+class GaussNewtonPosterior(MeasurementChoice):
     r"""$\mathcal N(\theta, (J^T J/\sigma^2 + \alpha I)^{-1})$: what the data determine.
 
     For a squared error $\sigma$ is the standard deviation of a measurement, whatever the scale and
@@ -200,75 +199,6 @@ class GaussNewtonPosterior(PosteriorCore):
             change = along * (1 / np.sqrt(precisions) - 1 / math.sqrt(alpha))
             steps = noise / math.sqrt(alpha) + factor.to_parameters(change).mT
         return (factor.risk.theta + steps).to(self.risk.dtype)
-
-    @full_precision()
-    def information_gain(self, candidates: Any) -> FloatArray:
-        r"""Information about the parameters from one measurement at each candidate, in nats.
-
-        $\frac12\log(1 + v/\sigma^2)$ for one output with the variance v; $\frac12\log\det(I +
-        V/\sigma^2)$ for several outputs measured together. Infinite where the measurement would
-        determine a new direction. Candidates that are inputs of the data give the gain of a
-        repetition.
-
-        Args:
-            candidates: one batch of inputs, without targets.
-
-        Returns:
-            Shape (samples,).
-
-        Raises:
-            InputError: if the loss is not a squared error.
-        """
-        return gains(self._state, candidates).nats
-
-    def next_measurements(
-        self,
-        candidates: Any,
-        k: int,
-        *,
-        criterion: Criterion = "D",
-        costs: Any = None,
-        targets: Any = None,
-        repeat: bool = False,
-    ) -> IntArray:
-        """Indices of the k candidates to measure next, the best first; see `design`."""
-        return self.design(
-            candidates, k, criterion=criterion, costs=costs, targets=targets, repeat=repeat
-        ).indices
-
-    @full_precision()
-    def design(
-        self,
-        candidates: Any,
-        k: int,
-        *,
-        criterion: Criterion = "D",
-        costs: Any = None,
-        targets: Any = None,
-        repeat: bool = False,
-    ) -> Design:
-        r"""The k next measurements, one after the other, each with what it gains.
-
-        Greedy: every choice accounts for those before it by an exact update of the joint covariance
-        of all candidates, so that two close candidates are not both chosen. Greedy choices of the
-        D-criterion gain at least $1 - 1/e$ of the best set (Nemhauser et al. 1978).
-
-        Args:
-            candidates: one batch of inputs, without targets.
-            k: number of measurements.
-            criterion: "D", largest information gain; "A", smallest mean variance of the predictions
-                at `targets`.
-            costs: of a measurement at each candidate, (samples,); gains are divided by them.
-            targets: inputs whose predictions shall be good, for "A"; the candidates by default.
-            repeat: whether a candidate may be chosen more than once.
-
-        Raises:
-            InputError: for a bad argument, or a loss that is not a squared error.
-        """
-        return design(
-            self._state, candidates, k, criterion=criterion, costs=costs, targets=targets,
-            repeat=repeat,
-        )  # fmt: skip
 
     @full_precision()
     def identifiable(self, names: Names) -> Identifiability:
