@@ -100,7 +100,7 @@ LINES = [
     (["list", "\x1b[31mred"], "unrecognized arguments: \ufffd[31mred"),
     (["report", os.fsdecode(b"\xff\xfe")], "RUN_DIR: \ufffd\ufffd is not a directory"),
     (["spectrum", os.fsdecode(b"\xff.py:f")], "\ufffd.py is not a file"),
-    (["show", "nowhere", "x"], "STORE: nowhere has no sweep in it"),
+    (["show", "nowhere", "x"], "STORE: nowhere has no finished task in it"),
 ]
 
 

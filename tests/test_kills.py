@@ -34,10 +34,10 @@ max_steps = 40
 SCRIPT = """
 import functools, sys
 if __name__ == "__main__":
-    from hessium.profiles import matrix_free
+    from hessium.profiles import product_measurement
     for name in ("eigenpairs", "spectral_measure"):
-        often = functools.partial(getattr(matrix_free, name), checkpoint_every=0.0)
-        setattr(matrix_free, name, often)
+        often = functools.partial(getattr(product_measurement, name), checkpoint_every=0.0)
+        setattr(product_measurement, name, often)
     from hessium.__main__ import main
     sys.exit(main())
 """

@@ -52,7 +52,7 @@ from .profiles import audit as audit
 from .profiles import profile as profile
 from .runs.saved import load as load
 from .runs.saved import save as save
-from .runs.sweep_frame import load_sweep as load_sweep
+from .runs.sweep_table import load_sweep as load_sweep
 from .spectra import Count as Count
 from .spectra import DiscreteMeasure as DiscreteMeasure
 from .spectra import Inertia as Inertia

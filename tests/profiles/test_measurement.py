@@ -10,10 +10,10 @@ from hessium.curvature import Hessian
 from hessium.figures.records import Number
 from hessium.problem import EmpiricalRisk, SquaredError
 from hessium.profiles import Profile
-from hessium.profiles.measurement import layers, measure
-from hessium.profiles.own_model import OwnModel
-from hessium.profiles.plan import Plan
-from hessium.runs.part_cache import Kept
+from hessium.profiles.dense_measurement import dense_spectra
+from hessium.profiles.layers import layers
+from hessium.profiles.measurement import profile
+from hessium.runs.part_cache import PartCache
 from hessium.runs.result_store import Store
 
 
@@ -25,7 +25,7 @@ def _risk(samples: int = 6) -> EmpiricalRisk:
 
 
 def portray(risk: EmpiricalRisk, tol: float = 1e-6) -> Profile:
-    return OwnModel(risk, Plan(tol=tol)).profile()
+    return profile(risk, tol=tol)
 
 
 def _closure() -> EmpiricalRisk:
@@ -43,7 +43,7 @@ def _sum_of_weights(net: nn.Module) -> torch.Tensor:
 def test_blocks_are_the_diagonal_blocks() -> None:
     risk = _risk()
     assert layers(risk) == {"0": ["0.weight", "0.bias"], "2": ["2.weight", "2.bias"]}
-    found = measure(risk)
+    found = {name: one.nodes for name, one in dense_spectra(risk).items()}
     dense = Hessian(risk).dense().numpy()
     np.testing.assert_allclose(found["hessian"], np.linalg.eigvalsh(dense), atol=1e-12)
     np.testing.assert_allclose(found["hessian/0"], np.linalg.eigvalsh(dense[:12, :12]), atol=1e-12)
@@ -55,20 +55,20 @@ def test_blocks_are_the_diagonal_blocks() -> None:
 
 def test_progress_counts_the_matrices() -> None:
     seen: list[tuple[int, int, str]] = []
-    measure(_risk(), progress=lambda *step: seen.append(step))
+    dense_spectra(_risk(), progress=lambda *step: seen.append(step))
     assert seen == [(i, 7, "matrices") for i in range(8)]
 
 
 def test_what_is_finished_is_found_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    first, again, other = (Kept(store, {"risk": name}) for name in ("a", "a", "b"))
-    expected = measure(_risk(), kept=first)
-    found = measure(_risk(), kept=again)
+    first, again, other = (PartCache(store, {"risk": name}) for name in ("a", "a", "b"))
+    expected = dense_spectra(_risk(), kept=first)
+    found = dense_spectra(_risk(), kept=again)
     assert again.loaded == list(expected)
     assert not first.loaded
-    for name, values in expected.items():
-        np.testing.assert_array_equal(found[name], values)
-    measure(_risk(), kept=other)
+    for name, spectrum in expected.items():
+        np.testing.assert_array_equal(found[name].nodes, spectrum.nodes)
+    dense_spectra(_risk(), kept=other)
     assert not other.loaded
 
 
@@ -98,16 +98,24 @@ def test_a_portrait_holds_the_counts_of_the_matrices() -> None:
     assert cells["H"]["rank"].value == (np.abs(values) > cut).sum()
     assert cells["H"]["index"].value == (values < -cut).sum() > 0
     assert cells["H₀"]["rank"].value == 6
+    assert cells["H"]["Frobenius norm"].value == pytest.approx(np.linalg.norm(values))
     assert findings.statements[0].verdict == "does not hold"
     assert f"index {(values < -cut).sum()} " in findings.statements[0].evidence
-    (histogram,) = (chart for chart in findings.charts if chart.name == "histogram")
-    for series, row in zip(histogram.series, ("H", "H₀"), strict=True):
-        middle = int(np.searchsorted(series.x, 0.0)) - 1
-        rank, index = cells[row]["rank"], cells[row]["index"]
-        assert isinstance(rank, Number)
-        assert isinstance(index, Number)
-        assert series.y[middle] == risk.dim - rank.value
-        assert series.y[:middle].sum() == index.value
+    # fewer outputs than parameters: that H0 is singular is no finding
+    assert not any("undetermined" in one.claim for one in findings.statements)
+    charts = {chart.name: chart for chart in findings.charts}
+    assert list(charts) == ["density", "eigenvalues", "layers", "threshold"]
+    for series in charts["density"].series:
+        if series.mark == "line":  # on its own axis it has the mass of all eigenvalues
+            t = np.arcsinh(series.x / charts["density"].x_linear)
+            mass = np.sum((series.y[1:] + series.y[:-1]) / 2 * np.diff(t))
+            assert mass == pytest.approx(risk.dim, rel=0.02)
+    counts = {one.label: one.y[np.isclose(one.x, 1e-6)] for one in charts["threshold"].series}
+    assert counts["H, negative"] == cells["H"]["index"].value
+    assert counts["H, negative"] + counts["H, positive"] == cells["H"]["rank"].value
+    first = {one.label: one.y[0] for one in charts["eigenvalues"].series}
+    assert first["H, positive"] == pytest.approx(values[-1] / np.abs(values).max())
+    assert first["H, negative"] == pytest.approx(-values[0] / np.abs(values).max())
 
 
 def test_a_closure_has_a_hessian_only() -> None:
@@ -124,23 +132,21 @@ def test_single_precision_says_what_rounding_leaves_open() -> None:
     # softmax is blind to a constant: five eigenvalues are zero, up to rounding
     risk = EmpiricalRisk(net, nn.CrossEntropyLoss(), (torch.randn(6, 2), torch.arange(6) % 3))
     findings = portray(risk, tol=1e-6).findings
-    assert any("are brackets" in note for note in findings.notes)
+    assert any("float32" in note for note in findings.notes)
     rank = next(row[1] for row in findings.quoted[0].rows if row[0] == "rank")
     assert isinstance(rank, Number)
     assert rank.low is not None
     assert rank.high is not None
     assert rank.low <= 22 < rank.high
     coarse = portray(risk, tol=1e-3).findings
-    assert not any("are brackets" in note for note in coarse.notes)
-    sizes = [chart for chart in findings.charts if chart.name != "histogram"]
-    for chart in sizes:
-        for series in chart.series:
-            assert (series.x if chart.name == "threshold" else series.y).min() > 1e-6
-    # what rounding makes of the five zeros lies in their bin
-    (histogram,) = (chart for chart in findings.charts if chart.name == "histogram")
-    middle = int(np.searchsorted(histogram.series[0].x, 0.0)) - 1
-    assert histogram.series[0].y[middle] >= 5
-    assert len(sizes) == len(findings.charts) - 1
+    assert not any("float32" in note for note in coarse.notes)
+    charts = {chart.name: chart for chart in findings.charts}
+    for name in ("eigenvalues", "layers", "threshold"):
+        for series in charts[name].series:
+            assert (series.x if name == "threshold" else series.y).min() > 1e-7
+    # what rounding leaves of the five zeros is not among the eigenvalues
+    known = [one for one in charts["eigenvalues"].series if one.label.startswith("H,")]
+    assert sum(one.x[-1] for one in known) <= 22
 
 
 def test_a_zero_hessian_has_no_spectrum_to_draw() -> None:

@@ -31,18 +31,18 @@ def build():
 SCRIPT = """
 import functools, sys, time
 if __name__ == "__main__":
-    from hessium.profiles import matrix_free
-    from hessium.profiles.counting_operator import Metered
+    from hessium.profiles import product_measurement as products
+    from hessium.profiles.counting_operator import CountingOperator
     for name in ("eigenpairs", "spectral_measure"):
-        every = functools.partial(getattr(matrix_free, name), checkpoint_every={every})
-        setattr(matrix_free, name, every)
-    multiply = Metered._matmat
+        every = functools.partial(getattr(products, name), checkpoint_every={every})
+        setattr(products, name, every)
+    multiply = CountingOperator._matmat
     def slow(self, block):
         time.sleep(0.01 * block.shape[1])
         with open("products", "a") as file:
             file.write("x" * block.shape[1])
         return multiply(self, block)
-    Metered._matmat = slow
+    CountingOperator._matmat = slow
     from hessium.__main__ import main
     sys.exit(main())
 """

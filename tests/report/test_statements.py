@@ -61,7 +61,7 @@ def test_an_error_that_no_digit_feels_is_not_printed() -> None:
     def below(*cells: Number) -> str:
         return bases(Table(title="t", columns=("a",), rows=tuple((cell,) for cell in cells)))
 
-    assert below(tight, exact(1)) == "Rounding is below the digits shown."
+    assert below(tight, exact(1)) == "All digits shown are significant."
     assert below(tight, zero) == "Numbers: value [bounds of rounding]."
     # that a count is certain only with its confidence is said, whatever the bracket
     assert below(none) == "Numbers: count [bracket with confidence 0.999]."

@@ -15,7 +15,6 @@ import pytest
 
 from hessium.cli.cluster import executor_at
 from hessium.errors import InputError
-from hessium.runs.point_store import SweepStore
 from hessium.runs.result_store import Store
 from hessium.runs.runner import run
 from support.toy_experiment import ToyConfig, toy
@@ -42,14 +41,14 @@ def test_a_killed_worker_loses_nothing(tmp_path: Path) -> None:
         killer.start()
         with executor_at(cluster.scheduler_address) as executor:
             outcome = run(
-                experiment, config, SweepStore(tmp_path), executor=executor, seen=done.append
+                experiment, config, Store(tmp_path / "dask"), executor=executor, seen=done.append
             )
         killer.join()
     assert outcome.computed == 20
     alone = run(experiment, config, Store(tmp_path / "alone"))
     for ours, theirs in zip(outcome.results, alone.results, strict=True):
         np.testing.assert_array_equal(ours["eigenvalues"], theirs["eigenvalues"])
-    assert len(list(SweepStore(tmp_path).rows())) == 20
+    assert len(list(Store(tmp_path / "dask").rows())) == 20
 
 
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:

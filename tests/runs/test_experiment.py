@@ -15,8 +15,8 @@ def test_names_are_found_and_the_nearest_is_suggested() -> None:
         registry["linearisation"]
     with pytest.raises(InputError, match="hessium list"):
         registry["zzz"]
-    with pytest.raises(InputError, match="taken"):
-        registry.add(toy("linearization"))
+    with pytest.raises(InputError, match="two experiments of one name"):
+        Registry([toy("linearization"), toy("linearization")])
 
 
 def test_presets() -> None:

@@ -6,7 +6,7 @@ from hessium.runs import fingerprint as module
 
 
 def test_it_covers_what_is_imported_and_nothing_else() -> None:
-    sources = module._sources("toy_experiment")
+    sources = module._sources("support.toy_experiment")
     assert "hessium.figures.records" in sources
     assert "hessium.errors" in sources
     assert not any(name.startswith(("hessium.cli", "hessium.report")) for name in sources)

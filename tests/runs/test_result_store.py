@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from hessium._files import remove_unfinished, replace_atomically, write_atomically
-from hessium.runs.result_store import CorruptTaskWarning, Store, key
+from hessium.runs.result_store import Computation, CorruptTaskWarning, Store, key
 
 RESULT = {
     "array": np.arange(6.0).reshape(2, 3),
@@ -24,22 +25,27 @@ RESULT = {
 }
 
 
+def of(name: str) -> Computation:
+    return Computation("e", {"name": name}, "code")
+
+
 def test_what_is_saved_comes_back(tmp_path: Path) -> None:
-    store = Store(tmp_path / "deep" / "er")
-    assert store.load("x") is None
-    store.save("x", RESULT)
-    loaded = store.load("x")
+    store, name = Store(tmp_path / "deep" / "er"), key(*of("x"))
+    assert store.load(name) is None
+    store.save(of("x"), RESULT)
+    loaded = store.load(name)
     assert loaded is not None
     np.testing.assert_array_equal(loaded.pop("array"), RESULT["array"])
     assert loaded == {k: v for k, v in RESULT.items() if k != "array"}
-    assert [p.name for p in store.folder.iterdir()] == ["x.npz"]
+    assert [p.name for p in store.folder.iterdir()] == [f"{name}.npz"]
+    assert store.names() == [name]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "pickle"])
 def test_a_damaged_file_warns_and_counts_as_missing(tmp_path: Path, damage: str) -> None:
-    store = Store(tmp_path)
-    store.save("x", RESULT | {"array": np.random.default_rng(0).standard_normal(500)})
-    path = store.path("x")
+    store, name = Store(tmp_path), key(*of("x"))
+    store.save(of("x"), RESULT | {"array": np.random.default_rng(0).standard_normal(500)})
+    path = store.path(name)
     content = bytearray(path.read_bytes())
     if damage == "cut":
         path.write_bytes(content[: len(content) // 2])
@@ -51,16 +57,20 @@ def test_a_damaged_file_warns_and_counts_as_missing(tmp_path: Path, damage: str)
     elif damage == "text":
         path.write_text("not an archive")
     else:
-        np.savez(path, __json__=np.array([{"object": 1}], dtype=object))
-    with pytest.warns(CorruptTaskWarning, match=r"x\.npz"):
-        assert store.load("x") is None
+        with zipfile.ZipFile(path) as archive:
+            document = archive.read("document.json")
+        np.savez(path, array=np.array([{"object": 1}], dtype=object))
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr("document.json", document)
+    with pytest.warns(CorruptTaskWarning, match=rf"{name}\.npz"):
+        assert store.load(name) is None
 
 
 def test_objects_are_not_stored(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Object arrays"):
-        Store(tmp_path).save("x", {"a": np.array([object()])})
+        Store(tmp_path).save(of("x"), {"a": np.array([object()])})
     with pytest.raises(ValueError, match="JSON"):
-        Store(tmp_path).save("x", {"a": float("nan")})
+        Store(tmp_path).save(of("x"), {"a": float("nan")})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,65 +101,79 @@ def test_the_key_follows_what_was_computed() -> None:
     assert len({base, *others}) == 4
 
 
-def exchanged(folder: Path) -> None:
-    first, second = folder / "a.npz", folder / "b.npz"
-    first.rename(folder / "c")
+FIRST, SECOND = key(*of("a")), key(*of("b"))
+
+
+def exchanged(first: Path, second: Path) -> None:
+    first.rename(first.with_name("c"))
     second.rename(first)
-    (folder / "c").rename(second)
+    first.with_name("c").rename(second)
 
 
-def copied(folder: Path) -> None:
-    (folder / "a.npz").write_bytes((folder / "b.npz").read_bytes())
+def copied(first: Path, second: Path) -> None:
+    first.write_bytes(second.read_bytes())
 
 
-def from_another_run(folder: Path) -> None:
-    other = Store(folder / "other")
-    other.save("z", RESULT)
-    (folder / "other" / "z.npz").rename(folder / "a.npz")
+def from_another_run(first: Path, second: Path) -> None:
+    other = Store(first.parent / "other")
+    other.save(of("z"), RESULT)
+    other.path(key(*of("z"))).rename(first)
 
 
-def half_copied(folder: Path) -> None:
-    first, second = (folder / f"{name}.npz" for name in "ab")
+def half_copied(first: Path, second: Path) -> None:
     first.write_bytes(first.read_bytes()[:200] + second.read_bytes()[200:])
 
 
-def filled_with_zeros(folder: Path) -> None:
-    content = (folder / "a.npz").read_bytes()
-    (folder / "a.npz").write_bytes(content[:150] + bytes(len(content) - 150))
+def filled_with_zeros(first: Path, second: Path) -> None:
+    content = first.read_bytes()
+    first.write_bytes(content[:150] + bytes(len(content) - 150))
 
 
-def of_older_code(folder: Path) -> None:
-    np.savez_compressed(folder / "a.npz", __json__=np.array(json.dumps({"count": 3})))
+def of_older_code(first: Path, second: Path) -> None:
+    np.savez_compressed(first, __json__=np.array(json.dumps({"count": 3})))
 
 
-def of_a_list(folder: Path) -> None:
-    np.savez_compressed(folder / "a.npz", __json__=np.array("[1, 2]"))
+def written(path: Path, document: str | None, **arrays: bytes) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        if document is not None:
+            archive.writestr("document.json", document)
+        for name, content in arrays.items():
+            archive.writestr(f"{name}.npy", content)
 
 
-def of_nested_lists(folder: Path) -> None:
-    np.savez_compressed(folder / "a.npz", __json__=np.array("[" * 100_000))
+def document_of(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("document.json").decode()
 
 
-def of_arrays_alone(folder: Path) -> None:
-    np.savez_compressed(folder / "a.npz", array=np.arange(3.0))
+def of_a_list(first: Path, second: Path) -> None:
+    written(first, "[1, 2]")
 
 
-def that_unfolds(folder: Path) -> None:
-    document = json.dumps({"name": "a", "rest": {}})
-    np.savez_compressed(folder / "a.npz", __json__=np.array(document), zeros=np.zeros(2**24))
+def of_nested_lists(first: Path, second: Path) -> None:
+    written(first, "[" * 100_000)
 
 
-def with_a_header_that_lies(folder: Path) -> None:
-    with zipfile.ZipFile(folder / "a.npz", "w") as archive:
-        archive.writestr("__json__.npy", b"")
-        header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }"
-        header = header.ljust(117) + b"\n"
-        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+def of_arrays_alone(first: Path, second: Path) -> None:
+    np.savez_compressed(first, array=np.arange(3.0))
 
 
-def a_folder(folder: Path) -> None:
-    (folder / "a.npz").unlink()
-    (folder / "a.npz").mkdir()
+def that_unfolds(first: Path, second: Path) -> None:
+    content = io.BytesIO()
+    np.save(content, np.zeros(2**24))
+    written(first, document_of(first), array=content.getvalue())
+
+
+def with_a_header_that_lies(first: Path, second: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }"
+    header = header.ljust(117) + b"\n"
+    content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    written(first, document_of(first), array=content)
+
+
+def a_folder(first: Path, second: Path) -> None:
+    first.unlink()
+    first.mkdir()
 
 
 DAMAGES = [
@@ -170,22 +194,23 @@ DAMAGES = [
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_file_that_is_not_this_computation_is_none(
-    tmp_path: Path, damage: Callable[[Path], None]
+    tmp_path: Path, damage: Callable[[Path, Path], None]
 ) -> None:
     store = Store(tmp_path)
     for name, value in (("a", 1.0), ("b", 2.0)):
-        store.save(name, RESULT | {"array": np.full(300, value)})
-    damage(tmp_path)
-    with pytest.warns(CorruptTaskWarning, match=r"a\.npz cannot be used"):
-        assert store.load("a") is None
+        store.save(of(name), RESULT | {"array": np.full(300, value)})
+    assert {FIRST, SECOND} == set(store.names())
+    damage(store.path(FIRST), store.path(SECOND))
+    with pytest.warns(CorruptTaskWarning, match=rf"{FIRST}\.npz cannot be used"):
+        assert store.load(FIRST) is None
 
 
 def test_large_results_are_kept_as_they_are_and_read_again(tmp_path: Path) -> None:
     """What compresses a thousandfold must not be mistaken for a file that claims to unfold."""
     store = Store(tmp_path)
-    store.save("a", {"zeros": np.zeros(2**23 + 1)})
-    assert store.path("a").stat().st_size > 2**26
-    assert store.load("a") is not None
+    store.save(of("a"), {"zeros": np.zeros(2**23 + 1)})
+    assert store.path(FIRST).stat().st_size > 2**26
+    assert store.load(FIRST) is not None
 
 
 def left_by_a_killed_process(folder: Path) -> Path:

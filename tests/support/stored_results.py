@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-TIMES = ("cpu", "seconds", "product_seconds", "least")
+TIMES = ("cpu", "seconds", "product_seconds", "least", "finished", "seal")
 
 
 def stored_results(run: Path) -> dict[str, Any]:
-    """All that is stored, by name: arrays bit for bit, numbers, points; but for times."""
+    """All that is stored, by file: arrays bit for bit, and documents, but for times."""
     found: dict[str, Any] = {}
     for path in run.rglob("*.npz"):
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+            text = archive.read("document.json") if "document.json" in members else b"{}"
         with np.load(path, allow_pickle=False) as file:
-            content: dict[str, Any] = {k: file[k] for k in file.files if k not in TIMES}
-        document = json.loads(str(content.pop("__json__", "{}")))
+            content = {k: file[k] for k in file.files if k not in (*TIMES, "document.json")}
         arrays = {k: (str(v.dtype), v.shape, v.tobytes()) for k, v in content.items()}
-        found[str(path.relative_to(run))] = arrays, untimed(document)
-    for path in run.rglob("points.sqlite"):
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as connection:
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-                continue  # killed before its first row
-            query = "SELECT key, experiment, task, code, arrays, result FROM points"
-            for name, *columns, result in connection.execute(query):
-                rest = {k: v for k, v in json.loads(result).items() if k != "__seal__"}
-                found[name] = columns, untimed(rest)
+        found[str(path.relative_to(run))] = arrays, untimed(json.loads(text))
     return found
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
 import shlex
 import textwrap
+from collections.abc import Iterator
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,20 +21,27 @@ from hessium.cli.streams import say
 from hessium.cli.target import Target
 from hessium.errors import InputError
 from hessium.figures.records import Findings, Section, Table
-from hessium.profiles import audit
-from hessium.profiles.own_model import OwnModel
-from hessium.profiles.plan import Plan
-from hessium.profiles.write_page import write_page
+from hessium.profiles import Plan, audit
+from hessium.profiles.measurement import Measurement
+from hessium.profiles.report_page import Reported, write_page
 from hessium.report import Report, write_report
 from hessium.report.statements import bases, lines
 from hessium.runs.experiment import Experiment, settings
 from hessium.runs.fingerprint import versions
-from hessium.runs.point_store import find_point
 from hessium.runs.run_directory import RunDirectory
 from hessium.runs.runner import run
+from hessium.runs.sweep_table import find_point
 from hessium.studies.critical_points.fig6 import SWEEP
 from hessium.studies.registry import REGISTRY
 from hessium.studies.sweep_config import read_config
+
+# options of the command line for the arguments that errors name
+_OPTIONS = {
+    "max_dim": "--max-dim",
+    "max_bytes": "--memory",
+    "alpha": "--alpha",
+    "rotations": "--rotations",
+}
 
 
 def reproduce(options: argparse.Namespace) -> None:
@@ -48,7 +58,7 @@ def reproduce(options: argparse.Namespace) -> None:
 
 
 def sweep(options: argparse.Namespace) -> None:
-    """Run the searches of a TOML file, every point into one database, and write the page."""
+    """Run the searches of a TOML file and write the page."""
     config = read_config(options.config)
     directory = RunDirectory.create(options.out, options.line)
     with executor_at(options.dask) as executor:
@@ -85,7 +95,7 @@ def _conduct(
         outcome = run(
             experiment,
             config,
-            directory.store(experiment.name, points=experiment.points),
+            directory.store(experiment.name),
             workers=options.workers,
             executor=executor,
             force=options.force,
@@ -122,7 +132,7 @@ def _source(target: Target) -> dict[str, str]:
 
 
 def _say_verdicts(findings: Findings) -> None:
-    say("  Claims put to the test; one that does not hold is a finding, not a failure:")
+    say("  Claims tested; one that does not hold is a result, not a failure:")
     for statement in findings.statements:
         say(f"  {statement.verdict}: {statement.claim}")
         say(f"      {statement.evidence}")
@@ -130,87 +140,92 @@ def _say_verdicts(findings: Findings) -> None:
 
 def spectrum(options: argparse.Namespace) -> None:
     """Measure the user's own risk and write a page about it, whole or as far as it came."""
-    target = Target.parse(options.target)
-    out = options.out or Path("runs/spectrum") / f"{target.file.stem}-{target.name}"
-    directory = RunDirectory.create(out, options.line)
-    directory.require_none_but(("spectrum",), {"file": target.place})
+    target, out, directory = _own_directory(options, "spectrum")
     plan = Plan(
         tol=options.tol,
         max_dim=options.max_dim,
         top=options.top,
         probes=options.probes,
         steps=options.steps,
+        residual=options.residual,
         seed=options.seed,
         max_bytes=int(options.memory * 2**30),
     )
     risk = target.risk()
-    with target.blamed("measuring its risk"):
-        model = OwnModel(risk, plan, directory.store("spectrum"))
-        if model.foreseen():
-            say(textwrap.fill(model.foreseen(), 98, subsequent_indent="  "))
+    with _options_named(), target.blamed("measuring its risk"):
+        measurement = Measurement(risk, plan, directory.store("spectrum"))
+        if measurement.forecast():
+            say(textwrap.fill(_as_options(measurement.forecast()), 98, subsequent_indent="  "))
         with Bars() as bars:
-            found = model.profile(bars)
-    page = write_page(
-        out,
-        experiment="spectrum",
-        title=f"Curvature of {type(risk.model).__name__}: {target.name}() in {target.file.name}",
-        shows=found.shows,
-        config={**found.config, **_source(target)},
-        seeds=(plan.seed,),
-        command=options.line,
-        seconds=found.seconds,
-        findings=found.findings,
-        arrays=found.arrays,
-        typed=options.line,
-    )
+            stopped = measurement.run(bars)
+    found = measurement.result()
     if found.reused:
         say(f"{found.reused} parts from an earlier run")
-    # the numbers, and where the Hessian was taken
-    for table in (*found.findings.quoted[:1], *found.findings.tables[:1]):
-        _say_table(table)
-    for note in found.findings.notes:
-        say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
-    _say_verdicts(found.findings)
-    say(f"page: {page}")
-    if found.stopped is not None:
-        raise found.stopped
+    _say_page(found, target, out, options.line)
+    if stopped is not None:
+        raise stopped
 
 
 def compare(options: argparse.Namespace) -> None:
     """Set the user's own risk beside random matrix theory and write a page about it."""
-    target = Target.parse(options.target)
-    out = options.out or Path("runs/compare") / f"{target.file.stem}-{target.name}"
-    directory = RunDirectory.create(out, options.line)
-    directory.require_none_but(("compare",), {"file": target.place})
-    arguments = {
-        "alpha": options.alpha,
-        "rotations": options.rotations,
-        "seed": options.seed,
-        "max_dim": options.max_dim,
-    }
+    target, out, _ = _own_directory(options, "compare")
     risk = target.risk()
-    with target.blamed("comparing its risk"), Bars() as bars:
-        found = audit(risk, **arguments, progress=bars)
-    page = write_page(
-        out,
-        experiment="compare",
-        title=f"Theory beside {type(risk.model).__name__}: {target.name}() in {target.file.name}",
-        shows=found.shows,
-        config={**found.model, **arguments, **_source(target)},
-        seeds=(options.seed,),
-        command=options.line,
-        seconds=found.seconds,
-        findings=found.findings,
-        arrays=found.arrays,
-        typed=options.line,
-    )
+    with _options_named(), target.blamed("comparing its risk"), Bars() as bars:
+        found = audit(
+            risk,
+            alpha=options.alpha,
+            rotations=options.rotations,
+            seed=options.seed,
+            max_dim=options.max_dim,
+            progress=bars,
+        )
+    _say_page(found, target, out, options.line)
+
+
+def _own_directory(
+    options: argparse.Namespace, experiment: str
+) -> tuple[Target, Path, RunDirectory]:
+    """The user's function, and the run directory for it."""
+    target = Target.parse(options.target)
+    out = options.out or Path("runs") / experiment / f"{target.file.stem}-{target.name}"
+    directory = RunDirectory.create(out, options.line)
+    directory.require_none_but((experiment,), {"file": target.place})
+    return target, out, directory
+
+
+def _say_page(found: Reported, target: Target, out: Path, line: str) -> None:
+    """Write the page and print its numbers, notes and verdicts."""
+    name = f"{target.name}() in {target.file.name}"
+    page = write_page(found, out, name=name, typed=line, more=_source(target))
     findings = found.findings
-    for table in findings.tables[:2]:
+    for table in (*findings.quoted[:1], *findings.tables[:1]):
         _say_table(table)
-    for note in findings.notes[1:]:
-        say(textwrap.fill(note, 98, initial_indent="  note: ", subsequent_indent="    "))
-    _say_verdicts(found.findings)
+    for note in findings.notes:
+        text = textwrap.fill(
+            _as_options(note), 98, initial_indent="  note: ", subsequent_indent="    "
+        )
+        say(text)
+    _say_verdicts(findings)
     say(f"page: {page}")
+
+
+def _as_options(text: str) -> str:
+    """Arguments of Python that a sentence advises to change, as options of the command line."""
+    text = re.sub(r"\b(larger|smaller) (top|tol)\b", r"\1 --\2", text)
+    return text.replace("max_dim", "--max-dim").replace("max_bytes", "--memory")
+
+
+@contextlib.contextmanager
+def _options_named() -> Iterator[None]:
+    """Errors about arguments name the options of the command line."""
+    try:
+        yield
+    except InputError as error:
+        argument, colon, rest = str(error).partition(":")
+        if not colon or argument not in _OPTIONS:
+            raise
+        msg = f"{_OPTIONS[argument]}:{_as_options(rest)}"
+        raise InputError(msg) from error
 
 
 def _say_table(table: Table) -> None:

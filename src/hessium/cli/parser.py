@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands_of = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     reproduce = commands_of.add_parser(
-        "reproduce", help="recompute figures of the sources and write a page"
+        "reproduce", help="recompute published figures and write a page"
     )
     reproduce.add_argument("names", nargs="*", metavar="NAME", help="experiments; all if none")
     reproduce.add_argument(
@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.set_defaults(command="hessium.cli.commands:sweep")
 
     show = commands_of.add_parser("show", help="print one point of a sweep with its certificate")
-    show.add_argument("store", type=Path, metavar="STORE", help="run directory or points.sqlite")
+    show.add_argument("store", type=Path, metavar="STORE", help="run directory")
     show.add_argument("id", metavar="ID", help="of the point, or how it starts")
     show.set_defaults(command="hessium.cli.commands:show")
 
@@ -119,6 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         default=8.0,
         metavar="GIB",
         help="memory limit for Krylov bases in GiB; 8",
+    )
+    large.add_argument(
+        "--no-residual", dest="residual", action="store_false", help="leave H1 = H - H0 out"
     )
     spectrum.set_defaults(command="hessium.cli.commands:spectrum")
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hessium.errors import InputError
-from hessium.spectra import Spectrum
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +24,7 @@ _COLUMNS = {
     "DiagonalEstimate": ("value", "stderr"),
     "Cumulants": ("moments", "moment_errors", "free", "free_errors"),
 }
-_MATRICES = ("hessian", "gauss_newton", "residual")
+_TABLES = ("Profile", "Audit")  # with a method `rows`
 _ROWS = {"Assumptions": ("checks",), "Symmetries": ("parts",), "Outliers": ("above", "below")}
 
 
@@ -59,27 +58,11 @@ def columns_of(result: Any) -> dict[str, list[Any]]:
         ]
         if rows:
             return {column: [row[column] for row in rows] for column in rows[0]}
-    spectra = {
-        part: s for part in _MATRICES if isinstance(s := getattr(result, part, None), Spectrum)
-    }
-    if spectra and name in ("Profile", "Audit"):
-        return _of_matrices(spectra)
+    if name in _TABLES:
+        rows = result.rows()
+        if rows:
+            return {column: [row[column] for row in rows] for column in rows[0]}
     return {column: [value] for column, value in scalars_of(result).items()}
-
-
-def _of_matrices(spectra: Mapping[str, Spectrum]) -> dict[str, list[Any]]:
-    """One row for each matrix: its ends, trace, and counts at the default threshold."""
-    counts = {part: one.inertia() for part, one in spectra.items()}
-    return {
-        "matrix": list(spectra),
-        "dim": [one.dim for one in spectra.values()],
-        "exact": [one.exact for one in spectra.values()],
-        "smallest": [one.support()[0] for one in spectra.values()],
-        "largest": [one.support()[1] for one in spectra.values()],
-        "trace": [one.dim * float(one.integral(lambda x: x)) for one in spectra.values()],
-        "negative": [int(found.negative) for found in counts.values()],
-        "rank": [int(found.rank) for found in counts.values()],
-    }
 
 
 def fields_of(result: Any) -> dict[str, Any]:

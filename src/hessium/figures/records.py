@@ -1,7 +1,6 @@
-"""What a finished experiment says: numbers with their errors, statements, tables and charts.
+"""Numbers with their errors, statements, tables and charts.
 
-A chart is data, not a drawing: what a figure shows is stored, and every figure can be drawn again
-from what is stored, by a later version and without the experiment that made it.
+A chart is data, not a drawing: every figure can be redrawn from its stored chart.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ Source = Literal["measured", "published", "theory"]
 Mark = Literal["points", "line", "both", "steps"]
 Scale = Literal["linear", "log", "symlog"]
 
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _MOST_DIGITS = 17
 _MOST_POINTS = 100_000  # of a chart: beyond that, drawing takes minutes
@@ -42,7 +40,7 @@ def _require(condition: bool, message: str) -> None:
 
 
 def _require_name(field_name: str, name: str) -> None:
-    """Names become file names and identifiers of a page: nothing in them may mean more."""
+    """Names become file names and identifiers of a page."""
     _require(
         _NAME.fullmatch(name) is not None,
         f"{field_name}: {name[:80]!r}; at most 64 letters a-z, digits and -, no - at the start",
@@ -55,9 +53,8 @@ class Number:
 
     Attributes:
         value: the number.
-        low: lower end of its error, or None where `basis` says why there is none.
-        high: upper end of its error, or None.
-        basis: what the error is ("range over 5 seeds"), or `EXACT`, or why it is missing.
+        low, high: ends of its error, or None.
+        basis: meaning of the error ("range over 5 seeds"), or `EXACT`, or why it is unknown.
         digits: significant digits to print.
     """
 
@@ -93,7 +90,7 @@ def over(values: Numbers, what: str, digits: int = 3) -> Number:
 
     Args:
         values: repeated measurements, any shape, not empty.
-        what: what they were repeated over, such as "5 seeds".
+        what: the repetitions, such as "5 seeds".
         digits: significant digits to print.
     """
     array = np.asarray(values, dtype=np.float64).reshape(-1)
@@ -113,14 +110,12 @@ class Series:
 
     Attributes:
         label: legend entry; names the law or the source.
-        x: positions, shape (k,).
-        y: values, shape (k,).
-        low: lower ends of the error bars, shape (k,), or None.
-        high: upper ends of the error bars, shape (k,), or None.
-        error: what the bars mean, or `EXACT`, or why there are none.
-        source: where the numbers come from; decides the look.
+        x, y: positions and values, shape (k,).
+        low, high: ends of the error bars, shape (k,), or None.
+        error: meaning of the bars, or `EXACT`, or why there are none.
+        source: origin of the numbers, which decides the style.
         mark: points, a line, both, or steps: y from this x to the next.
-        nudge: sideways shift in typographic points, so that equal integers do not hide each other.
+        nudge: sideways shift in typographic points, for points that would hide each other.
         hue: series with the same number share a colour; None takes the next one.
         ids: of the runs behind the points, one each, or none.
     """
@@ -202,14 +197,11 @@ class Chart:
     Attributes:
         name: file name of the figure, without suffix.
         title: short heading.
-        caption: one or two sentences: what is shown and what to see in it.
-        x_label: meaning and unit of x.
-        y_label: meaning and unit of y.
-        x_scale: linear, log, or symlog: linear about zero and logarithmic beyond, by asinh.
-        y_scale: likewise.
-        x_linear: where symlog turns from linear to logarithmic: x is at asinh(x / x_linear).
-        x_ticks: positions of labelled ticks, or empty for automatic ones.
-        y_ticks: likewise.
+        caption: one or two sentences.
+        x_label, y_label: meaning and unit.
+        x_scale, y_scale: linear, log, or symlog (linear about zero, logarithmic beyond, by asinh).
+        x_linear: of symlog, x is at asinh(x / x_linear).
+        x_ticks, y_ticks: positions of labelled ticks, or empty for automatic ones.
         series: what is drawn, first below.
     """
 
@@ -275,11 +267,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """A claim, what was found, and the numbers that say so.
+    """A claim with its verdict.
 
     Attributes:
         claim: a sentence that can be false.
-        verdict: what the numbers say about it.
+        verdict: of the numbers.
         evidence: the numbers, in words.
     """
 
@@ -295,20 +287,20 @@ def judge(claim: str, holds: bool | None, evidence: str) -> Statement:
 
 
 def judge_test(claim: str, kept: bool | None, evidence: str) -> Statement:
-    """A statement that a statistical test may reject and cannot prove."""
+    """A statement that a test may reject and cannot prove."""
     verdict: Verdict = "not tested" if kept is None else "not rejected" if kept else "does not hold"
     return Statement(claim=claim, verdict=verdict, evidence=evidence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What an experiment found.
+    """The content of one section of a page.
 
     Attributes:
-        statements: in words, made from the numbers.
-        charts: what the figures show.
-        tables: the numbers to quote.
-        notes: what a reader must know to read them.
+        statements: claims with their verdicts.
+        charts: figures as data.
+        tables: tables after the charts.
+        notes: on the method.
         quoted: tables at the head of the page, before the first chart and the statements.
     """
 
@@ -325,21 +317,19 @@ class Findings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """Findings with all that is needed to make them again.
+    """Findings with all that is needed to reproduce them.
 
     Attributes:
         experiment: its name.
-        title: its heading.
-        shows: one sentence.
-        preset: the preset, or "" where there is none.
-        config: every setting.
-        seeds: seeds used.
-        command: what to type to make it again.
-        versions: of the interpreter and the libraries that computed.
+        title, shows: its heading, and one sentence below it.
+        preset: the preset, or "".
+        config, seeds: every setting, and the seeds used.
+        command: reproduces them.
+        versions: of the interpreter and the libraries.
         tasks: number of independent computations.
         seconds: their computing time, added up.
         finished: when, ISO 8601, UTC.
-        findings: what was found.
+        findings: the content.
     """
 
     experiment: str

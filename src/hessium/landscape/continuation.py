@@ -22,9 +22,9 @@ from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 
 _LEAST = 1e-12  # of the first ridge: the last one before zero itself
-_HALVINGS = 8  # of a step of the logarithm
-_CORRECTED = 0.5  # of the predicted step: a corrector that goes further has found another point
-_SAME = 1e-8  # of |H| |theta|: what routes to the same gradient may differ by
+_HALVINGS = 8  # of a step in log r; then the path ends
+_CORRECTED = 0.5  # predicted steps: a corrector that moves further has found another point
+_SAME = 1e-8  # |H| |theta|: gradients of one risk by two routes differ by less
 
 
 def continue_ridge(

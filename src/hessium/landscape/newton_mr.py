@@ -8,8 +8,6 @@ from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Finder, Stopping, Walk, backtrack, half_square
 from hessium.linalg.minres import minres
 
-_HALVINGS = 20  # smallest step length; if only shorter ones decrease |g| the search has stalled
-
 
 class NewtonMR(Finder):
     r"""Steps $p \approx -H^+ g$ of least norm, and backtracking on $\tfrac12|g|^2$.
@@ -46,7 +44,6 @@ class NewtonMR(Finder):
                 solved.solution,
                 half_square(gradient),
                 slope,
-                halvings=_HALVINGS,
             )
             if found is None:
                 walk.ended = "stuck"

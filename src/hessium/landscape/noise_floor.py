@@ -14,17 +14,17 @@ from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Stopping
 from hessium.linalg.damped import eigensystem
 
-PROBES = 8
-_SHARE = 1e-13
+PROBES = 8  # random directions of the tests at a point
+_SHARE = 1e-13  # of the first gradient: a search that gets there has converged
 _EPS = torch.finfo(torch.float64).eps
-_ULPS = 16.0  # distance of the probes
-_GRADIENT = 32.0  # of the probes' root mean square: what the largest of many errors does not reach
-_NOISE = 0.25  # of what rounding explains: eight times the root mean square
-_HESSIAN = 8.0  # of one probe's norm
+_ULPS = 16.0  # units in the last place from the point to the probes
+_GRADIENT = 32.0  # root mean squares of the probes' errors: no error of the gradient is larger
+_NOISE = 0.25  # of that bound: smaller components of the gradient may be rounding alone
+_HESSIAN = 8.0  # norms of one probe's error: no error of an eigenvalue is larger
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LocalModel:
     r"""A point with its derivatives and their rounding.
 
     Attributes:
@@ -56,12 +56,17 @@ class Place:
         return float(self.gradient.norm())
 
     @property
+    def hessian(self) -> Float[Tensor, "n n"]:
+        """The Hessian, from its eigenvalues and eigenvectors."""
+        return (self.vectors * self.values) @ self.vectors.mT
+
+    @property
     def slopes(self) -> Float[Tensor, " n"]:
         """Components of the gradient along the eigenvectors."""
         return self.vectors.mT @ self.gradient
 
     @property
-    def sure(self) -> float:
+    def resolution(self) -> float:
         """Smallest absolute eigenvalue that an eigensolver resolves."""
         return len(self.theta) * _EPS * self.scale
 
@@ -75,8 +80,12 @@ class Place:
         """Gradient components over their rounding errors."""
         return self.slopes.abs() / self.floors
 
-    def blur(self, modes: Tensor) -> float:
-        """Displacement of the zero of the gradient by rounding, along some modes."""
+    def blur(self) -> float:
+        """Displacement of the zero of the gradient by rounding, along modes of resolved curvature.
+
+        Resolved by the eigensolver: at a kink the differences in `cut` are not rounding.
+        """
+        modes = self.values.abs() > self.resolution
         return float((self.floors[modes] / self.values[modes]).norm())
 
     def newton_step(self) -> Float[Tensor, " n"]:
@@ -154,9 +163,9 @@ def stopping_at(
     return Stopping(gradient=max(share, 4 * noise if math.isfinite(noise) else 0), steps=steps)
 
 
-def look(
+def local_model(
     surface: Surface, theta: Tensor, lengths: Tensor, relative: float, draws: Float[Tensor, "k n"]
-) -> Place:
+) -> LocalModel:
     """Derivatives at a point with their rounding errors.
 
     Args:
@@ -185,7 +194,7 @@ def look(
     products = matrix.abs() @ ulps(theta, lengths)
     floors = _GRADIENT * noise.square().mean(1).sqrt() + 4 * (vectors.abs().mT @ products)
     dim = max(len(theta), 16)
-    return Place(
+    return LocalModel(
         theta=theta,
         gradient=gradient,
         values=values,

@@ -29,16 +29,14 @@ class Certificate(Displayable):
             that it lies in the kernel of H, where every method that minimises $|g|$ stalls.
         newton_step: $|H^+ g| / |\theta|$, Newton's estimate of the distance to the critical point.
         moved: $|\theta - \theta_0| / |\theta|$, from the end of the finder to rounding level.
-        contraction: lengths of successive Newton steps from a random point nearby, each over its
-            predecessor; with quadratic convergence each is the square of the previous one.
-        contraction_distance: relative distance of that point; 0 if Newton's method did not converge
-            back, or was not run.
+        kantorovich: h of the Newton-Kantorovich theorem in the modes with curvature; at most 1/4 at
+            a critical point (the theorem: 1/2). Infinite at a kink, without curvature, or where
+            derivatives nearby are not finite.
+        distance: bound on the distance of the zero over $|\theta|$, by the theorem.
         growth: $|\theta|$ at the end over $|\theta|$ half way through the search.
-        threshold: the threshold t below which the sign of an eigenvalue is undecided: the larger of
-            the measured rounding of H and $3 |H(\theta + p) - H(\theta)|$ with p the Newton step.
-            By Weyl's inequality no eigenvalue differs by more than a third of that at $\theta + p$;
-            that the zero of the gradient is no further than $3|p|$ away is an estimate, good where
-            Newton's method contracts, not a proof.
+        threshold: the threshold t below which the sign of an eigenvalue is undecided: the measured
+            rounding of H where the theorem holds, which then excludes changes of sign on the way to
+            the zero; else the change of H at the probes of the theorem, if that is more.
         symmetry_zeros: eigenvalues within t that belong to a manifold of critical points; these are
             not counted in the upper end of the index.
         reason: one sentence.
@@ -50,8 +48,8 @@ class Certificate(Displayable):
     flatness: float
     newton_step: float
     moved: float
-    contraction: tuple[float, ...]
-    contraction_distance: float
+    kantorovich: float
+    distance: float
     growth: float
     threshold: float
     symmetry_zeros: int

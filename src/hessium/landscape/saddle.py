@@ -13,9 +13,9 @@ from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Finder, Stopping, Walk, negative, spread
 from hessium.linalg.damped import eigensystem
 
-_TRUST = 0.5  # of the linear model of the gradient, in the norm of steps
-_PATIENCE = 12  # steps without progress: then another k
-_STALLS = 150  # steps: then the search ends
+_TRUST = 0.5  # of a step: the largest error of the linear model, in the norm of steps
+_PATIENCE = 12  # steps without progress, after which k changes
+_STALLS = 150  # steps without progress, after which the search ends
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,17 @@ from __future__ import annotations
 from torch import Tensor
 
 from hessium.errors import NonFiniteError
-from hessium.landscape.noise_floor import Place, look
+from hessium.landscape.noise_floor import LocalModel, local_model
 from hessium.landscape.objective import Surface
 from hessium.linalg.damped import eigensystem, pseudo_solve
 
-_WALK = 0.5  # relative length of the walks
-_FIRST, _LEAST = 2e-2, 1e-3  # relative strides: doubled while Newton's method returns, else cut
-_STRIDES = 12
+_LENGTH = 0.5  # |theta|, walked both ways: a shorter valley counts as a manifold
+_STRIDE = 2e-2  # |theta|, the first one; doubled if Newton's method returns, else divided by 4
+_STRIDES = 12  # tried on each walk
 
 
 def on_manifold(
-    surface: Surface, place: Place, zero: Tensor, start: Tensor, lengths: Tensor, draws: Tensor
+    surface: Surface, local: LocalModel, zero: Tensor, start: Tensor, lengths: Tensor, draws: Tensor
 ) -> bool:
     r"""Whether some modes are all tangent to a manifold of critical points.
 
@@ -28,7 +28,7 @@ def on_manifold(
 
     Args:
         surface: the function.
-        place: a critical point, at rounding level.
+        local: a critical point, at rounding level.
         zero: which modes.
         start: start of the search.
         lengths: of the parameters.
@@ -36,49 +36,47 @@ def on_manifold(
 
     Cost: 2 to 5 Hessians with eigenvectors for each stride, 5 to 12 strides for each walk.
     """
-    basis = place.vectors[:, zero]
+    basis = local.vectors[:, zero]
     size = float(lengths.norm())
     random = basis @ (basis.mT @ (lengths * draws[0]))
-    random *= _WALK * size / float(random.norm())
+    random *= _LENGTH * size / float(random.norm())
     walks = [random, -random]
-    back = basis @ (basis.mT @ (start - place.theta))
-    if float(back.norm()) > _WALK * size:
+    back = basis @ (basis.mT @ (start - local.theta))
+    if float(back.norm()) > _LENGTH * size:
         walks.append(0.99 * back)
     try:
-        return all(_zero_again(surface, place, zero, walk, lengths, draws) for walk in walks)
+        return all(_zero_again(surface, local, zero, walk, lengths, draws) for walk in walks)
     except NonFiniteError:
         return False
 
 
 def _zero_again(
-    surface: Surface, place: Place, zero: Tensor, walk: Tensor, lengths: Tensor, draws: Tensor
+    surface: Surface, local: LocalModel, zero: Tensor, walk: Tensor, lengths: Tensor, draws: Tensor
 ) -> bool:
     """Walk; compare the numbers of negative and zero modes where it ends."""
     count, size = int(zero.sum()), float(lengths.norm())
-    here, free = place.theta, place.vectors[:, zero]
-    left, stride = float(walk.norm()), _FIRST * size
+    here, free = local.theta, local.vectors[:, zero]
+    left, stride = float(walk.norm()), _STRIDE * size
     for _ in range(_STRIDES):
         along = free @ (free.mT @ walk)
         length = min(stride, left)
         there = here + length * along / float(along.norm())
-        returned = _returned(surface, there, length, size, place.cut, count)
+        returned = _returned(surface, there, length, size, local.cut, count)
         if returned is None:
             stride /= 4
-            if stride < _LEAST * size:
-                break
             continue
         here, free = returned
         left, stride = left - length, 2 * stride
         if left <= 0:
             break
-    if here is place.theta:
+    if here is local.theta:
         return False
-    found = look(surface, here, lengths, 0.0, draws[:4])
-    flat = found.values.abs() <= 10 * place.cut * found.scale / place.scale
+    found = local_model(surface, here, lengths, 0.0, draws[:4])
+    flat = found.values.abs() <= 10 * local.cut * found.scale / local.scale
     return (
         float(found.excess.max()) <= 1
         and int(flat.sum()) == count
-        and int((found.values[~flat] < 0).sum()) == int((place.values[~zero] < 0).sum())
+        and int((found.values[~flat] < 0).sum()) == int((local.values[~zero] < 0).sum())
     )
 
 

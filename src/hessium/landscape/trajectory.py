@@ -12,10 +12,10 @@ from torch import Tensor
 from hessium.errors import NonFiniteError
 from hessium.landscape.objective import Surface
 
-_GROWS = 1.02  # in the second half of a walk
-_SHRUNK = 1e-3  # of its largest radius
-_RESTS = 1e-12  # of the parameters: a step that only rounding is left of
-_GAINS = 0.7  # of the least gradient is left after as many steps as a finder has patience
+_GROWS = 1.02  # |theta| at the end over |theta| half way: parameters that grow more may diverge
+_SHRUNK = 1e-3  # largest |theta| of the search: below it |theta| fluctuates, growth says nothing
+_RESTS = 1e-12  # |theta|: a shorter step is rounding
+_GAINS = 0.7  # smallest |g| in the last steps over the smallest before: more is a stall
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +161,6 @@ def backtrack(
     *,
     length: float = 1.0,
     share: float = 1e-4,
-    halvings: int = 60,
 ) -> tuple[Tensor, float, float] | None:
     r"""Halve a step until $m(\theta + a p) \le m(\theta) + c\, a\, m'(\theta) p$ (Armijo).
 
@@ -173,12 +172,11 @@ def backtrack(
         slope: $m' p < 0$.
         length: first a.
         share: c.
-        halvings: largest number.
 
     Returns:
-        The new point, its merit and a; None if no length is accepted.
+        The new point, its merit and a; None if no length is accepted after 60 halvings.
     """
-    for _ in range(halvings):
+    for _ in range(60):
         there = theta + length * step
         value = merit(there)
         if value <= now + share * length * slope:

@@ -1,8 +1,9 @@
-"""Everything about the curvature of one risk, on one page."""
+"""The curvature of one risk measured and put beside random matrix theory, each on one page."""
 
-from hessium.profiles.own_audit import Audit as Audit
-from hessium.profiles.own_audit import audit as audit
-from hessium.profiles.own_model import profile as profile
+from hessium.profiles.audit_result import Audit as Audit
+from hessium.profiles.audit_result import audit as audit
+from hessium.profiles.matrix_profile import LayerProfile as LayerProfile
+from hessium.profiles.matrix_profile import MatrixProfile as MatrixProfile
+from hessium.profiles.measurement import profile as profile
 from hessium.profiles.plan import Plan as Plan
-from hessium.profiles.profile_result import LayerProfile as LayerProfile
 from hessium.profiles.profile_result import Profile as Profile

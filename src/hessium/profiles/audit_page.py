@@ -1,10 +1,10 @@
-"""A user's own risk beside random matrix theory: what holds, what does not, in words."""
+"""What an audit says on its page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from hessium._typing import FloatArray
 from hessium.compare import (
@@ -15,63 +15,51 @@ from hessium.compare import (
     nonzero,
 )
 from hessium.figures.formatting import digits
+from hessium.figures.hues import LAW, PUBLISHED
 from hessium.figures.records import (
     Chart,
     Findings,
     Number,
-    Series,
     Statement,
     Table,
     exact,
     judge,
     judge_test,
 )
-from hessium.spectra import Measure
+from hessium.figures.views.spectra import WIDTH, law_series, overlaid_chart
+from hessium.spectra import Spectrum
 from hessium.theory import Law, MarchenkoPastur, Semicircle, relu_hessian, wishart_wigner
 
-_BINS = 50
+if TYPE_CHECKING:
+    from hessium.profiles.audit_result import Audit
 
 
-def audit_findings(
-    table: Assumptions,
-    zeros: Symmetries,
-    ranked: Ranks,
-    spaced: LevelStatistics | str,
-    warned: Sequence[str],
-) -> Findings:
-    """What an audit says on its page.
-
-    Args:
-        table: the assumptions.
-        zeros: null directions by name.
-        ranked: ranks beside their formulas.
-        spaced: statistics of the levels of H, or in words why there are none.
-        warned: warnings of the measurement.
-    """
+def audit_findings(audit: Audit) -> Findings:
+    """Statements, charts and tables."""
+    table, zeros, ranked = audit.assumptions, audit.symmetries, audit.ranks
     notes = [
-        "Each assumption is tested for itself against random matrices of this very size. The tests "
-        "are sharp: the statistic says how wrong an assumption is, the verdict only whether it is.",
-        "Energy: half the mean square of the output gradients in the normalisation "
-        "(2m)⁻¹ Σ e². Ratio: parameters over samples × outputs (a softmax "
-        "takes one output of each sample). Scale: the mean of H₀, measured. "
-        "The models are those of Pennington and Bahri (ICML 2017): Marchenko-Pastur plus "
-        "semicircle (eq. 16) and plus the ReLU residual law (eq. 29).",
+        "Each assumption is tested by itself against random matrices of the same size. The tests "
+        "are sensitive: the statistic measures the size of a deviation, the verdict only whether "
+        "there is one.",
+        "Energy: half the mean square of the output gradients in the normalisation (2m)⁻¹ Σ e². "
+        "Ratio: parameters over samples × outputs (a softmax uses up one output of each sample). "
+        "Scale: the mean eigenvalue of H₀. The models are those of Pennington and Bahri (2017): "
+        "Marchenko-Pastur plus semicircle (eq. 16), and plus the ReLU residual law (eq. 29).",
     ]
-    notes += [f"Symmetries that were not looked for: {zeros.unread}."] if zeros.unread else []
-    notes += [
-        f"No symmetry of H₀, though the layers look like it: {part.name}." for part in zeros.refuted
-    ]
-    notes += [f"Warning: {words}" for words in dict.fromkeys(warned)]
+    notes += [f"Symmetries not tested: {zeros.unread}."] if zeros.unread else []
+    notes += [f"The layers suggest {part.name}, but H₀ does not have it." for part in zeros.refuted]
+    notes += [f"Warning: {text}" for text in audit.warnings]
     return Findings(
-        statements=_statements(table, zeros, ranked, spaced),
+        statements=_statements(table, zeros, ranked, audit.levels or audit.no_levels),
         charts=_charts(table),
-        tables=(_prediction_table(table), _zero_table(zeros, ranked), _check_table(table)),
+        tables=(_zero_table(zeros, ranked), _check_table(table)),
         notes=tuple(notes),
+        quoted=(_prediction_table(table),),
     )
 
 
 def _repulsion(spaced: LevelStatistics | str, alpha: float) -> Statement:
-    claim = "The levels of H repel like those of a random symmetric matrix (GOE)."
+    claim = "Level spacings of H are those of a random symmetric matrix (GOE)."
     if isinstance(spaced, str):
         return judge_test(claim, None, spaced)
     chances = {name: spaced.p_value(name) for name in ("goe", "poisson")}
@@ -81,9 +69,9 @@ def _repulsion(spaced: LevelStatistics | str, alpha: float) -> Statement:
         chances["goe"] >= alpha,
         f"mean spacing ratio {digits(spaced.mean, 4)} ± {digits(spaced.stderr, 1)} of "
         f"{spaced.ratios.size}, GOE 0.5307, Poisson 0.3863; {spaced.zeros} zeros removed, "
-        f"sectors: {len(spaced.sectors)}, equal to rounding: {spaced.degenerate}; p "
-        f"{digits(chances['goe'], 2)}, of levels without repulsion (Poisson) "
-        f"{digits(chances['poisson'], 2)}" + (": so few levels reject neither" if both else ""),
+        f"symmetry sectors: {len(spaced.sectors)}, spacings below rounding: {spaced.degenerate}; p "
+        f"{digits(chances['goe'], 2)} for GOE, {digits(chances['poisson'], 2)} for Poisson"
+        + ("; too few levels to tell them apart" if both else ""),
     )
 
 
@@ -104,10 +92,10 @@ def _statements(
     names = "; ".join(f"{part.dimension} {part.name}" for part in zeros.parts) or "no symmetry"
     found.append(
         judge(
-            "All zero eigenvalues of H₀ have a name.",
+            "Every zero eigenvalue of H₀ is explained by a symmetry or by the number of samples.",
             zeros.explained,
-            f"{zeros.measured.bracket} measured; symmetries force {zeros.forced} ({names}), the "
-            f"number of data {zeros.scarce}",
+            f"{zeros.measured.bracket} measured; symmetries explain {zeros.forced} ({names}), the "
+            f"number of samples {zeros.scarce}",
         )
     )
     found.append(_repulsion(spaced, table.alpha))
@@ -139,121 +127,80 @@ def _worded(text: str) -> str:
 
 
 def _charts(table: Assumptions) -> tuple[Chart, ...]:
-    bulk = nonzero(table.gauss_newton)
+    bulk, weight = nonzero(table.gauss_newton), max(1.0, table.ratio)
+    # the law without its atom at zero has the mean of the non-zero eigenvalues
+    wishart = MarchenkoPastur(ratio=table.ratio, scale=bulk.mean() / weight)
     charts = [
-        _histogram(
+        _beside(
             "wishart",
             "H₀ and Marchenko-Pastur",
-            f"Non-zero eigenvalues of H₀; the law has their mean and the ratio "
+            f"Non-zero eigenvalues of H₀. The law has their mean and the ratio "
             f"{digits(table.ratio)}.",
-            bulk,
-            {"Marchenko-Pastur": _continuous(table.ratio, bulk.mean())},
+            "H₀",
+            bulk.nodes,
+            {"Marchenko-Pastur": (wishart, weight)},
         )
     ]
     if table.free is None:
         return tuple(charts)
-    residual = nonzero(table.residual)
+    rest = nonzero(table.residual)
     charts.append(
-        _histogram(
+        _beside(
             "wigner",
             "H₁ and the semicircle",
-            "Non-zero eigenvalues of H₁; the semicircle has their second moment.",
-            residual,
-            {"semicircle": (Semicircle(variance=residual.moment(2)), 1.0)},
+            "Non-zero eigenvalues of H₁. The semicircle has their second moment.",
+            "H₁",
+            rest.nodes,
+            {"semicircle": (Semicircle(variance=rest.moment(2)), 1.0)},
         )
     )
-    laws: dict[str, tuple[Law, float]] = {
-        "Wishart + Wigner": (wishart_wigner(table.energy, table.ratio, table.scale), 1.0),
-        "ReLU model": (relu_hessian(table.energy, table.ratio, table.scale), 1.0),
-    }
+    model = (table.energy, table.ratio, table.scale)
     charts.append(
-        _histogram(
+        _beside(
             "hessian",
-            "H, its rotations and the predictions",
-            "Eigenvalues of H = H₀ + H₁, of H₀ + Q H₁ Qᵀ with random rotations Q, and the laws at "
-            "this energy, ratio and scale.",
-            table.hessian,
-            laws,
+            "H, rotated sums and the models",
+            f"Eigenvalues of H = H₀ + H₁, of H₀ + Q H₁ Qᵀ with {len(table.free.rotated)} random "
+            "rotations Q, and the models at the energy, ratio and scale of this risk.",
+            "H",
+            table.hessian.nodes,
+            {
+                "Wishart + Wigner": (wishart_wigner(*model), 1.0),
+                "ReLU model": (relu_hessian(*model), 1.0),
+            },
             table.free.rotated,
         )
     )
     return tuple(charts)
 
 
-def _continuous(ratio: float, mean: float) -> tuple[Law, float]:
-    """Marchenko-Pastur without its atom: the law, and what its density is to be multiplied by."""
-    weight = max(1.0, ratio)
-    return MarchenkoPastur(ratio=ratio, scale=mean / weight), weight
-
-
-def _histogram(
+def _beside(
     name: str,
     title: str,
     caption: str,
-    spectrum: Measure,
+    sign: str,
+    values: FloatArray,
     laws: Mapping[str, tuple[Law, float]],
     rotated: FloatArray | None = None,
 ) -> Chart:
-    values = spectrum.nodes
-    # a few large eigenvalues must not squeeze the rest into one bin
-    low, high = np.quantile(values, [0.005, 0.98])
-    ends = [law.support() for law, _ in laws.values()]
-    low = min(low, *(end[0] for end in ends), 0.0)
-    high = max(high, *(min(end[1], 2 * high) for end in ends))
-    margin = 0.02 * (high - low)
-    # where neither matrix nor law has anything below zero, no bin lies there
-    edges = np.linspace(low - margin if low < 0 else 0.0, high + margin, _BINS + 1)
-    middle, width = 0.5 * (edges[:-1] + edges[1:]), edges[1] - edges[0]
-    beyond = float(((values < edges[0]) | (values > edges[-1])).mean())
-    counts = np.histogram(values, edges)[0]
-    series = [
-        Series(
-            label="measured",
-            x=middle,
-            y=counts / (values.size * width),
-            error="exact eigenvalues, counted in bins",
-            source="measured",
-            mark="points",
-        )
-    ]
+    """The density of eigenvalues, of rotated sums and of laws with their weights."""
+    spectra: dict[str, list[Spectrum]] = {sign: [Spectrum.of(values)]}
     if rotated is not None:
-        table = np.array([np.histogram(row, edges)[0] for row in rotated])
-        table = table / (values.size * width)
-        series.append(
-            Series(
-                label=f"rotated, {len(rotated)} rotations",
-                x=middle,
-                y=table.mean(axis=0),
-                low=table.min(axis=0),
-                high=table.max(axis=0),
-                error="mean, band from least to greatest over the rotations",
-                source="measured",
-                mark="line",
-            )
+        spectra["rotated"] = [Spectrum.of(row) for row in rotated]
+    chart = overlaid_chart(spectra, title, "the rotations")
+    measured = [
+        dataclasses.replace(one, hue=PUBLISHED) if one.label == "rotated" else one
+        for one in chart.series
+    ]
+    lines = (
+        dataclasses.replace(
+            law_series(law, round(weight * values.size), chart.x_linear, WIDTH, atoms=weight == 1),
+            label=label,
+            hue=LAW + number,
         )
-    for label, (law, weight) in laws.items():
-        x = np.linspace(edges[0], edges[-1], 400)
-        # averages over the bins, as the histogram has them: an edge may be steeper than a bin
-        y = weight * np.diff(law.cdf(np.append(x, x[-1] + (x[1] - x[0])))) / (x[1] - x[0])
-        y[np.abs(x) <= width / 10] = np.nan if law.atoms else y[np.abs(x) <= width / 10]
-        kept = np.isfinite(y)
-        series.append(
-            Series(
-                label=label,
-                x=x[kept],
-                y=y[kept],
-                error="exact",
-                source="theory",
-                mark="line",
-            )
-        )
-    return Chart(
-        name=name,
-        title=title,
-        caption=f"{caption} {digits(100 * beyond, 2)} % of the eigenvalues lie beyond the ends.",
-        x_label="eigenvalue λ",
-        y_label="density ρ(λ)",
-        series=tuple(series),
+        for number, (label, (law, weight)) in enumerate(laws.items())
+    )
+    return dataclasses.replace(
+        chart, name=name, caption=f"{caption} {chart.caption}", series=(*measured, *lines)
     )
 
 
@@ -268,11 +215,11 @@ def _prediction_table(table: Assumptions) -> Table:
         for row in table.predictions
     ]
     return Table(
-        title="What theory predicts, and what was measured",
-        columns=("of the spectrum of H", "measured", "Wishart + Wigner", "ReLU model"),
+        title="Predicted and measured spectrum of H",
+        columns=("number", "measured", "Wishart + Wigner", "ReLU model"),
         rows=tuple(rows),
         note=f"At ratio {digits(table.ratio, 4)}, energy {digits(table.energy, 4)}, scale "
-        f"{digits(table.scale, 4)}. Index: share of negative eigenvalues.",
+        f"{digits(table.scale, 4)}. Index: fraction of negative eigenvalues.",
     )
 
 
@@ -283,7 +230,7 @@ def _zero_table(zeros: Symmetries, ranked: Ranks) -> Table:
     rows += [
         ("all symmetries together", exact(zeros.forced)),
         (
-            "parameters less samples × outputs (softmax: less one output a sample)",
+            "parameters minus samples × outputs (softmax: minus one output per sample)",
             exact(zeros.scarce),
         ),
         (f"zero eigenvalues of H₀, {_beyond(zeros.tol, '≤')}", exact(zeros.measured.value)),
@@ -293,13 +240,13 @@ def _zero_table(zeros: Symmetries, ranked: Ranks) -> Table:
         ("parameters", exact(zeros.parameters)),
     ]
     return Table(
-        title="Null directions by name, and ranks",
-        columns=("what", "number"),
+        title="Null space of H₀, and ranks",
+        columns=("cause or quantity", "number"),
         rows=tuple(rows),
         note=(
-            "Symmetries and rank formulas speak of eigenvalues that are exactly zero, so the "
-            "threshold here is near rounding. `hessium spectrum` counts the directions that "
-            "matter, by default beyond 10⁻⁶ of the largest eigenvalue, and so fewer."
+            "Symmetries and rank formulas concern eigenvalues that are exactly zero, so the "
+            "threshold is near rounding. `hessium spectrum` uses a larger one, 10⁻⁶ by default, "
+            "and so finds smaller ranks."
         ),
     )
 
@@ -324,12 +271,12 @@ def _check_table(table: Assumptions) -> Table:
     tested = sum(one.p_value is not None for one in table.checks)
     return Table(
         title="The assumptions",
-        columns=("assumption", "statistic", "value", "p", "verdict"),
+        columns=("assumption", "statistic", "value", "p-value", "verdict"),
         rows=tuple(rows),
         note=(
-            f"Rejected at p of {digits(table.alpha)} or less, each assumption for itself, so that "
-            f"of {tested} true ones {digits(tested * table.alpha)} would be rejected on average; "
-            "without a p where the value leaves its range, which is far rarer. Not rejected is not "
-            "proven: small networks hide much."
+            f"Each assumption is tested by itself and rejected at p ≤ {digits(table.alpha)}: of "
+            f"{tested} true ones {digits(tested * table.alpha)} would be rejected on average. "
+            "Tests without a p-value reject outside of the range, which is far rarer. An "
+            "assumption that is not rejected is not proved: small networks have little power."
         ),
     )

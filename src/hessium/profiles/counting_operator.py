@@ -1,4 +1,4 @@
-"""An operator that knows what its products cost."""
+"""An operator that counts and times its products."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from hessium.linalg import SymmetricOperator
 from hessium.runs.experiment import Result
 
 
-class Metered(SymmetricOperator):
-    """The same operator, its products counted and timed, its route chosen once.
+class CountingOperator(SymmetricOperator):
+    """The same operator, its products counted and timed, its route chosen once for all work.
 
-    A measurement announces all its work before the first estimator runs; estimators that prepare
-    the operator for their own share find it ready.
+    A measurement announces all products before the first estimator runs; estimators that prepare
+    the operator for their own products change nothing.
 
     Args:
-        inner: what multiplies, with a `route` in words if it has a choice.
+        inner: the operator; `route` describes its products, if it has several routes.
 
     Attributes:
         products: vectors multiplied so far.
-        seconds: what these products took.
+        seconds: time of these products.
     """
 
     def __init__(self, inner: SymmetricOperator) -> None:
@@ -68,7 +68,7 @@ class Metered(SymmetricOperator):
 
     @property
     def route(self) -> str:
-        """What a product does now, in words."""
+        """How products are made."""
         return str(getattr(self._inner, "route", "products"))
 
     @property
@@ -76,7 +76,9 @@ class Metered(SymmetricOperator):
         """Of the operator."""
         return self._inner.choice
 
-    def prepare(self, products: int, columns: int = 1, *, choice: str | None = None) -> Metered:
+    def prepare(
+        self, products: int, columns: int = 1, *, choice: str | None = None
+    ) -> CountingOperator:
         """Choose the route at the first call; later ones change nothing."""
         if not self._ready:
             self._inner = self._inner.prepare(products, columns, choice=choice)
@@ -100,24 +102,24 @@ class Metered(SymmetricOperator):
 
 
 class Reading:
-    """Products and seconds before some work."""
+    """Products and seconds at the start of some work."""
 
-    def __init__(self, operator: Metered) -> None:
+    def __init__(self, operator: CountingOperator) -> None:
         self.products, self.product_seconds = operator.products, operator.seconds
         self.start = time.perf_counter()
 
 
 def cost_since(
-    operator: Metered, before: Reading, result: Result, products: int | None = None
+    operator: CountingOperator, before: Reading, result: Result, products: int | None = None
 ) -> Result:
-    """The result with what it took since then.
+    """A result with its cost since a reading.
 
     Args:
-        operator: what multiplied.
+        operator: whose products count.
         before: its reading at the start of the work.
-        result: what was found.
-        products: what the result took in all, if a part may have been taken up from a state; those
-            before that are charged with the mean time of those since then.
+        result: to which `products`, `product_seconds`, `seconds` and `route` are added.
+        products: of the whole result, if it may have resumed from a state; earlier ones are charged
+            at the mean time of those since then.
     """
     here = operator.products - before.products
     seconds = operator.seconds - before.product_seconds

@@ -1,165 +1,167 @@
-"""What a profile of a risk holds: spectra by name, layers, and the page about them."""
+"""The curvature of one risk: what a profile holds, as numbers, as a table and as a page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from hessium._display import Displayable
 from hessium._typing import AnyArray
-from hessium.errors import InputError, NonFiniteError
+from hessium.errors import InputError
 from hessium.figures.records import Findings
+from hessium.profiles.matrix_profile import LayerProfile, MatrixProfile, matrix_rows
 from hessium.profiles.plan import Plan
-from hessium.profiles.write_page import write_page
+from hessium.profiles.profile_page import profile_findings
+from hessium.profiles.report_page import Reported
 from hessium.runs.experiment import settings
-from hessium.spectra import Count, Integral, Spectrum
-
-
-@final
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LayerProfile(Displayable):
-    """The diagonal block of H that belongs to one layer, the other parameters held.
-
-    Attributes:
-        dim: parameters.
-        largest: eigenvalue of the block that is largest in magnitude.
-        error: within this of `largest` there is an eigenvalue.
-        trace: of the block, with its error.
-        hessian: its spectrum; None of a large model.
-        gauss_newton: of the block of H0; None of a closure and of a large model.
-    """
-
-    dim: int
-    largest: float
-    error: float
-    trace: Integral
-    hessian: Spectrum | None = None
-    gauss_newton: Spectrum | None = None
+from hessium.spectra import Count, Inertia, Integral, Spectrum
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Profile(Displayable):
+class Profile(Reported, Displayable):
     """The curvature of one risk at its parameters.
 
     Attributes:
-        spectra: by name, those that are finished: "hessian", "gauss_newton", "residual".
-        layers: by the name of the module; empty with one layer.
-        model: what was measured: class, loss, sizes.
-        plan: how.
-        findings: statements, charts and tables of the page.
-        arrays: all eigenvalues, or what stands for them.
-        seconds: computing time of all parts, whenever they were computed.
-        reused: parts from an earlier run.
-        stopped: what ended the work before its end, or None.
+        matrices: by name, as far as measured: "hessian", "gauss_newton", "residual".
+        layers: diagonal blocks of H by the name of the module; empty with one layer.
+        loss: value of the loss.
+        gradient_norm: norm of its gradient; the point is critical where this is zero.
+        model: class of the model, loss, sizes, dtype and device.
+        plan: settings.
+        costs: of a large model, by part: products, seconds, product_seconds.
+        routes: of a large model, how the products of each matrix are made.
+        gradient_seconds: time of one gradient; 0 where matrices are dense.
+        warnings: of the measurement.
+        seconds: computing time of all parts, those of earlier runs included.
+        reused: number of parts from an earlier run.
+        stopped: reason if the measurement was stopped before its end, else "".
     """
 
-    spectra: Mapping[str, Spectrum]
+    matrices: Mapping[str, MatrixProfile]
     layers: Mapping[str, LayerProfile]
+    loss: float
+    gradient_norm: float
     model: Mapping[str, Any]
     plan: Plan
-    findings: Findings
-    arrays: Mapping[str, AnyArray]
+    costs: Mapping[str, Mapping[str, float]]
+    routes: Mapping[str, str]
+    gradient_seconds: float
+    warnings: tuple[str, ...]
     seconds: float
     reused: int
-    stopped: KeyboardInterrupt | NonFiniteError | None
+    stopped: str
+
+    experiment = "spectrum"
+    command = "hessium.profile(risk)"
 
     @property
     def hessian(self) -> Spectrum:
         """The spectrum of H.
 
         Raises:
-            InputError: if the work was stopped before.
+            InputError: if the measurement was stopped before.
         """
-        if "hessian" not in self.spectra:
-            msg = f"profile: stopped before the spectrum of H was finished ({self.stopped})"
+        found = self._spectrum("hessian")
+        if found is None:
+            msg = f"profile: stopped ({self.stopped}) before the spectrum of H was measured"
             raise InputError(msg)
-        return self.spectra["hessian"]
+        return found
 
     @property
     def gauss_newton(self) -> Spectrum | None:
         """The spectrum of H0; None of a closure, which has no outputs."""
-        return self.spectra.get("gauss_newton")
+        return self._spectrum("gauss_newton")
 
     @property
     def residual(self) -> Spectrum | None:
-        """The spectrum of H1 = H - H0; None of a closure and of a large model."""
-        return self.spectra.get("residual")
+        """The spectrum of H1 = H - H0; None of a closure."""
+        return self._spectrum("residual")
 
     @property
     def trace(self) -> Integral:
-        """Of H, with its error."""
-        return trace_of(self.hessian, self.plan.confidence)
+        """Trace of H, with its 95 % interval."""
+        return self._hessian.trace
+
+    @property
+    def inertia(self) -> Inertia:
+        """Eigenvalues of H by sign beyond plan.tol times the largest absolute one."""
+        return self._hessian.inertia(self.plan.tol, self.plan.confidence)
 
     @property
     def index(self) -> Count:
-        """How many eigenvalues of H lie below -tol times the largest absolute one."""
-        return self.hessian.inertia(self.plan.tol, confidence=self.plan.confidence).negative
+        """Number of negative eigenvalues of H, see `inertia`."""
+        return self.inertia.negative
 
     @property
     def rank(self) -> Count:
-        """How many eigenvalues of H lie beyond tol times the largest absolute one."""
-        return self.hessian.rank(self.plan.tol, confidence=self.plan.confidence)
+        """Number of eigenvalues of H beyond the threshold, see `inertia`."""
+        return self.inertia.rank
 
-    def report(self, path: Path | str) -> Path:
-        """Write the page about it, with the arrays behind it.
+    @property
+    def findings(self) -> Findings:
+        """Tables, charts and statements of the page."""
+        return profile_findings(self)
 
-        Args:
-            path: a run directory: new, empty, or with an earlier profile.
+    @property
+    def arrays(self) -> dict[str, AnyArray]:
+        """All eigenvalues, or eigenpairs and quadrature nodes, by name."""
+        found: dict[str, AnyArray] = {}
+        for name, matrix in self.matrices.items():
+            if matrix.exact:
+                found[name] = np.array(matrix.eigenvalues[::-1])
+                continue
+            found[f"{name}_eigenvalues"] = matrix.eigenvalues
+            found[f"{name}_residuals"] = matrix.residuals
+            if matrix.spectrum is not None:
+                found[f"{name}_nodes"] = np.array(matrix.spectrum.nodes)
+                found[f"{name}_weights"] = np.array(matrix.spectrum.weights)
+        for name, layer in self.layers.items():
+            for kind in ("hessian", "gauss_newton"):
+                block: Spectrum | None = getattr(layer, kind)
+                if block is not None:
+                    found[f"{kind}_{name}"] = np.array(block.nodes)
+        return found
 
-        Returns:
-            The page, one HTML file that needs nothing else.
-
-        Raises:
-            InputError: if the directory holds something else, or cannot be written.
-        """
-        return write_page(
-            path,
-            experiment="spectrum",
-            title=f"Curvature of {self.model['model']}",
-            shows=self.shows,
-            config=self.config,
-            seeds=(self.plan.seed,),
-            command="hessium.profile(risk)",
-            seconds=self.seconds,
-            findings=self.findings,
-            arrays=self.arrays,
-        )
+    @property
+    def title(self) -> str:
+        """Heading of the page."""
+        return f"Curvature of {self.model['model']}"
 
     @property
     def shows(self) -> str:
-        """One sentence for the head of the page."""
+        """One sentence below the heading."""
         m = self.model
         return (
-            f"Curvature of the loss {m['loss']} of a {m['model']} with {m['parameters']} "
-            f"parameters over {m['samples']} samples."
+            f"Hessian of the loss {m['loss']} of {m['model']}: {m['parameters']} parameters, "
+            f"{m['samples']} samples."
         )
 
     @property
     def config(self) -> dict[str, Any]:
         """Settings for the page."""
-        return {**self.model, **settings(self.plan), "complete": self.stopped is None}
+        return {**self.model, **settings(self.plan), "complete": not self.stopped}
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of all random vectors."""
+        return (self.plan.seed,)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each matrix with its numbers, for `to_dataframe`."""
+        kept = {name: one for name, one in self.matrices.items() if one.spectrum is not None}
+        return matrix_rows(kept, self.plan.tol, self.plan.confidence)
+
+    def _spectrum(self, name: str) -> Spectrum | None:
+        return self.matrices[name].spectrum if name in self.matrices else None
+
+    @property
+    def _hessian(self) -> MatrixProfile:
+        return MatrixProfile(spectrum=self.hessian, pairs=self.matrices["hessian"].pairs)
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{name}={found!r}" for name, found in self.spectra.items())
-        return f"Profile({self.model['model']}: {parts or 'nothing finished'})"
-
-
-def trace_of(spectrum: Spectrum, confidence: float) -> Integral:
-    """The sum of all eigenvalues, with its error."""
-    return scaled(spectrum.integral(np.positive, confidence=confidence), spectrum.dim)
-
-
-def scaled(mean: Integral, dim: int) -> Integral:
-    """The sum over n eigenvalues whose mean this is."""
-    return replace(
-        mean,
-        value=dim * mean.value,
-        stderr=dim * mean.stderr,
-        lower=dim * mean.lower,
-        upper=dim * mean.upper,
-    )
+        found = ", ".join(f"{name}={one.spectrum!r}" for name, one in self.matrices.items())
+        return f"Profile({self.model['model']}: {found or 'nothing measured'})"

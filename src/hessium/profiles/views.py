@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+from hessium.errors import InputError
 from hessium.figures.records import Chart
-from hessium.figures.views.spectra import overlaid_chart
-from hessium.profiles.own_audit import Audit
+from hessium.figures.views.estimates import eigenpairs_chart
+from hessium.figures.views.matrices import density_chart
+from hessium.figures.views.spectra import overlaid_chart, spectrum_chart
+from hessium.profiles.audit_result import Audit
+from hessium.profiles.matrix_profile import MatrixProfile
+from hessium.profiles.portrait import SIGNS
 from hessium.profiles.profile_result import Profile
-from hessium.spectra import Spectrum
 
 
 def profile_chart(profile: Profile) -> Chart:
-    """Densities of H, H0 and H1 on one axis."""
-    parts = (profile.hessian, profile.gauss_newton, profile.residual)
-    return _overlaid(parts, f"{profile.model['model']}, {profile.hessian.dim} parameters")
+    """Densities of H, H0 and H1 on one axis.
+
+    Raises:
+        InputError: if no spectrum was measured, or all are zero.
+    """
+    signed = {SIGNS[name]: [one] for name, one in profile.matrices.items()}
+    title = f" of {profile.model['model']}, {profile.model['parameters']} parameters"
+    chart = density_chart(signed, "1 run", "density", title)
+    if chart is None:
+        msg = "profile: no spectrum other than zero, so there is nothing to plot"
+        raise InputError(msg)
+    return chart
+
+
+def matrix_chart(matrix: MatrixProfile, *, label: str = "spectrum") -> Chart:
+    """The density, or the eigenpairs where no density was measured."""
+    if matrix.spectrum is not None:
+        return spectrum_chart(matrix.spectrum, label=label)
+    assert matrix.pairs is not None
+    return eigenpairs_chart(matrix.pairs, label=label)
 
 
 def audit_chart(audit: Audit) -> Chart:
     """Densities of H, H0 and H1 on one axis."""
     checks = audit.assumptions.checks
     failed = sum(not check.holds for check in checks)
-    title = f"{audit.model['model']}: {failed} of {len(checks)} assumptions rejected"
-    return _overlaid((audit.hessian, audit.gauss_newton, audit.residual), title)
+    spectra = {"H": audit.hessian, "H₀": audit.gauss_newton, "H₁": audit.residual}
+    return overlaid_chart(
+        spectra, f"{audit.model['model']}: {failed} of {len(checks)} assumptions rejected"
+    )
 
 
-def _overlaid(parts: tuple[Spectrum | None, ...], title: str) -> Chart:
-    spectra = {k: s for k, s in zip(("H", "H₀", "H₁"), parts, strict=True) if s is not None}
-    return overlaid_chart(spectra, title)
-
-
-VIEWS = {"Profile": profile_chart, "Audit": audit_chart}
+VIEWS = {"Profile": profile_chart, "MatrixProfile": matrix_chart, "Audit": audit_chart}

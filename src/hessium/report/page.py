@@ -1,4 +1,4 @@
-"""Stored sections to one HTML file that needs nothing else, and to SVG files beside it."""
+"""From stored sections to one self-contained HTML file, and to SVG files beside it."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _svg(chart: Chart, name: str) -> str:
     try:
         return to_svg(draw(chart), chart, name)
     except (ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
-        # numbers near the ends of the range have no axis; those on the page are still right
+        # an axis can overflow near the ends of the range of floats; the page keeps its numbers
         warnings.warn(f"figure {name} cannot be drawn ({error})", UserWarning, stacklevel=2)
         return empty_svg(chart, name)
 

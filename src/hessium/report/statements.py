@@ -1,4 +1,4 @@
-"""Numbers and settings as a reader wants them."""
+"""Numbers, tables and settings as text."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from hessium.figures.records import EXACT, Chart, Number, Series, Table
 
 
 def number(cell: str | Number) -> str:
-    """A cell of a table: words as they are, a number with its error in brackets."""
+    """A cell of a table: words, or a number with its error in brackets."""
     if isinstance(cell, str):
         return cell
     text = digits(cell.value, cell.digits)
     if cell.low is None or cell.high is None:
         return text
     low, high = digits(cell.low, cell.digits), digits(cell.high, cell.digits)
-    # an error that no digit shown can feel is said once, below the table
+    # an error below the last digit is stated once, below the table
     if cell.basis.startswith(("value", "count")) and low == text == high:
         return text
-    # the middle of a wide bracket would be read as an estimate
+    # the middle of a wide bracket is no estimate
     if cell.basis.startswith("count") and cell.high - cell.low > max(3.0, cell.value / 2):
         return f"[{low}, {high}]"
     return f"{text} [{low}, {high}]"
 
 
 def lines(table: Table) -> Iterable[str]:
-    """The rows of a table as sentences for the terminal."""
+    """The rows of a table as lines for the terminal."""
     names = table.columns[1:] if len(table.columns) > 2 else ("",)
     for label, *cells in table.rows:
         named = (f"{name} {number(cell)}".strip() for name, cell in zip(names, cells, strict=True))
@@ -44,7 +44,7 @@ def bases(table: Table) -> str:
     if not others:
         return "All numbers are exact."
     if all("rounding]" in kind for kind in others) and "[" not in "".join(map(number, cells)):
-        return "Rounding is below the digits shown."
+        return "All digits shown are significant."
     tail = " The other numbers are exact." if EXACT in kinds else ""
     return f"Numbers: {'; '.join(others)}.{tail}"
 
@@ -75,7 +75,7 @@ def duration(seconds: float) -> str:
 def errors(chart: Chart) -> str:
     """What the bars and bands of a chart are."""
     kinds = dict.fromkeys(one.error for one in chart.series if one.source == "measured")
-    return "".join(f"Measured: {kind}. " for kind in kinds).strip()
+    return f"Measured: {'; '.join(kinds)}." if kinds else ""
 
 
 def points(series: Series, most: int) -> Iterable[tuple[str, str]]:

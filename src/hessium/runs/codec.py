@@ -1,10 +1,11 @@
-"""Records to JSON and back, checked against their own type annotations."""
+"""Records to JSON and back; what is read is checked against the type annotations."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -12,9 +13,7 @@ import numpy as np
 from hessium._text import legible
 
 T = TypeVar("T")
-
-
-_DEEPEST = 20
+_DEEPEST = 20  # lists within lists, where a record may hold anything
 
 
 class DecodeError(ValueError):
@@ -59,46 +58,59 @@ def _decode(kind: Any, data: Any, where: str) -> Any:
     if origin is Literal:
         return _checked(data in arguments, data, where)
     if origin is np.ndarray:
-        return _decode_array(data, where)
+        return _numbers(lambda: np.asarray(data, dtype=np.float64), where)
     if origin is tuple:
         _checked(isinstance(data, list), data, where)
         return tuple(_decode(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         _checked(isinstance(data, dict), data, where)
         return {legible(k): _decode(arguments[1], v, f"{where}.{k}") for k, v in data.items()}
-    if kind is float and isinstance(data, int) and not isinstance(data, bool):
-        return _as_float(data, where)
+    if kind is float and type(data) is int:
+        return _numbers(lambda: float(data), where)
     _checked(type(data) is kind, data, where)
     return legible(data) if isinstance(data, str) else data
 
 
 def _unnamed(kind: Any) -> Any:
-    """The type that a `type` alias stands for, as `NDArray` is one since NumPy 2.5."""
-    alias = get_origin(kind) or kind
-    while hasattr(alias, "__value__"):
+    """The type that a `type` alias stands for; `NDArray` is one since NumPy 2.5."""
+    while hasattr(alias := get_origin(kind) or kind, "__value__"):
         kind = alias.__value__
-        alias = get_origin(kind) or kind
     return kind
-
-
-def _as_float(data: int, where: str) -> float:
-    try:
-        return float(data)
-    except OverflowError as error:
-        msg = f"{where}: an integer beyond the range of numbers"
-        raise DecodeError(msg) from error
 
 
 def _decode_any(data: Any, where: str, depth: int) -> Any:
     if isinstance(data, str):
         return legible(data)
-    if isinstance(data, list):
+    if isinstance(data, (list, dict)):
         _checked(depth > 0, "too deep", where)
+    if isinstance(data, list):
         return [_decode_any(item, where, depth - 1) for item in data]
     if isinstance(data, dict):
-        _checked(depth > 0, "too deep", where)
         return {legible(k): _decode_any(v, where, depth - 1) for k, v in data.items()}
     return data
+
+
+def _decode_record(kind: Any, data: Any, where: str) -> Any:
+    hints = get_type_hints(kind)
+    # a field with a default may be younger than the file
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
+    _checked(isinstance(data, dict) and needed <= set(data) <= set(hints), data, where)
+    fields = {k: _decode(hints[k], v, f"{where}.{k}") for k, v in data.items()}
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError) as error:
+        msg = f"{where}: {error}"
+        raise DecodeError(msg) from error
+
+
+def _decode_union(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
+    if data is None:
+        return _checked(type(None) in kinds, data, where)
+    for kind in kinds:
+        if kind is not type(None):
+            with contextlib.suppress(DecodeError):
+                return _decode(kind, data, where)
+    return _checked(False, data, where)
 
 
 def _checked(valid: bool, data: Any, where: str) -> Any:
@@ -108,35 +120,9 @@ def _checked(valid: bool, data: Any, where: str) -> Any:
     return data
 
 
-def _decode_record(kind: Any, data: Any, where: str) -> Any:
-    hints = get_type_hints(kind)
-    # a field with a default may be younger than the file
-    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
-    _checked(isinstance(data, dict) and needed <= set(data) <= set(hints), data, where)
+def _numbers(make: Callable[[], T], where: str) -> T:
     try:
-        return kind(**{k: _decode(hints[k], v, f"{where}.{k}") for k, v in data.items()})
-    except DecodeError:
-        raise
-    except (TypeError, ValueError) as error:
-        msg = f"{where}: {error}"
-        raise DecodeError(msg) from error
-
-
-def _decode_array(data: Any, where: str) -> Any:
-    try:
-        return np.asarray(data, dtype=np.float64)
+        return make()
     except (TypeError, ValueError, OverflowError) as error:
-        msg = f"{where}: not an array of numbers"
+        msg = f"{where}: not an array of numbers, or a number out of range"
         raise DecodeError(msg) from error
-
-
-def _decode_union(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
-    if data is None:
-        return _checked(type(None) in kinds, data, where)
-    for kind in kinds:
-        if kind is not type(None):
-            try:
-                return _decode(kind, data, where)
-            except DecodeError:
-                continue
-    return _checked(False, data, where)

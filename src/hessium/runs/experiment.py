@@ -23,7 +23,7 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment(Generic[Config]):
-    """A question, cut into independent computations.
+    """A question that independent computations answer.
 
     Attributes:
         name: what the command line calls it.
@@ -31,10 +31,10 @@ class Experiment(Generic[Config]):
         shows: one sentence.
         presets: named frozen configs; "quick" and "paper" at least.
         seeds: the seeds that a config uses.
-        tasks: the computations of a config, each on its own.
-        compute: one computation; a function at the top of a module, so that a worker finds it.
+        tasks: the computations of a config, independent of each other.
+        compute: one computation; a function at the top of a module, so that a worker can import it.
         summarise: findings and arrays to keep, from the results in the order of the tasks.
-        points: whether its results are points of a sweep, to be kept in one database.
+        points: whether its results are points of a sweep, which the command line counts by kind.
     """
 
     name: str
@@ -65,23 +65,20 @@ def settings(config: Any) -> dict[str, Any]:
 
 
 class Registry:
-    """Experiments by name, in the order of the page."""
+    """Experiments by name, in the order of the page.
+
+    Args:
+        experiments: all of them.
+
+    Raises:
+        InputError: if two have the same name.
+    """
 
     def __init__(self, experiments: Sequence[Experiment[Any]] = ()) -> None:
-        self._by_name: dict[str, Experiment[Any]] = {}
-        for experiment in experiments:
-            self.add(experiment)
-
-    def add(self, experiment: Experiment[Any]) -> None:
-        """Take one more experiment.
-
-        Raises:
-            InputError: if its name is taken.
-        """
-        if experiment.name in self._by_name:
-            msg = f"name: {experiment.name!r} is taken; every experiment has its own"
+        self._by_name = {experiment.name: experiment for experiment in experiments}
+        if len(self._by_name) < len(experiments):
+            msg = f"name: two experiments of one name among {', '.join(self._by_name)}"
             raise InputError(msg)
-        self._by_name[experiment.name] = experiment
 
     def __iter__(self) -> Iterator[Experiment[Any]]:
         return iter(self._by_name.values())

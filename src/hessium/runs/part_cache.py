@@ -1,23 +1,25 @@
-"""The parts of one measurement, each on disk as soon as it is there."""
+"""The parts of one profile: each is stored when it is finished, and resumes if it was stopped."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hessium._files import held
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 from hessium.runs.experiment import Result
-from hessium.runs.result_store import CorruptTaskWarning, Results, key, own
+from hessium.runs.result_store import Computation, CorruptTaskWarning, Store, key
 
 
-class Kept:
-    """Computes a part once: what a run that was stopped has finished is loaded.
+class PartCache:
+    """Computes a part once: a part that an earlier run finished is loaded.
 
     Args:
         store: where parts are kept, or None to keep them in memory alone.
@@ -29,7 +31,7 @@ class Kept:
         loaded: names of those that came from disk.
     """
 
-    def __init__(self, store: Results | None, of: Mapping[str, Any], code: str = "") -> None:
+    def __init__(self, store: Store | None, of: Mapping[str, Any], code: str = "") -> None:
         self._store, self._of, self._code = store, dict(of), code
         self.found: dict[str, Result] = {}
         self.loaded: list[str] = []
@@ -54,28 +56,30 @@ class Kept:
         on_disk: bool = True,
         under_way: bool = True,
     ) -> Result:
-        """The same, for a computation that keeps its state in a folder while it is under way.
+        """The same, for a computation with a checkpoint, from which it resumes.
 
         Args:
             part: its name.
             settings: with which it is computed.
-            compute: takes the folder, or None for no state; the same call goes on from it. The
-                folder is this process's alone, and is removed when the part is stored. `seconds`
-                are those of this process, unless the result has its own.
+            compute: takes the folder of the checkpoint, or None for no checkpoint. The folder
+                belongs to this process alone, and is removed when the part is stored. `seconds` are
+                those of this process, unless the result has its own.
             on_disk: whether the part is kept on disk.
-            under_way: whether its state is, too.
+            under_way: whether it has a checkpoint.
         """
         store = self._store if on_disk else None
-        name = key("spectrum", {"of": self._of, "part": part, **settings}, self._code)
+        task = {"of": self._of, "part": part, **settings}
+        computation = Computation("spectrum", task, self._code)
+        name = key(*computation)
         folder = store.checkpoint(name) if store and under_way else None
         result = store.load(name) if store else None
         if result is None:
             with own(folder) as mine:
                 start = time.perf_counter()
-                found = _taken_up(compute, mine)
+                found = _resumed(compute, mine)
                 result = {"seconds": time.perf_counter() - start, **found}
                 if store:
-                    store.save(name, result)
+                    store.save(computation, result)
                 if mine is not None:
                     shutil.rmtree(mine, ignore_errors=True)
         else:
@@ -84,13 +88,31 @@ class Kept:
         return result
 
     def tidy(self) -> None:
-        """All parts are stored: no state is needed any more, of this code or of an older one."""
-        if self._store is not None:
-            self._store.tidy()
+        """Remove the checkpoints of this code and of older code: all parts are stored."""
+        if self._store is None:
+            return
+        for suffix in ("checkpoint", "lock"):
+            for path in self._store.folder.glob(f"*.{suffix}"):
+                with own(path.with_suffix(".checkpoint")) as mine:
+                    if mine is not None:
+                        shutil.rmtree(mine, ignore_errors=True)
 
 
-def _taken_up(compute: Callable[[Path | None], Result], folder: Path | None) -> Result:
-    """Go on from the state in the folder; from the start, with a warning, if it is not valid."""
+@contextlib.contextmanager
+def own(checkpoint: Path | None) -> Iterator[Path | None]:
+    """The folder of a checkpoint, or None if another process works in it."""
+    if checkpoint is None:
+        yield None
+        return
+    lock = checkpoint.with_suffix(".lock")
+    with held(lock) as mine:
+        yield checkpoint if mine else None
+        if mine:
+            lock.unlink(missing_ok=True)
+
+
+def _resumed(compute: Callable[[Path | None], Result], folder: Path | None) -> Result:
+    """Resume from the checkpoint; start again, with a warning, if it is not valid."""
     if folder is None or not folder.exists():
         return compute(folder)
     try:
@@ -108,7 +130,7 @@ def _taken_up(compute: Callable[[Path | None], Result], folder: Path | None) -> 
 
 
 def identity(risk: EmpiricalRisk, loss: float, slope: float) -> dict[str, Any]:
-    """What tells one risk from another: parameters to the bit, loss and gradient to some digits.
+    """What tells one risk from another: parameters bit for bit, loss and gradient to some digits.
 
     Sums over threads round differently from run to run, hence not all digits.
     """

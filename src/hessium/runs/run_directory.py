@@ -1,4 +1,4 @@
-"""A run directory: what was found, the arrays behind it, and the finished tasks to go on from."""
+"""A run directory: findings, the arrays behind them, and the finished tasks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from hessium._text import legible
 from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.figures.records import Section
+from hessium.runs.archive import write_archive
 from hessium.runs.codec import DecodeError, decode, encode
-from hessium.runs.point_store import SweepStore
-from hessium.runs.result_store import Results, Store, require_mark, save_arrays
+from hessium.runs.result_store import Store, require_mark
 
 _SCHEMA = 1
 _MARK = ".hessium-run"
@@ -33,7 +33,7 @@ class RunDirectory:
     """A folder that hessium wrote.
 
     It holds `summary.json` with one section for each experiment, `arrays/NAME.npz`, the finished
-    tasks, and what the report layer adds: `figures/*.svg` and `report.html`.
+    tasks in `tasks/NAME`, and what the report layer adds: `figures/*.svg` and `report.html`.
 
     Args:
         path: the folder; use `create` or `open`.
@@ -44,29 +44,30 @@ class RunDirectory:
 
     @classmethod
     def create(cls, path: Path, command: str = "", argument: str = "--out") -> RunDirectory:
-        """Make a run directory at `path`, or go on with the one that is there.
+        """Make a run directory at `path`, or continue the one that is there.
 
         Args:
             path: the folder.
-            command: what fills it, to be named where it was stopped.
+            command: the command that fills it; it is shown where a run was stopped.
             argument: what to call the path in errors.
 
         Raises:
             InputError: if it cannot be written, or holds files that hessium did not write.
         """
-        if path.exists() and not path.is_dir():
+        if path.is_dir():
+            if not os.access(path, os.R_OK | os.X_OK):
+                msg = f"{argument}: {path} cannot be read; choose another directory"
+                raise InputError(msg)
+            # a file that is being written may be the mark of another run
+            others = (one for one in path.iterdir() if not is_unfinished(one.name))
+            if any(others) and not (path / _MARK).exists():
+                msg = (
+                    f"{argument}: {path} holds files that hessium did not write; "
+                    "give an empty directory or a new one"
+                )
+                raise InputError(msg)
+        elif path.exists():
             msg = f"{argument}: {path} is a file; a directory is required"
-            raise InputError(msg)
-        if (
-            path.is_dir()
-            and _readable(path, argument)
-            and not all(is_unfinished(one.name) for one in path.iterdir())  # such as the mark
-            and not (path / _MARK).exists()
-        ):
-            msg = (
-                f"{argument}: {path} holds files that hessium did not write; "
-                "give an empty directory or a new one"
-            )
             raise InputError(msg)
         try:
             text = f"{_WARNING}\n{command}\n"
@@ -87,14 +88,14 @@ class RunDirectory:
         Raises:
             InputError: if there is none, or its summary is missing or broken.
         """
+        run = cls(path)
         if not path.is_dir():
             msg = f"{argument}: {path} is not a directory; give one that hessium wrote"
             raise InputError(msg)
-        run = cls(path)
         if not (path / _SUMMARY).is_file():
             advice = "give a directory with a finished experiment"
-            if run.command():
-                advice = f"nothing is finished yet; `{run.command()}` resumes"
+            if command := run.command():
+                advice = f"nothing is finished yet; `{command}` resumes"
             msg = f"{argument}: {path} has no {_SUMMARY}; {advice}"
             raise InputError(msg)
         try:
@@ -114,20 +115,18 @@ class RunDirectory:
         """Remove what killed processes left unfinished; files that are being written stay."""
         remove_unfinished(self.path)
 
-    def store(self, experiment: str, *, points: bool = False) -> Results:
-        """The finished tasks of an experiment, as files or, for a sweep, in one database."""
-        folder, mark = self.path / "tasks" / experiment, self.path / _MARK
-        return SweepStore(folder, mark) if points else Store(folder, mark)
+    def store(self, experiment: str) -> Store:
+        """The finished tasks of an experiment."""
+        return Store(self.path / "tasks" / experiment, self.path / _MARK)
 
     def command(self) -> str:
-        """What was typed last to fill the folder; empty if that is not known.
+        """The command that was typed last to fill the folder; empty if that is not known.
 
         Only one command of hessium is returned, since readers paste it into a shell.
         """
         try:
             with (self.path / _MARK).open(encoding="utf-8", errors="surrogateescape") as file:
-                text = file.read(_LONGEST_COMMAND)
-            line = "".join(text.split("\n")[1:2])
+                line = "".join(file.read(_LONGEST_COMMAND).split("\n")[1:2])
             words = shlex.split(line)
         except (OSError, ValueError):
             return ""
@@ -135,16 +134,15 @@ class RunDirectory:
 
     def unfinished(self) -> list[str]:
         """Experiments that were stopped before their end."""
-        sections = {s.experiment: s for s in self.sections()}
-        stopped = {n for n, s in sections.items() if not s.config.get("complete", True)}
-        folders = [folder for folder in (self.path / "tasks").glob("*") if folder.is_dir()]
-        begun = {folder.name for folder in folders if any(folder.iterdir())}
-        return sorted(stopped | (begun - set(sections)))
+        complete = {s.experiment: s.config.get("complete", True) for s in self.sections()}
+        tasks = (self.path / "tasks").glob("*/")
+        begun = {folder.name for folder in tasks if folder.is_dir() and any(folder.iterdir())}
+        return sorted(name for name in begun | set(complete) if not complete.get(name, False))
 
     def require_none_but(
         self, experiments: Sequence[str], config: Mapping[str, Any] | None = None
     ) -> None:
-        """Nothing else may be on the page: what is measured is not mixed silently.
+        """Refuse a directory with other sections, so that two runs are not mixed silently.
 
         Args:
             experiments: names of sections that may be there.
@@ -153,9 +151,9 @@ class RunDirectory:
         Raises:
             InputError: if something else is there.
         """
+        mine = {k: legible(v) if isinstance(v, str) else v for k, v in (config or {}).items()}
         for section in self.sections():
-            mine = {k: legible(v) if isinstance(v, str) else v for k, v in (config or {}).items()}
-            other = {k: v for k, v in mine.items() if section.config.get(k, v) != v}
+            other = any(section.config.get(k, v) != v for k, v in mine.items())
             if section.experiment not in experiments or other:
                 msg = (
                     f"--out: {self.path} holds another run ({section.title}); give a directory "
@@ -164,7 +162,7 @@ class RunDirectory:
                 raise InputError(msg)
 
     def sections(self) -> tuple[Section, ...]:
-        """What was found so far; nothing, with a warning, where the summary is broken."""
+        """The sections so far; none, with a warning, if the summary is broken."""
         if not (self.path / _SUMMARY).exists():
             return ()
         try:
@@ -179,32 +177,30 @@ class RunDirectory:
         """Add a section, in place of an earlier one of the same experiment.
 
         Args:
-            section: what was found.
-            arrays: what stands behind it.
+            section: what to add.
+            arrays: the numbers behind it.
             order: names of experiments in the order of the page; others follow.
 
         Raises:
             OSError: if it cannot be written, or the folder was removed or replaced meanwhile.
         """
         require_mark(self.path / _MARK)
-        save_arrays(self.path / "arrays" / f"{section.experiment}.npz", arrays)
+        write_archive(self.path / "arrays" / f"{section.experiment}.npz", arrays)
         sections = {s.experiment: s for s in self.sections()} | {section.experiment: section}
-        place = {name: i for i, name in enumerate(order)}
-        kept = sorted(sections.values(), key=lambda s: place.get(s.experiment, len(place)))
+        names = [name for name in order if name in sections]
+        kept = [sections[name] for name in dict.fromkeys([*names, *sections])]
         document = {"schema": _SCHEMA, "sections": [encode(s) for s in kept]}
         text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
         # undecodable bytes of a path become JSON escapes
         write_atomically(self.path / _SUMMARY, text.encode("utf-8", "backslashreplace"))
 
     def _read(self) -> tuple[Section, ...]:
-        size = (self.path / _SUMMARY).stat().st_size
-        if size > _LARGEST_SUMMARY:
+        path = self.path / _SUMMARY
+        if (size := path.stat().st_size) > _LARGEST_SUMMARY:
             msg = f"{size} bytes; at most {_LARGEST_SUMMARY} are read"
             raise DecodeError(msg)
         try:
-            document = json.loads(
-                (self.path / _SUMMARY).read_text(encoding="utf-8"), parse_constant=_no_number
-            )
+            document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
         except RecursionError as error:
             msg = "lists within lists without end"
             raise DecodeError(msg) from error
@@ -216,28 +212,26 @@ class RunDirectory:
             msg = "no list of sections"
             raise DecodeError(msg)
         found = tuple(decode(Section, section) for section in sections)
-        figures = [f"{s.experiment}-{c.name}" for s in found for c in s.findings.charts]
-        for names in ([s.experiment for s in found], figures):
-            if len(set(names)) < len(names):
-                msg = "two sections or figures of one name"
-                raise DecodeError(msg)
-        if len(figures) > _MOST_CHARTS:
-            msg = f"{len(figures)} figures; at most {_MOST_CHARTS} are drawn"
-            raise DecodeError(msg)
-        charts = [chart for section in found for chart in section.findings.charts]
-        if (points := sum(one.x.size for chart in charts for one in chart.series)) > _MOST_POINTS:
-            msg = f"{points} points in figures; at most {_MOST_POINTS} are drawn"
-            raise DecodeError(msg)
+        _require_drawable(found)
         return found
 
 
-def _no_number(constant: str) -> float:
+def _require_drawable(sections: Sequence[Section]) -> None:
+    """Names must differ, and a page must not take forever."""
+    names = [s.experiment for s in sections]
+    charts = [chart for section in sections for chart in section.findings.charts]
+    figures = [f"{s.experiment}-{c.name}" for s in sections for c in s.findings.charts]
+    points = sum(one.x.size for chart in charts for one in chart.series)
+    for wrong, msg in (
+        (len(set(names)) < len(names), "two sections of one name"),
+        (len(set(figures)) < len(figures), "two figures of one name"),
+        (len(figures) > _MOST_CHARTS, f"{len(figures)} figures; at most {_MOST_CHARTS} are drawn"),
+        (points > _MOST_POINTS, f"{points} points in figures; at most {_MOST_POINTS} are drawn"),
+    ):
+        if wrong:
+            raise DecodeError(msg)
+
+
+def _refuse(constant: str) -> float:
     msg = f"{constant} is no number"
     raise DecodeError(msg)
-
-
-def _readable(path: Path, argument: str) -> bool:
-    if not os.access(path, os.R_OK | os.X_OK):
-        msg = f"{argument}: {path} cannot be read; choose another directory"
-        raise InputError(msg)
-    return True

@@ -1,4 +1,4 @@
-"""Runs the tasks of an experiment, here or in worker processes, and keeps each as it finishes."""
+"""Runs the tasks of an experiment, here or in worker processes, and stores each as it finishes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Config, Experiment, Result, Task
 from hessium.runs.fingerprint import fingerprint
-from hessium.runs.result_store import About, Results, key
+from hessium.runs.result_store import Computation, Store, key
 from hessium.runs.workers import STOPPING, require_workers, start_worker
 
 _SECONDS = "seconds"
@@ -31,7 +31,7 @@ class Outcome:
     Attributes:
         results: in the order of the tasks.
         computed: how many were computed now.
-        reused: how many were there from an earlier run.
+        reused: how many were stored by an earlier run.
         seconds: computing time of all of them, added up, whenever they were computed.
     """
 
@@ -44,7 +44,7 @@ class Outcome:
 def run(
     experiment: Experiment[Config],
     config: Config,
-    store: Results,
+    store: Store,
     *,
     workers: int = 1,
     executor: Executor | None = None,
@@ -55,13 +55,13 @@ def run(
     """Compute what is missing in `store` and return everything.
 
     A task runs on one thread, whatever the number of workers, so that its numbers do not depend on
-    what runs beside it. Each is stored, by this process alone, when it ends: a run that is
-    interrupted or killed resumes where it was.
+    what runs beside it. Each is stored, by this process alone, when it ends: a run that was
+    interrupted or killed computes only what is missing.
 
     Args:
         experiment: what to run.
         config: with which settings.
-        store: finished tasks, read and added to.
+        store: finished tasks; it is read and added to.
         workers: processes; 1 computes in this one.
         executor: where to compute instead, such as `dask.distributed.Client(...).get_executor()`;
             it stays open.
@@ -69,31 +69,34 @@ def run(
         progress: called with tasks done, tasks in all, and the experiment's name.
         seen: called with every result, the stored ones first.
 
+    Returns:
+        The results, and how many of them were computed now.
+
     Raises:
         InputError: if `workers` is not a positive integer, or more than four times the cores.
     """
     if executor is None:
         require_workers(workers)
-    tasks = experiment.tasks(config)
     code = fingerprint(experiment.compute.__module__)
-    names = [key(experiment.name, task, code) for task in tasks]
+    todo = [Computation(experiment.name, task, code) for task in experiment.tasks(config)]
+    names = [key(*computation) for computation in todo]
     found = {} if force else {n: r for n in names if (r := store.load(n)) is not None}
-    missing = {n: t for n, t in zip(names, tasks, strict=True) if n not in found}
+    missing = {n: c for n, c in zip(names, todo, strict=True) if n not in found}
 
-    done = len(tasks) - len(missing)
-    progress(done, len(tasks), experiment.name)
+    done = reused = len(todo) - len(missing)
+    progress(done, len(todo), experiment.name)
     for known in found.values():
         if seen is not None:
             seen(known)
-    source = _computed(experiment, missing, min(workers, len(missing)), executor)
+    tasks = {name: computation.task for name, computation in missing.items()}
+    source = _computed(experiment, tasks, min(workers, len(tasks)), executor)
     with contextlib.closing(source):  # workers end before anything is said about an error
         for name, result in source:
-            about = About(experiment=experiment.name, task=missing[name], code=code)
-            store.save(name, result, about)
+            store.save(missing[name], result)
             done += 1
             if seen is not None:
                 seen(result)
-            progress(done, len(tasks), experiment.name)
+            progress(done, len(todo), experiment.name)
 
     for name in missing:
         stored = store.load(name)
@@ -105,59 +108,54 @@ def run(
     return Outcome(
         results=tuple(found[n] for n in names),
         computed=len(missing),
-        reused=len(tasks) - len(missing),
+        reused=reused,
         seconds=seconds,
     )
 
 
 def _computed(
     experiment: Experiment[Any],
-    missing: dict[str, Task],
+    tasks: dict[str, Task],
     workers: int,
     executor: Executor | None,
 ) -> Generator[tuple[str, Result], None, None]:
     if executor is None and workers <= 1:
-        for name, task in missing.items():
+        for name, task in tasks.items():
             yield name, _work(experiment.compute, task)
         return
     with contextlib.ExitStack() as stack:
         pool = executor or stack.enter_context(_pool(workers))
         with _held_signals():  # the first submission starts the workers
             futures: dict[Future[Result], str] = {
-                pool.submit(_work, experiment.compute, task): name for name, task in missing.items()
+                pool.submit(_work, experiment.compute, task): name for name, task in tasks.items()
             }
         try:
             for future in as_completed(futures):
                 # a result is let go when it is stored: a long sweep must not gather them
                 yield futures.pop(future), future.result()
         finally:
-            # a pool of ours cancels them itself; one whose workers end trips over others' doing it
+            # our own pool cancels them itself, and fails where they are cancelled as workers end
             for future in futures if executor is not None else ():
                 future.cancel()
 
 
 def _work(compute: Callable[[Task], Result], task: Task) -> Result:
-    with _one_thread():
-        start = time.perf_counter()
-        result = compute(task)
-        return {**result, _SECONDS: time.perf_counter() - start}
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        start = time.perf_counter()
+        result = compute(task)
+        return {**result, _SECONDS: time.perf_counter() - start}
     finally:
         torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager
 def _held_signals() -> Iterator[None]:
-    """Signals that end the run wait until the block ends; processes that start in it never hear.
+    """Hold back the signals that end a run until the block ends.
 
-    They inherit the mask: a worker that is still importing would die of Ctrl-C with a traceback.
+    Processes that start in the block inherit the mask: otherwise a worker that is still importing
+    would end at Ctrl-C with a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -171,12 +169,12 @@ def _held_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes that are gone when the block ends, however it ends."""
+    """A pool of worker processes, which all end when the block ends, also by an error."""
     before = set(active_children())
-    settings = {name: os.environ.get(name) for name in _THREADS}
+    settings = {name: os.environ[name] for name in _THREADS if name in os.environ}
     # the libraries read these once, when a worker first loads them
     os.environ.update(dict.fromkeys(_THREADS, "1"))
-    with _held_signals():  # it starts the tracker of semaphores, which knows no SIGHUP
+    with _held_signals():  # it starts the tracker of semaphores, which does not handle SIGHUP
         pool = ProcessPoolExecutor(
             workers, mp_context=get_context("spawn"), initializer=start_worker
         )
@@ -185,12 +183,10 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for child in set(active_children()) - before:
-            child.kill()  # what it computes is nowhere but in its memory
+            child.kill()  # its task is lost in any case
         raise
     finally:
-        for name, value in settings.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in _THREADS:
+            os.environ.pop(name, None)
+        os.environ.update(settings)
         pool.shutdown(wait=True, cancel_futures=True)

@@ -1,14 +1,11 @@
-"""Results in one file: arrays as npz, everything else as JSON; nothing is pickled."""
+"""Results and laws in one file each: `hessium.save` and `hessium.load`; nothing is unpickled."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-import io
-import json
 import math
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,135 +14,150 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._files import write_atomically
+from hessium import theory
 from hessium._typing import AnyArray
 from hessium.errors import InputError
+from hessium.runs.archive import ArchiveError, read_archive, write_archive
+from hessium.theory.convolution.free_product import FreeProduct
+from hessium.theory.convolution.general_sum import GeneralSum
+from hessium.theory.convolution.levy_sum import LevySum
+from hessium.theory.convolution.powers import FreePower
 
 _FORMAT = 1
-_JSON = "result"
-_DAMAGED = (
-    OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile,
-)  # fmt: skip
-_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "bool", "complex128")
 _ROOMS = (
-    "spectra",
-    "estimate",
-    "compare",
-    "landscape",
-    "posterior",
-    "curvature",
-    "profiles",
-    "theory",
+    "spectra", "estimate", "compare", "landscape", "posterior", "curvature", "profiles", "theory",
     "figures",
-)
+)  # fmt: skip
+_FUNCTIONS = ("free_sum", "free_power", "free_product")  # those that make laws of private classes
 
 
 def save(result: Any, path: str | os.PathLike[str]) -> None:
-    """Write a result to a file, whatever its suffix.
+    """Write a result or a law to a file, whatever its suffix.
 
-    Arrays and tensors are stored exactly, in an npz archive with one JSON entry.
+    The file is a zip archive with one JSON document; arrays and tensors are stored bit for bit, in
+    NumPy's format. A law is stored as its construction: its class, or the function that makes it
+    (such as `free_sum`), with the arguments.
 
     Args:
-        result: any result of hessium, such as a `Spectrum` or a `CriticalPoint`.
+        result: any result of hessium, such as a `Spectrum` or a `CriticalPoint`, or any law of
+            `hessium.theory`.
         path: of the file, which is replaced.
 
     Raises:
-        InputError: if the object is not a result of hessium, or holds something that is none.
+        InputError: if the object is neither, or holds something that cannot be stored, such as a
+            law of your own.
+        OSError: if the file cannot be written.
 
     Example:
         >>> hs.save(hs.spectrum(matrix), "spectrum.hessium")
         >>> hs.load("spectrum.hessium")
     """
-    if _name_of(type(result)) is None:
-        msg = f"result: {type(result).__name__}; a result of hessium is required"
-        raise InputError(msg)
     arrays: dict[str, AnyArray] = {}
-    text = json.dumps({"format": _FORMAT, "result": _encoded(result, arrays, "result")})
-    buffer = io.BytesIO()
-    entries = {_JSON: np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
-    np.savez(buffer, **entries)  # type: ignore[arg-type]
+    encoded = _encoded(result, arrays, "result")
+    if not isinstance(encoded, dict) or not encoded.keys() & {"class", "call"}:
+        msg = f"result: {type(result).__name__}; a result or a law of hessium is required"
+        raise InputError(msg)
     if Path(path).is_dir():
         msg = f"path: {path} is a directory; the name of a file is required"
         raise InputError(msg)
-    write_atomically(Path(path), buffer.getvalue())
+    write_archive(Path(path), arrays, {"format": _FORMAT, "result": encoded})
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Read a result that `save` wrote; nothing is unpickled.
+    """Read a result or a law that `save` wrote; nothing is unpickled.
 
     Args:
         path: of the file.
 
     Raises:
-        InputError: if the file is missing, damaged, or not a result of hessium.
+        InputError: if the file is missing, damaged, or does not hold a result of hessium.
     """
     try:
-        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        content = json.loads(arrays.pop(_JSON).tobytes().decode())
-        version = content["format"]
-    except FileNotFoundError as error:
+        document, arrays = read_archive(Path(path))
+        version, encoded = document["format"], document["result"]
+    except (FileNotFoundError, NotADirectoryError) as error:
         msg = f"path: {path} does not exist"
         raise InputError(msg) from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        RuntimeError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (ArchiveError, KeyError, TypeError) as error:
         msg = f"path: {path} does not hold a result of hessium ({error})"
         raise InputError(msg) from error
     if version != _FORMAT:
         msg = f"path: {path} has format {version}; this version of hessium reads {_FORMAT}"
         raise InputError(msg)
     try:
-        _class_of(content["result"]["class"])
-        return _decoded(content["result"], arrays)
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        return _decoded(encoded, arrays)
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, ImportError) as error:
         msg = f"path: {path} is damaged ({error})"
         raise InputError(msg) from error
 
 
 def _encoded(value: Any, arrays: dict[str, AnyArray], where: str) -> Any:
+    """`value` as JSON, its arrays put into `arrays`."""
     if value is None or isinstance(value, (bool, str)):
         return value
+    if isinstance(value, np.bool_):
+        return bool(value)
     if isinstance(value, (int, np.integer)):
         return int(value)
     if isinstance(value, (float, np.floating)):
         number = float(value)
         return number if math.isfinite(number) else {"float": repr(number)}
-    if isinstance(value, np.bool_):
-        return bool(value)
     if isinstance(value, Tensor):
         kept = value.detach().cpu()
         half = kept.dtype in (torch.bfloat16, torch.float16)
         array = (kept.float() if half else kept).numpy()
-        return {"tensor": _kept(array, arrays), "dtype": str(kept.dtype).removeprefix("torch.")}
+        return {"tensor": _stored(array, arrays), "dtype": str(kept.dtype).removeprefix("torch.")}
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biufc":
             msg = f"result: {where} is an array of {value.dtype}; numbers are required"
             raise InputError(msg)
-        return {"array": _kept(value, arrays)}
+        return {"array": _stored(value, arrays)}
     if isinstance(value, (tuple, list)):
         kind = "tuple" if isinstance(value, tuple) else "list"
         return {kind: [_encoded(v, arrays, f"{where}.{i}") for i, v in enumerate(value)]}
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {"mapping": {k: _encoded(v, arrays, f"{where}.{k}") for k, v in value.items()}}
-    name = _name_of(type(value))
-    if name is None:
+    if (made := _construction(value)) is not None:
+        return {"call": made[0], "arguments": _encoded(made[1], arrays, where)}
+    if (name := _name_of(type(value))) is None:
         msg = f"result: {where} is a {type(value).__name__}, which cannot be stored"
         raise InputError(msg)
-    fields = {
-        field.name: _encoded(getattr(value, field.name), arrays, f"{where}.{field.name}")
-        for field in dataclasses.fields(value)
-    }
-    return {"class": name, "fields": fields}
+    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    return {"class": name, "fields": _encoded(fields, arrays, where)}
 
 
-def _kept(array: AnyArray, arrays: dict[str, AnyArray]) -> str:
+def _construction(law: Any) -> tuple[str, tuple[Any, ...]] | None:
+    """The public class or function that makes a law, and its arguments."""
+    match law:
+        case GeneralSum() | LevySum():
+            return "free_sum", law.laws
+        case FreePower():
+            return "free_power", (law.base, law.exponent)
+        case FreeProduct():
+            return "free_product", (law.first, law.second)
+    kind = type(law)
+    if getattr(theory, kind.__name__, None) is not kind or not issubclass(kind, theory.Law):
+        return None
+    return kind.__name__, tuple(getattr(law, f.name) for f in dataclasses.fields(law))
+
+
+def _constructed(name: str, arguments: tuple[Any, ...]) -> theory.Law:
+    """The law that a public class or function makes of its arguments, which it checks."""
+    maker: Any = getattr(theory, name) if name in theory.__all__ else None
+    if name not in _FUNCTIONS and not (isinstance(maker, type) and issubclass(maker, theory.Law)):
+        msg = f"{name} makes no law"
+        raise ValueError(msg)
+    law: theory.Law = maker(*arguments)
+    if isinstance(law, theory.Empirical):
+        nodes, weights = arguments
+        if np.array_equal(law.nodes, nodes) and np.allclose(law.weights, weights, 1e-12, 0.0):
+            # to the last bit: the constructor makes the sum one, and may round once more
+            weights.flags.writeable = False
+            object.__setattr__(law, "weights", weights)
+    return law
+
+
+def _stored(array: AnyArray, arrays: dict[str, AnyArray]) -> str:
     """The name under which an array is stored."""
     name = f"array{len(arrays)}"
     arrays[name] = array
@@ -153,26 +165,34 @@ def _kept(array: AnyArray, arrays: dict[str, AnyArray]) -> str:
 
 
 def _decoded(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
-    if not isinstance(value, dict):
-        return value
-    if "float" in value:
-        return float(value["float"])
-    if "tensor" in value:
-        if value["dtype"] not in _DTYPES:
-            msg = f"{value['dtype']} is not a dtype"
+    match value:
+        case {"float": str(number)}:
+            return float(number)
+        case {"tensor": str(name), "dtype": str(dtype)}:
+            kind = getattr(torch, dtype)
+            if not isinstance(kind, torch.dtype):
+                msg = f"{dtype} is not a dtype"
+                raise ValueError(msg)
+            return torch.from_numpy(arrays[name]).to(kind)
+        case {"array": str(name)}:
+            return arrays[name]
+        case {"tuple": list(items)} | {"list": list(items)}:
+            found = [_decoded(item, arrays) for item in items]
+            return tuple(found) if "tuple" in value else found
+        case {"mapping": dict(items)}:
+            return {k: _decoded(v, arrays) for k, v in items.items()}
+        case {"call": str(name), "arguments": arguments}:
+            return _constructed(name, _decoded(arguments, arrays))
+        case {"class": str(name), "fields": fields}:
+            return _restored(_class_of(name), _decoded(fields, arrays))
+        case dict() | list():
+            msg = f"{str(value)[:40]!r} is no part of a result"
             raise ValueError(msg)
-        dtype = getattr(torch, value["dtype"])
-        return torch.from_numpy(arrays[value["tensor"]].copy()).to(dtype)
-    if "array" in value:
-        return arrays[value["array"]]
-    if "tuple" in value:
-        return tuple(_decoded(v, arrays) for v in value["tuple"])
-    if "list" in value:
-        return [_decoded(v, arrays) for v in value["list"]]
-    if "mapping" in value:
-        return {k: _decoded(v, arrays) for k, v in value["mapping"].items()}
-    kind = _class_of(value["class"])
-    fields = {name: _decoded(v, arrays) for name, v in value["fields"].items()}
+    return value
+
+
+def _restored(kind: type, fields: Mapping[str, Any]) -> Any:
+    """An object with these fields, bit for bit, if they obey the rules of its class."""
     made: Any = object.__new__(kind)
     for field in dataclasses.fields(kind):
         object.__setattr__(made, field.name, fields[field.name])
@@ -183,22 +203,20 @@ def _decoded(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
 
 
 def _name_of(kind: type) -> str | None:
-    """`room.Class` of a dataclass that a room of hessium exports, else None."""
-    parts = kind.__module__.split(".")
-    if parts[0] != "hessium" or len(parts) < 2 or not dataclasses.is_dataclass(kind):
+    """`ROOM.CLASS` of a public dataclass of hessium, `MODULE.CLASS` of a private one, else None."""
+    package, _, module = kind.__module__.partition(".")
+    room = module.partition(".")[0]
+    if package != "hessium" or room not in _ROOMS or not dataclasses.is_dataclass(kind):
         return None
-    room = importlib.import_module(f"hessium.{parts[1]}")
-    exported = parts[1] in _ROOMS and getattr(room, kind.__name__, None) is kind
-    return f"{parts[1]}.{kind.__name__}" if exported else None
+    public = getattr(importlib.import_module(f"hessium.{room}"), kind.__name__, None) is kind
+    return f"{room if public else module}.{kind.__name__}"
 
 
 def _class_of(name: str) -> type:
-    room, _, short = name.partition(".")
-    if room not in _ROOMS or short.startswith("_"):
-        msg = f"{name} is not a result"
-        raise ValueError(msg)
-    kind = getattr(importlib.import_module(f"hessium.{room}"), short)
-    if not isinstance(kind, type) or _name_of(kind) != name:
-        msg = f"{name} is not a result"
-        raise ValueError(msg)
-    return kind
+    module, _, short = name.rpartition(".")
+    if module.partition(".")[0] in _ROOMS:
+        kind = getattr(importlib.import_module(f"hessium.{module}"), short)
+        if isinstance(kind, type) and _name_of(kind) == name:
+            return kind
+    msg = f"{name} is not a result"
+    raise ValueError(msg)

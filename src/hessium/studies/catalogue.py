@@ -1,6 +1,6 @@
-"""What `hessium list` prints: each experiment by name, with the sentence that says what it shows.
+"""The studies by name, with a sentence on the content of each: what `hessium list` prints.
 
-The experiments themselves say the same, but their modules import torch; a test compares the two.
+It is a module of its own, because those of the studies import torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 CATALOGUE: Mapping[str, str] = {
     "rank-vs-samples": (
         "Rank of the Hessian of a small network against the number of training samples, beside "
-        "the published curve, and what the plateau is made of."
+        "the published curve, and why it reaches a plateau."
     ),
     "rank-vs-duplicates": "Rank of the Hessian when inputs are repeated exactly, or nearly.",
     "linearization": (
@@ -18,7 +18,7 @@ CATALOGUE: Mapping[str, str] = {
         "travelled in training and error of the first-order model."
     ),
     "real-data": (
-        "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network that reads "
+        "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network trained on "
         "handwritten digits."
     ),
     "pb-fig1": (
@@ -37,24 +37,24 @@ CATALOGUE: Mapping[str, str] = {
         "rotations Q, its outliers, and an exact test of freeness."
     ),
     "pb-fig3": (
-        "Eigenvalues of H₁ of ReLU networks whose residuals are overwritten by normal noise, "
-        "beside eq. 28, and how the difference goes away with the width."
+        "Eigenvalues of H₁ of ReLU networks whose residuals are replaced by normal noise, beside "
+        "eq. 28, and how the difference vanishes with the width."
     ),
     "pb-fig4": (
-        "The spectrum of H₀ at initialisation, its forced zeros by name for three activations, and "
-        "its smallest non-zero eigenvalues."
+        "The spectrum of H₀ at initialisation, the zeros that symmetries force for three "
+        "activations, and its smallest non-zero eigenvalues."
     ),
     "pb-fig5": (
-        "The smallest non-zero eigenvalue of H₀ of ReLU networks against 1/ratio, beside the edge"
-        " of Marchenko-Pastur with one fitted scale and the published dots."
+        "The smallest non-zero eigenvalue of H₀ of ReLU networks against 1/ratio, beside the edge "
+        "of Marchenko-Pastur with one fitted scale and the published points."
     ),
     "singh-ranks": (
-        "Ranks of H₀, H₁ and H of deep linear networks beside the formulas of Singh et al., with "
-        "bottlenecks and cross-entropy, and how ReLU and tanh networks leave them."
+        "Ranks of H₀, H₁ and H of deep linear networks beside the formulas of Singh et al. (2021), "
+        "with bottlenecks and cross-entropy, and the ranks of ReLU and tanh networks."
     ),
     "spacings": (
         "Ratios of consecutive spacings of Hessians beside GOE, GUE and Poisson, with null space "
-        "and symmetry sectors removed, and what happens if they are not."
+        "and symmetry sectors removed, and the effect of keeping them."
     ),
     "wishart-or-not": (
         "Every assumption behind Wishart + Wigner tested on networks with four activations, "
@@ -62,9 +62,12 @@ CATALOGUE: Mapping[str, str] = {
         "measurement."
     ),
     "pb-fig6": (
-        "Certified critical points over the whole range of indices, what the published acceptance"
-        " test lets through, the 3/2 law put to the test, minimisers that do not end."
+        "Certified critical points over the whole range of indices, the points that the published "
+        "test accepts, a test of the 3/2 law, and minimisations that do not converge."
     ),
-    "linear-fig6": "Found energies, indices and zero modes against the closed form of every class.",
+    "linear-fig6": (
+        "Measured energies, indices and zero modes of critical points of linear networks beside "
+        "the closed form of every class."
+    ),
 }
 """In the order of the page."""

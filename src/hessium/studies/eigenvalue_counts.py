@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -10,6 +12,7 @@ from hessium.curvature import GaussNewton, Gram, Hessian
 from hessium.estimate import rank_profile, spectrum
 from hessium.figures.records import Numbers
 from hessium.problem import EmpiricalRisk
+from hessium.runs.experiment import Result
 from hessium.spectra import Spectrum
 
 
@@ -44,3 +47,8 @@ def positive(values: FloatArray, tol: float) -> int:
 def negative(values: FloatArray, tol: float) -> int:
     """How many eigenvalues lie below minus `tol` times the largest absolute one."""
     return positive(-values, tol)
+
+
+def positive_of(name: str, tol: float) -> Callable[[Result], int]:
+    """`positive` as a function of a result that holds eigenvalues as `name`."""
+    return lambda result: positive(result[name], tol)

@@ -1,4 +1,4 @@
-"""Small real images: 4 x 4 pixels, grayscale, whitened, from what ships in a package."""
+"""Small real images: 4 x 4 pixels, grayscale, whitened, from data in a package or a file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def small_images(count: int, seed: int, source: str = "photographs") -> FloatArr
         Shape (count, 16).
 
     Raises:
-        InputError: if the source has fewer images, or is no such file.
+        InputError: if the source has fewer images, or is no file.
     """
     rng = np.random.default_rng([seed, 4])
     if source == "photographs":
@@ -48,13 +48,13 @@ def small_images(count: int, seed: int, source: str = "photographs") -> FloatArr
 
 
 def digest(source: str) -> str:
-    """What tells one content of a file from another, for the names of stored results."""
+    """A hash of the content of a file, for the names of stored results; "" for other sources."""
     path = Path(source)
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else ""
 
 
 def whitened(rows: FloatArray) -> FloatArray:
-    """Rows with their mean taken off, turned and scaled to identity covariance (symmetrically).
+    """Rows less their mean, times the symmetric inverse root of their covariance.
 
     Raises:
         InputError: if there are no more rows than columns, or some direction does not vary.
@@ -68,7 +68,7 @@ def whitened(rows: FloatArray) -> FloatArray:
 
 
 def packaged() -> Any:
-    """`sklearn.datasets`, imported where it is used: that takes a second.
+    """`sklearn.datasets`, imported on use because the import takes a second.
 
     Raises:
         InputError: if scikit-learn is not installed.

@@ -1,8 +1,8 @@
-"""The premise of the first source, measured: is the trained network near its Taylor model?"""
+"""The premise of the ADCME tutorial, measured: is the trained network near its Taylor model?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -12,23 +12,16 @@ import torch
 from hessium._typing import AnyArray, FloatArray
 from hessium.curvature import Gram, Linearization
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import (
-    Chart,
-    Findings,
-    Series,
-    Statement,
-    Table,
-    exact,
-    judge,
-    measured,
-    over,
-)
-from hessium.runs.experiment import Experiment, Result, Task
+from hessium.figures.records import Chart, Findings, Statement, judge, measured, over
+from hessium.figures.views.repetitions import level
+from hessium.runs.experiment import Result, Task
+from hessium.studies.results import ResultTable
 from hessium.studies.sine import inputs, sine_risk
+from hessium.studies.study import Arrays, Summary, study, table
 from hessium.studies.training import train
 
-_PAGE_WIDTH = 20
-_LIMIT = 0.1
+_PUBLISHED_WIDTH = 20
+_LIMIT = 0.1  # errors below it count as small
 _STEPS = 11
 
 
@@ -40,7 +33,7 @@ class LinearizationConfig:
         widths: of the three hidden layers.
         samples: number of training points.
         seeds: of the initial weights.
-        rcond: directions of the linear model below this part of the largest are left alone.
+        rcond: directions of the linear model below this part of the largest are not changed.
         ftol: of L-BFGS-B; the rank experiment trains to 1e-12.
         max_iterations: of L-BFGS-B.
     """
@@ -86,196 +79,155 @@ def compute(task: Task) -> Result:
     }
 
 
-class _Runs:
-    """Numbers on the grid of seeds and widths."""
-
-    def __init__(self, config: LinearizationConfig, results: Sequence[Result]) -> None:
-        keys = [(t["width"], t["seed"]) for t in tasks(config)]
-        self._results = dict(zip(keys, results, strict=True))
-        self.config = config
-        self.widths = np.array(config.widths, dtype=np.float64)
-        self.what = f"{len(config.seeds)} seeds"
-
-    def table(self, of: str) -> FloatArray:
-        """Shape (seeds, widths)."""
-        config = self.config
-        rows = [[self._results[w, s][of] for w in config.widths] for s in config.seeds]
-        return np.array(rows, dtype=np.float64)
-
-    def way(self, width: int) -> FloatArray:
-        """Error of the linear model along the way, shape (seeds, steps)."""
-        return np.array([self._results[width, s]["way"] for s in self.config.seeds])
-
-    def series(self, label: str, of: str, nudge: float = 0.0) -> Series:
-        """A number against the width."""
-        return measured(label, self.widths, self.table(of), what=self.what, nudge=nudge)
-
-
-def summarise(
-    config: LinearizationConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: LinearizationConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    runs = _Runs(config, results)
-    names = ("distance", "error", "gram_change", "linear_distance", "linear_error", "loss")
+    runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
+    columns = {
+        "distance": "distance travelled",
+        "error": "error at θ*",
+        "gram_change": "change of Gram matrix",
+        "linear_distance": "distance of linear minimiser",
+        "linear_error": "error there",
+        "loss": "loss reached",
+    }
+    arrays: dict[str, AnyArray] = {"widths": np.array(config.widths)}
+    for name in (*columns, "parameters"):
+        arrays[name] = runs.grid(name, seed=config.seeds, width=config.widths)
+    for width in config.widths:
+        arrays[f"way_{width}"] = runs.grid("way", seed=config.seeds, width=(width,))[:, 0]
     findings = Findings(
-        statements=_statements(runs),
-        charts=(_distance_chart(runs), _error_chart(runs), _way_chart(runs)),
-        tables=(_table(runs),),
+        statements=_statements(config, arrays),
+        charts=_charts(config, arrays, what),
+        tables=(
+            table(
+                f"By width, over {what}",
+                ("width", "parameters", *columns.values()),
+                (
+                    (
+                        width,
+                        arrays["parameters"][0, i],
+                        *(over(arrays[name][:, i], what) for name in columns),
+                    )
+                    for i, width in enumerate(config.widths)
+                ),
+            ),
+        ),
         notes=(
             f"The problem of the rank experiment with |I| = {config.samples}, trained in the same "
-            f"way but to ftol = {digits(config.ftol)} (the source: 10⁻¹²), with three hidden "
-            "layers of the width shown. Training on goes further and fits better. Linear model: "
-            "f(θ₀) + ∇f(θ₀)ᵀ(θ − θ₀). Its minimiser is the closest one to θ₀ in the directions "
-            f"whose curvature is above {digits(config.rcond)} of the largest.",
+            f"way but to ftol = {digits(config.ftol)} (the ADCME tutorial: 10⁻¹²), with three "
+            "hidden layers of the width shown. Longer training moves farther and fits better. "
+            "Linear model: f(θ₀) + ∇f(θ₀)ᵀ(θ − θ₀). Its minimiser is the closest one to θ₀ in the "
+            f"directions whose curvature is above {digits(config.rcond)} of the largest.",
             "Error of the linear model: ‖f(θ) − f_lin(θ)‖ / ‖f(θ) − f(θ₀)‖ over the samples. At 1 "
             "it predicts the change of the outputs no better than no change at all.",
         ),
     )
-    arrays: dict[str, AnyArray] = {n: runs.table(n) for n in names}
-    arrays |= {f"way_{w}": runs.way(w) for w in config.widths}
-    return findings, {"widths": np.array(config.widths), **arrays}
+    return findings, arrays
 
 
-def _limit(x: FloatArray) -> Series:
-    return Series(
-        label="a tenth: what we call close",
-        x=x[[0, -1]],
-        y=np.full(2, _LIMIT),
-        error="exact",
-        source="theory",
-        mark="line",
-    )
+def _charts(config: LinearizationConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
+    widths = arrays["widths"].astype(np.float64)
+    shown = [w for w in config.widths if w in (20, 100, 1000)] or [config.widths[0]]
 
-
-def _distance_chart(runs: _Runs) -> Chart:
-    return Chart(
-        name="distance",
-        title="How far training goes",
-        caption=(
-            "Distance from the initial parameters over their norm, for the trained network and for "
-            "the minimiser of the linear model."
-        ),
-        x_label="width of the hidden layers",
-        y_label="‖θ* − θ₀‖ / ‖θ₀‖",
-        x_scale="log",
-        y_scale="log",
-        x_ticks=tuple(runs.widths.tolist()),
-        series=(
-            runs.series("trained network, measured", "distance"),
-            runs.series("minimiser of the linear model, measured", "linear_distance", 3.0),
-            _limit(runs.widths),
-        ),
-    )
-
-
-def _error_chart(runs: _Runs) -> Chart:
-    return Chart(
-        name="error",
-        title="How wrong the linear model is",
-        caption=(
-            "Error of the linear model at the trained parameters and at its own minimiser, and "
-            "the change of H₀ (of its Gram matrix), which the linear model takes as constant."
-        ),
-        x_label="width of the hidden layers",
-        y_label="relative error or change",
-        x_scale="log",
-        y_scale="log",
-        x_ticks=tuple(runs.widths.tolist()),
-        series=(
-            runs.series("linear model at the trained network, measured", "error"),
-            runs.series("linear model at its own minimiser, measured", "linear_error", 3.0),
-            runs.series("change of the Gram matrix by training, measured", "gram_change", -3.0),
-            _limit(runs.widths),
-        ),
-    )
-
-
-def _way_chart(runs: _Runs) -> Chart:
-    shown = [w for w in runs.config.widths if w in (20, 100, 1000)] or [runs.config.widths[0]]
-    way = np.linspace(0.0, 1.0, _STEPS)[1:]
-    return Chart(
-        name="way",
-        title="Along the way",
-        caption="Error of the linear model on the straight line from θ₀ to the trained parameters.",
-        x_label="fraction of the way from θ₀ to θ*",
-        y_label="relative error of the linear model",
-        y_scale="log",
-        series=tuple(
-            measured(f"width {w}, measured", way, runs.way(w), what=runs.what, mark="line")
-            for w in shown
-        ),
-    )
-
-
-def _table(runs: _Runs) -> Table:
-    columns = ("distance", "error", "gram_change", "linear_distance", "linear_error", "loss")
-    tables = [runs.table(name) for name in columns]
-    parameters = runs.table("parameters")[0]
-    rows = [
-        (
-            exact(int(width)),
-            exact(int(parameters[i])),
-            *(over(table[:, i], runs.what) for table in tables),
+    def against_width(
+        name: str, title: str, caption: str, y_label: str, lines: dict[str, str]
+    ) -> Chart:
+        return Chart(
+            name=name,
+            title=title,
+            caption=caption,
+            x_label="width of the hidden layers",
+            y_label=y_label,
+            x_scale="log",
+            y_scale="log",
+            x_ticks=tuple(widths.tolist()),
+            series=(
+                *(
+                    measured(f"{label}, measured", widths, arrays[of], what=what, nudge=nudge)
+                    for (of, label), nudge in zip(lines.items(), (0.0, 3.0, -3.0), strict=False)
+                ),
+                level("a tenth, the limit used here", widths, _LIMIT),
+            ),
         )
-        for i, width in enumerate(runs.widths)
-    ]
-    return Table(
-        title=f"By width, over {runs.what}",
-        columns=(
-            "width",
-            "parameters",
-            "distance travelled",
-            "error at θ*",
-            "change of Gram matrix",
-            "distance of linear minimiser",
-            "error there",
-            "loss reached",
+
+    return (
+        against_width(
+            "distance",
+            "Distance travelled in training",
+            "Distance from the initial parameters over their norm, for the trained network and for "
+            "the minimiser of the linear model.",
+            "‖θ* − θ₀‖ / ‖θ₀‖",
+            {"distance": "trained network", "linear_distance": "minimiser of the linear model"},
         ),
-        rows=tuple(rows),
+        against_width(
+            "error",
+            "Error of the linear model",
+            "Error of the linear model at the trained parameters and at its own minimiser, and "
+            "the change of H₀ (of its Gram matrix), which the linear model takes as constant.",
+            "relative error or change",
+            {
+                "error": "linear model at the trained network",
+                "linear_error": "linear model at its own minimiser",
+                "gram_change": "change of the Gram matrix by training",
+            },
+        ),
+        Chart(
+            name="way",
+            title="Error of the linear model between θ₀ and θ*",
+            caption="Error of the linear model on the straight line from θ₀ to the trained "
+            "parameters.",
+            x_label="fraction of the way from θ₀ to θ*",
+            y_label="relative error of the linear model",
+            y_scale="log",
+            series=tuple(
+                measured(
+                    f"width {width}, measured",
+                    np.linspace(0.0, 1.0, _STEPS)[1:],
+                    arrays[f"way_{width}"],
+                    what=what,
+                    mark="line",
+                )
+                for width in shown
+            ),
+        ),
     )
 
 
-def _statements(runs: _Runs) -> tuple[Statement, ...]:
+def _statements(config: LinearizationConfig, arrays: Arrays) -> tuple[Statement, ...]:
     claims = (
         ("The trained parameters are close to the initial ones", "distance", "‖θ*−θ₀‖/‖θ₀‖"),
         ("The network is well approximated by its first-order Taylor model", "error", "error"),
         ("H₀ is constant during training", "gram_change", "change of the Gram matrix"),
-        ("The network follows the linear model to its minimiser", "linear_error", "error there"),
+        (
+            "The linear model is close to the network at its own minimiser",
+            "linear_error",
+            "error at that minimiser",
+        ),
     )
-    return tuple(_claim(runs, claim, of, name) for claim, of, name in claims)
+    return tuple(_claim(config, arrays[of], claim, name) for claim, of, name in claims)
 
 
-def _claim(runs: _Runs, claim: str, of: str, name: str) -> Statement:
-    table = runs.table(of)
-    close = [bool((column < _LIMIT).all()) for column in table.T]
-    held = len(list(takewhile(bool, reversed(close))))
-    since = f"holds from width {runs.widths[-held]:.0f} on" if held else "not for the widest either"
-    if _PAGE_WIDTH not in runs.config.widths:
-        return judge(
-            f"{claim} (within a tenth).", None, f"width {_PAGE_WIDTH} was not run; {since}"
-        )
-    at = table[:, runs.config.widths.index(_PAGE_WIDTH)]
-    last = table[:, -1]
+def _claim(config: LinearizationConfig, values: FloatArray, claim: str, name: str) -> Statement:
+    widths, here = config.widths, _PUBLISHED_WIDTH
+    small = [bool(column.max() < _LIMIT) for column in values.T]
+    held = len(list(takewhile(bool, reversed(small))))
+    since = f"holds from width {widths[-held]} on" if held else "not for the widest either"
+    if here not in widths:
+        return judge(f"{claim} (within a tenth).", None, f"width {here} was not run; {since}")
+    at = values[:, widths.index(here)]
     return judge(
-        f"{claim} (within a tenth), at the source's width {_PAGE_WIDTH}.",
+        f"{claim} (within a tenth), at width {here}, that of the ADCME tutorial.",
         bool((at < _LIMIT).all()),
-        f"{name} at width {_PAGE_WIDTH}: {between(at, 2)}; at width "
-        f"{runs.widths[-1]:.0f}: {between(last, 2)}; {since}",
+        f"{name} at width {here}: {between(at, 2)}; at width {widths[-1]}: "
+        f"{between(values[:, -1], 2)}; {since}",
     )
 
 
-EXPERIMENT = Experiment(
-    name="linearization",
-    title="Is the trained network near its Taylor model?",
-    shows=(
-        "The premise of the rank argument, measured over the width of the network: distance "
-        "travelled in training and error of the first-order model."
-    ),
-    presets={
-        "quick": LinearizationConfig(seeds=(2, 23, 233), ftol=1e-6),
-        "paper": LinearizationConfig(),
-    },
-    seeds=lambda config: config.seeds,
+EXPERIMENT = study(
+    "linearization",
+    "Is the trained network near its Taylor model?",
+    quick=LinearizationConfig(seeds=(2, 23, 233), ftol=1e-6),
+    paper=LinearizationConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

@@ -1,4 +1,4 @@
-"""The networks of the experiments."""
+"""The tanh networks of the studies."""
 
 from __future__ import annotations
 

@@ -1,29 +1,21 @@
-"""The other claim of the first source: inputs that repeat add no rank."""
+"""The other claim of the ADCME tutorial: repeated inputs add no rank."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hessium._typing import AnyArray, FloatArray
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import (
-    Chart,
-    Findings,
-    Number,
-    Series,
-    Statement,
-    Table,
-    exact,
-    judge,
-    measured,
-    over,
-)
-from hessium.runs.experiment import Experiment, Result, Task
-from hessium.studies.eigenvalue_counts import matrices, positive
+from hessium.figures.records import Chart, Findings, Statement, Table, judge, measured, over
+from hessium.figures.views.repetitions import curve, level
+from hessium.runs.experiment import Result, Task
+from hessium.studies.eigenvalue_counts import matrices, positive_of
+from hessium.studies.results import Of, ResultTable
 from hessium.studies.sine import inputs, sine_risk
+from hessium.studies.study import Arrays, Summary, study, table
 from hessium.studies.training import train
 
 EXACT_COPIES, NEAR_COPIES, NEW_POINTS = "copies", "near", "distinct"
@@ -78,163 +70,110 @@ def compute(task: Task) -> Result:
     return {**matrices(trained.risk), "loss": trained.loss, "iterations": trained.iterations}
 
 
-class _Runs:
-    """Ranks by kind, shape (seeds, cases)."""
+def measured_arrays(config: DuplicateConfig, results: Sequence[Result]) -> dict[str, AnyArray]:
+    """Ranks by kind of copies, and the first eigenvalue that the distinct points leave over.
 
-    def __init__(self, config: DuplicateConfig, results: Sequence[Result]) -> None:
-        self.config = config
-        self.what = f"{len(config.seeds)} seeds"
-        pairs = list(zip(tasks(config), results, strict=True))
-        self.hessian = {k: self._table(pairs, k, "hessian") for k in self._kinds()}
-        self.gauss_newton = {k: self._table(pairs, k, "gauss_newton") for k in self._kinds()}
-        self.second = self._second_direction(pairs)
+    All of shape (seeds, cases).
+    """
+    runs, k = ResultTable.of(tasks(config), results), config.distinct
+    arrays: dict[str, AnyArray] = {
+        "copies": np.array(config.copies),
+        "shifts": np.array(config.shifts),
+    }
 
-    def _kinds(self) -> tuple[str, str, str]:
-        return (EXACT_COPIES, NEAR_COPIES, NEW_POINTS)
+    def by_kind(kind: str, of: Of) -> FloatArray:
+        axis = {"shift": config.shifts} if kind == NEAR_COPIES else {"copies": config.copies}
+        return runs.select(kind=kind).grid(of, seed=config.seeds, **axis)
 
-    def _table(self, pairs: list[tuple[Task, Result]], kind: str, of: str) -> FloatArray:
-        counts = [positive(r[of], self.config.tol) for t, r in pairs if t["kind"] == kind]
-        return np.array(counts, dtype=np.float64).reshape(-1, len(self.config.seeds)).T
-
-    def _second_direction(self, pairs: list[tuple[Task, Result]]) -> FloatArray:
-        """Of near copies: the first eigenvalue that the distinct points do not explain."""
-        k = self.config.distinct
-        rows = [r["gram"][-k - 1] / r["gram"][-1] for t, r in pairs if t["kind"] == NEAR_COPIES]
-        values = np.array(rows, dtype=np.float64).reshape(-1, len(self.config.seeds)).T
-        return np.asarray(np.maximum(values, np.finfo(np.float64).eps))
+    for matrix in ("hessian", "gauss_newton"):
+        for kind in (EXACT_COPIES, NEAR_COPIES, NEW_POINTS):
+            arrays[f"rank_{matrix}_{kind}"] = by_kind(kind, positive_of(matrix, config.tol))
+    beyond = by_kind(NEAR_COPIES, lambda r: r["gram"][-k - 1] / r["gram"][-1])
+    arrays["eigenvalue_beyond_distinct"] = np.maximum(beyond, np.finfo(np.float64).eps)
+    return arrays
 
 
-def summarise(
-    config: DuplicateConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: DuplicateConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    runs = _Runs(config, results)
+    arrays, what = measured_arrays(config, results), f"{len(config.seeds)} seeds"
     findings = Findings(
-        statements=_statements(runs),
-        charts=(_copies_chart(runs), _shift_chart(runs), _eigenvalue_chart(runs)),
-        tables=(_table(runs),),
+        statements=_statements(config, arrays, what),
+        charts=_charts(config, arrays, what),
+        tables=(_table(config, arrays, what),),
         notes=(
             f"{config.distinct} points of the rank experiment, placed and trained as there, each "
             f"used several times. Near copies: every point {config.near_copies} times, each moved "
             "by an independent uniform shift of at most δ. A network input is a number in [0, 1].",
         ),
     )
-    arrays: dict[str, AnyArray] = {
-        "copies": np.array(config.copies),
-        "shifts": np.array(config.shifts),
-        "eigenvalue_beyond_distinct": runs.second,
-    }
-    arrays |= {f"rank_hessian_{k}": v for k, v in runs.hessian.items()}
-    arrays |= {f"rank_gauss_newton_{k}": v for k, v in runs.gauss_newton.items()}
     return findings, arrays
 
 
-def _copies_chart(runs: _Runs) -> Chart:
-    m = runs.config.distinct * np.array(runs.config.copies, dtype=np.float64)
-    return Chart(
-        name="copies",
-        title="Exact copies leave the rank where it was",
-        caption=(
-            f"The same {runs.config.distinct} points used over and over, beside as many different "
-            "points: only new points add directions."
+def _charts(config: DuplicateConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
+    k, shifts, beyond = config.distinct, arrays["shifts"], arrays["eigenvalue_beyond_distinct"]
+    m, middle = k * arrays["copies"].astype(np.float64), shifts.size // 2
+    scale = float(np.median(beyond[:, middle])) / shifts[middle] ** 2
+    ticks = tuple(shifts[::2].tolist())
+    exact, near, new = (
+        arrays[f"rank_hessian_{kind}"] for kind in (EXACT_COPIES, NEAR_COPIES, NEW_POINTS)
+    )
+    near_h0 = arrays[f"rank_gauss_newton_{NEAR_COPIES}"]
+    return (
+        Chart(
+            name="copies",
+            title="Exact copies do not change the rank",
+            caption=f"The same {k} points used over and over, beside as many different points: "
+            "only new points add directions.",
+            x_label="number of samples, copies included",
+            y_label="eigenvalues of H above 10⁻⁶ of the largest",
+            x_scale="log",
+            x_ticks=tuple(m.tolist()),
+            series=(
+                measured(f"{k} points, repeated, measured", m, exact, what=what),
+                measured("as many different points, measured", m, new, what=what, nudge=3.0),
+                curve(f"{k} different points: the bound on rank H₀", m, np.full(m.size, k)),
+            ),
         ),
-        x_label="number of samples, copies included",
-        y_label="eigenvalues of H above 10⁻⁶ of the largest",
-        x_scale="log",
-        x_ticks=tuple(float(v) for v in m),
-        series=(
-            measured(
-                f"{runs.config.distinct} points, repeated, measured",
-                m,
-                runs.hessian[EXACT_COPIES],
-                what=runs.what,
+        Chart(
+            name="near-copies",
+            title="Rank against the distance of near copies",
+            caption=f"Each point {config.near_copies} times, moved by at most δ. The count at 10⁻⁶ "
+            "is unchanged by small shifts and grows for large ones.",
+            x_label="greatest shift δ of a copy",
+            y_label="eigenvalues above 10⁻⁶ of the largest",
+            x_scale="log",
+            x_ticks=ticks,
+            series=(
+                measured("H, measured", shifts, near, what=what),
+                measured("H₀, measured", shifts, near_h0, what=what, nudge=3.0),
             ),
-            measured(
-                "as many different points, measured",
-                m,
-                runs.hessian[NEW_POINTS],
-                what=runs.what,
-                nudge=3.0,
-            ),
-            Series(
-                label=f"{runs.config.distinct} different points: the bound on rank H₀",
-                x=m,
-                y=np.full(m.size, float(runs.config.distinct)),
-                error="exact",
-                source="theory",
-                mark="line",
+        ),
+        Chart(
+            name="extra-direction",
+            title="A near copy adds an eigenvalue proportional to the square of its distance",
+            caption=f"Eigenvalue number {k + 1} of H₀ over the largest. A copy counts as a new "
+            "sample once this crosses the threshold, so the distance at which it does depends on "
+            "the threshold.",
+            x_label="greatest shift δ of a copy",
+            y_label="eigenvalue / largest eigenvalue",
+            x_scale="log",
+            y_scale="log",
+            x_ticks=ticks,
+            series=(
+                measured(f"eigenvalue {k + 1} of H₀, measured", shifts, beyond, what=what),
+                curve(
+                    f"slope 2 through the median at δ = {digits(shifts[middle])}",
+                    shifts,
+                    scale * shifts**2,
+                    error="a line of known slope through one measured point",
+                ),
+                level("threshold of the ADCME tutorial, 10⁻⁶", shifts, config.tol),
             ),
         ),
     )
 
 
-def _shift_chart(runs: _Runs) -> Chart:
-    shifts = np.array(runs.config.shifts)
-    return Chart(
-        name="near-copies",
-        title="Near copies: how near is near?",
-        caption=(
-            f"Each point {runs.config.near_copies} times, moved by at most δ. The count at 10⁻⁶ "
-            "does not see small shifts and grows for large ones."
-        ),
-        x_label="greatest shift δ of a copy",
-        y_label="eigenvalues above 10⁻⁶ of the largest",
-        x_scale="log",
-        x_ticks=tuple(float(s) for s in shifts[::2]),
-        series=(
-            measured("H, measured", shifts, runs.hessian[NEAR_COPIES], what=runs.what),
-            measured(
-                "H₀, measured", shifts, runs.gauss_newton[NEAR_COPIES], what=runs.what, nudge=3.0
-            ),
-        ),
-    )
-
-
-def _eigenvalue_chart(runs: _Runs) -> Chart:
-    shifts = np.array(runs.config.shifts)
-    middle = shifts.size // 2
-    scale = float(np.median(runs.second[:, middle])) / shifts[middle] ** 2
-    return Chart(
-        name="extra-direction",
-        title="What a near copy adds grows with the square of its distance",
-        caption=(
-            f"Eigenvalue number {runs.config.distinct + 1} of H₀ over the largest. A copy is a new "
-            "sample once this crosses the threshold, so how near is near depends on the threshold."
-        ),
-        x_label="greatest shift δ of a copy",
-        y_label="eigenvalue / largest eigenvalue",
-        x_scale="log",
-        y_scale="log",
-        x_ticks=tuple(float(s) for s in shifts[::2]),
-        series=(
-            measured(
-                f"eigenvalue {runs.config.distinct + 1} of H₀, measured",
-                shifts,
-                runs.second,
-                what=runs.what,
-            ),
-            Series(
-                label=f"slope 2 through the median at δ = {digits(shifts[middle])}",
-                x=shifts,
-                y=scale * shifts**2,
-                error="a line of known slope through one measured point",
-                source="theory",
-                mark="line",
-            ),
-            Series(
-                label="threshold of the source, 10⁻⁶",
-                x=shifts[[0, -1]],
-                y=np.full(2, runs.config.tol),
-                error="exact",
-                source="theory",
-                mark="line",
-            ),
-        ),
-    )
-
-
-def _table(runs: _Runs) -> Table:
-    config, what = runs.config, runs.what
+def _table(config: DuplicateConfig, arrays: Arrays, what: str) -> Table:
     cases = [
         *(("exact copies", EXACT_COPIES, i, c, 0.0) for i, c in enumerate(config.copies)),
         *(("different points", NEW_POINTS, i, c, 0.0) for i, c in enumerate(config.copies)),
@@ -243,34 +182,33 @@ def _table(runs: _Runs) -> Table:
             for i, shift in enumerate(config.shifts)
         ),
     ]
-    rows: list[tuple[str | Number, ...]] = [
+    return table(
+        f"Counts at tol 10⁻⁶ after training, over {what}",
+        ("inputs", "samples", "shift δ", "H", "H₀"),
         (
-            name,
-            exact(config.distinct * copies),
-            exact(shift),
-            over(runs.hessian[kind][:, i], what),
-            over(runs.gauss_newton[kind][:, i], what),
-        )
-        for name, kind, i, copies, shift in cases
-    ]
-    return Table(
-        title=f"Counts at tol 10⁻⁶ after training, over {what}",
-        columns=("inputs", "samples", "shift δ", "H", "H₀"),
-        rows=tuple(rows),
+            (
+                name,
+                config.distinct * copies,
+                shift,
+                over(arrays[f"rank_hessian_{kind}"][:, i], what),
+                over(arrays[f"rank_gauss_newton_{kind}"][:, i], what),
+            )
+            for name, kind, i, copies, shift in cases
+        ),
     )
 
 
-def _statements(runs: _Runs) -> tuple[Statement, ...]:
-    config = runs.config
-    copies, new, near = (runs.hessian[k] for k in (EXACT_COPIES, NEW_POINTS, NEAR_COPIES))
-    same = copies == config.distinct
-    shifts = np.array(config.shifts)
-    kept = (near == config.distinct).all(axis=0)
+def _statements(config: DuplicateConfig, arrays: Arrays, what: str) -> tuple[Statement, ...]:
+    copies, new, near = (
+        arrays[f"rank_hessian_{kind}"] for kind in (EXACT_COPIES, NEW_POINTS, NEAR_COPIES)
+    )
+    shifts, beyond = arrays["shifts"], arrays["eigenvalue_beyond_distinct"]
+    same, kept = copies == config.distinct, (near == config.distinct).all(axis=0)
     safe = shifts[: int(np.argmin(kept))] if not kept.all() else shifts
-    slope = np.polyfit(np.log(shifts[2:-1]), np.log(runs.second[:, 2:-1].T), 1)[0]
+    slope = np.polyfit(np.log(shifts[2:-1]), np.log(beyond[:, 2:-1].T), 1)[0]
     return (
         judge(
-            "Exact copies of samples leave the rank where it was.",
+            "Exact copies of samples do not change the rank.",
             bool(same.all()),
             f"rank {between(copies)} with {config.distinct} points used up to "
             f"{max(config.copies)} times, in {same.size} runs",
@@ -282,30 +220,25 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
             f"{config.distinct * config.copies[-1]} different points",
         ),
         judge(
-            "Near copies leave the rank where it was, at whatever distance.",
+            "Near copies do not change the rank, at any distance.",
             bool(kept.all()),
-            (f"true in every run up to δ = {digits(safe[-1])}" if safe.size else "true nowhere")
-            + f"; at δ = {digits(shifts[-1])} the rank is "
-            f"{between(near[:, -1])}",
+            (f"true in every run up to δ = {digits(safe[-1])}" if safe.size else "true at no δ")
+            + f"; at δ = {digits(shifts[-1])} the rank is {between(near[:, -1])}",
         ),
         judge(
-            "What a near copy adds to the spectrum grows with the square of its distance.",
+            "The eigenvalue that a near copy adds grows with the square of its distance.",
             bool((np.abs(slope - 2) < 0.2).all()),
             f"exponent fitted between δ = {digits(shifts[2])} and {digits(shifts[-2])}: "
-            f"{between(slope)} over {runs.what}",
+            f"{between(slope)} over {what}",
         ),
     )
 
 
-EXPERIMENT = Experiment(
-    name="rank-vs-duplicates",
-    title="Do repeated samples count?",
-    shows="Rank of the Hessian when inputs are repeated exactly, or nearly.",
-    presets={
-        "quick": DuplicateConfig(seeds=(2, 23, 233), copies=(1, 2, 4, 8, 30)),
-        "paper": DuplicateConfig(),
-    },
-    seeds=lambda config: config.seeds,
+EXPERIMENT = study(
+    "rank-vs-duplicates",
+    "Do repeated samples count?",
+    quick=DuplicateConfig(seeds=(2, 23, 233), copies=(1, 2, 4, 8, 30)),
+    paper=DuplicateConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

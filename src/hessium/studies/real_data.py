@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hessium._typing import AnyArray
 from hessium.figures.formatting import between
-from hessium.figures.records import Findings, Number, Statement, Table, judge, over
+from hessium.figures.records import Findings, Statement, judge, over
 from hessium.problem import EmpiricalRisk
-from hessium.profiles.measurement import measure
+from hessium.profiles.dense_measurement import dense_spectra
 from hessium.profiles.portrait import Portrait
-from hessium.runs.experiment import Experiment, Result, Task
+from hessium.runs.experiment import Result, Task
+from hessium.spectra import Spectrum
 from hessium.studies.images import packaged
 from hessium.studies.networks import tanh_network
+from hessium.studies.study import Summary, study, table
 from hessium.studies.training import train
 
 _CLASSES = 10
+_TRAINING = {
+    "loss_start": "loss at initialisation",
+    "loss": "loss reached",
+    "gradient_norm": "norm of the gradient there",
+    "accuracy": "accuracy, training images",
+    "test_accuracy": "accuracy, test images",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +72,8 @@ def compute(task: Task) -> Result:
     network = tanh_network((data[0].shape[1], task["hidden"], _CLASSES), task["seed"])
     start = EmpiricalRisk(network, nn.CrossEntropyLoss(), data)
     trained = train(start, max_iterations=task["max_iterations"])
-    spectra = {f"start_{k}": v for k, v in measure(start).items()}
-    spectra |= {f"end_{k}": v for k, v in measure(trained.risk).items()}
+    spectra = {f"start_{k}": np.array(v.nodes) for k, v in dense_spectra(start).items()}
+    spectra |= {f"end_{k}": np.array(v.nodes) for k, v in dense_spectra(trained.risk).items()}
     return {
         **spectra,
         "loss_start": start.value(),
@@ -84,14 +92,12 @@ def _accuracy(risk: EmpiricalRisk, data: tuple[Tensor, Tensor]) -> float:
     return float((scores.argmax(dim=1) == data[1]).double().mean())
 
 
-def summarise(
-    config: DigitsConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: DigitsConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
     what = f"{len(config.seeds)} seeds"
     start, end = (
-        Portrait(
-            results=[_part(result, prefix) for result in results],
+        Portrait.of(
+            [_part(result, prefix) for result in results],
             what=what,
             tol=config.tol,
             num_outputs=int(results[0]["num_outputs"]),
@@ -106,14 +112,22 @@ def summarise(
     findings = Findings(
         statements=(*end.statements(), *start.statements()[:1], _outliers(results, what)),
         charts=(*end.charts(), *start.charts()[:2]),
-        tables=(_training_table(results, what), *end.quoted(), *start.quoted()[:1]),
+        tables=(
+            table(
+                "Training",
+                ("quantity", "value"),
+                ((name, over([r[key] for r in results], what)) for key, name in _TRAINING.items()),
+            ),
+            *end.quoted(),
+            *start.quoted()[:1],
+        ),
         notes=(
             "Data: the 1797 images of 8 × 8 pixels of scikit-learn's digits (UCI, test set "
             f"of optical recognition of handwritten digits); {config.training} of them train. "
             f"Network: tanh, 64-{config.hidden}-10, mean cross-entropy, no ridge, L-BFGS-B stopped "
             f"after {config.max_iterations} iterations: a trained network, not a critical point; "
             "the table has the gradient norm.",
-            "Two kinds of zero are built in: softmax does not see a constant added to all scores "
+            "Two kinds of zero are exact: softmax is invariant to a constant added to all scores "
             f"(at least {config.hidden + 1} zero eigenvalues of H and of H₀), and pixels that are "
             "blank in all images have no effect.",
         ),
@@ -127,22 +141,15 @@ def summarise(
     return findings, arrays
 
 
-def _part(result: Result, prefix: str) -> Result:
-    return {k.removeprefix(prefix): v for k, v in result.items() if k.startswith(prefix)}
-
-
-def _training_table(results: Sequence[Result], what: str) -> Table:
-    names = {
-        "loss_start": "loss at initialisation",
-        "loss": "loss reached",
-        "gradient_norm": "norm of the gradient there",
-        "accuracy": "accuracy, training images",
-        "test_accuracy": "accuracy, test images",
-    }
-    rows: tuple[tuple[str | Number, ...], ...] = tuple(
-        (name, over([float(r[key]) for r in results], what)) for key, name in names.items()
-    )
-    return Table(title="Training", columns=("what", "value"), rows=rows)
+def _part(result: Result, prefix: str) -> dict[str, Spectrum]:
+    """The spectra at one time."""
+    rank, found = int(result["num_outputs"]), {}
+    for key, values in result.items():
+        name = key.removeprefix(prefix)
+        if name != key and isinstance(values, np.ndarray):
+            outer = name.startswith("gauss_newton")
+            found[name] = Spectrum.of(values, nonnegative=outer, rank_bound=rank if outer else None)
+    return found
 
 
 def _outliers(results: Sequence[Result], what: str) -> Statement:
@@ -161,18 +168,11 @@ def _outliers(results: Sequence[Result], what: str) -> Statement:
     )
 
 
-EXPERIMENT = Experiment(
-    name="real-data",
-    title="The Hessian of a network trained on real data",
-    shows=(
-        "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network that reads "
-        "handwritten digits."
-    ),
-    presets={
-        "quick": DigitsConfig(),
-        "paper": DigitsConfig(hidden=32, seeds=(0, 1, 2, 3, 4)),
-    },
-    seeds=lambda config: config.seeds,
+EXPERIMENT = study(
+    "real-data",
+    "The Hessian of a network trained on real data",
+    quick=DigitsConfig(),
+    paper=DigitsConfig(hidden=32, seeds=(0, 1, 2, 3, 4)),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

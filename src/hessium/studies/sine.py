@@ -18,7 +18,7 @@ def subset(samples: int) -> IntArray:
     """Which of the 100 points are used, from 0.
 
     `round.(LinRange(1, 100, samples + 2))[2:end-1]` of the ADCME.jl code, halves to even: the
-    endpoints are left out, which its text does not say.
+    endpoints are left out, which the text of the tutorial does not say.
     """
     if not 1 <= samples <= POINTS - 2:
         msg = f"samples: {samples}; between 1 and {POINTS - 2} are required"

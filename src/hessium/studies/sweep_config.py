@@ -15,7 +15,7 @@ _LARGEST = 2**20
 
 
 def read_config(path: Path) -> CriticalPointsConfig:
-    """The settings in a TOML file; what is not named keeps its default.
+    """The settings in a TOML file; others keep their defaults.
 
     Raises:
         InputError: if the file cannot be read, or a setting is unknown, of the wrong type or out of

@@ -14,14 +14,14 @@ from hessium.problem import EmpiricalRisk
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """Where training stopped, and why.
+    """The end of a training.
 
     Attributes:
-        risk: at the parameters reached.
+        risk: at the final parameters.
         loss: there.
         gradient_norm: there, Euclidean.
         iterations: of L-BFGS-B.
-        message: its reason to stop.
+        message: why it stopped.
     """
 
     risk: EmpiricalRisk

@@ -20,8 +20,9 @@ from hessium.compare import (
 from hessium.errors import InputError
 from hessium.figures.hues import LAW
 from hessium.figures.records import Chart, Series
+from hessium.figures.views.counts import counts_chart
 from hessium.figures.views.laws import law_chart
-from hessium.figures.views.spectra import counts_chart, overlaid_chart, spectrum_chart
+from hessium.figures.views.spectra import overlaid_chart, spectrum_chart
 from hessium.spectra import Spectrum
 from hessium.theory import SpacingRatio
 

@@ -1,20 +1,21 @@
-"""Spectra, counts and rank profiles as charts."""
+"""Spectra as charts of their density, one or several on one axis."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from hessium._arguments import positive
-from hessium._typing import FloatArray, IntArray
+from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.hues import LAW, hue_of
-from hessium.figures.records import Chart, Series
-from hessium.spectra import Band, Count, DiscreteMeasure, Inertia, RankProfile, Spectrum
+from hessium.figures.records import Chart, Series, measured
+from hessium.figures.views.counts import count_chart, inertia_chart, rank_profile_chart
+from hessium.spectra import Band, DiscreteMeasure, Spectrum
 from hessium.spectra.smoothing import gaussian_kernel
 from hessium.theory import Law
 
@@ -73,28 +74,38 @@ def spectrum_chart(
     )
 
 
-def overlaid_chart(spectra: Mapping[str, Spectrum], title: str) -> Chart:
-    """Densities of several spectra on one axis, by their labels."""
-    reach = max(float(np.abs(one.nodes).max()) for one in spectra.values()) or 1.0
-    linear = float(f"{reach / 100:.1g}")
-    label, first = next(iter(spectra.items()))
+def overlaid_chart(
+    spectra: Mapping[str, Spectrum | Sequence[Spectrum]], title: str, what: str = ""
+) -> Chart:
+    """Densities of several spectra on one axis.
+
+    Args:
+        spectra: by label, one or one for each run, of which the median and the range are drawn.
+        title: heading.
+        what: what the runs are, such as "3 seeds".
+    """
+    runs = {k: [s] if isinstance(s, Spectrum) else list(s) for k, s in spectra.items()}
+    label, first = next(iter(runs.items()))
+    linear = _linear(first[0])
     return dataclasses.replace(
-        spectrum_chart(first, label=label, linear=linear),
+        spectrum_chart(first[0], label=label, linear=linear),
         name="densities",
-        title=f"{title}; λ₀ = {digits(linear, 2)}",
+        title=title,
         series=tuple(
             part
-            for name, one in spectra.items()
-            for part in density_series(one, name, linear, WIDTH)
+            for name, found in runs.items()
+            for part in (
+                density_series(found[0], name, linear, WIDTH)
+                if len(found) == 1
+                else [_density_over(found, name, linear, WIDTH, what)]
+            )
         ),
     )
 
 
 def density_series(spectrum: Spectrum, label: str, linear: float, width: float) -> list[Series]:
     """The smoothed density of a spectrum, and its outliers."""
-    low, high = (math.asinh(end / linear) for end in spectrum.support())
-    t = np.linspace(low - 4 * width, high + 4 * width, _POINTS)
-    band = spectrum.density(linear * np.sinh(t), width, linear=linear)
+    band = spectrum.density(_grid([spectrum], linear, width), width, linear=linear)
     n = spectrum.dim
     seen = np.flatnonzero(n * band.value > _LEAST)
     part = slice(seen[0], seen[-1] + 1) if seen.size else slice(None)
@@ -108,9 +119,12 @@ def density_series(spectrum: Spectrum, label: str, linear: float, width: float) 
     elif spectrum.exact:
         error = "band of rounding"
     elif finite:
-        error = f"band of {band.confidence:.0%} at each point, over the probes and the steps"
+        error = (
+            f"{band.confidence:.0%} band at each point, over {spectrum.probes} probes and the "
+            "error of the steps"
+        )
     else:
-        error = "one probe, so without an error"
+        error = "one probe, so no error is known"
     hue = hue_of(label)
     series = [
         Series(
@@ -129,16 +143,34 @@ def density_series(spectrum: Spectrum, label: str, linear: float, width: float) 
     if outliers.size:
         series.append(
             Series(
-                label=f"{label}, single eigenvalues",
+                label=f"{label}, {'outliers' if spectrum.exact else 'eigenpairs'} "
+                f"({outliers.size})",
                 x=outliers,
                 y=np.full(outliers.size, 1 / (width * math.sqrt(2 * math.pi))),
-                error="known to rounding or to their residuals",
+                error=error if spectrum.exact else "eigenpairs known to their residuals",
                 source="measured",
                 mark="points",
                 hue=hue,
             )
         )
     return series
+
+
+def _density_over(
+    runs: Sequence[Spectrum], label: str, linear: float, width: float, what: str
+) -> Series:
+    """Median and range of the densities of several runs."""
+    x = _grid(runs, linear, width)
+    rows = [one.dim * one.density(x, width, linear=linear).value for one in runs]
+    found = measured(label, x, np.maximum(rows, _LEAST), what=what, mark="line")
+    return dataclasses.replace(found, hue=hue_of(label))
+
+
+def _grid(runs: Sequence[Spectrum], linear: float, width: float) -> FloatArray:
+    """Points over the support of some spectra, evenly spaced in t."""
+    ends = np.arcsinh(np.array([one.support() for one in runs]) / linear)
+    t = np.linspace(ends.min() - 4 * width, ends.max() + 4 * width, _POINTS)
+    return np.asarray(linear * np.sinh(t))
 
 
 def isolated(spectrum: Spectrum, linear: float, width: float) -> FloatArray:
@@ -153,12 +185,23 @@ def isolated(spectrum: Spectrum, linear: float, width: float) -> FloatArray:
     return np.concatenate([values[:left], values[max(left, values.size - right) :]])
 
 
-def law_series(law: Law, size: int, linear: float, width: float) -> Series:
-    """A law as the spectrum of a matrix of some size, smoothed by the kernel of the spectrum."""
+def law_series(law: Law, size: float, linear: float, width: float, *, atoms: bool = True) -> Series:
+    """A law as the spectrum of a matrix of some size, smoothed by the kernel of the spectrum.
+
+    Args:
+        law: of unit mass.
+        size: number of eigenvalues that it stands for.
+        linear: of the axis.
+        width: of the kernel.
+        atoms: whether its atoms are drawn.
+    """
     low, high = (math.asinh(end / linear) for end in law.support())
     margin = 4 * width
     edges = np.linspace(low - margin, high + margin, _BINS + 1)
     masses = np.diff(law.cdf(linear * np.sinh(edges)))
+    if not atoms:
+        for place, mass in law.atoms.items():
+            masses[np.searchsorted(edges, math.asinh(place / linear)) - 1] -= mass
     t = np.linspace(low - margin, high + margin, _POINTS)
     y = size * gaussian_kernel(t, 0.5 * (edges[1:] + edges[:-1]), masses, width)
     seen = np.flatnonzero(y > _LEAST)
@@ -217,79 +260,6 @@ def band_chart(band: Band, *, label: str = "value") -> Chart:
                 error=f"band of {', '.join(band.reasons) or 'nothing'}{sure}" if finite else "open",
                 source="measured",
                 mark="line",
-            ),
-        ),
-    )
-
-
-def count_chart(count: Count, *, label: str = "") -> Chart:
-    """A number of eigenvalues with its bracket."""
-    return counts_chart({label or count.what or "eigenvalues": count}, repr(count))
-
-
-def inertia_chart(inertia: Inertia) -> Chart:
-    """Numbers of negative, zero and positive eigenvalues with their brackets."""
-    parts = {name: getattr(inertia, name) for name in ("negative", "zero", "positive")}
-    threshold = f"Eigenvalues by sign, |λ| ≤ {digits(inertia.threshold)} is zero"
-    return counts_chart(parts, threshold)
-
-
-def counts_chart(counts: Mapping[str, Count], title: str) -> Chart:
-    """Numbers of eigenvalues with their brackets, side by side."""
-    return Chart(
-        name="counts",
-        title=title,
-        caption=title,
-        x_label="",
-        y_label="number of eigenvalues",
-        x_ticks=(0.0,),
-        series=tuple(
-            Series(
-                label=f"{name}: {count.bracket}",
-                x=np.array([float(position)]),
-                y=np.array([float(count.value)]),
-                low=np.array([float(count.lower)]),
-                high=np.array([float(count.upper)]),
-                error="bracket",
-                source="measured",
-                mark="points",
-            )
-            for position, (name, count) in enumerate(counts.items(), 1)
-        ),
-    )
-
-
-def rank_profile_chart(profile: RankProfile, *, label: str = "rank") -> Chart:
-    """Rank, and eigenvalues of either sign, over the threshold."""
-    x = profile.tol[profile.tol > 0]
-    kept = slice(0, x.size)
-
-    def of(name: str, y: IntArray, hue: int, *, bracket: bool = False) -> Series:
-        return Series(
-            label=name,
-            x=x,
-            y=np.asarray(y[kept], dtype=np.float64),
-            low=np.asarray(profile.lower[kept], dtype=np.float64) if bracket else None,
-            high=np.asarray(profile.upper[kept], dtype=np.float64) if bracket else None,
-            error="bracket" if bracket else "see the rank",
-            source="measured",
-            mark="line",
-            hue=hue,
-        )
-
-    return Chart(
-        name="rank-profile",
-        title="Number of eigenvalues beyond a threshold",
-        caption=repr(profile),
-        x_label="threshold / largest |eigenvalue|",
-        y_label=f"eigenvalues of {profile.dim}",
-        x_scale="log",
-        series=(
-            of(label, profile.rank, 0, bracket=True),
-            *(
-                [of("positive", profile.positive, 1), of("negative", profile.negative, 2)]
-                if profile.negative.any()
-                else []
             ),
         ),
     )

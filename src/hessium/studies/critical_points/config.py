@@ -1,4 +1,4 @@
-"""What a sweep over critical points consists of, and its tasks."""
+"""Settings of a sweep over critical points, and its tasks."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class CriticalPointsConfig:
         ratios: 2 n / samples.
         ridge: of all methods but the published protocol, which has none.
         targeted: index-targeted searches at each ratio, targets evenly spaced.
-        highest: largest target, as a share of the parameters.
-        restarts: tries beyond the first for each of these.
-        max_steps: of each try.
+        highest: largest target, as a fraction of the parameters.
+        restarts: further attempts of each of these, at most.
+        max_steps: of each attempt.
         published: runs at each ratio with the published starts and the published acceptance, in
             which Levenberg-Marquardt makes the squared gradient small: plain descent takes hours.
-        plain: runs of the protocol as it was, with plain descent on the squared gradient.
+        plain: runs of the published protocol unchanged, with plain descent on the squared gradient.
         plain_steps: of that, at most.
         others: runs of each other method at each ratio.
         minimisers: minimisations without ridge at each ratio.
-        iterations: where their energies are read.
+        iterations: at which their energies are recorded.
         seed: the first seed.
     """
 
@@ -106,34 +106,36 @@ class CriticalPointsConfig:
 
 def tasks(config: CriticalPointsConfig) -> list[Task]:
     """Every search, methods and ratios taking turns, so that an early page shows all of them."""
-    base = {"size": config.size, "activation": config.activation}
-    rounds: list[tuple[int, int, Task]] = []
-    for ratio in config.ratios:
-        common = {**base, "ratio": ratio}
-        for i, target in enumerate(config.targets()):
-            task = common | {"method": SADDLE, "ridge": config.ridge, "target": target}
-            task |= {"restarts": config.restarts, "max_steps": config.max_steps}
-            rounds.append(
-                (i * 1000 // max(config.targeted, 1), 0, task | {"seed": config.seed + i})
-            )
-        for i in range(config.published):
-            task = common | {"method": PUBLISHED, "ridge": 0.0}
-            task |= {"max_steps": 400, "seed": config.seed + 10_000 + i}
-            rounds.append((i * 1000 // config.published, 1, task))
-        for i in range(config.plain):
-            task = common | {"method": PLAIN, "ridge": 0.0}
-            task |= {"max_steps": config.plain_steps, "seed": config.seed + 40_000 + i}
-            rounds.append((i * 1000 // config.plain, 5, task))
-        for k, method in enumerate(METHODS):
-            for i in range(config.others):
-                task = common | {"method": method, "ridge": config.ridge}
-                task |= {"max_steps": 2 * config.max_steps, "seed": config.seed + 20_000 + i}
-                rounds.append((i * 1000 // config.others, 2 + k, task))
-        for i in range(config.minimisers):
-            task = common | {"method": MINIMISE, "ridge": 0.0, "seed": config.seed + 30_000 + i}
-            task |= {"iterations": list(config.iterations)}
-            rounds.append((i * 1000 // config.minimisers, 4, task))
+    seed, steps, ridge = config.seed, config.max_steps, config.ridge
+    searches: list[list[Task]] = [
+        [
+            {"method": SADDLE, "ridge": ridge, "target": target, "restarts": config.restarts}
+            | {"max_steps": steps, "seed": seed + i}
+            for i, target in enumerate(config.targets())
+        ],
+        _repeated(config.published, PUBLISHED, 0.0, seed + 10_000, max_steps=400),
+        *(
+            _repeated(config.others, method, ridge, seed + 20_000, max_steps=2 * steps)
+            for method in METHODS
+        ),
+        _repeated(
+            config.minimisers, MINIMISE, 0.0, seed + 30_000, iterations=list(config.iterations)
+        ),
+        _repeated(config.plain, PLAIN, 0.0, seed + 40_000, max_steps=config.plain_steps),
+    ]
+    common = {"size": config.size, "activation": config.activation}
+    rounds = [
+        (i * 1000 // len(some), turn, {**common, "ratio": ratio, **task})
+        for ratio in config.ratios
+        for turn, some in enumerate(searches)
+        for i, task in enumerate(some)
+    ]
     return [task for _, _, task in sorted(rounds, key=lambda entry: entry[:2])]
+
+
+def _repeated(count: int, method: str, ridge: float, seed: int, **settings: object) -> list[Task]:
+    """Searches that differ in their seed alone."""
+    return [{"method": method, "ridge": ridge, "seed": seed + i, **settings} for i in range(count)]
 
 
 def seeds(config: CriticalPointsConfig) -> tuple[int, ...]:

@@ -9,28 +9,29 @@ import numpy as np
 
 from hessium._typing import FloatArray
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Number, Statement, Table, exact, judge
+from hessium.figures.records import Statement, Table, judge
 from hessium.studies.critical_points.config import CriticalPointsConfig
 from hessium.studies.critical_points.fits import PowerFit
-from hessium.studies.critical_points.points import Points
-from hessium.studies.critical_points.search import SADDLE
+from hessium.studies.critical_points.points import certified
 from hessium.studies.published import column_table
+from hessium.studies.results import ResultTable
+from hessium.studies.study import table
 from hessium.theory import critical_energy, index, wigner_energy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distance:
-    """Points of one source and ratio beside both predictions.
+    """Points of one origin and ratio beside both predictions.
 
     Attributes:
-        source: "published means" or "certified".
+        origin: "published means" or "certified".
         ratio: of the networks.
         printed: index less that predicted with the variance 2 energy, shape (k,).
         network: index less that predicted with the variance energy x ratio, shape (k,).
         critical: energy at which a fit of the 3/2 law to the points begins, None without one.
     """
 
-    source: str
+    origin: str
     ratio: float
     printed: FloatArray
     network: FloatArray
@@ -38,21 +39,21 @@ class Distance:
 
 
 def distances(
-    config: CriticalPointsConfig, points: Points, fits: Mapping[float, PowerFit | None]
+    config: CriticalPointsConfig, points: ResultTable, fits: Mapping[float, PowerFit | None]
 ) -> list[Distance]:
     """The published means, those of tanh networks, and certified points, ratio by ratio."""
     found = []
     if config.activation == "tanh":
-        table, drawn = column_table("pb_fig6a"), column_table("pb_fig6a_fits")
+        means, drawn = column_table("pb_fig6a"), column_table("pb_fig6a_fits")
         for ratio in config.ratios:
-            rows = np.isclose(table["ratio"], ratio)
+            rows = np.isclose(means["ratio"], ratio)
             begins = drawn["energy_c"][np.isclose(drawn["ratio"], ratio)]
             if rows.any():
-                energy, share = table["energy"][rows], table["index"][rows]
+                energy, share = means["energy"][rows], means["index"][rows]
                 critical = float(begins[0]) if begins.size else None
                 found.append(_distance("published means", ratio, energy, share, critical))
     for ratio in config.ratios:
-        some = points.where(method=SADDLE, kind="critical", ratio=ratio)
+        some = certified(points, ratio)
         if len(some):
             fit, share = fits[ratio], some.column("index") / config.dim
             critical = None if fit is None else fit.critical
@@ -61,10 +62,10 @@ def distances(
 
 
 def _distance(
-    source: str, ratio: float, energy: FloatArray, share: FloatArray, critical: float | None
+    origin: str, ratio: float, energy: FloatArray, share: FloatArray, critical: float | None
 ) -> Distance:
     return Distance(
-        source=source,
+        origin=origin,
         ratio=ratio,
         printed=share - index(energy, ratio),
         network=share - index(wigner_energy(energy, ratio), ratio),
@@ -73,17 +74,17 @@ def _distance(
 
 
 def distance_statement(found: list[Distance]) -> Statement:
-    """Whether the variance that H1 of a network has mends the prediction."""
+    """Whether the prediction is better with the variance that H1 of a network has."""
     claim = (
         "With the variance εφ that H₁ of a network has, not the printed 2ε, Wishart + Wigner "
         "predicts the index of the points better."
     )
     parts = []
-    for source in dict.fromkeys(one.source for one in found):
-        here = [one for one in found if one.source == source]
+    for origin in dict.fromkeys(one.origin for one in found):
+        here = [one for one in found if one.origin == origin]
         better = [one.ratio for one in here if _rms([one.network]) < _rms([one.printed])]
         parts.append(
-            f"{source}: root mean square distance in the index "
+            f"{origin}: root mean square distance in the index "
             f"{digits(_rms([one.printed for one in here]), 2)} as printed, "
             f"{digits(_rms([one.network for one in here]), 2)} with εφ, which is nearer at "
             + (f"φ = {', '.join(digits(ratio) for ratio in better)}" if better else "no ratio")
@@ -110,41 +111,31 @@ def _begins(found: list[Distance]) -> str:
 
 
 def distance_table(found: list[Distance]) -> Table:
-    """The numbers behind it."""
-    rows: list[tuple[str | Number, ...]] = []
-    for one in found:
-        printed = float(critical_energy(one.ratio))
-        rows.append(
+    """The distances and critical energies, one row for each origin and ratio."""
+    columns = (
+        "points", "φ", "number", "distance, 2ε", "distance, εφ", "ε_c, fit", "ε_c, 2ε", "ε_c, εφ"
+    )  # fmt: skip
+    critical = [float(critical_energy(one.ratio)) for one in found]
+    return table(
+        "Points beside Wishart + Wigner",
+        columns,
+        (
             (
-                one.source,
-                exact(one.ratio),
-                exact(len(one.printed)),
+                one.origin,
+                one.ratio,
+                len(one.printed),
                 digits(_rms([one.printed]), 2),
                 digits(_rms([one.network]), 2),
                 "none" if one.critical is None else digits(one.critical),
                 digits(printed),
                 digits(2 * printed / one.ratio),
             )
-        )
-    return Table(
-        title="Points beside Wishart + Wigner",
-        columns=(
-            "points",
-            "φ",
-            "number",
-            "distance, 2ε",
-            "distance, εφ",
-            "ε_c, fit",
-            "ε_c, 2ε",
-            "ε_c, εφ",
+            for one, printed in zip(found, critical, strict=True)
         ),
-        rows=tuple(rows),
-        note=(
-            "Distance: root mean square of index less predicted index, at the energy of each point "
-            "and scale 1. 2ε is the printed variance of H₁, εφ that of a linear network whose "
-            "residuals are independent of data and weights; the network's critical energy is 2/φ "
-            "times the printed one."
-        ),
+        "Distance: root mean square of index less predicted index, at the energy of each point "
+        "and scale 1. 2ε is the printed variance of H₁, εφ that of a linear network whose "
+        "residuals are independent of data and weights; the network's critical energy is 2/φ "
+        "times the printed one.",
     )
 
 

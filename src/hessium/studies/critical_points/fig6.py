@@ -1,15 +1,15 @@
-"""Index against energy at critical points of tanh networks: figure 6, with classes."""
+"""Figure 6 of Pennington & Bahri (2017): index against energy, tanh networks, with classes."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hessium._typing import AnyArray
 from hessium.figures.formatting import digits
 from hessium.figures.records import Findings
-from hessium.runs.experiment import Experiment, Result
+from hessium.runs.experiment import Result
 from hessium.studies.critical_points.charts import index_charts, minimiser_chart
 from hessium.studies.critical_points.config import CriticalPointsConfig, seeds, tasks
 from hessium.studies.critical_points.distances import (
@@ -18,22 +18,19 @@ from hessium.studies.critical_points.distances import (
     distances,
 )
 from hessium.studies.critical_points.fits import fit_power
-from hessium.studies.critical_points.points import Points
+from hessium.studies.critical_points.points import certified, points_of
 from hessium.studies.critical_points.search import MINIMISE, SADDLE, search
 from hessium.studies.critical_points.statements import statements, tables
+from hessium.studies.study import Summary, study
 
 NAME = "pb-fig6"
 
 
-def summarise(
-    config: CriticalPointsConfig, results: Sequence[Result], name: str = NAME
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: CriticalPointsConfig, results: Sequence[Result], name: str = NAME) -> Summary:
     """Charts, statements and tables of a sweep."""
-    points = Points.of(name, search.__module__, config, results)
-    targeted = points.where(method=SADDLE, kind="critical")
-    fits = {}
+    points, fits = points_of(name, config, results), {}
     for ratio in config.ratios:
-        some = targeted.where(ratio=ratio)
+        some = certified(points, ratio)
         fits[ratio] = fit_power(
             some.column("index") / config.dim, some.column("energy"), fits=len(config.ratios)
         )
@@ -46,55 +43,50 @@ def summarise(
         charts=tuple(charts),
         tables=(*tables(config, points, fits), distance_table(beside)),
         notes=(
-            "Four classes, never pooled. Critical: gradient at the floor of floating point, and "
-            "Newton's method contracts quadratically beside the point. Gradient-flat: the gradient "
-            "lies in the kernel of the Hessian. Diverging: |θ| still grows. Unconverged: the rest.",
+            "Four classes, never pooled. Critical: the Newton-Kantorovich theorem gives a zero of "
+            "the gradient beside the point. Gradient-flat: the gradient lies in the kernel of the "
+            "Hessian. Diverging: |θ| still grows. Unconverged: the rest.",
             f"Certified points belong to the loss with a ridge, r/2 |θ|² with r = "
             f"{digits(config.ridge)}; their energy is without it. Without a ridge critical points "
             "of low index lie at infinity. Published points have none: the two are not one "
-            "quantity, and how far they differ is shown, not assumed.",
+            "quantity, and their difference is shown, not assumed.",
             "The published test is applied to the published starts (descent to a uniform energy), "
             "with Levenberg-Marquardt to make |g|² small: plain descent, as published, takes more "
-            "than 10⁴ steps, see the table. Where it was accepted is what is drawn.",
+            "than 10⁴ steps, see the table. Points are drawn where it accepts them.",
             "The theory line is the exact index of Wishart + Wigner at scale 1; the scale of H₀ in "
-            "these networks is not 1, and no single one fits all ratios. The source gives H₁ the "
-            "variance 2ε. H₁ of a linear network has εφ, if residuals are independent of data and "
-            "weights, and the second line takes that. At critical points they are not independent.",
+            "these networks is not 1, and no single one fits all ratios. Pennington & Bahri (2017) "
+            "give H₁ the variance 2ε. H₁ of a linear network has εφ, if residuals are independent "
+            "of data and weights, and the second line assumes that. At critical points they are "
+            "not independent.",
         ),
     )
-    kept = points.where(method=SADDLE)
+    kept = points.select(method=SADDLE)
     arrays: dict[str, AnyArray] = {
         column: kept.column(column) for column in ("energy", "index", "gradient", "cpu")
     }
-    runs = points.where(method=MINIMISE)
+    runs = points.select(method=MINIMISE)
     if len(runs):
         arrays["minimiser_energies"] = runs.column("energies")
     return findings, arrays
 
 
-EXPERIMENT = Experiment(
-    name=NAME,
-    title="Critical points of tanh networks: index against energy",
-    shows=(
-        "Certified critical points over the whole range of indices, what the published acceptance "
-        "test lets through, the 3/2 law put to the test, minimisers that do not end."
+EXPERIMENT = study(
+    NAME,
+    "Critical points of tanh networks: index against energy",
+    quick=CriticalPointsConfig(
+        size=8,
+        ratios=(1 / 2, 1 / 4, 1 / 8),
+        targeted=41,
+        published=12,
+        plain_steps=4000,
+        others=4,
+        minimisers=3,
     ),
-    presets={
-        "quick": CriticalPointsConfig(
-            size=8,
-            ratios=(1 / 2, 1 / 4, 1 / 8),
-            targeted=41,
-            published=12,
-            plain_steps=4000,
-            others=4,
-            minimisers=3,
-        ),
-        "paper": CriticalPointsConfig(),
-    },
-    seeds=seeds,
+    paper=CriticalPointsConfig(),
     tasks=tasks,
     compute=search,
     summarise=summarise,
+    seeds=seeds,
     points=True,
 )
 

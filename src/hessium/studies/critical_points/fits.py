@@ -9,7 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from hessium._typing import FloatArray
 
-SMALL = 0.1  # indices up to this share of the parameters are called small
+SMALL = 0.1  # indices up to this fraction of the parameters are called small
 _DRAWS = 2000
 _POWERS = (0.3, 5.0)
 
@@ -25,8 +25,8 @@ class PowerFit:
         low: lower end of its interval, a quantile over resampled points.
         high: upper end.
         confidence: of the interval; of all fits together 95 %.
-        aic: of b = 3/2 less that of free b; positive speaks for the free one, above 2 clearly.
-        points: how many entered.
+        aic: of b = 3/2 less that of free b; positive favours the free one, above 2 clearly.
+        points: number of points fitted.
     """
 
     critical: float
@@ -45,9 +45,9 @@ def fit_power(
     """The fit over small indices; None with fewer than 8 points or 4 different indices.
 
     Args:
-        index: shares of negative eigenvalues.
+        index: fractions of negative eigenvalues.
         energy: of the same points.
-        fits: how many such fits are judged together; Bonferroni's level keeps 95 % for all.
+        fits: number of fits judged together; with Bonferroni's correction 95 % holds for all.
         seed: of the resampling.
     """
     small = index <= SMALL
@@ -85,9 +85,9 @@ def _residual(
     return float(rest @ rest), (float(weights[0]), float(weights[1]))
 
 
-def _resampled(index: FloatArray, energy: FloatArray, source: np.random.Generator) -> FloatArray:
+def _resampled(index: FloatArray, energy: FloatArray, rng: np.random.Generator) -> FloatArray:
     """The free exponent of resampled points: all resamplings at once on a grid of exponents."""
-    rows = source.integers(index.size, size=(_DRAWS, index.size))
+    rows = rng.integers(index.size, size=(_DRAWS, index.size))
     times = np.stack([np.bincount(row, minlength=index.size) for row in rows]).astype(np.float64)
     different = np.array([np.unique(index[row]).size for row in rows])
     times = times[different >= 4]

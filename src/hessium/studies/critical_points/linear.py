@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from hessium._typing import AnyArray, FloatArray
+from hessium._typing import FloatArray
 from hessium.figures.formatting import digits
-from hessium.figures.records import Chart, Findings, Number, Series, Table, exact, judge
+from hessium.figures.records import Chart, Findings, exact, judge
+from hessium.figures.views.repetitions import points
 from hessium.landscape.certify import certify
 from hessium.landscape.dead_units import with_dead_units
 from hessium.landscape.levenberg_marquardt import LevenbergMarquardt
 from hessium.landscape.noise_floor import PROBES
 from hessium.landscape.trajectory import Stopping
 from hessium.landscape.two_layer import TwoLayerSurface
-from hessium.runs.experiment import Experiment, Result, Task
+from hessium.runs.experiment import Result, Task
 from hessium.studies.critical_points.search import samples_of
+from hessium.studies.results import ResultTable
+from hessium.studies.study import Summary, study, table
 from hessium.theory import minimiser_energy
 
 
@@ -52,26 +55,26 @@ def search(task: Task) -> Result:
     """Levenberg-Marquardt beside a point of random rank, and the class of what it finds.
 
     From random weights it would find classes of high rank only. So the start is what it finds in a
-    network of fewer units, with units added that do nothing, and moved a little: near a critical
+    network of fewer units, with units of zero output added, and shifted a little: near a critical
     point of the wide network, which it then has to reach.
     """
     size, samples = task["size"], samples_of(task["size"], task["ratio"])
-    source = np.random.default_rng([task["seed"], size, samples])
-    x, y = (torch.from_numpy(source.standard_normal((samples, size))) for _ in range(2))
-    rank = int(source.integers(0, size + 1))
+    rng = np.random.default_rng([task["seed"], size, samples])
+    x, y = (torch.from_numpy(rng.standard_normal((samples, size))) for _ in range(2))
+    rank = int(rng.integers(0, size + 1))
     wide = TwoLayerSurface(x, y, size, activation="linear")
     start = torch.zeros(wide.dim, dtype=torch.float64)
     if rank:
         narrow = TwoLayerSurface(x, y, rank, activation="linear")
-        weights = torch.from_numpy(source.standard_normal(narrow.dim) / np.sqrt(size))
+        weights = torch.from_numpy(rng.standard_normal(narrow.dim) / np.sqrt(size))
         walk = LevenbergMarquardt().find(narrow, weights, Stopping(steps=task["max_steps"]))
         start = with_dead_units(narrow, walk.theta, size)
     walk = LevenbergMarquardt().find(
         wide,
-        start + 1e-6 * torch.from_numpy(source.standard_normal(wide.dim)),
+        start + 1e-6 * torch.from_numpy(rng.standard_normal(wide.dim)),
         Stopping(steps=task["max_steps"]),
     )
-    judged = certify(wide, walk, torch.from_numpy(source.standard_normal((PROBES, wide.dim))))
+    judged = certify(wide, walk, torch.from_numpy(rng.standard_normal((PROBES, wide.dim))))
     energy, index, nullity = _class_of(wide, judged.theta, x.numpy(), y.numpy())
     return {
         "kind": judged.kind,
@@ -108,48 +111,35 @@ def _class_of(
     return float(energy), (size - m) ** 2 + pairs, m * (2 * size - m)
 
 
-def summarise(
-    config: LinearConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: LinearConfig, results: Sequence[Result]) -> Summary:
     """Found against known."""
-    ratios = np.array([task["ratio"] for task in tasks(config)])
-    columns = {
-        name: np.array([r[name] for r in results], dtype=np.float64)
-        for name in ("energy", "index", "energy_exact", "index_exact", "nullity_exact")
-    }
-    zeros = np.array([r["symmetry_zeros"] for r in results], dtype=np.float64)
-    critical = np.array([r["kind"] == "critical" for r in results])
-    decided = np.array([r["index_lower"] == r["index_upper"] for r in results])
-    off = np.abs(columns["energy"] - columns["energy_exact"])[critical]
-    same = (columns["index"] == columns["index_exact"])[critical]
-    flat = (zeros == columns["nullity_exact"])[critical]
-    dim = 2 * config.size**2
-    found = f"{int(critical.sum())} of {critical.size} searches end at a certified critical point"
-    rows: list[tuple[str | Number, ...]] = []
-    series = []
+    runs, dim = ResultTable.of(tasks(config), results), 2 * config.size**2
+    names = ("energy", "index", "energy_exact", "index_exact", "nullity_exact", "symmetry_zeros")
+    found = runs.select(kind="critical")
+    energy, index, energy_exact, index_exact, nullity, zeros = map(found.column, names)
+    decided = found.column("index_lower") == found.column("index_upper")
+    off, same, flat = np.abs(energy - energy_exact), index == index_exact, zeros == nullity
+    rows, series = [], []
     for hue, ratio in enumerate(config.ratios):
-        here = critical & (ratios == ratio)
-        if here.any():
+        here = found.select(ratio=ratio)
+        energies = here.column("energy")
+        if len(here):
             series.append(
-                Series(
-                    label=f"found, φ = {digits(ratio)}",
-                    x=columns["energy"][here],
-                    y=columns["index"][here] / dim,
+                points(
+                    f"found, φ = {digits(ratio)}",
+                    energies,
+                    here.column("index") / dim,
                     error="certified: bars have no length",
-                    source="measured",
-                    mark="points",
                     hue=hue,
                 )
             )
-        classes = len(set(columns["energy"][here].round(9)))
-        least = float(columns["energy"][here].min()) if here.any() else float("nan")
         rows.append(
             (
-                exact(ratio),
-                exact(int((ratios == ratio).sum())),
-                exact(int(here.sum())),
-                exact(classes),
-                digits(least, 4) if here.any() else "none",
+                ratio,
+                len(runs.select(ratio=ratio)),
+                len(here),
+                len(set(energies.round(9))),
+                digits(float(energies.min()), 4) if len(here) else "none",
                 exact(float(minimiser_energy(ratio)), 4),
             )
         )
@@ -158,12 +148,13 @@ def summarise(
             judge(
                 "Every certified point has the energy of a known class, to 10⁻¹⁰.",
                 bool(off.max() < 1e-10) if off.size else None,
-                f"{found}; largest difference {digits(float(off.max()), 2) if off.size else '-'}",
+                f"{len(found)} of {len(runs)} searches end at a certified critical point; largest "
+                f"difference {digits(float(off.max()), 2) if off.size else '-'}",
             ),
             judge(
                 "Its index is that of the class, and no other is possible within the certificate.",
-                bool(same.all() and decided[critical].all()) if same.size else None,
-                f"{int(same.sum())} of {same.size} equal, {int(decided[critical].sum())} decided",
+                bool(same.all() and decided.all()) if same.size else None,
+                f"{int(same.sum())} of {same.size} equal, {int(decided.sum())} decided",
             ),
             judge(
                 "Its zero eigenvalues are those of the symmetry GL(n), no more and no fewer.",
@@ -184,33 +175,32 @@ def summarise(
         if series
         else (),
         tables=(
-            Table(
-                title="Classes found",
-                columns=("φ", "runs", "critical", "energies", "least ε", "½ (1 − φ/2)"),
-                rows=tuple(rows),
-                note="½ (1 − φ/2) is the limit of the least energy for n to infinity.",
+            table(
+                "Classes found",
+                ("φ", "runs", "critical", "energies", "least ε", "½ (1 − φ/2)"),
+                rows,
+                "½ (1 − φ/2) is the limit of the least energy for n → ∞.",
             ),
         ),
         notes=(
-            "A class is a set of m directions of the regression of the targets on the inputs. Its "
-            "energy is what the others leave, its index (n − m)² plus the pairs in which a "
-            "direction left out explains more than one taken in, its nullity m (2n − m).",
+            "A class is a set of m directions of the regression of the targets on the inputs "
+            "(Baldi & Hornik 1989). Its energy is half the mean square of the targets that they do "
+            "not explain, its index (n − m)² plus the number of pairs in which a direction left "
+            "out explains more than one taken in, its nullity m (2n − m).",
         ),
     )
-    return findings, {**columns, "symmetry_zeros": zeros, "ratio": ratios}
+    arrays = {name: runs.column(name) for name in names}
+    return findings, arrays | {"ratio": np.array([task["ratio"] for task in runs.tasks])}
 
 
-EXPERIMENT = Experiment(
-    name="linear-fig6",
-    title="Critical points of linear networks: index against energy, exactly",
-    shows="Found energies, indices and zero modes against the closed form of every class.",
-    presets={
-        "quick": LinearConfig(size=6, ratios=(1 / 2, 1 / 4), runs=12),
-        "paper": LinearConfig(),
-    },
-    seeds=lambda config: tuple(range(config.runs)),
+EXPERIMENT = study(
+    "linear-fig6",
+    "Critical points of linear networks: index against energy, exactly",
+    quick=LinearConfig(size=6, ratios=(1 / 2, 1 / 4), runs=12),
+    paper=LinearConfig(),
     tasks=tasks,
     compute=search,
     summarise=summarise,
+    seeds=lambda config: tuple(range(config.runs)),
     points=True,
 )

@@ -1,6 +1,6 @@
 """One search: data, network, start and method from a task; a point with its certificate.
 
-Nothing here words or draws, so that a better sentence does not recompute anything.
+Kept apart from words and charts, so that a changed sentence recomputes nothing.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ ACCEPTED = 1e-3  # |g| at which the published protocol accepts: |g|^2 <= 1e-6
 
 
 def tolerance(target: int) -> int:
-    """How far from the target an index may be: a tenth of it, at least 3."""
+    """Largest distance of an index from its target: a tenth of it, at least 3."""
     return max(3, target // 10)
 
 
 def search(task: Task) -> Result:
-    """Run a task; see `CriticalPointsConfig` for what is in one."""
+    """Run a task; see `CriticalPointsConfig` for its settings."""
     start = time.process_time()
-    source = np.random.default_rng([task["seed"], task["size"], round(1e6 * task["ratio"])])
-    surface = _surface(task, source)
+    rng = np.random.default_rng([task["seed"], task["size"], round(1e6 * task["ratio"])])
+    surface = _surface(task, rng)
     if task["method"] == MINIMISE:
-        return {**_minimisers(task, surface, source), "cpu": time.process_time() - start}
+        return {**_minimisers(task, surface, rng), "cpu": time.process_time() - start}
     if task["method"] == SADDLE:
-        judged, walk, restarts, steps = _targeted(task, surface, source)
+        judged, walk, restarts, steps = _targeted(task, surface, rng)
     else:
-        judged, walk = _from_random_energy(task, surface, source)
+        judged, walk = _from_random_energy(task, surface, rng)
         restarts, steps = 0, walk.steps
     certificate = judged.certificate
     size = task["size"]
@@ -65,10 +65,10 @@ def search(task: Task) -> Result:
         "flatness": _finite(certificate.flatness),
         "newton_step": _finite(certificate.newton_step),
         "moved": _finite(certificate.moved),
-        "contraction": list(certificate.contraction),
+        "kantorovich": _finite(certificate.kantorovich),
         "growth": _finite(certificate.growth),
         "reason": certificate.reason,
-        # where the finder itself stopped: what its own test would have reported
+        # where the finder itself stopped, as its own test would report it
         "ended": walk.ended,
         "ended_gradient": walk.gradients[-1],
         "ended_energy": surface.loss(walk.theta) / size,
@@ -89,34 +89,34 @@ def samples_of(size: int, ratio: float) -> int:
     return round(2 * size / ratio)
 
 
-def _surface(task: Task, source: np.random.Generator) -> TwoLayerSurface:
+def _surface(task: Task, rng: np.random.Generator) -> TwoLayerSurface:
     """Gaussian data, fresh in every task: memorisation."""
     size, samples = task["size"], samples_of(task["size"], task["ratio"])
-    x, y = (torch.from_numpy(source.standard_normal((samples, size))) for _ in range(2))
+    x, y = (torch.from_numpy(rng.standard_normal((samples, size))) for _ in range(2))
     return TwoLayerSurface(x, y, size, activation=task["activation"], ridge=task["ridge"])
 
 
-def _weights(surface: TwoLayerSurface, source: np.random.Generator) -> torch.Tensor:
+def _weights(surface: TwoLayerSurface, rng: np.random.Generator) -> torch.Tensor:
     """N(0, 1/fan-in)."""
-    draws = source.standard_normal(surface.dim)
+    draws = rng.standard_normal(surface.dim)
     return torch.from_numpy(draws / math.sqrt(surface.hidden))
 
 
-def _probes(surface: TwoLayerSurface, source: np.random.Generator) -> torch.Tensor:
+def _probes(surface: TwoLayerSurface, rng: np.random.Generator) -> torch.Tensor:
     """Directions of the certificate's tests."""
-    return torch.from_numpy(source.standard_normal((PROBES, surface.dim)))
+    return torch.from_numpy(rng.standard_normal((PROBES, surface.dim)))
 
 
 def _targeted(
-    task: Task, surface: TwoLayerSurface, source: np.random.Generator
+    task: Task, surface: TwoLayerSurface, rng: np.random.Generator
 ) -> tuple[Judged, Walk, int, int]:
-    """Fresh weights for each try, until a critical point has about the wanted index."""
+    """Fresh weights for each attempt, until a critical point has about the wanted index."""
     target, near = task["target"], tolerance(task["target"])
     steps, restarts, best = 0, -1, None
     for _ in range(task["restarts"] + 1):
-        first = down_to_index(surface, _weights(surface, source), target)
+        first = down_to_index(surface, _weights(surface, rng), target)
         walk = Saddle(target, near).find(surface, first, Stopping(steps=task["max_steps"]))
-        judged = certify(surface, walk, _probes(surface, source))
+        judged = certify(surface, walk, _probes(surface, rng))
         steps, restarts = steps + walk.steps, restarts + 1
         critical = judged.kind == "critical"
         off = abs(judged.index.value - target)
@@ -130,11 +130,11 @@ def _targeted(
 
 
 def _from_random_energy(
-    task: Task, surface: TwoLayerSurface, source: np.random.Generator
+    task: Task, surface: TwoLayerSurface, rng: np.random.Generator
 ) -> tuple[Judged, Walk]:
     """Plain descent to an energy that is uniform between zero and the start's, then the finder."""
-    weights = _weights(surface, source)
-    level = float(source.uniform()) * surface.value(weights)
+    weights = _weights(surface, rng)
+    level = float(rng.uniform()) * surface.value(weights)
     first = down_to_energy(surface, weights, level, steps=2000)
     finders: dict[str, Finder] = {
         PUBLISHED: LevenbergMarquardt(),
@@ -146,17 +146,17 @@ def _from_random_energy(
     walk = finders[task["method"]].find(
         surface, first, Stopping(gradient=gradient, steps=task["max_steps"])
     )
-    return certify(surface, walk, _probes(surface, source)), walk
+    return certify(surface, walk, _probes(surface, rng)), walk
 
 
-def _minimisers(task: Task, surface: TwoLayerSurface, source: np.random.Generator) -> Result:
+def _minimisers(task: Task, surface: TwoLayerSurface, rng: np.random.Generator) -> Result:
     """Energies along one minimisation by L-BFGS, at the numbers of iterations asked for."""
 
     def function(x: FloatArray) -> tuple[float, FloatArray]:
         theta = torch.from_numpy(x)
         return surface.value(theta), surface.gradient(theta).numpy()
 
-    x, done = _weights(surface, source).numpy(), 0
+    x, done = _weights(surface, rng).numpy(), 0
     energies, radii, gradients = [], [], []
     for iterations in task["iterations"]:
         found = minimize(

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
 from hessium.figures.formatting import digits
-from hessium.figures.records import Number, Statement, Table, exact, judge, judge_test
+from hessium.figures.records import Number, Statement, Table, judge, judge_test
 from hessium.landscape.point import KINDS
 from hessium.studies.critical_points.config import METHODS, CriticalPointsConfig
 from hessium.studies.critical_points.fits import SMALL, PowerFit
-from hessium.studies.critical_points.points import Points
+from hessium.studies.critical_points.points import accepted, on_target
 from hessium.studies.critical_points.search import MINIMISE, PLAIN, PUBLISHED, SADDLE
+from hessium.studies.results import ResultTable
+from hessium.studies.study import Cell, table
 
 
 def statements(
-    config: CriticalPointsConfig, points: Points, fits: dict[float, PowerFit | None]
+    config: CriticalPointsConfig, points: ResultTable, fits: Mapping[float, PowerFit | None]
 ) -> tuple[Statement, ...]:
-    """Claims of the source and of this program, with what was found."""
-    targeted = points.where(method=SADDLE)
-    near = targeted.on_target()
-    accepted = points.where(method=PUBLISHED).accepted()
-    kinds = Counter(result["kind"] for result in accepted.results)
+    """Claims of Pennington & Bahri (2017) and of this program, with the evidence."""
+    targeted = points.select(method=SADDLE)
+    near, passed = on_target(points), accepted(points.select(method=PUBLISHED))
+    kinds = Counter(result["kind"] for result in passed)
     fitted = {ratio: fit for ratio, fit in fits.items() if fit is not None}
     # an interval wider than one tells the power 3/2 from nothing of interest
     wide = [ratio for ratio, f in fitted.items() if f.high - f.low >= 1]
@@ -37,9 +39,9 @@ def statements(
             f"{int(near.column('restarts').sum())} restarts in these",
         ),
         judge(
-            "What the published test accepts, |g|² ≤ 10⁻⁶, is a critical point.",
-            kinds["critical"] == len(accepted) if len(accepted) else None,
-            f"of {len(accepted)} accepted: " + ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS),
+            "Every point that the published test accepts, |g|² ≤ 10⁻⁶, is a critical point.",
+            kinds["critical"] == len(passed) if len(passed) else None,
+            f"of {len(passed)} accepted: " + ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS),
         ),
         judge_test(
             "The index rises with the power 3/2 of the energy above the critical one, up to an "
@@ -65,15 +67,14 @@ def _listed(what: str, ratios: list[float]) -> str:
     return f"; {what} at φ = {', '.join(digits(ratio) for ratio in ratios)}" if ratios else ""
 
 
-def _minimisers(config: CriticalPointsConfig, points: Points) -> Statement:
-    runs = points.where(method=MINIMISE)
-    claim = "Minimisation without ridge arrives at a minimiser."
+def _minimisers(config: CriticalPointsConfig, points: ResultTable) -> Statement:
+    runs = points.select(method=MINIMISE)
+    claim = "Minimisation without ridge converges to a minimiser."
     if not len(runs) or len(config.iterations) < 2:
         return judge(claim, None, "no minimisations, or of one length only")
-    first, last = ([r[name] for r in runs.results] for name in ("energies", "radii"))
-    fall = np.array([e[0] - e[-1] for e in first])
-    growth = np.array([r[-1] / r[0] for r in last])
-    slope = np.array([r["gradients"][-1] for r in runs.results])
+    fall = runs.column(lambda r: r["energies"][0] - r["energies"][-1])
+    growth = runs.column(lambda r: r["radii"][-1] / r["radii"][0])
+    slope = runs.column(lambda r: r["gradients"][-1])
     return judge(
         claim,
         bool((slope < 1e-10).all()),
@@ -84,69 +85,61 @@ def _minimisers(config: CriticalPointsConfig, points: Points) -> Statement:
 
 
 def tables(
-    config: CriticalPointsConfig, points: Points, fits: dict[float, PowerFit | None]
+    config: CriticalPointsConfig, points: ResultTable, fits: Mapping[float, PowerFit | None]
 ) -> tuple[Table, ...]:
     """Classes by method, fits by ratio, cost."""
     return (_classes(config, points), _fits(fits))
 
 
-def _classes(config: CriticalPointsConfig, points: Points) -> Table:
-    rows: list[tuple[str | Number, ...]] = []
+def _classes(config: CriticalPointsConfig, points: ResultTable) -> Table:
+    rows: list[tuple[Cell, ...]] = []
     for method in (SADDLE, PUBLISHED, PLAIN, *METHODS):
-        some = points.where(method=method)
+        some = points.select(method=method)
         if not len(some):
             continue
-        kinds = Counter(result["kind"] for result in some.results)
-        good = kinds["critical"]
-        seconds = float(some.column("cpu").sum())
+        kinds = Counter(result["kind"] for result in some)
+        good, seconds = kinds["critical"], float(some.column("cpu").sum())
         rows.append(
             (
                 method if method != SADDLE else "index-targeted",
-                exact(len(some)),
-                exact(len(some.accepted())),
-                *(exact(kinds[kind]) for kind in KINDS),
+                len(some),
+                len(accepted(some)),
+                *(kinds[kind] for kind in KINDS),
                 digits(seconds / good, 3) if good else "none found",
             )
         )
-    return Table(
-        title="Classes by method",
-        columns=("method", "runs", "|g|² ≤ 10⁻⁶", *KINDS, "CPU s for one critical"),
-        rows=tuple(rows),
-        note=(
-            f"Ridge {digits(config.ridge)} for the index-targeted search and the last two; none "
-            "for the published ones. CPU seconds depend on the machine and its load."
-        ),
+    return table(
+        "Classes by method",
+        ("method", "runs", "|g|² ≤ 10⁻⁶", *KINDS, "CPU s for one critical"),
+        rows,
+        f"Ridge {digits(config.ridge)} for the index-targeted search and the last two; none "
+        "for the published ones. CPU seconds depend on the machine and its load.",
     )
 
 
-def _fits(fits: dict[float, PowerFit | None]) -> Table:
-    rows: list[tuple[str | Number, ...]] = []
-    for ratio, fit in fits.items():
-        if fit is None:
-            continue
-        power = Number(
-            value=fit.power,
-            low=fit.low,
-            high=fit.high,
-            basis=f"least squares [{digits(100 * fit.confidence, 3)} % over resampled points]",
-        )
-        rows.append(
+def _fits(fits: Mapping[float, PowerFit | None]) -> Table:
+    return table(
+        "Index against energy at small index",
+        ("φ", "points", "ε_c at 3/2", "A at 3/2", "free exponent", "ΔAIC"),
+        (
             (
-                exact(ratio),
-                exact(fit.points),
+                ratio,
+                fit.points,
                 digits(fit.critical),
                 digits(fit.coefficient),
-                power,
+                Number(
+                    value=fit.power,
+                    low=fit.low,
+                    high=fit.high,
+                    basis=f"least squares [{digits(100 * fit.confidence, 3)} % over resampled "
+                    "points]",
+                ),
                 digits(fit.aic, 2),
             )
-        )
-    return Table(
-        title="Index against energy at small index",
-        columns=("φ", "points", "ε_c at 3/2", "A at 3/2", "free exponent", "ΔAIC"),
-        rows=tuple(rows),
-        note=(
-            "Energy regressed on index, ε = ε_c + c α^(1/b). ΔAIC: of b = 3/2 less that of free b; "
-            "above 2 the free exponent is clearly better. Intervals hold for all ratios together "
-            "at 95 % (Bonferroni)."
+            for ratio, fit in fits.items()
+            if fit is not None
         ),
+        "Energy regressed on index, ε = ε_c + c α^(1/b). ΔAIC: of b = 3/2 less that of free b; "
+        "above 2 the free exponent is clearly better. Intervals hold for all ratios together "
+        "at 95 % (Bonferroni).",
     )

@@ -1,4 +1,4 @@
-"""Numbers from the sources, as small CSV files that name where they come from."""
+"""Numbers from papers, as small CSV files that name their paper."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hessium.errors import InputError
 
 
 def column_table(name: str) -> dict[str, FloatArray]:
-    """The columns of a published table; lines that start with # tell its source.
+    """The columns of a published table; lines that start with # name the paper.
 
     Raises:
         InputError: if there is no such table.

@@ -1,1 +1,1 @@
-"""The laws of the second source beside sampled matrices: densities, index, critical energy."""
+"""Laws of Pennington & Bahri (2017) beside sampled matrices: density, index, critical energy."""

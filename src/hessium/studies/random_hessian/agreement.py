@@ -10,10 +10,11 @@ from scipy.stats import t as student
 
 from hessium._typing import FloatArray
 from hessium.figures.formatting import digits
-from hessium.figures.records import Number
+from hessium.figures.records import Number, exact
+from hessium.studies.study import with_error
 
 FALSE_ALARMS = 1e-3
-"""Probability that an agreement is denied though all expectations are those of the law."""
+"""Probability that an agreement is rejected though all expectations are those of the law."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +40,7 @@ class Agreement:
 
     @property
     def limit(self) -> float:
-        """What no |z| exceeds but for a false alarm (Student, Bonferroni)."""
+        """What |z| exceeds only in a false alarm (Student, Bonferroni)."""
         level = 1 - FALSE_ALARMS / (2 * self.z.size)
         return float(student.ppf(level, max(self.draws - 1, 1)))
 
@@ -52,25 +53,20 @@ class Agreement:
         """The numbers behind the verdict."""
         return (
             f"largest |z| of {self.z.size} comparisons {digits(float(np.abs(self.z).max()), 2)}, "
-            f"root mean square {digits(float(np.sqrt((self.z**2).mean())), 2)}; denied beyond "
+            f"root mean square {digits(float(np.sqrt((self.z**2).mean())), 2)}; rejected beyond "
             f"{digits(self.limit, 2)}, a false alarm in one of {round(1 / FALSE_ALARMS)} runs"
         )
 
-    def number(self, which: int, significant: int = 4) -> Number:
-        """One estimate with its standard error."""
-        value, error = float(self.estimate[which]), float(self.stderr[which])
-        return Number(
-            value=value,
-            low=value - error,
-            high=value + error,
-            basis=f"estimate [± one standard error] over {self.draws} draws, extrapolated in size",
-            digits=significant,
+    def cells(
+        self, which: int, *, theory_digits: int = 6, significant: int = 4
+    ) -> tuple[Number, Number, Number]:
+        """One number by the law, its estimate with standard error, and z."""
+        basis = f"estimate [± one standard error] over {self.draws} draws, extrapolated in size"
+        found = with_error(self.estimate[which], self.stderr[which], basis, significant)
+        score = Number(
+            value=self.z[which], basis="z is the difference in standard errors", digits=2
         )
-
-    def score(self, which: int) -> Number:
-        """One z-score."""
-        basis = "z is the difference in standard errors"
-        return Number(value=float(self.z[which]), basis=basis, digits=2)
+        return exact(float(self.theory[which]), theory_digits), found, score
 
 
 def joined(parts: Sequence[Agreement], theory: Sequence[FloatArray] | None = None) -> Agreement:

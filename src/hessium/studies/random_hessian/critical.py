@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
 
-from hessium._typing import AnyArray, FloatArray
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import (
-    Chart,
-    Findings,
-    Number,
-    Series,
-    Statement,
-    Table,
-    exact,
-    judge,
+from hessium.figures.records import Chart, Findings, Number, Series, Statement, Table, exact, judge
+from hessium.figures.views.repetitions import (
+    curve,
+    level,
+    mean_and_stderr,
+    published,
+    with_stderr,
 )
-from hessium.runs.experiment import Experiment, Result, Task
+from hessium.runs.experiment import Result, Task
 from hessium.studies.published import column_table
-from hessium.studies.random_hessian.agreement import Agreement, extrapolated, joined
-from hessium.studies.random_hessian.curves import MODELS, law, means
-from hessium.studies.random_hessian.formulas import formula_chart, formula_statement
-from hessium.studies.random_hessian.sampling import critical
+from hessium.studies.random_hessian.agreement import extrapolated, joined
+from hessium.studies.random_hessian.printed import formula_chart, formula_statement
+from hessium.studies.random_hessian.sampling import MODELS, critical
+from hessium.studies.results import ResultTable
+from hessium.studies.study import Cell, Summary, study, table
 from hessium.theory import critical_energy, hessian_law, soft_edge
 
 
@@ -34,8 +32,8 @@ class CriticalConfig:
     """Settings of `pb-critical-energy`.
 
     Attributes:
-        ratios: where the edge is followed to zero.
-        sampled: where matrices are.
+        ratios: at which the lower edge of the law is followed to zero.
+        sampled: at which matrices are sampled.
         sizes: of the matrices, even; they serve to extrapolate.
         seeds: one draw each.
     """
@@ -58,39 +56,29 @@ def tasks(config: CriticalConfig) -> list[Task]:
     return edges + draws
 
 
-class _Runs:
-    """Energies by model."""
+class _Model:
+    """Energies of one model: closed forms, zeros of the edge, and of the smallest eigenvalue."""
 
-    def __init__(self, config: CriticalConfig, results: Sequence[Result]) -> None:
-        self.config = config
-        self.ratios, self.sampled = np.array(config.ratios), np.array(config.sampled)
-        count = len(MODELS) * len(config.ratios)
-        edges = np.array([r["energy"][0] for r in results[:count]]).reshape(len(MODELS), -1)
-        draws = np.array([r["energy"] for r in results[count:]]).reshape(
-            len(MODELS), len(config.sampled), len(config.seeds), len(config.sizes)
-        )
-        self.edges = dict(zip(MODELS, edges, strict=True))
-        self.draws = dict(zip(MODELS, draws, strict=True))
-
-    def matrices(self, model: str) -> Agreement:
-        """Energies less their Tracy-Widom shift, extrapolated in powers of 1/n."""
-        theory = critical_energy(self.sampled, model)
-        shift = np.array(
-            [[_at_size(r, model, n) for n in self.config.sizes] for r in self.config.sampled]
-        )
-        corrected = self.draws[model] * (theory[:, None] / shift)[:, None, :]
-        return extrapolated(np.moveaxis(corrected, 0, -1), self.config.sizes, 1.0, theory)
-
-    def off(self, model: str) -> FloatArray:
-        """Relative distance of the closed form from the energy at which the edge is zero."""
-        return np.asarray(self.edges[model] / critical_energy(self.ratios, model) - 1)
+    def __init__(self, config: CriticalConfig, runs: ResultTable, activation: str) -> None:
+        mine = runs.select(activation=activation)
+        sampled, sizes = np.array(config.sampled), config.sizes
+        self.activation, self.name = activation, MODELS[activation]
+        self.closed = critical_energy(np.array(config.ratios), activation)
+        self.edges = mine.filter(lambda task, _: "seed" not in task).column("energy")[:, 0]
+        self.off = self.edges / self.closed - 1
+        # shape (sampled ratios, seeds, sizes), less the Tracy-Widom shift, extrapolated in 1/n
+        self.draws = mine.grid("energy", ratio=config.sampled, seed=config.seeds)
+        theory = critical_energy(sampled, activation)
+        shift = np.array([[_at_size(ratio, activation, n) for n in sizes] for ratio in sampled])
+        corrected = self.draws * (theory[:, None] / shift)[:, None, :]
+        self.matrices = extrapolated(np.moveaxis(corrected, 0, -1), sizes, 1.0, theory)
 
 
 def _at_size(ratio: float, model: str, size: int) -> float:
     """The energy at which the smallest of `size` eigenvalues is zero in the mean.
 
     It lies inside the edge of the law by the mean of the Tracy-Widom law, so above the critical
-    energy; corrections of higher order in 1/n are left.
+    energy; corrections of higher order in 1/n remain.
     """
     critical = float(critical_energy(ratio, model))
 
@@ -101,15 +89,14 @@ def _at_size(ratio: float, model: str, size: int) -> float:
     return critical * float(np.exp(brentq(lowest, -0.5, 5.0, xtol=1e-12)))
 
 
-def summarise(
-    config: CriticalConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: CriticalConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables."""
-    runs = _Runs(config, results)
+    runs = ResultTable.of(tasks(config), results)
+    models = [_Model(config, runs, activation) for activation in MODELS]
     findings = Findings(
-        statements=_statements(runs),
-        charts=(_chart(runs), _matrix_chart(runs), formula_chart()),
-        tables=(_table(runs), _matrix_table(runs)),
+        statements=_statements(config, models),
+        charts=(_chart(config, models), _matrix_chart(config, models), formula_chart()),
+        tables=_tables(config, models),
         notes=(
             "Critical energy ε_c: the largest energy at which the limit law has no mass below "
             "zero; scale 1, and it grows with the square of the scale. From ratio one on it is "
@@ -118,44 +105,46 @@ def summarise(
             "in the energy to its zero. Matrices: the energy at which the smallest eigenvalue of "
             f"H₀ + √ε H₁ is zero, at n = {', '.join(map(str, config.sizes))}, "
             f"{len(config.seeds)} draws. That eigenvalue lies inside the edge by the mean of the "
-            "Tracy-Widom law, which is taken off first; the rest is extrapolated to n → ∞ in "
+            "Tracy-Widom law, which is subtracted first; the rest is extrapolated to n → ∞ in "
             "powers of 1/n.",
             "The printed model gives H₁ the variance 2ε. H₁ of a linear network has εφ, if "
             "residuals are independent of data and weights: its critical energy is 2/φ times that "
             "of eq. 21, from 8 times at φ = 1/4 to 3 times at φ = 2/3. With ReLU the printed "
             "variance, εφ/2, is that of the network.",
-            "The published table is eq. 21 and 32 of Pennington and Bahri (2017), evaluated to "
+            "The published table is eq. 21 and 32 of Pennington & Bahri (2017), evaluated to "
             "ten decimals. Their measured energies of trained tanh networks are another quantity "
             "and are not shown here.",
         ),
     )
-    arrays: dict[str, AnyArray] = {"ratios": runs.ratios, "sampled_ratios": runs.sampled}
-    arrays |= {f"edge_energy_{m}": runs.edges[m] for m in MODELS}
-    arrays |= {f"matrix_energy_{m}": runs.draws[m] for m in MODELS}
-    return findings, arrays
+    return findings, {
+        "ratios": np.array(config.ratios),
+        "sampled_ratios": np.array(config.sampled),
+        **{f"edge_energy_{model.activation}": model.edges for model in models},
+        **{f"matrix_energy_{model.activation}": model.draws for model in models},
+    }
 
 
-def _chart(runs: _Runs) -> Chart:
+def _chart(config: CriticalConfig, models: list[_Model]) -> Chart:
     ratios = np.concatenate([np.geomspace(0.02, 0.5, 41), 1 - np.geomspace(0.49, 0.005, 60)])
-    table = column_table("pb_critical_energy")
-    series = []
-    for hue, (model, name) in enumerate(MODELS.items()):
+    printed, series = column_table("pb_critical_energy"), []
+    for hue, model in enumerate(models):
+        closed = critical_energy(ratios, model.activation)
+        series.append(curve(f"closed form, {model.name}", ratios, closed, hue=hue))
+        if model.activation == "linear":
+            label = "the same with the variance of H₁ of a network, εφ"
+            series.append(curve(label, ratios, 2 * closed / ratios, hue=hue))
         series += [
-            law(f"closed form, {name}", ratios, critical_energy(ratios, model), hue),
-            *([_network(ratios, hue)] if model == "linear" else []),
-            Series(
-                label=f"eq. {21 if model == 'linear' else 32} as published, {name}",
-                x=table["ratio"],
-                y=table[f"critical_energy_{model}"],
+            published(
+                f"eq. {21 if model.activation == 'linear' else 32} as published, {model.name}",
+                printed["ratio"],
+                printed[f"critical_energy_{model.activation}"],
                 error="ten decimals",
-                source="published",
-                mark="points",
                 hue=hue,
             ),
             Series(
-                label=f"lower edge crosses zero, {name}",
-                x=runs.ratios,
-                y=runs.edges[model],
+                label=f"lower edge crosses zero, {model.name}",
+                x=np.array(config.ratios),
+                y=model.edges,
                 error="edges: rounding only",
                 source="theory",
                 mark="points",
@@ -165,10 +154,8 @@ def _chart(runs: _Runs) -> Chart:
     return Chart(
         name="energy",
         title="Critical energy against the ratio",
-        caption=(
-            "Below its line a law has no negative eigenvalues: a critical point of that energy is "
-            "a minimum."
-        ),
+        caption="Below its line a law has no negative eigenvalues: a critical point of that energy "
+        "is a minimum.",
         x_label="ratio φ = parameters / (samples × outputs)",
         y_label="critical energy ε_c",
         y_scale="log",
@@ -176,62 +163,50 @@ def _chart(runs: _Runs) -> Chart:
     )
 
 
-def _network(ratios: FloatArray, hue: int) -> Series:
-    label = "the same with the variance of H₁ of a network, εφ"
-    return law(label, ratios, 2 * critical_energy(ratios) / ratios, hue)
-
-
-def _matrix_chart(runs: _Runs) -> Chart:
-    sizes = np.array(runs.config.sizes, dtype=np.float64)
+def _matrix_chart(config: CriticalConfig, models: list[_Model]) -> Chart:
+    sizes = np.array(config.sizes, dtype=np.float64)
     series: list[Series] = []
-    for model, name in MODELS.items():
-        critical = critical_energy(runs.sampled, model)
-        for i, ratio in enumerate(runs.config.sampled):
-            values = runs.draws[model][i] / critical[i]
+    for model in models:
+        for i, ratio in enumerate(config.sampled):
             series.append(
-                means(
-                    f"sampled matrices, {name}, φ = {digits(ratio)}",
+                with_stderr(
+                    f"sampled matrices, {model.name}, φ = {digits(ratio)}",
                     sizes,
-                    values.mean(axis=0),
-                    values.std(axis=0, ddof=1) / np.sqrt(len(values)),
-                    f"mean, bars ± one standard error over {len(values)} draws",
+                    *mean_and_stderr(model.draws[i] / model.matrices.theory[i]),
+                    error=f"mean, bars ± one standard error over {len(config.seeds)} draws",
+                    mark="both",
                     nudge=2.0 * (len(series) - 2.5),
                 )
             )
-    limit = law("law, n → ∞", sizes[[0, -1]], np.ones(2))
     return Chart(
         name="matrices",
-        title="Finite matrices on their way to the critical energy",
-        caption=(
-            "The energy at which the smallest eigenvalue of a sampled matrix is zero, over ε_c. "
-            "That eigenvalue lies inside the edge of the law, the less the larger "
-            "the matrix."
-        ),
+        title="The critical energy of finite matrices",
+        caption="The energy at which the smallest eigenvalue of a sampled matrix is zero, over "
+        "ε_c. That eigenvalue lies inside the edge of the law, by less in larger matrices.",
         x_label="size n of the matrices",
         y_label="energy where the smallest eigenvalue is zero / ε_c",
         x_scale="log",
         x_ticks=tuple(sizes.tolist()),
-        series=(*series, limit),
+        series=(*series, level("law, n → ∞", sizes, 1.0)),
     )
 
 
-def _statements(runs: _Runs) -> tuple[Statement, ...]:
-    off = np.array([runs.off(model) for model in MODELS])
-    table = column_table("pb_critical_energy")
-    printed_off = np.concatenate(
+def _statements(config: CriticalConfig, models: list[_Model]) -> tuple[Statement, ...]:
+    printed, off = column_table("pb_critical_energy"), np.array([model.off for model in models])
+    printed_off = np.array(
         [
-            critical_energy(table["ratio"], model) - table[f"critical_energy_{model}"]
+            critical_energy(printed["ratio"], model) - printed[f"critical_energy_{model}"]
             for model in MODELS
         ]
     )
-    together = joined([runs.matrices(model) for model in MODELS])
-    shares = together.estimate / together.theory - 1
+    together = joined([model.matrices for model in models])
+    shares, errors = together.estimate / together.theory - 1, together.stderr / together.theory
     return (
         judge(
             "The closed forms are the energies at which the lower edge of the law crosses zero.",
             bool(np.abs(off).max() < 1e-8),
             f"largest relative difference {digits(np.abs(off).max(), 2)} at {off.size} ratios "
-            f"from {digits(runs.ratios.min())} to {digits(runs.ratios.max())}",
+            f"from {digits(min(config.ratios))} to {digits(max(config.ratios))}",
         ),
         judge(
             "They have the published values.",
@@ -243,72 +218,50 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
         judge(
             "The smallest eigenvalue of sampled matrices is zero at the critical energy.",
             together.holds,
-            f"{together.words()}; extrapolated energies are off by "
-            f"{between(100 * shares, 2)} percent, with standard errors of "
-            f"{between(100 * together.stderr / together.theory, 2)} percent",
+            f"{together.words()}; extrapolated energies are off by {between(100 * shares, 2)} "
+            f"percent, with standard errors of {between(100 * errors, 2)} percent",
         ),
     )
 
 
-def _table(runs: _Runs) -> Table:
-    rows: list[tuple[str | Number, ...]] = []
-    basis = "difference from the closed form, relative"
-    for model, name in MODELS.items():
-        values, off = critical_energy(runs.ratios, model), runs.off(model)
-        rows += [
-            (
-                name,
-                exact(ratio, 6),
-                exact(float(values[i]), 10),
-                exact(float(runs.edges[model][i]), 10),
-                Number(value=float(off[i]), basis=basis, digits=2),
-            )
-            for i, ratio in enumerate(runs.config.ratios)
-        ]
-    columns = ("model", "φ", "ε_c, closed form", "ε where the edge is zero", "difference")
-    return Table(title="Critical energies", columns=columns, rows=tuple(rows))
-
-
-def _matrix_table(runs: _Runs) -> Table:
-    rows: list[tuple[str | Number, ...]] = []
-    for model, name in MODELS.items():
-        found = runs.matrices(model)
-        rows += [
-            (
-                name,
-                exact(ratio, 6),
-                exact(float(found.theory[i]), 6),
-                *(
-                    Number(
-                        value=float(runs.draws[model][i, :, k].mean()),
-                        basis="means of draws at one size",
-                        digits=4,
-                    )
-                    for k in range(len(runs.config.sizes))
-                ),
-                found.number(i),
-                found.score(i),
-            )
-            for i, ratio in enumerate(runs.config.sampled)
-        ]
-    sizes = tuple(f"n = {n}" for n in runs.config.sizes)
-    return Table(
-        title="The energy at which the smallest eigenvalue of a sampled matrix is zero",
-        columns=("model", "φ", "ε_c", *sizes, "n → ∞", "z"),
-        rows=tuple(rows),
+def _tables(config: CriticalConfig, models: list[_Model]) -> tuple[Table, Table]:
+    edges = [
+        (
+            model.name,
+            exact(ratio, 6),
+            exact(model.closed[i], 10),
+            exact(model.edges[i], 10),
+            Number(value=model.off[i], basis="difference from the closed form, relative", digits=2),
+        )
+        for model in models
+        for i, ratio in enumerate(config.ratios)
+    ]
+    basis = "means of draws at one size"
+    matrices: list[tuple[Cell, ...]] = []
+    for model in models:
+        for i, ratio in enumerate(config.sampled):
+            law, *measured = model.matrices.cells(i)
+            means = [Number(value=v, basis=basis, digits=4) for v in model.draws[i].mean(axis=0)]
+            matrices.append((model.name, exact(ratio, 6), law, *means, *measured))
+    return (
+        table(
+            "Critical energies",
+            ("model", "φ", "ε_c, closed form", "ε where the edge is zero", "difference"),
+            edges,
+        ),
+        table(
+            "The energy at which the smallest eigenvalue of a sampled matrix is zero",
+            ("model", "φ", "ε_c", *(f"n = {n}" for n in config.sizes), "n → ∞", "z"),
+            matrices,
+        ),
     )
 
 
-EXPERIMENT = Experiment(
-    name="pb-critical-energy",
-    title="The energy below which critical points are minima",
-    shows="Critical energy against the ratio for both models: closed forms, edges of the law, "
-    "printed formulas and sampled matrices.",
-    presets={
-        "quick": CriticalConfig(sizes=(72, 144, 288), seeds=tuple(range(16))),
-        "paper": CriticalConfig(),
-    },
-    seeds=lambda config: config.seeds,
+EXPERIMENT = study(
+    "pb-critical-energy",
+    "The energy below which critical points are minima",
+    quick=CriticalConfig(sizes=(72, 144, 288), seeds=tuple(range(16))),
+    paper=CriticalConfig(),
     tasks=tasks,
     compute=critical,
     summarise=summarise,

@@ -1,6 +1,6 @@
 """The random matrices behind the laws, and the three computations on them.
 
-Nothing here words or draws, so that a better sentence does not recompute anything.
+Kept apart from words and charts, so that a changed sentence recomputes nothing.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from hessium._typing import FloatArray
 from hessium.runs.experiment import Result, Task
 from hessium.theory import goe, hessian_law, product_wishart, wishart
 
+MODELS = {"linear": "without activation", "relu": "ReLU"}
+"""The two models of Pennington & Bahri (2017), with their names on the pages."""
+
 
 def parts(task: Task, size: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-    """H0 and H1 at energy one, of side `size`: H at an energy is H0 + sqrt(energy) H1.
+    """H0 and H1 at energy one, of size `size`: H at an energy is H0 + sqrt(energy) H1.
 
     H0 is Wishart. H1 is GOE of variance 2 ("linear") or one block of the ReLU residual ("relu"),
     with as many samples as make the ratio; sizes are even.
@@ -27,15 +30,15 @@ def parts(task: Task, size: int, rng: np.random.Generator) -> tuple[FloatArray, 
     return first, product_wishart(size // 2, samples, 1.0, rng)
 
 
-def _source(task: Task) -> np.random.Generator:
-    # every case has its own stream: cases that shared their Gaussians would not be independent
+def _generator(task: Task) -> np.random.Generator:
+    # each case has a stream of its own, so that cases are independent
     millionths = [round(1e6 * task[name]) for name in ("ratio", "energy") if name in task]
     return np.random.default_rng([task["seed"], len(task["activation"]), *millionths])
 
 
 def spectra(task: Task) -> Result:
     """Eigenvalues of one draw at each of the sizes."""
-    rng, found = _source(task), {}
+    rng, found = _generator(task), {}
     for size in task["sizes"]:
         first, second = parts(task, size, rng)
         matrix = first + np.sqrt(task["energy"]) * second
@@ -68,7 +71,7 @@ def _of_law(task: Task) -> FloatArray:
 
 def _of_matrices(task: Task) -> FloatArray:
     """H0 + t H1 becomes singular first at t = -1/lambda_min(L^-1 H1 L^-T), H0 = L L^T."""
-    rng, found = _source(task), []
+    rng, found = _generator(task), []
     for size in task["sizes"]:
         first, second = parts(task, size, rng)
         factor = cholesky(first, lower=True)

@@ -1,6 +1,6 @@
-"""The protocol of the source: one training, and the spectra at both ends of it.
+"""The protocol of the ADCME tutorial: one training, and the spectra before and after it.
 
-Nothing here words or draws, so that a better sentence does not recompute anything.
+Kept apart from words and charts, so that a changed sentence recomputes nothing.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Theory beside real networks: two-layer networks without biases, as the second source has them."""
+"""Theory beside real networks: two layers, no biases, as in Pennington & Bahri (2017)."""

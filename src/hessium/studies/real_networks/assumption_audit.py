@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binom
 
-from hessium._typing import AnyArray, FloatArray
+from hessium._typing import FloatArray
 from hessium.compare import assumptions
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import (
-    Chart,
-    Findings,
-    Number,
-    Series,
-    Statement,
-    Table,
-    exact,
-    judge,
-)
-from hessium.runs.experiment import Experiment, Result, Task
+from hessium.figures.records import Chart, Findings, Number, Statement, Table, judge
+from hessium.figures.views.repetitions import curve, ranges
+from hessium.runs.experiment import Result, Task
 from hessium.studies.real_networks.setting import plain_network, squared_risk
+from hessium.studies.results import ResultTable
+from hessium.studies.study import Cell, Summary, study, table
 from hessium.studies.training import train
 from hessium.theory import index, wigner_energy
 
@@ -45,7 +39,7 @@ _SHORT = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AssumedConfig:
+class AuditConfig:
     """Settings of `wishart-or-not`.
 
     Attributes:
@@ -67,7 +61,7 @@ class AssumedConfig:
     seeds: tuple[int, ...] = (0, 1)
 
 
-def tasks(config: AssumedConfig) -> list[Task]:
+def tasks(config: AuditConfig) -> list[Task]:
     """One network for each combination, random and trained."""
     common = {k: getattr(config, k) for k in ("max_iterations", "rotations", "draws")}
     return [
@@ -111,66 +105,51 @@ def compute(task: Task) -> Result:
     }
 
 
-class _Runs:
-    """Results by task."""
-
-    def __init__(self, config: AssumedConfig, results: Sequence[Result]) -> None:
-        self.config = config
-        self.pairs = list(zip(tasks(config), results, strict=True))
-
-    def chosen(self, **wanted: object) -> list[Result]:
-        """The results of tasks with these settings."""
-        return [r for t, r in self.pairs if all(t[k] == v for k, v in wanted.items())]
-
-    def value(self, assumption: str, **wanted: object) -> FloatArray:
-        """The statistic of an assumption in these tasks."""
-        found = [r["checks"].get(assumption) for r in self.chosen(**wanted)]
-        return np.array([one["value"] for one in found if one], dtype=np.float64)
-
-    def held(self, assumption: str, **wanted: object) -> tuple[int, int]:
-        """In how many tasks an assumption holds, of how many."""
-        found = [r["checks"].get(assumption) for r in self.chosen(**wanted)]
-        return sum(one["holds"] for one in found if one), sum(one is not None for one in found)
+def _values(assumption: str, runs: ResultTable, of: str = "value") -> FloatArray:
+    """An entry of the test of an assumption, from the runs in which it was tested."""
+    found = [r["checks"][assumption][of] for r in runs if assumption in r["checks"]]
+    return np.array(found, dtype=np.float64)
 
 
-def summarise(
-    config: AssumedConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: AuditConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    runs = _Runs(config, results)
+    runs = ResultTable.of(tasks(config), results)
     findings = Findings(
-        statements=_statements(runs),
-        charts=(
-            _chart(runs, "wishart", _H0, "How far H₀ is from Marchenko-Pastur", "random"),
-            _chart(runs, "wigner", _H1, "How far H₁ is from a semicircle", "random"),
-            _chart(runs, "free", _SUM, "How far H₀ + H₁ is from its rotations", "trained"),
+        statements=(
+            *_tested(config, runs),
+            _index(runs),
+            _variance(config, runs),
+            _network_index(runs),
         ),
-        tables=(*(_table(runs, when) for when in _WHEN), _predictions(runs)),
+        charts=(
+            _chart(config, runs, "wishart", _H0, "Distance of H₀ from Marchenko-Pastur", "random"),
+            _chart(config, runs, "wigner", _H1, "Distance of H₁ from a semicircle", "random"),
+            _chart(config, runs, "free", _SUM, "Distance of H₀ + H₁ from its rotations", "trained"),
+        ),
+        tables=(*(_table(config, runs, when) for when in _WHEN), _predictions(config, runs)),
         notes=(
             "n-n-n networks without biases, weights N(0, 1/n), Gaussian data and targets, "
             f"{len(config.seeds)} seeds; trained: {config.max_iterations} iterations of L-BFGS-B. "
             f"Widths {', '.join(map(str, config.widths))}, ratios "
             f"{', '.join(digits(r) for r in config.ratios)}.",
             "εφ is the variance of H₁ for residuals that are independent of data and weights. "
-            "Residuals at initialisation hold the outputs of the network itself, which depend on "
-            "the data; that adds to the variance. In a trained linear network H₁ vanishes.",
+            "Residuals at initialisation contain the outputs of the network itself, which depend "
+            "on the data; that adds to the variance. In a trained linear network H₁ vanishes.",
             "Each assumption is tested for itself against matrices of the same size, at a "
             f"false-alarm rate of {digits(1 / (config.rotations + 1), 2)}; a claim about all "
             "networks stands while no more of them are rejected than chance allows in 999 of 1000 "
-            "runs. The distances say how wrong an assumption is, the verdicts that it is wrong.",
+            "runs. The distance is the size of the error of an assumption; the verdict says "
+            "whether it is significant.",
         ),
     )
-    arrays = {
-        f"check_{k}": np.array(
-            [r["checks"].get(name, {"value": np.nan})["value"] for _, r in runs.pairs]
-        )
-        for k, name in enumerate(_SHORT)
-    }
-    arrays["predictions"] = np.array([list(r["predictions"].values()) for _, r in runs.pairs])
-    return findings, arrays
+    tested = runs.column(
+        lambda r: [r["checks"].get(name, {"value": np.nan})["value"] for name in _SHORT]
+    )
+    arrays = {f"check_{k}": values for k, values in enumerate(tested.T)}
+    return findings, arrays | {"predictions": runs.column(lambda r: [*r["predictions"].values()])}
 
 
-def _statements(runs: _Runs) -> tuple[Statement, ...]:
+def _tested(config: AuditConfig, runs: ResultTable) -> list[Statement]:
     found = []
     for assumption, claim in (
         (_H0, "H₀ is Wishart: its spectrum is Marchenko-Pastur of the network's ratio."),
@@ -179,55 +158,46 @@ def _statements(runs: _Runs) -> tuple[Statement, ...]:
         ("residuals are normal", "Residuals are normal."),
         ("weights 0.weight are normal", "Weights are normal (first layer)."),
     ):
-        parts = []
-        rejected, tested = 0, 0
-        for when, words in _WHEN.items():
-            held, of = runs.held(assumption, when=when)
-            rejected, tested = rejected + of - held, tested + of
-            parts.append(f"{held} of {of} networks {words}")
+        holds = {when: _values(assumption, runs.select(when=when), "holds") for when in _WHEN}
+        tested = np.concatenate(list(holds.values()))
         # as many rejections as chance allows: more come in one of a thousand runs
-        chance = float(binom.ppf(0.999, tested, 1 / (runs.config.rotations + 1)))
-        values = {
-            a: runs.value(assumption, activation=a, when="random") for a in runs.config.activations
-        }
-        by_activation = ", ".join(f"{a} {between(v, 2)}" for a, v in values.items())
-        found.append(
-            judge(
-                claim,
-                bool(rejected <= chance),
-                f"not rejected in {', '.join(parts)}; {_statistic(assumption)} at initialisation: "
-                f"{by_activation}",
-            )
+        chance = float(binom.ppf(0.999, tested.size, 1 / (config.rotations + 1)))
+        counts = ", ".join(
+            f"{int(held.sum())} of {held.size} networks {_WHEN[when]}"
+            for when, held in holds.items()
         )
-    errors = {
-        model: np.array(
-            [
-                r["predictions"]["index"][k] - r["predictions"]["index"][0]
-                for r in runs.chosen(when="random")
-            ]
+        by_activation = ", ".join(
+            f"{a} {between(_values(assumption, runs.select(activation=a, when='random')), 2)}"
+            for a in config.activations
         )
-        for k, model in ((1, "Wishart + Wigner"), (2, "the ReLU model"))
-    }
-    found.append(
-        judge(
-            "The index that theory predicts at this energy and ratio is measured within 0.05, at "
-            "the start.",
-            bool(min(np.abs(e).max() for e in errors.values()) < 0.05),
-            "; ".join(f"{m}: off by {between(e, 2)}" for m, e in errors.items()),
+        evidence = (
+            f"not rejected in {counts}; {_statistic(assumption)} at initialisation: {by_activation}"
         )
+        found.append(judge(claim, bool((tested == 0).sum() <= chance), evidence))
+    return found
+
+
+def _index(runs: ResultTable) -> Statement:
+    measured, *predicted = runs.select(when="random").column(lambda r: r["predictions"]["index"]).T
+    off = [np.asarray(found - measured) for found in predicted]
+    names = ("Wishart + Wigner", "the ReLU model")
+    return judge(
+        "The index that theory predicts at this energy and ratio is measured within 0.05, at "
+        "initialisation.",
+        bool(min(np.abs(one).max() for one in off) < 0.05),
+        "; ".join(f"{name}: off by {between(e, 2)}" for name, e in zip(names, off, strict=True)),
     )
-    return (*found, _variance(runs), _network_index(runs))
 
 
-def _variance(runs: _Runs) -> Statement:
+def _variance(config: AuditConfig, runs: ResultTable) -> Statement:
     """Which of the two variances of H1 is nearer: 2 energy as printed, or energy x ratio."""
     parts, nearer, compared = [], 0, 0
     for when, words in _WHEN.items():
-        for activation in runs.config.activations:
-            # of energy, where H1 is not zero
+        for activation in config.activations:
+            # in units of the energy, where H1 is not zero
             pairs = [
                 (found["value"], r["ratio"] * (0.5 if activation == "relu" else 1.0))
-                for r in runs.chosen(activation=activation, when=when)
+                for r in runs.select(activation=activation, when=when)
                 if (found := r["checks"].get(_VARIANCE)) and found["value"] > 0
             ]
             if not pairs:
@@ -246,13 +216,15 @@ def _variance(runs: _Runs) -> Statement:
     )
 
 
-def _network_index(runs: _Runs) -> Statement:
+def _network_index(runs: ResultTable) -> Statement:
     parts, better = [], []
     for when, words in _WHEN.items():
-        chosen = [r for r in runs.chosen(when=when) if r["energy"] > 0]
-        measured, printed = np.array([r["predictions"]["index"][:2] for r in chosen]).T
-        network = np.array([r["network_index"] for r in chosen])
-        both = [float(np.sqrt(np.mean((p - measured) ** 2))) for p in (printed, network)]
+        chosen = runs.select(when=when).filter(lambda _, r: r["energy"] > 0)
+        measured, printed = chosen.column(lambda r: r["predictions"]["index"][:2]).T
+        both = [
+            float(np.sqrt(np.mean((predicted - measured) ** 2)))
+            for predicted in (printed, chosen.column("network_index"))
+        ]
         better.append(both[1] < both[0])
         parts.append(f"{digits(both[0], 2)} and {digits(both[1], 2)} {words}")
     return judge(
@@ -268,121 +240,88 @@ def _statistic(assumption: str) -> str:
     return "Anderson-Darling" if "normal" in assumption else "Kolmogorov distance"
 
 
-def _chart(runs: _Runs, name: str, assumption: str, title: str, when: str) -> Chart:
-    ratios = runs.config.ratios
-    width = runs.config.widths[-1]
-    series = []
-    for hue, activation in enumerate(runs.config.activations):
-        rows = [
-            runs.value(assumption, activation=activation, width=width, ratio=r, when=when)
-            for r in ratios
-        ]
-        kept = [(r, row) for r, row in zip(ratios, rows, strict=True) if row.size]
-        if not kept:
-            continue
-        series.append(
-            Series(
-                label=f"{activation}, measured",
-                x=np.array([r for r, _ in kept]),
-                y=np.array([np.median(row) for _, row in kept]),
-                low=np.array([row.min() for _, row in kept]),
-                high=np.array([row.max() for _, row in kept]),
-                error=f"median, bars from least to greatest over {len(runs.config.seeds)} seeds",
-                source="measured",
-                mark="both",
-                nudge=3.0 * hue,
-            )
-        )
-    first = runs.config.activations[0]
-    limits = [
-        [
-            r["checks"][assumption]["high"]
-            for r in runs.chosen(activation=first, width=width, ratio=ratio, when=when)
-            if assumption in r["checks"]
-        ]
-        for ratio in ratios
+def _chart(
+    config: AuditConfig, runs: ResultTable, name: str, assumption: str, title: str, when: str
+) -> Chart:
+    width, what = config.widths[-1], f"{len(config.seeds)} seeds"
+    shown = runs.select(width=width, when=when)
+
+    def by_ratio(activation: str, of: str = "value") -> list[FloatArray]:
+        mine = shown.select(activation=activation)
+        return [_values(assumption, mine.select(ratio=ratio), of) for ratio in config.ratios]
+
+    measured = {f"{a}, measured": by_ratio(a) for a in config.activations}
+    series = [
+        ranges(label, config.ratios, groups, what=what, mark="both", nudge=3.0 * k)
+        for k, (label, groups) in enumerate(measured.items())
+        if any(group.size for group in groups)
     ]
-    shown = [(r, float(np.median(v))) for r, v in zip(ratios, limits, strict=True) if v]
-    series.append(
-        Series(
-            label="what such random matrices show at most",
-            x=np.array([r for r, _ in shown]),
-            y=np.array([v for _, v in shown]),
-            error="limit of the test",
-            source="theory",
-            mark="line",
-        )
-    )
+    limits = {
+        ratio: float(np.median(found))
+        for ratio, found in zip(config.ratios, by_ratio(config.activations[0], "high"), strict=True)
+        if found.size
+    }
+    label = "limit of the test for such random matrices"
     return Chart(
         name=name,
         title=f"{title}, n = {width}, {_WHEN[when]}",
-        caption="Kolmogorov distance by ratio and activation; the dashed line is where a matrix of "
-        "the assumed kind would lie below.",
+        caption="Kolmogorov distance by ratio and activation; a matrix of the assumed kind lies "
+        "below the dashed line.",
         x_label="ratio φ = parameters / (samples × outputs)",
         y_label="Kolmogorov distance",
         x_scale="log",
-        x_ticks=ratios,
+        x_ticks=config.ratios,
         y_scale="log",
-        series=tuple(series),
+        series=(*series, curve(label, [*limits], [*limits.values()], error="limit of the test")),
     )
 
 
-def _table(runs: _Runs, when: str) -> Table:
-    rows = []
-    for assumption, short in _SHORT.items():
-        cells = []
-        for activation in runs.config.activations:
-            held, of = runs.held(assumption, activation=activation, when=when)
-            cells.append(f"{held} of {of}")
-        rows.append((short, *cells))
-    return Table(
-        title=f"In how many networks an assumption is not rejected, {_WHEN[when]}",
-        columns=("assumption", *runs.config.activations),
-        rows=tuple(rows),
-        note="Fewer networks in a row: where H₁ is zero or no law could be fitted.",
+def _table(config: AuditConfig, runs: ResultTable, when: str) -> Table:
+    def cell(assumption: str, activation: str) -> str:
+        held = _values(assumption, runs.select(activation=activation, when=when), "holds")
+        return f"{int(held.sum())} of {held.size}"
+
+    return table(
+        f"In how many networks an assumption is not rejected, {_WHEN[when]}",
+        ("assumption", *config.activations),
+        (
+            (short, *(cell(assumption, a) for a in config.activations))
+            for assumption, short in _SHORT.items()
+        ),
+        "Fewer networks in a row: where H₁ is zero or no law could be fitted.",
     )
 
 
-def _predictions(runs: _Runs) -> Table:
-    width, seeds = runs.config.widths[-1], f"{len(runs.config.seeds)} seeds"
-    rows: list[tuple[str | Number, ...]] = []
-    for activation in runs.config.activations:
-        for ratio in runs.config.ratios:
-            found = runs.chosen(activation=activation, ratio=ratio, width=width, when="random")
-            row: list[str | Number] = [activation, exact(ratio)]
-            for quantity in ("index", "lower edge", "upper edge"):
-                table = np.array([r["predictions"][quantity] for r in found])
-                row += [
-                    Number(value=float(v), basis=f"mean over {seeds}", digits=2)
-                    for v in table.mean(axis=0)
-                ]
-            rows.append(tuple(row))
-    heads = tuple(
+def _predictions(config: AuditConfig, runs: ResultTable) -> Table:
+    width, basis = config.widths[-1], f"mean over {len(config.seeds)} seeds"
+    quantities = ("index", "lower edge", "upper edge")
+    at_start = runs.select(width=width, when="random")
+    rows: list[tuple[Cell, ...]] = []
+    for activation in config.activations:
+        for ratio in config.ratios:
+            found = at_start.select(activation=activation, ratio=ratio)
+            means = found.column(lambda r: [r["predictions"][q] for q in quantities]).mean(axis=0)
+            cells = [Number(value=v, basis=basis, digits=2) for v in means.ravel()]
+            rows.append((activation, ratio, *cells))
+    heads = (
         f"{quantity}: {which}"
-        for quantity in ("index", "lower edge", "upper edge")
+        for quantity in quantities
         for which in ("measured", "Wigner", "ReLU model")
     )
-    return Table(
-        title=f"Measured and predicted at initialisation, n = {width}",
-        columns=("activation", "φ", *heads),
-        rows=tuple(rows),
-        note="Predictions take energy, ratio and the mean of H₀ from the network. Wigner: "
+    return table(
+        f"Measured and predicted at initialisation, n = {width}",
+        ("activation", "φ", *heads),
+        rows,
+        "Predictions take energy, ratio and the mean of H₀ from the network. Wigner: "
         "Marchenko-Pastur plus semicircle (eq. 16); ReLU model: eq. 29.",
     )
 
 
-EXPERIMENT = Experiment(
-    name="wishart-or-not",
-    title="Where do the random-matrix assumptions hold?",
-    shows="Every assumption behind Wishart + Wigner tested on networks with four activations, "
-    "several widths and ratios, random and trained, and the predictions beside the measurement.",
-    presets={
-        "quick": AssumedConfig(
-            widths=(8, 12), ratios=(0.25, 1.0, 2.0), rotations=19, draws=7, seeds=(0,)
-        ),
-        "paper": AssumedConfig(),
-    },
-    seeds=lambda config: config.seeds,
+EXPERIMENT = study(
+    "wishart-or-not",
+    "Where do the random-matrix assumptions hold?",
+    quick=AuditConfig(widths=(8, 12), ratios=(0.25, 1.0, 2.0), rotations=19, draws=7, seeds=(0,)),
+    paper=AuditConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

@@ -1,37 +1,37 @@
-"""Figure 5 of the second source: the gap of H0 against the number of samples."""
+"""Figure 5 of Pennington & Bahri (2017): the gap of H0 against the number of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import AnyArray, FloatArray
+from hessium._typing import FloatArray
 from hessium.curvature import GaussNewton
 from hessium.estimate import spectrum
 from hessium.figures.formatting import digits
-from hessium.figures.records import (
-    Chart,
-    Findings,
-    Number,
-    Series,
-    Statement,
-    Table,
-    exact,
-    judge,
+from hessium.figures.records import Chart, Findings, Number, Statement, exact, judge
+from hessium.figures.views.repetitions import (
+    UNPUBLISHED,
+    curve,
+    mean_and_stderr,
+    published,
+    with_stderr,
 )
-from hessium.runs.experiment import Experiment, Result, Task
+from hessium.runs.experiment import Result, Task
 from hessium.studies.images import digest, small_images
 from hessium.studies.published import column_table
 from hessium.studies.real_networks.setting import plain_network, squared_risk
+from hessium.studies.results import ResultTable
+from hessium.studies.study import Summary, study, table, with_error
 
 _UNITS = 16
 _PUBLISHED_SCALE = 1 / 26  # of the curve drawn there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GapConfig:
+class GramGapConfig:
     """Settings of `pb-fig5`.
 
     Attributes:
@@ -45,7 +45,7 @@ class GapConfig:
     data: tuple[str, ...] = ("photographs", "gaussian")
 
 
-def tasks(config: GapConfig) -> list[Task]:
+def tasks(config: GramGapConfig) -> list[Task]:
     """All seeds of one number of samples."""
     return [
         {"samples": m, "seeds": list(config.seeds), "data": data, "file": digest(data)}
@@ -80,85 +80,71 @@ def fitted_scale(samples: FloatArray, gaps: FloatArray) -> float:
     return float(gaps @ curve / (curve @ curve))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Curve:
-    """Gaps of one kind of data.
+class _Gaps:
+    """Gaps of one kind of data, shape (numbers of samples, runs), and the law fitted to them."""
 
-    Attributes:
-        name: of the data.
-        samples: numbers of samples, shape (k,).
-        gaps: of the runs, shape (k, runs).
-        spectrum_mean: mean non-zero eigenvalue over all runs.
-    """
-
-    name: str
-    samples: FloatArray
-    gaps: FloatArray
-    spectrum_mean: float
-
-    @property
-    def mean(self) -> FloatArray:
-        """Over the runs."""
-        return np.asarray(self.gaps.mean(axis=1))
-
-    @property
-    def error(self) -> FloatArray:
-        """Standard error of the mean."""
-        return np.asarray(self.gaps.std(axis=1, ddof=1) / np.sqrt(self.gaps.shape[1]))
-
-    @property
-    def scale(self) -> float:
-        """The fitted sigma."""
-        return fitted_scale(self.samples, self.mean)
-
-    def misfit(self) -> float:
-        """Largest difference from the fitted law over the largest gap."""
-        return float(np.abs(self.mean - self.scale * shape(self.samples)).max() / self.mean.max())
+    def __init__(self, name: str, samples: FloatArray, runs: ResultTable) -> None:
+        self.name, self.samples, self.gaps = name, samples, runs.column("gaps")
+        self.mean, self.stderr = mean_and_stderr(self.gaps.T)
+        self.spectrum_mean = float(runs.column("means").mean())
+        self.scale = fitted_scale(samples, self.mean)
+        self.law = self.scale * shape(samples)
+        self.misfit = float(np.abs(self.mean - self.law).max() / self.mean.max())
 
 
-def summarise(
-    config: GapConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: GramGapConfig, results: Sequence[Result]) -> Summary:
     """The chart, statements and table of the runs."""
-    count = len(config.samples)
-    curves = []
-    for k, name in enumerate(config.data):
-        part = results[k * count : (k + 1) * count]
-        curves.append(
-            _Curve(
-                name=name,
-                samples=np.array(config.samples, dtype=np.float64),
-                gaps=np.array([r["gaps"] for r in part]),
-                spectrum_mean=float(np.mean([r["means"] for r in part])),
-            )
-        )
-    published = column_table("pb_fig5")
-    theirs = fitted_scale(published["num_samples"], published["gap"])
+    runs = ResultTable.of(tasks(config), results)
+    samples = np.array(config.samples, dtype=np.float64)
+    kinds = [_Gaps(name, samples, runs.select(data=name)) for name in config.data]
+    dots = column_table("pb_fig5")
+    by_samples = dict(zip(dots["num_samples"], dots["gap"], strict=True))
+    theirs = fitted_scale(dots["num_samples"], dots["gap"])
     findings = Findings(
-        statements=_statements(curves, published, theirs),
-        charts=(_chart(curves, published, theirs),),
-        tables=(_table(curves, published),),
+        statements=_statements(kinds, by_samples, theirs),
+        charts=(_chart(kinds, by_samples, theirs),),
+        tables=(
+            table(
+                "Gap by number of samples",
+                ("m", "φ", *(f"gap, {one.name} data" for one in kinds), "published"),
+                (
+                    (
+                        m,
+                        exact(32 / m, 3),
+                        *(
+                            with_error(one.mean[k], one.stderr[k], "mean [± standard error]")
+                            for one in kinds
+                        ),
+                        Number(value=by_samples[m], basis=UNPUBLISHED)
+                        if m in by_samples
+                        else "none",
+                    )
+                    for k, m in enumerate(config.samples)
+                ),
+            ),
+        ),
         notes=(
             f"16-16-16 ReLU network without biases at initialisation, weights N(0, 1/fan-in), "
             f"{len(config.seeds)} runs a point; whitened 4 × 4 images from scikit-learn's data or "
             "files, and Gaussian data beside them. Gap: the 17th smallest eigenvalue of H₀, after "
             "the 16 zeros of rescaling. Law: σ(1 − √φ)², the lower edge of Marchenko-Pastur of "
-            "ratio φ = 32/m; σ is fitted, one number for all points, as in the source.",
-            "The source has CIFAR-10 and does not state its weights, so gaps are compared over the "
-            f"fitted scales. Its curve has σ = 1/26 = {digits(_PUBLISHED_SCALE)}; fitted to its "
-            f"dots as here, {digits(theirs)}.",
+            "ratio φ = 32/m; σ is fitted, one number for all points, as in Pennington & Bahri "
+            "(2017).",
+            "The paper has CIFAR-10 and does not state its weights, so gaps are compared over the "
+            f"fitted scales. Its curve has σ = 1/26 = {digits(_PUBLISHED_SCALE)}; fitted to "
+            f"its points as here, {digits(theirs)}.",
         ),
     )
-    arrays: dict[str, AnyArray] = {"samples": np.array(config.samples)}
-    return findings, arrays | {f"gaps_{k}": curve.gaps for k, curve in enumerate(curves)}
+    arrays = {f"gaps_{k}": one.gaps for k, one in enumerate(kinds)}
+    return findings, {"samples": np.array(config.samples), **arrays}
 
 
 def _statements(
-    curves: Sequence[_Curve], published: Mapping[str, FloatArray], theirs: float
+    kinds: Sequence[_Gaps], dots: dict[float, float], theirs: float
 ) -> tuple[Statement, ...]:
-    samples = curves[0].samples
+    samples = kinds[0].samples
     few, many = samples <= 2 * _UNITS, samples > 2 * _UNITS
-    largest = max(float(c.gaps[few].max(initial=0.0)) / c.spectrum_mean for c in curves)
+    largest = max(float(one.gaps[few].max(initial=0.0)) / one.spectrum_mean for one in kinds)
     found = [
         judge(
             "Above ratio one (m ≤ 32) there is no gap.",
@@ -166,121 +152,79 @@ def _statements(
             f"largest 17th eigenvalue at m ≤ 32 {digits(largest, 1)} of the mean eigenvalue",
         )
     ]
-    for curve in curves:
-        off = np.abs(curve.mean - curve.scale * shape(samples))[many] > 3 * curve.error[many]
-        both = np.isin(samples, published["num_samples"])
-        dots = published["gap"][np.searchsorted(published["num_samples"], samples[both])]
-        apart = np.abs(curve.mean[both] / curve.scale - dots / theirs).max(initial=0.0)
-        apart /= published["gap"].max() / theirs
+    both = [k for k, m in enumerate(samples) if m in dots]
+    for one in kinds:
+        off = np.abs(one.mean - one.law)[many] > 3 * one.stderr[many]
+        apart = np.array([one.mean[k] / one.scale - dots[samples[k]] / theirs for k in both])
+        worst = float(np.abs(apart).max(initial=0.0) * theirs / max(dots.values()))
         found += [
             judge(
                 f"Below ratio one the gap is σ(1 − √φ)² with one σ, within a tenth of the largest "
-                f"gap ({curve.name} data).",
-                curve.misfit() < 0.1,
-                f"largest difference {digits(100 * curve.misfit(), 2)} % of the largest gap, "
-                f"σ = {digits(curve.scale)}; {int(off.sum())} of {off.size} points are more than "
+                f"gap ({one.name} data).",
+                one.misfit < 0.1,
+                f"largest difference {digits(100 * one.misfit, 2)} % of the largest gap, "
+                f"σ = {digits(one.scale)}; {int(off.sum())} of {off.size} points are more than "
                 "three standard errors off",
             ),
             judge(
                 "Over their scales, measured gaps are the published dots within a tenth of the "
-                f"largest ({curve.name} data).",
-                bool(apart < 0.1) if both.any() else None,
-                f"largest difference {digits(100 * float(apart), 2)} % of the largest published "
-                f"gap, at {int(both.sum())} numbers of samples",
+                f"largest ({one.name} data).",
+                worst < 0.1 if both else None,
+                f"largest difference {digits(100 * worst, 2)} % of the largest published gap, at "
+                f"{len(both)} numbers of samples",
             ),
         ]
-    ratios = [curve.scale / curve.spectrum_mean for curve in curves]
+    ratios = {one.name: one.scale / one.spectrum_mean for one in kinds}
     found.append(
         judge(
             "The fitted σ is the mean of the spectrum, as Marchenko-Pastur has it, within 10 %.",
-            all(abs(ratio - 1) < 0.1 for ratio in ratios),
+            all(abs(ratio - 1) < 0.1 for ratio in ratios.values()),
             "fitted σ over the mean non-zero eigenvalue: "
-            + ", ".join(
-                f"{digits(ratio, 2)} ({c.name})" for ratio, c in zip(ratios, curves, strict=True)
-            ),
+            + ", ".join(f"{digits(ratio, 2)} ({name})" for name, ratio in ratios.items()),
         )
     )
     return tuple(found)
 
 
-def _chart(curves: Sequence[_Curve], published: Mapping[str, FloatArray], theirs: float) -> Chart:
-    runs = curves[0].gaps.shape[1]
-    fine = np.linspace(10, curves[0].samples[-1], 200)
-    dots = Series(
-        label="published: figure 5",
-        x=published["num_samples"] / 32,
-        y=published["gap"] / theirs,
-        error="published without an error",
-        source="published",
-        mark="points",
-    )
-    ours = [
-        Series(
-            label=f"{curve.name} data, measured, {runs} runs a point",
-            x=curve.samples / 32,
-            y=curve.mean / curve.scale,
-            low=(curve.mean - curve.error) / curve.scale,
-            high=(curve.mean + curve.error) / curve.scale,
-            error="mean, bars ± one standard error over the runs",
-            source="measured",
-            mark="points",
-            nudge=3.0 * k,
-        )
-        for k, curve in enumerate(curves)
-    ]
-    law = Series(
-        label="(1 − √φ)²", x=fine / 32, y=shape(fine), error="exact", source="theory", mark="line"
-    )
+def _chart(kinds: Sequence[_Gaps], dots: dict[float, float], theirs: float) -> Chart:
+    samples, runs = kinds[0].samples, kinds[0].gaps.shape[1]
+    fine = np.linspace(10, samples[-1], 200)
     return Chart(
         name="gap",
         title="The gap of H₀ opens at ratio one",
-        caption="Gap over the fitted scale, ours and the published one. The curve is the lower "
+        caption="Gap over the fitted scale, measured and published. The curve is the lower "
         "edge of Marchenko-Pastur.",
         x_label="1/φ = number of samples / 32",
         y_label="gap / fitted σ",
-        series=(dots, *ours, law),
-    )
-
-
-def _table(curves: Sequence[_Curve], published: Mapping[str, FloatArray]) -> Table:
-    rows: list[tuple[str | Number, ...]] = []
-    basis = "mean [± standard error]"
-    for k, m in enumerate(curves[0].samples.tolist()):
-        dots = published["gap"][published["num_samples"] == m]
-        measured = [
-            Number(
-                value=float(c.mean[k]),
-                low=float(c.mean[k] - c.error[k]),
-                high=float(c.mean[k] + c.error[k]),
-                basis=basis,
-            )
-            for c in curves
-        ]
-        theirs = (
-            Number(value=float(dots[0]), basis="published without an error")
-            if dots.size
-            else "none"
-        )
-        rows.append((exact(m), exact(32 / m, 3), *measured, theirs))
-    return Table(
-        title="Gap by number of samples",
-        columns=("m", "φ", *(f"gap, {curve.name} data" for curve in curves), "published"),
-        rows=tuple(rows),
-    )
-
-
-EXPERIMENT = Experiment(
-    name="pb-fig5",
-    title="The gap of H₀ against the number of samples",
-    shows="The smallest non-zero eigenvalue of H₀ of ReLU networks against 1/ratio, beside the "
-    "edge of Marchenko-Pastur with one fitted scale and the published dots.",
-    presets={
-        "quick": GapConfig(
-            samples=(20, 30, 40, 60, 80, 100, 120, 150, 180, 210, 240), seeds=tuple(range(8))
+        series=(
+            published(
+                "published: figure 5",
+                np.array(list(dots)) / 32,
+                np.array(list(dots.values())) / theirs,
+            ),
+            *(
+                with_stderr(
+                    f"{one.name} data, measured, {runs} runs a point",
+                    samples / 32,
+                    one.mean / one.scale,
+                    one.stderr / one.scale,
+                    error="mean, bars ± one standard error over the runs",
+                    nudge=3.0 * k,
+                )
+                for k, one in enumerate(kinds)
+            ),
+            curve("(1 − √φ)²", fine / 32, shape(fine)),
         ),
-        "paper": GapConfig(),
-    },
-    seeds=lambda config: config.seeds,
+    )
+
+
+EXPERIMENT = study(
+    "pb-fig5",
+    "The gap of H₀ against the number of samples",
+    quick=GramGapConfig(
+        samples=(20, 30, 40, 60, 80, 100, 120, 150, 180, 210, 240), seeds=tuple(range(8))
+    ),
+    paper=GramGapConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -13,22 +13,17 @@ from torch import nn
 from hessium._typing import AnyArray
 from hessium.compare import ranks
 from hessium.figures.formatting import digits
-from hessium.figures.records import (
-    Chart,
-    Findings,
-    Number,
-    Series,
-    Statement,
-    Table,
-    exact,
-    judge,
-)
+from hessium.figures.records import Chart, Findings, Statement, judge
+from hessium.figures.views.repetitions import curve, ranges
 from hessium.problem import EmpiricalRisk
-from hessium.runs.experiment import Experiment, Result, Task
+from hessium.runs.experiment import Result, Task
 from hessium.studies.real_networks.setting import plain_network, squared_risk
+from hessium.studies.results import ResultTable
+from hessium.studies.study import Summary, study, table
 from hessium.theory import linear_network_rank
 
 _MATRICES = {"gauss_newton": "H₀", "residual": "H₁", "hessian": "H"}
+_Sweep: TypeAlias = dict[str, list[Result]]  # by activation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,36 +112,54 @@ def _risk(task: Task, seed: int) -> EmpiricalRisk:
     return EmpiricalRisk(network, nn.CrossEntropyLoss(), (torch.from_numpy(x), labels))
 
 
-class _Runs:
-    """Results of the three parts."""
-
-    def __init__(self, config: RankTheoryConfig, results: Sequence[Result]) -> None:
-        self.config = config
-        self.what = f"{len(config.seeds)} seeds"
-        self.cases = results[: len(config.cases)]
-        rest = list(results[len(config.cases) :])
-        self.by_size: dict[str, list[Result]] = {}
-        self.by_width: dict[str, list[Result]] = {}
-        for activation in config.activations:
-            for sweep, count in (
-                (self.by_size, len(config.sizes)),
-                (self.by_width, len(config.hidden)),
-            ):
-                sweep[activation], rest = rest[:count], rest[count:]
-
-
-def summarise(
-    config: RankTheoryConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: RankTheoryConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    runs = _Runs(config, results)
+    runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
+    count, size = len(config.cases), len(config.sizes)
+    cases = runs.results[:count]
+    # after the cases, for each activation the sweep of samples and then that of widths
+    parts = np.arange(count, len(runs)).reshape(len(config.activations), -1)
+    by_size, by_width = (
+        {
+            a: [runs.results[i] for i in row[chosen]]
+            for a, row in zip(config.activations, parts, strict=True)
+        }
+        for chosen in (slice(size), slice(size, None))
+    )
     findings = Findings(
-        statements=_statements(runs),
+        statements=_statements(config, cases, by_size, by_width, what),
         charts=(
-            _chart(runs, "samples", runs.by_size, config.sizes, "number of samples"),
-            _chart(runs, "width", runs.by_width, config.hidden, "width of both hidden layers"),
+            _chart(config, "samples", by_size, what),
+            _chart(config, "width", by_width, what),
         ),
-        tables=(_table(runs),),
+        tables=(
+            table(
+                "Linear networks",
+                (
+                    "widths",
+                    "data rank",
+                    "loss",
+                    *(f"{name}: measured / formula" for name in _MATRICES.values()),
+                    "parameters",
+                ),
+                (
+                    (
+                        "-".join(map(str, widths)),
+                        rank,
+                        loss,
+                        *(
+                            f"{', '.join(map(str, sorted(set(column))))} / {formula}"
+                            for column, formula in zip(
+                                result["measured"].T.tolist(), result["theory"], strict=True
+                            )
+                        ),
+                        result["parameters"],
+                    )
+                    for (widths, rank, loss), result in zip(config.cases, cases, strict=True)
+                ),
+                f"Measured: every value that occurs over {what}.",
+            ),
+        ),
         notes=(
             "Formulas: Singh, Bachmann and Hofmann, NeurIPS 2021. With q = min(data rank, widths, "
             "outputs), M the sum of the hidden widths, L layers: rank H₀ = q(r + K − q), "
@@ -156,137 +169,92 @@ def summarise(
             "linear networks; for others they are no bound at this threshold.",
         ),
     )
-    arrays = {
+    return findings, {
         f"{name}_{activation}": np.array([r["measured"] for r in found])
-        for name, sweep in (("samples", runs.by_size), ("width", runs.by_width))
+        for name, sweep in (("samples", by_size), ("width", by_width))
         for activation, found in sweep.items()
     }
-    return findings, arrays
 
 
-def _statements(runs: _Runs) -> tuple[Statement, ...]:
-    equal = [bool((r["measured"] == np.array(r["theory"])).all()) for r in runs.cases]
+def _excess(result: Result) -> AnyArray:
+    """Measured ranks less those of the formulas, shape (seeds, 3)."""
+    return np.asarray(result["measured"] - np.array(result["theory"]))
+
+
+def _statements(
+    config: RankTheoryConfig, cases: Sequence[Result], by_size: _Sweep, by_width: _Sweep, what: str
+) -> tuple[Statement, ...]:
+    equal = [not _excess(r).any() for r in cases]
     narrow = sum(
-        min(w[1:-1]) < min(r, w[-1] - (loss == "cross-entropy")) for w, r, loss in runs.config.cases
+        min(w[1:-1]) < min(r, w[-1] - (loss == "cross-entropy")) for w, r, loss in config.cases
     )
-    entropy = sum(loss == "cross-entropy" for _, _, loss in runs.config.cases)
+    entropy = sum(loss == "cross-entropy" for _, _, loss in config.cases)
     found = [
         judge(
             "The three ranks of deep linear networks are those of the formulas, in every "
             "configuration.",
             all(equal),
-            f"{sum(equal)} of {len(equal)} configurations equal for {runs.what}, {narrow} of them "
+            f"{sum(equal)} of {len(equal)} configurations equal for {what}, {narrow} of them "
             f"with a bottleneck, {entropy} with cross-entropy",
         )
     ]
-    for activation in runs.config.activations:
-        sweep = [*runs.by_size[activation], *runs.by_width[activation]]
+    for activation in config.activations:
         if activation == "linear":
             continue
-        above = [(r["measured"] - np.array(r["theory"])).max(axis=0) for r in sweep]
-        worst = np.max(above, axis=0)
-        within = sum(bool((one <= 0).all()) for one in above)
+        sweep = [*by_size[activation], *by_width[activation]]
+        above = np.array([_excess(r).max(axis=0) for r in sweep])
+        within = int((above <= 0).all(axis=1).sum())
+        worst = zip(_MATRICES.values(), above.max(axis=0).clip(min=0), strict=True)
         found.append(
             judge(
                 f"The formulas bound the ranks of {activation} networks of the same widths.",
                 within == len(sweep),
                 f"{within} of {len(sweep)} configurations within; largest excess "
-                + ", ".join(
-                    f"{label} {digits(max(int(w), 0), 12)}"
-                    for label, w in zip(_MATRICES.values(), worst, strict=True)
-                ),
+                + ", ".join(f"{label} {digits(int(excess), 12)}" for label, excess in worst),
             )
         )
     return tuple(found)
 
 
-def _chart(
-    runs: _Runs, name: str, sweep: Mapping[str, list[Result]], x: Sequence[int], x_label: str
-) -> Chart:
-    at = np.array(x, dtype=np.float64)
+def _chart(config: RankTheoryConfig, name: str, sweep: _Sweep, what: str) -> Chart:
+    samples = name == "samples"
+    x = np.array(config.sizes if samples else config.hidden, dtype=np.float64)
+    x_label = "number of samples" if samples else "width of both hidden layers"
+    widths = "-".join(map(str, config.sweep)) if samples else "10-h-h-4"
     first = next(iter(sweep.values()))
-    theory = np.array([r["theory"] for r in first], dtype=np.float64)
-    series = []
-    for hue, (activation, found) in enumerate(sweep.items()):
-        table = np.array([r["measured"][:, 2] for r in found], dtype=np.float64).T
-        series.append(
-            Series(
-                label=f"H of a {activation} network, measured",
-                x=at,
-                y=np.median(table, axis=0),
-                low=table.min(axis=0),
-                high=table.max(axis=0),
-                error=f"median, bars from least to greatest over {runs.what}",
-                source="measured",
-                mark="points",
-                nudge=3.0 * hue,
-            )
-        )
-    lines = [
-        Series(
-            label=f"rank of {label}, formula of the linear network",
-            x=at,
-            y=theory[:, k],
-            error="exact",
-            source="theory",
-            mark="line",
-            hue=5 - k,
-        )
-        for k, label in enumerate(_MATRICES.values())
-    ]
-    size = np.array([r["parameters"] for r in first], dtype=np.float64)
-    lines.append(
-        Series(
-            label="number of parameters",
-            x=at,
-            y=size,
-            error="exact",
-            source="theory",
-            mark="line",
-            hue=5,
-        )
-    )
-    widths = "-".join(map(str, runs.config.sweep)) if name == "samples" else "10-h-h-4"
+    theory = np.array([r["theory"] for r in first])
     return Chart(
         name=name,
         title=f"Rank of the Hessian against the {x_label} ({widths})",
-        caption="Linear networks sit on their formula; an activation fills the null space.",
+        caption="Linear networks have the rank of the formula; an activation makes the null space "
+        "smaller.",
         x_label=x_label,
         y_label="rank at 10⁻¹⁰ of the largest eigenvalue",
-        series=(*series, *lines),
+        series=(
+            *(
+                ranges(
+                    f"H of a {activation} network, measured",
+                    x,
+                    [r["measured"][:, 2] for r in found],
+                    what=what,
+                    nudge=3.0 * k,
+                )
+                for k, (activation, found) in enumerate(sweep.items())
+            ),
+            *(
+                curve(f"rank of {label}, formula of the linear network", x, theory[:, k], hue=5 - k)
+                for k, label in enumerate(_MATRICES.values())
+            ),
+            curve("number of parameters", x, [r["parameters"] for r in first], hue=5),
+        ),
     )
 
 
-def _table(runs: _Runs) -> Table:
-    rows: list[tuple[str | Number, ...]] = []
-    for (widths, rank, loss), result in zip(runs.config.cases, runs.cases, strict=True):
-        row: list[str | Number] = ["-".join(map(str, widths)), exact(rank), loss]
-        for k in range(len(_MATRICES)):
-            seen = sorted(set(result["measured"][:, k].tolist()))
-            row.append(f"{', '.join(map(str, seen))} / {result['theory'][k]}")
-        rows.append((*row, exact(result["parameters"])))
-    columns = (
-        "widths", "data rank", "loss", *(f"{m}: measured / formula" for m in _MATRICES.values()),
-        "parameters",
-    )  # fmt: skip
-    return Table(
-        title="Linear networks",
-        columns=columns,
-        rows=tuple(rows),
-        note=f"Measured: every value that occurs over {runs.what}.",
-    )
-
-
-EXPERIMENT = Experiment(
-    name="singh-ranks",
-    title="Ranks of deep networks against their formulas",
-    shows="Ranks of H₀, H₁ and H of deep linear networks beside the formulas of Singh et al., with "
-    "bottlenecks and cross-entropy, and how ReLU and tanh networks leave them.",
-    presets={
-        "quick": RankTheoryConfig(sizes=(1, 2, 4, 8, 12, 24), hidden=(1, 2, 4, 6, 8), seeds=(0, 1)),
-        "paper": RankTheoryConfig(),
-    },
-    seeds=lambda config: config.seeds,
+EXPERIMENT = study(
+    "singh-ranks",
+    "Ranks of deep networks against their formulas",
+    quick=RankTheoryConfig(sizes=(1, 2, 4, 8, 12, 24), hidden=(1, 2, 4, 6, 8), seeds=(0, 1)),
+    paper=RankTheoryConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

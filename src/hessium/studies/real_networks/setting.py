@@ -1,4 +1,4 @@
-"""The networks and risks of the second source: no biases, squared error, random weights."""
+"""Networks and risks of Pennington & Bahri (2017): no biases, squared error, random weights."""
 
 from __future__ import annotations
 

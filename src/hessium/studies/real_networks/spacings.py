@@ -4,33 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from hessium._typing import AnyArray, FloatArray
+from hessium._typing import FloatArray
 from hessium.compare import LevelStatistics, levels
 from hessium.curvature import GaussNewton, Hessian, ResidualHessian
 from hessium.figures.formatting import digits
-from hessium.figures.records import (
-    Chart,
-    Findings,
-    Number,
-    Series,
-    Statement,
-    Table,
-    exact,
-    judge,
-    judge_test,
-)
-from hessium.runs.experiment import Experiment, Result, Task
+from hessium.figures.records import Chart, Findings, Number, Statement, judge, judge_test
+from hessium.figures.views.repetitions import curve, histogram, with_stderr
+from hessium.runs.experiment import Result, Task
 from hessium.spectra import Spectrum
 from hessium.studies.images import digest, small_images
 from hessium.studies.real_networks.setting import plain_network, squared_risk
+from hessium.studies.study import Summary, study, table, with_error
 from hessium.studies.training import train
 from hessium.theory import SpacingRatio, goe, gue, haar
 
-_LIMIT = 4.0  # standard errors; a false alarm in one of 16 000 comparisons
+_LIMIT = 4.0  # standard errors; a false alarm in 1 of 16 000 comparisons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +73,7 @@ def tasks(config: SpacingsConfig) -> list[Task]:
 
 
 def compute(task: Task) -> Result:
-    """Spacing ratios by name, with how much was removed."""
+    """Spacing ratios by name, with the number of zeros that were removed."""
     found = _ensemble(task) if "ensemble" in task else _networks(task)
     return {
         name: {
@@ -132,16 +125,12 @@ def _networks(task: Task) -> dict[str, LevelStatistics]:
 class _Pooled:
     """Ratios of one kind over all its matrices."""
 
-    def __init__(self, found: Sequence[Mapping[str, object]]) -> None:
-        sizes = [np.asarray(one["ratios"]).size for one in found]
-        self.ratios: FloatArray = np.concatenate([np.asarray(one["ratios"]) for one in found])
-        squares = [
-            (float(str(one["stderr"])) * size) ** 2 for one, size in zip(found, sizes, strict=True)
-        ]
+    def __init__(self, found: Sequence[Mapping[str, Any]]) -> None:
+        self.ratios: FloatArray = np.concatenate([one["ratios"] for one in found])
         self.mean = float(self.ratios.mean())
+        squares = [(one["stderr"] * len(one["ratios"])) ** 2 for one in found]
         self.stderr = float(np.sqrt(sum(squares))) / self.ratios.size
-        self.sectors = int(str(found[0]["sectors"]))
-        self.zeros = int(str(found[0]["zeros"]))
+        self.zeros = int(found[0]["zeros"])
 
     def z(self, ensemble: str) -> float:
         """Distance of the mean from an ensemble's, in standard errors."""
@@ -152,23 +141,42 @@ class _Pooled:
         return f"{digits(self.mean, 4)} ± {digits(self.stderr, 1)}"
 
 
-def summarise(
-    config: SpacingsConfig, results: Sequence[Result]
-) -> tuple[Findings, Mapping[str, AnyArray]]:
+def summarise(config: SpacingsConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
+    ensembles, networks = results[: len(REFERENCES)], results[len(REFERENCES) :]
     pooled = {
-        name: _Pooled([result[name]])
-        for name, result in zip(REFERENCES, results[: len(REFERENCES)], strict=True)
+        name: _Pooled([result[name]]) for name, result in zip(REFERENCES, ensembles, strict=True)
     }
-    networks = results[len(REFERENCES) :]
     pooled |= {name: _Pooled([r[name] for r in networks]) for name in NETWORKS}
+    columns = (
+        "spectrum", "mean ratio", "ratios", "z to GOE", "z to GUE", "z to Poisson",
+        "zeros removed (each)",
+    )  # fmt: skip
     findings = Findings(
         statements=_statements(pooled),
         charts=(
-            _chart("references", "Random matrices", pooled, REFERENCES[:4], config),
-            _chart("networks", "Networks", pooled, ("H, tanh, start", *NETWORKS[3:]), config),
+            _chart("references", "Random matrices", pooled, REFERENCES[:4]),
+            _chart("networks", "Networks", pooled, ("H, tanh, start", *NETWORKS[3:])),
         ),
-        tables=(_table(config, pooled),),
+        tables=(
+            table(
+                "Mean spacing ratios",
+                columns,
+                (
+                    (
+                        name,
+                        with_error(one.mean, one.stderr, "mean [± one standard error]", 4),
+                        one.ratios.size,
+                        *(
+                            Number(value=one.z(law), basis="z: in standard errors", digits=2)
+                            for law in ("goe", "gue", "poisson")
+                        ),
+                        one.zeros,
+                    )
+                    for name, one in pooled.items()
+                ),
+            ),
+        ),
         notes=(
             "r = min(s, s′)/max(s, s′) of consecutive spacings needs no unfolding. Means of large "
             "matrices: Poisson 2 ln 2 − 1 = 0.3863, GOE 0.5307, GUE 0.5996. The null space (10⁻¹⁰ "
@@ -176,90 +184,71 @@ def summarise(
             "symmetric about zero the positive half is taken.",
             "Networks: 16-16-16 without biases, weights N(0, 1/fan-in), autoencoders of "
             f"{config.samples} whitened images, {len(config.seeds)} seeds; trained: "
-            f"{config.max_iterations} iterations of L-BFGS-B. Errors: scatter of as many "
-            "ratios of the nearest ensemble, neighbours sharing a spacing.",
+            f"{config.max_iterations} iterations of L-BFGS-B. Errors: standard deviation of the "
+            "mean of as many ratios of the nearest ensemble, in which neighbours share a spacing.",
         ),
     )
-    return findings, {
-        f"ratios_{k}": pooled[name].ratios for k, name in enumerate((*REFERENCES, *NETWORKS))
-    }
+    names = (*REFERENCES, *NETWORKS)
+    return findings, {f"ratios_{k}": pooled[name].ratios for k, name in enumerate(names)}
 
 
 def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
-    found = [
-        judge_test(
-            f"{label} has the mean ratio {value}.",
-            abs(pooled[name].z(name)) < _LIMIT,
-            f"{pooled[name].words()}, {digits(pooled[name].z(name), 2)} standard errors off",
-        )
-        for label, name, value in (("GOE", "goe", 0.5307), ("Poisson", "poisson", 0.3863))
-    ]
     mixed, apart = pooled["two blocks, mixed"], pooled["two blocks, apart"]
-    found.append(
+    units, blocks = pooled[NETWORKS[4]], pooled[NETWORKS[5]]
+    return (
+        *(
+            judge_test(
+                f"{label} has the mean ratio {value}.",
+                abs(pooled[name].z(name)) < _LIMIT,
+                f"{pooled[name].words()}, {digits(pooled[name].z(name), 2)} standard errors off",
+            )
+            for label, name, value in (("GOE", "goe", 0.5307), ("Poisson", "poisson", 0.3863))
+        ),
         judge(
             "A symmetry that is not removed lowers the ratio (two GOE blocks, the control).",
             mixed.z("goe") < -_LIMIT and abs(apart.z("goe")) < _LIMIT,
             f"mixed {mixed.words()}, block by block {apart.words()}",
-        )
-    )
-    units, blocks = pooled[NETWORKS[4]], pooled[NETWORKS[5]]
-    found.append(
+        ),
         judge_test(
             "H₁ of a ReLU network repels like GOE once its hidden units are kept apart.",
             abs(blocks.z("goe")) < _LIMIT,
             f"unit by unit {blocks.words()} ({digits(blocks.z('goe'), 2)} standard errors from "
             f"GOE), units mixed {units.words()}",
-        )
-    )
-    for name in ("H, tanh, start", "H, tanh, trained", "H, ReLU, start"):
-        one = pooled[name]
-        found.append(
+        ),
+        *(
             judge_test(
                 f"{name}: levels repel like GOE.",
                 abs(one.z("goe")) < _LIMIT,
                 f"{one.words()}, {digits(one.z('goe'), 2)} standard errors from GOE, "
                 f"{digits(one.z('poisson'), 2)} from Poisson; {one.zeros} zeros removed",
             )
-        )
-    return tuple(found)
+            for name, one in pooled.items()
+            if name in ("H, tanh, start", "H, tanh, trained", "H, ReLU, start")
+        ),
+    )
 
 
-def _chart(
-    name: str,
-    title: str,
-    pooled: Mapping[str, _Pooled],
-    chosen: Sequence[str],
-    config: SpacingsConfig,
-) -> Chart:
-    ends = np.linspace(0, 1, 21)
-    middle, width = 0.5 * (ends[:-1] + ends[1:]), ends[1]
-    series = []
+def _chart(name: str, title: str, pooled: Mapping[str, _Pooled], chosen: Sequence[str]) -> Chart:
+    series, grid = [], np.linspace(0, 1, 101)
     for label in chosen:
         ratios = pooled[label].ratios
-        counts = np.histogram(ratios, ends)[0]
-        density = counts / (ratios.size * width)
-        error = np.sqrt(counts) / (ratios.size * width)
+        x, (height,) = histogram([ratios], np.linspace(0, 1, 21))
+        one = 1 / (ratios.size * (x[1] - x[0]))  # the height of one ratio
         series.append(
-            Series(
-                label=f"{label}, {pooled[label].ratios.size} ratios",
-                x=middle,
-                y=density,
-                low=density - error,
-                high=density + error,
+            with_stderr(
+                f"{label}, {ratios.size} ratios",
+                x,
+                height,
+                np.sqrt(height * one),
                 error="density in a bin, bars ± root of the count",
-                source="measured",
-                mark="points",
             )
         )
-    x = np.linspace(0, 1, 101)
     laws = [
-        Series(
-            label=f"{label} law",
-            x=x,
-            y=SpacingRatio(which).pdf(x),
+        curve(
+            f"{label} law",
+            grid,
+            SpacingRatio(which).pdf(grid),
             error="exact for 3 x 3 matrices (Poisson: exact)",
-            source="theory",
-            mark="line",
             hue=5,
         )
         for label, which in (("GOE", "goe"), ("Poisson", "poisson"))
@@ -274,44 +263,11 @@ def _chart(
     )
 
 
-def _table(config: SpacingsConfig, pooled: Mapping[str, _Pooled]) -> Table:
-    basis = "mean [± one standard error]"
-    rows: tuple[tuple[str | Number, ...], ...] = tuple(
-        (
-            name,
-            Number(
-                value=one.mean,
-                low=one.mean - one.stderr,
-                high=one.mean + one.stderr,
-                basis=basis,
-                digits=4,
-            ),
-            exact(one.ratios.size),
-            *(
-                Number(value=one.z(law), basis="z: in standard errors", digits=2)
-                for law in ("goe", "gue", "poisson")
-            ),
-            exact(one.zeros),
-        )
-        for name, one in pooled.items()
-    )
-    columns = (
-        "spectrum", "mean ratio", "ratios", "z to GOE", "z to GUE", "z to Poisson",
-        "zeros removed (each)",
-    )  # fmt: skip
-    return Table(title="Mean spacing ratios", columns=columns, rows=rows)
-
-
-EXPERIMENT = Experiment(
-    name="spacings",
-    title="Do the levels of a real Hessian repel?",
-    shows="Ratios of consecutive spacings of Hessians beside GOE, GUE and Poisson, with "
-    "null space and symmetry sectors removed, and what happens if they are not.",
-    presets={
-        "quick": SpacingsConfig(size=200, matrices=15, seeds=(0, 1, 2)),
-        "paper": SpacingsConfig(),
-    },
-    seeds=lambda config: config.seeds,
+EXPERIMENT = study(
+    "spacings",
+    "Do the levels of a real Hessian repel?",
+    quick=SpacingsConfig(size=200, matrices=15, seeds=(0, 1, 2)),
+    paper=SpacingsConfig(),
     tasks=tasks,
     compute=compute,
     summarise=summarise,

@@ -1,4 +1,4 @@
-"""A user's own risk beside random matrix theory: what holds, what does not, in words."""
+"""One risk beside random matrix theory: assumptions, symmetries, ranks and level spacings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
@@ -31,27 +30,30 @@ from hessium.errors import InputError
 from hessium.figures.records import Findings
 from hessium.problem import EmpiricalRisk
 from hessium.profiles.audit_page import audit_findings
-from hessium.profiles.own_model import describe
-from hessium.profiles.write_page import write_page
+from hessium.profiles.matrix_profile import LIKELY, MatrixProfile, matrix_rows
+from hessium.profiles.measurement import MATRICES, describe
+from hessium.profiles.report_page import Reported
 from hessium.progress import Progress, silent
 from hessium.spectra import Spectrum
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Audit(Displayable):
+class Audit(Reported, Displayable):
     """One risk beside random matrix theory.
 
     Attributes:
-        assumptions: each assumption of the theory, put to the test.
-        symmetries: null directions of H0 by name.
+        assumptions: a test of each assumption.
+        symmetries: null directions of H0 by the symmetry that causes them.
         ranks: of H0, H1 and H, measured and predicted.
-        levels: spacings of the eigenvalues of H; None where `no_levels` says why there are none.
+        levels: spacings of the eigenvalues of H; None for the reason in `no_levels`.
         no_levels: why there are no spacings, or "".
-        hessian, gauss_newton, residual: spectra of H, H0 and H1.
-        model: what was measured: class, loss, sizes.
+        hessian: spectrum of H.
+        gauss_newton: spectrum of H0.
+        residual: spectrum of H1.
+        model: class of the model, loss, sizes, dtype and device.
         settings: alpha, rotations, seed, max_dim.
-        findings: statements, charts and tables of the page.
+        warnings: of the measurement.
         seconds: computing time.
     """
 
@@ -65,8 +67,11 @@ class Audit(Displayable):
     residual: Spectrum
     model: Mapping[str, Any]
     settings: Mapping[str, Any]
-    findings: Findings
+    warnings: tuple[str, ...]
     seconds: float
+
+    experiment = "compare"
+    command = "hessium.audit(risk)"
 
     @property
     def arrays(self) -> dict[str, AnyArray]:
@@ -82,39 +87,41 @@ class Audit(Displayable):
         return found
 
     @property
+    def findings(self) -> Findings:
+        """Statements, charts and tables of the page."""
+        return audit_findings(self)
+
+    @property
+    def title(self) -> str:
+        """Heading of the page."""
+        return f"Random matrix theory and {self.model['model']}"
+
+    @property
     def shows(self) -> str:
-        """One sentence for the head of the page."""
+        """One sentence below the heading."""
         m = self.model
         return (
-            "Do the assumptions of random matrix theory hold for the loss "
-            f"{m['loss']} of a {m['model']} with {m['parameters']} parameters over "
-            f"{m['samples']} samples?"
+            f"Tests of the assumptions of random matrix theory on the loss {m['loss']} of "
+            f"{m['model']}: {m['parameters']} parameters, {m['samples']} samples."
         )
 
-    def report(self, path: Path | str) -> Path:
-        """Write the page about it, with the arrays behind it.
+    @property
+    def config(self) -> dict[str, Any]:
+        """Settings for the page."""
+        return {**self.model, **self.settings}
 
-        Args:
-            path: a run directory: new, empty, or with an earlier audit.
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the random matrices."""
+        return (int(self.settings["seed"]),)
 
-        Returns:
-            The page, one HTML file that needs nothing else.
-
-        Raises:
-            InputError: if the directory holds something else, or cannot be written.
-        """
-        return write_page(
-            path,
-            experiment="compare",
-            title=f"Theory beside {self.model['model']}",
-            shows=self.shows,
-            config={**self.model, **self.settings},
-            seeds=(int(self.settings["seed"]),),
-            command="hessium.audit(risk)",
-            seconds=self.seconds,
-            findings=self.findings,
-            arrays=self.arrays,
-        )
+    def rows(self) -> list[dict[str, Any]]:
+        """One row for each matrix with its numbers, for `to_dataframe`."""
+        spectra = (self.hessian, self.gauss_newton, self.residual)
+        kept = {
+            name: MatrixProfile(spectrum=one) for name, one in zip(MATRICES, spectra, strict=True)
+        }
+        return matrix_rows(kept, self.ranks.tol, LIKELY)
 
     def __repr__(self) -> str:
         return f"Audit({self.model['model']}: {self.assumptions!r}; {self.ranks!r})"
@@ -130,15 +137,16 @@ def audit(
     max_dim: int = 3000,
     progress: Progress = silent,
 ) -> Audit:
-    """Assumptions, forced zeros, level spacings and ranks of a risk where it is.
+    """Test the assumptions of random matrix theory on a risk, as `hessium compare` does.
 
-    What `hessium compare` does.
+    Assumptions on H0, H1, residuals and weights (`hs.compare.assumptions`), null directions of H0
+    (`symmetries`), ranks (`ranks`) and level spacings (`levels`), from one dense H0, H1 and H.
 
     Args:
-        risk: what to measure, in float64, a loss of outputs.
+        risk: where; in float64, with a loss of outputs.
         alpha: false-alarm rate of each test with a p-value.
         rotations: Haar rotations of the test of freeness.
-        tol: relative size of zero.
+        tol: eigenvalues count as zero up to this fraction of the largest absolute one.
         seed: of the random matrices.
         max_dim: largest number of parameters.
         progress: called with steps done and steps in all.
@@ -146,8 +154,13 @@ def audit(
     Raises:
         InputError: if the risk is a closure, in float32, or has too many parameters.
 
-    Cost: at most 12 passes over the data, dense H0 and H1, and an eigendecomposition for each draw
-    and rotation.
+    Cost: at most 12 passes over the data (14 if no graph of a batch fits in memory), dense H0 and
+    H1, and an eigendecomposition for each random matrix and rotation.
+
+    Example:
+        >>> found = hs.audit(risk)
+        >>> found.assumptions, found.ranks
+        >>> found.report("runs/theory")
     """
     require_risk(risk)
     seed = _arguments.count("seed", seed, 0)
@@ -156,9 +169,8 @@ def audit(
         raise InputError(msg)
     if risk.dim > _arguments.count("max_dim", max_dim):
         msg = (
-            f"--max-dim, max_dim: {max_dim}; the risk has {risk.dim} parameters, and {rotations} "
-            "rotations of dense matrices of that size are long work (raise it, or restrict the "
-            "risk)"
+            f"max_dim: {max_dim}; the risk has {risk.dim} parameters, and the test of freeness "
+            f"needs {rotations} eigendecompositions of that size (raise it, or restrict the risk)"
         )
         raise InputError(msg)
     start = time.perf_counter()
@@ -171,7 +183,6 @@ def audit(
         zeros = symmetries(curvature, tol=tol)
         ranked = ranks(curvature, tol)
         spaced = _spacings(curvature, tol)
-    warned = [str(one.message) for one in caught]
     return Audit(
         assumptions=table,
         symmetries=zeros,
@@ -183,13 +194,13 @@ def audit(
         residual=curvature.residual.spectrum,
         model=describe(risk),
         settings={"alpha": alpha, "rotations": rotations, "seed": seed, "max_dim": max_dim},
-        findings=audit_findings(table, zeros, ranked, spaced, warned),
+        warnings=tuple(dict.fromkeys(str(one.message) for one in caught)),
         seconds=time.perf_counter() - start,
     )
 
 
 def _spacings(curvature: Curvature, tol: float) -> LevelStatistics | str:
-    """Statistics of the levels of H, or in words why there are none: no reason to lose the rest."""
+    """Statistics of the spacings of H, or why there are none; the other tests do not need them."""
     try:
         return levels(curvature, tol=tol)
     except InputError as error:
