@@ -4,7 +4,12 @@ BIN    := .venv/bin
 # tests run in two processes of one thread each: threads that fight for two cores are slower
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: report test test-all lint bench docs clean
+# of `make mutants`: mutants a package (0: all of them), and which are drawn
+SAMPLE   ?= 60
+SEED     ?= 0
+PACKAGES ?= linalg spectra estimate landscape
+
+.PHONY: report test test-all mutants lint bench docs clean
 .DELETE_ON_ERROR:
 
 .venv/bin/python:
@@ -31,6 +36,9 @@ test: .venv/.dev      ## the test suite
 
 test-all: .venv/.dev  ## the test suite with the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m 'not gpu'
+
+mutants: .venv/.dev   ## do the tests notice errors? SAMPLE=60 SEED=0 PACKAGES="linalg spectra"
+	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python tools/mutants.py --sample $(SAMPLE) --seed $(SEED) --packages $(PACKAGES)
 
 lint: .venv/.dev      ## style, types, architecture
 	$(BIN)/ruff check .

@@ -140,3 +140,13 @@ def test_any_spectrum_whole(values: list[float], block: int, seed: int) -> None:
     np.testing.assert_allclose(
         space.ritz().values, np.sort(values), atol=1e-12 * (1e-300 + np.abs(values).max())
     )
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_restarts_in_other_units(unit: float) -> None:
+    matrix = unit * with_eigenvalues(SPECTRA["normal"](60, np.random.default_rng(3)))
+    space = space_on(matrix, 2, 20)
+    for _ in range(30):
+        step(space, 6)
+    assert float(space.ritz().residuals.max()) > 1e-3 * unit  # not all are locked
+    check_relation(space, matrix, 2e-12)

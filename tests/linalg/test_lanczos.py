@@ -139,3 +139,21 @@ def test_bad_starts() -> None:
     for start, steps in [(torch.zeros(3), 2), (torch.full((3,), torch.nan), 2), (torch.ones(3), 0)]:
         with pytest.raises(InputError, match=r"start|steps"):
             LanczosProcess(start, steps)
+
+
+def test_products_with_the_tridiagonal_matrix() -> None:
+    A = as_operator(with_eigenvalues(np.arange(1.0, 9.0)))
+    start = torch.arange(1.0, 9.0, dtype=torch.float64)
+    *_, process = lanczos_steps(A, start, 5)
+    T = process.basis @ A.dense() @ process.basis.mT
+    weights = np.array([1.0, -2.0, 3.0, 0.5, 4.0])
+    np.testing.assert_allclose(process.times(weights), T.numpy() @ weights, atol=1e-12)
+    assert process.mass == pytest.approx(float(start @ start))
+
+
+@pytest.mark.parametrize("start", [[0.0, 0.0], [np.inf, 1.0], [np.nan, 1.0]])
+def test_a_start_has_a_direction(start: list[float]) -> None:
+    with pytest.raises(InputError, match="start"):
+        LanczosProcess(torch.tensor(start, dtype=torch.float64), 2)
+    with pytest.raises(InputError, match="steps"):
+        LanczosProcess(torch.ones(2, dtype=torch.float64), 0)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hessium.linalg.damped import damped_solve, eigensystem
+from hessium.linalg.damped import damped_solve, eigensystem, pseudo_solve
 from hessium.linalg.minres import minres
 from hessium.linalg.operator import DenseOperator
 
@@ -85,3 +85,36 @@ def test_coarse_eigensystems_have_six_digits() -> None:
     assert 1e-12 < float((values - exact).abs().max()) < 1e-5
     fine, _ = eigensystem(matrix)
     assert float((fine - exact).abs().max()) < 1e-13
+
+
+def test_solutions_of_exactly_singular_matrices_have_the_least_norm() -> None:
+    vector = torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64)
+    for unit in (1e-20, 1.0, 1e20):
+        found = damped_solve(torch.full((3, 3), unit, dtype=torch.float64), vector, 0.0)
+        torch.testing.assert_close(unit * found, torch.ones(3, dtype=torch.float64))
+
+
+def test_modes_at_the_cut_are_left_out() -> None:
+    values = torch.tensor([-0.5, 0.25, 2.0], dtype=torch.float64)
+    vectors, vector = torch.eye(3, dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+    for cut, drop, expected in [
+        (0.25, 0, [-2.0, 0.0, 0.5]),
+        (0.5, 0, [0.0, 0.0, 0.5]),
+        (0.0, 0, [-2.0, 4.0, 0.5]),
+        (0.0, 1, [-2.0, 0.0, 0.5]),
+        (0.0, 2, [0.0, 0.0, 0.5]),
+    ]:
+        assert pseudo_solve(values, vectors, vector, cut, drop=drop).tolist() == expected
+
+
+def test_the_normal_residual_is_that_of_the_step_before() -> None:
+    matrix, vector = symmetric(12, 0, 3)
+    A, ends = DenseOperator(matrix), {}
+    for steps in (1, 2, 4, 7):
+        before = vector - matrix @ minres(A, vector, tol=0.0, steps=steps).solution
+        solved = minres(A, vector, tol=0.0, steps=steps + 1)
+        ends[steps] = float((matrix @ before).norm() / before.norm()) / solved.normal_residual
+    # relative to one scale: a norm of the tridiagonal matrix, which grows to that of A
+    size = float(torch.linalg.matrix_norm(matrix, 2))
+    assert all(size / 2 < scale < 2 * size for scale in ends.values())
+    assert (np.diff([ends[steps] for steps in (1, 2, 4, 7)]) >= -1e-9).all()

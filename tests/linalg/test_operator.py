@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hessium.errors import InputError, NonFiniteError
 from hessium.linalg import SymmetricOperator, as_operator
-from hessium.linalg.operator import mirror_lower_, symmetrize_
+from hessium.linalg.dense_matrices import mirror_lower_, symmetrize_
 from support.risk_cases import draw
 
 

@@ -17,9 +17,9 @@ from hessium.profiles import Profile
 from hessium.profiles.counting_operator import CountingOperator
 from hessium.profiles.measurement import Measurement
 from hessium.profiles.plan import Plan
+from hessium.profiles.stored_parts import identity
 from hessium.progress import Progress, silent
 from hessium.runs.codec import decode, encode
-from hessium.runs.part_cache import identity
 from hessium.runs.result_store import Store
 
 pytestmark = pytest.mark.xdist_group("product-measurement")  # one process computes what they share

@@ -67,6 +67,24 @@ def test_an_error_that_no_digit_feels_is_not_printed() -> None:
     assert below(none) == "Numbers: count [bracket with confidence 0.999]."
 
 
+@pytest.mark.parametrize(
+    ("value", "low", "high", "text"),
+    [
+        (2, 0, 3, "2 [0, 3]"),  # three apart, the widest that is shown of a small count
+        (2, 0, 4, "[0, 4]"),
+        (100, 75, 125, "100 [75, 125]"),  # half the count apart
+        (100, 75, 126, "[75, 126]"),
+    ],
+)
+def test_of_a_count_in_a_wide_bracket_only_the_bracket_is_shown(
+    value: float, low: float, high: float, text: str
+) -> None:
+    cell = Number(value=value, low=low, high=high, basis="count [bracket]", digits=12)
+    assert number(cell) == text
+    measured = Number(value=value, low=low, high=high, basis="value [bounds]", digits=12)
+    assert number(measured) == f"{value} [{low}, {high}]"
+
+
 def test_settings_and_durations() -> None:
     assert setting({"a": (1, 2.5), "b": None, "c": True}) == "a: 1, 2.5; b: none; c: yes"
     assert [duration(s) for s in (0.123, 9.96, 59.0, 200.0, 7500.0)] == [

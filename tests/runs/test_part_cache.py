@@ -36,7 +36,7 @@ def part(folder: Path | None, blow_at: int | None = None) -> Result:
 def stopped(folder: Path, name: str = "pairs") -> Path:
     """The state that a stopped computation leaves."""
     with pytest.raises(Blow):
-        PartCache(Store(folder), {}).going_on(name, {}, lambda state: part(state, 8))
+        PartCache(Store(folder), {}).resumable(name, {}, lambda state: part(state, 8))
     (state,) = folder.glob("*.checkpoint")
     return state
 
@@ -45,7 +45,7 @@ def test_a_part_goes_on_within_and_leaves_no_state(tmp_path: Path) -> None:
     calm = part(None)
     state = stopped(tmp_path)
     assert (state / "state.json").exists()
-    found = PartCache(Store(tmp_path), {}).going_on("pairs", {}, part)
+    found = PartCache(Store(tmp_path), {}).resumable("pairs", {}, part)
     np.testing.assert_array_equal(found["values"], calm["values"])
     assert found["products"] == calm["products"]
     assert {p.suffix for p in tmp_path.iterdir()} == {".npz"}
@@ -67,7 +67,7 @@ def test_a_state_that_is_not_of_this_part_starts_it_again(tmp_path: Path, damage
         for vectors in state.glob("*.safetensors"):
             vectors.unlink()
     with pytest.warns(CorruptTaskWarning, match="starts again"):
-        found = PartCache(Store(tmp_path), {}).going_on("pairs", {}, part)
+        found = PartCache(Store(tmp_path), {}).resumable("pairs", {}, part)
     np.testing.assert_array_equal(found["values"], part(None)["values"])
 
 
@@ -81,7 +81,7 @@ def test_two_processes_do_not_share_a_state(tmp_path: Path) -> None:
 def test_states_of_older_code_are_removed_when_all_is_stored(tmp_path: Path) -> None:
     stopped(tmp_path)
     kept = PartCache(Store(tmp_path), {}, code="newer")
-    kept.going_on("pairs", {}, part)
+    kept.resumable("pairs", {}, part)
     kept.tidy()
     assert {p.suffix for p in tmp_path.iterdir()} == {".npz"}
 
@@ -93,4 +93,4 @@ def test_an_error_of_the_work_itself_is_not_taken_for_a_bad_state(tmp_path: Path
 
     stopped(tmp_path)
     with pytest.raises(InputError, match="loss: no"):
-        PartCache(Store(tmp_path), {}).going_on("pairs", {}, refuse)
+        PartCache(Store(tmp_path), {}).resumable("pairs", {}, refuse)

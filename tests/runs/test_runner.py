@@ -41,13 +41,21 @@ def test_only_what_is_new_or_damaged_is_computed(tmp_path: Path) -> None:
     assert [r["largest"] for r in again.results] == [r["largest"] for r in more.results]
 
 
-def test_workers_give_the_same_numbers_on_one_thread_each(tmp_path: Path) -> None:
+def test_workers_give_the_same_numbers_on_one_thread_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     experiment = toy()
     config = experiment.config("quick")
     threads = torch.get_num_threads()
-    alone = run(experiment, config, Store(tmp_path / "alone"))
-    together = run(experiment, config, Store(tmp_path / "together"), workers=2)
-    assert torch.get_num_threads() == threads
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # so that workers would start with two
+    torch.set_num_threads(2)
+    try:
+        alone = run(experiment, config, Store(tmp_path / "alone"))
+        together = run(experiment, config, Store(tmp_path / "together"), workers=2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert os.environ["OMP_NUM_THREADS"] == "2"
     for a, b in zip(alone.results, together.results, strict=True):
         np.testing.assert_array_equal(a["eigenvalues"], b["eigenvalues"])
         assert a["threads"] == b["threads"] == 1

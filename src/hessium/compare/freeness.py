@@ -31,7 +31,7 @@ from hessium.compare.mixed_moments import (
 from hessium.errors import InputError
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.adapt import Operator
-from hessium.linalg.operator import require_memory
+from hessium.linalg.dense_matrices import require_memory
 from hessium.progress import Progress, silent
 from hessium.spectra import Measure, Spectrum
 from hessium.theory import Empirical, Law, free_sum, haar

@@ -27,7 +27,9 @@ from hessium.curvature.product_plan import (
 from hessium.curvature.requirements import require_risk
 from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
 from hessium.errors import InputError
-from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory
+from hessium.linalg.dense_matrices import require_memory
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.products import COLUMNS
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 

@@ -32,7 +32,7 @@ from hessium.curvature.gram_assembly import jacobian_rows
 from hessium.curvature.graph import differentiate
 from hessium.curvature.layer_ops import Outer
 from hessium.curvature.layer_recorder import TappedBatch, plain_layers, tap
-from hessium.linalg.operator import symmetrize_
+from hessium.linalg.dense_matrices import symmetrize_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
 from hessium.problem.output_hessian import OutputHessian

@@ -19,7 +19,9 @@ from hessium.curvature.places import Precisions
 from hessium.curvature.requirements import require_outputs
 from hessium.curvature.selfcheck import probe_vectors, tolerance
 from hessium.errors import SelfCheckError
-from hessium.linalg.operator import COLUMNS, SymmetricOperator, require_memory, symmetrize_
+from hessium.linalg.dense_matrices import require_memory, symmetrize_
+from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.products import COLUMNS
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
 from hessium.problem.output_hessian import OutputHessian

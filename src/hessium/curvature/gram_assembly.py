@@ -25,7 +25,7 @@ from torch import Tensor
 
 from hessium.curvature.layer_ops import Outer, Swapped
 from hessium.curvature.layer_recorder import TappedBatch, tap
-from hessium.linalg.operator import mirror_lower_
+from hessium.linalg.dense_matrices import mirror_lower_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.output_hessian import OutputHessian
 

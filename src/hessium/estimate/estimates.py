@@ -1,4 +1,4 @@
-"""Monte Carlo estimates of a number or a vector, with standard errors and intervals."""
+"""Estimates from random probes: a number, a norm, a diagonal, a spectral sum, with errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from torch import Tensor
 from hessium._arguments import fraction
 from hessium._display import Displayable
 from hessium._typing import FloatArray
+
+_WIDE = 1e-3  # of the value: a bracket of rounding beyond that is not exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -137,6 +139,69 @@ class DiagonalEstimate(Displayable):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class SpectralSum(Displayable):
+    r"""$\sum_i f(\lambda_i)$; `float` gives its value.
+
+    Attributes:
+        value: the estimate: the middle of the bracket, or its upper end if the lower one is
+            infinite.
+        lower: lower bound on the mean over probes with exact quadrature.
+        upper: upper bound on that mean.
+        stderr: Monte-Carlo standard error.
+        num_matvecs: number of products spent.
+        steps: Lanczos steps for each probe.
+        brackets: lower and upper end for each probe, shape (probes, 2).
+        smallest: the lower bound on the eigenvalues used for the lower ends, minus infinity if
+            there is none.
+        method: "stochastic Lanczos quadrature", or "exact": from all eigenvalues. Then the bracket
+            covers rounding, `stderr` is 0, `steps` is 0, and `num_matvecs` the size of the matrix
+            that was solved, the number of products that its columns are worth.
+    """
+
+    value: float
+    lower: float
+    upper: float
+    stderr: float
+    num_matvecs: int
+    steps: int
+    brackets: FloatArray
+    smallest: float
+    method: str = "stochastic Lanczos quadrature"
+
+    @property
+    def samples(self) -> FloatArray:
+        """One estimate for each probe, shape (probes,)."""
+        return middle(self.brackets)
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Interval that includes both errors: Student's interval around lower and upper ends.
+
+        For an exact sum it is the bracket of rounding.
+
+        Raises:
+            InputError: if not 0 < confidence < 1.
+        """
+        width = student(confidence, len(self.brackets)) / len(self.brackets) ** 0.5
+        down, up = (spread(self.brackets[:, side]) for side in (0, 1))
+        return self.lower - width * down, self.upper + width * up
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __repr__(self) -> str:
+        if self.steps:
+            error = f" +- {self.stderr:.2g}, quadrature"
+        elif self.upper - self.lower <= _WIDE * abs(self.value):
+            error = ", exact, rounding"
+        else:
+            error = ", from all eigenvalues, rounding (less with dtype=torch.float64)"
+        return (
+            f"SpectralSum({self.value:.6g}{error} in [{self.lower:.6g}, {self.upper:.6g}], "
+            f"{self.num_matvecs} products)"
+        )
+
+
 def student(confidence: float, samples: int) -> float:
     """Half-width of Student's interval in standard errors, for a mean of `samples` samples.
 
@@ -168,3 +233,15 @@ def exactly(value: float, *, num_matvecs: int) -> Estimate:
         method="exact",
         samples=np.array([value]),
     )
+
+
+def middle(brackets: FloatArray) -> FloatArray:
+    """Middles of brackets (k, 2); the upper end where the lower one is minus infinity."""
+    open_below = np.isneginf(brackets[:, 0])
+    return np.where(open_below, brackets[:, 1], brackets.mean(axis=1))
+
+
+def spread(samples: FloatArray) -> float:
+    """Standard deviation of finite samples; 0 of one sample, or if one is not finite."""
+    known = samples.size > 1 and bool(np.isfinite(samples).all())
+    return float(samples.std(ddof=1)) if known else 0.0

@@ -101,7 +101,6 @@ class KrylovSpace:
         self._scale = numbers["scale"]
         rows = tensors["basis"]
         self.basis[: len(rows)] = rows.to(self.basis)
-        self._projected[:] = 0.0
         self._projected[: self.size, : self.size] = tensors["projected"].numpy()
         self._coupling = tensors["coupling"].numpy().copy()
 
@@ -197,7 +196,7 @@ class KrylovSpace:
         values, vectors = scipy.linalg.eigh(self._projected[:j, :j])
         self._scale = max(self._scale, float(np.abs(values).max()))
         residuals = np.zeros(j)
-        if not self.complete and self._scale > 0:
+        if self._scale > 0:
             # in units of the operator: squares of its entries may overflow
             coupled = (self._coupling / self._scale).T @ vectors
             residuals = np.linalg.norm(coupled, axis=0) * self._scale
@@ -215,7 +214,6 @@ class KrylovSpace:
         # amplified
         locked = pairs.residuals[keep] <= 10 * self._cut * self._scale
         self._coupling[locked] = 0.0
-        self._projected[:] = 0.0
         self._projected[:count, :count] = np.diag(pairs.values[keep])
         self.size = count
 

@@ -25,19 +25,13 @@ class ShiftedLDL:
         self.singular = bool(info > 0)
 
     def count_below(self) -> int:
-        """Eigenvalues of A below the shift: negative eigenvalues of D."""
-        paired = self._pivots < 0
-        diagonal = self._factor.diagonal()
-        single = int((diagonal[~paired] < 0).sum())
-        index = torch.nonzero(paired).flatten().reshape(-1, 2)
-        if not len(index):
-            return single
-        top, bottom = index.unbind(1)
-        blocks = torch.stack(
-            [diagonal[top], self._factor[bottom, top], self._factor[bottom, top], diagonal[bottom]],
-            dim=1,
-        ).view(-1, 2, 2)
-        return single + int((torch.linalg.eigvalsh(blocks) < 0).sum())
+        """Eigenvalues of A below the shift: negative eigenvalues of D.
+
+        A 2 x 2 block of the Bunch-Kaufman pivoting is indefinite: one eigenvalue of each sign.
+        """
+        paired = self._pivots < 0  # both rows of a block
+        single = self._factor.diagonal()[~paired] < 0
+        return int(single.sum()) + int(paired.sum()) // 2
 
     def nearest(self, iterations: int = 8) -> float:
         r"""Distance from the shift to an eigenvalue near it, by inverse iteration.
@@ -54,9 +48,6 @@ class ShiftedLDL:
         x = torch.randn(n, 1, generator=generator, dtype=torch.float64, device="cpu").to(
             self._factor.device
         )
-        growth = 0.0
         for _ in range(iterations):
-            x = x / x.norm()
-            x = torch.linalg.ldl_solve(self._factor, self._pivots, x)
-            growth = float(x.norm())
-        return 1.0 / growth if growth > 0 else float("inf")
+            x = torch.linalg.ldl_solve(self._factor, self._pivots, x / x.norm())
+        return 1.0 / float(x.norm())

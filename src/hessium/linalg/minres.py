@@ -130,8 +130,7 @@ def _extended(
     partial = left[column] * projected[column, column]
     if column:
         partial += left[column - 1] * projected[column - 1, column]
-    before = float(np.linalg.norm(left[:k]))
-    normal = float(np.hypot(partial, weight * left[column])) / (scale * before)
+    normal = float(np.hypot(partial, weight * left[column])) / scale  # of left[:k], a unit vector
     if weight == 0:
         return left, 1.0, normal
     left = left.copy()

@@ -1,27 +1,22 @@
-"""Symmetric linear operators defined by matrix-vector products, and their arithmetic."""
+"""Symmetric operators: sums, multiples and shifts of matrices that are given by their products."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
-import numpy as np
-import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
 from hessium._arguments import memory, number
-from hessium._arithmetic import full_precision
-from hessium._typing import AnyArray
-from hessium.errors import InputError, NonFiniteError
-
-COLUMNS = 64  # columns of a block product: 64 to 128 are faster than all at once (cache)
+from hessium.errors import InputError
+from hessium.linalg.dense_matrices import require_memory, symmetrize_
+from hessium.linalg.products import MatrixProducts
 
 
-class SymmetricOperator(ABC):
+class SymmetricOperator(MatrixProducts):
     """A real symmetric n x n matrix given by its products.
 
     Operators can be added, subtracted, scaled and shifted; symmetric tensors may be operands.
@@ -29,104 +24,6 @@ class SymmetricOperator(ABC):
 
     # NumPy and torch must leave `array - operator` to the operator
     __array_ufunc__ = None
-
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, int]:
-        """(n, n)."""
-
-    @property
-    @abstractmethod
-    def dtype(self) -> torch.dtype:
-        """Of input and output vectors."""
-
-    @property
-    @abstractmethod
-    def device(self) -> torch.device:
-        """Of input and output vectors."""
-
-    @abstractmethod
-    def _matmat(self, block: Tensor) -> Tensor:
-        """Product with a checked block (n, k)."""
-
-    @full_precision()
-    def __matmul__(self, other: Tensor) -> Tensor:
-        """Product with a vector (n,) or with k vectors at once, (n, k).
-
-        Raises:
-            InputError: for another shape, dtype or device.
-            NonFiniteError: if the product has entries that are not finite.
-        """
-        n = self.shape[0]
-        if isinstance(other, Tensor) and other.layout != torch.strided:
-            msg = f"vectors: layout {other.layout}; a dense tensor is required (to_dense())"
-            raise InputError(msg)
-        if not isinstance(other, Tensor) or other.dim() not in (1, 2) or other.shape[0] != n:
-            got = tuple(other.shape) if isinstance(other, Tensor) else type(other).__name__
-            msg = f"vectors: {got}; a tensor of shape ({n},) or ({n}, k) is required"
-            raise InputError(msg)
-        if other.dtype != self.dtype or other.device != self.device:
-            msg = (
-                f"vectors: {other.dtype} on {other.device}; this operator takes {self.dtype} on "
-                f"{self.device}"
-            )
-            raise InputError(msg)
-        # autograd cannot save inference tensors; a copy is an ordinary tensor
-        vectors = other.clone() if other.is_inference() else other.detach()
-        block = vectors.reshape(n, -1)
-        product = self._matmat(block).reshape(other.shape)
-        if product.data_ptr() == block.data_ptr():
-            product = product.clone()  # callers overwrite products; this may be the input
-        # one pass suffices in ordinary cases: if the sum is finite, no entry is NaN
-        if not (
-            bool(torch.isfinite(product.sum()))
-            or bool(torch.isfinite(product).all())
-            or not bool(torch.isfinite(block).all())
-        ):
-            msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
-            raise NonFiniteError(msg, partial=product)
-        return product
-
-    @full_precision()
-    def dense(self, *, max_bytes: int = 2**33) -> Tensor:
-        """The matrix itself, symmetric to the last bit, built in blocks of columns.
-
-        Args:
-            max_bytes: memory limit for the matrix and its work space (8 GiB).
-
-        Raises:
-            InputError: if the matrix alone does not fit.
-
-        Cost: n products, in blocks.
-        """
-        n = self.shape[0]
-        max_bytes = require_memory(n, self.dtype, max_bytes)
-        matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
-        for columns in self.column_blocks(n, max_bytes - matrix.nbytes):
-            unit = torch.zeros(
-                n, columns.stop - columns.start, dtype=self.dtype, device=self.device
-            )
-            unit[columns].fill_diagonal_(1.0)
-            matrix[:, columns] = self @ unit
-        return symmetrize_(matrix)
-
-    def dense_beside(self, vectors: Tensor, *, max_bytes: int = 2**33) -> tuple[Tensor, Tensor]:
-        """The matrix of `dense`, and beside it products that do not use it, to compare the two.
-
-        Args:
-            vectors: shape (n, k).
-            max_bytes: as in `dense`.
-
-        Cost: that of `dense` and k products, or less where they share passes over data.
-        """
-        matrix = self.dense(max_bytes=max_bytes)
-        return matrix, torch.stack([self @ column for column in vectors.unbind(1)], dim=1)
-
-    def column_blocks(self, count: int, free_bytes: int) -> Iterator[slice]:
-        """Slices of columns 0 to `count`, each as large as a block product within `free_bytes`."""
-        step = int(self._columns_within(free_bytes))
-        for start in range(0, count, step):
-            yield slice(start, min(start + step, count))
 
     def companion(self) -> SymmetricOperator | None:
         """A smaller symmetric operator with the same non-zero spectrum, or None."""
@@ -169,18 +66,6 @@ class SymmetricOperator(ABC):
     def rank_bound(self) -> int:
         """Upper bound on the rank; n where no smaller bound is known."""
         return self.shape[0]
-
-    def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:
-        """A SciPy LinearOperator on NumPy arrays of the operator's precision."""
-        dtype = np.dtype(str(self.dtype).removeprefix("torch."))
-
-        def apply(array: AnyArray) -> AnyArray:
-            block = torch.from_numpy(np.ascontiguousarray(array)).to(self.dtype)
-            return (self @ block.to(self.device)).cpu().numpy()
-
-        return scipy.sparse.linalg.LinearOperator(
-            shape=self.shape, matvec=apply, rmatvec=apply, matmat=apply, rmatmat=apply, dtype=dtype
-        )
 
     def shifted(self, shift: float) -> SymmetricOperator:
         """The operator plus `shift` times the identity."""
@@ -232,18 +117,10 @@ class SymmetricOperator(ABC):
     ) -> Any:
         """Handle `tensor + operator` and `tensor - operator`; nothing else."""
         name = getattr(func, "__name__", "").strip("_")
-        if name in ("add", "sub") and len(args) == 2 and isinstance(args[1], SymmetricOperator):
+        plain = name in ("add", "sub") and len(args) == 2 and not kwargs
+        if plain and isinstance(args[1], SymmetricOperator):
             return getattr(args[1], f"__r{name}__")(args[0])
         return NotImplemented
-
-    def _columns_within(self, free_bytes: int) -> int:
-        """How many columns of a block product fit into `free_bytes`."""
-        per_column = 4 * self.shape[0] * self.dtype.itemsize
-        return max(1, min(COLUMNS, free_bytes // max(per_column, 1)))
-
-    def __repr__(self) -> str:
-        n = self.shape[0]
-        return f"{type(self).__name__}({n} x {n}, {self.dtype})"
 
 
 class Combination(SymmetricOperator):
@@ -395,43 +272,3 @@ class DenseOperator(SymmetricOperator):
 
 def _lift(operand: SymmetricOperator | Tensor) -> SymmetricOperator:
     return operand if isinstance(operand, SymmetricOperator) else DenseOperator(operand)
-
-
-def symmetrize_(matrix: Tensor) -> Tensor:
-    """Replace a matrix by its symmetric part in place, tile by tile, without a second copy."""
-    n, tile = matrix.shape[0], 1024
-    for i in range(0, n, tile):
-        for j in range(i, n, tile):
-            upper, lower = matrix[i : i + tile, j : j + tile], matrix[j : j + tile, i : i + tile]
-            mean = (upper + lower.mT) / 2
-            upper.copy_(mean)
-            lower.copy_(mean.mT)
-    return matrix
-
-
-def mirror_lower_(matrix: Tensor) -> Tensor:
-    """Copy the lower triangle to the upper one in place, tile by tile."""
-    n, tile = matrix.shape[0], 1024
-    for j in range(0, n, tile):
-        corner = matrix[j : j + tile, j : j + tile]
-        corner.copy_(corner.tril() + corner.tril(-1).mT)
-        for i in range(j + tile, n, tile):
-            matrix[j : j + tile, i : i + tile] = matrix[i : i + tile, j : j + tile].mT
-    return matrix
-
-
-def require_memory(n: int, dtype: torch.dtype, max_bytes: int) -> int:
-    """`max_bytes` as an integer, after a check that a dense n x n matrix fits.
-
-    Raises:
-        InputError: if it does not fit, with both sizes, or if `max_bytes` is invalid.
-    """
-    max_bytes = memory("max_bytes", max_bytes)
-    needed = n * n * dtype.itemsize
-    if needed > max_bytes:
-        msg = (
-            f"max_bytes: {max_bytes / 2**30:.3g} GiB; a dense {n} x {n} {dtype} matrix needs "
-            f"{needed / 2**30:.3g} GiB (raise it, or restrict the risk to some parameters)"
-        )
-        raise InputError(msg)
-    return max_bytes

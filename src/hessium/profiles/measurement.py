@@ -19,11 +19,16 @@ from hessium.profiles.matrix_profile import LIKELY, LayerProfile, MatrixProfile,
 from hessium.profiles.plan import Plan
 from hessium.profiles.product_measurement import measure_by_products
 from hessium.profiles.profile_result import Profile
-from hessium.profiles.stored_parts import pooled_spectrum, unpacked_pairs, unpacked_spectrum
+from hessium.profiles.stored_parts import (
+    identity,
+    pooled_spectrum,
+    unpacked_pairs,
+    unpacked_spectrum,
+)
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result
 from hessium.runs.fingerprint import fingerprint
-from hessium.runs.part_cache import PartCache, identity
+from hessium.runs.part_cache import PartCache
 from hessium.runs.result_store import Store
 from hessium.runs.run_directory import RunDirectory
 from hessium.spectra import Integral, Spectrum

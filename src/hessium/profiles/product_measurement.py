@@ -131,12 +131,12 @@ class _Estimation:
         with warnings.catch_warnings():
             # the page names the pairs that have not converged
             warnings.simplefilter("ignore", ConvergenceWarning)
-            found = self._kept.going_on(
+            found = self._kept.resumable(
                 part,
                 settings,
                 compute,
                 on_disk=k * row <= _LARGEST_ON_DISK,
-                under_way=self._resumes,
+                checkpointed=self._resumes,
             )
         self._tally.note(part, int(found["products"]), int(found["products"]))
         return unpacked_pairs(found, operator.device)
@@ -175,8 +175,8 @@ class _Estimation:
                 found = {**packed_spectrum(estimate), "stream": state}
                 return cost_since(operator, before, found, estimate.num_matvecs - pairs.num_matvecs)
 
-            found = self._kept.going_on(
-                f"{part}/{first}", settings | {"first": first}, compute, under_way=self._resumes
+            found = self._kept.resumable(
+                f"{part}/{first}", settings | {"first": first}, compute, checkpointed=self._resumes
             )
             # the next probes continue the stream of these, whether new or stored
             rng.bit_generator.state = found["stream"]
@@ -248,5 +248,5 @@ def _layers(
             return cost_since(block, before, found, measure.num_matvecs)
 
         settings = {"each": each, "probes": probes, "seed": plan.seed, "number": number}
-        kept.going_on(f"layers/{name}", settings, compute)
+        kept.resumable(f"layers/{name}", settings, compute)
         tally.note("layers", (number + 1) * each, len(groups) * each)

@@ -1,13 +1,16 @@
-"""Spectra and eigenpairs as the arrays and numbers of a stored part."""
+"""Stored parts of a profile: the identity of their risk; spectra and eigenpairs as arrays."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 
 from hessium.estimate import Eigenpairs
+from hessium.problem import EmpiricalRisk
 from hessium.runs.experiment import Result
 from hessium.spectra import GaussRule, Spectrum
 
@@ -81,3 +84,18 @@ def _rules(part: Result) -> list[GaussRule]:
         GaussRule(diagonal=d, offdiagonal=e, mass=float(m))
         for d, e, m in zip(*pieces, part["masses"], strict=True)
     ]
+
+
+def identity(risk: EmpiricalRisk, loss: float, slope: float) -> dict[str, Any]:
+    """Properties that identify a risk: parameters bit for bit, loss and gradient to a few digits.
+
+    Sums over threads round differently from run to run, hence not all digits.
+    """
+    theta = risk.theta.cpu().numpy()
+    return {
+        "risk": repr(risk),
+        "theta": hashlib.sha256(theta.tobytes()).hexdigest()[:32],
+        "names": hashlib.sha256(repr(risk.names).encode()).hexdigest()[:32],
+        "loss": f"{loss:.4e}",
+        "slope": f"{slope:.3e}",
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import time
 import warnings
@@ -13,7 +12,6 @@ from typing import Any
 
 from hessium._files import held
 from hessium.errors import InputError
-from hessium.problem import EmpiricalRisk
 from hessium.runs.experiment import Result
 from hessium.runs.result_store import Computation, CorruptTaskWarning, Store, key
 
@@ -45,18 +43,20 @@ class PartCache:
         on_disk: bool = True,
     ) -> Result:
         """The part computed with these settings, from disk or now, with its `seconds`."""
-        return self.going_on(part, settings, lambda _: compute(), on_disk=on_disk, under_way=False)
+        return self.resumable(
+            part, settings, lambda _: compute(), on_disk=on_disk, checkpointed=False
+        )
 
-    def going_on(
+    def resumable(
         self,
         part: str,
         settings: Mapping[str, Any],
         compute: Callable[[Path | None], Result],
         *,
         on_disk: bool = True,
-        under_way: bool = True,
+        checkpointed: bool = True,
     ) -> Result:
-        """The same, for a computation with a checkpoint, from which it resumes.
+        """The same, for a computation that resumes from its checkpoint.
 
         Args:
             part: its name.
@@ -65,13 +65,13 @@ class PartCache:
                 belongs to this process alone, and is removed when the part is stored. `seconds` are
                 those of this process, unless the result has its own.
             on_disk: whether the part is kept on disk.
-            under_way: whether it has a checkpoint.
+            checkpointed: whether it has a checkpoint.
         """
         store = self._store if on_disk else None
         task = {"of": self._of, "part": part, **settings}
         computation = Computation("spectrum", task, self._code)
         name = key(*computation)
-        folder = store.checkpoint(name) if store and under_way else None
+        folder = store.checkpoint(name) if store and checkpointed else None
         result = store.load(name) if store else None
         if result is None:
             with own(folder) as mine:
@@ -127,18 +127,3 @@ def _resumed(compute: Callable[[Path | None], Result], folder: Path | None) -> R
         )
     shutil.rmtree(folder)
     return compute(folder)
-
-
-def identity(risk: EmpiricalRisk, loss: float, slope: float) -> dict[str, Any]:
-    """What tells one risk from another: parameters bit for bit, loss and gradient to some digits.
-
-    Sums over threads round differently from run to run, hence not all digits.
-    """
-    theta = risk.theta.cpu().numpy()
-    return {
-        "risk": repr(risk),
-        "theta": hashlib.sha256(theta.tobytes()).hexdigest()[:32],
-        "names": hashlib.sha256(repr(risk.names).encode()).hexdigest()[:32],
-        "loss": f"{loss:.4e}",
-        "slope": f"{slope:.3e}",
-    }

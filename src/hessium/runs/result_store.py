@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -160,9 +160,6 @@ def _require_own(document: Any, name: str) -> None:
     if not valid or own != name:
         msg = "it holds another computation" if valid else "it was changed"
         raise ArchiveError(msg)
-
-
-Results: TypeAlias = Store
 
 
 def require_mark(mark: Path | None) -> None:

@@ -12,20 +12,15 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.spectra.bands import Integral
 from hessium.spectra.gauss_rule import GaussRule
+from hessium.spectra.spectral_data import SpectralData
 
 Function = Callable[[FloatArray], FloatArray]
 
 
-def exact_mean(f: Function, known: FloatArray, resolution: float, floor: float) -> Integral:
-    """The mean over known eigenvalues, with bounds for their rounding.
-
-    Args:
-        f: a function of an array.
-        known: all eigenvalues.
-        resolution: rounding error of each.
-        floor: lower bound on the eigenvalues.
-    """
-    values = _values(f, known)
+def exact_mean(f: Function, data: SpectralData) -> Integral:
+    """The mean over all eigenvalues of an exact spectrum, with bounds for their rounding."""
+    known, resolution, floor = data.known, data.resolution, _floor(data)
+    values = _values(f, np.maximum(known, floor))
     with np.errstate(all="ignore"):
         ends = [_values(f, np.maximum(known + side * resolution, floor)) for side in (-1, 1)]
     low, high = (reduce([values, *ends]).mean() for reduce in (np.fmin.reduce, np.fmax.reduce))
@@ -38,15 +33,9 @@ def exact_mean(f: Function, known: FloatArray, resolution: float, floor: float) 
     )
 
 
-def estimated_mean(
-    f: Function,
-    known: FloatArray,
-    rules: Sequence[GaussRule],
-    dim: int,
-    confidence: float,
-    floor: float,
-) -> Integral:
+def estimated_mean(f: Function, data: SpectralData, confidence: float) -> Integral:
     """The mean from known eigenvalues and rules for the others, with its error."""
+    known, rules, dim, floor = data.known, data.rules, data.dim, _floor(data)
     total = sum(rule.mass for rule in rules)
     mean = square = 0.0
     for rule in rules:
@@ -71,6 +60,11 @@ def estimated_mean(
         confidence=confidence,
         reasons=("probes",),
     )
+
+
+def _floor(data: SpectralData) -> float:
+    """Lower bound on the eigenvalues."""
+    return 0.0 if data.nonnegative else -math.inf
 
 
 def _values(f: Function, x: FloatArray) -> FloatArray:

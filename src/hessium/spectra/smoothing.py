@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ import scipy.special
 from hessium._typing import FloatArray
 from hessium.spectra.bands import Band
 from hessium.spectra.gauss_rule import GaussRule
+from hessium.spectra.spectral_data import SpectralData
 
 Map = Callable[[FloatArray], FloatArray]
 
@@ -91,27 +92,18 @@ def smoothed(rule: GaussRule, t: FloatArray, scaled: Map, width: float) -> Smoot
 
 
 def density_band(
-    points: FloatArray,
-    scaled: Map,
-    width: float,
-    known: FloatArray,
-    rules: Sequence[GaussRule],
-    dim: int,
-    resolution: float,
-    confidence: float,
+    data: SpectralData, points: FloatArray, scaled: Map, width: float, confidence: float
 ) -> Band:
     """Density of known eigenvalues and rules, with its band.
 
     Args:
+        data: the spectrum.
         points: where, in the units of the eigenvalues.
         scaled: the map from eigenvalues to t, the variable of the density.
         width: of the kernel, in units of t.
-        known: eigenvalues that are known.
-        rules: for the others.
-        dim: number of eigenvalues in all.
-        resolution: rounding error of an eigenvalue.
         confidence: of the interval over the probes.
     """
+    known, rules, dim, resolution = data.known, data.rules, data.dim, data.resolution
     t, at = scaled(points), scaled(known)
     each = np.full(known.size, 1.0 / dim)
     seen = gaussian_kernel(t, at, each, width)

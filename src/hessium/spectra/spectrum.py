@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -16,6 +15,7 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.spectra.bands import Band, Integral
 from hessium.spectra.counts import Count
+from hessium.spectra.distribution import distribution_band
 from hessium.spectra.gauss_rule import GaussRule
 from hessium.spectra.inertia import (
     Inertia,
@@ -26,21 +26,21 @@ from hessium.spectra.inertia import (
     rank_profile_of,
 )
 from hessium.spectra.integrals import estimated_mean, exact_mean
+from hessium.spectra.interval_counts import interval_count
 from hessium.spectra.measure import (
-    Measure,
     real_list,
     resolution_of,
     rounding_unit,
 )
 from hessium.spectra.smoothing import density_band
-from hessium.spectra.subspaces import dimensions, pooled_below, unseen_between
+from hessium.spectra.spectral_data import SpectralData
 
 _KERNEL = 0.02  # width of the smoothing kernel by default, relative to the range of the nodes
 
 
 @final
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Spectrum(Measure):
+class Spectrum(SpectralData):
     r"""The eigenvalue distribution of a symmetric n x n matrix, exact or estimated.
 
     The measure is $\frac1n \sum_{i \le k} \delta_{\lambda_i}$ for the k eigenvalues that are known,
@@ -66,25 +66,6 @@ class Spectrum(Measure):
         nonnegative: whether no eigenvalue can be negative.
         rank_bound: upper bound on the rank; None if no bound below n is known.
     """
-
-    dim: int
-    known: FloatArray
-    rules: tuple[GaussRule, ...] = ()
-    num_matvecs: int = 0
-    nonnegative: bool = False
-    rank_bound: int | None = None
-
-    def __post_init__(self) -> None:
-        Measure.__post_init__(self)
-        known = reals("known", self.known).reshape(-1).copy()
-        known.sort()
-        known.flags.writeable = False
-        object.__setattr__(self, "known", known)
-        _arguments.nonnegative("resolution", self.resolution)
-        count("dim", self.dim, max(known.size, 1))
-        if known.size < self.dim and not self.rules:
-            msg = f"known: {known.size} of {self.dim} eigenvalues, and no rules for the others"
-            raise InputError(msg)
 
     @classmethod
     def of(
@@ -164,16 +145,6 @@ class Spectrum(Measure):
             rank_bound=rank_bound,
         )
 
-    @property
-    def exact(self) -> bool:
-        """Whether all eigenvalues are known."""
-        return self.known.size == self.dim
-
-    @property
-    def probes(self) -> int:
-        """Number of random vectors."""
-        return len(self.rules)
-
     def count(self, a: float, b: float, *, confidence: float = 0.95, margin: float = 0.0) -> Count:
         r"""Number of eigenvalues in (a, b].
 
@@ -191,37 +162,7 @@ class Spectrum(Measure):
         if not a < b:
             msg = f"a, b: ({a}, {b}] is empty; a < b is required"
             raise InputError(msg)
-        alpha = 1 - fraction("confidence", confidence)
-        sure = None if self.exact else confidence
-        method = "eigenvalues" if self.exact else "quadrature"
-        if self.nonnegative and a < 0:
-            if b + margin < 0:
-                return Count(value=0, lower=0, upper=0, method=method)
-            a = -math.inf
-        delta = self.resolution + margin
-        inside = int(((self.known > a) & (self.known <= b)).sum())
-        surely = int(((self.known > a + delta) & (self.known <= b - delta)).sum())
-        perhaps = int(((self.known > a - delta) & (self.known <= b + delta)).sum())
-        rest = unseen_between(self.rules, a, b, delta, self.dim - self.known.size, alpha)
-        lower, upper = surely + rest.least, perhaps + rest.most
-        nonzero = self.dim if self.rank_bound is None else self.rank_bound
-        if a + margin < 0 <= b - margin:  # zero lies inside, and beyond doubt
-            lower, upper = max(lower, self.dim - nonzero), max(upper, self.dim - nonzero)
-        elif not a - margin < 0 <= b + margin:
-            lower, upper = min(lower, nonzero), min(upper, nonzero)
-        opened = {
-            "rounding": surely < perhaps,
-            "steps": rest.open_steps,
-            "probes": rest.least < rest.most,
-        }
-        return Count(
-            value=min(max(inside + rest.value, lower), upper),
-            lower=lower,
-            upper=upper,
-            confidence=sure,
-            method=method,
-            reasons=tuple(k for k, v in opened.items() if v) if lower < upper else (),
-        )
+        return interval_count(self, a, b, margin, fraction("confidence", confidence))
 
     def inertia(self, tol: float = 1e-6, *, confidence: float = 0.999) -> Inertia:
         r"""Numbers of negative, zero and positive eigenvalues, zero meaning $|\lambda| \le t$.
@@ -297,35 +238,7 @@ class Spectrum(Measure):
         Raises:
             InputError: for points that are not finite, or a confidence outside (0, 1).
         """
-        points = _points(x)
-        alpha = 1 - fraction("confidence", confidence)
-        rest = self.dim - self.known.size
-        surely, known, perhaps = (
-            (self.known[:, None] <= points + shift).sum(axis=0)
-            for shift in (-self.resolution, 0.0, self.resolution)
-        )
-        low, high = pooled_below(self.rules, points - self.resolution, points + self.resolution)
-        if self.nonnegative:
-            low, high, surely, known, perhaps = (
-                np.where(points < 0, 0, one) for one in (low, high, surely, known, perhaps)
-            )
-        ends = np.array(
-            [dimensions(a, b, rest, self.probes, alpha) for a, b in zip(low, high, strict=True)]
-        ).reshape(-1, 2)
-        # eigenvalues that are certain to be zero
-        nonzero = self.dim if self.rank_bound is None else self.rank_bound
-        lower = np.maximum(surely + ends[:, 0], np.where(points < 0, 0, self.dim - nonzero))
-        upper = np.minimum(perhaps + ends[:, 1], np.where(points < 0, nonzero, self.dim))
-        upper = np.maximum(lower, upper)
-        return Band(
-            x=points,
-            value=np.clip(known + rest * (low + high) / 2, lower, upper) / self.dim,
-            lower=lower / self.dim,
-            upper=upper / self.dim,
-            algorithmic=rest * (high - low) / 2 / self.dim,
-            confidence=None if self.exact else confidence,
-            reasons=("rounding",) if self.exact else ("rounding", "steps", "probes"),
-        )
+        return distribution_band(self, _points(x), fraction("confidence", confidence))
 
     def integral(
         self, f: Callable[[FloatArray], FloatArray], *, confidence: float = 0.95
@@ -349,10 +262,7 @@ class Spectrum(Measure):
         """
         function("f", f)
         fraction("confidence", confidence)
-        floor = 0.0 if self.nonnegative else -np.inf
-        if self.exact:
-            return exact_mean(f, self.known, self.resolution, floor)
-        return estimated_mean(f, self.known, self.rules, self.dim, confidence, floor)
+        return exact_mean(f, self) if self.exact else estimated_mean(f, self, confidence)
 
     def density(
         self,
@@ -391,16 +301,7 @@ class Spectrum(Measure):
 
         if width is None:
             width = _KERNEL * float(np.ptp(scaled(self.nodes))) or 1.0
-        return density_band(
-            points,
-            scaled,
-            positive("width", width),
-            self.known,
-            self.rules,
-            self.dim,
-            self.resolution,
-            confidence,
-        )
+        return density_band(self, points, scaled, positive("width", width), confidence)
 
     def __repr__(self) -> str:
         low, high = self.support()
