@@ -23,7 +23,8 @@ from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layer_recorder import TappedBatch, tap
 from hessium.curvature.selfcheck import tolerance
 from hessium.errors import SelfCheckError
-from hessium.linalg.operator import COLUMNS, symmetrize_
+from hessium.linalg.dense_matrices import symmetrize_
+from hessium.linalg.products import COLUMNS
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
 from hessium.problem.output_hessian import Diagonal

@@ -23,7 +23,7 @@ from hessium._typing import FloatArray
 from hessium.curvature.jacobian_columns import Consumer, dense_columns, outer_gram, over_columns
 from hessium.curvature.jacobian_map import Jacobian
 from hessium.errors import InputError
-from hessium.linalg.operator import require_memory
+from hessium.linalg.dense_matrices import require_memory
 from hessium.posterior.entries import entries_of
 from hessium.posterior.measurements import Measurements
 from hessium.problem import EmpiricalRisk
