@@ -17,17 +17,18 @@ import hessium as hs
 ROOT = Path(__file__).parents[1]
 NAMES = [
     "Audit", "Certificate", "Count", "CriticalPoint", "DiagonalEstimate", "DiscreteMeasure",
-    "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton", "Gram",
-    "Hessian", "Inertia", "Linearization", "NormEstimate", "Profile", "RankProfile",
-    "ResidualHessian", "Spectrum", "SpectralSum", "SquaredError", "audit", "compare",
-    "continue_ridge", "diagonal",
+    "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton",
+    "GaussNewtonPosterior", "Gram", "Hessian", "Inertia", "Jacobian", "Linearization",
+    "NormEstimate", "Profile", "RankProfile",
+    "ResidualHessian", "Solution", "Spectrum", "SpectralSum", "SquaredError", "audit",
+    "by_parameter", "compare", "continue_ridge", "diagonal",
     "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
     "load", "load_sweep", "log_determinant", "rank", "profile", "rank_profile", "save",
-    "spectral_measure", "spectrum", "theory", "trace",
+    "solve", "spectral_measure", "spectrum", "theory", "trace", "trust_radius",
 ]  # fmt: skip
 SUBPACKAGES = [
-    "curvature", "errors", "estimate", "landscape", "linalg", "problem", "progress", "runs",
-    "spectra",
+    "curvature", "errors", "estimate", "landscape", "linalg", "posterior", "problem", "progress",
+    "runs", "spectra",
 ]  # fmt: skip
 
 

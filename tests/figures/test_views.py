@@ -61,6 +61,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "NormEstimate": lambda: hs.frobenius_norm(hs.Hessian(risk()), 12),
     "DiagonalEstimate": lambda: hs.diagonal(hs.Hessian(risk()), 12),
     "SpectralSum": lambda: hs.effective_dimension(hs.GaussNewton(risk()), 0.1),
+    "Solution": lambda: hs.solve(hs.GaussNewton(risk()), risk().gradient(), shift=0.1),
     "LinearizationError": _linearization,
     "LinearizationPath": lambda: hs.Linearization(risk()).along(risk().theta * 1.1, steps=4),
     "Distance": lambda: hs.compare.distance(sample(), LAW),

@@ -20,6 +20,7 @@ _ROOMS = {
     "curvature": "hessium.figures.views.linearization",
     "estimate": "hessium.figures.views.estimates",
     "compare": "hessium.figures.views.comparisons",
+    "posterior": "hessium.figures.views.posteriors",
     "landscape": "hessium.figures.views.critical_points",
     "profiles": "hessium.profiles.views",
 }
