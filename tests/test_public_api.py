@@ -18,16 +18,16 @@ ROOT = Path(__file__).parents[1]
 NAMES = [
     "Audit", "Bracket", "Certificate", "Count", "CriticalPoint", "DiagonalEstimate",
     "DiscreteMeasure", "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton",
-    "Gram", "Hessian", "Inertia", "Linearization", "Monitor", "NormEstimate", "Profile",
-    "RankProfile", "ResidualHessian", "Spectrum", "SpectralSum", "SquaredError", "audit",
-    "compare", "continue_ridge", "diagonal", "effective_dimension", "eigenpairs",
-    "find_critical_point", "frobenius_norm", "inertia", "load", "load_sweep", "log_determinant",
-    "precondition", "rank", "profile", "rank_profile", "save", "spectral_measure", "spectrum",
-    "theory", "trace",
+    "GaussNewtonPosterior", "Gram", "Hessian", "Inertia", "Jacobian", "Linearization", "Monitor",
+    "NormEstimate", "Profile", "RankProfile", "ResidualHessian", "Solution", "SpectralSum",
+    "Spectrum", "SquaredError", "audit", "by_parameter", "compare", "continue_ridge", "diagonal",
+    "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
+    "load", "load_sweep", "log_determinant", "precondition", "profile", "rank", "rank_profile",
+    "save", "solve", "spectral_measure", "spectrum", "theory", "trace", "trust_radius",
 ]  # fmt: skip
 SUBPACKAGES = [
-    "curvature", "errors", "estimate", "landscape", "linalg", "problem", "progress", "runs",
-    "spectra", "training",
+    "curvature", "errors", "estimate", "landscape", "linalg", "posterior", "problem", "progress",
+    "runs", "spectra", "training",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from . import errors as errors
 from . import estimate as estimate
 from . import landscape as landscape
 from . import linalg as linalg
+from . import posterior as posterior
 from . import problem as problem
 from . import progress as progress
 from . import runs as runs
@@ -16,12 +17,14 @@ from .curvature import EmpiricalFisher as EmpiricalFisher
 from .curvature import GaussNewton as GaussNewton
 from .curvature import Gram as Gram
 from .curvature import Hessian as Hessian
+from .curvature import Jacobian as Jacobian
 from .curvature import Linearization as Linearization
 from .curvature import ResidualHessian as ResidualHessian
 from .estimate import DiagonalEstimate as DiagonalEstimate
 from .estimate import Eigenpairs as Eigenpairs
 from .estimate import Estimate as Estimate
 from .estimate import NormEstimate as NormEstimate
+from .estimate import Solution as Solution
 from .estimate import SpectralSum as SpectralSum
 from .estimate import diagonal as diagonal
 from .estimate import effective_dimension as effective_dimension
@@ -31,6 +34,7 @@ from .estimate import inertia as inertia
 from .estimate import log_determinant as log_determinant
 from .estimate import rank as rank
 from .estimate import rank_profile as rank_profile
+from .estimate import solve as solve
 from .estimate import spectral_measure as spectral_measure
 from .estimate import spectrum as spectrum
 from .estimate import trace as trace
@@ -38,6 +42,9 @@ from .landscape import Certificate as Certificate
 from .landscape import CriticalPoint as CriticalPoint
 from .landscape import continue_ridge as continue_ridge
 from .landscape import find_critical_point as find_critical_point
+from .posterior import GaussNewtonPosterior as GaussNewtonPosterior
+from .posterior import by_parameter as by_parameter
+from .posterior import trust_radius as trust_radius
 from .problem import EmpiricalRisk as EmpiricalRisk
 from .problem import SquaredError as SquaredError
 from .profiles import Audit as Audit

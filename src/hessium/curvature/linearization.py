@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import overload
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
+from hessium._typing import FloatArray
 from hessium.curvature.gauss_newton import GaussNewton
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
@@ -40,6 +44,42 @@ class LinearizationError(Displayable):
     relative: float
     loss: float
     linear_loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LinearizationPath(Displayable, Sequence[LinearizationError]):
+    """Errors of the linear model at points of a path, as arrays of shape (points,).
+
+    Indexing and iteration give a `LinearizationError` for each point, whose attributes these are.
+    """
+
+    distance: FloatArray
+    absolute: FloatArray
+    relative: FloatArray
+    loss: FloatArray
+    linear_loss: FloatArray
+
+    def __len__(self) -> int:
+        return self.distance.size
+
+    @overload
+    def __getitem__(self, index: int) -> LinearizationError: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[LinearizationError]: ...
+
+    def __getitem__(self, index: int | slice) -> LinearizationError | list[LinearizationError]:
+        if isinstance(index, slice):
+            return [self[k] for k in range(*index.indices(len(self)))]
+        return LinearizationError(
+            **{one.name: float(getattr(self, one.name)[index]) for one in fields(self)}
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"LinearizationPath({len(self)} points, relative error up to "
+            f"{self.relative.max(initial=0.0):.3g})"
+        )
 
 
 class Linearization:
@@ -149,7 +189,7 @@ class Linearization:
             linear_loss=self._loss_of(linear),
         )
 
-    def along(self, theta: Float[Tensor, " n"], steps: int = 11) -> list[LinearizationError]:
+    def along(self, theta: Float[Tensor, " n"], steps: int = 11) -> LinearizationPath:
         r"""The error at equidistant points on the straight line from $\theta_0$ to `theta`.
 
         Raises:
@@ -159,7 +199,13 @@ class Linearization:
             msg = f"steps: {steps}; at least both ends, 2, are required"
             raise InputError(msg)
         times = torch.linspace(0, 1, steps, dtype=self.risk.dtype, device=self.risk.device)
-        return [self.error(self._theta + t * (theta - self._theta)) for t in times]
+        found = [self.error(self._theta + t * (theta - self._theta)) for t in times]
+        return LinearizationPath(
+            **{
+                one.name: np.array([getattr(error, one.name) for error in found])
+                for one in fields(LinearizationPath)
+            }
+        )
 
     def _loss_of(self, outputs: list[Tensor]) -> float:
         totals = [

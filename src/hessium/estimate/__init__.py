@@ -12,6 +12,8 @@ from hessium.estimate.exact import spectrum as spectrum
 from hessium.estimate.inertia import inertia as inertia
 from hessium.estimate.inertia import rank as rank
 from hessium.estimate.slq import spectral_measure as spectral_measure
+from hessium.estimate.solve import Solution as Solution
+from hessium.estimate.solve import solve as solve
 from hessium.estimate.spectral_sums import effective_dimension as effective_dimension
 from hessium.estimate.spectral_sums import log_determinant as log_determinant
 from hessium.estimate.trace import frobenius_norm as frobenius_norm

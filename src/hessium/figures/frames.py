@@ -22,6 +22,7 @@ _COLUMNS = {
     "RankProfile": ("tol", "positive", "negative", "rank", "lower", "upper"),
     "Eigenpairs": ("values", "residuals", "converged", "multiplicity_known"),
     "DiagonalEstimate": ("value", "stderr"),
+    "LinearizationPath": ("distance", "absolute", "relative", "loss", "linear_loss"),
     "Cumulants": ("moments", "moment_errors", "free", "free_errors"),
 }
 _TABLES = ("Profile", "Audit")  # with a method `rows`

@@ -47,10 +47,11 @@ def plot(result: Any, ax: Axes | None, **options: Any) -> Axes:
             _with_error(rest.get("label", one.label) if one is series[0] else one.label, one)
         )
     if not drawn:
-        axes.set_title(textwrap.fill(chart.title, _TITLE), fontsize="medium")
+        title = textwrap.shorten(chart.title, 3 * _TITLE, placeholder=" ...")
+        axes.set_title(textwrap.fill(title, _TITLE), fontsize="medium")
     elif axes.get_title():
         axes.set_title("")  # of one of several results
-    axes.legend(fontsize="x-small", frameon=False)
+    axes.legend(fontsize="x-small", framealpha=0.7, edgecolor="none")
     return axes
 
 

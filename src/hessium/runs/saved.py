@@ -25,7 +25,8 @@ from hessium.theory.convolution.powers import FreePower
 
 _FORMAT = 1
 _ROOMS = (
-    "spectra", "estimate", "compare", "landscape", "curvature", "profiles", "theory", "figures",
+    "spectra", "estimate", "compare", "landscape", "posterior", "curvature", "profiles", "theory",
+    "figures",
 )  # fmt: skip
 _FUNCTIONS = ("free_sum", "free_power", "free_product")  # those that make laws of private classes
 

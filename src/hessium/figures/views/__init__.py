@@ -17,8 +17,10 @@ from hessium.figures.records import Chart
 _ROOMS = {
     "spectra": "hessium.figures.views.spectra",
     "theory": "hessium.figures.views.laws",
+    "curvature": "hessium.figures.views.linearization",
     "estimate": "hessium.figures.views.estimates",
     "compare": "hessium.figures.views.comparisons",
+    "posterior": "hessium.figures.views.posteriors",
     "landscape": "hessium.figures.views.critical_points",
     "training": "hessium.figures.views.monitors",
     "profiles": "hessium.profiles.views",

@@ -19,7 +19,7 @@ def eigenpairs_chart(pairs: Eigenpairs, *, label: str = "eigenvalues") -> Chart:
         name="eigenpairs",
         title=f"{values.size} of {pairs.dim} eigenvalues ({pairs.which})",
         caption="Bars are residuals: within each lies an eigenvalue.",
-        x_label="eigenvalue index",
+        x_label="eigenvalue index, alternating ends" if pairs.which == "BE" else "eigenvalue index",
         y_label="eigenvalue λ",
         y_scale="linear" if float(np.abs(values).min(initial=reach)) > 1e-3 * reach else "symlog",
         series=(
@@ -29,7 +29,7 @@ def eigenpairs_chart(pairs: Eigenpairs, *, label: str = "eigenvalues") -> Chart:
                 y=values,
                 low=values - room,
                 high=values + room,
-                error="bars are residuals: within them lies an eigenvalue",
+                error="bars: residuals",
                 source="measured",
                 mark="points",
                 hue=hue_of(label),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from hessium._typing import FloatArray
@@ -20,7 +22,7 @@ def law_chart(law: Law, *, label: str = "", num: int = _POINTS) -> Chart:
         label: of the density, by default the law itself.
         num: points on each interval of the support.
     """
-    name = label or repr(law)
+    name = label or name_of(law)
     # dense towards the edges, where a density has a root or a pole
     ease = 0.5 * (1 - np.cos(np.linspace(0, np.pi, num + 2)))[1:-1]
     series = []
@@ -59,7 +61,7 @@ def law_chart(law: Law, *, label: str = "", num: int = _POINTS) -> Chart:
         )
     return Chart(
         name="law",
-        title=name[:60],
+        title=name,
         caption=f"Density of {name}.",
         x_label="x",
         y_label="density, and mass of atoms" if law.atoms else "density",
@@ -67,17 +69,24 @@ def law_chart(law: Law, *, label: str = "", num: int = _POINTS) -> Chart:
     )
 
 
+def name_of(law: object) -> str:
+    """The repr of a law with its parameters rounded to three digits."""
+    return re.sub(r"\d+\.\d+(e[+-]?\d+)?", lambda found: f"{float(found[0]):.3g}", repr(law))
+
+
 def edge_chart(law: SoftEdge | TracyWidom, *, label: str = "") -> Chart:
     """The distribution function of an extreme eigenvalue."""
     low, high = (float(end) for end in law.ppf(np.array([1e-4, 1 - 1e-4])))
     x = np.linspace(low, high, _POINTS)
-    return _curve(label or repr(law), x, law.cdf(x), "extreme eigenvalue", "distribution function")
+    return _curve(
+        label or name_of(law), x, law.cdf(x), "extreme eigenvalue", "distribution function"
+    )
 
 
 def spacing_chart(law: SpacingRatio, *, label: str = "") -> Chart:
     """The density of the ratio of neighbouring spacings."""
     x = np.linspace(0, 1, _POINTS)
-    return _curve(label or repr(law), x, law.pdf(x), "ratio, smaller over larger", "density")
+    return _curve(label or name_of(law), x, law.pdf(x), "ratio, smaller over larger", "density")
 
 
 def sensitivity_chart(sensitivity: Sensitivity, *, label: str = "") -> Chart:

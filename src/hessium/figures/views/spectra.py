@@ -15,6 +15,7 @@ from hessium.figures.formatting import digits
 from hessium.figures.hues import LAW, hue_of
 from hessium.figures.records import Chart, Series, measured
 from hessium.figures.views.counts import count_chart, inertia_chart, rank_profile_chart
+from hessium.figures.views.laws import name_of
 from hessium.spectra import Band, DiscreteMeasure, Spectrum
 from hessium.spectra.smoothing import gaussian_kernel
 from hessium.theory import Law
@@ -58,15 +59,13 @@ def spectrum_chart(
     kind = "exact" if spectrum.exact else "estimated"
     return Chart(
         name="spectrum",
-        title=(
-            f"{spectrum.dim} eigenvalues, {kind}; λ₀ = {digits(linear, 2)}, kernel {digits(width)}"
-        ),
+        title=f"{spectrum.dim} eigenvalues, {kind}",
         caption=(
             f"Each eigenvalue is a Gaussian of standard deviation {digits(width)} on the axis "
             f"t = asinh(λ / λ₀), λ₀ = {digits(linear, 2)}: linear about zero, logarithmic beyond."
         ),
-        x_label="eigenvalue λ",
-        y_label="eigenvalues per unit of asinh(λ / λ₀)",
+        x_label=f"eigenvalue λ (λ₀ = {digits(linear, 2)}, kernel {digits(width)})",
+        y_label="eigenvalues per asinh(λ/λ₀)",
         x_scale="symlog",
         x_linear=linear,
         y_scale="log",
@@ -207,7 +206,7 @@ def law_series(law: Law, size: float, linear: float, width: float, *, atoms: boo
     seen = np.flatnonzero(y > _LEAST)
     part = slice(seen[0], seen[-1] + 1) if seen.size else slice(None)
     return Series(
-        label=f"law: {law!r}",
+        label=f"law: {name_of(law)}",
         x=linear * np.sinh(t[part]),
         y=np.maximum(y[part], _LEAST),
         error="exact",

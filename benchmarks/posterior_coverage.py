@@ -1,0 +1,204 @@
+"""Coverage of 95 % intervals over noise draws on inverse problems, and what the checks say.
+
+Run: python benchmarks/posterior_coverage.py [draws] [problem ...]. For each problem and noise it
+prints the coverage of every parameter and of predictions (noise estimated, Student's t), and the
+share of draws in which `trust_radius` or `profile_likelihood` warns.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+
+CONFIDENCE = 0.95
+
+
+class Inverse(nn.Module):
+    """A vector of parameters and a map from parameters and sensors to measurements."""
+
+    def __init__(self, solve: Callable[[Tensor, Tensor], Tensor], theta: Tensor) -> None:
+        super().__init__()
+        self.solve = solve
+        self.theta = nn.Parameter(theta.clone())
+
+    def forward(self, sensors: Tensor) -> Tensor:
+        return self.solve(self.theta, sensors)
+
+
+def poisson(theta: Tensor, sensors: Tensor) -> Tensor:
+    """-(kappa u')' = 1 on (0, 1), u = 0 at the ends, log kappa a polynomial of degree two."""
+    n = 32
+    faces = (torch.arange(n + 1) + 0.5) / (n + 1)
+    kappa = torch.exp(theta[0] + theta[1] * (faces - 0.5) + theta[2] * (faces - 0.5) ** 2)
+    matrix = torch.diag(kappa[:-1] + kappa[1:])
+    matrix = matrix - torch.diag(kappa[1:-1], 1) - torch.diag(kappa[1:-1], -1)
+    u = torch.linalg.solve(matrix * (n + 1) ** 2, torch.ones(n))
+    return u[sensors[:, 0].long()][:, None]
+
+
+def heat(theta: Tensor, sensors: Tensor) -> Tensor:
+    """u_t = kappa u_xx + s(x) by implicit steps: unknown kappa, source strength, heat loss."""
+    n, steps = 16, 12
+    kappa, strength, loss = theta[0].exp(), theta[1], theta[2].exp()
+    x = torch.arange(1, n + 1) / (n + 1)
+    laplace = torch.diag(torch.full((n,), -2.0)) + torch.diag(torch.ones(n - 1), 1)
+    laplace = (laplace + torch.diag(torch.ones(n - 1), -1)) * (n + 1) ** 2
+    step = 0.04
+    matrix = torch.eye(n) * (1 + step * loss) - step * kappa * laplace
+    inverse = torch.linalg.inv(matrix)
+    u = torch.sin(math.pi * x)
+    source = step * strength * torch.exp(-20 * (x - 0.3) ** 2)
+    history = []
+    for _ in range(steps):
+        u = inverse @ (u + source)
+        history.append(u)
+    return torch.stack(history)[sensors[:, 0].long(), sensors[:, 1].long()][:, None]
+
+
+def logistic(theta: Tensor, sensors: Tensor) -> Tensor:
+    """u' = r u (1 - u / K) by Runge-Kutta steps of a half: unknown r, K and the start."""
+    rate, capacity, u = theta.unbind()
+    h = 0.5
+
+    def slope(v: Tensor) -> Tensor:
+        return rate * v * (1 - v / capacity)
+
+    history = []
+    for _ in range(int(sensors.max()) + 1):
+        k1 = slope(u)
+        k2 = slope(u + h / 2 * k1)
+        k3 = slope(u + h / 2 * k2)
+        k4 = slope(u + h * k3)
+        u = u + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        history.append(u)
+    return torch.stack(history)[sensors[:, 0].long()][:, None]
+
+
+def decay(theta: Tensor, sensors: Tensor) -> Tensor:
+    """A regression on ten points: a exp(-b x) + c."""
+    return theta[0] * torch.exp(-theta[1] * sensors) + theta[2]
+
+
+@dataclass(frozen=True)
+class Setting:
+    solve: Callable[[Tensor, Tensor], Tensor]
+    truth: tuple[float, ...]
+    sensors: Tensor
+    others: Tensor
+    noise: float
+    large: float
+
+
+def settings() -> dict[str, Setting]:
+    times, places = torch.meshgrid(torch.arange(1, 12, 2), torch.tensor([3, 8, 12]), indexing="ij")
+    on_grid = torch.stack([times.reshape(-1), places.reshape(-1)], dim=1).double()
+    return {
+        "poisson": Setting(
+            poisson, (0.3, 1.0, -0.5), torch.arange(2, 32, 3).double()[:, None],
+            torch.tensor([[6.0], [15.0], [26.0]]).double(), 3e-4, 2e-2,
+        ),
+        "heat": Setting(
+            heat, (-2.3, 2.0, -1.0), on_grid, torch.tensor([[2.0, 5.0], [8.0, 10.0]]).double(),
+            3e-4, 0.02,
+        ),
+        "logistic": Setting(
+            logistic, (1.0, 2.0, 0.2), torch.arange(16).double()[:, None],
+            torch.tensor([[3.0], [7.0], [15.0]]).double(), 0.02, 0.3,
+        ),
+        "decay": Setting(
+            decay, (2.0, 1.5, 0.5), torch.linspace(0, 3, 10)[:, None].double(),
+            torch.tensor([[0.5], [1.7], [2.9]]).double(), 0.02, 0.5,
+        ),
+    }  # fmt: skip
+
+
+def fitted(setting: Setting, y: Tensor) -> Tensor:
+    """Levenberg-Marquardt from the truth."""
+    theta = torch.tensor(setting.truth)
+    damping = 1e-6
+
+    def residual(at: Tensor) -> Tensor:
+        return (setting.solve(at, setting.sensors) - y).reshape(-1)
+
+    value = residual(theta)
+    for _ in range(60):
+        J = torch.func.jacfwd(residual)(theta)
+        gradient = J.T @ value
+        matrix = J.T @ J
+        step = -torch.linalg.solve(
+            matrix + damping * torch.diag(matrix.diagonal() + 1e-12), gradient
+        )
+        there = residual(theta + step)
+        if bool(there.square().sum() <= value.square().sum()):
+            theta, value, damping = theta + step, there, max(damping / 10, 1e-12)
+            if float((step.abs() / (theta.abs() + 1e-8)).max()) < 1e-9:
+                break
+        else:
+            damping = max(damping, 1e-6) * 10
+            if damping > 1e8:
+                break
+    return theta
+
+
+def run(name: str, setting: Setting, noise: float, draws: int, looks: int) -> str:
+    """One line."""
+    truth = torch.tensor(setting.truth)
+    clean = setting.solve(truth, setting.sensors)
+    wanted = setting.solve(truth, setting.others).numpy()[:, 0]
+    rng = np.random.default_rng(20)
+    hits, predicted, warned, done = [], [], [], 0
+    started = time.process_time()
+    for number in range(draws):
+        y = clean + noise * torch.from_numpy(rng.standard_normal(clean.shape))
+        model = Inverse(setting.solve, fitted(setting, y))
+        risk = hs.EmpiricalRisk(model, hs.SquaredError(), (setting.sensors, y), check=False)
+        try:
+            post = hs.GaussNewtonPosterior(risk, check=number == 0)
+        except (ValueError, ArithmeticError):
+            continue
+        done += 1
+        factor = post.coverage_factor(CONFIDENCE)
+        error = (model.theta.detach() - truth).abs().numpy()
+        hits.append(error < factor * post.parameter_std())
+        with torch.no_grad():
+            there = model(setting.others).numpy()[:, 0]
+        spread = post.prediction_std(setting.others)[:, 0]
+        predicted.append(np.abs(there - wanted) < factor * spread)
+        if number < looks:
+            radius = post.trust_radius(k=0, random=0)
+            believed = radius.believable
+            for index in range(len(setting.truth)):
+                believed = believed and post.profile_likelihood("theta", index=index).believable
+            warned.append([not radius.believable, not believed])
+    shares = np.mean(hits, axis=0)
+    spent = (time.process_time() - started) / draws
+    checks = np.mean(warned, axis=0) if warned else np.full(2, np.nan)
+    return (
+        f"{name:9s} noise {noise:<7g} {done} draws: parameters {np.round(100 * shares, 1)} %, "
+        f"predictions {np.round(100 * np.mean(predicted, axis=0), 1)} %; in {len(warned)} draws "
+        f"trust_radius warns in {100 * checks[0]:.0f} %, either check in {100 * checks[1]:.0f} %; "
+        f"{spent:.2f} s"
+    )
+
+
+def main(arguments: list[str]) -> None:
+    torch.set_default_dtype(torch.float64)
+    draws = int(arguments[0]) if arguments else 300
+    chosen = arguments[1:] or list(settings())
+    for name in chosen:
+        setting = settings()[name]
+        for noise in (setting.noise, setting.large):
+            print(run(name, setting, noise, draws, min(draws, 10)), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,205 @@
+r"""The Jacobian of a network in blocks of columns, one block for each group of parameters.
+
+Rows of a Jacobian of a million parameters do not fit into memory, columns of some parameters do.
+For networks of known layers a column block is formed from the derivatives b in the units and the
+inputs a of each layer (`gram_assembly`): one backward pass for each output of a sample serves all
+blocks. For other networks every row is one backward pass, of which only the wanted columns are
+kept.
+
+Rows are ordered by batch, sample, output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from hessium._arithmetic import full_precision
+from hessium.curvature.gram_assembly import _pulled, _rows_of, _uses, gram
+from hessium.curvature.jacobian import output_graph
+from hessium.curvature.layer_recorder import TappedBatch, tap
+from hessium.curvature.selfcheck import tolerance
+from hessium.errors import SelfCheckError
+from hessium.linalg.dense_matrices import symmetrize_
+from hessium.linalg.products import COLUMNS
+from hessium.problem import EmpiricalRisk
+from hessium.problem.losses import rows
+from hessium.problem.output_hessian import Diagonal
+
+Consumer: TypeAlias = Callable[[slice, Tensor], None]  # (entries of theta, their columns)
+
+_WORK = 2**27  # bytes of one piece of work
+_STORED = 2**30  # bytes of the derivatives in the units that may be kept
+
+
+@full_precision()
+@torch.enable_grad()
+def over_columns(
+    risk: EmpiricalRisk, begin: Callable[[], Consumer], max_bytes: int = 2**30
+) -> float:
+    r"""Pass every column of J once to a consumer, in blocks.
+
+    The blocks are compared with one backward pass: $B^T u = J^T u$ for a Gaussian u.
+
+    Args:
+        risk: a loss of outputs, at its parameters.
+        begin: makes the consumer; called again if the layer-wise route fails its comparison, and
+            the work begins anew.
+        max_bytes: memory limit of one block.
+
+    Returns:
+        $|B^T u - J^T u|$, an estimate of the rounding of J in the Frobenius norm.
+
+    Cost: one gradient for each output of a sample (layer-wise), else one for each row of J and
+    each block.
+    """
+    generator = torch.Generator().manual_seed(risk.num_outputs)
+    u = torch.randn(risk.num_outputs, generator=generator, dtype=torch.float64, device="cpu")
+    u = u.to(device=risk.device, dtype=risk.dtype)
+    pulled = _pull(risk, u)
+    for blocks in (_by_layers, _by_rows):
+        if blocks is _by_layers and "layer-wise" in risk.refuted:
+            continue
+        consume = begin()
+        missed, size, found = 0.0, float(pulled.norm()), False
+        for at, block in blocks(risk, max_bytes):
+            found = True
+            error = block.mT @ u - pulled[at]
+            missed += float(error.square().sum())
+            consume(at, block)
+        if found and missed**0.5 <= tolerance(risk.dtype) * size:
+            return float(missed**0.5)
+        if found and blocks is _by_layers:
+            risk.refuted.add("layer-wise")
+    msg = f"jacobian: rows of {risk!r} differ from a product by {missed**0.5:.3g}"
+    raise SelfCheckError(msg)
+
+
+def dense_columns(risk: EmpiricalRisk, max_bytes: int = 2**30) -> tuple[Tensor, float]:
+    """J itself, (rows, P), and the estimate of its rounding of `over_columns`."""
+    matrix = torch.zeros(risk.num_outputs, risk.dim, dtype=risk.dtype, device=risk.device)
+
+    def begin() -> Consumer:
+        def consume(at: slice, block: Tensor) -> None:
+            matrix[:, at] = block
+
+        return consume
+
+    error = over_columns(risk, begin, max_bytes)
+    return matrix, error
+
+
+@full_precision()
+@torch.enable_grad()
+def outer_gram(risk: EmpiricalRisk, max_bytes: int = 2**31) -> Tensor:
+    r"""$J J^T$, (rows, rows), without J where the layers are known.
+
+    Compared with one backward pass in its quadratic form.
+
+    Cost: one gradient for each output of a sample and products of the layers' inputs; for other
+    networks that of `over_columns`.
+    """
+    size = risk.num_outputs
+    generator = torch.Generator().manual_seed(size)
+    u = torch.randn(size, generator=generator, dtype=torch.float64, device="cpu")
+    u = (u / u.norm()).to(device=risk.device, dtype=risk.dtype)
+    if "layer-wise" not in risk.refuted:
+        free = max(2**27, max_bytes - size**2 * risk.dtype.itemsize)
+        matrix = gram(risk, _identity, min(_WORK, free // 6), free // 2)
+        if matrix is not None:
+            expected = float(_pull(risk, u).square().sum())
+            found = float(u @ matrix @ u)
+            if abs(found - expected) <= tolerance(risk.dtype) * max(found, expected):
+                return symmetrize_(matrix)
+            risk.refuted.add("layer-wise")
+    matrix = torch.zeros(size, size, dtype=risk.dtype, device=risk.device)
+
+    def begin() -> Consumer:
+        matrix.zero_()
+
+        def consume(_: slice, block: Tensor) -> None:
+            matrix.addmm_(block, block.mT)
+
+        return consume
+
+    over_columns(risk, begin, max_bytes // 2)
+    return symmetrize_(matrix)
+
+
+def _identity(outputs: Tensor, _: object) -> Diagonal:
+    return Diagonal(torch.ones_like(rows(outputs.detach())))
+
+
+def _pull(risk: EmpiricalRisk, u: Tensor) -> Tensor:
+    """J^T u, flat."""
+    total = torch.zeros(risk.dim, dtype=risk.dtype, device=risk.device)
+    start = 0
+    for inputs, _ in risk.batches():
+        leaves = risk.leaves()
+        f = risk.outputs(leaves, inputs)
+        graph = output_graph(risk, f, leaves)
+        part = u[start : start + f.numel()].view(f.shape)
+        start += f.numel()
+        total += torch.cat([p.reshape(-1) for p in graph.pull(part, leaves, batched=False)])
+    return total
+
+
+def _by_layers(risk: EmpiricalRisk, max_bytes: int) -> Iterator[tuple[slice, Tensor]]:
+    """Column blocks from the layers; nothing if a parameter is used outside of known layers."""
+    found: list[tuple[TappedBatch, dict[int, Tensor]]] = []
+    stored = 0
+    for inputs, _ in risk.batches():
+        batch = tap(risk, inputs)
+        if batch is None:
+            return
+        stored += sum(call.offset.nbytes for call in batch.calls) * rows(batch.outputs).shape[1]
+        if stored > _STORED:
+            return
+        which = range(len(batch.calls))
+        parts = list(_pulled(batch, _identity(batch.outputs, None), which, _WORK))
+        found.append((batch, {k: torch.cat([p[k] for p in parts], dim=1) for k in which}))
+    for leaf, shape in enumerate(risk.layout.shapes):
+        count = shape[0] if shape else 1
+        rest = risk.layout.sizes[leaf] // max(count, 1)
+        step = max(1, min(max_bytes, 4 * _WORK) // (8 * risk.num_outputs * max(rest, 1)))
+        for first in range(0, count, step):
+            units = torch.arange(first, min(first + step, count), device=risk.device)
+            block = []
+            for batch, b in found:
+                uses = _uses(batch).get(leaf)
+                if uses is None:
+                    width = rows(batch.outputs).numel(), len(units) * rest
+                    block.append(torch.zeros(width, dtype=risk.dtype, device=risk.device))
+                else:
+                    block.append(_rows_of(batch, b, leaf, uses, units).flatten(2).flatten(0, 1))
+            offset = risk.layout.offsets[leaf]
+            at = slice(offset + first * rest, offset + (first + len(units)) * rest)
+            yield at, torch.cat(block)
+
+
+def _by_rows(risk: EmpiricalRisk, max_bytes: int) -> Iterator[tuple[slice, Tensor]]:
+    """Column blocks from rows, each one backward pass; all rows again for every block."""
+    size, dim = risk.num_outputs, risk.dim
+    width = max(1, min(dim, max_bytes // (size * risk.dtype.itemsize)))
+    height = max(1, min(COLUMNS, max_bytes // (4 * dim * risk.dtype.itemsize)))
+    for low in range(0, dim, width):
+        at = slice(low, min(low + width, dim))
+        block = torch.empty(size, at.stop - low, dtype=risk.dtype, device=risk.device)
+        start = 0
+        for inputs, _ in risk.batches():
+            leaves = risk.leaves()
+            f = risk.outputs(leaves, inputs)
+            graph = output_graph(risk, f, leaves)
+            for first in range(0, f.numel(), height):
+                index = torch.arange(first, min(first + height, f.numel()), device="cpu")
+                unit = f.new_zeros(len(index), f.numel())
+                unit[torch.arange(len(index), device="cpu"), index] = 1.0
+                like = [unit.new_empty(()).expand(len(index), *s) for s in risk.layout.shapes]
+                parts = graph.pull(unit.view(-1, *f.shape), like, batched=True)
+                whole = torch.cat([p.reshape(len(index), -1) for p in parts], dim=1)
+                block[start + first : start + first + len(index)] = whole[:, at]
+            start += f.numel()
+        yield at, block

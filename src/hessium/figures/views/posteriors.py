@@ -1,0 +1,135 @@
+"""What the data determine, as charts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hessium.errors import InputError
+from hessium.figures.records import Chart, Series
+from hessium.posterior import Design, ParameterTable, ProfileLikelihood, TrustRadius
+
+
+def parameters_chart(table: ParameterTable, *, label: str = "parameters") -> Chart:
+    """Values with two standard deviations; undetermined ones have no bar and are left out.
+
+    Raises:
+        InputError: if no parameter is determined.
+    """
+    known = np.isfinite(table.std)
+    if not known.any():
+        msg = "parameters: none is determined, so there is nothing to plot"
+        raise InputError(msg)
+    at = np.flatnonzero(known)
+    value, reach = table.value[at], 2 * table.std[at]
+    left_out = int((~known).sum())
+    return Chart(
+        name="parameters",
+        title=f"{at.size} determined parameters",
+        caption=f"Bars are two standard deviations. {left_out} undetermined parameters have none.",
+        x_label="parameter, in the order of the risk",
+        y_label="value",
+        series=(
+            Series(
+                label=label,
+                x=np.asarray(at + 1.0, dtype=np.float64),
+                y=value,
+                low=value - reach,
+                high=value + reach,
+                error="bars are two standard deviations",
+                source="measured",
+                mark="points",
+            ),
+        ),
+    )
+
+
+def profile_chart(profile: ProfileLikelihood, *, label: str = "refits") -> Chart:
+    """Deviance of refits beside the parabola of the quadratic model."""
+    order = np.argsort(profile.at)
+    reach = float(np.abs(profile.at).max())
+    line = np.linspace(-reach, reach, 101)
+    return Chart(
+        name="profile-likelihood",
+        title=f"profile likelihood of {profile.label}",
+        caption=repr(profile),
+        x_label="distance in standard deviations",
+        y_label="deviance",
+        series=(
+            Series(
+                label=label, x=profile.at[order], y=profile.deviance[order], error="none",
+                source="measured", mark="points",
+            ),
+            Series(
+                label="quadratic model", x=line, y=line**2, error="exact", source="theory",
+                mark="line",
+            ),
+        ),
+    )  # fmt: skip
+
+
+def design_chart(found: Design, *, label: str = "mean standard deviation") -> Chart:
+    """Error of the predictions after each measurement.
+
+    Raises:
+        InputError: if all are undetermined to the end.
+    """
+    known = np.isfinite(found.mean_std)
+    if not known.any():
+        msg = "design: predictions stay undetermined, so there is nothing to plot"
+        raise InputError(msg)
+    return Chart(
+        name="design",
+        title=f"{found.indices.size} next measurements",
+        caption=repr(found),
+        x_label="measurements added",
+        y_label="standard deviation at the targets",
+        series=(
+            Series(
+                label=label, x=np.flatnonzero(known).astype(np.float64), y=found.mean_std[known],
+                error="exact", source="measured", mark="both",
+            ),
+        ),
+    )  # fmt: skip
+
+
+def radius_chart(found: TrustRadius) -> Chart:
+    """Radii of both models, by direction; infinite ones are left out.
+
+    Raises:
+        InputError: if the models hold everywhere.
+    """
+    series = []
+    for label, radii in (
+        ("first-order model", found.first_order),
+        ("quadratic model", found.quadratic),
+        ("needed", found.needed),
+    ):
+        known = np.flatnonzero(np.isfinite(radii) & (radii > 0))
+        if known.size:
+            series.append(
+                Series(
+                    label=label, x=np.asarray(known + 1.0, dtype=np.float64), y=radii[known],
+                    error="to 4 per cent",
+                    source="theory" if label == "needed" else "measured", mark="points",
+                )
+            )  # fmt: skip
+    if not series:
+        msg = "trust radius: both models hold everywhere, so there is nothing to plot"
+        raise InputError(msg)
+    return Chart(
+        name="trust-radius",
+        title=f"distance at which a model is off by {found.within:.0%}",
+        caption=repr(found),
+        x_label="direction",
+        y_label=f"radius, {found.unit}",
+        y_scale="log",
+        series=tuple(series),
+    )
+
+
+VIEWS = {
+    "ParameterTable": parameters_chart,
+    "ProfileLikelihood": profile_chart,
+    "Design": design_chart,
+    "TrustRadius": radius_chart,
+}

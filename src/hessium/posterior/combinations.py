@@ -1,0 +1,168 @@
+r"""Names for combinations of parameters: "b c", "a - b", or coefficients.
+
+The gradients of the combinations that the data determine span a subspace W of the open parameters.
+If the outputs depend on powers $\prod_i \theta_i^{p_i}$ only, then $\theta_i w_i \propto p_i$ for
+the gradients w; if on sums $\sum_i c_i \theta_i$, then $w_i \propto c_i$. So the reduced basis of W
+in either coordinates has small whole numbers. Whether the name holds beyond first order is checked
+by a move along which the named combinations are constant: the outputs must not change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import scipy.linalg
+
+from hessium._typing import FloatArray
+
+Kind = Literal["product", "sum", "local"]
+
+_WHOLE = 1e-5  # distance from a whole number
+_MULTIPLES = (1, 2, 3, 4)
+_LARGEST = 6  # exponent or coefficient
+_STEP = 0.3  # of the move that checks a name
+_SAME = 1e-6  # relative change of outputs by that move
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination:
+    """A combination of parameters that the data determine.
+
+    Attributes:
+        text: its name, such as "b c", "a - b" or "0.71 b + 0.7 c".
+        kind: "product" of powers, "sum", or "local": a gradient at these parameters only.
+        value: at the parameters of the risk.
+        std: its standard deviation.
+    """
+
+    text: str
+    kind: Kind
+    value: float
+    std: float
+
+    def __repr__(self) -> str:
+        return f"Combination({self.text} = {self.value:.4g} +- {self.std:.2g})"
+
+
+def named_combinations(
+    labels: list[str],
+    theta: FloatArray,
+    basis: FloatArray,
+    covariance: FloatArray,
+    change: Callable[[FloatArray], float] | None,
+) -> list[Combination]:
+    """The determined combinations of undetermined parameters.
+
+    Args:
+        labels: of the parameters, k of them.
+        theta: their values, (k,).
+        basis: orthonormal gradients of determined combinations, (k, d).
+        covariance: finite part of the covariance, (k, k).
+        change: relative change of the outputs if the parameters become the argument; None if moves
+            along undetermined directions involve other parameters, so that no name can be checked.
+    """
+    found: list[Combination] = []
+    for kind in ("product", "sum"):
+        if change is None or (kind == "product" and not bool((theta != 0).all())):
+            continue
+        scale = theta if kind == "product" else np.ones_like(theta)
+        table = _whole_numbers(_reduced(basis.T * scale))
+        if table is None or not _holds(kind, table, theta, change):
+            continue
+        for row in table:
+            gradient = row / scale
+            value = float(np.prod(np.power(theta, row)) if kind == "product" else row @ theta)
+            if kind == "product":
+                gradient = gradient * value
+            found.append(_made(_text(kind, row, labels), kind, value, gradient, covariance))
+        return found
+    for row in _reduced(basis.T):
+        row = row / np.linalg.norm(row)
+        text = _text("local", row, labels)
+        found.append(_made(text, "local", float(row @ theta), row, covariance))
+    return found
+
+
+def _made(
+    text: str, kind: Kind, value: float, gradient: FloatArray, covariance: FloatArray
+) -> Combination:
+    variance = float(gradient @ covariance @ gradient)
+    return Combination(text=text, kind=kind, value=value, std=math.sqrt(max(variance, 0.0)))
+
+
+def _reduced(table: FloatArray) -> FloatArray:
+    """Reduced row echelon form."""
+    rows = np.array(table, dtype=np.float64)
+    at = 0
+    for column in range(rows.shape[1]):
+        if at == rows.shape[0]:
+            break
+        pivot = at + int(np.abs(rows[at:, column]).argmax())
+        if abs(rows[pivot, column]) <= 1e-8 * np.abs(rows).max():
+            continue
+        rows[[at, pivot]] = rows[[pivot, at]]
+        rows[at] /= rows[at, column]
+        for other in range(rows.shape[0]):
+            if other != at:
+                rows[other] -= rows[other, column] * rows[at]
+        at += 1
+    return rows
+
+
+def _whole_numbers(rows: FloatArray) -> FloatArray | None:
+    """Each row as small whole numbers; None if one is not."""
+    found = []
+    for row in rows:
+        for multiple in _MULTIPLES:
+            whole = np.round(row * multiple)
+            if np.abs(row * multiple - whole).max() < _WHOLE and np.abs(whole).max() <= _LARGEST:
+                found.append(whole)
+                break
+        else:
+            return None
+    return np.array(found)
+
+
+def _holds(
+    kind: str, table: FloatArray, theta: FloatArray, change: Callable[[FloatArray], float]
+) -> bool:
+    """Whether the outputs stay as they are where the named combinations do."""
+    for free in scipy.linalg.null_space(table).T:
+        for sign in (-1, 1):
+            step = sign * _STEP * free
+            moved = (
+                theta * np.exp(step)
+                if kind == "product"
+                else (theta + step * max(1e-300, float(np.abs(theta).max()) or 1.0))
+            )
+            if change(moved) > _SAME:
+                return False
+    return True
+
+
+def _text(kind: str, row: FloatArray, labels: list[str]) -> str:
+    pairs = [(value, label) for value, label in zip(row, labels, strict=True)]
+    if kind == "product":
+        above = " ".join(_power(v, n) for v, n in pairs if v > 0)
+        below = " ".join(_power(-v, n) for v, n in pairs if v < 0)
+        return (
+            f"{above or '1'} / {below if below.count(' ') == 0 else f'({below})'}"
+            if below
+            else above
+        )
+    visible = [(v, n) for v, n in pairs if abs(v) > 1e-6 * float(np.abs(row).max())]
+    words = ""
+    for value, name in visible:
+        size = abs(value)
+        factor = "" if kind == "sum" and size == 1 else f"{size:.3g} "
+        sign = "-" if value < 0 else "+"
+        words += f" {sign} {factor}{name}" if words else f"{'-' if value < 0 else ''}{factor}{name}"
+    return words
+
+
+def _power(exponent: float, name: str) -> str:
+    return name if exponent == 1 else f"{name}^{exponent:g}"

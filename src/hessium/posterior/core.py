@@ -1,0 +1,268 @@
+"""Core of a Gauss-Newton posterior: its singular values, noise, rank and evidence."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import scipy.stats
+import torch
+from torch import Tensor
+
+from hessium._arguments import fraction, memory, nonnegative, number, positive
+from hessium._arithmetic import full_precision
+from hessium._typing import FloatArray
+from hessium.curvature.jacobian import check_jacobian
+from hessium.curvature.requirements import require_outputs
+from hessium.errors import InputError
+from hessium.estimate import SpectralSum
+from hessium.posterior.factor import Factor, factorise
+from hessium.posterior.fit import best_prior_precision, noise_of
+from hessium.posterior.measurements import measurements
+from hessium.posterior.state import State
+from hessium.problem import EmpiricalRisk
+from hessium.spectra import Count
+
+P = TypeVar("P", bound="PosteriorCore")
+
+_FAR = 0.1  # standard deviations from the minimum that the sentence mentions
+
+
+class PosteriorCore(ABC):
+    """What a posterior is before it answers questions; arguments as in `GaussNewtonPosterior`."""
+
+    @full_precision()
+    def __init__(
+        self,
+        risk: EmpiricalRisk,
+        noise: float | int | None = None,
+        prior_precision: float | int = 0.0,
+        *,
+        prior_mean: float | int | Tensor = 0.0,
+        tol: float | None = None,
+        max_bytes: int = 2**30,
+        check: bool = True,
+    ) -> None:
+        require_outputs(risk, "posterior")
+        if check:
+            check_jacobian(risk, "GaussNewtonPosterior")
+        precision = nonnegative("prior_precision", prior_precision)
+        max_bytes = memory("max_bytes", max_bytes)
+        tol = None if tol is None else fraction("tol", tol)
+        noise = None if noise is None else positive("noise", noise)
+        fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
+        data = measurements(fine)
+        if not data.quadratic and noise is not None:
+            msg = f"noise: {noise}; {risk.loss!r} is no squared error, its likelihood has no noise"
+            raise InputError(msg)
+        mean = _mean(prior_mean, fine)
+        self._prepare(risk, factorise(fine, data, max_bytes), noise, precision, mean, tol)
+
+    def _prepare(
+        self,
+        risk: EmpiricalRisk,
+        factor: Factor,
+        noise: float | None,
+        prior_precision: float,
+        prior_mean: Tensor,
+        tol: float | None,
+    ) -> None:
+        self.risk = risk
+        self._factor, self._prior_mean, self._tol = factor, prior_mean, tol
+        data = factor.data
+        self._given = noise
+        freedom = math.inf
+        if not data.quadratic:
+            noise = 1.0
+        elif noise is None:
+            unit = State(factor=factor, noise=1.0, prior_precision=0.0, tol=tol)
+            noise, freedom = noise_of(
+                data.residual_sum, data.count, factor.singular_values, prior_precision,
+                unit.rank.value,
+            )  # fmt: skip
+        self._freedom = freedom
+        self._state = State(factor=factor, noise=noise, prior_precision=prior_precision, tol=tol)
+        _ = self._state.rank  # a bad tol is refused at once
+
+    def with_prior(self: P, prior_precision: float | int, *, noise: float | int | None = None) -> P:
+        """The same data with another prior precision (and noise), without new derivatives."""
+        other = object.__new__(type(self))
+        other._prepare(
+            self.risk, self._factor,
+            self._given if noise is None else positive("noise", noise),
+            nonnegative("prior_precision", prior_precision), self._prior_mean, self._tol,
+        )  # fmt: skip
+        return other
+
+    @property
+    def noise(self) -> float | None:
+        r"""$\sigma$, given or estimated; None if the loss is not a squared error."""
+        return self._state.noise if self._factor.data.quadratic else None
+
+    @property
+    def noise_degrees_of_freedom(self) -> float:
+        """Measurements less effective dimension; infinite if the noise is given."""
+        return self._freedom
+
+    @property
+    def prior_precision(self) -> float:
+        r"""$\alpha$."""
+        return self._state.prior_precision
+
+    @property
+    def num_measurements(self) -> int:
+        """Outputs of all samples with a positive weight."""
+        return self._factor.data.count
+
+    @property
+    def method(self) -> str:
+        """How the singular values of the Jacobian were found."""
+        return self._factor.route
+
+    @property
+    def rank(self) -> Count:
+        """Directions of parameter space that the data determine, with the bracket of rounding."""
+        return self._state.rank
+
+    @property
+    def effective_dimension(self) -> SpectralSum:
+        r"""$\sum_i \lambda_i/(\lambda_i + \alpha)$ over the eigenvalues of $J^T J/\sigma^2$.
+
+        Its bracket is that of rounding. Without a prior it is the rank.
+        """
+        state, s = self._state, self._factor.singular_values
+        value = state.effective_dimension()
+        if state.prior_precision == 0:
+            lower, upper = float(state.rank.lower), float(state.rank.upper)
+        elif self._factor.left is None:
+            error = self._factor.rounding
+            lower = state.effective_dimension(np.maximum(s - error, 0.0))
+            upper = state.effective_dimension(s + error)
+        else:
+            error = self._factor.rounding * float(s[0])
+            lower = state.effective_dimension(np.sqrt(np.maximum(s**2 - error, 0.0)))
+            beyond = min(self.risk.num_outputs, self.risk.dim) - s.size
+            missing = error / (error + state.prior_precision * state.noise**2)
+            upper = state.effective_dimension(np.sqrt(s**2 + error)) + beyond * missing
+        return SpectralSum(
+            value=value, lower=min(lower, value), upper=max(upper, value), stderr=0.0,
+            num_matvecs=s.size, steps=0, brackets=np.array([[lower, upper]]), smallest=0.0,
+            method="exact",
+        )  # fmt: skip
+
+    @property
+    def singular_values(self) -> FloatArray:
+        """Of the Jacobian in units of the noise, descending; those below rounding are left out."""
+        return self._factor.singular_values / self._state.noise
+
+    def coverage_factor(self, confidence: float = 0.95) -> float:
+        """Standard deviations of an interval: Student's t if the noise is estimated, else normal.
+
+        The interval of a parameter is its value plus and minus this factor times its standard
+        deviation.
+
+        Raises:
+            InputError: if not 0 < confidence < 1.
+        """
+        level = 0.5 + fraction("confidence", confidence) / 2
+        if math.isinf(self._freedom):
+            return float(scipy.stats.norm.ppf(level))
+        return float(scipy.stats.t.ppf(level, self._freedom))
+
+    @cached_property
+    def distance_from_minimum(self) -> float:
+        r"""Standard deviations from the parameters to the minimum of the quadratic model.
+
+        $\sqrt{g^T Q^{-1} g}$, g the gradient of the negative log-posterior and Q the precision,
+        in the directions that the data determine if there is no prior. If it is not small, the risk
+        is not at its minimum, and the intervals have another centre. Cost: one gradient.
+        """
+        state, factor = self._state, self._factor
+        risk, alpha = factor.risk, state.prior_precision
+        slope = risk.gradient() * risk.denominator
+        slope = slope / (factor.data.largest_weight * state.noise**2)
+        if alpha > 0:
+            slope = slope + alpha * (risk.theta - self._prior_mean)
+        along = factor.from_parameters(slope)
+        kept = state.rank.lower if alpha == 0 else along.size
+        found = float((along[:kept] ** 2 / (state.precisions[:kept] + alpha)).sum())
+        if alpha > 0:
+            outside = float(slope.square().sum()) - float((along**2).sum())
+            found += max(outside, 0.0) / alpha
+        return math.sqrt(found)
+
+    @property
+    def log_evidence(self) -> float:
+        r"""Laplace's approximation of the log evidence, with the prior $\mathcal N(\mu, I/\alpha)$.
+
+        $\log p(D|\theta) - \frac12 (\sum_i \log(1 + \lambda_i/\alpha) + \alpha|\theta - \mu|^2)$.
+
+        Raises:
+            InputError: without a prior, which has no evidence.
+        """
+        alpha = self.prior_precision
+        if alpha == 0:
+            msg = "prior_precision: 0; an evidence needs a proper prior, prior_precision > 0"
+            raise InputError(msg)
+        data, noise = self._factor.data, self._state.noise
+        likelihood = -data.total
+        if data.quadratic:
+            likelihood = -0.5 * data.residual_sum / noise**2 + 0.5 * data.log_weights
+            likelihood -= data.count * math.log(noise * math.sqrt(2 * math.pi))
+        spread = float(np.log1p(self._state.precisions / alpha).sum())
+        return likelihood - 0.5 * (spread + alpha * self._squared_distance)
+
+    def with_largest_evidence(self: P) -> P:
+        """The posterior whose prior precision maximises `log_evidence` at these parameters.
+
+        The noise stays that of this posterior. The parameters do not move, so after a large change
+        of the prior precision train again with it.
+
+        Raises:
+            InputError: if the parameters are at the prior mean.
+        """
+        precisions = self._state.precisions
+        alpha = best_prior_precision(
+            lambda a: float((precisions / (precisions + a)).sum()), self._squared_distance
+        )
+        return self.with_prior(alpha, noise=self.noise)
+
+    @property
+    def _squared_distance(self) -> float:
+        return float((self._factor.risk.theta - self._prior_mean).square().sum())
+
+    @abstractmethod
+    def parameter_std(self, names: Sequence[str] | None = None) -> FloatArray:
+        """Standard deviations of parameters."""
+
+    def __repr__(self) -> str:
+        state = self._state
+        words = [
+            f"{self.num_measurements} measurements",
+            f"{self.risk.dim} parameters",
+            f"{self.rank.bracket} directions determined"
+            + (" in rounding" if state.prior_precision else ""),
+            f"effective dimension {state.effective_dimension():.4g}",
+        ]
+        if self.noise is not None:
+            how = (
+                "given" if math.isinf(self._freedom) else f"estimated, {self._freedom:.4g} degrees"
+            )
+            words.append(f"noise {self.noise:.4g} ({how})")
+        words.append(f"prior precision {state.prior_precision:g}")
+        if self.distance_from_minimum > _FAR:
+            words.append(f"minimum {self.distance_from_minimum:.2g} standard deviations away")
+        return f"GaussNewtonPosterior({', '.join(words)})"
+
+
+def _mean(prior_mean: float | int | Tensor, risk: EmpiricalRisk) -> Tensor:
+    if isinstance(prior_mean, Tensor) and prior_mean.dim():
+        if prior_mean.shape != (risk.dim,):
+            msg = f"prior_mean: shape {tuple(prior_mean.shape)}; ({risk.dim},) is required"
+            raise InputError(msg)
+        return prior_mean.detach().to(risk.theta)
+    return torch.full_like(risk.theta, number("prior_mean", prior_mean))

@@ -1,0 +1,36 @@
+"""Entries of named parameters in the flat vector."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hessium._typing import IntArray
+from hessium.problem import EmpiricalRisk
+
+
+def names_of(risk: EmpiricalRisk, names: list[str] | None) -> tuple[str, ...]:
+    """Names of the parameters that patterns select, in the order of the risk; all by default."""
+    return risk.names if names is None else risk.layout.select(names).names
+
+
+def entries_of(risk: EmpiricalRisk, names: list[str] | None) -> IntArray:
+    """Positions of some parameters in the flat vector, in its order."""
+    layout = risk.layout
+    pieces = [np.arange(*_ends(layout.slice(name))) for name in names_of(risk, names)]
+    return np.concatenate(pieces).astype(np.int64)
+
+
+def labels_of(risk: EmpiricalRisk, names: list[str] | None) -> list[str]:
+    """A label for each entry: its name, with its index if the parameter has several entries."""
+    labels = []
+    shapes = dict(zip(risk.layout.names, risk.layout.shapes, strict=True))
+    for name in names_of(risk, names):
+        if int(np.prod(shapes[name])) == 1:
+            labels.append(name)
+            continue
+        labels += [f"{name}[{', '.join(map(str, at))}]" for at in np.ndindex(*shapes[name])]
+    return labels
+
+
+def _ends(where: slice) -> tuple[int, int]:
+    return where.start, where.stop

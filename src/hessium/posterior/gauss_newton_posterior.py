@@ -1,0 +1,301 @@
+"""The Gauss-Newton posterior of the parameters of a network, in sample space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._arguments import count
+from hessium._arithmetic import full_precision
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+from hessium.posterior import _tables
+from hessium.posterior.identifiability import Identifiability, identifiability
+from hessium.posterior.measurement_choice import MeasurementChoice
+from hessium.posterior.parameter_table import ParameterTable, parameter_table
+from hessium.posterior.profile_likelihood import ProfileLikelihood, profile_likelihood
+from hessium.posterior.shares import ParameterShares, shares
+from hessium.posterior.state import limits
+from hessium.posterior.trust_radius import TrustRadius, posterior_trust_radius
+from hessium.posterior.undetermined import (
+    Undetermined,
+    undetermined_outputs,
+    undetermined_parameters,
+)
+from hessium.problem import EmpiricalRisk
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Names = Sequence[str]
+
+
+class GaussNewtonPosterior(MeasurementChoice):
+    r"""$\mathcal N(\theta, (J^T J/\sigma^2 + \alpha I)^{-1})$: what the data determine.
+
+    For a squared error $\sigma$ is the standard deviation of a measurement, whatever the scale and
+    the reduction of the loss; with weights, of a measurement of the largest weight. For every other
+    loss with an output Hessian $\Lambda$ (cross-entropy, Poisson, ...) the numerator of the risk is
+    the negative log-likelihood, and $J^T \Lambda J$ stands for $J^T J/\sigma^2$.
+
+    Without a prior ($\alpha = 0$) everything is the limit of vanishing $\alpha$: what the data
+    leave open has an infinite standard deviation. `undetermined` names the directions.
+
+        post = hs.GaussNewtonPosterior(risk, noise=0.1)
+        post.parameter_std(["kappa"])       # the network's weights are nuisance parameters
+        post.prediction_std(inputs)
+        post.next_measurements(candidates, 3)
+
+    Computed in float64 from the singular values of the Jacobian; by the Gram matrix of the samples
+    where the Jacobian does not fit into memory. Never P x P unless that is smaller. It describes
+    the risk at its parameters, which must be a minimum, and holds as far as the model is linear in
+    its parameters within the standard deviations: see `trust_radius` and `profile_likelihood`.
+
+    Args:
+        risk: a loss of outputs at its minimum.
+        noise: $\sigma$ > 0; None: estimated from the residuals, for a squared error.
+        prior_precision: $\alpha \ge 0$.
+        prior_mean: of `log_evidence`: a number, or a vector (P,).
+        tol: eigenvalues of $J^T J$ below this fraction of the largest count as zero, where there is
+            no prior. By default only those that rounding cannot tell from zero.
+        max_bytes: memory limit (1 GiB); a Jacobian above a quarter of it is not formed.
+        check: compare products with differences of outputs and losses, once for a model.
+
+    Raises:
+        InputError: for a closure, a loss that is not convex in the outputs, a noise for a loss that
+            is not a squared error, or no noise and no degrees of freedom left.
+
+    Cost: one gradient for each output of a sample if the layers are known, else one for each row of
+    J; a factorisation of n x P numbers, or of n x n.
+
+    Source: MacKay 1992, "A practical Bayesian framework for backpropagation networks"; Woodbury's
+    identity; the generalised Gauss-Newton Laplace approximation of Immer et al. 2021.
+    """
+
+    @full_precision()
+    def parameter_std(self, names: Names | None = None) -> FloatArray:
+        """Standard deviations of parameters; infinite where the data leave them open.
+
+        All other free parameters of the risk are nuisance parameters: these are the diagonal
+        entries of the inverse, not the inverses of diagonal entries.
+
+        Args:
+            names: parameters, modules or globs; all by default.
+
+        Returns:
+            Shape (entries,), in the order of the flat vector of the risk.
+
+        Cost: none beyond the posterior's; by the Gram matrix one pass over the columns.
+        """
+        chosen = _names(self._factor.risk, names)
+        if self._factor.left is not None and self.prior_precision > 0:
+            return self._streamed_std(chosen)
+        return np.sqrt(self._state.variances(self._factor.parameters(chosen, joint=False)))
+
+    def _streamed_std(self, names: list[str] | None) -> FloatArray:
+        """Parameters tensor by tensor, so that no more than one has its components in memory."""
+        chosen = (
+            self._factor.risk.names
+            if names is None
+            else (self._factor.risk.layout.select(names).names)
+        )
+        found = [
+            self._state.variances(self._factor.parameters([name], joint=False)) for name in chosen
+        ]
+        return np.sqrt(np.concatenate(found))
+
+    def parameters(self, names: Names | None = None) -> ParameterTable:
+        """Value, standard deviation and answer of each parameter, as a table."""
+        return parameter_table(self._state, repr(self), _names(self._factor.risk, names))
+
+    @full_precision()
+    def covariance(self, names: Names) -> FloatArray:
+        r"""Joint covariance of some parameters, as the limit of vanishing $\alpha$ without a prior.
+
+        Entries between undetermined parameters are plus or minus infinity where they vary together
+        in an undetermined direction.
+
+        Returns:
+            Shape (entries, entries), in the order of the risk.
+        """
+        g = self._factor.parameters(_names(self._factor.risk, names), joint=True)
+        return limits(*self._state.covariance(g))
+
+    @full_precision()
+    def correlations(self, names: Names) -> FloatArray:
+        """Correlations of some parameters, (entries, entries).
+
+        Two undetermined parameters have the correlation of the undetermined directions; a
+        determined one and an undetermined one have 0.
+        """
+        g = self._factor.parameters(_names(self._factor.risk, names), joint=True)
+        finite, open_part = self._state.covariance(g)
+        is_open = np.diagonal(open_part) > 0
+        mixed = np.where(np.outer(is_open, is_open), open_part, finite)
+        mixed[is_open[:, None] != is_open[None, :]] = 0.0
+        scale = np.sqrt(np.maximum(np.diagonal(mixed), 1e-300))
+        return np.clip(mixed / np.outer(scale, scale), -1.0, 1.0)
+
+    @full_precision()
+    def prediction_std(self, inputs: Any) -> FloatArray:
+        """Standard deviations of the model's outputs, without the noise of a measurement.
+
+        Args:
+            inputs: one batch, as the model takes it; no targets.
+
+        Returns:
+            In the shape of the outputs; infinite where the data leave an output open.
+        """
+        g, shape = self._factor.outputs(inputs, joint=False)
+        return np.sqrt(self._state.variances(g)).reshape(tuple(shape))
+
+    @full_precision()
+    def prediction_covariance(self, inputs: Any) -> FloatArray:
+        """Joint covariance of all outputs at some inputs, by sample, then output; without noise.
+
+        Returns:
+            Shape (samples x outputs, samples x outputs); infinities as in `covariance`.
+        """
+        g, _ = self._factor.outputs(inputs, joint=True)
+        return limits(*self._state.covariance(g))
+
+    @full_precision()
+    def sample(self, n: int, rng: Rng = 0) -> Tensor:
+        r"""Draws of the parameters.
+
+        Args:
+            n: number of draws.
+            rng: seed or generator.
+
+        Returns:
+            Shape (n, P), in the dtype and on the device of the risk.
+
+        Raises:
+            InputError: if a direction is undetermined: there is no distribution to draw from.
+        """
+        count("n", n)
+        state, factor = self._state, self._factor
+        dim, alpha = factor.risk.dim, state.prior_precision
+        draws = generator(rng)
+        if alpha == 0 and state.rank.lower < dim:
+            msg = (
+                f"prior_precision: 0; {dim - state.rank.lower} directions are not determined, so "
+                "there is no distribution to draw from; give a prior_precision, or restrict the "
+                "risk to determined parameters"
+            )
+            raise InputError(msg)
+        noise = torch.from_numpy(draws.standard_normal((n, dim))).to(factor.risk.device)
+        along = factor.from_parameters(noise.mT.contiguous())
+        precisions = (state.precisions + alpha)[:, None]
+        if alpha == 0:
+            steps = factor.to_parameters(along / np.sqrt(precisions)).mT
+        else:
+            change = along * (1 / np.sqrt(precisions) - 1 / math.sqrt(alpha))
+            steps = noise / math.sqrt(alpha) + factor.to_parameters(change).mT
+        return (factor.risk.theta + steps).to(self.risk.dtype)
+
+    @full_precision()
+    def identifiable(self, names: Names) -> Identifiability:
+        """Which of some named parameters are determined, and which combinations of the others.
+
+        All other free parameters are nuisance parameters. See `Identifiability`.
+        """
+        chosen = _names(self._factor.risk, names)
+        assert chosen is not None
+        return identifiability(self._state, chosen)
+
+    @full_precision()
+    def undetermined(self, names: Names | None = None) -> Undetermined:
+        """The undetermined entries of some parameters, how they may move, and advice."""
+        return undetermined_parameters(self._state, _names(self._factor.risk, names))
+
+    @full_precision()
+    def undetermined_predictions(self, inputs: Any) -> Undetermined:
+        """The undetermined outputs at some inputs: the parameters that move them, and advice."""
+        return undetermined_outputs(self._state, inputs)
+
+    @full_precision()
+    def profile_likelihood(
+        self, name: str, *, index: int = 0, at: Sequence[float] = (-2.0, -1.0, 1.0, 2.0)
+    ) -> ProfileLikelihood:
+        """Refits with one entry of a parameter held at some standard deviations from its value.
+
+        Args:
+            name: of a parameter.
+            index: of the entry.
+            at: distances in standard deviations.
+
+        Raises:
+            InputError: if the entry is undetermined.
+
+        Cost: a refit for each distance, some factorisations of the Jacobian each.
+        """
+        return profile_likelihood(self._state, self._prior_mean, name, index, at)
+
+    @full_precision()
+    def trust_radius(
+        self,
+        names: Names | None = None,
+        *,
+        within: float = 0.1,
+        k: int = 5,
+        random: int = 5,
+        rng: Rng = 0,
+    ) -> TrustRadius:
+        """Standard deviations that the first-order model reaches in the posterior's directions.
+
+        See `hessium.trust_radius`; the directions are those in which `names` vary, the k
+        directions of largest variance that the data determine, and random draws.
+        """
+        chosen = None if names is None else _names(self._factor.risk, names)
+        return posterior_trust_radius(
+            self._state, chosen, within=within, k=k, random=random, rng=rng
+        )
+
+    @full_precision()
+    def by_parameter(
+        self, k: int = 10, which: Literal["best", "worst"] = "worst"
+    ) -> ParameterShares:
+        """Share of each parameter in directions that the data determine best, or worst.
+
+        Args:
+            k: number of directions.
+            which: "best": largest singular values first; "worst": smallest determined ones first.
+        """
+        count("k", k)
+        kept = self._state.rank.value
+        order = np.arange(kept) if which == "best" else np.arange(kept)[::-1]
+        units = np.zeros((self._factor.singular_values.size, min(k, kept)))
+        units[order[:k], np.arange(min(k, kept))] = 1.0
+        directions = self._factor.to_parameters(units)
+        spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
+        return shares(directions, self._factor.risk, spread, "standard deviation")
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Parameters with value, standard deviation and answer, one row for each entry.
+
+        Raises:
+            InputError: if pandas is not installed.
+        """
+        return self.parameters().to_dataframe()
+
+    def _repr_html_(self) -> str:
+        small = self.risk.dim <= 200
+        return self.parameters()._repr_html_() if small else _tables.html(repr(self), {})
+
+
+def _names(risk: EmpiricalRisk, names: Names | None) -> list[str] | None:
+    """Names of parameters that a list of patterns selects.
+
+    Raises:
+        InputError: if one matches none.
+    """
+    if names is None:
+        return None
+    return list(risk.layout.select(names if isinstance(names, str) else list(names)).names)

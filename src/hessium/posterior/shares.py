@@ -1,0 +1,111 @@
+"""Which parameters a direction consists of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._arguments import count
+from hessium._display import Displayable
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+from hessium.estimate import Eigenpairs
+from hessium.posterior import _tables
+from hessium.problem import EmpiricalRisk
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ParameterShares(Displayable):
+    r"""Squared length of each direction in each parameter; every column sums to one.
+
+    Attributes:
+        names: of the parameters (tensors and named scalars), in the order of the risk.
+        shares: shape (names, k).
+        values: one number for each direction: its eigenvalue, or its standard deviation, (k,).
+        what: the name of these numbers.
+    """
+
+    names: tuple[str, ...]
+    shares: FloatArray
+    values: FloatArray
+    what: str
+
+    def by_layer(self) -> ParameterShares:
+        """Sums over the parameters of each module."""
+        layers = [name.rpartition(".")[0] or name for name in self.names]
+        order = tuple(dict.fromkeys(layers))
+        sums = np.zeros((len(order), self.shares.shape[1]))
+        np.add.at(sums, [order.index(layer) for layer in layers], self.shares)
+        return ParameterShares(names=order, shares=sums, values=self.values, what=self.what)
+
+    def largest(self, direction: int, k: int = 3) -> list[tuple[str, float]]:
+        """Names and shares of the k largest parts of one direction."""
+        column = self.shares[:, direction]
+        order = np.argsort(-column, kind="stable")[: count("k", k)]
+        return [(self.names[i], float(column[i])) for i in order if column[i] > 0]
+
+    def _columns(self) -> _tables.Columns:
+        columns: dict[str, Any] = {"direction": list(range(self.values.size))}
+        columns[self.what] = self.values.tolist()
+        return columns | {n: row.tolist() for n, row in zip(self.names, self.shares, strict=True)}
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """One row for each direction, one column for each parameter."""
+        return _tables.frame(self._columns())
+
+    def _repr_html_(self) -> str:
+        """The sentence and the table."""
+        return _tables.html(repr(self), self._columns())
+
+    def __repr__(self) -> str:
+        if not self.values.size:
+            return "ParameterShares(no direction)"
+        parts = ", ".join(f"{name} {share:.0%}" for name, share in self.largest(0))
+        return (
+            f"ParameterShares({self.values.size} directions in {len(self.names)} parameters; the "
+            f"first, with {self.what} {self.values[0]:.4g}: {parts})"
+        )
+
+
+def by_parameter(directions: Eigenpairs | Tensor, risk: EmpiricalRisk) -> ParameterShares:
+    """Share of every parameter of a risk in eigenvectors, or in other directions.
+
+        pairs = hs.eigenpairs(hs.Hessian(risk), 5)
+        hs.by_parameter(pairs, risk).to_dataframe()
+
+    Args:
+        directions: eigenpairs of an operator of the risk, or columns (P, k), or one vector (P,).
+        risk: gives names and layout.
+
+    Raises:
+        InputError: if the directions have another length than the parameters.
+    """
+    if isinstance(directions, Eigenpairs):
+        vectors, values, what = directions.vectors, directions.values, "eigenvalue"
+    else:
+        vectors = directions if directions.dim() == 2 else directions[:, None]
+        values, what = vectors.norm(dim=0).double().cpu().numpy(), "length"
+    if vectors.shape[0] != risk.dim:
+        msg = f"directions: {vectors.shape[0]} entries; the risk has {risk.dim} parameters"
+        raise InputError(msg)
+    return shares(vectors, risk, np.asarray(values, dtype=np.float64), what)
+
+
+def shares(
+    directions: Tensor, risk: EmpiricalRisk, values: FloatArray, what: str
+) -> ParameterShares:
+    """Squared lengths by parameter of columns (P, k)."""
+    squares = directions.detach().double().square()
+    parts = [squares[risk.layout.slice(name)].sum(dim=0) for name in risk.names]
+    table = torch.stack(parts).cpu().numpy()
+    total = table.sum(axis=0, keepdims=True)
+    return ParameterShares(
+        names=risk.names, shares=table / np.where(total > 0, total, 1.0), values=values, what=what
+    )

@@ -1,0 +1,66 @@
+"""The network of a risk at the same parameters, on inputs without targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from hessium.problem.containers import replaced
+from hessium.problem.data import Batch, check_batch, converted
+from hessium.problem.losses import num_rows
+from hessium.problem.risk import EmpiricalRisk
+
+
+class OnInputs(EmpiricalRisk):
+    """A risk whose batches are other inputs; it has outputs and their Jacobian, but no loss.
+
+    Args:
+        risk: gives the model, its parameters, `forward=` and the dtype.
+        batches: inputs of each batch, as the model takes them. Floating-point tensors are converted
+            to the dtype of the risk in a copy.
+        after_data: read the batches of the risk first, then these.
+
+    Raises:
+        InputError: if a tensor lies on another device or has entries that are not finite.
+    """
+
+    def __init__(
+        self, risk: EmpiricalRisk, batches: Sequence[Any], *, after_data: bool = False
+    ) -> None:
+        self.__dict__.update(risk.__dict__)
+        self._source = risk if after_data else None
+        self._others = [
+            replaced(inputs, lambda tensor: converted(tensor, risk.dtype)) for inputs in batches
+        ]
+        for number, inputs in enumerate(self._others):
+            check_batch(inputs, None, number, risk.device)
+
+    def batches(self) -> Iterator[Batch]:
+        """Pairs (inputs, None); those of the data, if asked for, with their targets first."""
+        self._places.require_places()
+        self._state.require_frozen()
+        if self._source is not None:
+            yield from self._source.batches()
+        for inputs in self._others:
+            yield inputs, None
+
+    @cached_property
+    def shapes(self) -> list[torch.Size]:
+        """Shape of the outputs of each batch of other inputs. Cost: one forward pass."""
+        leaves = self.leaves()
+        return [self.outputs(leaves, inputs).shape for inputs in self._others]
+
+    @property
+    def num_samples(self) -> int:
+        """First dimension of all outputs together."""
+        data = 0 if self._source is None else self._source.num_samples
+        return data + sum(num_rows(torch.empty(s, device="meta")) for s in self.shapes)
+
+    @property
+    def num_outputs(self) -> int:
+        """Entries of all outputs together."""
+        data = 0 if self._source is None else self._source.num_outputs
+        return data + sum(shape.numel() for shape in self.shapes)

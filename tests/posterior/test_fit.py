@@ -1,0 +1,183 @@
+"""Noise and evidence against their definitions, and coverage with stated false-alarm rates."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from torch import nn
+
+import hessium as hs
+from support.posterior_cases import Scalars, jacobian
+from support.risk_cases import draw, mlp
+
+
+def linear_problem(
+    samples: int, noise: float, seed: int, features: int = 4
+) -> tuple[nn.Linear, torch.Tensor, torch.Tensor, np.ndarray]:
+    """A least-squares fit; the truth is zero."""
+    rng = np.random.default_rng(seed)
+    X = np.random.default_rng(99).standard_normal((samples, features))
+    y = noise * rng.standard_normal(samples)
+    w = np.linalg.lstsq(X, y, rcond=None)[0]
+    model = nn.Linear(features, 1, bias=False).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.from_numpy(w[None]))
+    return model, torch.from_numpy(X), torch.from_numpy(y[:, None]), X
+
+
+def test_the_noise_is_that_of_ordinary_least_squares() -> None:
+    model, x, y, X = linear_problem(12, 0.3, 0)
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, nn.MSELoss(), (x, y)))
+    residual = (model(x) - y).detach().numpy()
+    expected = math.sqrt(float((residual**2).sum()) / (12 - 4))
+    assert post.noise == pytest.approx(expected, rel=1e-12)
+    assert post.noise_degrees_of_freedom == 8
+    std = expected * np.sqrt(np.diag(np.linalg.inv(X.T @ X)))
+    np.testing.assert_allclose(post.parameter_std(), std, rtol=1e-10)
+    assert post.coverage_factor(0.95) == pytest.approx(scipy.stats.t.ppf(0.975, 8))
+    assert post.distance_from_minimum < 1e-10
+
+
+def test_the_noise_beside_a_prior_solves_its_equation() -> None:
+    model, x, y = mlp(2, 6, 1), draw(12, 2), draw(12, 1, seed=3)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(0.5, reduction="mean"), (x, y))
+    post = hs.GaussNewtonPosterior(risk, prior_precision=2.0)
+    assert post.noise is not None
+    J = jacobian(model, x)
+    A = J.T @ J / post.noise**2
+    gamma = np.trace(A @ np.linalg.inv(A + 2.0 * np.eye(risk.dim)))
+    rss = float((model(x) - y).detach().square().sum())
+    assert post.noise**2 * (12 - gamma) == pytest.approx(rss, rel=1e-9)
+    assert post.noise_degrees_of_freedom == pytest.approx(12 - gamma, rel=1e-9)
+
+
+def test_the_evidence_of_a_linear_model_is_that_of_the_data() -> None:
+    X, y = draw(7, 3).numpy(), draw(7, 1, seed=3).numpy()[:, 0]
+    noise, alpha, mean = 0.4, 1.7, 0.3
+    model = nn.Linear(3, 1, bias=False).double()
+    best = np.linalg.solve(
+        X.T @ X / noise**2 + alpha * np.eye(3), X.T @ y / noise**2 + alpha * mean * np.ones(3)
+    )
+    with torch.no_grad():
+        model.weight.copy_(torch.from_numpy(best[None]))
+    risk = hs.EmpiricalRisk(
+        model, hs.SquaredError(3.0), (torch.from_numpy(X), torch.from_numpy(y[:, None]))
+    )
+    post = hs.GaussNewtonPosterior(risk, noise, alpha, prior_mean=mean)
+    expected = scipy.stats.multivariate_normal.logpdf(
+        y, X @ (mean * np.ones(3)), noise**2 * np.eye(7) + X @ X.T / alpha
+    )
+    assert post.log_evidence == pytest.approx(expected, rel=1e-10)
+    assert post.distance_from_minimum < 1e-10
+
+
+def test_the_largest_evidence_is_found() -> None:
+    model, x, y = mlp(2, 6, 1), draw(9, 2), draw(9, 1, seed=3)
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, nn.MSELoss(), (x, y)), 0.3, 1.0)
+    best = post.with_largest_evidence()
+    at = [post.with_prior(best.prior_precision * f).log_evidence for f in (0.98, 1.0, 1.02)]
+    assert max(at) == at[1]
+    gamma = float(best.effective_dimension)
+    assert best.prior_precision * float(post.risk.theta.square().sum()) == pytest.approx(gamma)
+    at_mean = hs.GaussNewtonPosterior(post.risk, 0.3, 1.0, prior_mean=post.risk.theta)
+    with pytest.raises(ValueError, match="prior_mean"):
+        at_mean.with_largest_evidence()
+
+
+def test_the_distance_from_the_minimum_is_a_mahalanobis_length() -> None:
+    model, x, y, X = linear_problem(12, 0.3, 0)
+    shift = np.array([0.1, -0.2, 0.05, 0.3])
+    with torch.no_grad():
+        model.weight.add_(torch.from_numpy(shift[None]))
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, nn.MSELoss(), (x, y)), noise=0.3)
+    expected = math.sqrt(shift @ X.T @ X @ shift) / 0.3
+    assert post.distance_from_minimum == pytest.approx(expected, rel=1e-10)
+    assert "standard deviations away" in repr(post)
+
+
+def coverage(draws: int, factor_of_std: float = 1.0) -> int:
+    """Draws in which the 95 % interval of the first weight holds the truth, noise estimated."""
+    held = 0
+    for seed in range(draws):
+        model, x, y, _ = linear_problem(9, 0.3, seed)
+        risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, y), check=False)
+        post = hs.GaussNewtonPosterior(risk, check=seed == 0)
+        reach = post.coverage_factor(0.95) * post.parameter_std()[0] * factor_of_std
+        held += abs(float(model.weight.detach()[0, 0])) < reach
+    return held
+
+
+def test_coverage_of_a_linear_model_is_exact_and_the_test_can_fail() -> None:
+    draws = 40
+    # a right interval fails this with probability 0.002
+    low, high = (float(scipy.stats.binom.ppf(q, draws, 0.95)) for q in (0.001, 0.999))
+    assert low <= coverage(draws) <= high
+    # intervals of half the length are found out
+    assert coverage(draws, 0.5) < low
+
+
+def test_coverage_of_a_nonlinear_fit_with_known_noise() -> None:
+    truth, noise, draws = np.array([2.0, 1.5]), 0.02, 40
+    x = torch.linspace(0, 2, 8, dtype=torch.float64)[:, None]
+
+    def formula(x: torch.Tensor, p: dict[str, torch.Tensor]) -> torch.Tensor:
+        return p["a"] * torch.exp(-p["b"] * x)
+
+    rng = np.random.default_rng(3)
+    held = np.zeros(2)
+    for number in range(draws):
+        model = Scalars(formula, a=2.0, b=1.5)
+        y = model(x).detach() + noise * torch.from_numpy(rng.standard_normal((8, 1)))
+        for _ in range(6):
+            J = jacobian(model, x)
+            step = np.linalg.lstsq(J, (y - model(x)).detach().numpy()[:, 0], rcond=None)[0]
+            with torch.no_grad():
+                for p, change in zip(model.parameters(), step, strict=True):
+                    p.add_(float(change))
+        risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, y), check=False)
+        post = hs.GaussNewtonPosterior(risk, noise=noise, check=number == 0)
+        found = np.array([p.item() for p in model.parameters()])
+        held += np.abs(found - truth) < post.coverage_factor(0.95) * post.parameter_std()
+    low, high = (float(scipy.stats.binom.ppf(q, draws, 0.95)) for q in (0.001, 0.999))
+    assert (held >= low).all()
+    assert (held <= high).all()
+
+
+@pytest.mark.parametrize("kind", ["regression", "classification"])
+def test_a_full_laplace_approximation_agrees(kind: str) -> None:
+    laplace = pytest.importorskip("laplace")
+    x, there = draw(20, 2), draw(6, 2, seed=5)
+    alpha, noise = 0.8, 0.3
+    if kind == "regression":
+        model, y = mlp(2, 6, 1), draw(20, 1, seed=3)
+        loss: nn.Module = nn.MSELoss()
+    else:
+        model, y = mlp(2, 6, 3), torch.arange(20) % 3
+        loss = nn.CrossEntropyLoss()
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=7)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # in which it accumulates
+    try:
+        other = laplace.Laplace(
+            model, kind, subset_of_weights="all", hessian_structure="full", prior_precision=alpha,
+            **({"sigma_noise": noise} if kind == "regression" else {}),
+        )  # fmt: skip
+        other.fit(loader)
+        covariance = other.posterior_covariance.detach().double().numpy()
+        _, variance = other._glm_predictive_distribution(there)
+        evidence = float(other.log_marginal_likelihood())
+    finally:
+        torch.set_default_dtype(before)
+    post = hs.GaussNewtonPosterior(
+        hs.EmpiricalRisk(model, loss, loader), noise if kind == "regression" else None, alpha
+    )
+    np.testing.assert_allclose(post.covariance(list(post.risk.names)), covariance, atol=1e-8)
+    std = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(post.parameter_std(), std, rtol=1e-8)
+    diagonal = np.diagonal(variance.detach().numpy(), axis1=1, axis2=2)
+    np.testing.assert_allclose(post.prediction_std(there) ** 2, diagonal, rtol=1e-8)
+    assert post.log_evidence == pytest.approx(evidence, rel=1e-8)

@@ -1,0 +1,135 @@
+"""Radii against formulas in closed form, and the two checks of the quadratic model."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import hessium as hs
+from support.posterior_cases import Scalars
+from support.risk_cases import draw, seeded
+
+X = torch.ones(1, 1, dtype=torch.float64)
+
+
+def test_a_linear_model_holds_everywhere() -> None:
+    model = seeded(nn.Linear(3, 2))
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (draw(9, 3), draw(9, 2, seed=3)))
+    found = hs.trust_radius(risk, k=2)
+    assert len(found.labels) == 4
+    assert np.isinf(found.first_order).all()
+    assert np.isinf(found.quadratic).all()
+    np.testing.assert_allclose(found.curvature_ratio, 0.0, atol=1e-9)
+    with pytest.raises(ValueError, match="standard deviations"):
+        _ = found.believable
+    post = hs.GaussNewtonPosterior(risk, noise=0.1)
+    assert post.trust_radius().believable
+
+
+def test_the_radius_of_a_square_is_that_of_its_formula() -> None:
+    # f = a^2 at a = 1: f(1 + t) - f(1) = 2 t + t^2; the error t^2 over the larger of true and
+    # predicted change is t / 2 on the side where the change is 2 t (1 + t / 2) < 2 t
+    model = Scalars(lambda x, p: p["a"] ** 2 * x, a=1.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, X))
+    direction = torch.ones(1, 1, dtype=torch.float64)
+    for within in (0.1, 0.3):
+        found = hs.trust_radius(risk, direction, within)
+        assert 2 * within * 0.94 <= found.first_order[0] <= 2 * within
+    # L = (a^2 - 1)^2 = 4 t^2 + 4 t^3 + t^4: the quadratic model is off by t + t^2 / 4
+    exact = 2 * (math.sqrt(1.1) - 1)
+    found = hs.trust_radius(risk, direction, 0.1)
+    assert exact * 0.94 <= found.quadratic[0] <= exact * 1.001
+    assert found.curvature_ratio[0] == pytest.approx(0.0, abs=1e-12)  # no residual
+    assert "off by 10%" in repr(found)
+
+
+def test_the_residual_part_shows_in_the_ratio() -> None:
+    # H0 = 2 (2 a)^2, H1 = 2 (f - y) 2
+    model = Scalars(lambda x, p: p["a"] ** 2 * x, a=1.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, 1.5 * X))
+    found = hs.trust_radius(risk, torch.ones(1, 1, dtype=torch.float64))
+    assert found.curvature_ratio[0] == pytest.approx(-2.0 / 8.0)
+
+
+def test_radii_of_a_posterior_are_in_standard_deviations_and_judge_it() -> None:
+    model = Scalars(lambda x, p: p["a"] ** 2 * x, a=1.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, X))
+    for noise, believed in ((0.02, True), (0.5, False)):
+        post = hs.GaussNewtonPosterior(risk, noise=noise)
+        found = post.trust_radius(["a"], k=0, random=0)
+        std = noise / 2
+        assert found.first_order[0] == pytest.approx(0.2 / std, rel=0.07)
+        assert found.needed.tolist() == [2.0]
+        assert found.believable is believed
+        assert ("may be believed" in repr(found)) is believed
+        profile = post.profile_likelihood("a")
+        assert profile.believable is believed
+        # deviance ((1 + t std)^2 - 1)^2 / noise^2
+        t = profile.at * std
+        np.testing.assert_allclose(
+            profile.deviance, ((1 + t) ** 2 - 1) ** 2 / noise**2, rtol=1e-6, atol=1e-8
+        )
+        assert ("may be believed" in repr(profile)) is believed
+
+
+def test_a_profile_refits_the_other_parameters() -> None:
+    x = torch.linspace(0, 2, 8, dtype=torch.float64)[:, None]
+    model = Scalars(lambda x, p: p["a"] * torch.exp(-p["b"] * x), a=2.0, b=1.5)
+    y = model(x).detach()
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), (x, y)), noise=0.05)
+    profile = post.profile_likelihood("b")
+    assert profile.converged.all()
+    for at, deviance in zip(profile.at, profile.deviance, strict=True):
+        b = 1.5 + at * profile.std
+        basis = np.exp(-b * x.numpy()[:, 0])
+        # the best a for this b
+        a = basis @ y.numpy()[:, 0] / (basis @ basis)
+        expected = float(((a * basis - y.numpy()[:, 0]) ** 2).sum()) / 0.05**2
+        assert deviance == pytest.approx(expected, rel=1e-3, abs=1e-4)
+    # with the others fixed the deviance would be larger
+    fixed = ((2.0 * np.exp(-b * x.numpy()) - y.numpy()) ** 2).sum() / 0.05**2
+    assert profile.deviance[-1] < 0.9 * fixed
+    assert profile.to_dataframe().shape == (4, 5)
+
+
+def test_a_profile_counts_the_prior() -> None:
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=0.0, b=0.0)
+    x = torch.linspace(0, 1, 5, dtype=torch.float64)[:, None]
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, 0 * x))
+    post = hs.GaussNewtonPosterior(risk, noise=0.5, prior_precision=3.0)
+    profile = post.profile_likelihood("b")
+    # a linear model with a Gaussian prior: the quadratic model is exact
+    np.testing.assert_allclose(profile.deviance, profile.predicted, rtol=1e-6)
+    assert profile.shift == pytest.approx(0.0, abs=1e-12)
+    assert profile.believable
+
+
+def test_a_risk_that_is_not_at_its_minimum_is_not_believed() -> None:
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=0.5, b=0.0)
+    x = torch.linspace(0, 1, 5, dtype=torch.float64)[:, None]
+    post = hs.GaussNewtonPosterior(
+        hs.EmpiricalRisk(model, hs.SquaredError(), (x, 0 * x)), noise=0.5
+    )
+    profile = post.profile_likelihood("a")
+    assert profile.value == pytest.approx(0.0, abs=1e-6)
+    assert profile.shift == pytest.approx(-0.5 / profile.std, rel=1e-5)
+    assert not profile.believable
+    assert "away" in repr(profile)
+
+
+def test_bad_input_of_the_checks() -> None:
+    model = Scalars(lambda x, p: p["b"] * p["c"] * x, b=1.0, c=2.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, X))
+    post = hs.GaussNewtonPosterior(risk, noise=0.1)
+    with pytest.raises(ValueError, match="b is undetermined"):
+        post.profile_likelihood("b")
+    with pytest.raises(ValueError, match="index: 3"):
+        post.profile_likelihood("b", index=3)
+    with pytest.raises(ValueError, match="directions"):
+        hs.trust_radius(risk, torch.ones(5, dtype=torch.float64))
+    with pytest.raises(ValueError, match="within"):
+        hs.trust_radius(risk, within=1.5)

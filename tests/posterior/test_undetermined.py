@@ -1,0 +1,197 @@
+"""What the data leave open is said with its direction, and is never a large number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import hessium as hs
+from support.posterior_cases import THREE_ROWS, Linear6, Scalars, jacobian, line_of_product
+from support.risk_cases import draw, mlp
+
+X = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None]
+
+
+def three_samples(noise: float = 0.1) -> hs.GaussNewtonPosterior:
+    model = Linear6()
+    data = (THREE_ROWS, model(THREE_ROWS).detach())
+    return hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), data), noise=noise)
+
+
+def test_three_samples_of_six_parameters() -> None:
+    post = three_samples()
+    assert post.rank == 3
+    # k from 2 k; w[2] from itself; the others are open
+    np.testing.assert_allclose(
+        post.parameter_std(), [0.05, np.inf, np.inf, 0.1, np.inf, np.inf], rtol=1e-13
+    )
+    np.testing.assert_allclose(post.parameter_std(["k"]), [0.05], rtol=1e-13)
+    found = post.undetermined()
+    assert (found.total, found.open, found.unresolved) == (6, 4, 0)
+    first = found.answers[0]
+    assert first.label == "w[0]"
+    assert {name for name, _ in first.moves} == {"w[0]", "w[1]"}
+    values = dict(first.moves)
+    assert values["w[0]"] == pytest.approx(-values["w[1]"])
+    assert "w[1]" in first.advice
+    assert "prior_precision" in first.advice
+    # the direction leaves the data as they are
+    direction = np.zeros(6)
+    direction[1], direction[2] = values["w[0]"], values["w[1]"]
+    assert np.abs(THREE_ROWS.numpy() @ direction).max() < 1e-14
+    assert "w[0]" in repr(found)
+
+
+def test_predictions_are_open_where_their_gradient_leaves_the_rows() -> None:
+    post = three_samples()
+    there = torch.eye(6, dtype=torch.float64)
+    there[1, 2] = 1.0  # w[0] + w[1], which is determined
+    np.testing.assert_allclose(
+        post.prediction_std(there)[:, 0], [0.05, 0.1, np.inf, 0.1, np.inf, np.inf], rtol=1e-13
+    )
+    found = post.undetermined_predictions(there)
+    assert (found.open, found.total) == (3, 6)
+    assert found.answers[0].label == "output[2, 0]"
+    joint = post.prediction_covariance(there)
+    assert joint[1, 1] == pytest.approx(0.01)
+    assert joint[2, 2] == np.inf
+    assert joint[1, 2] == pytest.approx(0.005)  # of the determined part
+    assert joint[4, 5] == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("b", "c"), [(2.0, 3.0), (1.0, 1.0), (-1.0, 0.3)])
+def test_a_product_is_determined_where_its_factors_are_not(
+    b: float, c: float, dtype: torch.dtype
+) -> None:
+    model = line_of_product(b, c).to(dtype)
+    x = X.to(dtype)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, model(x).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=0.01)
+    design = np.c_[np.ones(6), X.numpy()]
+    expected = 0.01 * np.sqrt(np.diag(np.linalg.inv(design.T @ design)))
+    found = post.identifiable(["a", "b", "c"])
+    assert found["a"].answer == "determined"
+    assert found["a"].std == pytest.approx(expected[0], rel=1e-6)
+    for name in ("b", "c"):
+        assert found[name].answer == "not determined"
+        assert found[name].std == np.inf
+    (product,) = found.combinations
+    assert (product.text, product.kind) == ("b c", "product")
+    assert product.value == pytest.approx(b * c, rel=1e-6)
+    assert product.std == pytest.approx(expected[1], rel=1e-6)
+    assert found.open_directions == 1
+    assert "b c determined" in repr(found)
+    assert post.correlations(["b", "c"])[0, 1] == pytest.approx(-np.sign(b * c))
+    covariance = post.covariance(["a", "b", "c"])
+    assert covariance[0, 0] == pytest.approx(expected[0] ** 2, rel=1e-6)
+    assert np.isinf(covariance[1:, 1:]).all()
+
+
+@pytest.mark.parametrize(
+    ("formula", "values", "names"),
+    [
+        (lambda x, p: (p["a"] - p["b"]) * x, {"a": 1.0, "b": 0.5}, [("a - b", "sum")]),
+        (lambda x, p: (p["a"] + 2 * p["b"]) * x, {"a": 1.0, "b": 0.5}, [("a + 2 b", "sum")]),
+        (lambda x, p: p["a"] / p["b"] * x, {"a": 1.5, "b": 0.5}, [("a / b", "product")]),
+        (lambda x, p: p["a"] * p["b"] ** 2 * x, {"a": 1.5, "b": 0.5}, [("a b^2", "product")]),
+        # equal values: only the move tells a sum from a product
+        (lambda x, p: (p["a"] + p["b"]) * x, {"a": 1.0, "b": 1.0}, [("a + b", "sum")]),
+        (
+            lambda x, p: p["a"] * p["b"] + p["b"] * p["c"] * x,
+            {"a": 1.5, "b": 0.5, "c": 2.0},
+            [("a / c", "product"), ("b c", "product")],
+        ),
+        # neither: a gradient at these parameters
+        (lambda x, p: (p["a"] + p["b"] ** 2) * x, {"a": 1.0, "b": 0.7}, [(None, "local")]),
+    ],
+)
+def test_combinations_have_names(
+    formula: object, values: dict[str, float], names: list[tuple[str | None, str]]
+) -> None:
+    model = Scalars(formula, **values)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.GaussNewtonPosterior(risk, noise=0.01).identifiable(list(values))
+    assert len(found.combinations) == len(names)
+    for combination, (text, kind) in zip(found.combinations, names, strict=True):
+        assert combination.kind == kind
+        assert text is None or combination.text == text
+
+
+def test_a_tensor_may_be_partly_determined() -> None:
+    found = three_samples().identifiable(["k", "w"])
+    assert found["k"].answer == "determined"
+    assert found["w"].answer == "partly determined"
+    assert [c.text for c in found.combinations] == ["w[0] + w[1]"]
+    assert found.to_dataframe().shape == (3, 4)
+
+
+def test_the_limit_of_a_vanishing_prior_agrees() -> None:
+    post = three_samples()
+    there = draw(5, 6, seed=2)
+    there[:2] = THREE_ROWS[:2] * 1.5
+    weak = post.with_prior(1e-9)
+    finite = np.isfinite(post.prediction_std(there))
+    assert finite.tolist() == [[True], [True], [False], [False], [False]]
+    np.testing.assert_allclose(
+        weak.prediction_std(there)[finite], post.prediction_std(there)[finite], rtol=1e-6
+    )
+    assert (weak.prediction_std(there)[~finite] > 1e4).all()
+    joint, limit = weak.prediction_covariance(there), post.prediction_covariance(there)
+    grows = np.isinf(limit)
+    assert (np.abs(joint[grows]) > 1e6).all()
+    assert (np.sign(joint[grows]) == np.sign(limit[grows])).all()
+
+
+def test_directions_near_rounding_are_not_resolved_until_a_threshold_is_given() -> None:
+    # singular values 1, 1e-14 (between zero and certainly not zero), and the open rest
+    rows = torch.zeros(2, 6, dtype=torch.float64)
+    rows[0, 0], rows[1, 1] = 1.0, 3e-14
+    model = Linear6()
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (rows, model(rows).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=0.1)
+    assert (post.rank.lower, post.rank.upper) == (1, 2)
+    assert "rounding" in post.rank.reasons
+    found = post.undetermined(["k", "w"])
+    labels = {one.label: one.answer for one in found.answers}
+    assert labels["w[0]"] == "not resolved"
+    assert found.unresolved >= 1
+    assert post.parameter_std(["k"])[0] == pytest.approx(0.1)
+    assert np.isinf(post.parameter_std(["w"])).all()
+    cut = hs.GaussNewtonPosterior(risk, noise=0.1, tol=1e-6)
+    assert cut.rank == 1
+    assert {one.answer for one in cut.undetermined().answers} == {"undetermined"}
+    with pytest.raises(ValueError, match="rounding resolves"):
+        hs.GaussNewtonPosterior(risk, noise=0.1, tol=1e-31)
+
+
+def test_a_small_singular_value_with_a_gap_is_a_large_but_honest_error() -> None:
+    rows = torch.zeros(2, 6, dtype=torch.float64)
+    rows[0, 0], rows[1, 1] = 1.0, 1e-8
+    model = Linear6()
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (rows, model(rows).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=0.1)
+    assert post.rank == 2
+    np.testing.assert_allclose(post.parameter_std()[:2], [0.1, 1e7], rtol=1e-6)
+
+
+def test_nothing_is_drawn_from_an_open_posterior() -> None:
+    with pytest.raises(ValueError, match="3 directions are not determined"):
+        three_samples().sample(2)
+
+
+def test_no_noise_without_degrees_of_freedom() -> None:
+    model = mlp(1, 8, 1)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, X))
+    assert np.linalg.matrix_rank(jacobian(model, X)) == 6
+    with pytest.raises(ValueError, match="6 measurements determine 6 directions"):
+        hs.GaussNewtonPosterior(risk)
+    with pytest.raises(ValueError, match="proper prior"):
+        _ = hs.GaussNewtonPosterior(risk, noise=0.1).log_evidence
+
+
+def test_a_model_without_dependence_is_refused() -> None:
+    model = Scalars(lambda x, p: x + 0 * p["a"], a=1.0)
+    with pytest.raises(ValueError, match="determine nothing"):
+        hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), (X, X)), noise=0.1)
