@@ -5,6 +5,7 @@ Nothing here is random: seeds are fixed, so a failure is a defect.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 
 import pytest
@@ -106,7 +107,7 @@ def test_a_wrong_product_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrong_denominator_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = vars(hs.EmpiricalRisk)["denominator"].fget
+    right = inspect.getattr_static(hs.EmpiricalRisk, "denominator").fget
     wrong = property(lambda self: right(self) + 1)
     monkeypatch.setattr(hs.EmpiricalRisk, "denominator", wrong)
     assert {"value", "denominator", "gradient", "Hessian"} <= wrong_checks()

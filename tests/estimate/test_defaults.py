@@ -30,6 +30,7 @@ DEFAULTS: dict[Callable[..., Any], dict[str, Any]] = {
     estimate.rank: {**SIGNS, "max_bytes": 8 * GIB},
     estimate.eigenpairs: {
         **CHECKPOINTS,
+        "start": None,
         "which": "LM",
         "tol": None,
         "block": 1,

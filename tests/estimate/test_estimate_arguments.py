@@ -44,6 +44,7 @@ WRONG: dict[str, list[Any]] = {
     "method": ["best", None, 3],
     "tol": ["1e-6", "a", -1.0, 1.0, np.nan, np.inf, 1j, Words(), True],
     "tols": ["a", [2.0], [np.nan], [[0.1]], [], 1j, [None]],
+    "start": ["a", 3, Words()],
     "probes": [0, -1, 1.5, True, "a", None, Words()],
     "matvecs": [0, -1, 1.5, True, "a", None, Words()],
     "steps": [0, -1, 1.5, True, "a", None, Words()],

@@ -95,7 +95,7 @@ def _conduct(
         outcome = run(
             experiment,
             config,
-            directory.store(experiment.name),
+            directory.store(experiment.name, points=experiment.points),
             workers=options.workers,
             executor=executor,
             force=options.force,

@@ -115,9 +115,10 @@ class RunDirectory:
         """Remove what killed processes left unfinished; files that are being written stay."""
         remove_unfinished(self.path)
 
-    def store(self, experiment: str) -> Store:
-        """The finished tasks of an experiment."""
-        return Store(self.path / "tasks" / experiment, self.path / _MARK)
+    def store(self, experiment: str, *, points: bool = False) -> Store:
+        """The finished tasks of an experiment; points of a sweep in a folder of their own."""
+        folder = self.path / "tasks" / experiment
+        return Store(folder / "arrays" if points else folder, self.path / _MARK)
 
     def command(self) -> str:
         """The command that was typed last to fill the folder; empty if that is not known.

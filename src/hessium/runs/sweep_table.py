@@ -19,7 +19,8 @@ def stores(path: Path, argument: str = "STORE") -> list[Store]:
     Raises:
         InputError: if nothing is stored there.
     """
-    folders = [path, *sorted((path / "tasks").glob("*/"))]
+    tasks = [path, *sorted((path / "tasks").glob("*/"))]
+    folders = [folder for task in tasks for folder in (task, task / "arrays")]
     if found := [store for store in map(Store, folders) if store.names()]:
         return found
     msg = f"{argument}: {path} has no finished task in it; give a run directory"
@@ -46,7 +47,7 @@ def load_sweep(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     For a sweep the columns are the fields of the task (ratio, method, seed, target, ...) and of the
     result (kind, energy, index, index_lower, index_upper, radius, ...). Arrays such as spectra are
-    in the files `tasks/EXPERIMENT/ID.npz`, which `numpy.load` opens.
+    in the files `tasks/EXPERIMENT/arrays/ID.npz`, which `numpy.load` opens.
 
     Args:
         path: a run directory, or one folder `tasks/EXPERIMENT` in it.
