@@ -19,7 +19,7 @@ def stores(path: Path, argument: str = "STORE") -> list[Store]:
     Raises:
         InputError: if nothing is stored there.
     """
-    tasks = [path, *sorted((path / "tasks").glob("*/"))]
+    tasks = sorted((path / "tasks").glob("*/")) or [path]
     folders = [folder for task in tasks for folder in (task, task / "arrays")]
     if found := [store for store in map(Store, folders) if store.names()]:
         return found
