@@ -57,22 +57,22 @@ def test_every_combination_of_kinds() -> None:
     matrix, other = goe(200, rng=rng), goe(200, rng=rng)
     exact, second = hs.spectrum(torch.tensor(matrix)), spectrum_of(other)
     truth = distance(exact, second)
-    assert truth.kolmogorov_bracket.low == truth.kolmogorov_bracket.high == truth.kolmogorov
+    assert truth.kolmogorov_bracket.lower == truth.kolmogorov_bracket.upper == truth.kolmogorov
     for a, b in (
         (estimate_of(matrix, 0), estimate_of(other, 1)),
         (estimate_of(matrix, 0), second),
         (exact, estimate_of(other, 1)),
     ):
         found = distance(a, b)
-        assert found.kolmogorov_bracket.low <= truth.kolmogorov <= found.kolmogorov_bracket.high
-        assert found.kolmogorov_bracket.high > found.kolmogorov_bracket.low
+        assert found.kolmogorov_bracket.lower <= truth.kolmogorov <= found.kolmogorov_bracket.upper
+        assert found.kolmogorov_bracket.upper > found.kolmogorov_bracket.lower
         assert found.sizes == (200, 200)
         assert found.p_value > 1e-3
         assert "at 95%" in repr(found)
     rule = DiscreteMeasure(nodes=np.array([-1.0, 1.0]), weights=np.array([0.4, 0.6]))
     blind = distance(rule, exact)
     assert np.isnan(blind.p_value)
-    assert np.isnan(blind.kolmogorov_bracket.high)
+    assert np.isnan(blind.kolmogorov_bracket.upper)
     assert "not tested" in repr(blind)
     # the control: estimates of different laws are told apart
     far = distance(estimate_of(matrix, 0), estimate_of(2 * other, 1))
@@ -89,7 +89,7 @@ def test_an_estimate_brings_its_size_and_its_own_error() -> None:
         found, exact = (distance(x, law) for x in (estimate_of(matrix, seed), spectrum_of(matrix)))
         rejected += found.p_value < 0.05
         bracket = found.kolmogorov_bracket
-        brackets += bracket.low <= exact.kolmogorov <= bracket.high
+        brackets += bracket.lower <= exact.kolmogorov <= bracket.upper
     assert rejected <= 5
     assert brackets >= 10  # of 15 at 95 %: fewer with probability 5e-5
     # the controls: another law is told; without the error of the probes a true one is rejected

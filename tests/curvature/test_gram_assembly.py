@@ -185,7 +185,7 @@ def test_every_form_and_budget_gives_the_same(name: str, monkeypatch: pytest.Mon
 
 def forced(batch: Any, risk: hs.EmpiricalRisk, kind: str) -> list[gram_assembly.Part]:
     """Every parameter by one form, where it has that form."""
-    uses = gram_assembly._uses(batch)
+    uses = gram_assembly.uses_of(batch)
     parts: list[gram_assembly.Part] = []
     if kind == "ghost":
         for at, call in enumerate(batch.calls):

@@ -13,36 +13,13 @@ from torch import Tensor
 from hessium.errors import InputError, NonFiniteError
 from hessium.linalg import SymmetricOperator, as_operator
 from hessium.linalg.dense_matrices import mirror_lower_, symmetrize_
+from support.chosen_spectra import Counted
 from support.risk_cases import draw
 
 
 def symmetric(n: int, seed: int) -> Tensor:
     matrix = draw(n, n, seed=seed)
     return (matrix + matrix.mT) / 2
-
-
-class ByProducts(SymmetricOperator):
-    """Knows its matrix only through products, so that the general routes are tested."""
-
-    def __init__(self, matrix: Tensor) -> None:
-        self.matrix = matrix
-        self.columns = 0
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return (self.matrix.shape[0], self.matrix.shape[1])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.matrix.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self.matrix.device
-
-    def _matmat(self, block: Tensor) -> Tensor:
-        self.columns += block.shape[1]
-        return self.matrix @ block
 
 
 numbers = st.floats(-10, 10)
@@ -52,7 +29,7 @@ numbers = st.floats(-10, 10)
 def test_linear_combinations(a: float, b: float, shift: float, divisor: float) -> None:
     A, B, C = (symmetric(6, seed) for seed in (1, 2, 3))
     V = draw(6, 2, seed=4)
-    operator = (a * ByProducts(A) - ByProducts(B) * b + C).shifted(shift) / divisor
+    operator = (a * Counted(A) - Counted(B) * b + C).shifted(shift) / divisor
     nested = C - (operator + operator) * 0.5 + (-operator)
     expected = (a * A - b * B + C + shift * torch.eye(6).double()) / divisor
     for made, matrix in [(operator, expected), (nested, C - 2 * expected)]:
@@ -64,14 +41,14 @@ def test_linear_combinations(a: float, b: float, shift: float, divisor: float) -
 def test_a_tensor_may_stand_on_either_side() -> None:
     A, B = symmetric(5, 1), symmetric(5, 2)
     for made, expected in [
-        (A + ByProducts(B), A + B),
-        (A - ByProducts(B), A - B),
-        (ByProducts(B) + A, A + B),
-        (ByProducts(B) - A, B - A),
-        (2 * ByProducts(B), 2 * B),
-        (np.float64(2) * ByProducts(B), 2 * B),
-        (ByProducts(B) * torch.tensor(2.0), 2 * B),
-        (sum([ByProducts(A), ByProducts(B)]), A + B),
+        (A + Counted(B), A + B),
+        (A - Counted(B), A - B),
+        (Counted(B) + A, A + B),
+        (Counted(B) - A, B - A),
+        (2 * Counted(B), 2 * B),
+        (np.float64(2) * Counted(B), 2 * B),
+        (Counted(B) * torch.tensor(2.0), 2 * B),
+        (sum([Counted(A), Counted(B)]), A + B),
     ]:
         assert isinstance(made, SymmetricOperator)
         torch.testing.assert_close(made.dense(), expected, rtol=1e-13, atol=1e-13)
@@ -79,9 +56,9 @@ def test_a_tensor_may_stand_on_either_side() -> None:
 
 def test_dense_takes_n_products_in_blocks_within_the_budget() -> None:
     A = symmetric(150, 1)
-    operator = ByProducts(A)
+    operator = Counted(A)
     torch.testing.assert_close(operator.dense(), A, rtol=0, atol=0)
-    assert operator.columns == 150
+    assert operator.products == 150
     tight = operator.dense(max_bytes=A.nbytes + 4 * 150 * 8)
     assert torch.equal(tight, tight.mT)
     with pytest.raises(InputError, match="max_bytes"):
@@ -91,10 +68,10 @@ def test_dense_takes_n_products_in_blocks_within_the_budget() -> None:
 def test_to_scipy_gives_the_same_eigenvalues() -> None:
     A = symmetric(40, 3)
     values = scipy.sparse.linalg.eigsh(
-        ByProducts(A).to_scipy(), k=3, which="LA", return_eigenvectors=False
+        Counted(A).to_scipy(), k=3, which="LA", return_eigenvectors=False
     )
     np.testing.assert_allclose(np.sort(values), np.linalg.eigvalsh(A.numpy())[-3:], rtol=1e-10)
-    operator = ByProducts(A.float()).to_scipy()
+    operator = Counted(A.float()).to_scipy()
     assert operator.dtype == np.float32
     assert operator.matmat(np.eye(40, dtype=np.float64)).dtype == np.float32
 
@@ -132,7 +109,7 @@ def test_products_that_are_not_finite_carry_what_was_computed() -> None:
     A = symmetric(4, 5)
     A[1, 1] = float("nan")
     with pytest.raises(NonFiniteError, match="NaN or infinite") as caught:
-        ByProducts(A) @ torch.ones(4, dtype=torch.float64)
+        Counted(A) @ torch.ones(4, dtype=torch.float64)
     assert isinstance(caught.value.partial, Tensor)
     assert int(torch.isnan(caught.value.partial).sum()) == 1
 
@@ -141,11 +118,11 @@ def test_operators_of_different_kind_do_not_add() -> None:
     A = symmetric(4, 5)
     for other in (symmetric(5, 1), A.float()):
         with pytest.raises(InputError, match="shape, dtype and device"):
-            ByProducts(A) + other
+            Counted(A) + other
     with pytest.raises(InputError, match="finite numbers"):
-        float("nan") * ByProducts(A)
+        float("nan") * Counted(A)
     with pytest.raises(TypeError):
-        ByProducts(A) + 3.0  # type: ignore[operator]
+        Counted(A) + 3.0  # type: ignore[operator]
 
 
 def test_mirror_covers_every_tile() -> None:

@@ -144,9 +144,9 @@ def test_other_losses_are_their_own_likelihood(route: str, reduction: str) -> No
         post.prediction_std(there).ravel() ** 2, np.diag(G @ C @ G.T), rtol=1e-9
     )
     assert post.noise is None
-    with pytest.raises(ValueError, match="no squared error"):
+    with pytest.raises(ValueError, match="not a squared error"):
         hs.GaussNewtonPosterior(post.risk, noise=0.1)
-    with pytest.raises(ValueError, match="no squared error"):
+    with pytest.raises(ValueError, match="not a squared error"):
         post.information_gain(there)
 
 

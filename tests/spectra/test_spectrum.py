@@ -135,10 +135,10 @@ def test_two_spectra_of_either_kind_are_compared(pair: tuple[hs.Spectrum, hs.Spe
     for one, other in ((exact, exact), (exact, estimate), (estimate, exact), (estimate, estimate)):
         found = hs.compare.distance(one, other)
         assert found.sizes == (200, 200)
-        assert found.kolmogorov_bracket.low <= 1e-9
+        assert found.kolmogorov_bracket.lower <= 1e-9
     law = hs.theory.Semicircle(variance=1.0)
     distances = [hs.compare.distance(one, law).kolmogorov_bracket for one in pair]
-    assert distances[1].low <= distances[0].low <= distances[1].high
+    assert distances[1].lower <= distances[0].lower <= distances[1].upper
 
 
 def test_descriptions_say_which_kind_it_is(pair: tuple[hs.Spectrum, hs.Spectrum]) -> None:

@@ -78,7 +78,7 @@ def test_the_table_of_a_sweep(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sizes = 3", "'sizes' is no setting; possible are size, activation"),
+        ("sizes = 3", "'sizes' is not a setting; the settings are size, activation"),
         ('size = "big"', "size: 'big' does not belong there"),
         ("size = 1", "size: 1 is out of range"),
         ("ratios = []", r"ratios: \(\) is out of range"),

@@ -2,7 +2,6 @@
 
 from hessium.compare._spectrum import nonzero
 from hessium.compare.assumptions import Assumptions, Prediction, assumptions
-from hessium.compare.brackets import Bracket
 from hessium.compare.checks import Check
 from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.curvature import Curvature
@@ -22,7 +21,6 @@ from hessium.compare.two_spectra import SpectraDistance
 __all__ = [
     "FAMILIES",
     "Assumptions",
-    "Bracket",
     "Check",
     "Cumulants",
     "Curvature",

@@ -7,35 +7,22 @@ points between.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from hessium._typing import FloatArray
 from hessium.compare._spectrum import estimated
-from hessium.spectra import Measure, Spectrum
+from hessium.spectra import Bracket, Measure, Spectrum
 from hessium.theory import Law
 
 CONFIDENCE = 0.95
 _POINTS = 64  # points of the grid: more points leave less confidence for each
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bracket:
-    """An interval for a distance; its ends are equal if both functions are exact."""
-
-    low: float
-    high: float
-
-    def __repr__(self) -> str:
-        return f"[{self.low:.3g}, {self.high:.3g}]"
-
-
 def kolmogorov_bracket(value: float, one: Measure, other: Measure | Law) -> Bracket:
     """Interval of the Kolmogorov distance, at `CONFIDENCE` over the random probes."""
     estimates = [m for m in (one, other) if estimated(m)]
     if not estimates:
-        return Bracket(low=value, high=value)
+        return Bracket(value=value, lower=value, upper=value)
     nodes = np.concatenate([m.nodes for m in (one, other) if isinstance(m, Measure)])
     width = float(np.ptp(nodes)) or 1.0
     x = np.unique(
@@ -53,7 +40,9 @@ def kolmogorov_bracket(value: float, one: Measure, other: Measure | Law) -> Brac
     rise, fall = np.append(high, 1.0), np.append(0.0, low)
     other_rise, other_fall = np.append(other_high, 1.0), np.append(0.0, other_low)
     most = max(float((rise - other_fall).max()), float((other_rise - fall).max()))
-    return Bracket(low=min(least, 1.0), high=min(most, 1.0))
+    lower, upper = min(least, 1.0), min(most, 1.0)
+    value = min(max(value, lower), upper)  # nodes that rounding moves may leave it by as much
+    return Bracket(value=value, lower=lower, upper=upper, confidence=CONFIDENCE)
 
 
 def _bounds(side: Measure | Law, x: FloatArray, confidence: float) -> tuple[FloatArray, FloatArray]:

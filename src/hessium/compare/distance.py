@@ -23,12 +23,12 @@ from hessium.compare._spectrum import (
     size_of,
     snapped,
 )
-from hessium.compare.brackets import CONFIDENCE, Bracket, kolmogorov_bracket
+from hessium.compare.brackets import CONFIDENCE, kolmogorov_bracket
 from hessium.compare.cumulants import Cumulants, cumulants
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, Span, degree_of
 from hessium.compare.two_spectra import SpectraDistance, spectra_distance
 from hessium.errors import InputError
-from hessium.spectra import Measure, Spectrum
+from hessium.spectra import Bracket, Measure, Spectrum
 from hessium.theory import Law
 
 _GRID = 4000  # points of the law's distribution function for the Wasserstein distance
@@ -77,7 +77,9 @@ class Distance(Displayable):
 
     def __repr__(self) -> str:
         bracket = self.kolmogorov_bracket
-        known = "" if bracket.low == bracket.high else f" {bracket!r} at {percent(CONFIDENCE)}"
+        known = ""
+        if bracket.lower < bracket.upper:
+            known = f" [{bracket.lower:.3g}, {bracket.upper:.3g}] at {percent(CONFIDENCE)}"
         return (
             f"Distance(Kolmogorov {self.kolmogorov:.3g}{known} at {self.kolmogorov_at:.4g}, "
             f"Wasserstein {self.wasserstein:.3g}, chi2 {self.statistic:.3g} on {self.freedom}, p "
@@ -166,7 +168,7 @@ def distance(
     return Distance(
         kolmogorov=farthest,
         kolmogorov_at=at,
-        kolmogorov_bracket=Bracket(low=np.nan, high=np.nan)
+        kolmogorov_bracket=Bracket(value=np.nan, lower=np.nan, upper=np.nan)
         if known_size(measure) is None
         else kolmogorov_bracket(farthest, measure, law),
         wasserstein=wasserstein(measure, law),

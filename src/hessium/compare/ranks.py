@@ -126,7 +126,7 @@ def _theory(curvature: Curvature) -> tuple[NetworkRank | None, str, bool, int | 
     layers = shape.chain
     linear = layers is not None and all(link.activation == "none" for link in shape.links)
     if layers is None or not all(isinstance(layer.module, nn.Linear) for layer in layers):
-        return None, shape.unread or "the model is no chain of linear layers", False, None
+        return None, shape.unread or "the model is not a chain of linear layers", False, None
     reason = _no_network(shape, risk) or curvature.data.no_formula
     if reason:
         return None, reason, linear, None

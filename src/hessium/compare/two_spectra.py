@@ -11,9 +11,9 @@ from hessium._display import Displayable
 from hessium._typing import FloatArray
 from hessium.compare._formatting import percent
 from hessium.compare._spectrum import known_size, probe_covariance, rule_degree
-from hessium.compare.brackets import CONFIDENCE, Bracket, kolmogorov_bracket
+from hessium.compare.brackets import CONFIDENCE, kolmogorov_bracket
 from hessium.compare.fluctuations import Contour, LinearStatistics, Polynomials, degree_for
-from hessium.spectra import DiscreteMeasure, Measure
+from hessium.spectra import Bracket, DiscreteMeasure, Measure
 from hessium.theory import Empirical
 
 
@@ -50,7 +50,9 @@ class SpectraDistance(Displayable):
 
     def __repr__(self) -> str:
         bracket = self.kolmogorov_bracket
-        known = "" if bracket.low == bracket.high else f" {bracket!r} at {percent(CONFIDENCE)}"
+        known = ""
+        if bracket.lower < bracket.upper:
+            known = f" [{bracket.lower:.3g}, {bracket.upper:.3g}] at {percent(CONFIDENCE)}"
         tested = (
             "not tested"
             if np.isnan(self.p_value)
@@ -79,7 +81,7 @@ def spectra_distance(one: Measure, other: Measure, size: int | None, beta: int) 
     return SpectraDistance(
         kolmogorov=value,
         kolmogorov_at=float(x[worst]),
-        kolmogorov_bracket=Bracket(low=np.nan, high=np.nan)
+        kolmogorov_bracket=Bracket(value=np.nan, lower=np.nan, upper=np.nan)
         if blind
         else kolmogorov_bracket(value, one, other),
         wasserstein=float(np.diff(x) @ gaps[:-1]),

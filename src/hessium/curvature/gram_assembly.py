@@ -89,15 +89,15 @@ def jacobian_rows(
     risk: EmpiricalRisk, batch: TappedBatch, factors: OutputHessian, work: int
 ) -> Iterator[Tensor]:
     """Rows of S^T J of one batch, (samples x columns, P), a few columns of S at a time."""
-    uses = _uses(batch)
+    uses = uses_of(batch)
     units = [torch.arange(s[0] if s else 1, device=risk.device) for s in risk.layout.shapes]
     per_column = batch.samples * risk.dim * risk.dtype.itemsize
-    for pulled in _pulled(batch, factors, range(len(batch.calls)), work, per_column):
+    for pulled in pulled_blocks(batch, factors, range(len(batch.calls)), work, per_column):
         count = next(iter(pulled.values())).shape[1]
         rows = torch.zeros(batch.samples, count, risk.dim, dtype=risk.dtype, device=risk.device)
         for leaf, at in uses.items():
             name = risk.names[leaf]
-            found = _rows_of(batch, pulled, leaf, at, units[leaf])
+            found = leaf_rows(batch, pulled, leaf, at, units[leaf])
             rows[..., risk.layout.slice(name)] = found.flatten(2)
         yield rows.flatten(0, 1)
 
@@ -179,7 +179,7 @@ class Rows(Part):
         mine = {call: pulled[call] for call in self.calls}
         if self._formed:
             units = torch.arange(self._shape[0], device=batch.outputs.device)
-            mine = {0: _rows_of(batch, mine, self._leaf, self._uses, units).flatten(2)}
+            mine = {0: leaf_rows(batch, mine, self._leaf, self._uses, units).flatten(2)}
         self._open.append(mine)
 
     def close(self, batch: TappedBatch) -> None:
@@ -208,7 +208,7 @@ class Rows(Part):
         for units in self._units().split(step):
             yield torch.cat(
                 [
-                    _rows_of(batch, b, self._leaf, self._uses, units).flatten(2).flatten(0, 1)
+                    leaf_rows(batch, b, self._leaf, self._uses, units).flatten(2).flatten(0, 1)
                     for batch, b in self._held
                 ]
             )
@@ -229,7 +229,7 @@ class Rows(Part):
 Use = tuple[int, str]  # position of a call, and "weight" or "bias"
 
 
-def _uses(batch: TappedBatch) -> dict[int, list[Use]]:
+def uses_of(batch: TappedBatch) -> dict[int, list[Use]]:
     """Uses of each free parameter."""
     found: dict[int, list[Use]] = {}
     for at, call in enumerate(batch.calls):
@@ -239,7 +239,7 @@ def _uses(batch: TappedBatch) -> dict[int, list[Use]]:
     return found
 
 
-def _rows_of(
+def leaf_rows(
     batch: TappedBatch,
     pulled: dict[int, Tensor],
     leaf: int,
@@ -258,7 +258,7 @@ def _rows_of(
 
 def _parts(batch: TappedBatch, risk: EmpiricalRisk, rows_in_all: int) -> list[Part]:
     """The cheapest way for every parameter."""
-    uses = _uses(batch)
+    uses = uses_of(batch)
     parts: list[Part] = []
     by_ghost: set[int] = set()
     for at, call in enumerate(batch.calls):
@@ -312,7 +312,7 @@ def _collect(parts: list[Part], batch: TappedBatch, factors: OutputHessian, work
     which = sorted({call for part in parts for call in part.calls})
     if not which or which[-1] >= len(batch.calls):
         return False
-    for pulled in _pulled(batch, factors, which, work):
+    for pulled in pulled_blocks(batch, factors, which, work):
         for part in parts:
             part.take(batch, pulled)
     for part in parts:
@@ -320,7 +320,7 @@ def _collect(parts: list[Part], batch: TappedBatch, factors: OutputHessian, work
     return True
 
 
-def _pulled(
+def pulled_blocks(
     batch: TappedBatch, factors: OutputHessian, which: Sequence[int], work: int, more: int = 0
 ) -> Iterator[dict[int, Tensor]]:
     """Arrays b for each call, in chunks within the work space (`more` bytes a column)."""

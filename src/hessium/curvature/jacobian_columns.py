@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
-from hessium.curvature.gram_assembly import _pulled, _rows_of, _uses, gram
+from hessium.curvature.gram_assembly import gram, leaf_rows, pulled_blocks, uses_of
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layer_recorder import TappedBatch, tap
 from hessium.curvature.selfcheck import tolerance
@@ -159,7 +159,7 @@ def _by_layers(risk: EmpiricalRisk, max_bytes: int) -> Iterator[tuple[slice, Ten
         if stored > _STORED:
             return
         which = range(len(batch.calls))
-        parts = list(_pulled(batch, _identity(batch.outputs, None), which, _WORK))
+        parts = list(pulled_blocks(batch, _identity(batch.outputs, None), which, _WORK))
         found.append((batch, {k: torch.cat([p[k] for p in parts], dim=1) for k in which}))
     for leaf, shape in enumerate(risk.layout.shapes):
         count = shape[0] if shape else 1
@@ -169,12 +169,12 @@ def _by_layers(risk: EmpiricalRisk, max_bytes: int) -> Iterator[tuple[slice, Ten
             units = torch.arange(first, min(first + step, count), device=risk.device)
             block = []
             for batch, b in found:
-                uses = _uses(batch).get(leaf)
+                uses = uses_of(batch).get(leaf)
                 if uses is None:
                     width = rows(batch.outputs).numel(), len(units) * rest
                     block.append(torch.zeros(width, dtype=risk.dtype, device=risk.device))
                 else:
-                    block.append(_rows_of(batch, b, leaf, uses, units).flatten(2).flatten(0, 1))
+                    block.append(leaf_rows(batch, b, leaf, uses, units).flatten(2).flatten(0, 1))
             offset = risk.layout.offsets[leaf]
             at = slice(offset + first * rest, offset + (first + len(units)) * rest)
             yield at, torch.cat(block)

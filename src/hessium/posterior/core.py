@@ -57,7 +57,7 @@ class PosteriorCore(ABC):
         fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
         data = measurements(fine)
         if not data.quadratic and noise is not None:
-            msg = f"noise: {noise}; {risk.loss!r} is no squared error, its likelihood has no noise"
+            msg = f"noise: {noise}; {risk.loss!r} is not a squared error, so it takes no noise"
             raise InputError(msg)
         mean = _mean(prior_mean, fine)
         self._prepare(risk, factorise(fine, data, max_bytes), noise, precision, mean, tol)
@@ -178,7 +178,7 @@ class PosteriorCore(ABC):
         r"""Standard deviations from the parameters to the minimum of the quadratic model.
 
         $\sqrt{g^T Q^{-1} g}$, g the gradient of the negative log-posterior and Q the precision,
-        in the directions that the data determine if there is no prior. If it is not small, the risk
+        without a prior in the determined directions only. If it is not small, the risk
         is not at its minimum, and the intervals have another centre. Cost: one gradient.
         """
         state, factor = self._state, self._factor

@@ -268,7 +268,7 @@ def _updated(
 def _require_noise(state: State) -> None:
     if not state.factor.data.quadratic:
         msg = (
-            f"risk: {state.factor.risk.loss!r} is no squared error; the information of a "
+            f"risk: {state.factor.risk.loss!r} is not a squared error; the information of a "
             "measurement is defined for squared errors here"
         )
         raise InputError(msg)

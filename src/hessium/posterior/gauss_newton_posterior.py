@@ -177,7 +177,7 @@ class GaussNewtonPosterior(MeasurementChoice):
             Shape (n, P), in the dtype and on the device of the risk.
 
         Raises:
-            InputError: if a direction is undetermined: there is no distribution to draw from.
+            InputError: if a direction is undetermined, so that the posterior is improper.
         """
         count("n", n)
         state, factor = self._state, self._factor
@@ -186,7 +186,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         if alpha == 0 and state.rank.lower < dim:
             msg = (
                 f"prior_precision: 0; {dim - state.rank.lower} directions are not determined, so "
-                "there is no distribution to draw from; give a prior_precision, or restrict the "
+                "the posterior is improper; give a prior_precision, or restrict the "
                 "risk to determined parameters"
             )
             raise InputError(msg)

@@ -102,7 +102,7 @@ class CountingOperator(SymmetricOperator):
 
 
 class Reading:
-    """Products and seconds at the start of some work."""
+    """Counter values before a part of the measurement."""
 
     def __init__(self, operator: CountingOperator) -> None:
         self.products, self.product_seconds = operator.products, operator.seconds

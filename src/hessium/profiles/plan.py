@@ -1,4 +1,4 @@
-"""Settings of a measurement, and what it will cost."""
+"""Settings of a measurement and a forecast of its cost."""
 
 from __future__ import annotations
 

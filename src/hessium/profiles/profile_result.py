@@ -1,4 +1,4 @@
-"""The curvature of one risk: what a profile holds, as numbers, as a table and as a page."""
+"""A profile: the curvature of one risk as numbers, as a table and as a page."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def number(cell: str | Number) -> str:
     # an error below the last digit is stated once, below the table
     if cell.basis.startswith(("value", "count")) and low == text == high:
         return text
-    # the middle of a wide bracket is no estimate
+    # a wide bracket is printed without its midpoint, which estimates nothing
     if cell.basis.startswith("count") and cell.high - cell.low > max(3.0, cell.value / 2):
         return f"[{low}, {high}]"
     return f"{text} [{low}, {high}]"

@@ -65,7 +65,7 @@ def read_archive(path: Path, *, with_arrays: bool = True) -> tuple[Any, dict[str
         with_arrays: False for the document alone.
 
     Raises:
-        FileNotFoundError, NotADirectoryError: if there is no such file.
+        FileNotFoundError, NotADirectoryError: if the file does not exist.
         ArchiveError: if it cannot be read, or is damaged.
     """
     try:

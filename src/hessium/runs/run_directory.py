@@ -234,5 +234,5 @@ def _require_drawable(sections: Sequence[Section]) -> None:
 
 
 def _refuse(constant: str) -> float:
-    msg = f"{constant} is no number"
+    msg = f"{constant} is not a number"
     raise DecodeError(msg)

@@ -186,7 +186,7 @@ def _decoded(value: Any, arrays: Mapping[str, AnyArray]) -> Any:
         case {"class": str(name), "fields": fields}:
             return _restored(_class_of(name), _decoded(fields, arrays))
         case dict() | list():
-            msg = f"{str(value)[:40]!r} is no part of a result"
+            msg = f"{str(value)[:40]!r} is not part of a result"
             raise ValueError(msg)
     return value
 

@@ -33,7 +33,7 @@ def small_images(count: int, seed: int, source: str = "photographs") -> FloatArr
         Shape (count, 16).
 
     Raises:
-        InputError: if the source has fewer images, or is no file.
+        InputError: if the source has fewer images, or does not exist.
     """
     rng = np.random.default_rng([seed, 4])
     if source == "photographs":
@@ -100,7 +100,7 @@ def _digits() -> FloatArray:
 
 def _file(path: Path) -> FloatArray:
     if not path.is_file():
-        msg = f"source: {path} is no file; photographs, digits, or a .npy or .bin file"
+        msg = f"source: {path} does not exist; photographs, digits, or a .npy or .bin file"
         raise InputError(msg)
     if path.suffix == ".bin":
         raw = np.fromfile(path, dtype=np.uint8)

@@ -44,7 +44,7 @@ def read_config(path: Path) -> CriticalPointsConfig:
     settings: dict[str, Any] = {f.name: encode(f.default) for f in fields(CriticalPointsConfig)}
     unknown = sorted(set(given) - set(settings))
     if unknown:
-        msg = f"CONFIG: {unknown[0]!r} is no setting; possible are {', '.join(settings)}"
+        msg = f"CONFIG: {unknown[0]!r} is not a setting; the settings are {', '.join(settings)}"
         raise InputError(msg)
     try:
         return decode(CriticalPointsConfig, settings | given)

@@ -164,7 +164,7 @@ def assumptions_chart(found: Assumptions) -> Chart:
 def spectra_distance_chart(distance: SpectraDistance) -> Chart:
     """The Kolmogorov distance of two spectra with its bracket."""
     bracket = distance.kolmogorov_bracket
-    known = bool(np.isfinite([bracket.low, bracket.high]).all())
+    known = bool(np.isfinite([bracket.lower, bracket.upper]).all())
     return Chart(
         name="spectra-distance",
         title=f"Two spectra, p {_p(distance.p_value)}",
@@ -176,8 +176,8 @@ def spectra_distance_chart(distance: SpectraDistance) -> Chart:
             Series(
                 label=f"{distance.kolmogorov:.3g}, largest at λ = {distance.kolmogorov_at:.3g}",
                 x=np.array([1.0]), y=np.array([distance.kolmogorov]),
-                low=np.array([bracket.low]) if known else None,
-                high=np.array([bracket.high]) if known else None,
+                low=np.array([bracket.lower]) if known else None,
+                high=np.array([bracket.upper]) if known else None,
                 error="95 % bracket" if known else "unknown", source="measured", mark="points",
                 hue=0,
             ),

@@ -166,7 +166,7 @@ def summarise(config: RankTheoryConfig, results: Sequence[Result]) -> Summary:
             "rank H₁ = 2qM + 2qs − Lq², rank H = 2qM − Lq² + q(r + K); K − 1 stands for K with "
             "cross-entropy. Weights, data and targets are Gaussian; no biases.",
             "Ranks count eigenvalues beyond 10⁻¹⁰ of the largest, in float64. The formulas are of "
-            "linear networks; for others they are no bound at this threshold.",
+            "linear networks; for others they do not bound ranks at this threshold.",
         ),
     )
     return findings, {
