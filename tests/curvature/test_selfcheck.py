@@ -64,6 +64,25 @@ def test_an_operation_with_a_wrong_second_derivative_is_caught() -> None:
         hs.Hessian(risk)
 
 
+class Convolved(nn.Module):
+    """The same operation behind a convolution, where blocks are multiplied one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolution, self.rest = nn.Conv2d(3, 3, 1).double(), WrongSecondDerivative()
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = self.rest(self.convolution(x[:, :, None, None]).flatten(1))
+        return outputs
+
+
+def test_symmetry_is_checked_where_blocks_are_multiplied_one_by_one() -> None:
+    risk = hs.EmpiricalRisk(Convolved(), nn.MSELoss(), DATA)
+    assert not hs.Hessian(risk, check=False).multiplies_blocks
+    with pytest.raises(SelfCheckError, match="symmetric"):
+        hs.Hessian(risk)
+
+
 CALLS = [0]
 
 
