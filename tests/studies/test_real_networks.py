@@ -239,7 +239,7 @@ def test_images(tmp_path: Path) -> None:
     (tmp_path / "text.npy").write_text("no array")
     np.save(tmp_path / "flat.npy", np.zeros((5, 5)))
     for source, words in (
-        ("nowhere", "no file"), ("text.npy", "cannot be read"), ("flat.npy", "shape"),
+        ("nowhere", "does not exist"), ("text.npy", "cannot be read"), ("flat.npy", "shape"),
         ("batch.bin", "30 images"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
