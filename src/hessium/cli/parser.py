@@ -200,6 +200,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     law.set_defaults(command="hessium.cli.theory:theory")
 
+    explore = commands_of.add_parser(
+        "explore", help="write the interactive page: laws with sliders, in one file without network"
+    )
+    explore.add_argument(
+        "--out",
+        type=Path,
+        default=Path("explore.html"),
+        metavar="FILE.html",
+        help="the file, replaced if it exists; explore.html",
+    )
+    explore.add_argument(
+        "--overlay",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="RUN_DIR",
+        help="directories of `hessium spectrum` or `compare`: their spectra beside the laws",
+    )
+    explore.set_defaults(command="hessium.cli.explore:explore")
+
     report = commands_of.add_parser("report", help="draw the page of a run directory again")
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     report.set_defaults(command="hessium.cli.commands:report")

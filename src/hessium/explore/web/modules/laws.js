@@ -63,6 +63,26 @@ export function densityAt(triple, x) {
   return Math.abs(w.im) / (Math.PI * (w.re * w.re + w.im * w.im));
 }
 
+/** Points [x, density] of every interval, dense at its edges: one list for each interval. */
+export function densityCurves(triple, count) {
+  const curves = [];
+  for (let cut = 0; 2 * cut < triple.edges.length; cut++) {
+    const low = triple.edges[2 * cut], high = triple.edges[2 * cut + 1], points = [[low, 0]];
+    let before = null, last = null;
+    for (let k = 1; k < count; k++) {
+      const x = low + (high - low) * Math.sin((Math.PI * k) / (2 * count)) ** 2;
+      const guess = before && last ? { re: 2 * last.re - before.re, im: 2 * last.im - before.im } : last;
+      const w = x > low && x < high ? inside(triple, x, cut, guess) : { re: 1, im: 0 };
+      points.push([x, Math.abs(w.im) / (Math.PI * (w.re * w.re + w.im * w.im))]);
+      before = last;
+      last = w;
+    }
+    points.push([high, 0]);
+    curves.push(points);
+  }
+  return curves;
+}
+
 /** G(x + i0) as [re, im], on the support and off it. */
 export function cauchyAt(triple, x) {
   const cut = cutOf(triple, x);
@@ -174,12 +194,12 @@ function edgeMass(triple) {
       if (triple.variance) add(triple.variance / (root * root), re);
       const size = br * br + bi * bi; // i s sqrt(-distance / bend)
       const cr = (-distance * br) / size, ci = (distance * bi) / size;
-      const modulus = Math.hypot(cr, ci), sr = Math.sqrt((modulus + cr) / 2);
+      const modulus = Math.sqrt(cr * cr + ci * ci), sr = Math.sqrt((modulus + cr) / 2);
       const si = (ci < 0 ? -1 : 1) * Math.sqrt((modulus - cr) / 2);
       const fr = -s * si, fi = s * sr;
-      const moved = Math.hypot(fr - dr, fi - di);
+      const moved = Math.abs(fr - dr) + Math.abs(fi - di);
       dr = fr; di = fi;
-      if (moved <= 1e-16 * Math.hypot(dr, di)) break;
+      if (moved <= 1e-16 * (Math.abs(dr) + Math.abs(di))) break;
     }
     const re = root + dr;
     mass += (LEGENDRE.weights[k] * s * Math.abs(di)) / (Math.PI * (re * re + di * di));

@@ -134,19 +134,24 @@ function rootBeside(poles, strength, k, sign, far) {
   return poles[k] + sign * t;
 }
 
-/** Minimum of q between poles k and k + 1, or null if q is not below 1 there. */
+/** A point between poles k and k + 1 where q is below 1, or null if even its minimum is not. */
 function lowestBetween(poles, strength, k) {
   const left = poles[k], right = poles[k + 1], gap = right - left;
   if (Math.max(strength[k], strength[k + 1]) >= gap * gap) return null;
-  const slope = (w) => poles.reduce((sum, p, j) => sum + strength[j] / (p - w) ** 3, 0);
-  let low = left, high = right;
+  let low = left, high = right, slope = 0, least = 0, w = low;
   for (let step = 0; step < 200; step++) {
-    const middle = low + (high - low) / 2;
-    if (middle <= low || middle >= high) break;
-    if (slope(middle) < 0) low = middle;
-    else high = middle;
+    w = low + (high - low) / 2;
+    slope = 0;
+    least = 0;
+    for (let j = 0; j < poles.length; j++) {
+      const d = poles[j] - w, part = strength[j] / (d * d);
+      least += part;
+      slope += part / d;
+    }
+    if (least < 1 - 1e-14) return w; // any point between the two roots will do
+    if (w <= low || w >= high) break;
+    if (slope < 0) low = w;
+    else high = w;
   }
-  const w = low + (high - low) / 2;
-  const least = poles.reduce((sum, p, j) => sum + strength[j] / (p - w) ** 2, 0);
-  return least < 1 - 1e-14 ? w : null;
+  return null;
 }

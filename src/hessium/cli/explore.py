@@ -1,0 +1,14 @@
+"""`hessium explore`: the interactive page about the laws of Hessians."""
+
+from __future__ import annotations
+
+import argparse
+
+from hessium.cli.streams import say
+from hessium.explore import write_page
+
+
+def explore(options: argparse.Namespace) -> None:
+    """Write the page and say where it is."""
+    place = write_page(options.out, options.overlay)
+    say(f"page: {place}")
