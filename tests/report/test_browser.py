@@ -1,21 +1,14 @@
 """The page in a real browser, on a phone: nothing fetched, nothing wider than the screen."""
 
-import json
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from hessium.report import write_report
+from support.browser import found_by, needs_browser
 from support.toy_experiment import fill
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(BROWSER is None, reason="needs chromium"),
-]
+pytestmark = [pytest.mark.slow, needs_browser]
 
 # measures the page inside a frame as wide as a phone and writes what it finds into the title
 PROBE = """<!DOCTYPE html><title>waiting</title>
@@ -50,20 +43,9 @@ f.onload = () => setTimeout(() => {
 
 
 def test_on_a_phone(tmp_path: Path) -> None:
-    assert BROWSER is not None
     write_report(fill(tmp_path))
     (tmp_path / "probe.html").write_text(PROBE)
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic"]
-    command += ["--no-first-run", "--disable-background-networking", "--disable-sync"]
-    command += ["--disable-component-update", "--allow-file-access-from-files"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
-    command += ["--dump-dom", (tmp_path / "probe.html").as_uri()]
-    page = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    match = re.search(r'<pre id="found">(.*?)</pre>', page, re.DOTALL)
-    assert match is not None, page[:500]
-    found = json.loads(
-        match.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    )
+    found = found_by(tmp_path / "probe.html", tmp_path)
     assert found["charts"] == 2
     assert found["scroll"] <= 390
     assert found["wide"] == []

@@ -33,7 +33,9 @@ def overlays(paths: Sequence[Path]) -> list[dict[str, Any]]:
     found = [(path, section) for path in paths for section in _sections(path)]
     spectra = [(section, _spectra(path, section)) for path, section in found]
     for path in paths:
-        if not any(one and where == path for (where, _), (_, one) in zip(found, spectra, strict=True)):
+        if not any(
+            one and where == path for (where, _), (_, one) in zip(found, spectra, strict=True)
+        ):
             msg = (
                 f"{_ARGUMENT}: {path} holds no spectrum of a Hessian; give a directory that "
                 "`hessium spectrum` or `hessium compare` wrote"
@@ -136,9 +138,7 @@ def thinned(
     short = x.size > most
     if short:
         inner = np.linspace(_ENDS, x.size - _ENDS, most - 2 * _ENDS + 1).round().astype(np.int64)
-        starts = np.concatenate(
-            [np.arange(_ENDS), inner[:-1], np.arange(x.size - _ENDS, x.size)]
-        )
+        starts = np.concatenate([np.arange(_ENDS), inner[:-1], np.arange(x.size - _ENDS, x.size)])
         total = np.add.reduceat(w, starts)
         safe = np.where(total > 0, total, 1.0)
         x, w = np.add.reduceat(w * x, starts) / safe, total

@@ -26,7 +26,9 @@ def render(runs: Sequence[Path] = ()) -> str:
     web = files("hessium.explore") / "web"
     measured = json.dumps(overlays(runs), allow_nan=False, ensure_ascii=False)
     # nothing in it ends the element that holds it
-    data = measured.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    data = (
+        measured.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )
     parts = {
         "style": (web / "style.css").read_text(encoding="utf-8"),
         "script": bundle(sources(), "main"),
@@ -39,7 +41,9 @@ def render(runs: Sequence[Path] = ()) -> str:
         name, _, after = piece.partition("}}")
         page += parts[name] + after
     if (size := len(page.encode())) > MOST_BYTES:
-        msg = f"--overlay: {len(runs)} directories make a page of {size} bytes; at most {MOST_BYTES}"
+        msg = (
+            f"--overlay: {len(runs)} directories make a page of {size} bytes; at most {MOST_BYTES}"
+        )
         raise InputError(msg + " are allowed, so give fewer of them")
     return page
 
