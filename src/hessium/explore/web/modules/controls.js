@@ -19,7 +19,7 @@ function slider(name, log, words, store) {
   });
   return (state) => {
     const place = log ? Math.log10(state[name]) : state[name];
-    if (Math.abs(Number(range.value) - place) > (log ? 0.0026 : 0)) range.value = place;
+    if (Math.abs(Number(range.value) - place) > (log ? 0.0026 : 1e-9)) range.value = place;
     if (document.activeElement !== number) number.value = plain(state[name], 4);
     range.setAttribute("aria-valuetext", `${words} ${digits(state[name], 4)}`);
   };
@@ -31,7 +31,7 @@ export function connectControls(store, runs) {
     slider("ratio", true, "ratio", store), slider("energy", true, "energy", store), slider("n", false, "size", store),
     slider("spike", false, "spike", store),
   ];
-  byId("spike").step = 0.01;
+  byId("spike").step = "any";
   const radios = [...document.querySelectorAll("input[name=activation]")];
   for (const radio of radios) radio.addEventListener("change", () => store.set({ activation: radio.value }));
   const parts = ["h", "0", "1"].map((key) => [key, byId(`part-${key}`)]);

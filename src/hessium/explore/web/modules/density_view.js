@@ -26,8 +26,8 @@ export function densityView(host, caption) {
   return {
     plot,
     draw(model, state) {
-      const span = spanOf(model, model.outlier ? [model.outlier.location] : []);
-      const parts = state.parts;
+      const parts = state.parts, wide = parts.includes("1") && model.residual ? model.residual.edges : [];
+      const span = spanOf(model, model.outlier ? [model.outlier.location, ...wide] : wide);
       const { top, cut } = heightOf([...model.curves.hessian, ...(parts.includes("0") ? model.curves.gaussNewton : [])], span);
       const log = state.log === 1, floor = log ? 1e-4 / (span[1] - span[0]) : 0;
       let high = top;

@@ -36,8 +36,8 @@ export function indexView(host, caption, store) {
       const relation = model.critical === 0
         ? "At ratios of one and above the critical energy is 0: every energy makes negative eigenvalues."
         : `Critical energy <b>${digits(model.critical, 6)}</b>; this energy is ${digits(model.energy / model.critical, 3)} times that.`;
-      const asymptote = small.length ? " Dashed: the law of small indices, α₀ ((ε − ε_c)/ε_c)<sup>3/2</sup>." : "";
-      caption.innerHTML = `Index <b>${digits(model.index, 6)}</b>. ${relation}${asymptote}${sample ? " Square dot: the sampled matrix." : ""}`.replace("Square dot", "Dot").replace("ε_c", "ε<sub>c</sub>").replace("ε_c", "ε<sub>c</sub>");
+      const asymptote = small.length ? " Dashed: the law of small indices, α₀ ((ε − ε<sub>c</sub>)/ε<sub>c</sub>)<sup>3/2</sup>." : "";
+      caption.innerHTML = `Index <b>${digits(model.index, 6)}</b>. ${relation}${asymptote}${sample ? " Small dot: the sampled matrix." : ""}`;
       describePlot(plot, caption.textContent);
     },
   };

@@ -1,5 +1,6 @@
 // From the settings to all pictures.
 
+import { forgetColours } from "./colours.js";
 import { connectControls } from "./controls.js";
 import { densityView } from "./density_view.js";
 import { showExercises } from "./exercises.js";
@@ -33,66 +34,113 @@ if (runs.length) {
 }
 
 const SAMPLED = ["ratio", "energy", "activation", "n", "seed", "pool", "spike"];
-// what a change of one setting leaves as it is
-const UNTOUCHED = {
-  n: ["density", "phase", "transform", "overlay"], seed: ["density", "phase", "transform", "overlay"], pool: ["density", "phase", "transform", "overlay"],
-  step: ["density", "sample", "index", "phase", "spike", "overlay"], probe: ["density", "sample", "index", "phase", "spike", "overlay"],
-  spike: ["sample", "index", "phase", "transform", "overlay"], parts: ["sample", "index", "phase", "transform", "spike"],
-  log: ["sample", "index", "phase", "transform", "spike", "overlay"], overlay: ["density", "sample", "index", "phase", "transform", "spike"],
-  theme: Object.keys(views),
+// the settings that a picture shows
+const LAW = ["ratio", "energy", "activation"];
+const SHOWS = {
+  density: [...LAW, "spike", "parts", "log"], sample: [...LAW, "n", "seed", "pool"], index: [...LAW, "n", "seed", "pool"],
+  phase: LAW, transform: [...LAW, "step", "probe"], spike: [...LAW, "spike", "n", "seed"], overlay: [...LAW, "parts", "overlay"],
 };
+const names = Object.keys(views);
 
 let model = modelOf(store.state), sample = null;
 const showControls = connectControls(store, runs);
 
-function drawAll(names) {
-  const still = (view) => names.every((name) => (UNTOUCHED[name] || []).includes(view));
-  if (names.some((name) => ["ratio", "energy", "activation", "spike"].includes(name))) model = modelOf(store.state);
-  if (names.some((name) => SAMPLED.includes(name))) {
-    if (names.some((name) => ["ratio", "energy", "activation"].includes(name)) && sample) sample = { ...sample, stale: true };
+/** How long the last redraws took, in milliseconds. */
+const timing = { redraws: [], sampled: 0 };
+
+// pictures in sight are drawn at once, the others when the settings have come to rest or they come into sight
+const old = new Set(names), seen = new Set();
+function draw(list) {
+  for (const name of list) {
+    old.delete(name);
+    // between a change and its new sample only the histogram of the old one stays
+    const current = sample && sample.of === keyOf(store.state);
+    views[name].draw(model, store.state, current || name === "sample" ? sample : null);
   }
-  const drawn = sample && !sample.stale ? sample : null;
-  for (const [name, view] of Object.entries(views)) if (!still(name)) view.draw(model, store.state, drawn || (name === "sample" ? sample : null));
 }
 
-const requestSample = makeSampler((found) => {
-  sample = found;
+/** What a sample depends on. */
+function keyOf(state) {
+  return SAMPLED.map((name) => state[name]).join(" ");
+}
+
+/** The slider of the spike reaches past both thresholds of the present law. */
+function fitSpike() {
+  const { roots } = model.hessian, first = roots[0], last = roots[roots.length - 1], size = last - first, slider = get("spike");
+  slider.min = Math.min(first - 0.5 * size, store.state.spike).toPrecision(4);
+  slider.max = Math.max(last + 0.9 * size, store.state.spike).toPrecision(4);
+  slider.value = store.state.spike;
+}
+
+const requestSample = makeSampler((found, state) => {
   const started = performance.now();
-  for (const name of ["sample", "index", "spike"]) views[name].draw(model, store.state, sample);
+  sample = { ...found, of: keyOf(state) };
+  const list = ["sample", "index", "spike"];
+  for (const name of list) old.add(name);
+  draw(list.filter((name) => seen.has(name)));
+  rest();
   timing.sampled = performance.now() - started;
 });
 
-/** How long the last redraws took, in milliseconds; read by the tests. */
-const timing = { redraws: [], sampled: 0 };
-
-let linking = 0, pending = new Set();
-function redraw() {
-  const names = [...pending], started = performance.now();
-  pending = new Set();
-  showControls(store.state);
-  drawAll(names);
-  timing.redraws.push(performance.now() - started);
-  if (timing.redraws.length > 1000) timing.redraws.shift();
-  if (names.some((name) => SAMPLED.includes(name))) requestSample(store.state);
+let resting = 0, linking = 0, pending = new Set();
+function rest() {
+  clearTimeout(resting);
+  resting = setTimeout(() => draw([...old]), 200);
 }
 
-store.listen((state, names) => {
+function redraw() {
+  const changed = [...pending], started = performance.now();
+  pending = new Set();
+  const touched = (list) => changed.some((name) => list.includes(name));
+  if (touched([...LAW, "spike"])) {
+    model = modelOf(store.state);
+    fitSpike();
+  }
+  showControls(store.state);
+  if (changed.includes("theme")) forgetColours();
+  for (const name of names) if (changed.includes("theme") || touched(SHOWS[name])) old.add(name);
+  draw([...old].filter((name) => seen.has(name)));
+  rest();
+  timing.redraws.push(performance.now() - started);
+  if (timing.redraws.length > 1000) timing.redraws.shift();
+  if (touched(SAMPLED)) requestSample(store.state);
+}
+
+store.listen((state, changed) => {
   if (!pending.size) requestAnimationFrame(redraw); // once a frame, however many events it brings
-  for (const name of names) pending.add(name);
+  for (const name of changed) pending.add(name);
   clearTimeout(linking);
   linking = setTimeout(() => history.replaceState(null, "", linkOf(store.state)), 250);
 });
 window.addEventListener("hashchange", () => store.set(readLink(location.hash)));
 
+const watch = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const name = target.id.replace("-card", "");
+    if (isIntersecting) seen.add(name);
+    else seen.delete(name);
+  }
+  draw([...old].filter((name) => seen.has(name)));
+}, { rootMargin: "60px" });
+for (const name of names) watch.observe(get(`${name}-card`));
+
 const plots = Object.values(views).flatMap((view) => view.plots || [view.plot]);
+function drawAnew(sharpness) {
+  forgetColours();
+  for (const plot of plots) measurePlot(plot, sharpness);
+  draw(names);
+}
 let width = 0;
 new ResizeObserver(() => {
   const now = document.documentElement.clientWidth;
-  if (now === width) return;
+  if (now !== width) drawAnew();
   width = now;
-  plots.forEach(measurePlot);
-  for (const view of Object.values(views)) view.draw(model, store.state, sample);
 }).observe(document.documentElement);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAnew());
+// on paper: light colours, and three points for each of the screen
+matchMedia("print").addEventListener("change", (event) => drawAnew(event.matches ? 3 : undefined));
+window.addEventListener("beforeprint", () => drawAnew(3));
+window.addEventListener("afterprint", () => drawAnew());
 
 if (runs.length) {
   get("take").addEventListener("click", () => {
@@ -103,6 +151,8 @@ if (runs.length) {
 }
 showExercises(get("exercise-list"), store);
 showControls(store.state);
+forgetColours();
+fitSpike();
 requestSample(store.state);
 
 window.hessium = Object.freeze({ ...api, set: (changes) => store.set(changes), settings: () => ({ ...store.state }), timing });

@@ -60,7 +60,7 @@ export function overlayView(host, caption, runs) {
         beyond = Math.max(beyond, scaled.filter((v) => v < span[0] || v > span[1]).length);
         layers.push({ kind: "steps", css, bars: histogram(scaled, span, 64, weights) });
       }
-      for (const curve of model.curves.hessian) layers.push({ kind: "line", css: "hessian law", points: curve });
+      for (const curve of model.curves.hessian) layers.push({ kind: "line", css: "law", points: curve });
       layers.push({ kind: "vertical", css: "zero", x: 0 });
       drawPlot(plot, { x: span, y: [0, top * 1.2] }, layers);
       const words = parts.map(([name, label]) => {

@@ -35,8 +35,8 @@ export function phaseView(host, caption, store) {
       const own = CURVES[model.activation], other = CURVES[model.activation === "linear" ? "relu" : "linear"];
       const layers = [
         { kind: "area", css: "quiet", points: own, text: "no negative eigenvalues", at: [0.012, 2.2e-5], anchor: "start" },
-        { kind: "line", css: "faint", points: other, text: model.activation === "linear" ? "ε_c of relu".replace("ε_c", "critical energy") : "critical energy, linear", at: [0.012, model.activation === "linear" ? 6.5 : 0.1], anchor: "start", dy: model.activation === "linear" ? 0 : 1.2 },
-        { kind: "line", css: "critical", points: own },
+        { kind: "line", css: "faint", points: other, text: model.activation === "linear" ? "ReLU" : "linear", at: [0.2, criticalEnergy(0.2, model.activation === "linear" ? "relu" : "linear")], anchor: "start", dy: model.activation === "linear" ? -0.4 : 1.2 },
+        { kind: "line", css: "critical", points: own, text: "critical energy", at: [0.016, criticalEnergy(0.016, model.activation)], anchor: "start", dy: model.activation === "linear" ? -0.6 : 1.4 },
       ];
       if (model.activation === "linear") layers.push({ kind: "line", css: "small-law", points: GAP, text: "gap closes", at: [2.1, 2e-3], anchor: "start" });
       drawPlot(plot, { x: [0.01, 10], y: [1e-6, 10], xLog: true, yLog: true }, layers);

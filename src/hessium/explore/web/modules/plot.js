@@ -1,34 +1,29 @@
-// Charts as SVG: axes, curves, areas, bars, marks, and handles that pointer and keyboard move.
+// Charts on canvases: axes, curves, areas, bars, marks, and handles that pointer and keyboard move.
 
-import { digits, escape, power } from "./format.js";
-
-const SVG = "http://www.w3.org/2000/svg";
+import { colours, lookOf } from "./colours.js";
+import { digits, power } from "./format.js";
 
 /** A chart inside `host`, of a height that is a share of its width. */
 export function makePlot(host, { label, xLabel, yLabel, aspect = 0.52 }) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "chart");
-  const drawing = document.createElementNS(SVG, "g"), handles = document.createElementNS(SVG, "g");
-  drawing.setAttribute("role", "img");
-  drawing.setAttribute("aria-label", label);
-  svg.append(drawing, handles);
-  host.append(svg);
-  const id = `clip-${host.id}`;
-  const plot = { svg, drawing, handles, host, id, label, xLabel, yLabel, aspect, list: [] };
+  const canvas = document.createElement("canvas");
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label", label);
+  host.append(canvas);
+  const plot = { canvas, context: canvas.getContext("2d"), host, label, xLabel, yLabel, aspect };
   measurePlot(plot);
   return plot;
 }
 
 /** Read the width of the host: after a change of the window, not at every redraw. */
-export function measurePlot(plot) {
+export function measurePlot(plot, sharpness = window.devicePixelRatio || 1) {
   const width = Math.max(plot.host.clientWidth, 200);
   const unit = parseFloat(getComputedStyle(plot.host).fontSize) * 0.8;
   const height = Math.round(Math.min(Math.max(width * plot.aspect, 200), 420 * (unit / 12.8)));
-  Object.assign(plot, { width, height, unit });
-  Object.assign(plot, { left: 3.6 * unit, right: width - unit, top: 1.2 * unit, bottom: height - 3.3 * unit });
-  plot.svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  plot.svg.setAttribute("height", height);
-  plot.svg.style.fontSize = `${unit}px`;
+  Object.assign(plot, { width, height, unit, sharpness });
+  Object.assign(plot, { left: 3.6 * unit, right: width - unit, top: 1.9 * unit, bottom: height - 3.3 * unit });
+  plot.canvas.width = Math.round(width * sharpness);
+  plot.canvas.height = Math.round(height * sharpness);
+  plot.canvas.style.height = `${height}px`;
 }
 
 function ticksOf(low, high, count) {
@@ -47,122 +42,177 @@ function decadesOf(low, high, count) {
   return ticks;
 }
 
+function scaleOf(range, log, from, to) {
+  const low = log ? Math.log10(range[0]) : range[0], high = log ? Math.log10(range[1]) : range[1];
+  const factor = (to - from) / (high - low);
+  const map = log ? (v) => from + (Math.log10(Math.max(v, 1e-300)) - low) * factor : (v) => from + (v - low) * factor;
+  map.back = (place) => {
+    const value = low + (place - from) / factor;
+    return log ? 10 ** value : value;
+  };
+  return map;
+}
+
+const far = (v) => Math.min(Math.max(v, -1e4), 2e4);
+
+function trace(pen, points, X, Y) {
+  let down = false;
+  for (const [x, y] of points) {
+    if (!(isFinite(x) && isFinite(y))) down = false;
+    else if (down) pen.lineTo(far(X(x)), far(Y(y)));
+    else {
+      pen.moveTo(far(X(x)), far(Y(y)));
+      down = true;
+    }
+  }
+}
+
+// what each kind of layer adds to the path, and whether it is filled
+const SHAPES = {
+  line: (pen, layer, { X, Y }) => trace(pen, layer.points, X, Y),
+  area(pen, layer, { X, Y, floor }) {
+    const { points } = layer;
+    if (!points.length) return;
+    trace(pen, points, X, Y);
+    pen.lineTo(far(X(points[points.length - 1][0])), floor);
+    pen.lineTo(far(X(points[0][0])), floor);
+    pen.closePath();
+  },
+  bars(pen, layer, { X, Y, floor }) {
+    for (const [low, high, y] of layer.bars) if (y > 0) pen.rect(X(low) + 0.4, far(Y(y)), Math.max(X(high) - X(low) - 0.8, 0.5), floor - far(Y(y)));
+  },
+  steps(pen, layer, { X, Y }) {
+    trace(pen, layer.bars.flatMap(([low, high, y]) => [[low, y], [high, y]]), X, Y);
+  },
+  rug(pen, layer, { X, plot }) {
+    for (const x of layer.x) {
+      pen.moveTo(far(X(x)), plot.bottom);
+      pen.lineTo(far(X(x)), plot.bottom - 0.7 * plot.unit);
+    }
+  },
+  band(pen, layer, { X, Y, plot }) {
+    const [x0, x1] = layer.x ? layer.x.map((v) => far(X(v))) : [plot.left, plot.right];
+    const [y1, y0] = layer.y ? layer.y.map((v) => far(Y(v))) : [plot.bottom, plot.top];
+    pen.rect(x0, y0, x1 - x0, y1 - y0);
+  },
+  vertical(pen, layer, { X, plot }) {
+    pen.moveTo(far(X(layer.x)), plot.top);
+    pen.lineTo(far(X(layer.x)), plot.bottom);
+  },
+  horizontal(pen, layer, { Y, plot }) {
+    pen.moveTo(plot.left, far(Y(layer.y)));
+    pen.lineTo(plot.right, far(Y(layer.y)));
+  },
+  stem(pen, layer, { X, Y, plot }) {
+    const x = far(X(layer.x)), tip = far(Y(layer.y)), size = 0.35 * plot.unit;
+    pen.moveTo(x, plot.bottom);
+    pen.lineTo(x, tip);
+    pen.moveTo(x - size, tip + 2 * size);
+    pen.lineTo(x, tip);
+    pen.lineTo(x + size, tip + 2 * size);
+  },
+  segment: (pen, layer, { X, Y }) => trace(pen, [layer.from, layer.to], X, Y),
+  dots(pen, layer, { X, Y, plot }) {
+    const r = 0.3 * plot.unit;
+    for (const [x, y] of layer.points) {
+      pen.moveTo(far(X(x)) + r, far(Y(y)));
+      pen.arc(far(X(x)), far(Y(y)), r, 0, 2 * Math.PI);
+    }
+  },
+};
+const FILLED = ["area", "bars", "band", "dots"];
+
 /** Draw the layers in a frame {x: [low, high], y: [low, high], xLog, yLog}. */
 export function drawPlot(plot, frame, layers) {
-  const { left, right, top, bottom, unit } = plot;
-  const scale = (range, log, from, to) => {
-    const low = log ? Math.log10(range[0]) : range[0], high = log ? Math.log10(range[1]) : range[1];
-    const factor = (to - from) / (high - low);
-    const map = log
-      ? (v) => from + (Math.log10(Math.max(v, 1e-300)) - low) * factor
-      : (v) => from + (v - low) * factor;
-    map.back = (place) => {
-      const value = low + (place - from) / factor;
-      return log ? 10 ** value : value;
-    };
-    return map;
-  };
-  const X = scale(frame.x, frame.xLog, left, right), Y = scale(frame.y, frame.yLog, bottom, top);
+  const { left, right, top, bottom, unit, context: pen } = plot, paint = colours();
+  const X = scaleOf(frame.x, frame.xLog, left, right), Y = scaleOf(frame.y, frame.yLog, bottom, top);
+  const base = Math.min(Math.max(frame.yLog ? bottom : Y(0), top), bottom);
+  const place = { X, Y, plot, floor: base };
   Object.assign(plot, { X, Y });
-  const wide = (v) => Math.min(Math.max(v, -1e4), 2e4).toFixed(1); // browsers round coordinates of millions
-  const path = (points) => {
-    let text = "", pen = "M";
-    for (const [x, y] of points) {
-      if (!(isFinite(x) && isFinite(y))) {
-        pen = "M";
-        continue;
-      }
-      text += `${pen}${wide(X(x))} ${wide(Y(y))}`;
-      pen = "L";
-    }
-    return text;
+  const xs = (frame.xLog ? decadesOf : ticksOf)(frame.x[0], frame.x[1], Math.max(3, Math.floor((right - left) / (5 * unit))));
+  const ys = (frame.yLog ? decadesOf : ticksOf)(frame.y[0], frame.y[1], Math.max(3, Math.floor((bottom - top) / (3.2 * unit))));
+  pen.setTransform(plot.sharpness, 0, 0, plot.sharpness, 0, 0);
+  pen.clearRect(0, 0, plot.width, plot.height);
+  pen.font = `${unit}px ${paint.font}`;
+  pen.textBaseline = "alphabetic";
+  pen.lineJoin = "round";
+  const stroke = (colour, width, dashes) => {
+    pen.strokeStyle = colour;
+    pen.lineWidth = width;
+    pen.setLineDash(dashes);
+    pen.stroke();
   };
-  const out = [];
-  const xs = (frame.xLog ? decadesOf : ticksOf)(frame.x[0], frame.x[1], Math.max(3, Math.floor((right - left) / (6 * unit))));
-  const ys = (frame.yLog ? decadesOf : ticksOf)(frame.y[0], frame.y[1], Math.max(3, Math.floor((bottom - top) / (3.4 * unit))));
-  let grid = "", words = "";
-  for (const [value, text] of xs) {
-    const x = X(value).toFixed(1);
-    grid += `M${x} ${top}V${bottom}`;
-    words += `<text x="${x}" y="${bottom + 1.3 * unit}" text-anchor="middle">${text}</text>`;
-  }
-  for (const [value, text] of ys) {
-    const y = Y(value).toFixed(1);
-    grid += `M${left} ${y}H${right}`;
-    words += `<text x="${left - 0.5 * unit}" y="${Number(y) + 0.35 * unit}" text-anchor="end">${text}</text>`;
-  }
-  out.push(`<path class="grid" d="${grid}"/>`);
-  const marks = [];
+  pen.beginPath();
+  for (const [value] of xs) { pen.moveTo(X(value), top); pen.lineTo(X(value), bottom); }
+  for (const [value] of ys) { pen.moveTo(left, Y(value)); pen.lineTo(right, Y(value)); }
+  stroke(paint.grid, 1, []);
+  pen.save();
+  pen.beginPath();
+  pen.rect(left, top - 2, right - left, bottom - top + 4);
+  pen.clip();
   for (const layer of layers) {
-    const css = `class="${layer.kind} ${layer.css || ""}"`;
-    if (layer.kind === "line") out.push(`<path ${css} d="${path(layer.points)}"/>`);
-    else if (layer.kind === "area") {
-      if (!layer.points.length) continue;
-      const base = Y(frame.yLog ? frame.y[0] : layer.base ?? 0).toFixed(1), points = layer.points;
-      out.push(`<path ${css} d="${path(points)}L${wide(X(points[points.length - 1][0]))} ${base}L${wide(X(points[0][0]))} ${base}Z"/>`);
-    } else if (layer.kind === "bars") {
-      let d = "";
-      const base = wide(Y(frame.y[0]));
-      for (const [low, high, y] of layer.bars) if (y > 0) d += `M${wide(X(low))} ${base}V${wide(Y(y))}H${wide(X(high))}V${base}`;
-      out.push(`<path ${css} d="${d}"/>`);
-    } else if (layer.kind === "steps") {
-      let d = "";
-      layer.bars.forEach(([low, high, y], k) => {
-        d += `${k ? "L" : "M"}${wide(X(low))} ${wide(Y(Math.max(y, frame.yLog ? frame.y[0] : 0)))}H${wide(X(high))}`;
-      });
-      out.push(`<path ${css} d="${d}"/>`);
-    } else if (layer.kind === "rug") {
-      let d = "";
-      for (const x of layer.x) d += `M${wide(X(x))} ${bottom}v${-0.7 * unit}`;
-      out.push(`<path ${css} d="${d}"/>`);
-    } else if (layer.kind === "band") {
-      const x0 = layer.x ? X(layer.x[0]) : left, x1 = layer.x ? X(layer.x[1]) : right;
-      const y1 = layer.y ? Y(layer.y[0]) : bottom, y0 = layer.y ? Y(layer.y[1]) : top;
-      out.push(`<rect ${css} x="${wide(x0)}" y="${wide(y0)}" width="${Math.max(x1 - x0, 0).toFixed(1)}" height="${Math.max(y1 - y0, 0).toFixed(1)}"/>`);
-    } else if (layer.kind === "vertical") out.push(`<path ${css} d="M${wide(X(layer.x))} ${top}V${bottom}"/>`);
-    else if (layer.kind === "horizontal") out.push(`<path ${css} d="M${left} ${wide(Y(layer.y))}H${right}"/>`);
-    else if (layer.kind === "stem") {
-      const x = X(layer.x), tip = Y(layer.y);
-      out.push(`<path ${css} d="M${wide(x)} ${bottom}V${wide(tip)}m${-0.35 * unit} ${0.6 * unit}l${0.35 * unit} ${-0.6 * unit}l${0.35 * unit} ${0.6 * unit}"/>`);
-    } else if (layer.kind === "segment") out.push(`<path ${css} d="M${wide(X(layer.from[0]))} ${wide(Y(layer.from[1]))}L${wide(X(layer.to[0]))} ${wide(Y(layer.to[1]))}"/>`);
-    else if (layer.kind === "dots") {
-      let d = "";
-      const r = 0.3 * unit;
-      for (const [x, y] of layer.points) d += `M${wide(X(x) - r)} ${wide(Y(y))}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0`;
-      out.push(`<path ${css} d="${d}"/>`);
-    }
-    if (layer.text && layer.at) {
-      const x = Math.min(Math.max(X(layer.at[0]), left), right), y = Math.min(Math.max(Y(layer.at[1]), top + unit), bottom - 0.3 * unit);
-      const anchor = layer.anchor || (x > (left + right) / 2 ? "end" : "start");
-      const shift = anchor === "end" ? -0.4 : anchor === "start" ? 0.4 : 0;
-      marks.push(`<text class="mark ${layer.css || ""}" text-anchor="${anchor}" x="${(x + shift * unit).toFixed(1)}" y="${(y + (layer.dy || 0) * unit).toFixed(1)}">${escape(layer.text)}</text>`);
-    }
+    const look = lookOf(layer);
+    pen.beginPath();
+    SHAPES[layer.kind](pen, layer, place);
+    pen.globalAlpha = layer.kind === "rug" ? 0.55 : look.opacity;
+    if (FILLED.includes(layer.kind)) {
+      pen.fillStyle = look.colour;
+      pen.fill();
+    } else if (layer.kind === "rug") stroke(look.colour, 1, []);
+    else if (layer.kind === "segment") {
+      pen.globalAlpha = 0.75;
+      stroke(look.colour, 6, []);
+    } else if (layer.kind === "steps" || layer.kind === "stem") stroke(look.colour, 2, []);
+    else stroke(look.colour, look.width, look.dashes);
+    pen.globalAlpha = 1;
   }
-  plot.drawing.innerHTML =
-    `<clipPath id="${plot.id}"><rect x="${left}" y="${top - 2}" width="${right - left}" height="${bottom - top + 4}"/></clipPath>` +
-    `<g clip-path="url(#${plot.id})">${out.join("")}</g><path class="axis" d="M${left} ${top}V${bottom}H${right}"/>` +
-    `<g class="words">${words}</g>${marks.join("")}` +
-    `<text class="label" text-anchor="middle" x="${(left + right) / 2}" y="${plot.height - 0.35 * unit}">${escape(plot.xLabel)}</text>` +
-    `<text class="label" x="${0.2 * unit}" y="${0.9 * unit}">${escape(plot.yLabel)}</text>`;
+  pen.restore();
+  pen.beginPath();
+  pen.moveTo(left, top);
+  pen.lineTo(left, bottom);
+  pen.lineTo(right, bottom);
+  stroke(paint.soft, 1, []);
+  pen.fillStyle = paint.soft;
+  pen.textAlign = "center";
+  for (const [value, text] of xs) pen.fillText(text, X(value), bottom + 1.3 * unit);
+  pen.fillText(plot.xLabel, (left + right) / 2, plot.height - 0.4 * unit);
+  pen.textAlign = "right";
+  for (const [value, text] of ys) pen.fillText(text, left - 0.4 * unit, Y(value) + 0.35 * unit);
+  pen.textAlign = "left";
+  pen.fillText(plot.yLabel, 0.2 * unit, unit);
+  pen.strokeStyle = paint.card;
+  pen.lineWidth = 4;
+  for (const layer of layers) {
+    if (!layer.text) continue;
+    const x = Math.min(Math.max(X(layer.at[0]), left), right), y = Math.min(Math.max(Y(layer.at[1]), top + unit), bottom - 0.3 * unit);
+    const anchor = layer.anchor || (x > (left + right) / 2 ? "end" : "start");
+    const half = pen.measureText(layer.text).width / 2, shift = anchor === "end" ? -half - 0.4 * unit : anchor === "start" ? half + 0.4 * unit : 0;
+    const middle = Math.min(Math.max(x + shift, left + half + 2), right - half);
+    const height = Math.min(y + (layer.dy || 0) * unit, bottom - 0.3 * unit);
+    pen.textAlign = "center";
+    pen.setLineDash([]);
+    pen.strokeText(layer.text, middle, height);
+    pen.fillStyle = paint.ink;
+    pen.fillText(layer.text, middle, height);
+  }
 }
 
 /** Say in words what the chart shows. */
 export function describePlot(plot, text) {
-  plot.drawing.setAttribute("aria-label", `${plot.label}. ${text}`);
+  plot.canvas.setAttribute("aria-label", `${plot.label}. ${text}`);
 }
 
 /** A handle on the chart: `moved(x, y)` gets the place of the pointer, `stepped(dx, dy, far)` the arrow keys. */
 export function addHandle(plot, { label, css = "", moved, stepped }) {
-  const group = document.createElementNS(SVG, "g");
-  group.setAttribute("class", `handle ${css}`);
+  const group = document.createElement("div");
+  group.className = `handle ${css}`;
   group.setAttribute("tabindex", "0");
   group.setAttribute("role", "slider");
   group.setAttribute("aria-label", label);
-  group.innerHTML = '<circle class="reach" r="22"/><circle class="ring" r="11"/><circle class="point" r="6.5"/>';
-  plot.handles.append(group);
+  plot.host.append(group);
   let dragging = false;
   const at = (event) => {
-    const box = plot.svg.getBoundingClientRect(), factor = plot.width / box.width;
+    const box = plot.canvas.getBoundingClientRect(), factor = plot.width / box.width;
     const x = Math.min(Math.max((event.clientX - box.left) * factor, plot.left), plot.right);
     const y = Math.min(Math.max((event.clientY - box.top) * factor, plot.top), plot.bottom);
     moved(plot.X.back(x), plot.Y.back(y));
@@ -175,7 +225,7 @@ export function addHandle(plot, { label, css = "", moved, stepped }) {
   });
   group.addEventListener("pointermove", (event) => dragging && at(event));
   for (const name of ["pointerup", "pointercancel"]) group.addEventListener(name, () => { dragging = false; });
-  plot.drawing.addEventListener("click", at);
+  plot.canvas.addEventListener("click", at);
   group.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     const page = { PageUp: [10, 10], PageDown: [-10, -10] }[event.key];
@@ -191,7 +241,7 @@ export function addHandle(plot, { label, css = "", moved, stepped }) {
 /** Put a handle at (x, y) and say its value. */
 export function placeHandle(plot, handle, x, y, { now, low, high, text }) {
   const px = Math.min(Math.max(plot.X(x), plot.left), plot.right), py = Math.min(Math.max(plot.Y(y), plot.top), plot.bottom);
-  handle.setAttribute("transform", `translate(${px.toFixed(1)} ${py.toFixed(1)})`);
+  handle.style.transform = `translate(${px.toFixed(1)}px, ${py.toFixed(1)}px)`;
   handle.setAttribute("aria-valuenow", now);
   handle.setAttribute("aria-valuemin", low);
   handle.setAttribute("aria-valuemax", high);

@@ -18,6 +18,7 @@ export function spikeView(host, overlapHost, caption, store) {
       const size = roots[last] - roots[0];
       const range = [Math.min(roots[0] - 0.5 * size, state.spike - 0.1 * size), Math.max(roots[last] + 0.9 * size, state.spike + 0.1 * size)];
       plot.stride = size / 100;
+      plot.range = range;
       const places = [], overlaps = [], layers = [], quiet = [];
       for (let k = 0; k <= 240; k++) {
         const theta = range[0] + ((range[1] - range[0]) * k) / 240, found = outlierOf(law, theta);

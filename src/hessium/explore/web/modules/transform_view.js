@@ -17,7 +17,7 @@ const WORDS = {
     : "R₁(g) = ε φ g / (2 − ε φ² g²): symmetric jumps of ±φ √(ε/2), at rates 1/(2φ). Its slope at 0 is the variance, εφ/2.",
   3: () => "R(g) = R₀(g) + R₁(g) at every g: the bars at the dot have these lengths. Move the dot.",
   4: () => "x(g) is the inverse function of the Stieltjes transform G. Where x(g) falls, x lies off the support and G(x) = g. It is stationary at the edges of the support (the shaded bands): no real g is left for the points between them.",
-  5: () => "Off the support G(x) is real: the branches of step 4, mirrored. On it G is complex; the density is −Im G(x + i0)/π. Upper curve: Im part; other curve: Re G.",
+  5: () => "Off the support G(x) is real: the branches of step 4, mirrored. On it G is complex; the density is −Im G(x + i0)/π.",
 };
 
 /** The range of g that belongs to points off the support, and a margin. */
@@ -72,14 +72,14 @@ export function transformView(host, title, caption, store) {
         const low = Math.min(0, R1(0.7 * range[0]), R(0.7 * range[0])), frame = { x: range, y: [1.15 * low - 0.1, size] };
         const layers = [{ kind: "vertical", css: "zero", x: 0 }, { kind: "horizontal", css: "zero", y: 0 }];
         const draw = (f, css, name, at) => {
-          layers.push({ kind: "line", css, points: broken(curve(range, 160, f), size), text: name, at: [at * range[1], f(at * range[1])], dy: -0.5, anchor: "end" });
+          layers.push({ kind: "line", css, points: broken(curve(range, 160, f), size), text: name, at: [at, f(at)], dy: -0.6, anchor: "middle" });
         };
-        if (step !== 2) draw(R0, "gauss-newton", "R₀", 0.35);
-        if (step >= 2) draw(R1, "residual", "R₁", 0.6);
+        if (step !== 2) draw(R0, "gauss-newton", "R₀", 0.8 * range[0]);
+        if (step >= 2) draw(R1, "residual", "R₁", 0.75 * range[0]);
         if (step === 3) {
-          draw(R, "hessian", "R", 0.5);
-          layers.push({ kind: "segment", css: "gauss-newton bar", from: [g, 0], to: [g, R0(g)] });
-          layers.push({ kind: "segment", css: "residual bar", from: [g, R0(g)], to: [g, R(g)] });
+          draw(R, "hessian", "R = R₀ + R₁", 0.62 * range[1]);
+          layers.push({ kind: "segment", css: "gauss-newton", from: [g, 0], to: [g, R0(g)] });
+          layers.push({ kind: "segment", css: "residual", from: [g, R0(g)], to: [g, R(g)] });
         }
         plot.xLabel = "g";
         plot.yLabel = "R(g)";
@@ -127,7 +127,7 @@ export function transformView(host, title, caption, store) {
           numbers = ` Support: <b>${bands.map(([a, b]) => `[${digits(a)}, ${digits(b)}]`).join(" and ")}</b>.`;
         }
       }
-      caption.innerHTML = WORDS[step](model).replace("Upper curve: Im part; other curve: Re G.", "") + numbers;
+      caption.innerHTML = WORDS[step](model) + numbers;
       describePlot(plot, `${title.textContent}. ${caption.textContent}`);
     },
   };
