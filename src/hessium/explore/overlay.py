@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from hessium.figures.records import Section
 from hessium.runs.run_directory import RunDirectory
 
 MATRICES = ("hessian", "gauss_newton", "residual")
+# eigenvalues, or quadrature nodes with their weights, by matrix
+Spectra: TypeAlias = Mapping[str, tuple[FloatArray, FloatArray | None]]
+
 _ARGUMENT = "--overlay"
 _ENDS = 50  # eigenvalues at each end that are never joined
 _MOST_VALUES = 18_000  # of all spectra of a page
@@ -30,28 +33,30 @@ def overlays(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises:
         InputError: if one is no run directory, or holds no spectrum of a Hessian.
     """
-    found = [(path, section) for path in paths for section in _sections(path)]
-    spectra = [(section, _spectra(path, section)) for path, section in found]
-    for path in paths:
-        if not any(
-            one and where == path for (where, _), (_, one) in zip(found, spectra, strict=True)
-        ):
-            msg = (
-                f"{_ARGUMENT}: {path} holds no spectrum of a Hessian; give a directory that "
-                "`hessium spectrum` or `hessium compare` wrote"
-            )
-            raise InputError(msg)
-    count = sum(len(one) for _, one in spectra)
-    most = max(2 * _ENDS + 40, _MOST_VALUES // max(count, 1))
-    return [_record(section, one, most) for section, one in spectra if one]
+    found = [
+        (section, spectra)
+        for path in paths
+        for section, spectra in _measured(path, RunDirectory.open(path, _ARGUMENT).sections())
+    ]
+    most = max(2 * _ENDS + 40, _MOST_VALUES // max(sum(len(one) for _, one in found), 1))
+    return [_record(section, spectra, most) for section, spectra in found]
 
 
-def _sections(path: Path) -> tuple[Section, ...]:
-    return RunDirectory.open(path, _ARGUMENT).sections()
+def _measured(path: Path, sections: Sequence[Section]) -> list[tuple[Section, Spectra]]:
+    """The sections with spectra of a Hessian, and these."""
+    found = [(section, _spectra(path, section)) for section in sections]
+    found = [(section, spectra) for section, spectra in found if spectra]
+    if not found:
+        msg = (
+            f"{_ARGUMENT}: {path} holds no spectrum of a Hessian; give a directory that "
+            "`hessium spectrum` or `hessium compare` wrote"
+        )
+        raise InputError(msg)
+    return found
 
 
-def _spectra(path: Path, section: Section) -> dict[str, tuple[FloatArray, FloatArray | None]]:
-    """Eigenvalues, or quadrature nodes with their weights, by matrix; those that are stored."""
+def _spectra(path: Path, section: Section) -> Spectra:
+    """What the arrays of a section hold."""
     place = path / "arrays" / f"{section.experiment}.npz"
     if not place.is_file():
         return {}
@@ -86,9 +91,7 @@ def _checked(place: Path, name: str, values: Any) -> FloatArray:
     return numbers
 
 
-def _record(
-    section: Section, spectra: Mapping[str, tuple[FloatArray, FloatArray | None]], most: int
-) -> dict[str, Any]:
+def _record(section: Section, spectra: Spectra, most: int) -> dict[str, Any]:
     parts, joined = {}, False
     for name, (values, weights) in spectra.items():
         parts[name], short = thinned(values, weights, most)

@@ -67,8 +67,8 @@ function keyOf(state) {
 /** The slider of the spike reaches past both thresholds of the present law. */
 function fitSpike() {
   const { roots } = model.hessian, first = roots[0], last = roots[roots.length - 1], size = last - first, slider = get("spike");
-  slider.min = Math.min(first - 0.5 * size, store.state.spike).toPrecision(4);
-  slider.max = Math.max(last + 0.9 * size, store.state.spike).toPrecision(4);
+  slider.min = Math.min(first - 0.8 * size, store.state.spike).toPrecision(4);
+  slider.max = Math.max(last + 2 * size, store.state.spike).toPrecision(4);
   slider.value = store.state.spike;
 }
 

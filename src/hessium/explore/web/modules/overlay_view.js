@@ -37,7 +37,7 @@ export function energyOf(run, ratio, activation) {
 
 /** Draw into `host`, say the numbers in `caption`. */
 export function overlayView(host, caption, runs) {
-  const plot = makePlot(host, { label: "Measured spectrum beside the limit law", xLabel: "eigenvalue λ / mean of H₀", yLabel: "density", aspect: 0.45 });
+  const plot = makePlot(host, { label: "Measured spectrum beside the limit law", xLabel: "eigenvalue λ / mean of H₀", yLabel: "density", aspect: 0.3 });
   return {
     plot,
     draw(model, state) {

@@ -21,8 +21,8 @@ export function sampleOf(state) {
   const list = formsOf(state), values = [], spiked = [];
   for (const form of list) {
     values.push(...eigenvalues(form).values);
-    const found = eigenvalues(form, state.spike), last = state.spike < 0 ? 0 : state.n - 1;
-    spiked.push({ values: found.values, extreme: found.values[last], overlap: found.overlaps[last] });
+    const found = eigenvalues(form, state.spike), overlap = Math.max(...found.overlaps);
+    spiked.push({ values: found.values, location: found.values[found.overlaps.indexOf(overlap)], overlap });
   }
   values.sort((a, b) => a - b);
   const zero = 4 * Math.sqrt(state.n) * 2 ** -52 * Math.max(-values[0], values[values.length - 1]);

@@ -16,7 +16,7 @@ export function sampleView(host, caption) {
       const { top } = heightOf(model.curves.hessian, span);
       const layers = [];
       if (sample) {
-        const bins = Math.min(Math.max(Math.round(3.2 * Math.cbrt(values.length)), 12), 60);
+        const bins = Math.min(Math.max(Math.round(3.2 * Math.cbrt(values.length)), 12), 40) * (model.edges.length / 2);
         const kept = model.hessian.atom ? values.filter((v) => Math.abs(v) > sample.zero) : values;
         const share = kept.length / values.length;
         const bars = histogram(kept, span, bins).map(([a, b, y]) => [a, b, y * share]);

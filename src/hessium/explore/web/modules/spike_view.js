@@ -16,9 +16,8 @@ export function spikeView(host, overlapHost, caption, store) {
     draw(model, state, sample) {
       const law = model.hessian, { roots, edges } = law, last = roots.length - 1;
       const size = roots[last] - roots[0];
-      const range = [Math.min(roots[0] - 0.5 * size, state.spike - 0.1 * size), Math.max(roots[last] + 0.9 * size, state.spike + 0.1 * size)];
+      const range = [Math.min(roots[0] - 0.8 * size, state.spike - 0.1 * size), Math.max(roots[last] + 2 * size, state.spike + 0.1 * size)];
       plot.stride = size / 100;
-      plot.range = range;
       const places = [], overlaps = [], layers = [], quiet = [];
       for (let k = 0; k <= 240; k++) {
         const theta = range[0] + ((range[1] - range[0]) * k) / 240, found = outlierOf(law, theta);
@@ -48,7 +47,7 @@ export function spikeView(host, overlapHost, caption, store) {
         ? `The spike θ = <b>${digits(state.spike)}</b> makes an outlier at <b>${digits(found.location)}</b>; overlap <b>${digits(found.overlap, 3)}</b>.`
         : `The spike θ = <b>${digits(state.spike)}</b> is below the threshold: no outlier, and the extreme eigenvalue stays at the edge, ${digits(edge)}.`;
       const measured = sample
-        ? ` Sampled matrix with the spike: ${state.spike < 0 ? "smallest" : "largest"} eigenvalue ${digits(sample.spiked[0].extreme)}, overlap ${digits(sample.spiked[0].overlap, 3)}.` : "";
+        ? ` In the sampled matrix the eigenvector closest to u has the eigenvalue ${digits(sample.spiked[0].location)} and the overlap ${digits(sample.spiked[0].overlap, 3)}.` : "";
       caption.innerHTML = `${text} Thresholds (vertical lines): θ = ${roots.map((w) => digits(w)).join(", ")}.${measured}`;
       placeHandle(plot, handle, state.spike, found ? found.location : edge, {
         now: state.spike.toFixed(3), low: range[0].toFixed(2), high: range[1].toFixed(2),

@@ -20,10 +20,10 @@ const WORDS = {
   5: () => "Off the support G(x) is real: the branches of step 4, mirrored. On it G is complex; the density is −Im G(x + i0)/π.",
 };
 
-/** The range of g that belongs to points off the support, and a margin. */
-function rangeOf(model) {
-  const { roots } = model.hessian;
-  return [1.45 / roots[0], 1.45 / roots[roots.length - 1]];
+/** The range of g that belongs to points outside of the whole support, or also to its gaps, and a margin. */
+function rangeOf(model, gaps) {
+  const { roots } = model.hessian, ends = gaps ? roots : [roots[0], roots[roots.length - 1]];
+  return [1.45 * Math.min(...ends.map((w) => 1 / w)), 1.45 * Math.max(...ends.map((w) => 1 / w))];
 }
 
 function curve(range, count, f) {
@@ -59,7 +59,7 @@ export function transformView(host, title, caption, store) {
   return {
     plot,
     draw(model, state) {
-      const step = state.step, range = rangeOf(model), none = () => 0;
+      const step = state.step, range = rangeOf(model, state.step === 4), none = () => 0;
       plot.reach = range;
       const R0 = (g) => rTransform(model.gaussNewton, g), R1 = model.residual ? (g) => rTransform(model.residual, g) : none;
       const R = (g) => R0(g) + R1(g);
