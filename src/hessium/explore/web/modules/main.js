@@ -131,11 +131,11 @@ function drawAnew(sharpness) {
   draw(names);
 }
 let width = 0;
-new ResizeObserver(() => {
+new ResizeObserver(() => requestAnimationFrame(() => {
   const now = document.documentElement.clientWidth;
   if (now !== width) drawAnew();
   width = now;
-}).observe(document.documentElement);
+})).observe(document.documentElement);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAnew());
 // on paper: light colours, and three points for each of the screen
 matchMedia("print").addEventListener("change", (event) => drawAnew(event.matches ? 3 : undefined));
