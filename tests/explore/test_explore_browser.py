@@ -47,7 +47,8 @@ f.onload = async () => {
   ratio.value = -1;
   ratio.dispatchEvent(new w.Event("input", {bubbles: true}));
   await wait(500);
-  found.slid = [w.hessium.settings().ratio, words("index-words"), ratio.getAttribute("aria-valuetext"),
+  found.slid = [w.hessium.settings().ratio, words("index-words"),
+    ratio.getAttribute("aria-valuetext"),
     get("density-plot").querySelector("canvas").getAttribute("aria-label")];
   found.link = w.location.hash;
   const key = (target, name, more) => target.dispatchEvent(

@@ -51,7 +51,8 @@ export function densityView(host, caption) {
         ["h", model.hessian, "hessian", "H"], ["0", model.gaussNewton, "gauss-newton", "H₀"], ["1", model.residual, "residual", "H₁"],
       ].filter(([key, law]) => parts.includes(key) && law && law.atom);
       atoms.forEach(([, law, css, name], k) => {
-        layers.push({ kind: "stem", css, x: 0, y: log ? high / 3 : high * (0.93 - 0.1 * k), text: `${name}: atom ${digits(law.atom, 3)}`, at: [0, log ? high / 2 / 3 ** k : high * (0.93 - 0.1 * k)], anchor: "start" });
+        const tip = log ? high / 2 : high * (0.93 - 0.1 * k);
+        layers.push({ kind: "stem", css, x: 0, y: tip, text: `${name}: atom ${digits(law.atom, 3)}`, at: [0, high], dy: 0.2 + 1.3 * k, anchor: "start" });
       });
       if (model.outlier) {
         layers.push({ kind: "stem", css: "spike", x: model.outlier.location, y: log ? high / 30 : high * 0.35, text: "outlier", at: [model.outlier.location, log ? high / 24 : high * 0.4], anchor: "middle" });

@@ -39,6 +39,7 @@ export function phaseView(host, caption, store) {
         { kind: "line", css: "critical", points: own, text: "critical energy", at: [0.016, criticalEnergy(0.016, model.activation)], anchor: "start", dy: model.activation === "linear" ? -0.6 : 1.4 },
       ];
       if (model.activation === "linear") layers.push({ kind: "line", css: "small-law", points: GAP, text: "gap closes", at: [2.1, 2e-3], anchor: "start" });
+      layers.push({ kind: "dots", css: "now", points: [[model.ratio, model.energy]] });
       drawPlot(plot, { x: [0.01, 10], y: [1e-6, 10], xLog: true, yLog: true }, layers);
       const side = model.critical === 0 ? "no energy is without negative eigenvalues"
         : model.energy > model.critical ? "above the curve: negative eigenvalues" : "below the curve: none negative";

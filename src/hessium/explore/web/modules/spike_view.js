@@ -37,6 +37,7 @@ export function spikeView(host, overlapHost, caption, store) {
       const spread = 0.12 * (edges[last] - edges[0]);
       const ends = [range[0], range[1]].map((theta) => outlierOf(law, theta)).filter(Boolean).map((found) => found.location);
       const frame = { x: range, y: [Math.min(edges[0] - spread, ...ends), Math.max(edges[last] + spread, ...ends)] };
+      layers.push({ kind: "dots", css: "now", points: model.outlier ? [[state.spike, model.outlier.location]] : [] });
       drawPlot(plot, frame, layers);
       quiet.push({ kind: "line", css: "spike", points: overlaps }, { kind: "vertical", css: "now", x: state.spike });
       if (sample) quiet.push({ kind: "dots", css: "sample", points: sample.spiked.map((one) => [state.spike, one.overlap]) });
