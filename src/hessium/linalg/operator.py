@@ -15,7 +15,6 @@ from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory, symmetrize_
 from hessium.linalg.products import MatrixProducts
 
-
 # names and shapes of tensors, concatenated to one vector in this order
 NamedShapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 
