@@ -128,7 +128,9 @@ class TermCurvature(Displayable):
         ]  # fmt: skip
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{n} {s:.0%}" for n, s in zip(self.names, self.trace_shares, strict=True))
+        parts = ", ".join(
+            f"{n} {s:.0%}" for n, s in zip(self.names, self.trace_shares, strict=True)
+        )
         words = [f"share of the trace: {parts}"]
         if len(self.along) and np.isfinite(self.shares[0]).all():
             top = int(self.shares[0].argmax())
