@@ -40,8 +40,12 @@ from .estimate import spectrum as spectrum
 from .estimate import trace as trace
 from .landscape import Certificate as Certificate
 from .landscape import CriticalPoint as CriticalPoint
+from .landscape import LossPath as LossPath
+from .landscape import LossSlice as LossSlice
 from .landscape import continue_ridge as continue_ridge
 from .landscape import find_critical_point as find_critical_point
+from .landscape import loss_path as loss_path
+from .landscape import loss_slice as loss_slice
 from .posterior import GaussNewtonPosterior as GaussNewtonPosterior
 from .posterior import by_parameter as by_parameter
 from .posterior import trust_radius as trust_radius
