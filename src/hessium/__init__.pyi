@@ -51,6 +51,7 @@ from .posterior import by_parameter as by_parameter
 from .posterior import trust_radius as trust_radius
 from .problem import EmpiricalRisk as EmpiricalRisk
 from .problem import SquaredError as SquaredError
+from .problem import SumRisk as SumRisk
 from .profiles import Audit as Audit
 from .profiles import Profile as Profile
 from .profiles import audit as audit

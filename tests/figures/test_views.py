@@ -80,6 +80,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "MixedMoment": lambda: hs.compare.mixed_moments(
         hs.GaussNewton(risk()), hs.ResidualHessian(risk()), probes=8, rng=0
     )[0],
+    "TermCurvature": lambda: hs.compare.terms(hs.SumRisk({"data": risk(), "again": risk()})),
     "Normality": lambda: hs.compare.normality(sample().nodes),
     "CriticalPoint": lambda: hs.find_critical_point(risk(), start=risk().theta, ridge=0.1, rng=0),
     "LossSlice": lambda: hs.loss_slice(risk(), "random", num=7),
