@@ -197,7 +197,11 @@ def _say_page(found: Reported, target: Target, out: Path, line: str) -> None:
     """Write the page and print its numbers, notes and verdicts."""
     name = f"{target.name}() in {target.file.name}"
     page = write_page(found, out, name=name, typed=line, more=_source(target))
-    findings = found.findings
+    say_page(found.findings, page)
+
+
+def say_page(findings: Findings, page: Path) -> None:
+    """Print the numbers, notes and verdicts of a page, and where it is."""
     for table in (*findings.quoted[:1], *findings.tables[:1]):
         _say_table(table)
     for note in findings.notes:

@@ -6,6 +6,7 @@ from hessium.errors import InputError
 from hessium.figures.records import Chart
 from hessium.figures.views.estimates import eigenpairs_chart
 from hessium.figures.views.matrices import density_chart
+from hessium.figures.views.monitors import monitor_chart
 from hessium.figures.views.spectra import overlaid_chart, spectrum_chart
 from hessium.profiles.audit_result import Audit
 from hessium.profiles.matrix_profile import MatrixProfile
@@ -46,4 +47,9 @@ def audit_chart(audit: Audit) -> Chart:
     )
 
 
-VIEWS = {"Profile": profile_chart, "MatrixProfile": matrix_chart, "Audit": audit_chart}
+VIEWS = {
+    "Profile": profile_chart,
+    "MatrixProfile": matrix_chart,
+    "Audit": audit_chart,
+    "CheckpointSeries": monitor_chart,
+}
