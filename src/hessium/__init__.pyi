@@ -48,8 +48,10 @@ from .posterior import trust_radius as trust_radius
 from .problem import EmpiricalRisk as EmpiricalRisk
 from .problem import SquaredError as SquaredError
 from .profiles import Audit as Audit
+from .profiles import Identification as Identification
 from .profiles import Profile as Profile
 from .profiles import audit as audit
+from .profiles import identify as identify
 from .profiles import profile as profile
 from .runs.saved import load as load
 from .runs.saved import save as save

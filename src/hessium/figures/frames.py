@@ -25,7 +25,7 @@ _COLUMNS = {
     "LinearizationPath": ("distance", "absolute", "relative", "loss", "linear_loss"),
     "Cumulants": ("moments", "moment_errors", "free", "free_errors"),
 }
-_TABLES = ("Profile", "Audit")  # with a method `rows`
+_TABLES = ("Profile", "Audit", "Identification")  # with a method `rows`
 _ROWS = {"Assumptions": ("checks",), "Symmetries": ("parts",), "Outliers": ("above", "below")}
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import scipy.stats
+import torch
 from torch import Tensor
 
 from hessium._arguments import reals
@@ -27,7 +29,6 @@ from hessium.posterior.state import State
 if TYPE_CHECKING:
     import pandas as pd
 
-_BELIEVED = 0.15  # largest departure of the signed root of the deviance from t, relative
 _SHIFTED = 0.25  # standard deviations from the minimum at which the centre is still right
 
 
@@ -63,9 +64,22 @@ class ProfileLikelihood(Displayable):
 
     @property
     def believable(self) -> bool:
-        """Whether the interval may be believed: departure at most 0.15, shift at most 0.25."""
-        near = abs(self.shift) <= _SHIFTED
-        return near and bool(self.converged.all()) and self.departure <= _BELIEVED
+        """Whether the intervals at these distances may be believed.
+
+        The rule of `TrustRadius.trusted`: with e = 2 (1 - F(t)), F the normal law, the interval of
+        t standard deviations misses by its deviances with a probability between 0.4 e and 1.6 e,
+        on no side with more than e. The shift is at most 0.25, and all refits converged.
+        """
+        if abs(self.shift) > _SHIFTED or not self.converged.all():
+            return False
+        misses = scipy.stats.norm.sf(np.sqrt(np.maximum(self.deviance, 0.0)))
+        for t in np.unique(np.abs(self.at)):
+            e = 2 * float(scipy.stats.norm.sf(t))
+            sides = misses[np.abs(self.at) == t]
+            total = 2 * float(sides.mean())
+            if not (0.4 * e <= total <= 1.6 * e and float(sides.max()) <= e):
+                return False
+        return True
 
     def _columns(self) -> _tables.Columns:
         return {
@@ -117,7 +131,9 @@ def profile_likelihood(
         msg = f"name: {labels[index]} is {answer}; a parameter that varies is required"
         raise InputError(msg)
     entry = risk.layout.slice(risk.layout.select([name]).names[0]).start + index
-    fit = Refits(state, prior_mean, entry)
+    unit = torch.zeros_like(risk.theta)
+    unit[entry] = 1.0
+    fit = Refits(state, prior_mean, unit)
     base, lowest, _ = fit.refit(risk.theta, held=False)
     path = fit.conditional_path(std)
     deviances, converged = [], []

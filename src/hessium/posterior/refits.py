@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from hessium._typing import BoolArray, FloatArray
@@ -19,6 +18,8 @@ _TRIES = 8  # dampings of one step
 _DONE = 1e-5  # predicted decrease of the negative log-posterior at which a refit stops
 _CHORDS = 12  # steps with the precision at the minimum
 _HALVINGS = 3  # of one such step
+_SMALL = 2000  # parameters up to which these are followed by steps with new factorisations
+_FEW = 8  # of these
 _NEAR = 5e-3  # predicted decrease at which such a refit stops
 
 
@@ -57,9 +58,9 @@ def deviances(
     r"""Deviance $2(\Phi - \Phi_{min})$ on both sides of conditional paths from the minimum.
 
     A path d = Q^{-1} g / s is how the parameters move with a functional g, Q the precision and s
-    the standard deviation of g. From the minimum $\pm t d$ the other parameters are refitted by steps
-    $-Q^{-1} \nabla\Phi$ without the part along d, which leave $g^T \theta$ as it is. Q is that of
-    the minimum: no new factorisation, and few steps where the model is nearly linear.
+    the standard deviation of g. From the minimum $\pm t d$ the other parameters are refitted by
+    steps $-Q^{-1} \nabla\Phi$ without the part along d, which leave $g^T \theta$ as it is. Q is
+    that of the minimum: no new factorisation, and few steps where the model is nearly linear.
 
     Args:
         state: the posterior at the minimum.
@@ -72,6 +73,8 @@ def deviances(
         Deviances at -t and t, (k, 2), and whether both refits converged, (k,).
 
     Cost: at most 12 gradients and 48 losses for each side; one or two of both near linearity.
+    Where these steps do not converge and there are at most 2,000 parameters, Levenberg-Marquardt
+    steps follow, with a factorisation each.
     """
     density = NegativeLogPosterior(state, prior_mean)
     start, lowest, settled = _refitted(state, density, state.factor.risk.theta, None)
@@ -80,7 +83,10 @@ def deviances(
         unit = d.contiguous() / length
         for side, sign in enumerate((-1.0, 1.0)):
             begin = start + sign * distance * unit
-            _, value, done = _refitted(state, density, begin, unit)
+            there, value, done = _refitted(state, density, begin, unit)
+            if not done and math.isfinite(value) and len(there) <= _SMALL:
+                refits = Refits(state, prior_mean, _precision(state, unit))
+                _, value, done = refits.refit(there, held=True, steps=_FEW, near=_NEAR)
             found[at, side] = max(2 * (value - lowest), 0.0)
             converged[at] &= done
     return found, converged
@@ -124,40 +130,49 @@ def _inverse(state: State, vector: Tensor) -> Tensor:
     return factor.to_parameters(weights)
 
 
-class Refits:
-    """Levenberg-Marquardt on the negative log-posterior, with one entry held."""
+def _precision(state: State, vector: Tensor) -> Tensor:
+    """Q v; without a prior in the determined directions only."""
+    along = state.factor.from_parameters(vector)
+    kept = len(along) if state.prior_precision > 0 else state.rank.lower
+    weights = np.zeros_like(along)
+    weights[:kept] = along[:kept] * state.precisions[:kept]
+    return state.factor.to_parameters(weights) + state.prior_precision * vector
 
-    def __init__(self, state: State, prior_mean: Tensor, entry: int) -> None:
-        self._state, self._entry = state, entry
+
+class Refits:
+    """Levenberg-Marquardt on the negative log-posterior, with one functional g held.
+
+    Args:
+        state: the posterior at the minimum.
+        prior_mean: shape (P,).
+        functional: g, shape (P,).
+    """
+
+    def __init__(self, state: State, prior_mean: Tensor, functional: Tensor) -> None:
+        self._state, self._functional = state, functional
         self._density = NegativeLogPosterior(state, prior_mean)
         self._alpha = state.prior_precision
 
     def conditional_path(self, std: float) -> Tensor:
-        """Change of the parameters by one standard deviation of the entry."""
-        along = np.zeros(self._state.factor.singular_values.size)
-        name_row = self._row(self._state)
-        kept = self._state.rank.lower if self._alpha == 0 else along.size
-        precisions = self._state.precisions[:kept] + self._alpha
-        along[:kept] = name_row[:kept] / precisions
-        path = self._state.factor.to_parameters(along)
-        if self._alpha > 0:
-            outside = -self._state.factor.to_parameters(name_row)
-            outside[self._entry] += 1.0
-            path = path + outside / self._alpha
-        return path / std
+        """Change of the parameters by one standard deviation of the functional."""
+        return _inverse(self._state, self._functional) / std
 
-    def _row(self, state: State) -> FloatArray:
-        unit = torch.zeros(state.dim, dtype=torch.float64, device=state.factor.risk.device)
-        unit[self._entry] = 1.0
-        return state.factor.from_parameters(unit)
+    def refit(
+        self, theta: Tensor, *, held: bool, steps: int = _STEPS, near: float = _DONE
+    ) -> tuple[Tensor, float, bool]:
+        """The minimum from a start: parameters, value, and whether it converged.
 
-    def refit(self, theta: Tensor, *, held: bool) -> tuple[Tensor, float, bool]:
-        """The minimum from a start: parameters, value, and whether it converged."""
+        Args:
+            theta: the start.
+            held: whether the functional keeps its value.
+            steps: at most so many.
+            near: predicted decrease at which it stops.
+        """
         value = self._density.value(theta)
         if not math.isfinite(value):
             return theta, value, False
         damping = 1e-8
-        for _ in range(_STEPS):
+        for _ in range(steps):
             risk = self._state.factor.risk.at(theta)
             factor = factorise(risk, measurements(risk), self._state.factor.max_bytes)
             state = State(
@@ -168,7 +183,7 @@ class Refits:
             for _ in range(_TRIES):
                 step = self._step(state, slope, damping * float(state.precisions[0]), held)
                 predicted = -0.5 * float(step @ slope)
-                if predicted <= _DONE:
+                if predicted <= near:
                     return theta, value, True
                 there = self._density.value(theta + step)
                 if there < value:
@@ -177,20 +192,17 @@ class Refits:
                     break
                 damping *= 10
             else:
-                return theta, value, predicted <= 100 * _DONE
+                return theta, value, predicted <= 100 * near
         return theta, value, False
 
     def _step(self, state: State, slope: Tensor, damping: float, held: bool) -> Tensor:
-        """Damped Gauss-Newton step; the entry that is held does not move."""
+        """Damped Gauss-Newton step; the functional that is held does not move."""
         step = -self._solved(state, slope, damping)
         if not held:
             return step
-        unit = torch.zeros_like(slope)
-        unit[self._entry] = 1.0
-        column = self._solved(state, unit, damping)
-        step = step - column * (step[self._entry] / column[self._entry])
-        step[self._entry] = 0.0
-        return step
+        g = self._functional
+        column = self._solved(state, g, damping)
+        return step - column * (float(g @ step) / float(g @ column))
 
     def _solved(self, state: State, vector: Tensor, damping: float) -> Tensor:
         """(Q + damping)^-1 v."""

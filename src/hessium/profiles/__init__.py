@@ -1,7 +1,9 @@
-"""The curvature of one risk measured and put beside random matrix theory, each on one page."""
+"""One risk on one page: its curvature, random matrix theory beside it, what its data determine."""
 
 from hessium.profiles.audit_result import Audit as Audit
 from hessium.profiles.audit_result import audit as audit
+from hessium.profiles.identification import Identification as Identification
+from hessium.profiles.identification import identify as identify
 from hessium.profiles.matrix_profile import LayerProfile as LayerProfile
 from hessium.profiles.matrix_profile import MatrixProfile as MatrixProfile
 from hessium.profiles.measurement import profile as profile

@@ -164,7 +164,7 @@ class Identification(Reported, Displayable):
         return summary_of(self)
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row for each parameter, for `to_dataframe`; for each prediction where none is named."""
+        """One row for each parameter, or for each prediction where no parameter is reported."""
         name = "predictions" if self.parameters is None else "parameters"
         columns = self.csv[name]
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
@@ -258,12 +258,12 @@ def identify(
                 there, min(count, len(value)), criterion=criterion, repeat=places.size == 0
             )
         progress(2, 4, "predictions")
-        trust = post.trust_radius(chosen or None, k=3, random=3, rng=seed)
+        trust = post.trust_radius(chosen or None, k=2, random=0 if chosen else 3, rng=seed)
         progress(3, 4, "trust radius")
         profiles = _profiles(post, chosen, refits)
         progress(4, 4, "refits")
         table = post.parameters(chosen) if chosen else None
-        found = Identification(
+        return Identification(
             parameters=table,
             answers=post.identifiable(chosen) if chosen else None,
             undetermined=post.undetermined(chosen) if chosen else None,
@@ -292,7 +292,6 @@ def identify(
             warnings=tuple(dict.fromkeys(str(one.message) for one in caught)),
             seconds=time.perf_counter() - start,
         )  # fmt: skip
-    return found
 
 
 def _profiles(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,10 +43,8 @@ def charts(found: Identification) -> tuple[Chart, ...]:
     if found.profiles:
         worst = max(found.profiles, key=lambda one: (not one.believable, one.departure))
         drawn.append(profile_chart(worst))
-    try:
+    with contextlib.suppress(InputError):  # both models hold everywhere
         drawn.append(radius_chart(found.trust))
-    except InputError:  # both models hold everywhere
-        pass
     return tuple(drawn)
 
 
@@ -66,8 +65,7 @@ def _band(found: Identification, c: int) -> Chart | None:
     x, y = found.candidates[order, 0], found.prediction[order, c]
     std = found.prediction_std[order, c]
     known = np.isfinite(std)
-    (x_name, x_unit), (name, unit) = found.units.input(0), found.units.output(c, y.size)
-    name = found.units.output(c, found.prediction.shape[1])[0]
+    name, unit = found.units.output(c, found.prediction.shape[1])
     series: list[Series] = []
     if known.any():
         reach = found.coverage_factor * std[known]
@@ -91,7 +89,7 @@ def _band(found: Identification, c: int) -> Chart | None:
         name=f"predictions-{c}",
         title=f"{name[:1].upper()}{name[1:]}: model, band and data",
         caption="The band covers the model's output, not a new measurement with its noise.",
-        x_label=axis(x_name, x_unit),
+        x_label=axis(*found.units.input(0)),
         y_label=axis(name, unit),
         series=tuple(series),
     )
