@@ -144,7 +144,7 @@ def slice_caption(found: LossSlice) -> str:
     bound = f"within {radius:.3g}" if math.isfinite(radius) else "wherever it was tried"
     return (
         f"The quadratic model is right to {found.within:.0%} {bound}; the slice reaches "
-        f"{reach:.3g}. It holds {100 * found.trace_share:.2g} % of the trace of the Hessian "
+        f"{reach:.3g}. The slice holds {100 * found.trace_share:.2g} % of the trace of the Hessian "
         f"(standard error {100 * found.trace_share_stderr:.1g} %)."
     )
 
