@@ -22,10 +22,10 @@ NAMES = [
     "Linearization", "Monitor", "LossPath", "LossSlice", "NormEstimate", "Profile",
     "RankProfile", "ResidualHessian", "Solution", "SpectralSum", "Spectrum", "SquaredError",
     "SumRisk", "audit", "by_parameter", "compare", "continue_ridge", "diagonal",
-    "effective_dimension",    "eigenpairs", "find_critical_point", "frobenius_norm", "inertia", "load", "load_sweep",
-    "log_determinant", "loss_path", "loss_slice", "precondition", "profile", "rank",
-    "rank_profile", "save", "solve", "spectral_measure", "spectrum", "theory", "trace",
-    "trust_radius",
+    "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
+    "load", "load_sweep", "log_determinant", "loss_path", "loss_slice", "precondition",
+    "profile", "rank", "rank_profile", "save", "solve", "spectral_measure", "spectrum",
+    "theory", "trace", "trust_radius",
 ]  # fmt: skip
 SUBPACKAGES = [
     "curvature", "errors", "estimate", "landscape", "linalg", "posterior", "problem", "progress",
