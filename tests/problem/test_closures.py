@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import hessium as hs
 from hessium.errors import InputError
+from hessium.problem.closures import Evaluated
 from support.risk_cases import draw
 
 
@@ -155,3 +156,13 @@ def test_what_is_no_closure_is_refused() -> None:
     for name in ("a.b", "model", "forward"):
         with pytest.raises(InputError, match="cannot be used"):
             hs.EmpiricalRisk.from_closure(net, lambda: free.sum(), parameters={name: free})
+
+
+def test_tensors_with_a_graph_keep_it_when_they_are_converted() -> None:
+    leaf = torch.ones(2, requires_grad=True)
+    outer = 2 * leaf
+    with Evaluated({}, torch.float64):
+        stacked = torch.stack([outer, outer])
+    assert stacked.dtype == torch.float64
+    (found,) = torch.autograd.grad(stacked.sum(), leaf)
+    assert torch.equal(found, torch.full((2,), 4.0))
