@@ -89,6 +89,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Profile": lambda: hs.profile(risk()),
     "LayerProfile": lambda: next(iter(hs.profile(risk()).layers.values())),
     "Audit": lambda: hs.audit(risk(), rotations=100),
+    "CheckpointSeries": lambda: hs.track(lambda path: risk(), [__file__], threshold=2.0),
     "Certificate": lambda: RESULTS["CriticalPoint"]().certificate,
 }
 LAWS: dict[str, Callable[[], Any]] = {

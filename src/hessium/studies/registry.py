@@ -1,7 +1,13 @@
 """What `hessium reproduce` can run: the one module that knows, and imports, all experiments."""
 
 from hessium.runs.experiment import Registry
-from hessium.studies import linearization, rank_vs_duplicates, rank_vs_samples, real_data
+from hessium.studies import (
+    edge_of_stability,
+    linearization,
+    rank_vs_duplicates,
+    rank_vs_samples,
+    real_data,
+)
 from hessium.studies.critical_points import fig6, linear
 from hessium.studies.random_hessian import critical, fig1, index
 from hessium.studies.real_networks import (
@@ -20,6 +26,7 @@ REGISTRY = Registry(
         rank_vs_duplicates.EXPERIMENT,
         linearization.EXPERIMENT,
         real_data.EXPERIMENT,
+        edge_of_stability.EXPERIMENT,
         fig1.EXPERIMENT,
         index.EXPERIMENT,
         critical.EXPERIMENT,
