@@ -85,6 +85,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Profile": lambda: hs.profile(risk()),
     "LayerProfile": lambda: next(iter(hs.profile(risk()).layers.values())),
     "Audit": lambda: hs.audit(risk(), rotations=100),
+    "Identification": lambda: hs.identify(risk(), noise=0.1, prior_precision=1.0, k=1),
     "Certificate": lambda: RESULTS["CriticalPoint"]().certificate,
 }
 LAWS: dict[str, Callable[[], Any]] = {

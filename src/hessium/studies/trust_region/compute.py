@@ -124,7 +124,7 @@ def compute(task: Task) -> Result:
     way = _iterates(start, task["method"], task["max_iterations"])
     last = len(way) - 1
     looks = np.unique(np.geomspace(1, last + 1, min(task["looks"], last + 1)).round().astype(int))
-    rows = [_look(start, way, at) for at in looks - 1]
+    rows = [_look(start, way, int(at)) for at in looks - 1]
     return {
         "iteration": looks - 1,
         "iterations": last,
