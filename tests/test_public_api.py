@@ -18,10 +18,12 @@ ROOT = Path(__file__).parents[1]
 NAMES = [
     "Audit", "Bracket", "Certificate", "Count", "CriticalPoint", "DiagonalEstimate",
     "DiscreteMeasure", "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton",
-    "GaussNewtonPosterior", "Gram", "Hessian", "Identification", "Inertia", "Jacobian", "Linearization", "Monitor",
+    "GaussNewtonPosterior", "Gram", "Hessian", "Identification", "Inertia", "Jacobian",
+    "Linearization", "Monitor",
     "NormEstimate", "Profile", "RankProfile", "ResidualHessian", "Solution", "SpectralSum",
     "Spectrum", "SquaredError", "audit", "by_parameter", "compare", "continue_ridge", "diagonal",
-    "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "identify", "inertia",
+    "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "identify",
+    "inertia",
     "load", "load_sweep", "log_determinant", "precondition", "profile", "rank", "rank_profile",
     "save", "solve", "spectral_measure", "spectrum", "theory", "trace", "trust_radius",
 ]  # fmt: skip
