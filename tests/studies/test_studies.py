@@ -10,6 +10,7 @@ import torch
 from hessium.figures.records import Findings
 from hessium.runs.experiment import Experiment, Result
 from hessium.studies import linearization, rank_vs_duplicates, rank_vs_samples, real_data
+from hessium.studies.edge_of_stability import EdgeConfig, Method
 from hessium.studies.linearization import LinearizationConfig
 from hessium.studies.rank_vs_duplicates import DuplicateConfig
 from hessium.studies.rank_vs_samples.compute import RankConfig, tasks
@@ -29,6 +30,15 @@ SMALL: dict[str, Any] = {
         widths=(1, 4, 1), cells=10, seeds=(2,), max_iterations=60, looks=4
     ),
     "real-data": DigitsConfig(hidden=3, training=60, seeds=(0, 1), max_iterations=5),
+    "edge-of-stability": EdgeConfig(
+        methods=(
+            Method(name="gradient descent", kind="SGD", lr=0.4, steps=8),
+            Method(name="SGD", kind="SGD", lr=0.4, batch=10, steps=8),
+        ),
+        images=20,
+        hidden=3,
+        records=4,
+    ),
 }
 _CACHE: dict[str, list[Result]] = {}
 

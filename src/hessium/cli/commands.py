@@ -143,6 +143,8 @@ def source(target: Target) -> dict[str, str]:
 
 
 def _say_verdicts(findings: Findings) -> None:
+    if not findings.statements:
+        return
     say("  Claims tested; one that does not hold is a result, not a failure:")
     for statement in findings.statements:
         say(f"  {statement.verdict}: {statement.claim}")
@@ -172,7 +174,7 @@ def spectrum(options: argparse.Namespace) -> None:
     found = measurement.result()
     if found.reused:
         say(f"{found.reused} parts from an earlier run")
-    say_page(found, target, out, options.line)
+    write_and_say(found, target, out, options.line)
     if stopped is not None:
         raise stopped
 
@@ -190,7 +192,7 @@ def compare(options: argparse.Namespace) -> None:
             max_dim=options.max_dim,
             progress=bars,
         )
-    say_page(found, target, out, options.line)
+    write_and_say(found, target, out, options.line)
 
 
 def own_directory(
@@ -204,11 +206,15 @@ def own_directory(
     return target, out, directory
 
 
-def say_page(found: Reported, target: Target, out: Path, line: str) -> None:
+def write_and_say(found: Reported, target: Target, out: Path, line: str) -> None:
     """Write the page and print its numbers, notes and verdicts."""
     name = f"{target.name}() in {target.file.name}"
     page = write_page(found, out, name=name, typed=line, more=source(target))
-    findings = found.findings
+    say_page(found.findings, page)
+
+
+def say_page(findings: Findings, page: Path) -> None:
+    """Print the numbers, notes and verdicts of a page, and where it is."""
     for table in (*findings.quoted[:1], *findings.tables[:1]):
         _say_table(table)
     for note in findings.notes:

@@ -7,7 +7,7 @@ import inspect
 import json
 from typing import Any
 
-from hessium.cli.commands import options_named, own_directory, say_page, source
+from hessium.cli.commands import options_named, own_directory, source, write_and_say
 from hessium.cli.console import Bars
 from hessium.cli.streams import say
 from hessium.errors import InputError
@@ -38,7 +38,7 @@ def identify(options: argparse.Namespace) -> None:
     with options_named(), target.blamed("identifying its risk"), Bars() as bars:
         found = identified(risk, **arguments, progress=bars)
     if not options.json:
-        say_page(found, target, out, options.line)
+        write_and_say(found, target, out, options.line)
         return
     name = f"{target.name}() in {target.file.name}"
     page = write_page(found, out, name=name, typed=options.line, more=source(target))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hessium.cli import values
+from hessium.cli.model_options import identify_options, slice_options, track_options
 from hessium.errors import InputError
 from hessium.runs.fingerprint import versions
 
@@ -162,10 +163,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.set_defaults(command="hessium.cli.commands:compare")
 
+    track_options(
+        commands_of.add_parser(
+            "track", help="measure curvature along the checkpoints of a training and write a page"
+        )
+    )
+    slice_options(
+        commands_of.add_parser(
+            "slice", help="draw the loss in a plane or on a line, and how far the Hessian reaches"
+        )
+    )
     identify = commands_of.add_parser(
         "identify", help="say what the data determine, how well, and where to measure next"
     )
-    _identify(identify)
+    identify_options(identify)
     identify.set_defaults(command="hessium.cli.identify:identify")
 
     law = commands_of.add_parser(
@@ -213,69 +224,6 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     report.set_defaults(command="hessium.cli.commands:report")
     return parser
-
-
-def _identify(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "target",
-        metavar="FILE.py:FUNCTION",
-        help="FUNCTION() returns a hessium.EmpiricalRisk, or it and a dict of arguments of "
-        "hessium.identify, such as {'noise': 0.1, 'units': {'kappa': 'W/m/K'}}; options below "
-        "come before those of the dict",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="run directory, new, empty or of the same function; runs/identify/FILE-FUNCTION",
-    )
-    parser.add_argument(
-        "--parameter",
-        action="append",
-        metavar="NAME",
-        help="report this one, others are nuisance parameters; may be repeated; the scalar ones",
-    )
-    parser.add_argument(
-        "--noise",
-        type=values.above_zero,
-        metavar="S",
-        help="standard deviation of a measurement; estimated from the residuals",
-    )
-    parser.add_argument(
-        "--prior",
-        type=values.not_negative,
-        metavar="A",
-        help="precision of a normal prior of the parameters, >= 0; 0",
-    )
-    for option, what in (
-        ("unit", "of a parameter, as kappa=W/m/K"),
-        ("input", "name and unit of the next column of the inputs, as x=m"),
-        ("output", "name and unit of the next output, as deflection=mm"),
-    ):
-        parser.add_argument(
-            f"--{option}",
-            type=values.named_unit,
-            action="append",
-            metavar="NAME=UNIT",
-            help=f"{what}; may be repeated",
-        )
-    parser.add_argument(
-        "--tol",
-        type=values.fraction,
-        help="eigenvalues of JᵀJ below this fraction of the largest count as zero; rounding",
-    )
-    parser.add_argument("--next", type=values.up_to(1000), metavar="K", help="measurements; 3")
-    parser.add_argument(
-        "--criterion",
-        type=values.criterion,
-        metavar="A|D",
-        help="A: best predictions; D: most information about the parameters; A",
-    )
-    parser.add_argument(
-        "--refits", type=values.count, metavar="N", help="parameters checked by refits; 6"
-    )
-    parser.add_argument("--seed", type=values.seed, metavar="S", help="of random directions; 0")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
 
 
 def _out(parser: argparse.ArgumentParser, default: str) -> None:

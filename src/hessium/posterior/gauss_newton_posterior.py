@@ -281,7 +281,8 @@ class GaussNewtonPosterior(MeasurementChoice):
         units[order[:k], np.arange(min(k, kept))] = 1.0
         directions = self._factor.to_parameters(units)
         spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
-        return shares(directions, self._factor.risk, spread, "standard deviation")
+        known = tuple(zip(self.risk.names, self.risk.layout.shapes, strict=True))
+        return shares(directions, known, spread, "standard deviation")
 
     def to_dataframe(self) -> pd.DataFrame:
         """Parameters with value, standard deviation and answer, one row for each entry.

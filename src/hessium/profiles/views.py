@@ -6,6 +6,7 @@ from hessium.errors import InputError
 from hessium.figures.records import Chart
 from hessium.figures.views.estimates import eigenpairs_chart
 from hessium.figures.views.matrices import density_chart
+from hessium.figures.views.monitors import monitor_chart
 from hessium.figures.views.spectra import overlaid_chart, spectrum_chart
 from hessium.profiles.audit_result import Audit
 from hessium.profiles.identification_charts import identification_chart
@@ -51,5 +52,6 @@ VIEWS = {
     "Profile": profile_chart,
     "MatrixProfile": matrix_chart,
     "Audit": audit_chart,
+    "CheckpointSeries": monitor_chart,
     "Identification": identification_chart,
 }

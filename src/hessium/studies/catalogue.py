@@ -25,6 +25,10 @@ CATALOGUE: Mapping[str, str] = {
         "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network trained on "
         "handwritten digits."
     ),
+    "edge-of-stability": (
+        "Sharpness of a tanh network during training with gradient descent, momentum, Adam and "
+        "RMSprop beside their stability thresholds, and batch sharpness under SGD."
+    ),
     "pb-fig1": (
         "The Wishart + Wigner law of the Hessian at three ratios and four energies, with sampled "
         "matrices over it."

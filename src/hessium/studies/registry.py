@@ -2,6 +2,7 @@
 
 from hessium.runs.experiment import Registry
 from hessium.studies import (
+    edge_of_stability,
     linearization,
     rank_vs_duplicates,
     rank_vs_samples,
@@ -27,6 +28,7 @@ REGISTRY = Registry(
         linearization.EXPERIMENT,
         trust_region.EXPERIMENT,
         real_data.EXPERIMENT,
+        edge_of_stability.EXPERIMENT,
         fig1.EXPERIMENT,
         index.EXPERIMENT,
         critical.EXPERIMENT,

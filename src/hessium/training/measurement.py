@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ from hessium.linalg.congruence import Factor
 from hessium.problem import EmpiricalRisk
 from hessium.training.extremes import DEEP, Extremes, Warm, measure_extremes
 from hessium.training.quantities import along, batch_sharpness, traces
+from hessium.training.record import Record
 from hessium.training.ritz_space import End
 from hessium.training.stability import Preconditioner, preconditioner_of
 
@@ -42,6 +45,8 @@ QUANTITIES = (
 )
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,27 @@ class Measurement:
                     raise NonFiniteError(msg) from None
             return False
         return True
+
+    def move(self, risk: EmpiricalRisk, settings: Settings, origin: Tensor | None) -> None:
+        """Go on with another model, such as that of the next checkpoint.
+
+        Args:
+            risk: of that model; kept vectors serve if it has the same parameters.
+            settings: with the optimiser of that model.
+            origin: parameters from which the distance is measured, if it is.
+        """
+        if (risk.names, risk.layout.sizes) != (self.risk.names, self.risk.layout.sizes):
+            self._warm = Warm()
+            self._checked.clear()
+        self.risk, self._settings, self._origin = risk, settings, origin
+
+    def warm(self, vectors: Mapping[str, Tensor], seconds: Mapping[str, float]) -> None:
+        """Start the next record from vectors of an earlier one, see `state`."""
+        like = self.risk.theta
+        self._warm = Warm(
+            vectors={name: vector.to(like) for name, vector in vectors.items()},
+            seconds=dict(seconds),
+        )
 
     def parameters(self) -> Tensor:
         """The present parameters, flat, in the dtype of the risk."""
@@ -284,10 +310,25 @@ class Measurement:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`."""
-        like = self.risk.theta
-        self._warm = Warm(
-            vectors={name: vector.to(like) for name, vector in state["vectors"].items()},
-            seconds=dict(state["seconds"]),
-        )
+        self.warm(state["vectors"], state["seconds"])
         if self._origin is not None and state["origin"] is not None:
-            self._origin = state["origin"].to(like)
+            self._origin = state["origin"].to(self.risk.theta)
+
+
+def recorded(
+    step: int, mode: str, start: float, measure: Callable[[], Mapping[str, Any]]
+) -> Record:
+    """The record of what is measured; where numbers are not finite, one with the loss NaN.
+
+    Args:
+        step: of the training.
+        mode: of the model.
+        start: `time.perf_counter()` when the record began.
+        measure: returns the fields.
+    """
+    try:
+        found = measure()
+    except NonFiniteError as error:
+        logger.warning("step %d: %s; the record holds no curvature", step, error)
+        found = {"loss": math.nan}
+    return Record(step=step, mode=mode, seconds=time.perf_counter() - start, **found)

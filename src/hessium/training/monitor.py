@@ -17,10 +17,10 @@ from hessium._arguments import count, fraction, function, positive
 from hessium._arithmetic import full_precision
 from hessium._display import Plottable
 from hessium._random import Rng, generator
-from hessium.errors import InputError, NonFiniteError
+from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 from hessium.training.log import Log
-from hessium.training.measurement import QUANTITIES, Measurement, Settings
+from hessium.training.measurement import QUANTITIES, Measurement, Settings, recorded
 from hessium.training.quantities import modules_of
 from hessium.training.record import Record
 from hessium.training.schedule import Budget, Every, Schedule
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Mode = Literal["eval", "train"]
 
 _DEFAULT = ("loss", "gradient_norm", "distance", "sharpness")
-_OF_OPTIMIZER = ("preconditioned_sharpness", "threshold")
+OF_OPTIMIZER = ("preconditioned_sharpness", "threshold")
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ class Monitor(Plottable):
             function("on_record", on_record, "(record) ")
         if optimizer is not None:
             unwrapped(optimizer)
-        self.track = _tracked(track, optimizer)
+        self.track = tracked(track, optimizer)
         self.records: list[Record] = []
         self.on_record = on_record
         self.mode: Mode = mode
@@ -172,7 +172,7 @@ class Monitor(Plottable):
         self._schedule.begin()
         start = time.perf_counter()
         with self._undisturbed():
-            record = self._measured(start)
+            record = recorded(self._step, self.mode, start, self._found)
         drift = _drift(self.records[-1], record) if self.records else 0.0
         self.records.append(record)
         self._schedule.end(drift, record.num_matvecs)
@@ -182,20 +182,13 @@ class Monitor(Plottable):
             self.on_record(record)
         return record
 
-    def _measured(self, start: float) -> Record:
+    def _found(self) -> Mapping[str, Any]:
         before, self._before = self._before, None
-        try:
-            if not self._measurement.follow():
-                logger.info("the model has changed: a new risk is made and checked")
-                self._measurement = Measurement(self._new_risk(), self._settings)
-            found = self._measurement.record(
-                self._step, len(self.records), before, self._schedule.most
-            )
-        except NonFiniteError as error:
-            logger.warning("step %d: %s; the record holds no curvature", self._step, error)
-            found = {"loss": math.nan}
-        seconds = time.perf_counter() - start
-        return Record(step=self._step, mode=self.mode, seconds=seconds, **found)
+        if not self._measurement.follow():
+            logger.info("the model has changed: a new risk is made and checked")
+            self._measurement = Measurement(self._new_risk(), self._settings)
+        number, most = len(self.records), self._schedule.most
+        return self._measurement.record(self._step, number, before, most)
 
     @full_precision()
     def _new_risk(self) -> EmpiricalRisk:
@@ -279,15 +272,20 @@ class Monitor(Plottable):
         return f"Monitor({risk!r}, {len(self.records)} records to step {self._step}{last})"
 
 
-def _tracked(track: Sequence[str] | None, optimizer: Any) -> tuple[str, ...]:
+def tracked(track: Sequence[str] | None, optimizer: Any) -> tuple[str, ...]:
+    """Names of quantities, the default ones for None.
+
+    Raises:
+        InputError: for another name, or one that needs the optimiser where there is none.
+    """
     if track is None:
-        return _DEFAULT + (_OF_OPTIMIZER if optimizer is not None else ())
+        return _DEFAULT + (OF_OPTIMIZER if optimizer is not None else ())
     chosen = (track,) if isinstance(track, str) else tuple(dict.fromkeys(track))
     unknown = [name for name in chosen if name not in QUANTITIES]
     if unknown:
         msg = f"track: {', '.join(map(repr, unknown))}; fields of {', '.join(QUANTITIES)}"
         raise InputError(msg + " are possible")
-    needed = [name for name in chosen if name in _OF_OPTIMIZER]
+    needed = [name for name in chosen if name in OF_OPTIMIZER]
     if needed and optimizer is None:
         msg = f"track: {', '.join(needed)}; an optimizer is required"
         raise InputError(msg)

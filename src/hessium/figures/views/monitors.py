@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 
 from hessium.errors import InputError
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.numbers import numbers_chart
 from hessium.spectra import Bracket
-from hessium.training import Monitor, Record
+from hessium.training import Record
 
 _WIDE = 3.0  # the band is cut at this many times the largest value or threshold
 _LAYERS = 12
 
 
-def monitor_chart(monitor: Monitor, *, quantity: str = "") -> Chart:
+@runtime_checkable
+class Recorded(Protocol):
+    """A monitor, or what else holds records of a training in the order of steps."""
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """The records."""
+
+    @property
+    def track(self) -> Sequence[str]:
+        """Names of the quantities in them."""
+
+
+def monitor_chart(monitor: Recorded, *, quantity: str = "") -> Chart:
     """A quantity of the records over steps, with its bracket and, for sharpness, the threshold.
 
     Args:
@@ -46,7 +62,7 @@ def monitor_chart(monitor: Monitor, *, quantity: str = "") -> Chart:
     )
 
 
-def _default(monitor: Monitor) -> str:
+def _default(monitor: Recorded) -> str:
     for name in ("preconditioned_sharpness", "sharpness"):
         if name in monitor.track:
             return name
@@ -59,14 +75,14 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
-def _column(monitor: Monitor, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _column(monitor: Recorded, name: str) -> tuple[np.ndarray, np.ndarray]:
     steps = np.array([float(record.step) for record in monitor.records])
     values = np.array([_number(getattr(record, name, None)) for record in monitor.records])
     kept = np.isfinite(values)
     return steps[kept], values[kept]
 
 
-def _values(monitor: Monitor, name: str) -> Series | None:
+def _values(monitor: Recorded, name: str) -> Series | None:
     x, y = _column(monitor, name)
     if not y.size:
         return None
@@ -92,7 +108,7 @@ def _values(monitor: Monitor, name: str) -> Series | None:
     )
 
 
-def _spikes(monitor: Monitor, name: str) -> Series | None:
+def _spikes(monitor: Recorded, name: str) -> Series | None:
     """Records that started over, as after a spike of the loss."""
     found = [(r.step, _number(getattr(r, name))) for r in monitor.records if r.restarted]
     found = [(step, value) for step, value in found if np.isfinite(value)]
@@ -105,7 +121,7 @@ def _spikes(monitor: Monitor, name: str) -> Series | None:
     )  # fmt: skip
 
 
-def _threshold(monitor: Monitor) -> Series | None:
+def _threshold(monitor: Recorded) -> Series | None:
     x, y = _column(monitor, "threshold")
     if not y.size:
         return None
@@ -114,7 +130,7 @@ def _threshold(monitor: Monitor) -> Series | None:
     )
 
 
-def _layers(monitor: Monitor) -> list[Series]:
+def _layers(monitor: Recorded) -> list[Series]:
     rows = [r for r in monitor.records if r.layer_traces is not None]
     names = list(rows[0].layer_traces or {}) if rows else []
     steps = np.array([float(r.step) for r in rows])
