@@ -89,6 +89,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Profile": lambda: hs.profile(risk()),
     "LayerProfile": lambda: next(iter(hs.profile(risk()).layers.values())),
     "Audit": lambda: hs.audit(risk(), rotations=100),
+    "Identification": lambda: hs.identify(risk(), noise=0.1, prior_precision=1.0, k=1),
     "CheckpointSeries": lambda: hs.track(lambda path: risk(), [__file__], threshold=2.0),
     "Certificate": lambda: RESULTS["CriticalPoint"]().certificate,
 }

@@ -123,7 +123,7 @@ class TrustRadius(Displayable):
         at = int(off.argmax())
         if self.converged[at]:
             words = (
-                f"the {self.confidence:.3g} interval along {self.labels[at]} covers "
+                f"the {100 * self.confidence:.3g} % interval along {self.labels[at]} covers "
                 f"{self.coverage[at]:.3f} by refits ({self.misses[at, 0]:.2g} below, "
                 f"{self.misses[at, 1]:.2g} above it)"
             )

@@ -10,14 +10,11 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hessium import _arguments
 from hessium._display import Displayable
 from hessium._typing import AnyArray, FloatArray
 from hessium.curvature.requirements import require_risk
-from hessium.errors import InputError
 from hessium.estimate import SpectralSum
 from hessium.figures.records import Findings
 from hessium.posterior import (
@@ -33,7 +30,12 @@ from hessium.posterior import (
 from hessium.posterior.design import Criterion
 from hessium.posterior.entries import labels_of, scalar_names
 from hessium.problem import EmpiricalRisk
-from hessium.problem.other_inputs import OnInputs
+from hessium.profiles.identification_data import (
+    candidates_of,
+    columns_of,
+    data_of,
+    outputs_at,
+)
 from hessium.profiles.identification_page import csv_tables, identification_findings, summary_of
 from hessium.profiles.measurement import describe
 from hessium.profiles.report_page import Reported
@@ -41,7 +43,6 @@ from hessium.profiles.units import Units
 from hessium.progress import Progress, silent
 from hessium.spectra import Count
 
-_GRID = {1: 101, 2: 15}  # default candidates along each input
 _MOST_REFITS = 6  # parameters whose intervals are checked by refits
 _REFIT_DIM = 2000  # parameters of a risk up to which refits are made without being asked for
 
@@ -246,10 +247,10 @@ def identify(
         warnings.simplefilter("always")
         post = GaussNewtonPosterior(risk, noise, prior_precision, tol=tol)
         progress(1, 4, "posterior")
-        x, y = _data(risk)
-        there = _candidates(x, candidates)
-        places = _columns(there, risk)
-        value = _outputs(risk, there)
+        x, y = data_of(risk)
+        there = candidates_of(x, candidates)
+        places = columns_of(there, risk)
+        value = outputs_at(risk, there)
         std = post.prediction_std(there).reshape(value.shape)
         gains, design = np.empty(0), None
         if post.noise is not None:
@@ -307,55 +308,3 @@ def _profiles(
             if len(found) < most and 0 < std[index] < math.inf:
                 found.append(post.profile_likelihood(name, index=index))
     return tuple(found)
-
-
-def _data(risk: EmpiricalRisk) -> tuple[Any, FloatArray]:
-    """Inputs as one array with its columns, or the first batch as it is; and targets."""
-    batches = list(risk.batches())
-    tensors = [inputs for inputs, _ in batches]
-    if not all(isinstance(one, Tensor) and one.dim() in (1, 2) for one in tensors):
-        return batches[0][0], np.empty((0, 0))
-    rows = [one.detach().cpu().double().reshape(one.shape[0], -1) for one in tensors]
-    x = torch.cat(rows).numpy()
-    if x.shape[1] not in _GRID:
-        return torch.cat(tensors), np.empty((0, 0))
-    targets = [
-        y.detach().cpu().double().reshape(y.shape[0], -1).numpy()
-        for _, y in batches
-        if isinstance(y, Tensor) and y.is_floating_point() and y.dim()
-    ]
-    whole = len(targets) == len(batches)
-    return x, np.concatenate(targets) if whole else np.empty((0, 0))
-
-
-def _candidates(x: Any, given: Any) -> Any:
-    """Inputs to predict at: those given, a grid over the range of the data, or the data."""
-    if given is not None:
-        return given
-    if not isinstance(x, np.ndarray):
-        return x
-    low, high = x.min(axis=0), x.max(axis=0)
-    num = _GRID[x.shape[1]]
-    axes = [np.linspace(a, b, num) for a, b in zip(low, high, strict=True)]
-    points = np.stack([one.reshape(-1) for one in np.meshgrid(*axes, indexing="ij")], axis=1)
-    return torch.from_numpy(points)
-
-
-def _columns(inputs: Any, risk: EmpiricalRisk) -> FloatArray:
-    """Inputs with one or two columns as an array, else an empty one."""
-    if not isinstance(inputs, Tensor) or inputs.dim() not in (1, 2):
-        return np.empty((0, 0))
-    columns = inputs.detach().cpu().double().reshape(inputs.shape[0], -1).numpy()
-    return columns if columns.shape[1] in _GRID else np.empty((0, 0))
-
-
-def _outputs(risk: EmpiricalRisk, inputs: Any) -> FloatArray:
-    """Outputs of the model, (samples, outputs of each)."""
-    there = OnInputs(
-        risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64), [inputs]
-    )
-    f = there.outputs(there.leaves(), next(iter(there.batches()))[0]).detach().cpu().double()
-    if f.dim() == 0:
-        msg = "candidates: the model gives one number for all samples; one row for each is required"
-        raise InputError(msg)
-    return f.reshape(f.shape[0], -1).numpy()

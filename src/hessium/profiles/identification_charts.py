@@ -178,7 +178,7 @@ def _points(
         return []
     return [
         Series(
-            label=label, x=places[which, 0], y=places[which, 1], error="none",
+            label=label, x=places[which, 0], y=places[which, 1], error="no error of a place",
             source="published" if source == "published" else "measured", mark="points", hue=hue,
         )
     ]  # fmt: skip

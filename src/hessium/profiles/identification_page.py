@@ -69,7 +69,7 @@ def _parameter_table(found: Identification) -> Table:
         unit = found.units.of_label(label)
         reach = found.coverage_factor * std
         known = math.isfinite(std)
-        share = digits(100 * abs(std / value), 2) + " %" if known and value else ""
+        share = _percent(abs(std / value)) if known and value else ""
         rows.append(
             (
                 label,
@@ -99,6 +99,10 @@ def _parameter_table(found: Identification) -> Table:
         "Refits: the deviance of refits with the parameter held beside that of the interval."
         + (f" {more} more rows are in tables/parameters.csv." if more > 0 else ""),
     )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{digits(100 * share, 2)} %" if share < 10 else "above 1000 %"
 
 
 def _design_table(found: Identification) -> Table:
@@ -166,13 +170,14 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
             f"the minimum of the quadratic model is {digits(found.distance_from_minimum, 2)} "
             f"standard deviations away, at most {_NEAR} is required",
         ),
-        judge("The linear model behind the errors holds.", trust.believable, f"{trust!r}"),
+        judge("The linear model behind the errors holds.", trust.believable, f"{trust.verdict}"),
         judge(
             "Refits confirm the intervals.",
             good == made if made else None,
             f"{good} of {made} parameters: "
             + "; ".join(
-                f"{one.label}: roots of the deviance off by {digits(100 * one.departure, 2)} %"
+                f"{one.label}: roots of the deviance off by {one.departure:.1%}"
+                + ("" if one.converged.all() else ", not all converged")
                 for one in found.profiles
             )
             if made

@@ -7,6 +7,7 @@ from hessium.studies import (
     rank_vs_duplicates,
     rank_vs_samples,
     real_data,
+    trust_region,
 )
 from hessium.studies.critical_points import fig6, linear
 from hessium.studies.random_hessian import critical, fig1, index
@@ -25,6 +26,7 @@ REGISTRY = Registry(
         rank_vs_samples.EXPERIMENT,
         rank_vs_duplicates.EXPERIMENT,
         linearization.EXPERIMENT,
+        trust_region.EXPERIMENT,
         real_data.EXPERIMENT,
         edge_of_stability.EXPERIMENT,
         fig1.EXPERIMENT,
