@@ -29,7 +29,7 @@ class Adjoint(torch.autograd.Function):
         return u
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:
         rate, *states = ctx.saved_tensors
         adjoint, found = grads[0], torch.zeros_like(rate)

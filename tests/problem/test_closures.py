@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 import hessium as hs
 from hessium.errors import InputError
+from hessium.problem.closures import Evaluated
 from support.risk_cases import draw
 
 
@@ -141,15 +143,26 @@ def test_a_closure_over_single_precision_is_computed_in_double(takes_module: boo
 
 def test_what_is_no_closure_is_refused() -> None:
     net, other, x = network(), network(), draw(3, 1)
+    nothing: Any = list[int]().clear
     with pytest.raises(InputError, match="another module than"):
         hs.EmpiricalRisk.from_closure(net, lambda: other(x).sum() if x.requires_grad else x.sum())
     with pytest.raises(InputError, match="cannot be called with the module alone"):
         hs.EmpiricalRisk.from_closure(net, lambda a, b: net(x).sum())
     with pytest.raises(InputError, match="closure: returned NoneType"):
-        hs.EmpiricalRisk.from_closure(net, lambda: None)
+        hs.EmpiricalRisk.from_closure(net, nothing)
     with pytest.raises(InputError, match="a leaf with requires_grad=True"):
         hs.EmpiricalRisk.from_closure(net, lambda: x.sum(), parameters={"x": x})
     free = x.clone().requires_grad_()
     for name in ("a.b", "model", "forward"):
         with pytest.raises(InputError, match="cannot be used"):
             hs.EmpiricalRisk.from_closure(net, lambda: free.sum(), parameters={name: free})
+
+
+def test_tensors_with_a_graph_keep_it_when_they_are_converted() -> None:
+    leaf = torch.ones(2, requires_grad=True)
+    outer = 2 * leaf
+    with Evaluated({}, torch.float64):
+        stacked = torch.stack([outer, outer])
+    assert stacked.dtype == torch.float64
+    (found,) = torch.autograd.grad(stacked.sum(), leaf)
+    assert torch.equal(found, torch.full((2,), 4.0))

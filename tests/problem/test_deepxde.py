@@ -105,3 +105,13 @@ def test_what_is_no_such_model_is_refused() -> None:
     regular.net.regularizer = ("l2", 1e-3)
     with pytest.raises(InputError, match="regulariser"):
         risk_of(regular)
+
+
+def test_supervised_data_have_residuals_of_their_targets() -> None:
+    geometry = dde.geometry.Interval(-1, 1)
+    data = dde.data.Function(geometry, lambda x: x**2, num_train=7, num_test=3)
+    found = dde.Model(data, dde.nn.FNN([1, 5, 1], "tanh", "Glorot uniform"))
+    found.compile("adam", lr=1e-3)
+    risk = risk_of(found)
+    assert risk.value() == pytest.approx(float(own_losses(found).sum()), rel=1e-5)
+    assert risk.num_outputs == 7

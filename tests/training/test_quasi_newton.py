@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -66,7 +68,7 @@ def test_the_matrix_of_scipy() -> None:
         return value, gradient.numpy()
 
     # 20 iterations, of which it keeps 10
-    found = scipy.optimize.minimize(
+    found: Any = scipy.optimize.minimize(
         fun, risk.theta.numpy(), jac=True, method="L-BFGS-B", options={"maxiter": 20}
     )
     there = risk.at(torch.from_numpy(found.x))

@@ -25,6 +25,7 @@ from hessium.profiles import Plan, audit
 from hessium.profiles.measurement import Measurement
 from hessium.profiles.report_page import Reported, write_page
 from hessium.report import Report, write_report
+from hessium.report.export import export_figures
 from hessium.report.statements import bases, lines
 from hessium.runs.experiment import Experiment, settings
 from hessium.runs.fingerprint import versions
@@ -64,6 +65,7 @@ def reproduce(options: argparse.Namespace) -> None:
         for experiment, config in chosen:
             command = f"hessium reproduce {experiment.name} --preset {options.preset}"
             path = _conduct(experiment, config, directory, page, options, executor, command)
+    _export(directory, options)
     say(f"page: {path}")
 
 
@@ -263,9 +265,17 @@ def report(options: argparse.Namespace) -> None:
     except OSError as error:
         msg = f"RUN_DIR: {error.filename} cannot be written ({error.strerror})"
         raise InputError(msg + "; copy the directory to where it can") from error
+    _export(directory, options)
     say(f"page: {page}")
     for name in stopped:
         say(f"{name} was stopped before its end; {command} resumes")
+
+
+def _export(directory: RunDirectory, options: argparse.Namespace) -> None:
+    """Write the figures as files for slides, where that is asked for."""
+    if options.figures is not None:
+        paths = export_figures(directory, options.figures)
+        say(f"figures: {len(paths)} files {options.figures} in {directory.path / 'figures'}")
 
 
 def _now() -> str:

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _out(reproduce, "runs/reproduce")
     _computing(reproduce)
+    _figures(reproduce)
     reproduce.set_defaults(command="hessium.cli.commands:reproduce")
 
     sweep = commands_of.add_parser(
@@ -222,8 +223,18 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands_of.add_parser("report", help="draw the page of a run directory again")
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    _figures(report)
     report.set_defaults(command="hessium.cli.commands:report")
     return parser
+
+
+def _figures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--figures",
+        choices=("pdf", "png"),
+        default=None,
+        help="write each figure also as such a file, fonts embedded, for slides and papers",
+    )
 
 
 def _out(parser: argparse.ArgumentParser, default: str) -> None:

@@ -222,7 +222,7 @@ class RiskOperator(SymmetricOperator):
     @property
     def named_shapes(self) -> NamedShapes:
         """Of the parameters."""
-        return tuple(zip(self.risk.names, self.risk.layout.shapes, strict=True))
+        return self.risk.layout.named_shapes
 
     @property
     def route(self) -> str:

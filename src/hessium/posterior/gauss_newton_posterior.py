@@ -281,7 +281,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         units[order[:k], np.arange(min(k, kept))] = 1.0
         directions = self._factor.to_parameters(units)
         spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
-        known = tuple(zip(self.risk.names, self.risk.layout.shapes, strict=True))
+        known = self.risk.layout.named_shapes
         return shares(directions, known, spread, "standard deviation")
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -153,8 +153,5 @@ class Evaluated(TorchFunctionMode):
         return found
 
 
-_IGNORED = (
-    Tensor.backward,
-    Tensor.grad.__get__,  # type: ignore[attr-defined]
-    Tensor.grad.__set__,  # type: ignore[attr-defined]
-)
+_GRAD: Any = Tensor.grad  # a descriptor
+_IGNORED = (Tensor.backward, _GRAD.__get__, _GRAD.__set__)

@@ -93,8 +93,8 @@ class _Residuals:
         state = model.train_state
         data = (state.X_train, state.y_train, state.train_aux_vars)
         if data[0] is None:
-            data = model.data.train_next_batch(model.batch_size)
-        self._inputs, self._targets, self._auxiliary = data
+            data = (*model.data.train_next_batch(model.batch_size), None)  # some have two parts
+        self._inputs, self._targets, self._auxiliary = data[:3]
 
     def of(self, number: int) -> Callable[[nn.Module, Any], Tensor]:
         """The forward function of one term."""
