@@ -60,9 +60,13 @@ def test_default_record_and_schedule() -> None:
     assert record.preconditioned_sharpness is not None
     assert record.threshold == pytest.approx(38 / 0.01)
     assert record.sharpness.confidence == 0.95
-    assert record.most_negative is None
-    assert record.trace is None
-    assert record.layer_traces is None
+    dear = ("most_negative", "trace", "layer_traces", "directional_sharpness", "batch_sharpness")
+    assert all(getattr(seen[0], name) is not None for name in dear)
+    assert all(getattr(record, name) is None for name in dear)
+    assert set(dear) <= set(monitor.track)
+    full = monitor.measure()
+    assert all(getattr(full, name) is not None for name in dear)
+    assert full.num_matvecs > 10 > record.num_matvecs
     assert record.num_matvecs > 0
     assert record.seconds > 0
     assert "sharpness" in repr(monitor)

@@ -30,7 +30,7 @@ from hessium.runs.workers import require_workers
 from hessium.training import Record
 from hessium.training.checkpoint_files import optimizer_in
 from hessium.training.measurement import Measurement, Settings, recorded
-from hessium.training.monitor import OF_OPTIMIZER, tracked
+from hessium.training.monitor import AT_TIMES, OF_OPTIMIZER, tracked
 from hessium.training.quantities import modules_of
 from hessium.training.stability import unwrapped
 
@@ -69,7 +69,7 @@ def track(
             the state of an optimiser with one parameter group is looked for in the checkpoint,
             under "optimizer", "optimizer_state_dict" or "optimizer_states".
         checkpoints: paths of files or folders.
-        track: fields of `Record` to measure, as in `hs.Monitor`.
+        track: fields of `Record` to measure; by default those of a full record of `hs.Monitor`.
         spectra: whether a spectral measure of each checkpoint is estimated (80 products).
         threshold: stability threshold of the sharpness, such as $2 / \eta$, where no optimiser
             says it.
@@ -320,7 +320,7 @@ def loaded(function: Loader, path: Path) -> tuple[EmpiricalRisk, Any]:
 
 
 def _settings(plan: SeriesPlan, optimizer: Any) -> Settings:
-    names = plan.track or tracked(None, optimizer)
+    names = plan.track or (*tracked(None, optimizer), *AT_TIMES)
     if plan.track is not None and optimizer is None:
         needed = [name for name in names if name in OF_OPTIMIZER]
         if needed and not (needed == ["threshold"] and plan.threshold is not None):
