@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,44 @@ def test_table_and_chart() -> None:
     assert {"sharpness", "sharpness_lower", "layer_traces.0", "threshold"} <= set(frame.columns)
     axes = monitor.plot(Figure().add_subplot())
     assert len(axes.lines) >= 2
-    assert monitor.plot(Figure().add_subplot(), quantity="layer_traces").lines
+    heat = monitor.plot(Figure().add_subplot(), quantity="layer_traces")
+    assert [label.get_text() for label in heat.get_yticklabels()] == ["0", "2"]
+    found = heat.collections[0].get_array()
+    assert found is not None
+    assert found.shape == (2, 2)
+    traces = monitor.records[0].layer_traces
+    assert traces is not None
+    assert found[1, 0] == traces["2"].value
+    assert not monitor.plot(Figure().add_subplot(), quantity="sharpness").lines[1:]
+    # the threshold of Adam is not one of H itself
     assert "<svg" in monitor._repr_html_()
     assert "<svg" in monitor.records[-1]._repr_html_()
     with pytest.raises(InputError, match="quantity"):
         monitor.plot(Figure().add_subplot(), quantity="trace")
+
+
+def test_one_figure_refreshes_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, html: str) -> None:
+            shown.append(html)
+
+    def display(html: str, *, display_id: bool) -> Handle:
+        assert display_id
+        shown.append(html)
+        return Handle()
+
+    _, monitor = trained(2, every=1, track=["sharpness"])
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    fake = types.ModuleType("IPython.display")
+    fake.HTML, fake.display = str, display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython.display", fake)
+    monitor.live(quantity="sharpness")
+    monitor.measure()
+    assert len(shown) == 2
+    assert all("<svg" in one for one in shown)
+    assert shown[0] != shown[1]
 
 
 def numbers(monitor: hs.Monitor) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
+from hessium.figures.grid import Grid
 
 EXACT = "exact"
 
@@ -117,7 +118,7 @@ class Series:
         mark: points, a line, both, or steps: y from this x to the next.
         nudge: sideways shift in typographic points, for points that would hide each other.
         hue: series with the same number share a colour; None takes the next one.
-        ids: of the runs behind the points, one each, or none.
+        ids: of the runs behind the points, or none.
     """
 
     label: str
@@ -196,13 +197,13 @@ class Chart:
 
     Attributes:
         name: file name of the figure, without suffix.
-        title: short heading.
-        caption: one or two sentences.
+        title, caption: short heading, and one or two sentences.
         x_label, y_label: meaning and unit.
         x_scale, y_scale: linear, log, or symlog (linear about zero, logarithmic beyond, by asinh).
         x_linear: of symlog, x is at asinh(x / x_linear).
         x_ticks, y_ticks: positions of labelled ticks, or empty for automatic ones.
         series: what is drawn, first below.
+        grid: drawn as a heat map below all series, if any; its rows are the y axis.
     """
 
     name: str
@@ -216,6 +217,7 @@ class Chart:
     x_ticks: tuple[float, ...] = ()
     y_ticks: tuple[float, ...] = ()
     series: tuple[Series, ...]
+    grid: Grid | None = None
 
     def __post_init__(self) -> None:
         _require_name("name", self.name)
@@ -229,7 +231,9 @@ class Chart:
                 len(ticks) <= _MOST_TICKS and all(map(math.isfinite, ticks)),
                 f"{name} of chart {self.name}: {len(ticks)}; at most {_MOST_TICKS} finite numbers",
             )
-        _require(bool(self.series), f"series of chart {self.name}: empty; nothing to draw")
+        _require(
+            bool(self.series or self.grid), f"series of chart {self.name}: empty; nothing to draw"
+        )
         _require(
             len(self.series) <= _MOST_SERIES,
             f"series of chart {self.name}: {len(self.series)}; at most {_MOST_SERIES} can be drawn",
@@ -247,8 +251,7 @@ class Table:
 
     Attributes:
         title: heading.
-        columns: heads, the first one names the rows.
-        rows: one cell for each column.
+        columns, rows: heads, the first of which names the rows; one cell for each column.
         note: what the errors are, where to be careful.
     """
 
@@ -271,8 +274,7 @@ class Statement:
 
     Attributes:
         claim: a sentence that can be false.
-        verdict: of the numbers.
-        evidence: the numbers, in words.
+        verdict, evidence: of the numbers, and the numbers in words.
     """
 
     claim: str
@@ -324,11 +326,9 @@ class Section:
         title, shows: its heading, and one sentence below it.
         preset: the preset, or "".
         config, seeds: every setting, and the seeds used.
-        command: reproduces them.
-        versions: of the interpreter and the libraries.
+        command, versions: reproduces them, with these versions of interpreter and libraries.
         tasks: number of independent computations.
-        seconds: their computing time, added up.
-        finished: when, ISO 8601, UTC.
+        seconds, finished: their computing time, added up, and when, ISO 8601, UTC.
         findings: the content.
     """
 

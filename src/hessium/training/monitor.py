@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hessium._arguments import count, fraction, function, positive
 from hessium._arithmetic import full_precision
-from hessium._display import Plottable
+from hessium._display import Plottable, shown_live
 from hessium._random import Rng, generator
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
@@ -144,6 +144,7 @@ class Monitor(Plottable):
         self.track = tuple(name for name in QUANTITIES if name in always + at_times)
         self.records: list[Record] = []
         self.on_record = on_record
+        self._refresh: Callable[[], None] | None = None
         self.mode: Mode = mode
         self._model, self._loss, self._data, self._given = model, loss, data, risk
         self._settings = Settings(
@@ -203,6 +204,8 @@ class Monitor(Plottable):
         self._schedule.end(drift, record.num_matvecs)
         if self._log is not None:
             self._log.append(self._row(record))
+        if self._refresh is not None:
+            self._refresh()
         if self.on_record is not None:
             self.on_record(record)
         return record
@@ -234,6 +237,17 @@ class Monitor(Plottable):
     def _undisturbed(self) -> Any:
         modules = [part for part in (self._model, self._loss) if isinstance(part, nn.Module)]
         return undisturbed(modules, evaluation=self.mode == "eval")
+
+    def live(self, **options: Any) -> None:
+        """Show one figure in the notebook that is drawn again with each record.
+
+        Args:
+            options: as of `plot`, such as quantity="sharpness".
+
+        Raises:
+            InputError: if IPython is not installed.
+        """
+        self._refresh = shown_live(self, **options)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row for each record.
