@@ -1,6 +1,7 @@
 """How results show themselves: a plot, a data frame, and HTML in a notebook.
 
-The one place where a result reaches up to `figures` and `plots`, at the moment it is asked.
+The one place where a result reaches up to `figures`, `plots` and `posterior`, at the moment it is
+asked.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from hessium.posterior import ParameterShares
 
 
 class Plottable:
@@ -63,3 +66,26 @@ class Displayable(Plottable):
         """
         frame: pd.DataFrame = importlib.import_module("hessium.figures.frames").frame_of(self)
         return frame
+
+
+class Directional(Displayable):
+    """A result that holds directions in the space of the parameters."""
+
+    __slots__ = ()
+
+    def by_parameter(self) -> ParameterShares:
+        """Share of every parameter (tensor or named scalar) in each direction.
+
+        Returns:
+            Squared lengths that sum to one in each direction; `by_layer()` adds up modules.
+
+        Raises:
+            InputError: if the operator was no operator of a risk, so that its coordinates have no
+                names; then `hs.by_parameter(result, risk)` takes the names from a risk.
+
+        Example:
+            >>> hs.eigenpairs(hs.Hessian(risk), 5).by_parameter().to_dataframe()
+        """
+        module = importlib.import_module("hessium.posterior.shares")
+        found: ParameterShares = module.by_parameter(self)
+        return found

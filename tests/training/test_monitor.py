@@ -20,6 +20,7 @@ from torch import nn
 
 import hessium as hs
 from hessium.errors import InputError
+from hessium.figures.views import chart_of
 from hessium.training import Record
 from hessium.training.measurement import QUANTITIES
 from hessium.training.schedule import Budget
@@ -144,19 +145,26 @@ def test_table_and_chart() -> None:
     axes = monitor.plot(Figure().add_subplot())
     assert len(axes.lines) >= 2
     heat = monitor.plot(Figure().add_subplot(), quantity="layer_traces")
-    assert [label.get_text() for label in heat.get_yticklabels()] == ["0", "2"]
-    found = heat.collections[0].get_array()
-    assert found is not None
-    assert found.shape == (2, 2)
+    chart, _ = chart_of(monitor, quantity="layer_traces")
+    assert chart.field is not None
+    assert chart.field.y_names == ("0", "2")
+    assert heat.collections
     traces = monitor.records[0].layer_traces
     assert traces is not None
-    assert found[1, 0] == traces["2"].value
+    assert chart.field.z[1, 0] == traces["2"].value
     assert not monitor.plot(Figure().add_subplot(), quantity="sharpness").lines[1:]
     # the threshold of Adam is not one of H itself
     assert "<svg" in monitor._repr_html_()
     assert "<svg" in monitor.records[-1]._repr_html_()
     with pytest.raises(InputError, match="quantity"):
         monitor.plot(Figure().add_subplot(), quantity="trace")
+
+
+def _ipython() -> types.ModuleType:
+    module = types.ModuleType("IPython")
+    module.version_info = (8, 24)  # type: ignore[attr-defined]
+    module.get_ipython = lambda: None  # type: ignore[attr-defined]
+    return module
 
 
 def test_one_figure_refreshes_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +180,8 @@ def test_one_figure_refreshes_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> 
         return Handle()
 
     _, monitor = trained(2, every=1, track=["sharpness"])
-    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    monitor._repr_html_()  # matplotlib asks IPython for its version when it is first imported
+    monkeypatch.setitem(sys.modules, "IPython", _ipython())
     fake = types.ModuleType("IPython.display")
     fake.HTML, fake.display = str, display  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "IPython.display", fake)

@@ -41,6 +41,16 @@ _OPTIONS = {
     "max_bytes": "--memory",
     "alpha": "--alpha",
     "rotations": "--rotations",
+    "names": "--parameter",
+    "noise": "--noise",
+    "prior_precision": "--prior",
+    "units": "--unit",
+    "inputs": "--input",
+    "outputs": "--output",
+    "tol": "--tol",
+    "k": "--next",
+    "criterion": "--criterion",
+    "refits": "--refits",
 }
 
 
@@ -127,11 +137,14 @@ def _conduct(
     return path
 
 
-def _source(target: Target) -> dict[str, str]:
+def source(target: Target) -> dict[str, str]:
+    """Where the function is, and the version of its file."""
     return {"file": target.place, "source_sha256": target.digest()}
 
 
 def _say_verdicts(findings: Findings) -> None:
+    if not findings.statements:
+        return
     say("  Claims tested; one that does not hold is a result, not a failure:")
     for statement in findings.statements:
         say(f"  {statement.verdict}: {statement.claim}")
@@ -140,7 +153,7 @@ def _say_verdicts(findings: Findings) -> None:
 
 def spectrum(options: argparse.Namespace) -> None:
     """Measure the user's own risk and write a page about it, whole or as far as it came."""
-    target, out, directory = _own_directory(options, "spectrum")
+    target, out, directory = own_directory(options, "spectrum")
     plan = Plan(
         tol=options.tol,
         max_dim=options.max_dim,
@@ -152,7 +165,7 @@ def spectrum(options: argparse.Namespace) -> None:
         max_bytes=int(options.memory * 2**30),
     )
     risk = target.risk()
-    with _options_named(), target.blamed("measuring its risk"):
+    with options_named(), target.blamed("measuring its risk"):
         measurement = Measurement(risk, plan, directory.store("spectrum"))
         if measurement.forecast():
             say(textwrap.fill(_as_options(measurement.forecast()), 98, subsequent_indent="  "))
@@ -161,16 +174,16 @@ def spectrum(options: argparse.Namespace) -> None:
     found = measurement.result()
     if found.reused:
         say(f"{found.reused} parts from an earlier run")
-    _say_page(found, target, out, options.line)
+    write_and_say(found, target, out, options.line)
     if stopped is not None:
         raise stopped
 
 
 def compare(options: argparse.Namespace) -> None:
     """Set the user's own risk beside random matrix theory and write a page about it."""
-    target, out, _ = _own_directory(options, "compare")
+    target, out, _ = own_directory(options, "compare")
     risk = target.risk()
-    with _options_named(), target.blamed("comparing its risk"), Bars() as bars:
+    with options_named(), target.blamed("comparing its risk"), Bars() as bars:
         found = audit(
             risk,
             alpha=options.alpha,
@@ -179,10 +192,10 @@ def compare(options: argparse.Namespace) -> None:
             max_dim=options.max_dim,
             progress=bars,
         )
-    _say_page(found, target, out, options.line)
+    write_and_say(found, target, out, options.line)
 
 
-def _own_directory(
+def own_directory(
     options: argparse.Namespace, experiment: str
 ) -> tuple[Target, Path, RunDirectory]:
     """The user's function, and the run directory for it."""
@@ -193,10 +206,10 @@ def _own_directory(
     return target, out, directory
 
 
-def _say_page(found: Reported, target: Target, out: Path, line: str) -> None:
+def write_and_say(found: Reported, target: Target, out: Path, line: str) -> None:
     """Write the page and print its numbers, notes and verdicts."""
     name = f"{target.name}() in {target.file.name}"
-    page = write_page(found, out, name=name, typed=line, more=_source(target))
+    page = write_page(found, out, name=name, typed=line, more=source(target))
     say_page(found.findings, page)
 
 
@@ -220,7 +233,7 @@ def _as_options(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _options_named() -> Iterator[None]:
+def options_named() -> Iterator[None]:
     """Errors about arguments name the options of the command line."""
     try:
         yield
@@ -234,7 +247,7 @@ def _options_named() -> Iterator[None]:
 
 def _say_table(table: Table) -> None:
     for line in lines(table):
-        say(f"  {line}")
+        say(textwrap.fill(f"  {line}", 98, subsequent_indent="    "))
     if basis := bases(table):
         say(textwrap.fill(basis, 98, initial_indent="  ", subsequent_indent="    "))
 

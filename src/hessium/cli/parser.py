@@ -8,18 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from hessium.cli.values import (
-    above_zero,
-    activation,
-    figure,
-    fraction,
-    memory,
-    not_negative,
-    positive,
-    seed_number,
-    up_to,
-    worker_count,
-)
+from hessium.cli import values
+from hessium.cli.model_options import identify_options, slice_options, track_options
 from hessium.errors import InputError
 from hessium.runs.fingerprint import versions
 
@@ -96,13 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     spectrum.add_argument(
         "--tol",
-        type=fraction,
+        type=values.fraction,
         default=1e-6,
         help="an eigenvalue counts as zero below this fraction of the largest; 1e-6",
     )
     spectrum.add_argument(
         "--max-dim",
-        type=positive,
+        type=values.positive,
         default=8000,
         metavar="N",
         help="largest number of parameters, or of samples x outputs, for which dense matrices "
@@ -110,18 +100,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     large = spectrum.add_argument_group("of models larger than --max-dim")
     large.add_argument(
-        "--top", type=up_to(10_000), default=10, metavar="K", help="eigenpairs at each end; 10"
+        "--top",
+        type=values.up_to(10_000),
+        default=10,
+        metavar="K",
+        help="eigenpairs at each end; 10",
     )
     large.add_argument(
-        "--probes", type=up_to(100_000), default=10, metavar="N", help="random vectors; 10"
+        "--probes", type=values.up_to(100_000), default=10, metavar="N", help="random vectors; 10"
     )
     large.add_argument(
-        "--steps", type=up_to(100_000), default=80, metavar="N", help="Lanczos steps for each; 80"
+        "--steps",
+        type=values.up_to(100_000),
+        default=80,
+        metavar="N",
+        help="Lanczos steps for each; 80",
     )
-    large.add_argument("--seed", type=seed_number, default=0, metavar="S", help="of the vectors; 0")
+    large.add_argument("--seed", type=values.seed, default=0, metavar="S", help="of the vectors; 0")
     large.add_argument(
         "--memory",
-        type=memory,
+        type=values.memory,
         default=8.0,
         metavar="GIB",
         help="memory limit for Krylov bases in GiB; 8",
@@ -144,60 +142,70 @@ def _parser() -> argparse.ArgumentParser:
         help="run directory, new, empty or of the same function; runs/compare/FILE-FUNCTION",
     )
     compare.add_argument(
-        "--alpha", type=fraction, default=0.01, help="false-alarm rate of each test; 0.01"
+        "--alpha", type=values.fraction, default=0.01, help="false-alarm rate of each test; 0.01"
     )
     compare.add_argument(
         "--rotations",
-        type=up_to(1_000_000),
+        type=values.up_to(1_000_000),
         default=99,
         metavar="N",
         help="random rotations of the test of freeness, at least 1/alpha - 1; 99",
     )
     compare.add_argument(
-        "--seed", type=seed_number, default=0, metavar="N", help="of the random matrices; 0"
+        "--seed", type=values.seed, default=0, metavar="N", help="of the random matrices; 0"
     )
     compare.add_argument(
         "--max-dim",
-        type=positive,
+        type=values.positive,
         default=3000,
         metavar="N",
         help="largest number of parameters; 3000",
     )
     compare.set_defaults(command="hessium.cli.commands:compare")
 
-    _track(
+    track_options(
         commands_of.add_parser(
             "track", help="measure curvature along the checkpoints of a training and write a page"
         )
     )
+    slice_options(
+        commands_of.add_parser(
+            "slice", help="draw the loss in a plane or on a line, and how far the Hessian reaches"
+        )
+    )
+    identify = commands_of.add_parser(
+        "identify", help="say what the data determine, how well, and where to measure next"
+    )
+    identify_options(identify)
+    identify.set_defaults(command="hessium.cli.identify:identify")
 
     law = commands_of.add_parser(
         "theory", help="print the limit law of the Hessian at a ratio and an energy"
     )
     law.add_argument(
         "--ratio",
-        type=above_zero,
+        type=values.above_zero,
         required=True,
         metavar="R",
         help="parameters / (samples x outputs), > 0",
     )
     law.add_argument(
         "--energy",
-        type=not_negative,
+        type=values.not_negative,
         default=None,
         metavar="E",
         help="loss / outputs at the critical point, >= 0; the critical energy",
     )
     law.add_argument(
         "--activation",
-        type=activation,
+        type=values.activation,
         default="linear",
         metavar="linear|relu",
         help="model of the residual part; linear",
     )
     law.add_argument(
         "--scale",
-        type=above_zero,
+        type=values.above_zero,
         default=1.0,
         metavar="S",
         help="mean of the Gauss-Newton spectrum, > 0; 1",
@@ -205,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     law.add_argument("--json", action="store_true", help="one JSON object instead of words")
     law.add_argument(
         "--plot",
-        type=figure,
+        type=values.figure,
         default=None,
         metavar="FILE",
         help="write the density as .svg or .png",
@@ -216,55 +224,6 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     report.set_defaults(command="hessium.cli.commands:report")
     return parser
-
-
-def _track(track: argparse.ArgumentParser) -> None:
-    track.add_argument(
-        "target",
-        metavar="FILE.py:FUNCTION",
-        help="FUNCTION(path) returns a hessium.EmpiricalRisk, or (risk, optimizer)",
-    )
-    track.add_argument(
-        "checkpoints",
-        nargs="+",
-        metavar="CHECKPOINT",
-        help="files or folders; ordered by the last number in their names",
-    )
-    track.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="run directory, new, empty or of the same function; runs/track/FILE-FUNCTION",
-    )
-    track.add_argument(
-        "--track",
-        type=lambda text: tuple(filter(None, text.split(","))),
-        default=None,
-        metavar="NAMES",
-        help="quantities with commas between, such as loss,sharpness,trace; the default ones",
-    )
-    track.add_argument(
-        "--spectra", action="store_true", help="estimate a spectrum of each checkpoint as well"
-    )
-    track.add_argument(
-        "--threshold",
-        type=above_zero,
-        default=None,
-        metavar="T",
-        help="stability threshold of the sharpness, such as 2/lr, where no optimizer says it",
-    )
-    track.add_argument(
-        "--seed", type=seed_number, default=0, metavar="S", help="of random vectors; 0"
-    )
-    track.add_argument(
-        "--workers",
-        type=worker_count,
-        default=1,
-        metavar="N",
-        help="processes, each on one thread; 1",
-    )
-    track.add_argument("--json", action="store_true", help="one JSON object instead of words")
-    track.set_defaults(command="hessium.cli.track:track")
 
 
 def _out(parser: argparse.ArgumentParser, default: str) -> None:
@@ -280,7 +239,7 @@ def _out(parser: argparse.ArgumentParser, default: str) -> None:
 def _computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
-        type=worker_count,
+        type=values.workers,
         default=1,
         metavar="N",
         help="processes, each on one thread; 1",

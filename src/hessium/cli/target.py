@@ -63,14 +63,29 @@ class Target:
         Raises:
             InputError: if it fails or returns something else than a risk.
         """
-        risk = _guarded(self.function, f"{self.name}()", self.file)
+        return self.question()[0]
+
+    def question(self) -> tuple[EmpiricalRisk, dict[str, Any]]:
+        """Call the function: its risk, and the arguments of `hessium.identify` beside it.
+
+        Raises:
+            InputError: if it fails or returns neither a risk nor a pair of a risk and a dict.
+        """
+        found = _guarded(self.function, f"{self.name}()", self.file)
+        risk, more = found if isinstance(found, tuple) and len(found) == 2 else (found, {})
         if not isinstance(risk, EmpiricalRisk):
             msg = (
                 f"{_ARGUMENT}: {self.name}() returned {_a(risk)}; "
                 "a hessium.EmpiricalRisk is required"
             )
             raise InputError(msg)
-        return risk
+        if not isinstance(more, dict):
+            msg = (
+                f"{_ARGUMENT}: {self.name}() returned {_a(more)} beside the risk; "
+                "a dict of arguments of hessium.identify is required"
+            )
+            raise InputError(msg)
+        return risk, more
 
     @contextlib.contextmanager
     def blamed(self, what: str) -> Iterator[None]:

@@ -15,12 +15,11 @@ import numpy as np
 
 from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
-from hessium.figures.grid import Grid
+from hessium.figures.fields import Field
 
 EXACT = "exact"
 
-Numbers: TypeAlias = AnyArray | Sequence[Any]
-"""Numbers in an array or in nested sequences."""
+Numbers: TypeAlias = AnyArray | Sequence[Any]  # numbers in an array or in nested sequences
 
 Verdict = Literal["holds", "does not hold", "not rejected", "not tested"]
 Source = Literal["measured", "published", "theory"]
@@ -30,8 +29,7 @@ Scale = Literal["linear", "log", "symlog"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _MOST_DIGITS = 17
 _MOST_POINTS = 100_000  # of a chart: beyond that, drawing takes minutes
-_MOST_SERIES = 50
-_MOST_TICKS = 100
+_MOST_SERIES, _MOST_TICKS = 50, 100
 _MOST_NUDGE = 100.0
 
 
@@ -118,7 +116,7 @@ class Series:
         mark: points, a line, both, or steps: y from this x to the next.
         nudge: sideways shift in typographic points, for points that would hide each other.
         hue: series with the same number share a colour; None takes the next one.
-        ids: of the runs behind the points, or none.
+        ids: of the runs behind the points, one each, or none.
     """
 
     label: str
@@ -197,13 +195,14 @@ class Chart:
 
     Attributes:
         name: file name of the figure, without suffix.
-        title, caption: short heading, and one or two sentences.
+        title: short heading.
+        caption: one or two sentences.
         x_label, y_label: meaning and unit.
         x_scale, y_scale: linear, log, or symlog (linear about zero, logarithmic beyond, by asinh).
         x_linear: of symlog, x is at asinh(x / x_linear).
         x_ticks, y_ticks: positions of labelled ticks, or empty for automatic ones.
         series: what is drawn, first below.
-        grid: drawn as a heat map below all series, if any; its rows are the y axis.
+        field: values in colours below the series, if any.
     """
 
     name: str
@@ -217,7 +216,7 @@ class Chart:
     x_ticks: tuple[float, ...] = ()
     y_ticks: tuple[float, ...] = ()
     series: tuple[Series, ...]
-    grid: Grid | None = None
+    field: Field | None = None
 
     def __post_init__(self) -> None:
         _require_name("name", self.name)
@@ -231,9 +230,8 @@ class Chart:
                 len(ticks) <= _MOST_TICKS and all(map(math.isfinite, ticks)),
                 f"{name} of chart {self.name}: {len(ticks)}; at most {_MOST_TICKS} finite numbers",
             )
-        _require(
-            bool(self.series or self.grid), f"series of chart {self.name}: empty; nothing to draw"
-        )
+        drawn = bool(self.series) or self.field is not None
+        _require(drawn, f"series of chart {self.name}: empty; nothing to draw")
         _require(
             len(self.series) <= _MOST_SERIES,
             f"series of chart {self.name}: {len(self.series)}; at most {_MOST_SERIES} can be drawn",
@@ -251,7 +249,8 @@ class Table:
 
     Attributes:
         title: heading.
-        columns, rows: heads, the first of which names the rows; one cell for each column.
+        columns: heads, the first one names the rows.
+        rows: one cell for each column.
         note: what the errors are, where to be careful.
     """
 
@@ -274,7 +273,8 @@ class Statement:
 
     Attributes:
         claim: a sentence that can be false.
-        verdict, evidence: of the numbers, and the numbers in words.
+        verdict: of the numbers.
+        evidence: the numbers, in words.
     """
 
     claim: str
@@ -322,13 +322,13 @@ class Section:
     """Findings with all that is needed to reproduce them.
 
     Attributes:
-        experiment: its name.
+        experiment, preset: names; the preset may be "".
         title, shows: its heading, and one sentence below it.
-        preset: the preset, or "".
         config, seeds: every setting, and the seeds used.
-        command, versions: reproduces them, with these versions of interpreter and libraries.
-        tasks: number of independent computations.
-        seconds, finished: their computing time, added up, and when, ISO 8601, UTC.
+        command: reproduces them.
+        versions: of the interpreter and the libraries.
+        tasks, seconds: number of independent computations, and their computing time added up.
+        finished: when, ISO 8601, UTC.
         findings: the content.
     """
 

@@ -22,8 +22,8 @@ from matplotlib.ticker import (
 from matplotlib.transforms import ScaledTranslation
 
 from hessium.figures.formatting import superscript
-from hessium.figures.grid import Grid
 from hessium.figures.records import Chart, Series
+from hessium.plots.fields import draw_field
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
 _WIDTH, _AXES_HEIGHT, _LINE = 4.4, 2.9, 0.19
@@ -47,10 +47,9 @@ def draw(chart: Chart) -> Figure:
             if series.ids:  # the SVG writer hangs the ids of the runs on these
                 line = handle.lines[0] if hasattr(handle, "lines") else handle
                 line.set_gid(f"points-{number}")
-        if handles:
-            figure.legend(
-                handles, labels, loc="outside lower left", borderaxespad=0.2, handlelength=2.6
-            )
+        figure.legend(
+            handles, labels, loc="outside lower left", borderaxespad=0.2, handlelength=2.6
+        )
         return figure
 
 
@@ -66,8 +65,9 @@ def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> 
     Returns:
         The legend handle of each series.
     """
-    if chart.grid is not None:
-        _draw_grid(axes, chart.grid)
+    if chart.field is not None:
+        ticks = FuncFormatter(lambda value, _: tick_text(float(f"{value:.3g}")))
+        draw_field(axes, chart.field, ticks, dark=dark)
     styles = styles_of(chart.series, dark=dark)
     for style, series in zip(styles, chart.series, strict=True):
         if series is chart.series[0]:
@@ -79,30 +79,8 @@ def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> 
         for series, style in zip(chart.series, styles, strict=True)
     ]
     _finish_axis(axes, chart, "x")
-    if chart.grid is None:
-        _finish_axis(axes, chart, "y")
+    _finish_axis(axes, chart, "y")
     return handles
-
-
-def _draw_grid(axes: Axes, grid: Grid) -> None:
-    """A heat map with its colour bar; the rows are named on the y axis."""
-    middles = (grid.x[1:] + grid.x[:-1]) / 2
-    reach = float(middles[0] - grid.x[0]) if middles.size else 0.5
-    last = float(grid.x[-1] - middles[-1]) if middles.size else 0.5
-    edges = np.concatenate([[grid.x[0] - reach], middles, [grid.x[-1] + last]])
-    places = np.arange(len(grid.rows) + 1) - 0.5
-    finite = grid.values[np.isfinite(grid.values)]
-    signed = finite.size > 0 and float(finite.min()) < 0
-    most = float(np.abs(finite).max()) if finite.size else 1.0
-    mesh = axes.pcolormesh(
-        edges, places, np.ma.masked_invalid(grid.values), cmap="RdBu_r" if signed else "viridis",
-        vmin=-most if signed else 0.0, vmax=most or 1.0,
-    )  # fmt: skip
-    axes.set_yticks(np.arange(len(grid.rows)), labels=[_wrapped(r, 20) for r in grid.rows])
-    axes.invert_yaxis()
-    figure = axes.get_figure()
-    if figure is not None:
-        figure.colorbar(mesh, ax=axes, label=grid.label)
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -183,11 +161,13 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
     if ticks:
         axis.set_major_locator(FixedLocator(list(ticks)))
         axis.set_minor_locator(NullLocator())
-    elif scale == "linear" and which == "y" and all(_counts(one) for one in chart.series):
+    elif scale == "linear" and which == "y" and chart.series and all(map(_counts, chart.series)):
         axis.set_major_locator(MaxNLocator(integer=True))
     elif scale == "log":
         axis.set_major_locator(LogLocator(numticks=8))
         axis.set_minor_formatter(NullFormatter())
+    if which == "y" and chart.field is not None and chart.field.y_names:
+        return
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
 
 

@@ -210,7 +210,10 @@ def _restored(kind: type, fields: Mapping[str, Any]) -> Any:
     """An object with these fields, bit for bit, if they obey the rules of its class."""
     made: Any = object.__new__(kind)
     for field in dataclasses.fields(kind):
-        object.__setattr__(made, field.name, fields[field.name])
+        # a field with a default may be younger than the file
+        younger = field.name not in fields and field.default is not dataclasses.MISSING
+        value = field.default if younger else fields[field.name]
+        object.__setattr__(made, field.name, value)
     check = getattr(made, "__post_init__", None)
     if check is not None:
         check()

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from hessium.errors import InputError
-from hessium.figures.grid import Grid
+from hessium.figures.fields import Field
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.numbers import numbers_chart
 from hessium.spectra import Bracket
@@ -43,14 +43,14 @@ def monitor_chart(monitor: Recorded, *, quantity: str = "") -> Chart:
         InputError: if no record holds the quantity.
     """
     name = quantity or _default(monitor)
-    grid, series = None, []
+    field, series = None, []
     if name == "layer_traces":
-        grid = _layers(monitor)
+        field = _layers(monitor)
     else:
         series = [one for one in (_values(monitor, name), _spikes(monitor, name)) if one]
         if (limit := _threshold(monitor, name)) is not None:
             series.append(limit)
-    if not series and grid is None:
+    if not series and field is None:
         msg = f"quantity: no record holds a finite {name!r}; tracked are {', '.join(monitor.track)}"
         raise InputError(msg)
     return Chart(
@@ -61,7 +61,7 @@ def monitor_chart(monitor: Recorded, *, quantity: str = "") -> Chart:
         y_label=name.replace("_", " "),
         y_scale="linear",
         series=tuple(series),
-        grid=grid,
+        field=field,
     )
 
 
@@ -141,18 +141,23 @@ def _threshold(monitor: Recorded, name: str) -> Series | None:
     )
 
 
-def _layers(monitor: Recorded) -> Grid | None:
+def _layers(monitor: Recorded) -> Field | None:
     """Traces of the blocks over steps: one row for each layer."""
-    found = [(r.step, r.layer_traces) for r in monitor.records if r.layer_traces]
+    found = list(
+        {r.step: (r.step, r.layer_traces) for r in monitor.records if r.layer_traces}.values()
+    )
     if not found:
         return None
-    names = tuple(found[0][1])[:_LAYERS]
-    values = [[traces[n].value if n in traces else np.nan for _, traces in found] for n in names]
-    return Grid(
-        x=np.array([float(step) for step, _ in found]),
-        rows=names,
-        values=np.array(values),
+    names = tuple(found[-1][1])[:_LAYERS]
+    found = [one for one in found if set(names) <= set(one[1])]
+    return Field(
         label="trace of the block of H",
+        x=np.array([float(step) for step, _ in found]),
+        y=np.arange(float(len(names))),
+        z=np.array([[traces[name].value for _, traces in found] for name in names]),
+        style="cells",
+        y_names=names,
+        error="Student's interval over the probes",
     )
 
 
