@@ -51,10 +51,15 @@ from .posterior import by_parameter as by_parameter
 from .posterior import trust_radius as trust_radius
 from .problem import EmpiricalRisk as EmpiricalRisk
 from .problem import SquaredError as SquaredError
+from .problem import SumRisk as SumRisk
 from .profiles import Audit as Audit
+from .profiles import CheckpointSeries as CheckpointSeries
+from .profiles import Identification as Identification
 from .profiles import Profile as Profile
 from .profiles import audit as audit
+from .profiles import identify as identify
 from .profiles import profile as profile
+from .profiles import track as track
 from .runs.saved import load as load
 from .runs.saved import save as save
 from .runs.sweep_table import load_sweep as load_sweep

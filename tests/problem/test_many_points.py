@@ -68,8 +68,8 @@ def test_values_are_those_of_the_risk_at_each_point(name: str) -> None:
     risk = hs.EmpiricalRisk(model, loss, [(x[:20], y[:20]), (x[20:], y[20:])])
     before = {n: (t, t.clone()) for n, t in model.state_dict(keep_vars=True).items()}
     step = draw(risk.dim, seed=2)
-    points = [risk.theta + 0.1 * (i - 10) * step for i in range(21)]
-    found = values_at(risk, lambda i: points[i], len(points))
+    points = torch.stack([risk.theta + 0.1 * (i - 10) * step for i in range(21)])
+    found = values_at(risk, lambda part: points[part], len(points))
     np.testing.assert_allclose(found, [risk.at(p).value() for p in points], rtol=1e-13)
     for n, tensor in model.state_dict(keep_vars=True).items():
         assert tensor is before[n][0]
@@ -80,14 +80,14 @@ def test_stacks_give_the_numbers_of_single_points_and_any_memory_limit_works() -
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).double()
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (draw(30, 3), draw(30, 2, seed=1)))
-    points = [risk.theta * (1 + 0.01 * i) for i in range(12)]
-    plan = _Plan(risk, lambda i: points[i], 12, 2**30)
+    points = torch.stack([risk.theta * (1 + 0.01 * i) for i in range(12)])
+    plan = _Plan(risk, lambda part: points[part], 12, 2**30)
     np.testing.assert_allclose(plan._stacked(points), plan._one_by_one(points), rtol=1e-13)
-    assert not _Plan(risk, lambda i: points[i], 12, 1).stacks
+    assert not _Plan(risk, lambda part: points[part], 12, 1).stacks
     seen: list[int] = []
     totals = totals_at(
         risk,
-        lambda i: points[i],
+        lambda part: points[part],
         12,
         finished=lambda at, new: seen.extend(range(at, at + len(new))),
     )
@@ -100,6 +100,7 @@ def test_a_loss_that_is_not_finite_is_returned_as_such() -> None:
     risk = hs.EmpiricalRisk(
         model, lambda f, y: (f.exp() - y).square().sum(), (draw(4, 2), draw(4, 1)), reduction="sum"
     )
-    found = values_at(risk, lambda i: risk.theta * 10.0**i, 9)
+    scales = 10.0 ** torch.arange(9, dtype=torch.float64)
+    found = values_at(risk, lambda part: risk.theta * scales[part, None], 9)
     assert np.isfinite(found[0])
     assert not np.isfinite(found[-1])

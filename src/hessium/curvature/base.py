@@ -28,7 +28,7 @@ from hessium.curvature.requirements import require_risk
 from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
 from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory
-from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.operator import NamedShapes, SymmetricOperator
 from hessium.linalg.products import COLUMNS
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
@@ -218,6 +218,11 @@ class RiskOperator(SymmetricOperator):
         """A hash of the parameters."""
         theta = self.risk.theta.cpu().numpy().tobytes()
         return hashlib.blake2b(theta, digest_size=16).hexdigest()
+
+    @property
+    def named_shapes(self) -> NamedShapes:
+        """Of the parameters."""
+        return self.risk.layout.named_shapes
 
     @property
     def route(self) -> str:

@@ -270,7 +270,8 @@ def _opaque(operator: RiskOperator, name: str, found: Comparison) -> str:
         f"{operator!r}: products disagree with differences, most in the rows of '{name}' (norm "
         f"{found.claimed:.3g}, disagreement {found.difference:.3g}); the model or loss has second "
         "derivatives that autograd does not see, such as those of a custom autograd.Function whose "
-        "backward pass uses no_grad, detach, NumPy or a compiled kernel"
+        "backward pass uses no_grad, detach, NumPy or a compiled kernel, or of an adjoint solver "
+        "(differentiate through its steps: torchdiffeq's odeint, not odeint_adjoint)"
         + (way if type(operator).__name__ == "Hessian" else "")
     )
 

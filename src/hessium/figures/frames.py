@@ -26,7 +26,13 @@ _COLUMNS = {
     "LossPath": ("positions", "distances", "values"),
     "Cumulants": ("moments", "moment_errors", "free", "free_errors"),
 }
-_TABLES = ("Profile", "Audit")  # with a method `rows`
+_TABLES = (
+    "Profile",
+    "Audit",
+    "TermCurvature",
+    "CheckpointSeries",
+    "Identification",
+)  # with a method `rows`
 _ROWS = {"Assumptions": ("checks",), "Symmetries": ("parts",), "Outliers": ("above", "below")}
 
 

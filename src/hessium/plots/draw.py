@@ -66,7 +66,8 @@ def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> 
         The legend handle of each series.
     """
     if chart.field is not None:
-        draw_field(axes, chart.field, FuncFormatter(lambda v, _: tick_text(v)), dark=dark)
+        ticks = FuncFormatter(lambda value, _: tick_text(float(f"{value:.3g}")))
+        draw_field(axes, chart.field, ticks, dark=dark)
     styles = styles_of(chart.series, dark=dark)
     for style, series in zip(styles, chart.series, strict=True):
         if series is chart.series[0]:

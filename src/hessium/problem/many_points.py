@@ -16,14 +16,15 @@ from hessium._typing import FloatArray
 from hessium.problem.data import Batch
 from hessium.problem.risk import EmpiricalRisk
 
-Points: TypeAlias = Callable[[int], Tensor]
+Points: TypeAlias = Callable[[slice], Tensor]
 Finished: TypeAlias = Callable[[int, FloatArray], None]
 
 _LARGEST = 64  # points of one stack
 _SINGLY = 16  # points between two calls of `finished`, one by one
 _TRIALS = 2  # timings of either way, of which the faster counts
 _SHARE = 4  # a stack takes at most this part of the memory limit
-_FEW = 8  # fewer points than this are not worth a choice
+_FEW = 8  # points of the smallest stack
+_CLEARLY = 0.8  # a stack must take less than this part of the time of single points
 
 
 @full_precision()
@@ -53,7 +54,7 @@ def totals_at(
 
     Args:
         risk: the loss.
-        points: position -> parameters (P,).
+        points: slice of positions -> parameters, one row a point (k, P).
         count: number of points.
         max_bytes: memory limit for stacked parameters.
         finished: called with the first position and the totals of each stack.
@@ -67,7 +68,7 @@ def totals_at(
     found = np.empty((count, risk.num_batches))
     for start in range(0, count, plan.size):
         stop = min(count, start + plan.size)
-        found[start:stop] = plan.totals([points(i) for i in range(start, stop)])
+        found[start:stop] = plan.totals(points(slice(start, stop)))
         if finished is not None:
             finished(start, found[start:stop])
     return found
@@ -85,38 +86,34 @@ class _Plan:
         self._risk = risk
         self._graph = self.stacks = False
         self.size = _SINGLY
-        self._graph = self._needs_graph([points(i) for i in sorted({0, count - 1})])
+        self._graph = self._needs_graph(points(slice(0, None, max(1, count - 1))))
         limit = min(_LARGEST, count // 2, max_bytes // _SHARE // (8 * max(1, risk.dim)))
-        if count >= _FEW and limit >= 2 and not self._graph and not risk.survey.draws:
-            spread = [points(i * (count - 1) // (limit - 1)) for i in range(limit)]
-            size = self._fastest(spread)
+        if limit >= _FEW and not self._graph and not risk.survey.draws:
+            size = self._fastest(points(slice(0, None, max(1, count // limit)))[:limit])
             self.stacks, self.size = size > 1, size if size > 1 else _SINGLY
 
-    def totals(self, thetas: Sequence[Tensor]) -> FloatArray:
+    def totals(self, thetas: Tensor) -> FloatArray:
         """(points, batches)."""
         stacked = self.stacks and len(thetas) > 1
         return self._stacked(thetas) if stacked else self._one_by_one(thetas)
 
-    def _one_by_one(self, thetas: Sequence[Tensor]) -> FloatArray:
+    def _one_by_one(self, thetas: Tensor) -> FloatArray:
         """The totals, with the tensors in the model overwritten from point to point."""
         risk = self._risk
         columns = []
         for batch in risk.batches():
-            held = [
-                torch.nn.Parameter(p.clone(), self._graph) for p in risk.layout.parts(thetas[0])
-            ]
-            flat = [slot.data.reshape(-1) for slot in held]
-            sizes = [slot.numel() for slot in held]
+            held = [torch.nn.Parameter(p, self._graph) for p in risk.layout.parts(thetas[0])]
             column = []
             with risk.bound(held, differentiable=self._graph):
-                for theta in thetas:
-                    torch._foreach_copy_(flat, list(theta.split(sizes)))
+                for theta in thetas.clone().unbind(0):  # a forward pass may write to its parameters
+                    for slot, part in zip(held, risk.layout.parts(theta), strict=True):
+                        slot.data = part
                     column.append(float(self._total(held, batch)))
             columns.append(column)
         return np.array(columns).T
 
-    def _stacked(self, thetas: Sequence[Tensor]) -> FloatArray:
-        rows = self._risk.layout.parts(torch.stack(list(thetas)))
+    def _stacked(self, thetas: Tensor) -> FloatArray:
+        rows = self._risk.layout.parts(thetas)
         columns = []
         for batch in self._risk.batches():
 
@@ -129,35 +126,34 @@ class _Plan:
     def _total(self, parameters: Sequence[Tensor], batch: Batch) -> Tensor:
         return self._risk.total(parameters, batch, differentiable=self._graph).detach()
 
-    def _needs_graph(self, thetas: Sequence[Tensor]) -> bool:
+    def _needs_graph(self, thetas: Tensor) -> bool:
         """Whether a forward pass without a graph fails, or gives other numbers."""
         try:
             fast = self._one_by_one(thetas).sum(axis=1) / self._risk.denominator
         except RuntimeError:
             return True
-        return not self._equal(fast, np.array([self._risk.at(t).value() for t in thetas]))
+        return not self._equal(fast, np.array([self._risk.at(t).value() for t in thetas.unbind(0)]))
 
     def _equal(self, found: FloatArray, expected: FloatArray) -> bool:
         tolerance = 64 * torch.finfo(self._risk.dtype).eps
         return bool(np.allclose(found, expected, rtol=tolerance, atol=0, equal_nan=True))
 
-    def _fastest(self, thetas: Sequence[Tensor]) -> int:
+    def _fastest(self, thetas: Tensor) -> int:
         """The size of a stack that takes the least time for a point; 1 for none."""
         few = thetas[:_FEW]
-        best, size = self._seconds(lambda: self._one_by_one(few)) / len(few), 1
-        trial = 2
+        best, size = _CLEARLY * self._seconds(lambda: self._one_by_one(few)) / len(few), 1
         try:
             if not self._equal(self._stacked(thetas[:2]), self._one_by_one(thetas[:2])):
                 return 1
+            trial = len(few)
             while trial <= len(thetas):
                 seconds = self._seconds(partial(self._stacked, thetas[:trial])) / trial
-                if seconds > best and trial > _FEW:
+                if seconds > best:
                     break
-                if seconds < best:
-                    best, size = seconds, trial
+                best, size = seconds, trial
                 trial *= 2
         except RuntimeError:  # the forward pass depends on values, or has no batched kernel
-            pass
+            return 1
         return size
 
     @staticmethod

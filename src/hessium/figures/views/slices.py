@@ -28,13 +28,13 @@ def slice_chart(found: LossSlice, *, points: Sequence[CriticalPoint] = ()) -> Ch
     if len(found.coordinates) == 1:
         return _line_chart(found, points)
     x, y = found.coordinates
-    z = _clipped(found.values).T
+    z = clipped(found.values).T
     low, high = float(z.min()), float(z.max())
     series = [_region(found), *_marked(found, points)]
     return Chart(
         name="loss-slice",
         title="Loss in a plane",
-        caption=_caption(found),
+        caption=slice_caption(found),
         x_label=found.labels[0],
         y_label=found.labels[1],
         series=tuple(one for one in series if one.x.size),
@@ -51,7 +51,7 @@ def slice_chart(found: LossSlice, *, points: Sequence[CriticalPoint] = ()) -> Ch
 
 def _line_chart(found: LossSlice, points: Sequence[CriticalPoint]) -> Chart:
     (x,) = found.coordinates
-    values = _clipped(found.values)
+    values = clipped(found.values)
     length = float(found.directions[:, 0].double().norm())
     band = found.sampling_stderr
     low, high = (None, None) if band is None else (values - 2 * band, values + 2 * band)
@@ -82,7 +82,7 @@ def _line_chart(found: LossSlice, points: Sequence[CriticalPoint]) -> Chart:
     return Chart(
         name="loss-slice",
         title=f"Loss along {found.labels[0]}",
-        caption=_caption(found),
+        caption=slice_caption(found),
         x_label=f"coordinate along {found.labels[0]}",
         y_label="loss",
         series=series,
@@ -130,20 +130,21 @@ def _marked(found: LossSlice, points: Sequence[CriticalPoint]) -> list[Series]:
     return series
 
 
-def _clipped(values: FloatArray) -> FloatArray:
+def clipped(values: FloatArray) -> FloatArray:
     """Values that are not finite become the largest finite one."""
     finite = values[np.isfinite(values)]
     top = float(finite.max()) if finite.size else 0.0
     return np.where(np.isfinite(values), values, top)
 
 
-def _caption(found: LossSlice) -> str:
+def slice_caption(found: LossSlice) -> str:
+    """How far the quadratic model reaches, and how much of the curvature the slice holds."""
     reach = float(found.distances.max())
     radius = found.validity_radius
     bound = f"within {radius:.3g}" if math.isfinite(radius) else "wherever it was tried"
     return (
         f"The quadratic model is right to {found.within:.0%} {bound}; the slice reaches "
-        f"{reach:.3g}. It holds {100 * found.trace_share:.2g} % of the trace of the Hessian "
+        f"{reach:.3g}. The slice holds {100 * found.trace_share:.2g} % of the trace of the Hessian "
         f"(standard error {100 * found.trace_share_stderr:.1g} %)."
     )
 
@@ -164,7 +165,7 @@ def path_chart(path: LossPath) -> Chart:
             Series(
                 label="bent path" if path.bent else "straight path",
                 x=path.positions,
-                y=_clipped(path.values),
+                y=clipped(path.values),
                 error="exact for these data",
                 source="measured",
                 mark="line",

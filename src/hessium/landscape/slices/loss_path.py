@@ -116,7 +116,9 @@ def loss_path(
     curves = [_bezier(a, w, b) for a, w, b in zip(thetas, middles, thetas[1:], strict=False)]
     t = np.linspace(0.0, 1.0, num)
     places = [(s, float(x)) for s in range(len(curves)) for x in (t if s == 0 else t[1:])]
-    values = values_at(risk, lambda i: curves[places[i][0]](places[i][1]), len(places))
+    values = values_at(
+        risk, lambda part: torch.stack([curves[s](x) for s, x in places[part]]), len(places)
+    )
     knots = values[:: num - 1]
     barrier, position = _barrier(risk, curves, np.array([s + x for s, x in places]), values, num)
     steps_taken = [

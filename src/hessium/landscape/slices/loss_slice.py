@@ -211,7 +211,7 @@ def _totals(
     if len(missing):
         totals_at(
             risk,
-            lambda i: theta + columns @ rows[missing[i]],
+            lambda part: theta + rows[missing[part]] @ columns.mT,
             len(missing),
             max_bytes=max_bytes,
             finished=finished,

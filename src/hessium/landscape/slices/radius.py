@@ -27,8 +27,8 @@ from hessium.problem.one_pass import values_and_gradients
 
 _LINES = 5  # of a plane: they determine a quartic form
 _ANGLES = 180
-_RAYS = 8  # on which the prediction is checked
-_FACTORS = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0)  # of the predicted radius
+_RAYS = 6  # on which the prediction is checked
+_FACTORS = (0.25, 0.5, 0.75, 1.0, 1.3, 2.0)  # of the predicted radius
 _BISECTIONS = 6
 _OUTWARD = 6  # doublings beyond the largest distance
 
@@ -74,7 +74,7 @@ class Plane:
     def losses(self, points: FloatArray) -> FloatArray:
         """L at points (m, k)."""
         theta, rows = self.risk.theta, torch.as_tensor(points).to(self.basis)
-        return values_at(self.risk, lambda i: theta + self.basis @ rows[i], len(rows))
+        return values_at(self.risk, lambda part: theta + rows[part] @ self.basis.mT, len(rows))
 
     def wrong(self, points: FloatArray, values: FloatArray, within: float) -> BoolArray:
         """Whether the model is off by more than the fraction, at points (m, k)."""
