@@ -41,7 +41,9 @@ def loaded(code: str, *arguments: str) -> set[str]:
     return set(HEAVY) & set(modules)
 
 
-@pytest.mark.parametrize("module", ["hessium", "hessium.theory", "hessium.spectra", "hessium.explore", "hessium.cli"])
+@pytest.mark.parametrize(
+    "module", ["hessium", "hessium.theory", "hessium.spectra", "hessium.explore", "hessium.cli"]
+)
 def test_a_module_starts_without_torch(module: str) -> None:
     assert loaded(IMPORT, module) == set()
 
