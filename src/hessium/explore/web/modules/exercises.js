@@ -27,7 +27,7 @@ export function exercises() {
       `A spike θ makes an outlier at x(g) with g = 1/θ, if x falls there. The threshold is the stationary point: θ = ${digits(top, 5)}, where x is the upper edge, ${digits(law.edges[1], 5)}. The overlap 1 − q(θ) is zero there and grows with the distance.`],
     [{ ratio: 4, energy: 10, activation: "relu" },
       "Why does the index of the ReLU model stay below 1/2 at ratio 4, however large the energy?",
-      `H₁ has rank 2/φ of its size at most: an atom 1 − 1/φ at zero. At large energy H is H₁ but for a small part, and its index tends to min(1, 1/φ)/2 = 1/8. Here it is ${digits(index(4, 10, "relu"), 4)}.`],
+      `The rank of H₁ is at most 1/φ of its size, so that it has an atom 1 − 1/φ at zero. At large energy H is H₁ but for a small part, and its index tends to min(1, 1/φ)/2 = 1/8. Here it is ${digits(index(4, 10, "relu"), 4)}.`],
     [{ ratio: 0.25, energy: 0.1, activation: "linear", n: 25 },
       "Compare the largest eigenvalue of the sampled matrix with the upper edge at n = 25 and n = 200, for several draws. Which power of n?",
       "It lies inside the edge by about n<sup>−2/3</sup> (Tracy and Widom): four times closer at n = 200 than at n = 25. The share of eigenvalues below a point is closer to its limit: the difference falls as 1/n."],

@@ -28,7 +28,7 @@ export function indexView(host, caption, store) {
       }
       if (small.length) layers.push({ kind: "line", css: "small-law", points: small });
       layers.push({ kind: "line", css: "hessian", points: curve });
-      if (sample) layers.push({ kind: "dots", css: "sample", points: [[model.energy, sample.negative / sample.values.length]] });
+      if (sample) layers.push({ kind: "dots", css: "sample", points: [[sample.energy, sample.negative / sample.values.length]] });
       layers.push({ kind: "dots", css: "now", points: [[model.energy, model.index]] });
       const frame = { x: [start, 10], y: [0, 0.55], xLog: true };
       drawPlot(plot, frame, layers);

@@ -53,15 +53,8 @@ const old = new Set(names), seen = new Set();
 function draw(list) {
   for (const name of list) {
     old.delete(name);
-    // between a change and its new sample only the histogram of the old one stays
-    const current = sample && sample.of === keyOf(store.state);
-    views[name].draw(model, store.state, current || name === "sample" ? sample : null);
+    views[name].draw(model, store.state, sample); // the last sample, at its own settings, until the new one is there
   }
-}
-
-/** What a sample depends on. */
-function keyOf(state) {
-  return SAMPLED.map((name) => state[name]).join(" ");
 }
 
 /** The slider of the spike reaches past both thresholds of the present law. */
@@ -72,9 +65,9 @@ function fitSpike() {
   slider.value = store.state.spike;
 }
 
-const requestSample = makeSampler((found, state) => {
+const requestSample = makeSampler((found) => {
   const started = performance.now();
-  sample = { ...found, of: keyOf(state) };
+  sample = found;
   const list = ["sample", "index", "spike"];
   for (const name of list) old.add(name);
   draw(list.filter((name) => seen.has(name)));

@@ -27,7 +27,7 @@ export function sampleOf(state) {
   values.sort((a, b) => a - b);
   const zero = 4 * Math.sqrt(state.n) * 2 ** -52 * Math.max(-values[0], values[values.length - 1]);
   return {
-    n: state.n, count: list.length, values, spiked,
+    n: state.n, energy: state.energy, spike: state.spike, count: list.length, values, spiked,
     zeros: values.filter((v) => Math.abs(v) <= zero).length,
     negative: values.filter((v) => v < -zero).length,
     zero,
@@ -41,7 +41,7 @@ export function makeSampler(done) {
     waiting = false;
     const state = wanted;
     wanted = null;
-    if (state) done(sampleOf(state), state);
+    if (state) done(sampleOf(state));
   };
   return (state) => {
     wanted = state;

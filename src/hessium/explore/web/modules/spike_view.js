@@ -33,14 +33,14 @@ export function spikeView(host, overlapHost, caption, store) {
       }
       layers.push({ kind: "line", css: "faint", points: [[range[0], range[0]], [range[1], range[1]]], text: "λ = θ", at: [range[0] + 0.9 * (range[1] - range[0]), range[0] + 0.9 * (range[1] - range[0])], dy: 1.6 });
       layers.push({ kind: "line", css: "spike", points: places });
-      if (sample) layers.push({ kind: "dots", css: "sample", points: sample.spiked.flatMap((one) => one.values.map((v) => [state.spike, v])) });
+      if (sample) layers.push({ kind: "dots", css: "sample", points: sample.spiked.flatMap((one) => one.values.map((v) => [sample.spike, v])) });
       const spread = 0.12 * (edges[last] - edges[0]);
       const ends = [range[0], range[1]].map((theta) => outlierOf(law, theta)).filter(Boolean).map((found) => found.location);
       const frame = { x: range, y: [Math.min(edges[0] - spread, ...ends), Math.max(edges[last] + spread, ...ends)] };
       layers.push({ kind: "dots", css: "now", points: model.outlier ? [[state.spike, model.outlier.location]] : [] });
       drawPlot(plot, frame, layers);
       quiet.push({ kind: "line", css: "spike", points: overlaps }, { kind: "vertical", css: "now", x: state.spike });
-      if (sample) quiet.push({ kind: "dots", css: "sample", points: sample.spiked.map((one) => [state.spike, one.overlap]) });
+      if (sample) quiet.push({ kind: "dots", css: "sample", points: sample.spiked.map((one) => [sample.spike, one.overlap]) });
       drawPlot(overlap, { x: range, y: [0, 1] }, quiet);
       const found = model.outlier;
       const edge = state.spike < 0 ? edges[0] : edges[last];

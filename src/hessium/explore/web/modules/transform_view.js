@@ -68,8 +68,9 @@ export function transformView(host, title, caption, store) {
       let numbers = "";
       handle.style.display = step <= 3 ? "" : "none";
       if (step <= 3) {
-        const size = 1.6 * Math.max(...[0.45, 0.6, 0.7].map((s) => Math.max(Math.abs(R(s * range[0])), Math.abs(R(s * range[1])))), 1);
-        const low = Math.min(0, R1(0.7 * range[0]), R(0.7 * range[0])), frame = { x: range, y: [1.15 * low - 0.1, size] };
+        const shown = step === 2 ? R1 : R, unit = step === 2 ? 1e-9 : 1;
+        const size = 1.6 * Math.max(...[0.45, 0.6, 0.7].map((s) => Math.max(Math.abs(shown(s * range[0])), Math.abs(shown(s * range[1])))), unit);
+        const low = Math.min(0, R1(0.7 * range[0]), shown(0.7 * range[0])), frame = { x: range, y: [1.3 * low - 0.05 * size, size] };
         const layers = [{ kind: "vertical", css: "zero", x: 0 }, { kind: "horizontal", css: "zero", y: 0 }];
         const draw = (f, css, name, at) => {
           layers.push({ kind: "line", css, points: broken(curve(range, 160, f), size), text: name, at: [at, f(at)], dy: -0.6, anchor: "middle" });
