@@ -6,6 +6,7 @@ import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import ClassVar, get_args
 
 import torch
@@ -30,6 +31,7 @@ from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.products import COLUMNS
+from hessium.linalg.threads import network_passes
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 
@@ -92,7 +94,7 @@ class RiskOperator(SymmetricOperator):
         self._preferred = 1
         self._difference = self._differences() if route == "finite-difference" else None
         if check:
-            with torch.enable_grad():
+            with torch.enable_grad(), self._threads():
                 self_check(self)
 
     @property
@@ -231,6 +233,10 @@ class RiskOperator(SymmetricOperator):
             return torch.stack([self._difference(column) for column in block.unbind(1)], dim=1)
         return self._apply(block, self._products(), batched=self._batched)
 
+    def _threads(self, columns: int = 1) -> AbstractContextManager[None]:
+        """Context with the number of threads for so many columns at once."""
+        return network_passes(self.risk.survey.kernel_size * columns)
+
     def _products(self, *, keep: bool = True) -> Iterator[BatchProduct]:
         """One pass over the batches. The graphs hold no reference to the operator."""
         if keep:
@@ -245,8 +251,14 @@ class RiskOperator(SymmetricOperator):
 
     @torch.enable_grad()
     def _apply(self, block: Tensor, graphs: Iterable[BatchProduct], *, batched: bool) -> Tensor:
-        if block.shape[1] == 1:
-            return self._single(block[:, 0].contiguous(), graphs)[:, None]
+        count = block.shape[1]
+        if count == 1:
+            with self._threads():
+                return self._single(block[:, 0].contiguous(), graphs)[:, None]
+        with self._threads(min(count, COLUMNS) if batched else 1):
+            return self._block(block, graphs, batched=batched)
+
+    def _block(self, block: Tensor, graphs: Iterable[BatchProduct], *, batched: bool) -> Tensor:
         layout = self.risk.layout
         # rows are contiguous vectors; the result is transposed for the caller
         vectors = block.mT.contiguous()
@@ -298,7 +310,7 @@ class RiskOperator(SymmetricOperator):
         refuted = self.risk.refuted
         if self._difference is None and "layer-wise" not in refuted:
             free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
-            with torch.enable_grad():
+            with torch.enable_grad(), self._threads(COLUMNS):
                 matrix = self._assemble(work_bytes(free))
             if matrix is not None:
                 matrix /= self.risk.denominator
