@@ -98,6 +98,13 @@ def dense_outer(
     return symmetrize_(matrix)
 
 
+def agrees(matrix: Tensor, vectors: Tensor, expected: Tensor, tol: float) -> bool:
+    """Whether products of a matrix with vectors are the expected ones, to a relative tolerance."""
+    errors = (matrix @ vectors - expected).norm(dim=0)
+    typical = vectors.norm(dim=0) * torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
+    return bool((errors <= tol * (expected.norm(dim=0) + typical)).all())
+
+
 def _pulled(batch: TappedBatch, middle: OutputHessian, work: int) -> Iterator[list[Tensor]]:
     """Columns of the factor pulled back to the taps, in chunks within the work space."""
     middle.require_factor()
