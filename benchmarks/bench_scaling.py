@@ -13,8 +13,7 @@ from torch import nn
 
 import hessium as hs
 from hessium.figures.records import Chart, Series
-from hessium.plots import draw
-from hessium.plots.png import to_png
+from hessium.plots import draw, to_png
 from race import note
 
 FIGURE = Path(__file__).parent.parent / "docs" / "scaling.png"

@@ -1,6 +1,7 @@
 """A cantilever beam with 12 deflection samples: what they determine, and where to measure next.
 
     python examples/beam.py
+    hessium identify examples/beam.py:question
 
 The flexural rigidity EI(x) = exp(s(x)) is unknown, with s piecewise linear on nine knots. The
 deflection under a uniform load follows from two integrations of M(x) / EI(x). The samples lie on
@@ -8,6 +9,8 @@ the half near the support, the wanted deflections everywhere.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,6 +87,17 @@ def make(seed: int = 0) -> hs.EmpiricalRisk:
     """The fitted beam with its samples."""
     x, y = data(seed)
     return hs.EmpiricalRisk(fitted(Beam(), x, y), hs.SquaredError(), (x, y))
+
+
+def question() -> tuple[hs.EmpiricalRisk, dict[str, Any]]:
+    """What `hessium identify` is asked: the fitted beam, and arguments of `hs.identify`."""
+    return make(), {
+        "noise": NOISE,
+        "prior_precision": PRIOR,
+        "inputs": {"x": "m"},
+        "outputs": {"deflection": "m"},
+        "candidates": torch.linspace(0.02, 1.0, 50, dtype=torch.float64)[:, None],
+    }
 
 
 def main() -> None:

@@ -1,12 +1,15 @@
 """The heat equation with an unknown conductivity: a network, and a source strength beside it.
 
     python examples/heat_conductivity.py
+    hessium identify examples/heat_conductivity.py:question
 
 u_t = (kappa(x) u_x)_x + q s(x) on [0, 1] with u = 0 at both ends, by implicit steps. kappa is the
 softplus of a small network; its weights are nuisance parameters for q. Sensors at four places.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,6 +83,20 @@ def make(noise: float = NOISE, prior_precision: float = 1.0) -> hs.EmpiricalRisk
 
     optimiser.step(closure)
     return hs.EmpiricalRisk(model, loss, (sensors, y))
+
+
+def question() -> tuple[hs.EmpiricalRisk, dict[str, Any]]:
+    """What `hessium identify` is asked: the source strength, the network's weights as nuisance."""
+    steps, cells = torch.meshgrid(torch.arange(STEPS), torch.arange(0, CELLS, 2), indexing="ij")
+    return make(), {
+        "names": ["strength"],
+        "noise": NOISE,
+        "prior_precision": 1.0,
+        "units": {"strength": "K/s"},
+        "inputs": {"time step": "", "cell": ""},
+        "outputs": {"temperature": "K"},
+        "candidates": torch.stack([steps.flatten(), cells.flatten()], dim=1).double(),
+    }
 
 
 def main() -> None:

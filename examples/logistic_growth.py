@@ -1,12 +1,15 @@
 """Logistic growth: which of three parameters do early samples determine?
 
     python examples/logistic_growth.py
+    hessium identify examples/logistic_growth.py:question
 
 u' = r u (1 - u / K) by Runge-Kutta steps. Samples taken before saturation determine the rate and
 the start, not the capacity K; the quadratic model and its checks say so.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,6 +68,16 @@ def make(last: float = 8.0, samples: int = 16, noise: float = 0.02) -> hs.Empiri
 
     optimiser.step(closure)
     return hs.EmpiricalRisk(model, loss, (times, y))
+
+
+def question() -> tuple[hs.EmpiricalRisk, dict[str, Any]]:
+    """What `hessium identify` is asked of early samples: which parameters, and when next?"""
+    return make(3.0), {
+        "units": {"rate": "1/day", "capacity": "g/l", "start": "g/l"},
+        "inputs": {"t": "day"},
+        "outputs": {"population": "g/l"},
+        "candidates": torch.arange(1, 41, dtype=torch.float64)[:, None] * STEP,
+    }
 
 
 def main() -> None:

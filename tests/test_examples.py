@@ -13,7 +13,8 @@ from hessium.cli.target import Target
 from hessium.errors import RouteWarning
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-DENSE = ("digits.py", "digits_cnn.py", "small_gpt.py", "physics_informed.py")
+LARGE = ("digits_cnn.py", "small_gpt.py", "physics_informed.py")
+DENSE = ("digits.py", *LARGE, "poisson_terms.py")
 
 
 def risk_of(file: str, function: str) -> hs.EmpiricalRisk:
@@ -35,7 +36,7 @@ def test_small_enough_for_all_eigenvalues_and_the_same_every_time(file: str) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", DENSE[1:])
+@pytest.mark.parametrize("file", LARGE)
 def test_too_large_for_a_matrix(file: str) -> None:
     risk = risk_of(file, "large")
     assert risk.dim >= 100_000

@@ -16,14 +16,16 @@ import hessium as hs
 
 ROOT = Path(__file__).parents[1]
 NAMES = [
-    "Audit", "Bracket", "Certificate", "Count", "CriticalPoint", "DiagonalEstimate",
-    "DiscreteMeasure", "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk", "Estimate", "GaussNewton",
-    "GaussNewtonPosterior", "Gram", "Hessian", "Inertia", "Jacobian", "Linearization", "Monitor",
-    "NormEstimate", "Profile", "RankProfile", "ResidualHessian", "Solution", "SpectralSum",
-    "Spectrum", "SquaredError", "audit", "by_parameter", "compare", "continue_ridge", "diagonal",
-    "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "inertia",
-    "load", "load_sweep", "log_determinant", "precondition", "profile", "rank", "rank_profile",
-    "save", "solve", "spectral_measure", "spectrum", "theory", "trace", "trust_radius",
+    "Audit", "Bracket", "Certificate", "CheckpointSeries", "Count", "CriticalPoint",
+    "DiagonalEstimate", "DiscreteMeasure", "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk",
+    "Estimate", "GaussNewton", "GaussNewtonPosterior", "Gram", "Hessian", "Identification",
+    "Inertia", "Jacobian", "Linearization", "LossPath", "LossSlice", "Monitor", "NormEstimate",
+    "Profile", "RankProfile", "ResidualHessian", "Solution", "SpectralSum", "Spectrum",
+    "SquaredError", "SumRisk", "audit", "by_parameter", "compare", "continue_ridge", "diagonal",
+    "effective_dimension", "eigenpairs", "find_critical_point", "frobenius_norm", "identify",
+    "inertia", "load", "load_sweep", "log_determinant", "loss_path", "loss_slice", "precondition",
+    "profile", "rank", "rank_profile", "save", "solve", "spectral_measure", "spectrum", "theory",
+    "trace", "track", "trust_radius",
 ]  # fmt: skip
 SUBPACKAGES = [
     "curvature", "errors", "estimate", "landscape", "linalg", "posterior", "problem", "progress",

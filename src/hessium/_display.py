@@ -1,16 +1,20 @@
 """How results show themselves: a plot, a data frame, and HTML in a notebook.
 
-The one place where a result reaches up to `figures` and `plots`, at the moment it is asked.
+The one place where a result reaches up to `figures`, `plots` and `posterior`, at the moment it is
+asked.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from hessium.posterior import ParameterShares
 
 
 class Plottable:
@@ -41,6 +45,14 @@ class Plottable:
         return html
 
 
+def shown_live(result: Plottable, **options: Any) -> Callable[[], None]:
+    """Show a result in a notebook, and return what draws it again in the same place."""
+    refresh: Callable[[], None] = importlib.import_module("hessium.plots.notebook").live(
+        result, **options
+    )
+    return refresh
+
+
 class Displayable(Plottable):
     """A result that draws itself and gives its numbers as a table."""
 
@@ -54,3 +66,26 @@ class Displayable(Plottable):
         """
         frame: pd.DataFrame = importlib.import_module("hessium.figures.frames").frame_of(self)
         return frame
+
+
+class Directional(Displayable):
+    """A result that holds directions in the space of the parameters."""
+
+    __slots__ = ()
+
+    def by_parameter(self) -> ParameterShares:
+        """Share of every parameter (tensor or named scalar) in each direction.
+
+        Returns:
+            Squared lengths that sum to one in each direction; `by_layer()` adds up modules.
+
+        Raises:
+            InputError: if the operator was no operator of a risk, so that its coordinates have no
+                names; then `hs.by_parameter(result, risk)` takes the names from a risk.
+
+        Example:
+            >>> hs.eigenpairs(hs.Hessian(risk), 5).by_parameter().to_dataframe()
+        """
+        module = importlib.import_module("hessium.posterior.shares")
+        found: ParameterShares = module.by_parameter(self)
+        return found

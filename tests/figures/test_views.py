@@ -80,11 +80,17 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "MixedMoment": lambda: hs.compare.mixed_moments(
         hs.GaussNewton(risk()), hs.ResidualHessian(risk()), probes=8, rng=0
     )[0],
+    "TermCurvature": lambda: hs.compare.terms(hs.SumRisk({"data": risk(), "again": risk()})),
     "Normality": lambda: hs.compare.normality(sample().nodes),
     "CriticalPoint": lambda: hs.find_critical_point(risk(), start=risk().theta, ridge=0.1, rng=0),
+    "LossSlice": lambda: hs.loss_slice(risk(), "random", num=7),
+    "LossSlice on a line": lambda: hs.loss_slice(risk(), "gradient", num=7),
+    "LossPath": lambda: hs.loss_path(risk(), [risk().theta, 2 * risk().theta], num=5),
     "Profile": lambda: hs.profile(risk()),
     "LayerProfile": lambda: next(iter(hs.profile(risk()).layers.values())),
     "Audit": lambda: hs.audit(risk(), rotations=100),
+    "Identification": lambda: hs.identify(risk(), noise=0.1, prior_precision=1.0, k=1),
+    "CheckpointSeries": lambda: hs.track(lambda path: risk(), [__file__], threshold=2.0),
     "Certificate": lambda: RESULTS["CriticalPoint"]().certificate,
 }
 LAWS: dict[str, Callable[[], Any]] = {

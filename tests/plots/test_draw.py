@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from hessium.figures.records import Chart, Series, measured
-from hessium.plots import PALETTE, describe, draw, to_png, to_svg
+from hessium.plots import PALETTE, describe, draw, to_pdf, to_png, to_svg
 from hessium.plots.draw import symlog_ticks, tick_text
 from hessium.plots.style import FAINT, INK
 
@@ -228,3 +228,14 @@ def test_symlog_ticks_stay_apart(low: float, high: float, linear: float) -> None
     gaps = np.diff(np.arcsinh(ticks / linear))
     room = np.arcsinh(high / linear) - np.arcsinh(low / linear)
     assert (gaps >= 0.09 * room).all()
+
+
+def test_a_pdf_embeds_its_fonts_and_is_the_same_each_time() -> None:
+    one = Series(
+        label="a", x=np.arange(3.0), y=np.arange(3.0), error="exact", source="measured", mark="line"
+    )
+    chart = Chart(name="c", title="t", caption="c", x_label="x", y_label="y", series=(one,))
+    first, second = to_pdf(draw(chart)), to_pdf(draw(chart))
+    assert first == second
+    assert b"/FontFile2" in first
+    assert b"/Type3" not in first

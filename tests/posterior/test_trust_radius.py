@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 
@@ -63,7 +64,7 @@ def test_radii_of_a_posterior_are_in_standard_deviations_and_judge_it() -> None:
         found = post.trust_radius(["a"], k=0, random=0)
         std = noise / 2
         assert found.first_order[0] == pytest.approx(0.2 / std, rel=0.07)
-        assert found.needed.tolist() == [2.0]
+        assert found.needed.tolist() == pytest.approx([1.96], rel=1e-3)
         assert found.believable is believed
         assert ("may be believed" in repr(found)) is believed
         profile = post.profile_likelihood("a")
@@ -74,6 +75,50 @@ def test_radii_of_a_posterior_are_in_standard_deviations_and_judge_it() -> None:
             profile.deviance, ((1 + t) ** 2 - 1) ** 2 / noise**2, rtol=1e-6, atol=1e-8
         )
         assert ("may be believed" in repr(profile)) is believed
+
+
+def test_coverage_is_that_of_the_profile_likelihood() -> None:
+    """f = a^2: the deviance at both ends in closed form; one bad end makes an interval bad."""
+    model = Scalars(lambda x, p: p["a"] ** 2 * x, a=1.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, X))
+    for noise in (0.02, 0.1, 0.2, 0.5):
+        found = hs.GaussNewtonPosterior(risk, noise=noise).trust_radius(["a"], k=0, random=0)
+        ends = 1 + np.array([-1, 1]) * scipy.stats.norm.ppf(0.975) * noise / 2
+        misses = scipy.stats.norm.sf(np.abs(ends**2 - 1) / noise)
+        np.testing.assert_allclose(found.misses[0], misses, rtol=1e-6)
+        assert found.coverage[0] == pytest.approx(1 - misses.sum())
+        # the lower end is too near: it misses with 1.66 (1 - noise / 2) standard deviations
+        assert found.believable is bool(misses.max() <= 0.05)
+
+
+def test_nuisance_parameters_are_refitted_at_the_ends() -> None:
+    x = torch.linspace(0, 2, 8, dtype=torch.float64)[:, None]
+    model = Scalars(lambda x, p: p["a"] * torch.exp(-p["b"] * x), a=2.0, b=1.5)
+    y = model(x).detach()
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), (x, y)), noise=0.05)
+    found = post.trust_radius(["b"], k=0, random=0)
+    std = post.parameter_std(["b"])[0]
+    for side, sign in enumerate((-1, 1)):
+        basis = np.exp(-(1.5 + sign * 1.959964 * std) * x.numpy()[:, 0])
+        a = basis @ y.numpy()[:, 0] / (basis @ basis)  # the best a for this b
+        deviance = float(((a * basis - y.numpy()[:, 0]) ** 2).sum()) / 0.05**2
+        assert found.misses[0, side] == pytest.approx(
+            float(scipy.stats.norm.sf(deviance**0.5)), rel=0.02
+        )
+    assert found.believable
+
+
+def test_curvature_that_other_parameters_make_up_for_is_no_reason_to_warn() -> None:
+    """In b = log c the outputs are the same, so the interval of a is; only the radius moves."""
+    x = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None]
+    model = Scalars(lambda x, p: p["a"] + torch.exp(p["b"]) * x, a=1.0, b=0.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, model(x).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=0.3)
+    found = post.trust_radius(["a"], k=0, random=0)
+    assert found.first_order[0] < 1.0
+    assert found.coverage[0] == pytest.approx(0.95, abs=0.005)
+    assert found.believable
+    assert not post.trust_radius(["b"], k=0, random=0).believable
 
 
 def test_a_profile_refits_the_other_parameters() -> None:

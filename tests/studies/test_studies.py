@@ -5,15 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from hessium.figures.records import Findings
 from hessium.runs.experiment import Experiment, Result
 from hessium.studies import linearization, rank_vs_duplicates, rank_vs_samples, real_data
+from hessium.studies.edge_of_stability import EdgeConfig, Method
 from hessium.studies.linearization import LinearizationConfig
 from hessium.studies.rank_vs_duplicates import DuplicateConfig
 from hessium.studies.rank_vs_samples.compute import RankConfig, tasks
 from hessium.studies.real_data import DigitsConfig
 from hessium.studies.registry import REGISTRY
+from hessium.studies.trust_region.compute import TrustRegionConfig, solution
 
 pytestmark = pytest.mark.xdist_group("experiments")  # one process computes what they share
 
@@ -23,7 +26,19 @@ SMALL: dict[str, Any] = {
         copies=(1, 8), shifts=(1e-5, 1e-4, 1e-3, 1e-2, 1e-1), seeds=(2,)
     ),
     "linearization": LinearizationConfig(widths=(10, 20), seeds=(2, 23), ftol=1e-4),
+    "trust-region": TrustRegionConfig(
+        widths=(1, 4, 1), cells=10, seeds=(2,), max_iterations=60, looks=4
+    ),
     "real-data": DigitsConfig(hidden=3, training=60, seeds=(0, 1), max_iterations=5),
+    "edge-of-stability": EdgeConfig(
+        methods=(
+            Method(name="gradient descent", kind="SGD", lr=0.4, steps=8),
+            Method(name="SGD", kind="SGD", lr=0.4, batch=10, steps=8),
+        ),
+        images=20,
+        hidden=3,
+        records=4,
+    ),
 }
 _CACHE: dict[str, list[Result]] = {}
 
@@ -124,6 +139,30 @@ def test_linearization_says_where_it_holds() -> None:
     assert verdict(findings, "Taylor") == "holds"
     (statement,) = [s for s in findings.statements if "Taylor" in s.claim]
     assert "holds from width 10 on" in statement.evidence
+
+
+def test_optimisers_lower_the_loss_and_counts_turn_the_verdicts() -> None:
+    config, found = SMALL["trust-region"], results("trust-region")
+    for run in found:
+        assert run["loss"][-1] < 0.1 * run["loss"][0]
+        assert (run["positive"] + run["negative"] <= run["parameters"]).all()
+        assert np.isnan(run["to_newton"][-1])  # no step follows the last look
+        assert (np.abs(run["to_gradient"][:-1]) <= 1 + 1e-12).all()
+    few = [{**r, "negative": 0 * r["negative"]} for r in found]
+    findings, _ = REGISTRY["trust-region"].summarise(config, few)
+    assert verdict(findings, "negative eigenvalues to speak of") == "holds"
+    assert verdict(findings, "At most 35 directions") == "holds"
+    full = [{**r, "negative": r["negative"] + 5, "positive": r["positive"] + 40} for r in found]
+    findings, _ = REGISTRY["trust-region"].summarise(config, full)
+    assert verdict(findings, "negative eigenvalues to speak of") == "does not hold"
+    assert verdict(findings, "At most 35 directions") == "does not hold"
+
+
+def test_the_solver_of_the_equation_is_right() -> None:
+    # kappa = 1: u = 5 x (1 - x), which central differences reproduce
+    u = solution(torch.ones(21, dtype=torch.float64)).numpy()
+    x = np.arange(1, 21) / 21
+    np.testing.assert_allclose(u, 5 * x * (1 - x), rtol=1e-12)
 
 
 def test_digits_are_split_and_learned() -> None:

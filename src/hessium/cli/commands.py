@@ -25,6 +25,7 @@ from hessium.profiles import Plan, audit
 from hessium.profiles.measurement import Measurement
 from hessium.profiles.report_page import Reported, write_page
 from hessium.report import Report, write_report
+from hessium.report.export import export_figures
 from hessium.report.statements import bases, lines
 from hessium.runs.experiment import Experiment, settings
 from hessium.runs.fingerprint import versions
@@ -41,6 +42,16 @@ _OPTIONS = {
     "max_bytes": "--memory",
     "alpha": "--alpha",
     "rotations": "--rotations",
+    "names": "--parameter",
+    "noise": "--noise",
+    "prior_precision": "--prior",
+    "units": "--unit",
+    "inputs": "--input",
+    "outputs": "--output",
+    "tol": "--tol",
+    "k": "--next",
+    "criterion": "--criterion",
+    "refits": "--refits",
 }
 
 
@@ -54,6 +65,7 @@ def reproduce(options: argparse.Namespace) -> None:
         for experiment, config in chosen:
             command = f"hessium reproduce {experiment.name} --preset {options.preset}"
             path = _conduct(experiment, config, directory, page, options, executor, command)
+    _export(directory, options)
     say(f"page: {path}")
 
 
@@ -127,11 +139,14 @@ def _conduct(
     return path
 
 
-def _source(target: Target) -> dict[str, str]:
+def source(target: Target) -> dict[str, str]:
+    """Where the function is, and the version of its file."""
     return {"file": target.place, "source_sha256": target.digest()}
 
 
 def _say_verdicts(findings: Findings) -> None:
+    if not findings.statements:
+        return
     say("  Claims tested; one that does not hold is a result, not a failure:")
     for statement in findings.statements:
         say(f"  {statement.verdict}: {statement.claim}")
@@ -140,7 +155,7 @@ def _say_verdicts(findings: Findings) -> None:
 
 def spectrum(options: argparse.Namespace) -> None:
     """Measure the user's own risk and write a page about it, whole or as far as it came."""
-    target, out, directory = _own_directory(options, "spectrum")
+    target, out, directory = own_directory(options, "spectrum")
     plan = Plan(
         tol=options.tol,
         max_dim=options.max_dim,
@@ -152,7 +167,7 @@ def spectrum(options: argparse.Namespace) -> None:
         max_bytes=int(options.memory * 2**30),
     )
     risk = target.risk()
-    with _options_named(), target.blamed("measuring its risk"):
+    with options_named(), target.blamed("measuring its risk"):
         measurement = Measurement(risk, plan, directory.store("spectrum"))
         if measurement.forecast():
             say(textwrap.fill(_as_options(measurement.forecast()), 98, subsequent_indent="  "))
@@ -161,16 +176,16 @@ def spectrum(options: argparse.Namespace) -> None:
     found = measurement.result()
     if found.reused:
         say(f"{found.reused} parts from an earlier run")
-    _say_page(found, target, out, options.line)
+    write_and_say(found, target, out, options.line)
     if stopped is not None:
         raise stopped
 
 
 def compare(options: argparse.Namespace) -> None:
     """Set the user's own risk beside random matrix theory and write a page about it."""
-    target, out, _ = _own_directory(options, "compare")
+    target, out, _ = own_directory(options, "compare")
     risk = target.risk()
-    with _options_named(), target.blamed("comparing its risk"), Bars() as bars:
+    with options_named(), target.blamed("comparing its risk"), Bars() as bars:
         found = audit(
             risk,
             alpha=options.alpha,
@@ -179,10 +194,10 @@ def compare(options: argparse.Namespace) -> None:
             max_dim=options.max_dim,
             progress=bars,
         )
-    _say_page(found, target, out, options.line)
+    write_and_say(found, target, out, options.line)
 
 
-def _own_directory(
+def own_directory(
     options: argparse.Namespace, experiment: str
 ) -> tuple[Target, Path, RunDirectory]:
     """The user's function, and the run directory for it."""
@@ -193,11 +208,15 @@ def _own_directory(
     return target, out, directory
 
 
-def _say_page(found: Reported, target: Target, out: Path, line: str) -> None:
+def write_and_say(found: Reported, target: Target, out: Path, line: str) -> None:
     """Write the page and print its numbers, notes and verdicts."""
     name = f"{target.name}() in {target.file.name}"
-    page = write_page(found, out, name=name, typed=line, more=_source(target))
-    findings = found.findings
+    page = write_page(found, out, name=name, typed=line, more=source(target))
+    say_page(found.findings, page)
+
+
+def say_page(findings: Findings, page: Path) -> None:
+    """Print the numbers, notes and verdicts of a page, and where it is."""
     for table in (*findings.quoted[:1], *findings.tables[:1]):
         _say_table(table)
     for note in findings.notes:
@@ -216,7 +235,7 @@ def _as_options(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _options_named() -> Iterator[None]:
+def options_named() -> Iterator[None]:
     """Errors about arguments name the options of the command line."""
     try:
         yield
@@ -230,7 +249,7 @@ def _options_named() -> Iterator[None]:
 
 def _say_table(table: Table) -> None:
     for line in lines(table):
-        say(f"  {line}")
+        say(textwrap.fill(f"  {line}", 98, subsequent_indent="    "))
     if basis := bases(table):
         say(textwrap.fill(basis, 98, initial_indent="  ", subsequent_indent="    "))
 
@@ -246,9 +265,17 @@ def report(options: argparse.Namespace) -> None:
     except OSError as error:
         msg = f"RUN_DIR: {error.filename} cannot be written ({error.strerror})"
         raise InputError(msg + "; copy the directory to where it can") from error
+    _export(directory, options)
     say(f"page: {page}")
     for name in stopped:
         say(f"{name} was stopped before its end; {command} resumes")
+
+
+def _export(directory: RunDirectory, options: argparse.Namespace) -> None:
+    """Write the figures as files for slides, where that is asked for."""
+    if options.figures is not None:
+        paths = export_figures(directory, options.figures)
+        say(f"figures: {len(paths)} files {options.figures} in {directory.path / 'figures'}")
 
 
 def _now() -> str:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
 import shlex
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from hessium.cli import values
+from hessium.cli.model_options import identify_options, slice_options, track_options
 from hessium.errors import InputError
 from hessium.runs.fingerprint import versions
-from hessium.runs.workers import require_workers
 
 _TRACEBACK = "--traceback"  # read by `main`, which removes it
-_LONGEST = 60
-_MOST_GIB = 2**20
 
 
 class _Parser(argparse.ArgumentParser):
@@ -58,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _out(reproduce, "runs/reproduce")
     _computing(reproduce)
+    _figures(reproduce)
     reproduce.set_defaults(command="hessium.cli.commands:reproduce")
 
     sweep = commands_of.add_parser(
@@ -90,13 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     spectrum.add_argument(
         "--tol",
-        type=_fraction,
+        type=values.fraction,
         default=1e-6,
         help="an eigenvalue counts as zero below this fraction of the largest; 1e-6",
     )
     spectrum.add_argument(
         "--max-dim",
-        type=_positive,
+        type=values.positive,
         default=8000,
         metavar="N",
         help="largest number of parameters, or of samples x outputs, for which dense matrices "
@@ -104,18 +101,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     large = spectrum.add_argument_group("of models larger than --max-dim")
     large.add_argument(
-        "--top", type=_up_to(10_000), default=10, metavar="K", help="eigenpairs at each end; 10"
+        "--top",
+        type=values.up_to(10_000),
+        default=10,
+        metavar="K",
+        help="eigenpairs at each end; 10",
     )
     large.add_argument(
-        "--probes", type=_up_to(100_000), default=10, metavar="N", help="random vectors; 10"
+        "--probes", type=values.up_to(100_000), default=10, metavar="N", help="random vectors; 10"
     )
     large.add_argument(
-        "--steps", type=_up_to(100_000), default=80, metavar="N", help="Lanczos steps for each; 80"
+        "--steps",
+        type=values.up_to(100_000),
+        default=80,
+        metavar="N",
+        help="Lanczos steps for each; 80",
     )
-    large.add_argument("--seed", type=_seed, default=0, metavar="S", help="of the vectors; 0")
+    large.add_argument("--seed", type=values.seed, default=0, metavar="S", help="of the vectors; 0")
     large.add_argument(
         "--memory",
-        type=_memory,
+        type=values.memory,
         default=8.0,
         metavar="GIB",
         help="memory limit for Krylov bases in GiB; 8",
@@ -138,54 +143,70 @@ def _parser() -> argparse.ArgumentParser:
         help="run directory, new, empty or of the same function; runs/compare/FILE-FUNCTION",
     )
     compare.add_argument(
-        "--alpha", type=_fraction, default=0.01, help="false-alarm rate of each test; 0.01"
+        "--alpha", type=values.fraction, default=0.01, help="false-alarm rate of each test; 0.01"
     )
     compare.add_argument(
         "--rotations",
-        type=_up_to(1_000_000),
+        type=values.up_to(1_000_000),
         default=99,
         metavar="N",
         help="random rotations of the test of freeness, at least 1/alpha - 1; 99",
     )
     compare.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of the random matrices; 0"
+        "--seed", type=values.seed, default=0, metavar="N", help="of the random matrices; 0"
     )
     compare.add_argument(
         "--max-dim",
-        type=_positive,
+        type=values.positive,
         default=3000,
         metavar="N",
         help="largest number of parameters; 3000",
     )
     compare.set_defaults(command="hessium.cli.commands:compare")
 
+    track_options(
+        commands_of.add_parser(
+            "track", help="measure curvature along the checkpoints of a training and write a page"
+        )
+    )
+    slice_options(
+        commands_of.add_parser(
+            "slice", help="draw the loss in a plane or on a line, and how far the Hessian reaches"
+        )
+    )
+    identify = commands_of.add_parser(
+        "identify", help="say what the data determine, how well, and where to measure next"
+    )
+    identify_options(identify)
+    identify.set_defaults(command="hessium.cli.identify:identify")
+
     law = commands_of.add_parser(
         "theory", help="print the limit law of the Hessian at a ratio and an energy"
     )
     law.add_argument(
         "--ratio",
-        type=_above_zero,
+        type=values.above_zero,
         required=True,
         metavar="R",
         help="parameters / (samples x outputs), > 0",
     )
     law.add_argument(
         "--energy",
-        type=_not_negative,
+        type=values.not_negative,
         default=None,
         metavar="E",
         help="loss / outputs at the critical point, >= 0; the critical energy",
     )
     law.add_argument(
         "--activation",
-        type=_activation,
+        type=values.activation,
         default="linear",
         metavar="linear|relu",
         help="model of the residual part; linear",
     )
     law.add_argument(
         "--scale",
-        type=_above_zero,
+        type=values.above_zero,
         default=1.0,
         metavar="S",
         help="mean of the Gauss-Newton spectrum, > 0; 1",
@@ -193,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     law.add_argument("--json", action="store_true", help="one JSON object instead of words")
     law.add_argument(
         "--plot",
-        type=_figure,
+        type=values.figure,
         default=None,
         metavar="FILE",
         help="write the density as .svg or .png",
@@ -202,8 +223,18 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands_of.add_parser("report", help="draw the page of a run directory again")
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    _figures(report)
     report.set_defaults(command="hessium.cli.commands:report")
     return parser
+
+
+def _figures(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--figures",
+        choices=("pdf", "png"),
+        default=None,
+        help="write each figure also as such a file, fonts embedded, for slides and papers",
+    )
 
 
 def _out(parser: argparse.ArgumentParser, default: str) -> None:
@@ -218,107 +249,13 @@ def _out(parser: argparse.ArgumentParser, default: str) -> None:
 
 def _computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--workers", type=_workers, default=1, metavar="N", help="processes, each on one thread; 1"
+        "--workers",
+        type=values.workers,
+        default=1,
+        metavar="N",
+        help="processes, each on one thread; 1",
     )
     parser.add_argument(
         "--dask", default=None, metavar="ADDRESS", help="compute at this Dask scheduler instead"
     )
     parser.add_argument("--force", action="store_true", help="recompute what is finished")
-
-
-def _up_to(most: int) -> Callable[[str], int]:
-    """Positive integers up to what could be finished."""
-
-    def convert(text: str) -> int:
-        value = _integer(text)
-        if value is None or value < 1:
-            msg = f"{_shown(text)}; a positive integer is required"
-            raise argparse.ArgumentTypeError(msg)
-        if value > most:
-            msg = f"{_shown(text)}; at most {most} is possible"
-            raise argparse.ArgumentTypeError(msg)
-        return value
-
-    return convert
-
-
-_positive = _up_to(10**9)
-
-
-def _workers(text: str) -> int:
-    workers = _positive(text)
-    try:
-        require_workers(workers)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("workers: ")) from error
-    return workers
-
-
-def _seed(text: str) -> int:
-    value = _integer(text)
-    if value is None or not 0 <= value < 2**63:
-        msg = f"{_shown(text)}; an integer >= 0, below 2^63, is required"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _integer(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,300}", text) else None
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        msg = f"{_shown(text)}; a number between 0 and 1 is required"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _real(text: str, rule: str, lowest: float, *, open_end: bool) -> float:
-    try:
-        value = float(Fraction(text)) if "/" in text else float(text)
-    except (ArithmeticError, ValueError):
-        value = math.nan
-    if not (math.isfinite(value) and value >= lowest and not (open_end and value == lowest)):
-        msg = f"{_shown(text)}; {rule} is required"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _above_zero(text: str) -> float:
-    return _real(text, "a number > 0", 0.0, open_end=True)
-
-
-def _not_negative(text: str) -> float:
-    return _real(text, "a number >= 0", 0.0, open_end=False)
-
-
-def _memory(text: str) -> float:
-    value = _above_zero(text)
-    if value > _MOST_GIB:
-        msg = f"{_shown(text)}; at most {_MOST_GIB} is possible"
-        raise argparse.ArgumentTypeError(msg)
-    return value
-
-
-def _activation(text: str) -> str:
-    from hessium.theory.hessians.energies import ACTIVATIONS  # SciPy: only where it is used
-
-    if text not in ACTIVATIONS:
-        msg = f"{_shown(text)}; {' or '.join(ACTIVATIONS)} is required"
-        raise argparse.ArgumentTypeError(msg)
-    return text
-
-
-def _figure(text: str) -> Path:
-    if Path(text).suffix.lower() not in (".svg", ".png"):
-        msg = f"{_shown(text)}; a file that ends in .svg or .png is required"
-        raise argparse.ArgumentTypeError(msg)
-    return Path(text)

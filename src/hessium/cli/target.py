@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -19,6 +20,7 @@ from hessium.errors import InputError, NonFiniteError, SelfCheckError
 from hessium.problem import EmpiricalRisk
 
 _ARGUMENT = "FILE.py:FUNCTION"
+_WITH = ("without arguments", "with the path of a checkpoint")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,13 +35,17 @@ class Target:
 
     file: Path
     name: str
-    function: Callable[[], Any]
+    function: Callable[..., Any]
 
     @classmethod
-    def parse(cls, target: str) -> Target:
+    def parse(cls, target: str, arguments: int = 0) -> Target:
         """Import the file and find the function.
 
         The folder of the file goes to the front of `sys.path`, as if Python ran the file.
+
+        Args:
+            target: FILE.py:FUNCTION.
+            arguments: with which the function is called: none, or the path of a checkpoint.
 
         Raises:
             InputError: if the file is not there, does not import or has no such function.
@@ -48,7 +54,8 @@ class Target:
         if not separator or not file or not name.isidentifier():
             msg = f"{_ARGUMENT}: {target!r}; a Python file, a colon and a function are required"
             raise InputError(msg)
-        return cls(file=Path(file), name=name, function=_function(Path(file), name))
+        function = _function(Path(file), name, arguments)
+        return cls(file=Path(file), name=name, function=function)
 
     def risk(self) -> EmpiricalRisk:
         """Call the function.
@@ -56,14 +63,29 @@ class Target:
         Raises:
             InputError: if it fails or returns something else than a risk.
         """
-        risk = _guarded(self.function, f"{self.name}()", self.file)
+        return self.question()[0]
+
+    def question(self) -> tuple[EmpiricalRisk, dict[str, Any]]:
+        """Call the function: its risk, and the arguments of `hessium.identify` beside it.
+
+        Raises:
+            InputError: if it fails or returns neither a risk nor a pair of a risk and a dict.
+        """
+        found = _guarded(self.function, f"{self.name}()", self.file)
+        risk, more = found if isinstance(found, tuple) and len(found) == 2 else (found, {})
         if not isinstance(risk, EmpiricalRisk):
             msg = (
                 f"{_ARGUMENT}: {self.name}() returned {_a(risk)}; "
                 "a hessium.EmpiricalRisk is required"
             )
             raise InputError(msg)
-        return risk
+        if not isinstance(more, dict):
+            msg = (
+                f"{_ARGUMENT}: {self.name}() returned {_a(more)} beside the risk; "
+                "a dict of arguments of hessium.identify is required"
+            )
+            raise InputError(msg)
+        return risk, more
 
     @contextlib.contextmanager
     def blamed(self, what: str) -> Iterator[None]:
@@ -95,7 +117,36 @@ class Target:
         return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]
 
 
-def _function(file: Path, name: str) -> Callable[[], Any]:
+@dataclass(frozen=True, slots=True)
+class Builder:
+    """FILE.py:FUNCTION as a function of the path of a checkpoint, also in worker processes.
+
+    Attributes:
+        target: FILE.py:FUNCTION.
+    """
+
+    target: str
+
+    def __call__(self, path: str) -> Any:
+        """What the function returns for a checkpoint.
+
+        Raises:
+            InputError: if it fails.
+        """
+        found = _parsed(self.target)
+        return _guarded(lambda: found.function(path), f"{found.name}({path!r})", found.file)
+
+    def digest(self) -> str:
+        """Hash of the file."""
+        return _parsed(self.target).digest()
+
+
+@functools.cache
+def _parsed(target: str) -> Target:
+    return Target.parse(target, arguments=1)
+
+
+def _function(file: Path, name: str, arguments: int) -> Callable[..., Any]:
     if not file.is_file():
         msg = f"{_ARGUMENT}: {file} is not a file; give a Python file that exists"
         raise InputError(msg)
@@ -113,13 +164,15 @@ def _function(file: Path, name: str) -> Callable[[], Any]:
     function = getattr(module, name, None)
     if not callable(function):
         found = "no such function" if function is None else f"{_a(function)} of that name"
-        msg = f"{_ARGUMENT}: {file} has {found}; {name} must be a function without arguments"
+        msg = f"{_ARGUMENT}: {file} has {found}; {name} must be a function {_WITH[arguments]}"
         nearest = difflib.get_close_matches(name, _functions(module), n=1)
         if nearest:
             msg = f"{_ARGUMENT}: {file} has {found}: {name}; did you mean {nearest[0]!r}?"
         raise InputError(msg)
-    if _required(function):
-        msg = f"{_ARGUMENT}: {name} needs {_required(function)}; it must do without arguments"
+    if (needed := _required(function, arguments)) is not None:
+        msg = (
+            f"{_ARGUMENT}: {name} needs {needed or 'nothing'}; it must be called {_WITH[arguments]}"
+        )
         raise InputError(msg)
     return function
 
@@ -162,13 +215,19 @@ def _line(error: BaseException, file: Path) -> int | None:
     return lines[-1] if lines else None
 
 
-def _required(function: Callable[..., Any]) -> str:
+def _required(function: Callable[..., Any], arguments: int) -> str | None:
+    """Arguments that a function needs, if it cannot be called with so many."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return ""
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return ", ".join(p.name for p in parameters if p.default is p.empty and p.kind not in variadic)
+        return None
+    try:
+        signature.bind(*[""] * arguments)
+    except TypeError:
+        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        needed = signature.parameters.values()
+        return ", ".join(p.name for p in needed if p.default is p.empty and p.kind not in variadic)
+    return None
 
 
 def _a(thing: object) -> str:

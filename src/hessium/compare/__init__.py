@@ -16,6 +16,7 @@ from hessium.compare.outliers import Detached, Outliers, outliers
 from hessium.compare.ranks import Ranks, ranks
 from hessium.compare.settled import FittedParameter
 from hessium.compare.symmetry import NullSpace, Symmetries, symmetries
+from hessium.compare.terms import TermCurvature, terms
 from hessium.compare.two_spectra import SpectraDistance
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Ranks",
     "SpectraDistance",
     "Symmetries",
+    "TermCurvature",
     "assumptions",
     "cumulants",
     "distance",
@@ -51,4 +53,5 @@ __all__ = [
     "outliers",
     "ranks",
     "symmetries",
+    "terms",
 ]

@@ -29,10 +29,10 @@ from hessium.curvature.product_plan import (
 )
 from hessium.curvature.requirements import require_risk
 from hessium.curvature.route_trials import Option, PlainProducts, Trials, faster_on_one_thread
-from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
+from hessium.curvature.selfcheck import probe_vectors, same_products, self_check, tolerance
 from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory
-from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.operator import NamedShapes, SymmetricOperator
 from hessium.linalg.products import COLUMNS
 from hessium.linalg.threads import SMALL_KERNEL, network_passes, torch_threads
 from hessium.problem import EmpiricalRisk
@@ -206,7 +206,7 @@ class RiskOperator(SymmetricOperator):
             lambda block, batched: self._apply(block, self._products(), batched=batched),
             vectors,
             products,
-            self._same,
+            same_products,
             batched=self._batched,
             record=self._recording_pays,
         )
@@ -235,6 +235,11 @@ class RiskOperator(SymmetricOperator):
         return hashlib.blake2b(theta, digest_size=16).hexdigest()
 
     @property
+    def named_shapes(self) -> NamedShapes:
+        """Of the parameters."""
+        return self.risk.layout.named_shapes
+
+    @property
     def route(self) -> str:
         """Description of the present route."""
         if self._difference is not None:
@@ -245,8 +250,9 @@ class RiskOperator(SymmetricOperator):
         if self._difference is not None:
             return torch.stack([self._difference(column) for column in block.unbind(1)], dim=1)
         if self._plain is not None and self._graphs.complete:
+            width = self._graphs.width(self.device) if self._batched else 1
             product = self._plain.product(
-                block, self._with, self._same, first=self._width(batched=self._batched),
+                block, self._with, same_products, first=width,
                 room=self._graphs.room // 4, threads=self._threads_matter,
             )  # fmt: skip
             if self._recording_pays and self._plain.record_now(self._graphs):
@@ -271,10 +277,8 @@ class RiskOperator(SymmetricOperator):
 
     @torch.enable_grad()
     def _apply(self, block: Tensor, graphs: Iterable[BatchProduct], *, batched: bool) -> Tensor:
-        return self._with(block, Option(self._width(batched=batched), self._one_thread), graphs)
-
-    def _width(self, *, batched: bool) -> int:
-        return self._graphs.width(self.device) if batched else 1
+        width = self._graphs.width(self.device) if batched else 1
+        return self._with(block, Option(width, self._one_thread), graphs)
 
     @torch.enable_grad()
     def _with(
@@ -289,9 +293,6 @@ class RiskOperator(SymmetricOperator):
     def _threads_matter(self) -> bool:
         large = self.risk.survey.kernel_size >= SMALL_KERNEL
         return large and self.device.type == "cpu" and torch.get_num_threads() > 1
-
-    def _same(self, one: Tensor, other: Tensor) -> bool:
-        return bool((one - other).norm() <= tolerance(self.dtype) * other.norm())
 
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
@@ -327,8 +328,7 @@ class RiskOperator(SymmetricOperator):
                 products = self._apply(vectors, graphs, batched=False)
                 if agrees(matrix, vectors, products, tolerance(self.dtype)):
                     return matrix, products
-                # a property of the model, so one refutation is enough wherever the risk is taken
-                refuted.add("layer-wise")
+                refuted.add("layer-wise")  # a property of the model, wherever the risk is taken
                 logger.info("%r: samples see each other; assembling column by column", self)
                 del matrix
         # the width of its blocks follows from sizes, not from timings: the same bits every time

@@ -19,7 +19,7 @@ from hessium.curvature.product_plan import BatchProduct, RouteName
 from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
-from hessium.problem import EmpiricalRisk
+from hessium.problem import EmpiricalRisk, SumRisk
 from hessium.problem.additivity import couples_samples
 from hessium.problem.data import Batch
 from hessium.problem.losses import CallableLoss, rows
@@ -111,6 +111,13 @@ class EmpiricalFisher(RiskOperator):
         route: RouteName = "auto",
     ) -> None:
         require_outputs(risk, "empirical Fisher")
+        if isinstance(risk, SumRisk):
+            msg = (
+                "risk: samples of different terms have no common denominator, so a sum has no "
+                "empirical Fisher matrix; add those of its terms: "
+                "risk.weights[name] * hs.EmpiricalFisher(risk.terms[name])"
+            )
+            raise InputError(msg)
         if check:
             _require_samples(risk)
         super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
@@ -189,6 +196,9 @@ class _RankOne(OutputHessian):
 
     def factor_transpose(self, u: Tensor) -> Tensor:
         return (self.slopes * u).sum(dim=-1, keepdim=True)
+
+    def scaled(self, factor: float) -> _RankOne:
+        return _RankOne(factor**0.5 * self.slopes)
 
     def require_factor(self) -> None:
         pass

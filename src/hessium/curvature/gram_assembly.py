@@ -45,11 +45,13 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
 
     Returns:
         Shape (R, R) with rows ordered by sample, then column of S; None where taps do not apply,
-        ranks differ (sequences of other lengths), or one layer alone does not fit.
+        ranks differ (sequences of other lengths), batches use other layers (terms of a sum), or
+        one layer alone does not fit.
     """
     groups: list[list[Part]] | None = None
     matrix: Tensor | None = None
     rank: int | None = None
+    layers: list[tuple[type, int | None, int | None]] | None = None
     done = 0
     while groups is None or done < len(groups):
         sizes: list[int] = []
@@ -59,9 +61,10 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
                 return None
             factors = middle(batch.outputs, targets)
             factors.require_factor()
-            if rank not in (None, factors.rank):
+            used = [(type(call), call.weight, call.bias) for call in batch.calls]
+            if rank not in (None, factors.rank) or layers not in (None, used):
                 return None
-            rank = factors.rank
+            rank, layers = factors.rank, used
             if groups is None:
                 rows_in_all = (
                     risk.num_outputs * factors.rank * batch.samples // (batch.outputs.numel())

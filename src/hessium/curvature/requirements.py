@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hessium.errors import InputError
-from hessium.problem import EmpiricalRisk
+from hessium.problem import EmpiricalRisk, SumRisk
 
 
 def require_risk(risk: Any) -> None:
@@ -27,6 +27,13 @@ def require_outputs(risk: Any, what: str) -> None:
         InputError: if it is not, or is a closure.
     """
     require_risk(risk)
+    if isinstance(risk, SumRisk):
+        for name, term in risk.terms.items():
+            try:
+                require_outputs(term, what)
+            except InputError as error:
+                msg = f"term {name!r}: {error}"
+                raise InputError(msg) from error
     if not risk.has_outputs:
         msg = (
             f"risk: the loss is returned by a closure or by the model itself, so there are no "

@@ -41,6 +41,11 @@ def tolerance(dtype: torch.dtype) -> float:
     return float(torch.finfo(dtype).eps ** 0.5)
 
 
+def same_products(one: Tensor, other: Tensor) -> bool:
+    """Whether two products are equal to rounding."""
+    return bool((one - other).norm() <= tolerance(one.dtype) * other.norm())
+
+
 def probe_vectors(operator: SymmetricOperator, count: int) -> Tensor:
     """Fixed random unit vectors (n, count), the same on every device."""
     generator = torch.Generator().manual_seed(20170706)
@@ -270,7 +275,8 @@ def _opaque(operator: RiskOperator, name: str, found: Comparison) -> str:
         f"{operator!r}: products disagree with differences, most in the rows of '{name}' (norm "
         f"{found.claimed:.3g}, disagreement {found.difference:.3g}); the model or loss has second "
         "derivatives that autograd does not see, such as those of a custom autograd.Function whose "
-        "backward pass uses no_grad, detach, NumPy or a compiled kernel"
+        "backward pass uses no_grad, detach, NumPy or a compiled kernel, or of an adjoint solver "
+        "(differentiate through its steps: torchdiffeq's odeint, not odeint_adjoint)"
         + (way if type(operator).__name__ == "Hessian" else "")
     )
 

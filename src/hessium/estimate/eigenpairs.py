@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hessium._arguments import count, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
-from hessium._display import Displayable
+from hessium._display import Directional
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray, IntArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
@@ -24,7 +24,7 @@ from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.krylov_checkpoint import KrylovCheckpoint
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.krylov import KrylovSpace, RitzPairs
-from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.operator import NamedShapes, SymmetricOperator
 from hessium.linalg.vectors import start_rows
 from hessium.progress import Progress, silent
 
@@ -40,7 +40,7 @@ _CHECK_EVERY = 4  # products between two checks of the Ritz values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Eigenpairs(Displayable):
+class Eigenpairs(Directional):
     r"""Approximate eigenpairs $(\theta_i, x_i)$ with $|x_i| = 1$.
 
     The operator has an eigenvalue within `residuals[i]` of `values[i]`. A Krylov space of block
@@ -59,6 +59,8 @@ class Eigenpairs(Displayable):
         dim: n.
         scale: largest |Ritz value|.
         num_matvecs: products spent.
+        named_shapes: names and shapes of the parameters, if the operator is one of a risk, for
+            `by_parameter`. Of a preconditioned operator, vectors are in its own coordinates.
     """
 
     values: FloatArray
@@ -72,6 +74,7 @@ class Eigenpairs(Displayable):
     dim: int
     scale: float
     num_matvecs: int
+    named_shapes: NamedShapes = ()
 
     def __len__(self) -> int:
         return self.values.size
@@ -304,6 +307,7 @@ def _result(
         dim=n,
         scale=space.scale,
         num_matvecs=space.num_matvecs,
+        named_shapes=space.operator.named_shapes,
     )
 
 

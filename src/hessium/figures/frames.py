@@ -23,9 +23,16 @@ _COLUMNS = {
     "Eigenpairs": ("values", "residuals", "converged", "multiplicity_known"),
     "DiagonalEstimate": ("value", "stderr"),
     "LinearizationPath": ("distance", "absolute", "relative", "loss", "linear_loss"),
+    "LossPath": ("positions", "distances", "values"),
     "Cumulants": ("moments", "moment_errors", "free", "free_errors"),
 }
-_TABLES = ("Profile", "Audit")  # with a method `rows`
+_TABLES = (
+    "Profile",
+    "Audit",
+    "TermCurvature",
+    "CheckpointSeries",
+    "Identification",
+)  # with a method `rows`
 _ROWS = {"Assumptions": ("checks",), "Symmetries": ("parts",), "Outliers": ("above", "below")}
 
 
@@ -59,6 +66,8 @@ def columns_of(result: Any) -> dict[str, list[Any]]:
         ]
         if rows:
             return {column: [row[column] for row in rows] for column in rows[0]}
+    if name == "LossSlice":
+        return {column: array.tolist() for column, array in result.columns.items()}
     if name in _TABLES:
         rows = result.rows()
         if rows:

@@ -15,11 +15,11 @@ import numpy as np
 
 from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
+from hessium.figures.fields import Field
 
 EXACT = "exact"
 
-Numbers: TypeAlias = AnyArray | Sequence[Any]
-"""Numbers in an array or in nested sequences."""
+Numbers: TypeAlias = AnyArray | Sequence[Any]  # numbers in an array or in nested sequences
 
 Verdict = Literal["holds", "does not hold", "not rejected", "not tested"]
 Source = Literal["measured", "published", "theory"]
@@ -29,8 +29,7 @@ Scale = Literal["linear", "log", "symlog"]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _MOST_DIGITS = 17
 _MOST_POINTS = 100_000  # of a chart: beyond that, drawing takes minutes
-_MOST_SERIES = 50
-_MOST_TICKS = 100
+_MOST_SERIES, _MOST_TICKS = 50, 100
 _MOST_NUDGE = 100.0
 
 
@@ -203,6 +202,7 @@ class Chart:
         x_linear: of symlog, x is at asinh(x / x_linear).
         x_ticks, y_ticks: positions of labelled ticks, or empty for automatic ones.
         series: what is drawn, first below.
+        field: values in colours below the series, if any.
     """
 
     name: str
@@ -216,6 +216,7 @@ class Chart:
     x_ticks: tuple[float, ...] = ()
     y_ticks: tuple[float, ...] = ()
     series: tuple[Series, ...]
+    field: Field | None = None
 
     def __post_init__(self) -> None:
         _require_name("name", self.name)
@@ -229,7 +230,8 @@ class Chart:
                 len(ticks) <= _MOST_TICKS and all(map(math.isfinite, ticks)),
                 f"{name} of chart {self.name}: {len(ticks)}; at most {_MOST_TICKS} finite numbers",
             )
-        _require(bool(self.series), f"series of chart {self.name}: empty; nothing to draw")
+        drawn = bool(self.series) or self.field is not None
+        _require(drawn, f"series of chart {self.name}: empty; nothing to draw")
         _require(
             len(self.series) <= _MOST_SERIES,
             f"series of chart {self.name}: {len(self.series)}; at most {_MOST_SERIES} can be drawn",
@@ -320,14 +322,12 @@ class Section:
     """Findings with all that is needed to reproduce them.
 
     Attributes:
-        experiment: its name.
+        experiment, preset: names; the preset may be "".
         title, shows: its heading, and one sentence below it.
-        preset: the preset, or "".
         config, seeds: every setting, and the seeds used.
         command: reproduces them.
         versions: of the interpreter and the libraries.
-        tasks: number of independent computations.
-        seconds: their computing time, added up.
+        tasks, seconds: number of independent computations, and their computing time added up.
         finished: when, ISO 8601, UTC.
         findings: the content.
     """

@@ -5,4 +5,6 @@ from hessium.linalg.adapt import as_operator as as_operator
 from hessium.linalg.congruence import BlockKronecker as BlockKronecker
 from hessium.linalg.congruence import Diagonal as Diagonal
 from hessium.linalg.congruence import KroneckerBlock as KroneckerBlock
+from hessium.linalg.low_rank import IdentityPlusLowRank as IdentityPlusLowRank
+from hessium.linalg.low_rank import lbfgs_root as lbfgs_root
 from hessium.linalg.operator import SymmetricOperator as SymmetricOperator

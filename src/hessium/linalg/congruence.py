@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hessium.errors import InputError
-from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.operator import NamedShapes, SymmetricOperator
 
 
 class Factor(SymmetricOperator):
@@ -247,6 +247,11 @@ class Congruence(SymmetricOperator):
     def device(self) -> torch.device:
         """Of the operator."""
         return self.operator.device
+
+    @property
+    def named_shapes(self) -> NamedShapes:
+        """Those of the operator."""
+        return self.operator.named_shapes
 
     @property
     def positive_semidefinite(self) -> bool:

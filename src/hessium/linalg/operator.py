@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from hessium._arguments import memory, number
 from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory, symmetrize_
 from hessium.linalg.products import MatrixProducts
+
+# names and shapes of tensors, concatenated to one vector in this order
+NamedShapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class SymmetricOperator(MatrixProducts):
@@ -58,6 +61,11 @@ class SymmetricOperator(MatrixProducts):
     def fingerprint(self) -> str:
         """Identifies the operator in checkpoints; empty where unknown."""
         return ""
+
+    @property
+    def named_shapes(self) -> NamedShapes:
+        """Names and shapes of the tensors whose entries are the coordinates; empty if unnamed."""
+        return ()
 
     @property
     def positive_semidefinite(self) -> bool:
@@ -175,6 +183,12 @@ class Combination(SymmetricOperator):
     def fingerprint(self) -> str:
         """Of all terms."""
         return " ".join(term.fingerprint for _, term in self.terms)
+
+    @property
+    def named_shapes(self) -> NamedShapes:
+        """Those of the terms that have any, if they agree."""
+        found = {term.named_shapes for _, term in self.terms} - {()}
+        return found.pop() if len(found) == 1 else ()
 
     @property
     def positive_semidefinite(self) -> bool:

@@ -23,6 +23,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from hessium.figures.formatting import superscript
 from hessium.figures.records import Chart, Series
+from hessium.plots.fields import draw_field
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
 _WIDTH, _AXES_HEIGHT, _LINE = 4.4, 2.9, 0.19
@@ -64,6 +65,9 @@ def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> 
     Returns:
         The legend handle of each series.
     """
+    if chart.field is not None:
+        ticks = FuncFormatter(lambda value, _: tick_text(float(f"{value:.3g}")))
+        draw_field(axes, chart.field, ticks, dark=dark)
     styles = styles_of(chart.series, dark=dark)
     for style, series in zip(styles, chart.series, strict=True):
         if series is chart.series[0]:
@@ -157,11 +161,13 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
     if ticks:
         axis.set_major_locator(FixedLocator(list(ticks)))
         axis.set_minor_locator(NullLocator())
-    elif scale == "linear" and which == "y" and all(_counts(one) for one in chart.series):
+    elif scale == "linear" and which == "y" and chart.series and all(map(_counts, chart.series)):
         axis.set_major_locator(MaxNLocator(integer=True))
     elif scale == "log":
         axis.set_major_locator(LogLocator(numticks=8))
         axis.set_minor_formatter(NullFormatter())
+    if which == "y" and chart.field is not None and chart.field.y_names:
+        return
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
 
 

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from hessium.figures.fields import Field
 from hessium.figures.records import Chart, Series
 from hessium.plots.draw import tick_text
 from hessium.plots.style import FAINT, INK, PALETTE, RC
@@ -99,7 +100,13 @@ def _page_colours(text: str) -> str:
 def describe(chart: Chart) -> str:
     """The chart in words: caption, axes, and the course of every series."""
     axes = f"Horizontal: {chart.x_label}. Vertical: {chart.y_label}."
-    return " ".join([chart.caption, axes, *(_course(series) for series in chart.series)])
+    colours = [] if chart.field is None else [_range(chart.field)]
+    return " ".join([chart.caption, axes, *colours, *(_course(one) for one in chart.series)])
+
+
+def _range(field: Field) -> str:
+    low, high = (tick_text(_round(float(end))) for end in (field.z.min(), field.z.max()))
+    return f"Colours: {field.label}, from {low} to {high} ({field.error})."
 
 
 def _course(series: Series) -> str:

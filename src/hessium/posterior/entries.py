@@ -7,6 +7,9 @@ import numpy as np
 from hessium._typing import IntArray
 from hessium.problem import EmpiricalRisk
 
+NAMED = 20
+"""Entries that are looked at one by one without being asked for."""
+
 
 def names_of(risk: EmpiricalRisk, names: list[str] | None) -> tuple[str, ...]:
     """Names of the parameters that patterns select, in the order of the risk; all by default."""
@@ -30,6 +33,14 @@ def labels_of(risk: EmpiricalRisk, names: list[str] | None) -> list[str]:
             continue
         labels += [f"{name}[{', '.join(map(str, at))}]" for at in np.ndindex(*shapes[name])]
     return labels
+
+
+def scalar_names(risk: EmpiricalRisk) -> list[str]:
+    """Parameters with one entry, at most 20; all parameters of a model with at most 20 entries."""
+    if risk.dim <= NAMED:
+        return list(risk.names)
+    sizes = zip(risk.names, risk.layout.sizes, strict=True)
+    return [name for name, size in sizes if size == 1][:NAMED]
 
 
 def _ends(where: slice) -> tuple[int, int]:

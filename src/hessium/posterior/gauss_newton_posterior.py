@@ -19,10 +19,11 @@ from hessium.posterior import _tables
 from hessium.posterior.identifiability import Identifiability, identifiability
 from hessium.posterior.measurement_choice import MeasurementChoice
 from hessium.posterior.parameter_table import ParameterTable, parameter_table
+from hessium.posterior.posterior_radius import posterior_trust_radius
 from hessium.posterior.profile_likelihood import ProfileLikelihood, profile_likelihood
 from hessium.posterior.shares import ParameterShares, shares
 from hessium.posterior.state import limits
-from hessium.posterior.trust_radius import TrustRadius, posterior_trust_radius
+from hessium.posterior.trust_radius import TrustRadius
 from hessium.posterior.undetermined import (
     Undetermined,
     undetermined_outputs,
@@ -246,17 +247,22 @@ class GaussNewtonPosterior(MeasurementChoice):
         within: float = 0.1,
         k: int = 5,
         random: int = 5,
+        confidence: float = 0.95,
         rng: Rng = 0,
     ) -> TrustRadius:
-        """Standard deviations that the first-order model reaches in the posterior's directions.
+        """Whether intervals cover what they say, and how far the first-order model reaches.
 
-        See `hessium.trust_radius`; the directions are those in which `names` vary, the k
-        directions of largest variance that the data determine, and random draws.
+        See `TrustRadius`. The directions are those in which `names` vary, the k directions of
+        largest variance that the data determine, and random draws; distances are in standard
+        deviations.
+
+        Cost: for each direction about 30 forward passes and 4 gradients, and 24 more at most.
         """
         chosen = None if names is None else _names(self._factor.risk, names)
         return posterior_trust_radius(
-            self._state, chosen, within=within, k=k, random=random, rng=rng
-        )
+            self._state, self._prior_mean, self._freedom, chosen, within=within, k=k,
+            random=random, confidence=confidence, rng=rng,
+        )  # fmt: skip
 
     @full_precision()
     def by_parameter(
@@ -275,7 +281,8 @@ class GaussNewtonPosterior(MeasurementChoice):
         units[order[:k], np.arange(min(k, kept))] = 1.0
         directions = self._factor.to_parameters(units)
         spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
-        return shares(directions, self._factor.risk, spread, "standard deviation")
+        known = self.risk.layout.named_shapes
+        return shares(directions, known, spread, "standard deviation")
 
     def to_dataframe(self) -> pd.DataFrame:
         """Parameters with value, standard deviation and answer, one row for each entry.

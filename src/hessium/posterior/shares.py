@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from hessium._display import Displayable
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.estimate import Eigenpairs
+from hessium.linalg.operator import NamedShapes
 from hessium.posterior import _tables
 from hessium.problem import EmpiricalRisk
 
@@ -74,38 +76,56 @@ class ParameterShares(Displayable):
         )
 
 
-def by_parameter(directions: Eigenpairs | Tensor, risk: EmpiricalRisk) -> ParameterShares:
-    """Share of every parameter of a risk in eigenvectors, or in other directions.
+def by_parameter(
+    directions: Eigenpairs | Tensor, risk: EmpiricalRisk | None = None
+) -> ParameterShares:
+    """Share of every parameter in eigenvectors, or in other directions.
 
         pairs = hs.eigenpairs(hs.Hessian(risk), 5)
-        hs.by_parameter(pairs, risk).to_dataframe()
+        pairs.by_parameter()                        # the same as hs.by_parameter(pairs)
+        hs.by_parameter(step, risk)
 
     Args:
-        directions: eigenpairs of an operator of the risk, or columns (P, k), or one vector (P,).
-        risk: gives names and layout.
+        directions: eigenpairs, or columns (P, k), or one vector (P,).
+        risk: gives names and layout; eigenpairs of an operator of a risk know them.
 
     Raises:
-        InputError: if the directions have another length than the parameters.
+        InputError: if the directions have another length than the parameters, or nothing tells the
+            names.
     """
     if isinstance(directions, Eigenpairs):
         vectors, values, what = directions.vectors, directions.values, "eigenvalue"
     else:
         vectors = directions if directions.dim() == 2 else directions[:, None]
         values, what = vectors.norm(dim=0).double().cpu().numpy(), "length"
-    if vectors.shape[0] != risk.dim:
-        msg = f"directions: {vectors.shape[0]} entries; the risk has {risk.dim} parameters"
+    if risk is not None:
+        known = risk.layout.named_shapes
+    else:
+        known = directions.named_shapes if isinstance(directions, Eigenpairs) else ()
+    if not known:
+        msg = (
+            "risk: None; these directions do not know the names of the parameters: pass the risk, "
+            "hs.by_parameter(directions, risk)"
+        )
         raise InputError(msg)
-    return shares(vectors, risk, np.asarray(values, dtype=np.float64), what)
+    dim = sum(math.prod(shape) for _, shape in known)
+    if vectors.shape[0] != dim:
+        msg = f"directions: {vectors.shape[0]} entries; the risk has {dim} parameters"
+        raise InputError(msg)
+    return shares(vectors, known, np.asarray(values, dtype=np.float64), what)
 
 
 def shares(
-    directions: Tensor, risk: EmpiricalRisk, values: FloatArray, what: str
+    directions: Tensor, known: NamedShapes, values: FloatArray, what: str
 ) -> ParameterShares:
     """Squared lengths by parameter of columns (P, k)."""
     squares = directions.detach().double().square()
-    parts = [squares[risk.layout.slice(name)].sum(dim=0) for name in risk.names]
-    table = torch.stack(parts).cpu().numpy()
+    sizes = [math.prod(shape) for _, shape in known]
+    table = torch.stack([part.sum(dim=0) for part in squares.split(sizes)]).cpu().numpy()
     total = table.sum(axis=0, keepdims=True)
     return ParameterShares(
-        names=risk.names, shares=table / np.where(total > 0, total, 1.0), values=values, what=what
+        names=tuple(name for name, _ in known),
+        shares=table / np.where(total > 0, total, 1.0),
+        values=values,
+        what=what,
     )

@@ -28,7 +28,7 @@ from hessium._arguments import count, fraction
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import BoolArray, FloatArray
 from hessium.curvature import GaussNewton, Hessian
 from hessium.curvature.jacobian import check_jacobian
 from hessium.curvature.jacobian_map import Jacobian
@@ -36,9 +36,7 @@ from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.estimate import eigenpairs
 from hessium.posterior import _tables
-from hessium.posterior.entries import entries_of, labels_of
 from hessium.posterior.lines import Line, radius
-from hessium.posterior.state import State
 from hessium.problem import EmpiricalRisk
 
 if TYPE_CHECKING:
@@ -46,20 +44,27 @@ if TYPE_CHECKING:
 
 Directions: TypeAlias = Tensor | Literal["eigenvectors", "random"]
 
-_NAMED = 20  # entries that get a direction of their own by default
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
 class TrustRadius(Displayable):
-    """Distances up to which the models hold, along some directions.
+    r"""Distances up to which the models hold, along some directions, and what intervals cover.
+
+    Of a posterior, an interval is judged by what it covers: refits at its two ends give deviances
+    $D_\pm$, and the truth lies beyond an end with probability $1 - F(\sqrt{D_\pm})$, F being the
+    normal law, or Student's where the noise is estimated. For a model that is linear in its
+    parameters these are (1 - confidence) / 2 on either side. The radii say how far the model is
+    linear, which is more than an interval needs: curvature that other parameters make up for, and
+    opposite errors at the two ends, do not change what it covers.
 
     Attributes:
         labels: of the directions, (k,).
         first_order: radius of the first-order model, (k,); infinite if it holds everywhere tried.
         quadratic: radius of the quadratic model of the loss, (k,).
         curvature_ratio: $d^T H_1 d / d^T H_0 d$ at the parameters, (k,).
-        needed: distance that the answers of the posterior use: 2 standard deviations of a
-            parameter, one draw; NaN for directions without a unit.
+        needed: distance to the ends of an interval; NaN for directions without a unit.
+        misses: probability that the truth lies below and above an interval, (k, 2), or NaN.
+        converged: whether the refits behind it converged, (k,).
+        confidence: nominal, of the intervals.
         within: the fraction.
         unit: of the radii.
     """
@@ -69,6 +74,9 @@ class TrustRadius(Displayable):
     quadratic: FloatArray
     curvature_ratio: FloatArray
     needed: FloatArray
+    misses: FloatArray
+    converged: BoolArray
+    confidence: float
     within: float
     unit: str
 
@@ -78,8 +86,24 @@ class TrustRadius(Displayable):
         return float(self.first_order.min())
 
     @property
+    def coverage(self) -> FloatArray:
+        """What the interval along each direction covers, (k,), as refits find it."""
+        return 1.0 - np.asarray(self.misses.sum(axis=1))
+
+    @property
+    def trusted(self) -> BoolArray:
+        """Which intervals may be believed, (k,).
+
+        With e = 1 - confidence: the interval misses with a probability between 0.4 e and 1.6 e (95
+        % intervals cover 92 to 98 %), no end of it with more than e, and the refits converged.
+        """
+        e, total = 1 - self.confidence, self.misses.sum(axis=1)
+        near = (total >= 0.4 * e) & (total <= 1.6 * e) & (self.misses.max(axis=1) <= e)
+        return np.asarray(near & self.converged)
+
+    @property
     def believable(self) -> bool:
-        """Whether the first-order model reaches the distance that the posterior uses everywhere.
+        """Whether the intervals along all directions may be believed.
 
         Raises:
             InputError: for directions without a posterior.
@@ -87,7 +111,32 @@ class TrustRadius(Displayable):
         if np.isnan(self.needed).any():
             msg = "directions: without standard deviations; use the trust_radius of a posterior"
             raise InputError(msg)
-        return bool((self.first_order >= self.needed).all())
+        return bool(self.trusted.all())
+
+    @property
+    def verdict(self) -> str:
+        """The judgement in words; of the radii alone where there is no posterior."""
+        if np.isnan(self.needed).any():
+            at = int(self.first_order.argmin())
+            return f"{self._departs(at)}; the quadratic model at {self.quadratic.min():.3g}"
+        off = np.abs(self.coverage - self.confidence) + ~self.converged
+        at = int(off.argmax())
+        if self.converged[at]:
+            words = (
+                f"the {100 * self.confidence:.3g} % interval along {self.labels[at]} covers "
+                f"{self.coverage[at]:.3f} by refits ({self.misses[at, 0]:.2g} below, "
+                f"{self.misses[at, 1]:.2g} above it)"
+            )
+        else:
+            words = f"refits at the ends of the interval along {self.labels[at]} do not converge"
+        words += f", the worst of {len(self.labels)} directions; "
+        return words + self._departs(int((self.first_order / self.needed).argmin()))
+
+    def _departs(self, at: int) -> str:
+        return (
+            f"the first-order model is off by {self.within:.0%} at {self.first_order[at]:.3g} "
+            f"{self.unit} along {self.labels[at]}"
+        )
 
     def _columns(self) -> _tables.Columns:
         return {
@@ -96,6 +145,7 @@ class TrustRadius(Displayable):
             "quadratic": self.quadratic.tolist(),
             "curvature_ratio": self.curvature_ratio.tolist(),
             "needed": self.needed.tolist(),
+            "coverage": self.coverage.tolist(),
         }
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -107,23 +157,14 @@ class TrustRadius(Displayable):
         return _tables.html(repr(self), self._columns())
 
     def __repr__(self) -> str:
-        posterior = not np.isnan(self.needed).any()
-        margin = self.first_order / self.needed if posterior else self.first_order
-        at = int(margin.argmin())
-        words = (
-            f"the first-order model is off by {self.within:.0%} at {self.first_order[at]:.3g} "
-            f"{self.unit} along {self.labels[at]}, the worst of {len(self.labels)} directions"
+        if np.isnan(self.needed).any():
+            return f"TrustRadius({self.verdict})"
+        believed = (
+            "may be believed"
+            if self.believable
+            else "may not be believed: compare post.profile_likelihood"
         )
-        if posterior:
-            verdict = (
-                "may be believed"
-                if self.believable
-                else ("may not be believed: compare post.profile_likelihood")
-            )
-            words += f", where {self.needed[at]:g} are needed; standard deviations {verdict}"
-        else:
-            words += f"; the quadratic model at {self.quadratic.min():.3g}"
-        return f"TrustRadius({words})"
+        return f"TrustRadius({self.verdict}; standard deviations {believed})"
 
 
 @full_precision()
@@ -179,112 +220,47 @@ def trust_radius(
             raise InputError(msg)
         columns.append(block.to(fine.theta))
         labels += names
-    return _radii(fine, torch.cat(columns, dim=1), labels, within, None, "in |theta - theta_0|")
-
-
-def posterior_trust_radius(
-    state: State, names: list[str] | None, *, within: float, k: int, random: int, rng: Rng
-) -> TrustRadius:
-    """Radii in standard deviations, in the directions of a posterior."""
-    fraction("within", within)
-    count("k", k, at_least=0)
-    count("random", random, at_least=0)
-    factor, risk, alpha = state.factor, state.factor.risk, state.prior_precision
-    kept = factor.singular_values.size if alpha > 0 else state.rank.lower
-    spread = 1 / np.sqrt(state.precisions[:kept] + alpha)
-    weights: list[FloatArray] = []
-    labels: list[str] = []
-    needed: list[float] = []
-    lengths: list[float] = []
-    chosen = _scalars(risk) if names is None else names
-    if chosen:
-        g = factor.parameters(chosen, joint=False)
-        std = np.sqrt(state.variances(g))
-        for at, label in enumerate(labels_of(risk, chosen)[:_NAMED]):
-            if 0 < std[at] < math.inf:
-                # the part of the conditional path that the data see
-                weights.append(g.along[at, :kept] * spread**2 / std[at])
-                labels.append(label)
-                needed.append(2.0)
-                lengths.append(1.0)
-    informed = int((state.precisions[:kept] > alpha).sum()) or min(k, kept)
-    for i in range(informed - 1, max(informed - 1 - k, -1), -1):
-        unit = np.zeros(kept)
-        unit[i] = spread[i]
-        weights.append(unit)
-        labels.append(f"direction {i}")
-        needed.append(2.0)
-        lengths.append(1.0)
-    draws = generator(rng)
-    for i in range(random):
-        draw = draws.standard_normal(kept)
-        weights.append(draw * spread)
-        labels.append(f"draw {i}")
-        needed.append(1.0)
-        lengths.append(float(np.linalg.norm(draw)))
-    if not weights:
-        msg = "trust_radius: no direction; name a determined parameter, or k > 0, or random > 0"
-        raise InputError(msg)
-    table = np.zeros((factor.singular_values.size, len(weights)))
-    table[:kept] = np.array(weights).T
-    directions = factor.to_parameters(table)
-    if alpha > 0 and chosen:
-        directions = _with_prior_part(state, chosen, directions, labels)
-    return _radii(
-        risk,
-        directions,
-        labels,
-        within,
-        np.array(needed),
-        "standard deviations",
-        np.array(lengths) * state.noise,
+    begin = 0.01 * (float(fine.theta.norm()) or 1.0)
+    first, quadratic, ratios = radii(fine, torch.cat(columns, dim=1), within, begin)
+    unknown = np.full(len(labels), np.nan)
+    return TrustRadius(
+        labels=tuple(labels),
+        first_order=first,
+        quadratic=quadratic,
+        curvature_ratio=ratios,
+        needed=unknown,
+        misses=np.stack([unknown, unknown], axis=1),
+        converged=np.zeros(len(labels), dtype=np.bool_),
+        confidence=math.nan,
+        within=within,
+        unit="in |theta - theta_0|",
     )
 
 
-def _with_prior_part(
-    state: State, names: list[str], directions: Tensor, labels: list[str]
-) -> Tensor:
-    """Conditional paths have a part that the data do not see, from the prior alone."""
-    risk = state.factor.risk
-    g = state.factor.parameters(names, joint=False)
-    std = np.sqrt(state.variances(g))
-    entries, own = entries_of(risk, names), labels_of(risk, names)
-    for column, label in enumerate(labels):
-        if label in own:
-            at = own.index(label)
-            outside = -state.factor.to_parameters(g.along[at])
-            outside[int(entries[at])] += 1.0
-            directions[:, column] += outside / (state.prior_precision * std[at])
-    return directions
-
-
-def _scalars(risk: EmpiricalRisk) -> list[str]:
-    """Parameters with one entry, or all of a small model."""
-    if risk.dim <= _NAMED:
-        return list(risk.names)
-    sizes = zip(risk.names, risk.layout.sizes, strict=True)
-    return [name for name, size in sizes if size == 1][:_NAMED]
-
-
-def _radii(
+def radii(
     risk: EmpiricalRisk,
     directions: Tensor,
-    labels: list[str],
     within: float,
-    needed: FloatArray | None,
-    unit: str,
+    begin: float,
     lengths: FloatArray | None = None,
-) -> TrustRadius:
-    """Radii along columns.
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Radii of both models along columns, and the ratios of curvature.
 
     With a prior a direction may move the outputs little; then an error counts relative to the
     change of the negative log-posterior, `lengths` being its square root per distance.
+
+    Args:
+        risk: in float64.
+        directions: columns (P, k).
+        within: the fraction.
+        begin: first distance that is tried.
+        lengths: see above, (k,).
     """
     line = Line(risk)
     J, H = Jacobian(risk, check=False), Hessian(risk, check=False)
     slope = line.slope
     first, quadratic, ratios = [], [], []
-    floors = np.zeros(len(labels)) if lengths is None else lengths
+    floors = np.zeros(directions.shape[1]) if lengths is None else lengths
     for d, floor in zip(directions.unbind(1), floors.tolist(), strict=True):
         d = d.contiguous()
         pushed = J @ d
@@ -292,16 +268,7 @@ def _radii(
         along, bend = float(slope @ d), float(d @ (H @ d))
         flat = line.unit * float(image.square().sum())  # d^T H_0 d
         ratios.append((bend - flat) / flat if flat else math.inf)
-        begin = 1.0 if needed is not None else 0.01 * (float(risk.theta.norm()) or 1.0)
         errors = line.errors(d, image, along, bend, floor)
         first.append(radius(partial(errors, 0), within, begin))
         quadratic.append(radius(partial(errors, 1), within, begin))
-    return TrustRadius(
-        labels=tuple(labels),
-        first_order=np.array(first),
-        quadratic=np.array(quadratic),
-        curvature_ratio=np.array(ratios),
-        needed=np.full(len(labels), np.nan) if needed is None else needed,
-        within=within,
-        unit=unit,
-    )
+    return np.array(first), np.array(quadratic), np.array(ratios)

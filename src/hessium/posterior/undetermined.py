@@ -169,7 +169,7 @@ def _moves(state: State, direction: Tensor) -> tuple[tuple[str, float], ...]:
         return tuple(
             (labels[i], float(unit[i])) for i in order if abs(unit[i]) > _VISIBLE * largest
         )
-    table = shares(direction[:, None], risk, np.array([length]), "length")
+    table = shares(direction[:, None], risk.layout.named_shapes, np.array([length]), "length")
     return tuple((name, share) for name, share in table.largest(0, _PARTNERS) if share > _VISIBLE)
 
 

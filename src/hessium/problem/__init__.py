@@ -3,3 +3,4 @@
 from hessium.problem.losses import Loss as Loss
 from hessium.problem.losses import SquaredError as SquaredError
 from hessium.problem.risk import EmpiricalRisk as EmpiricalRisk
+from hessium.problem.sum_risk import SumRisk as SumRisk

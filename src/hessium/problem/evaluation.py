@@ -17,7 +17,7 @@ from hessium._interrupts import deferred_interrupts
 from hessium.errors import InputError
 from hessium.problem.data import Batch
 from hessium.problem.forward import Forward
-from hessium.problem.kernels import twice_differentiable
+from hessium.problem.kernels import for_values, twice_differentiable
 from hessium.problem.layout import Layout
 from hessium.problem.losses import CallableLoss, Loss, Value
 from hessium.problem.model_state import padding_rows
@@ -193,20 +193,28 @@ class Evaluation(abc.ABC):
         return [nn.Parameter(p) for p in self._layout.parts(self._theta)]
 
     @contextmanager
-    def bound(self, parameters: Sequence[Tensor] | None = None) -> Iterator[None]:
+    def bound(
+        self, parameters: Sequence[Tensor] | None = None, *, differentiable: bool = True
+    ) -> Iterator[None]:
         """Context in which the model holds `parameters` and copies of the risk's buffers.
 
         Kernels have second derivatives. A nested context with the same parameters has no effect.
 
         Args:
             parameters: in the order of `names`; by default those of the risk.
+            differentiable: False for values alone, which takes less time.
         """
         if parameters is None:
             parameters = self.constants()
         if self._places.holds(parameters):
             yield
             return
-        with deferred_interrupts(), twice_differentiable(self.device.type, self._convert_to):
+        kernels = (
+            twice_differentiable(self.device.type, self._convert_to)
+            if differentiable
+            else for_values(self._convert_to)
+        )
+        with deferred_interrupts(), kernels:
             values = {
                 **self._fixed,
                 **dict(zip(self.names, parameters, strict=True)),
@@ -227,9 +235,17 @@ class Evaluation(abc.ABC):
         return nullcontext
 
     @full_precision()
-    def outputs(self, parameters: Sequence[Tensor], inputs: Any) -> Tensor:
-        """Outputs of the network for one batch, differentiable (twice) in `parameters`."""
-        with torch.enable_grad(), self.bound(parameters):
+    def outputs(
+        self, parameters: Sequence[Tensor], inputs: Any, *, differentiable: bool = True
+    ) -> Tensor:
+        """Outputs of the network for one batch, differentiable (twice) in `parameters`.
+
+        Args:
+            parameters: in the order of `names`.
+            inputs: of the batch.
+            differentiable: False computes without a graph, which is faster.
+        """
+        with torch.set_grad_enabled(differentiable), self.bound(parameters):
             outputs = self._forward(self._model, inputs)
         if not isinstance(outputs, Tensor):
             msg = (
@@ -239,10 +255,13 @@ class Evaluation(abc.ABC):
             raise InputError(msg)
         return outputs
 
-    def total(self, parameters: Sequence[Tensor], batch: Batch) -> Tensor:
-        """Numerator of one batch: its loss summed, as a scalar of a graph."""
-        with self.bound(parameters):
-            return self._loss.total(self.outputs(parameters, batch[0]), batch[1])
+    def total(
+        self, parameters: Sequence[Tensor], batch: Batch, *, differentiable: bool = True
+    ) -> Tensor:
+        """Numerator of one batch: its loss summed, as a scalar (of a graph, by default)."""
+        with self.bound(parameters), torch.set_grad_enabled(differentiable):
+            outputs = self.outputs(parameters, batch[0], differentiable=differentiable)
+            return self._loss.total(outputs, batch[1])
 
     def loss_of(self, outputs: Tensor, targets: Any) -> Tensor:
         """Numerator of one batch from its outputs, at the parameters of the risk."""

@@ -49,6 +49,17 @@ def twice_differentiable(device_type: str, dtype: torch.dtype | None = None) -> 
         yield
 
 
+@contextmanager
+def for_values(dtype: torch.dtype | None = None) -> Iterator[None]:
+    """The kernels of `twice_differentiable` for values alone: without a check of each call.
+
+    Args:
+        dtype: if given, casts to a lower precision are omitted.
+    """
+    with full_precision(), _PLAIN_KERNELS, at_least(dtype):
+        yield
+
+
 _NONE = object()
 _ACTIVE = threading.local()
 

@@ -40,6 +40,11 @@ class Layout:
         """Number of entries of the flat vector."""
         return sum(self.sizes)
 
+    @property
+    def named_shapes(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Pairs of names and shapes."""
+        return tuple(zip(self.names, self.shapes, strict=True))
+
     def slice(self, name: str) -> slice:
         """Where `name` lies in the flat vector."""
         position = self.names.index(name)

@@ -40,6 +40,10 @@ class OutputHessian(ABC):
         r"""$S_s^T u_s$ for u of shape (..., N, C); (..., N, r)."""
 
     @abstractmethod
+    def scaled(self, factor: float) -> OutputHessian:
+        r"""$c \Lambda$ for c > 0."""
+
+    @abstractmethod
     def require_factor(self) -> None:
         """Check that S exists.
 
@@ -85,6 +89,10 @@ class Diagonal(OutputHessian):
     def factor_transpose(self, u: Tensor) -> Tensor:
         """The same."""
         return self.entries.sqrt() * u
+
+    def scaled(self, factor: float) -> Diagonal:
+        """Entrywise."""
+        return Diagonal(factor * self.entries)
 
     def require_factor(self) -> None:
         """Check that no entry is negative."""
@@ -138,6 +146,10 @@ class Softmax(OutputHessian):
         inner = root * (x - (p * x).sum(dim=-2, keepdim=True))
         return (self.weights.sqrt().unsqueeze(-2) * inner).reshape(u.shape)
 
+    def scaled(self, factor: float) -> Softmax:
+        """By the weights."""
+        return Softmax(self.probabilities, factor * self.weights)
+
     def require_factor(self) -> None:
         """Check that no weight is negative."""
         _require_convex(self.weights)
@@ -187,6 +199,10 @@ class Autodiff(OutputHessian):
     def factor_transpose(self, u: Tensor) -> Tensor:
         """By the square root of each block."""
         return torch.einsum("ncr,...nc->...nr", self._root, u)
+
+    def scaled(self, factor: float) -> Autodiff:
+        """By the loss."""
+        return Autodiff(lambda f: factor * self.total(f), self.outputs)
 
     def require_factor(self) -> None:
         """Check that all blocks have a square root."""

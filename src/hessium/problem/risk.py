@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hessium._arithmetic import full_precision
 from hessium.errors import InputError
+from hessium.problem.closures import forward_of_closure
 from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
 from hessium.problem.determinism import (
     require_evaluation_mode,
@@ -20,8 +21,8 @@ from hessium.problem.determinism import (
     require_readable,
 )
 from hessium.problem.evaluation import Evaluation, Shared
-from hessium.problem.forward import Forward, call, describe, require_takes_module
-from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value, as_number
+from hessium.problem.forward import Forward, call, describe
+from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value
 from hessium.problem.model_state import ModelState
 from hessium.problem.one_pass import values, values_and_gradients
 from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
@@ -128,33 +129,33 @@ class EmpiricalRisk(Evaluation):
     @classmethod
     def from_closure(
         cls,
-        model: nn.Module,
-        closure: Callable[[nn.Module], Tensor],
+        model: nn.Module | Mapping[str, Tensor],
+        closure: Callable[..., Tensor],
         *,
+        parameters: Mapping[str, Tensor] | None = None,
         num_samples: int | None = None,
         dtype: torch.dtype | None = None,
         check: bool = True,
     ) -> EmpiricalRisk:
-        r"""A risk defined by a closure: `closure(model)` returns the loss as a scalar.
+        r"""A risk defined by a closure that returns the loss as a scalar.
 
-        It may use derivatives of the network in its inputs (`torch.autograd.grad` with
-        `create_graph=True`). Such a risk has a Hessian but no outputs, hence no Gauss-Newton part.
-        For a Gauss-Newton part, for example of a physics-informed loss, return the residuals from
-        `forward=` of the constructor and use `SquaredError`.
+        It is a function of the module, or one without arguments that uses the module and calls
+        `zero_grad()` and `backward()`, as `torch.optim.LBFGS` takes it; these calls then do
+        nothing. It may use derivatives of the network in its inputs. Such a risk has a Hessian but
+        no outputs, hence no Gauss-Newton part: for that, return residuals from `forward=`.
 
         Args:
-            model: the module whose parameters are free.
-            closure: module -> scalar tensor; must use the module that it is given, and call no
-                `backward`.
+            model: the module whose parameters are free, or loose tensors by name.
+            closure: module -> scalar tensor, or () -> scalar tensor.
+            parameters: loose tensors with `requires_grad` that are free beside the module.
             num_samples: reported number of samples; 1 by default.
-            dtype: as in the constructor; data captured by the closure are not converted.
+            dtype: as in the constructor; tensors that the closure captures are converted in copies.
             check: as in the constructor.
         """
-        require_takes_module(closure)
+        module, forward = forward_of_closure(model, closure, parameters, dtype)
         return cls(
-            model, Value(), [(None, None)],
-            forward=lambda module, _: as_number("closure", closure(module)),
-            num_samples=num_samples, dtype=dtype, check=check,
+            module, Value(), [(None, None)],
+            forward=forward, num_samples=num_samples, dtype=dtype, check=check,
         )  # fmt: skip
 
     @property

@@ -63,6 +63,11 @@ class Substitution:
                 if id(tensor) in names:
                     self._places[names[id(tensor)]].append((module._parameters, key))
 
+    @property
+    def beside(self) -> nn.Module | None:
+        """The other module."""
+        return self._beside
+
     def __reduce__(self) -> tuple[type[Substitution], tuple[nn.Module, nn.Module | None]]:
         return Substitution, (self._model, self._beside)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hessium.linalg import SymmetricOperator
+from hessium.linalg.operator import NamedShapes
 from hessium.runs.experiment import Result
 
 
@@ -55,6 +56,11 @@ class CountingOperator(SymmetricOperator):
     def fingerprint(self) -> str:
         """Of the operator."""
         return self._inner.fingerprint
+
+    @property
+    def named_shapes(self) -> NamedShapes:
+        """Those of the inner operator."""
+        return self._inner.named_shapes
 
     @property
     def positive_semidefinite(self) -> bool:

@@ -1,13 +1,16 @@
-"""From a profile or an audit to its page in a run directory."""
+"""From a profile, an audit or an identification to its page in a run directory."""
 
 from __future__ import annotations
 
+import csv
+import io
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hessium._files import write_atomically
 from hessium._typing import AnyArray
 from hessium.errors import InputError
 from hessium.figures.records import Findings, Section
@@ -59,6 +62,11 @@ class Reported(ABC):
     def seeds(self) -> tuple[int, ...]:
         """Seeds used."""
 
+    @property
+    def csv(self) -> dict[str, Mapping[str, Sequence[Any]]]:
+        """Tables for `tables/NAME.csv`, by name, as columns; none by default."""
+        return {}
+
     def report(self, path: Path | str) -> Path:
         """Write the page, and beside it the arrays.
 
@@ -85,7 +93,7 @@ def write_page(
     """Store a result as the only section of a run directory and draw the page.
 
     Args:
-        result: a profile or an audit.
+        result: a profile, an audit or an identification.
         path: the directory.
         name: of the model, for the heading.
         typed: the command line that fills the directory, if there is one.
@@ -117,4 +125,15 @@ def write_page(
         findings=result.findings,
     )
     directory.put(section, result.arrays, order=())
+    for table, columns in result.csv.items():
+        write_atomically(directory.path / "tables" / f"{table}.csv", _csv(columns).encode())
     return write_report(directory)
+
+
+def _csv(columns: Mapping[str, Sequence[Any]]) -> str:
+    """Columns of equal length as CSV; all digits of the numbers."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return text.getvalue()

@@ -6,8 +6,10 @@ from hessium.errors import InputError
 from hessium.figures.records import Chart
 from hessium.figures.views.estimates import eigenpairs_chart
 from hessium.figures.views.matrices import density_chart
+from hessium.figures.views.monitors import monitor_chart
 from hessium.figures.views.spectra import overlaid_chart, spectrum_chart
 from hessium.profiles.audit_result import Audit
+from hessium.profiles.identification_charts import identification_chart
 from hessium.profiles.matrix_profile import MatrixProfile
 from hessium.profiles.portrait import SIGNS
 from hessium.profiles.profile_result import Profile
@@ -46,4 +48,10 @@ def audit_chart(audit: Audit) -> Chart:
     )
 
 
-VIEWS = {"Profile": profile_chart, "MatrixProfile": matrix_chart, "Audit": audit_chart}
+VIEWS = {
+    "Profile": profile_chart,
+    "MatrixProfile": matrix_chart,
+    "Audit": audit_chart,
+    "CheckpointSeries": monitor_chart,
+    "Identification": identification_chart,
+}

@@ -223,6 +223,7 @@ def _require_drawable(sections: Sequence[Section]) -> None:
     charts = [chart for section in sections for chart in section.findings.charts]
     figures = [f"{s.experiment}-{c.name}" for s in sections for c in s.findings.charts]
     points = sum(one.x.size for chart in charts for one in chart.series)
+    points += sum(chart.field.z.size for chart in charts if chart.field is not None)
     for wrong, msg in (
         (len(set(names)) < len(names), "two sections of one name"),
         (len(set(figures)) < len(figures), "two figures of one name"),

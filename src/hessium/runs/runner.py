@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
-from typing import Any
 
 import torch
 
@@ -89,7 +88,7 @@ def run(
         if seen is not None:
             seen(known)
     tasks = {name: computation.task for name, computation in missing.items()}
-    source = _computed(experiment, tasks, min(workers, len(tasks)), executor)
+    source = computed(experiment.compute, tasks, min(workers, len(tasks)), executor)
     with contextlib.closing(source):  # workers end before anything is said about an error
         for name, result in source:
             store.save(missing[name], result)
@@ -113,21 +112,29 @@ def run(
     )
 
 
-def _computed(
-    experiment: Experiment[Any],
+def computed(
+    compute: Callable[[Task], Result],
     tasks: dict[str, Task],
     workers: int,
-    executor: Executor | None,
+    executor: Executor | None = None,
 ) -> Generator[tuple[str, Result], None, None]:
+    """Names and results of tasks as they finish, each computed on one thread.
+
+    Args:
+        compute: one computation; a worker must be able to import it.
+        tasks: by name.
+        workers: processes; 1 computes in this one, in order.
+        executor: where to compute instead.
+    """
     if executor is None and workers <= 1:
         for name, task in tasks.items():
-            yield name, _work(experiment.compute, task)
+            yield name, _work(compute, task)
         return
     with contextlib.ExitStack() as stack:
         pool = executor or stack.enter_context(_pool(workers))
         with _held_signals():  # the first submission starts the workers
             futures: dict[Future[Result], str] = {
-                pool.submit(_work, experiment.compute, task): name for name, task in tasks.items()
+                pool.submit(_work, compute, task): name for name, task in tasks.items()
             }
         try:
             for future in as_completed(futures):

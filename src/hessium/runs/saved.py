@@ -25,8 +25,8 @@ from hessium.theory.convolution.powers import FreePower
 
 _FORMAT = 1
 _ROOMS = (
-    "spectra", "estimate", "compare", "landscape", "posterior", "curvature", "profiles", "theory",
-    "figures",
+    "spectra", "estimate", "compare", "landscape", "posterior", "curvature", "training", "profiles",
+    "theory", "figures",
 )  # fmt: skip
 _FUNCTIONS = ("free_sum", "free_power", "free_product")  # those that make laws of private classes
 
@@ -89,6 +89,21 @@ def load(path: str | os.PathLike[str]) -> Any:
     except (LookupError, ValueError, TypeError, AttributeError, RuntimeError, ImportError) as error:
         msg = f"path: {path} is damaged ({error})"
         raise InputError(msg) from error
+
+
+def packed(result: Any) -> tuple[Any, dict[str, AnyArray]]:
+    """A result as a document for JSON and arrays by name, for a larger file.
+
+    Raises:
+        InputError: as `save`.
+    """
+    arrays: dict[str, AnyArray] = {}
+    return _encoded(result, arrays, "result"), arrays
+
+
+def unpacked(document: Any, arrays: Mapping[str, AnyArray]) -> Any:
+    """The result of `packed`; a KeyError, TypeError or ValueError says that it is damaged."""
+    return _decoded(document, arrays)
 
 
 def _encoded(value: Any, arrays: dict[str, AnyArray], where: str) -> Any:
@@ -195,7 +210,10 @@ def _restored(kind: type, fields: Mapping[str, Any]) -> Any:
     """An object with these fields, bit for bit, if they obey the rules of its class."""
     made: Any = object.__new__(kind)
     for field in dataclasses.fields(kind):
-        object.__setattr__(made, field.name, fields[field.name])
+        # a field with a default may be younger than the file
+        younger = field.name not in fields and field.default is not dataclasses.MISSING
+        value = field.default if younger else fields[field.name]
+        object.__setattr__(made, field.name, value)
     check = getattr(made, "__post_init__", None)
     if check is not None:
         check()

@@ -17,9 +17,17 @@ CATALOGUE: Mapping[str, str] = {
         "The premise of the rank argument, measured over the width of the network: distance "
         "travelled in training and error of the first-order model."
     ),
+    "trust-region": (
+        "Numbers of positive and negative eigenvalues and angles of steps along BFGS, L-BFGS-B and "
+        "trust-region Newton on an inverse problem with a PDE, beside the published counts."
+    ),
     "real-data": (
         "Spectrum of H, H₀ and H₁, rank, index and layer blocks of a network trained on "
         "handwritten digits."
+    ),
+    "edge-of-stability": (
+        "Sharpness of a tanh network during training with gradient descent, momentum, Adam and "
+        "RMSprop beside their stability thresholds, and batch sharpness under SGD."
     ),
     "pb-fig1": (
         "The Wishart + Wigner law of the Hessian at three ratios and four energies, with sampled "

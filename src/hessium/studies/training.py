@@ -44,7 +44,7 @@ def train(
     """
 
     def function(theta: FloatArray) -> tuple[float, FloatArray]:
-        return _value_and_gradient(risk.at(torch.from_numpy(np.array(theta))))
+        return value_and_gradient(risk.at(torch.from_numpy(np.array(theta))))
 
     found = minimize(
         function,
@@ -59,7 +59,7 @@ def train(
         },
     )
     end = risk.at(torch.from_numpy(np.array(found.x)))
-    value, gradient = _value_and_gradient(end)
+    value, gradient = value_and_gradient(end)
     return Trained(
         risk=end,
         loss=value,
@@ -69,7 +69,7 @@ def train(
     )
 
 
-def _value_and_gradient(risk: EmpiricalRisk) -> tuple[float, FloatArray]:
+def value_and_gradient(risk: EmpiricalRisk) -> tuple[float, FloatArray]:
     """Both from one pass over the data."""
     value, gradient = 0.0, np.zeros(risk.dim)
     for batch in risk.batches():

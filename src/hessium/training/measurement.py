@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ from hessium.linalg.congruence import Factor
 from hessium.problem import EmpiricalRisk
 from hessium.training.extremes import DEEP, Extremes, Warm, measure_extremes
 from hessium.training.quantities import along, batch_sharpness, traces
+from hessium.training.record import Record
 from hessium.training.ritz_space import End
 from hessium.training.stability import Preconditioner, preconditioner_of
 
@@ -43,13 +46,21 @@ QUANTITIES = (
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Arguments of a monitor."""
+    """Arguments of a monitor.
+
+    Attributes:
+        track: quantities of each record.
+        at_times: more quantities of full records.
+    """
 
     track: tuple[str, ...]
     optimizer: Any
+    at_times: tuple[str, ...] = ()
     tol: float
     confidence: float
     bound_steps: int | None
@@ -73,6 +84,7 @@ class Measurement:
     def __init__(self, risk: EmpiricalRisk, settings: Settings) -> None:
         self.risk, self._settings = risk, settings
         self._warm = Warm()
+        self._track = settings.track
         self._origin = risk.theta if "distance" in settings.track else None
         self._checked: set[str] = set()
         self._graph_bytes = 2**30
@@ -96,6 +108,27 @@ class Measurement:
                     raise NonFiniteError(msg) from None
             return False
         return True
+
+    def move(self, risk: EmpiricalRisk, settings: Settings, origin: Tensor | None) -> None:
+        """Go on with another model, such as that of the next checkpoint.
+
+        Args:
+            risk: of that model; kept vectors serve if it has the same parameters.
+            settings: with the optimiser of that model.
+            origin: parameters from which the distance is measured, if it is.
+        """
+        if (risk.names, risk.layout.sizes) != (self.risk.names, self.risk.layout.sizes):
+            self._warm = Warm()
+            self._checked.clear()
+        self.risk, self._settings, self._origin = risk, settings, origin
+
+    def warm(self, vectors: Mapping[str, Tensor], seconds: Mapping[str, float]) -> None:
+        """Start the next record from vectors of an earlier one, see `state`."""
+        like = self.risk.theta
+        self._warm = Warm(
+            vectors={name: vector.to(like) for name, vector in vectors.items()},
+            seconds=dict(seconds),
+        )
 
     def parameters(self) -> Tensor:
         """The present parameters, flat, in the dtype of the risk."""
@@ -122,7 +155,13 @@ class Measurement:
         return times[1] - times[0], (times[2] - times[1]) / 2, 2 * ends + 1
 
     def record(
-        self, step: int, number: int, before: Tensor | None, most: int | None = None
+        self,
+        step: int,
+        number: int,
+        before: Tensor | None,
+        most: int | None = None,
+        *,
+        full: bool = False,
     ) -> dict[str, Any]:
         """Fields of a record.
 
@@ -131,8 +170,10 @@ class Measurement:
             number: of the record.
             before: parameters before the last update, if known.
             most: products of the extreme eigenvalues, if limited.
+            full: whether it holds the quantities that are measured at times.
         """
-        settings, track = self._settings, self._settings.track
+        settings = self._settings
+        self._track = track = settings.track + (settings.at_times if full else ())
         rng = np.random.default_rng([settings.seed, step])
         operator = self._operator(Hessian)
         assert isinstance(operator, Hessian)
@@ -163,7 +204,7 @@ class Measurement:
         return operator
 
     def _first_order(self, operator: Hessian, found: dict[str, Any]) -> Tensor | None:
-        track = self._settings.track
+        track = self._track
         gradient = None
         if not _OF_GRADIENT.isdisjoint(track):
             loss, gradient = operator.value_and_gradient()
@@ -179,7 +220,7 @@ class Measurement:
         return gradient
 
     def _preconditioner(self) -> Preconditioner | None:
-        if {"preconditioned_sharpness", "threshold"}.isdisjoint(self._settings.track):
+        if {"preconditioned_sharpness", "threshold"}.isdisjoint(self._track):
             return None
         return preconditioner_of(
             self._settings.optimizer,
@@ -196,7 +237,7 @@ class Measurement:
         number: int,
         most: int | None,
     ) -> Extremes | None:
-        track, settings = self._settings.track, self._settings
+        track, settings = self._track, self._settings
         plain: dict[str, End] = {}
         scaled = preconditioner is not None and "preconditioned_sharpness" in track
         identity = scaled and preconditioner is not None and preconditioner.factor is None
@@ -217,6 +258,7 @@ class Measurement:
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
+            usual=2 if len(plain) + scaled == 1 else 3,
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:
             found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]
@@ -226,7 +268,7 @@ class Measurement:
     def _thresholds(
         self, preconditioner: Preconditioner, extremes: Extremes | None, found: dict[str, Any]
     ) -> None:
-        if "threshold" in self._settings.track:
+        if "threshold" in self._track:
             vectors = extremes.vectors if extremes is not None else {}
             found["threshold"] = preconditioner.threshold_along(
                 vectors.get("preconditioned_sharpness")
@@ -239,7 +281,7 @@ class Measurement:
         before: Tensor | None,
         found: dict[str, Any],
     ) -> None:
-        track, directions = self._settings.track, {}
+        track, directions = self._track, {}
         if "directional_sharpness" in track and gradient is not None:
             directions["directional_sharpness"] = gradient
         if "update_sharpness" in track and before is not None and len(before) == self.risk.dim:
@@ -254,7 +296,7 @@ class Measurement:
     def _sums(
         self, operator: Hessian, rng: np.random.Generator, number: int, found: dict[str, Any]
     ) -> None:
-        settings, track = self._settings, self._settings.track
+        settings, track = self._settings, self._track
         if "trace" in track or "layer_traces" in track:
             total, layers = traces(operator, settings.probes, rng, settings.confidence)
             found |= {
@@ -284,10 +326,25 @@ class Measurement:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`."""
-        like = self.risk.theta
-        self._warm = Warm(
-            vectors={name: vector.to(like) for name, vector in state["vectors"].items()},
-            seconds=dict(state["seconds"]),
-        )
+        self.warm(state["vectors"], state["seconds"])
         if self._origin is not None and state["origin"] is not None:
-            self._origin = state["origin"].to(like)
+            self._origin = state["origin"].to(self.risk.theta)
+
+
+def recorded(
+    step: int, mode: str, start: float, measure: Callable[[], Mapping[str, Any]]
+) -> Record:
+    """The record of what is measured; where numbers are not finite, one with the loss NaN.
+
+    Args:
+        step: of the training.
+        mode: of the model.
+        start: `time.perf_counter()` when the record began.
+        measure: returns the fields.
+    """
+    try:
+        found = measure()
+    except NonFiniteError as error:
+        logger.warning("step %d: %s; the record holds no curvature", step, error)
+        found = {"loss": math.nan}
+    return Record(step=step, mode=mode, seconds=time.perf_counter() - start, **found)

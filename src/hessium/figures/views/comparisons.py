@@ -16,6 +16,7 @@ from hessium.compare import (
     Outliers,
     Ranks,
     SpectraDistance,
+    TermCurvature,
 )
 from hessium.errors import InputError
 from hessium.figures.hues import LAW
@@ -201,6 +202,32 @@ def _p(value: float) -> str:
     return "< 1e-15" if value < 1e-15 else f"= {value:.2g}"
 
 
+def terms_chart(found: TermCurvature) -> Chart:
+    """Curvature of each term along the eigenvectors of the sum.
+
+    Raises:
+        InputError: if the sum has no eigenvector.
+    """
+    x = np.arange(1.0, len(found.along) + 1)
+    if not x.size:
+        msg = "terms: no eigenvector of the sum is there, so there is nothing to plot"
+        raise InputError(msg)
+    return Chart(
+        name="terms",
+        title=f"curvature of {len(found.names)} terms along the eigenvectors of their sum",
+        caption=repr(found),
+        x_label="eigenvector of the sum",
+        y_label="curvature of the weighted term",
+        series=tuple(
+            Series(
+                label=name, x=x, y=found.along[:, at], error="exact", source="measured",
+                mark="both",
+            )
+            for at, name in enumerate(found.names)
+        ),
+    )  # fmt: skip
+
+
 VIEWS = {
     "Fit": fit_chart,
     "Distance": distance_chart,
@@ -211,4 +238,5 @@ VIEWS = {
     "Outliers": outliers_chart,
     "Ranks": ranks_chart,
     "SpectraDistance": spectra_distance_chart,
+    "TermCurvature": terms_chart,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from hessium.figures.records import Chart
+from hessium.figures.views import slices
 from hessium.figures.views.numbers import numbers_chart
 from hessium.figures.views.spectra import spectrum_chart
 from hessium.landscape import CriticalPoint
@@ -22,4 +23,4 @@ def critical_point_chart(
     return dataclasses.replace(chart, name="critical-point", title=title)
 
 
-VIEWS = {"CriticalPoint": critical_point_chart}
+VIEWS = {"CriticalPoint": critical_point_chart, **slices.VIEWS}

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
 import numpy as np
 
 from hessium.errors import InputError
+from hessium.figures.fields import Field
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.numbers import numbers_chart
 from hessium.spectra import Bracket
-from hessium.training import Monitor, Record
+from hessium.training import Record
 
 _WIDE = 3.0  # the band is cut at this many times the largest value or threshold
-_LAYERS = 12
+_LAYERS = 40
 
 
-def monitor_chart(monitor: Monitor, *, quantity: str = "") -> Chart:
+@runtime_checkable
+class Recorded(Protocol):
+    """A monitor, or what else holds records of a training in the order of steps."""
+
+    @property
+    def records(self) -> Sequence[Record]:
+        """The records."""
+
+    @property
+    def track(self) -> Sequence[str]:
+        """Names of the quantities in them."""
+
+
+def monitor_chart(monitor: Recorded, *, quantity: str = "") -> Chart:
     """A quantity of the records over steps, with its bracket and, for sharpness, the threshold.
 
     Args:
         monitor: with its records.
         quantity: a tracked field; by default preconditioned sharpness if tracked, else the
-            sharpness, else the first one. "layer_traces" draws a line for each layer.
+            sharpness, else the first one. "layer_traces" is drawn as a heat map.
 
     Raises:
         InputError: if no record holds the quantity.
     """
     name = quantity or _default(monitor)
+    field, series = None, []
     if name == "layer_traces":
-        series = _layers(monitor)
+        field = _layers(monitor)
     else:
         series = [one for one in (_values(monitor, name), _spikes(monitor, name)) if one]
-        if "sharpness" in name and (limit := _threshold(monitor)) is not None:
+        if (limit := _threshold(monitor, name)) is not None:
             series.append(limit)
-    if not series:
+    if not series and field is None:
         msg = f"quantity: no record holds a finite {name!r}; tracked are {', '.join(monitor.track)}"
         raise InputError(msg)
     return Chart(
@@ -43,10 +61,11 @@ def monitor_chart(monitor: Monitor, *, quantity: str = "") -> Chart:
         y_label=name.replace("_", " "),
         y_scale="linear",
         series=tuple(series),
+        field=field,
     )
 
 
-def _default(monitor: Monitor) -> str:
+def _default(monitor: Recorded) -> str:
     for name in ("preconditioned_sharpness", "sharpness"):
         if name in monitor.track:
             return name
@@ -59,14 +78,14 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else float("nan")
 
 
-def _column(monitor: Monitor, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _column(monitor: Recorded, name: str) -> tuple[np.ndarray, np.ndarray]:
     steps = np.array([float(record.step) for record in monitor.records])
     values = np.array([_number(getattr(record, name, None)) for record in monitor.records])
     kept = np.isfinite(values)
     return steps[kept], values[kept]
 
 
-def _values(monitor: Monitor, name: str) -> Series | None:
+def _values(monitor: Recorded, name: str) -> Series | None:
     x, y = _column(monitor, name)
     if not y.size:
         return None
@@ -75,7 +94,7 @@ def _values(monitor: Monitor, name: str) -> Series | None:
     label = name.replace("_", " ")
     if not all(isinstance(one, Bracket) for one in found):
         return Series(label=label, x=x, y=y, error="exact", source="measured", mark="line")
-    limit = _threshold(monitor) if "sharpness" in name else None
+    limit = _threshold(monitor, name)
     reach = max(float(np.abs(y).max()), 0.0 if limit is None else float(limit.y.max()))
     low, high = (np.array([getattr(one, end) for one in found]) for end in ("lower", "upper"))
     low, high = np.maximum(low, -_WIDE * reach), np.minimum(high, _WIDE * reach)
@@ -92,7 +111,7 @@ def _values(monitor: Monitor, name: str) -> Series | None:
     )
 
 
-def _spikes(monitor: Monitor, name: str) -> Series | None:
+def _spikes(monitor: Recorded, name: str) -> Series | None:
     """Records that started over, as after a spike of the loss."""
     found = [(r.step, _number(getattr(r, name))) for r in monitor.records if r.restarted]
     found = [(step, value) for step, value in found if np.isfinite(value)]
@@ -105,7 +124,15 @@ def _spikes(monitor: Monitor, name: str) -> Series | None:
     )  # fmt: skip
 
 
-def _threshold(monitor: Monitor) -> Series | None:
+def _threshold(monitor: Recorded, name: str) -> Series | None:
+    """The threshold, where it limits the quantity: H itself for optimisers without a state."""
+    limited = name in ("preconditioned_sharpness", "sharpness", "batch_sharpness")
+    same = all(
+        r.preconditioned_sharpness is None or r.preconditioned_sharpness == r.sharpness
+        for r in monitor.records
+    )
+    if not limited or not (same or name == "preconditioned_sharpness"):
+        return None
     x, y = _column(monitor, "threshold")
     if not y.size:
         return None
@@ -114,23 +141,24 @@ def _threshold(monitor: Monitor) -> Series | None:
     )
 
 
-def _layers(monitor: Monitor) -> list[Series]:
-    rows = [r for r in monitor.records if r.layer_traces is not None]
-    names = list(rows[0].layer_traces or {}) if rows else []
-    steps = np.array([float(r.step) for r in rows])
-    return [
-        Series(
-            label=name,
-            x=steps,
-            y=np.array([(r.layer_traces or {})[name].value for r in rows]),
-            low=np.array([(r.layer_traces or {})[name].lower for r in rows]),
-            high=np.array([(r.layer_traces or {})[name].upper for r in rows]),
-            error="Student's interval over the probes",
-            source="measured",
-            mark="line",
-        )
-        for name in names[:_LAYERS]
-    ]
+def _layers(monitor: Recorded) -> Field | None:
+    """Traces of the blocks over steps: one row for each layer."""
+    found = list(
+        {r.step: (r.step, r.layer_traces) for r in monitor.records if r.layer_traces}.values()
+    )
+    if not found:
+        return None
+    names = tuple(found[-1][1])[:_LAYERS]
+    found = [one for one in found if set(names) <= set(one[1])]
+    return Field(
+        label="trace of the block of H",
+        x=np.array([float(step) for step, _ in found]),
+        y=np.arange(float(len(names))),
+        z=np.array([[traces[name].value for _, traces in found] for name in names]),
+        style="cells",
+        y_names=names,
+        error="Student's interval over the probes",
+    )
 
 
 def record_chart(record: Record, *, label: str = "") -> Chart:

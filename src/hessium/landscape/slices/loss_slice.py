@@ -1,0 +1,259 @@
+"""A loss along one or two directions, beside its quadratic model."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._arguments import count, fraction, memory, positive
+from hessium._arithmetic import full_precision
+from hessium._display import Displayable
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray
+from hessium.curvature import Hessian
+from hessium.errors import InputError
+from hessium.estimate import trace
+from hessium.landscape.slices.directions import Directions, as_directions
+from hessium.landscape.slices.radius import Plane, checked_radius, predicted_radius
+from hessium.landscape.slices.stored_values import StoredValues
+from hessium.problem import EmpiricalRisk
+from hessium.problem.many_points import totals_at
+from hessium.progress import Progress, silent
+
+_MATVECS = 8  # products for the trace
+_MOST = 1001  # points along one direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class LossSlice(Displayable):
+    r"""Values of a loss on a line or a plane through its parameters.
+
+    Attributes:
+        coordinates: of the points along each direction, one array (num,) a direction.
+        values: $L(\theta + \sum_i c_i d_i)$, (num,) or (num, num); the first index belongs to the
+            first direction.
+        quadratic: the quadratic model $L + g^T d + \tfrac12 d^T H d$ at the same points.
+        validity_radius: distance in the parameters up to which the quadratic model is right to the
+            fraction `within` of its largest change at that distance, in every direction of the
+            slice; infinite if no violation was found.
+        within: the fraction.
+        theta: the parameters at the centre (P,).
+        directions: columns (P, k).
+        labels: of the directions.
+        trace_share: $\sum_i u_i^T H u_i / \mathrm{tr} H$ over an orthonormal basis of the slice.
+        trace_share_stderr: its standard error; 0 where the trace is exact.
+        sampling_stderr: standard error of the values over the samples of the data, of the shape of
+            `values`; None unless asked for.
+    """
+
+    coordinates: tuple[FloatArray, ...]
+    values: FloatArray
+    quadratic: FloatArray
+    validity_radius: float
+    within: float
+    theta: Tensor
+    directions: Tensor
+    labels: tuple[str, ...]
+    trace_share: float
+    trace_share_stderr: float
+    sampling_stderr: FloatArray | None
+
+    @property
+    def distances(self) -> FloatArray:
+        """Distance of every point from the centre, in the parameters."""
+        gram = (self.directions.mT @ self.directions).double().cpu().numpy()
+        points = np.stack(np.meshgrid(*self.coordinates, indexing="ij"), axis=-1)
+        return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", points, gram, points)))
+
+    @property
+    def columns(self) -> dict[str, FloatArray]:
+        """One row for each point: coordinates, distance, value and quadratic model."""
+        points = np.meshgrid(*self.coordinates, indexing="ij")
+        found = {f"coordinate_{i + 1}": c for i, c in enumerate(points)}
+        found |= {"distance": self.distances, "value": self.values, "quadratic": self.quadratic}
+        if self.sampling_stderr is not None:
+            found["sampling_stderr"] = self.sampling_stderr
+        return {name: array.reshape(-1) for name, array in found.items()}
+
+    def project(self, theta: Tensor) -> tuple[FloatArray, float]:
+        """Coordinates of the closest point of the slice, and the distance from it.
+
+        Args:
+            theta: parameters (P,), such as a critical point or a step of a training.
+        """
+        move = (theta.detach().to(self.theta) - self.theta).double()
+        columns = self.directions.double()
+        found = torch.linalg.lstsq(columns, move[:, None]).solution[:, 0]
+        return found.cpu().numpy(), float((move - columns @ found).norm())
+
+    def __repr__(self) -> str:
+        shape = " x ".join(str(len(c)) for c in self.coordinates)
+        low, high = float(np.nanmin(self.values)), float(np.nanmax(self.values))
+        return (
+            f"LossSlice({shape} values from {low:.4g} to {high:.4g} along "
+            f"{' and '.join(self.labels)}; the quadratic model is right to {self.within:.0%} "
+            f"within {self.validity_radius:.3g}, the slice reaches {self.distances.max():.3g})"
+        )
+
+
+@full_precision()
+def loss_slice(
+    risk: EmpiricalRisk,
+    directions: Directions = "eigenvectors",
+    extent: float = 1.0,
+    num: int = 51,
+    *,
+    within: float = 0.1,
+    sampling: bool = False,
+    max_bytes: int = 2**31,
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: Progress = silent,
+    rng: Rng = 0,
+) -> LossSlice:
+    r"""The loss on a line or a plane through the parameters of a risk.
+
+    $$L(\theta + c_1 d_1 + c_2 d_2), \qquad -e \le c_i \le e.$$
+
+    Args:
+        risk: the loss, at $\theta$.
+        directions: columns (P, 1) or (P, 2), used with the length that they have; "eigenvectors"
+            (the two eigenvalues of H of largest absolute value), "random" (two filter-normalised
+            directions, Li et al. 2018), or "gradient".
+        extent: largest coordinate e.
+        num: points along each direction; odd numbers include the centre.
+        within: error of the quadratic model that defines `validity_radius`.
+        sampling: also estimate the standard error of each value over the samples of the data, from
+            the values of the batches; needs two batches or more.
+        max_bytes: memory limit for stacked parameters (2 GiB).
+        checkpoint: a folder in which finished values are kept; the same call resumes from it.
+        progress: called with the number of finished points and of all.
+        rng: seed of random directions and of the trace.
+
+    Returns:
+        Values, quadratic model and the radius within which it is right.
+
+    Raises:
+        InputError: for bad arguments, before the first forward pass.
+
+    Cost: one forward pass for each point, with several parameters at once where that is faster;
+    about 30 gradients and 8 Hessian products for the model, its radius and the trace, more for
+    eigenvectors.
+
+    Example:
+        >>> found = hs.loss_slice(risk, "eigenvectors", extent=0.5, num=31)
+        >>> found.plot()
+    """
+    extent, within = positive("extent", extent), fraction("within", within)
+    num = count("num", num, 3)
+    if num > _MOST:
+        msg = f"num: {num}; at most {_MOST} points along a direction are possible"
+        raise InputError(msg)
+    max_bytes = memory("max_bytes", max_bytes)
+    if not isinstance(risk, EmpiricalRisk):
+        msg = f"risk: {type(risk).__name__}; an hs.EmpiricalRisk is required"
+        raise InputError(msg)
+    if sampling and risk.num_batches < 2:
+        msg = "sampling: one batch holds all data; give the data in several batches"
+        raise InputError(msg)
+    columns, labels = as_directions(risk, directions, rng)
+    axes = (np.linspace(-extent, extent, num),) * columns.shape[1]
+    grid = np.array(list(itertools.product(*axes)))
+    totals = _totals(risk, columns, grid, max_bytes, checkpoint, progress)
+    values = totals.sum(axis=1) / risk.denominator
+    plane, mixing = _plane(risk, columns)
+    points = grid @ mixing.T
+    quadratic = plane.model(points)
+    reach = float(np.linalg.norm(points, axis=1).max())
+    predicted, worst = predicted_radius(plane, within, reach)
+    radius = checked_radius(plane, predicted, worst, within, reach)
+    bad = plane.wrong(points, values, within)
+    if bad.any():
+        nearest = float(np.linalg.norm(points[bad], axis=1).min())
+        radius = min(radius, nearest * (1 - 1e-6))
+    share, error = _trace_share(risk, plane, rng)
+    shape = tuple(len(axis) for axis in axes)
+    return LossSlice(
+        coordinates=axes,
+        values=values.reshape(shape),
+        quadratic=quadratic.reshape(shape),
+        validity_radius=radius,
+        within=within,
+        theta=risk.theta,
+        directions=columns,
+        labels=labels,
+        trace_share=share,
+        trace_share_stderr=error,
+        sampling_stderr=_sampling_stderr(risk, totals).reshape(shape) if sampling else None,
+    )
+
+
+def _totals(
+    risk: EmpiricalRisk,
+    columns: Tensor,
+    grid: FloatArray,
+    max_bytes: int,
+    folder: str | os.PathLike[str] | None,
+    progress: Progress,
+) -> FloatArray:
+    stored = StoredValues(folder, risk, columns, grid)
+    missing = np.flatnonzero(~stored.known)
+    theta, rows = risk.theta, torch.as_tensor(grid).to(columns)
+
+    def finished(start: int, new: FloatArray) -> None:
+        stored.keep(missing[start : start + len(new)], new)
+        progress(len(grid) - len(missing) + start + len(new), len(grid), "points")
+
+    if len(missing):
+        totals_at(
+            risk,
+            lambda part: theta + rows[missing[part]] @ columns.mT,
+            len(missing),
+            max_bytes=max_bytes,
+            finished=finished,
+        )
+        stored.close()
+    return stored.totals
+
+
+def _plane(risk: EmpiricalRisk, columns: Tensor) -> tuple[Plane, FloatArray]:
+    """The quadratic model in an orthonormal basis, and the map from coordinates to that basis."""
+    basis, mixing = torch.linalg.qr(columns.double())
+    basis = basis.to(columns.dtype)
+    products = Hessian(risk) @ basis
+    bend = (basis.mT @ products).double()
+    slope = (risk.gradient() @ basis).double()
+    plane = Plane(
+        risk=risk,
+        basis=basis,
+        value=risk.value(),
+        slope=slope.cpu().numpy(),
+        bend=((bend + bend.mT) / 2).cpu().numpy(),
+    )
+    return plane, mixing.cpu().numpy()
+
+
+def _trace_share(risk: EmpiricalRisk, plane: Plane, rng: Rng) -> tuple[float, float]:
+    whole = trace(Hessian(risk, check=False), matvecs=min(_MATVECS, risk.dim), rng=generator(rng))
+    here = float(np.trace(plane.bend))
+    if whole.value == 0:
+        return float("nan"), float("nan")
+    share = here / whole.value
+    return share, abs(share) * whole.stderr / abs(whole.value)
+
+
+def _sampling_stderr(risk: EmpiricalRisk, totals: FloatArray) -> FloatArray:
+    """Standard error of the values, from the spread of the batches (ratio estimator)."""
+    counts = []
+    for inputs, targets in risk.batches():
+        outputs = risk.outputs(risk.constants(), inputs, differentiable=False)
+        counts.append(risk.loss.count(outputs, targets))
+    weights = np.array(counts)
+    ratio = totals.sum(axis=1, keepdims=True) / weights.sum()
+    batches = len(weights)
+    variance = ((totals - ratio * weights) ** 2).sum(axis=1) * batches / (batches - 1)
+    return np.asarray(np.sqrt(variance)) / risk.denominator

@@ -1,0 +1,239 @@
+r"""How far the quadratic model of a loss reaches in a line or a plane.
+
+The model at $\theta$ is $q(d) = L + g^T d + \tfrac12 d^T H d$. At distance r it is right to the
+fraction `within` if no direction u of the plane has
+
+$$|L(\theta + r u) - q(r u)| > \mathrm{within} \cdot
+  \max_w \left(r |g^T w| + \tfrac12 r^2 |w^T H w|\right),$$
+
+both over unit vectors of the plane. Third and fourth directional derivatives predict the radius;
+values of the loss along rays decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._typing import BoolArray, FloatArray
+from hessium.problem import EmpiricalRisk
+from hessium.problem.many_points import values_at
+from hessium.problem.one_pass import values_and_gradients
+
+_LINES = 5  # of a plane: they determine a quartic form
+_ANGLES = 180
+_RAYS = 6  # on which the prediction is checked
+_FACTORS = (0.25, 0.5, 0.75, 1.0, 1.3, 2.0)  # of the predicted radius
+_BISECTIONS = 6
+_OUTWARD = 6  # doublings beyond the largest distance
+
+
+@dataclass(frozen=True)
+class Plane:
+    r"""The quadratic model in orthonormal coordinates of a line or a plane.
+
+    Attributes:
+        risk: the loss at the centre.
+        basis: orthonormal columns (P, k).
+        value: L at the centre.
+        slope: $g^T u_i$, (k,).
+        bend: $u_i^T H u_j$, (k, k).
+    """
+
+    risk: EmpiricalRisk
+    basis: Tensor
+    value: float
+    slope: FloatArray
+    bend: FloatArray
+
+    def model(self, points: FloatArray) -> FloatArray:
+        """Q at points (..., k)."""
+        quadratic = np.einsum("...i,ij,...j->...", points, self.bend, points)
+        return np.asarray(self.value + points @ self.slope + 0.5 * quadratic)
+
+    def size(self, distances: FloatArray) -> FloatArray:
+        """Largest change of the model at some distances, the scale of its error."""
+        u = self.units(_ANGLES)
+        linear = np.abs(u @ self.slope)
+        curved = np.abs(np.einsum("ai,ij,aj->a", u, self.bend, u))
+        r = np.asarray(distances, dtype=np.float64)[..., None]
+        return np.asarray((r * linear + 0.5 * r**2 * curved).max(axis=-1))
+
+    def units(self, number: int) -> FloatArray:
+        """Unit vectors of one half of the plane, (number, k); one of a line."""
+        if len(self.slope) == 1:
+            return np.ones((1, 1))
+        angles = np.pi * np.arange(number) / number
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+    def losses(self, points: FloatArray) -> FloatArray:
+        """L at points (m, k)."""
+        theta, rows = self.risk.theta, torch.as_tensor(points).to(self.basis)
+        return values_at(self.risk, lambda part: theta + rows[part] @ self.basis.mT, len(rows))
+
+    def wrong(self, points: FloatArray, values: FloatArray, within: float) -> BoolArray:
+        """Whether the model is off by more than the fraction, at points (m, k)."""
+        rounding = 64 * np.finfo(np.float64 if self.risk.dtype is torch.float64 else np.float32).eps
+        scale = self.size(np.linalg.norm(points, axis=-1))
+        error = np.abs(values - self.model(points))
+        allowed = within * scale + rounding * np.maximum(np.abs(values), abs(self.value))
+        return np.asarray(~(error <= allowed))
+
+
+def predicted_radius(plane: Plane, within: float, reach: float) -> tuple[float, FloatArray]:
+    """Radius by third and fourth directional derivatives, and the direction that limits it.
+
+    Infinite if both vanish to rounding. Cost: two gradients for each of 1 or 5 lines, repeated at a
+    smaller step where the radius is smaller than the step.
+
+    Args:
+        plane: the quadratic model.
+        within: the fraction.
+        reach: the largest distance of the slice.
+    """
+    step = reach / 4
+    lines = plane.units(_LINES)
+    radius, worst = math.inf, lines[0]
+    for _ in range(3):
+        third, fourth = _derivatives(plane, lines, step)
+        radius, worst = _first_violation(plane, lines, third, fourth, within)
+        if radius >= step:
+            break
+        step = radius / 2
+    return radius, worst
+
+
+def _derivatives(plane: Plane, lines: FloatArray, step: float) -> tuple[FloatArray, FloatArray]:
+    """Third and fourth derivatives along lines, from the slopes at both ends of a step."""
+    theta = plane.risk.theta
+    moves = [plane.basis @ torch.as_tensor(u).to(plane.basis) for u in lines]
+    points = [plane.risk.at(theta + sign * step * move) for move in moves for sign in (1, -1)]
+    slopes = [
+        float((values_and_gradients([risk])[0][1] @ moves[i // 2]).double())
+        for i, risk in enumerate(points)
+    ]
+    up, down = np.array(slopes[::2]), np.array(slopes[1::2])
+    here = lines @ plane.slope
+    bend = np.einsum("ai,ij,aj->a", lines, plane.bend, lines)
+    third = (up - 2 * here + down) / step**2
+    fourth = 6 * ((up - down) / 2 - bend * step) / step**3
+    eps = np.finfo(np.float64 if plane.risk.dtype is torch.float64 else np.float32).eps
+    noise = 100 * eps * (np.abs(up) + np.abs(down) + np.abs(here) + np.abs(bend) * step)
+    return (
+        np.where(np.abs(third) * step**2 > noise, third, 0.0),
+        np.where(np.abs(fourth) * step**3 > noise, fourth, 0.0),
+    )
+
+
+def _first_violation(
+    plane: Plane, lines: FloatArray, third: FloatArray, fourth: FloatArray, within: float
+) -> tuple[float, FloatArray]:
+    """Smallest distance at which the quartic Taylor polynomial leaves the quadratic model."""
+    if len(plane.slope) == 1:
+        units, cubic, quartic = np.array([[1.0], [-1.0]]), np.r_[third, -third], np.r_[fourth] * 1.0
+        quartic = np.repeat(quartic, 2)
+    else:
+        half = plane.units(_ANGLES)
+        units = np.concatenate([half, -half])
+        cubic = _form(units, 3) @ np.linalg.lstsq(_form(lines, 3), third, rcond=None)[0]
+        quartic = _form(units, 4) @ np.linalg.lstsq(_form(lines, 4), fourth, rcond=None)[0]
+    if not (np.abs(cubic).max() or np.abs(quartic).max()):
+        return math.inf, units[0]
+    # |c r^3 / 6 + d r^4 / 24| = within * size(r), by a fine scan in the logarithm of r
+    scale = _scale_of(plane, cubic, quartic)
+    r = scale * np.logspace(-8, 8, 6401)
+    size = within * plane.size(r)
+    error = np.abs(cubic[:, None] * r**3 / 6 + quartic[:, None] * r**4 / 24)
+    bad = error > size
+    first = np.where(bad.any(axis=1), bad.argmax(axis=1), len(r) - 1)
+    at = int(first.argmin())
+    return (float(r[first[at]]) if bad.any() else math.inf), units[at]
+
+
+def _form(units: FloatArray, degree: int) -> FloatArray:
+    """Monomials of a form of a degree in two variables."""
+    x, y = units[:, 0], units[:, 1]
+    return np.stack([x ** (degree - i) * y**i for i in range(degree + 1)], axis=1)
+
+
+def _scale_of(plane: Plane, cubic: FloatArray, quartic: FloatArray) -> float:
+    bend = float(np.abs(np.linalg.eigvalsh(plane.bend)).max()) + float(np.abs(plane.slope).max())
+    sizes = [bend / abs(c) ** 1 for c in (np.abs(cubic).max(),) if c > 0]
+    sizes += [math.sqrt(bend / q) for q in (np.abs(quartic).max(),) if q > 0]
+    return min(sizes) if bend > 0 else 1.0
+
+
+def checked_radius(
+    plane: Plane, predicted: float, worst: FloatArray, within: float, reach: float
+) -> float:
+    """The radius, by values of the loss along rays.
+
+    Args:
+        plane: the quadratic model.
+        predicted: radius by derivatives.
+        worst: the direction that limits it.
+        within: the fraction.
+        reach: the largest distance of the slice, up to which an infinite radius is checked.
+    """
+    half = plane.units(_RAYS // 2)
+    rays = np.unique(np.concatenate([half, -half, worst[None], -worst[None]]).round(12), axis=0)
+    base = predicted if math.isfinite(predicted) and predicted > 0 else reach / 2
+    known: dict[int, list[tuple[float, bool]]] = {i: [] for i in range(len(rays))}
+
+    def tried(pairs: list[tuple[int, float]]) -> list[bool]:
+        points = np.array([rays[i] * r for i, r in pairs])
+        bad = plane.wrong(points, plane.losses(points), within).tolist()
+        for (i, r), one in zip(pairs, bad, strict=True):
+            known[i].append((r, one))
+        return [bool(one) for one in bad]
+
+    factors = list(_FACTORS)
+    tried([(i, base * f) for i in known for f in factors])
+    if not any(one for pairs in known.values() for _, one in pairs):
+        if not math.isfinite(predicted):
+            return math.inf
+        r = base * factors[-1]
+        for _ in range(_OUTWARD):  # the derivatives promised less than the loss keeps
+            r *= 2
+            if any(tried([(i, r) for i in known])):
+                break
+        else:
+            return math.inf
+    elif min(r for pairs in known.values() for r, one in pairs if one) <= base * factors[0]:
+        r = base * factors[0]
+        for _ in range(30):
+            r /= 2
+            if not any(tried([(i, r) for i in known])):
+                break
+        else:
+            return 0.0
+    return _bisected(known, tried)
+
+
+def _bisected(
+    known: dict[int, list[tuple[float, bool]]],
+    tried: Callable[[list[tuple[int, float]]], list[bool]],
+) -> float:
+    """The smallest distance of a violation, refined on the rays that may hold it."""
+    for _ in range(_BISECTIONS):
+        ends = {i: _bracket(pairs) for i, pairs in known.items()}
+        best = min(high for _, high in ends.values())
+        open_rays = [(i, low, high) for i, (low, high) in ends.items() if low < best < math.inf]
+        wide = [(i, math.sqrt(low * min(high, best))) for i, low, high in open_rays if low > 0]
+        wide = [(i, r) for i, r in wide if best > 1.002 * ends[i][0]]
+        if not wide:
+            break
+        tried(wide)
+    return min(_bracket(pairs)[0] if _bracket(pairs)[1] < math.inf else math.inf
+               for pairs in known.values())  # fmt: skip
+
+
+def _bracket(pairs: list[tuple[float, bool]]) -> tuple[float, float]:
+    """The last distance before the first violation, and that of the violation."""
+    high = min((r for r, bad in pairs if bad), default=math.inf)
+    return max((r for r, bad in pairs if not bad and r < high), default=0.0), high

@@ -1,0 +1,121 @@
+"""The trust radius of a posterior: directions, radii, and what its intervals really cover."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.stats
+from torch import Tensor
+
+from hessium._arguments import count, fraction
+from hessium._random import Rng, generator
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+from hessium.posterior.entries import NAMED, entries_of, labels_of, scalar_names
+from hessium.posterior.refits import deviances
+from hessium.posterior.state import State
+from hessium.posterior.trust_radius import TrustRadius, radii
+
+
+def posterior_trust_radius(
+    state: State,
+    prior_mean: Tensor,
+    freedom: float,
+    names: list[str] | None,
+    *,
+    within: float,
+    k: int,
+    random: int,
+    confidence: float,
+    rng: Rng,
+) -> TrustRadius:
+    """Radii in standard deviations, and coverage, in the directions of a posterior."""
+    fraction("within", within)
+    fraction("confidence", confidence)
+    count("k", k, at_least=0)
+    count("random", random, at_least=0)
+    directions, labels, lengths = _paths(state, names, k, random, rng)
+    law = scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
+    reach = float(law.ppf(0.5 + confidence / 2))
+    found, converged = deviances(state, prior_mean, directions, lengths, reach)
+    first, quadratic, ratios = radii(
+        state.factor.risk, directions, within, 1.0, lengths * state.noise
+    )
+    return TrustRadius(
+        labels=tuple(labels),
+        first_order=first,
+        quadratic=quadratic,
+        curvature_ratio=ratios,
+        needed=reach / lengths,
+        misses=law.sf(np.sqrt(found)),
+        converged=converged,
+        confidence=confidence,
+        within=within,
+        unit="standard deviations",
+    )
+
+
+def _paths(
+    state: State, names: list[str] | None, k: int, random: int, rng: Rng
+) -> tuple[Tensor, list[str], FloatArray]:
+    """Conditional paths of parameters, directions of large variance, and draws.
+
+    Returns:
+        Columns (P, k), their labels, and their lengths in standard deviations, (k,).
+    """
+    factor, risk, alpha = state.factor, state.factor.risk, state.prior_precision
+    kept = factor.singular_values.size if alpha > 0 else state.rank.lower
+    spread = 1 / np.sqrt(state.precisions[:kept] + alpha)
+    weights: list[FloatArray] = []
+    labels: list[str] = []
+    lengths: list[float] = []
+    chosen = scalar_names(risk) if names is None else names
+    if chosen:
+        g = factor.parameters(chosen, joint=False)
+        std = np.sqrt(state.variances(g))
+        for at, label in enumerate(labels_of(risk, chosen)[:NAMED]):
+            if 0 < std[at] < math.inf:
+                # the part of the conditional path that the data see
+                weights.append(g.along[at, :kept] * spread**2 / std[at])
+                labels.append(label)
+                lengths.append(1.0)
+    informed = int((state.precisions[:kept] > alpha).sum()) or min(k, kept)
+    for i in range(informed - 1, max(informed - 1 - k, -1), -1):
+        unit = np.zeros(kept)
+        unit[i] = spread[i]
+        weights.append(unit)
+        labels.append(f"direction {i}")
+        lengths.append(1.0)
+    draws = generator(rng)
+    for i in range(random):
+        draw = draws.standard_normal(kept)
+        weights.append(draw * spread)
+        labels.append(f"draw {i}")
+        lengths.append(float(np.linalg.norm(draw)))
+    if not weights:
+        msg = "trust_radius: no direction; name a determined parameter, or k > 0, or random > 0"
+        raise InputError(msg)
+    table = np.zeros((factor.singular_values.size, len(weights)))
+    table[:kept] = np.array(weights).T
+    directions = factor.to_parameters(table)
+    if alpha > 0 and chosen:
+        directions = _with_prior_part(state, chosen, directions, labels)
+    return directions, labels, np.array(lengths)
+
+
+def _with_prior_part(
+    state: State, names: list[str], directions: Tensor, labels: list[str]
+) -> Tensor:
+    """Conditional paths have a part that the data do not see, from the prior alone."""
+    risk = state.factor.risk
+    g = state.factor.parameters(names, joint=False)
+    std = np.sqrt(state.variances(g))
+    entries, own = entries_of(risk, names), labels_of(risk, names)
+    for column, label in enumerate(labels):
+        if label in own:
+            at = own.index(label)
+            outside = -state.factor.to_parameters(g.along[at])
+            outside[int(entries[at])] += 1.0
+            directions[:, column] += outside / (state.prior_precision * std[at])
+    return directions

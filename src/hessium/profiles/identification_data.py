@@ -1,0 +1,68 @@
+"""Inputs, targets and outputs of a risk as arrays, where they are vectors of numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hessium._typing import FloatArray
+from hessium.errors import InputError
+from hessium.problem import EmpiricalRisk
+from hessium.problem.other_inputs import OnInputs
+
+_GRID = {1: 101, 2: 15}  # default candidates along each input
+
+
+def data_of(risk: EmpiricalRisk) -> tuple[Any, FloatArray]:
+    """Inputs as one array with its columns, or the first batch as it is; and targets."""
+    batches = list(risk.batches())
+    tensors = [inputs for inputs, _ in batches]
+    if not all(isinstance(one, Tensor) and one.dim() in (1, 2) for one in tensors):
+        return batches[0][0], np.empty((0, 0))
+    rows = [one.detach().cpu().double().reshape(one.shape[0], -1) for one in tensors]
+    x = torch.cat(rows).numpy()
+    if x.shape[1] not in _GRID:
+        return torch.cat(tensors), np.empty((0, 0))
+    targets = [
+        y.detach().cpu().double().reshape(y.shape[0], -1).numpy()
+        for _, y in batches
+        if isinstance(y, Tensor) and y.is_floating_point() and y.dim()
+    ]
+    whole = len(targets) == len(batches)
+    return x, np.concatenate(targets) if whole else np.empty((0, 0))
+
+
+def candidates_of(x: Any, given: Any) -> Any:
+    """Inputs to predict at: those given, a grid over the range of the data, or the data."""
+    if given is not None:
+        return given
+    if not isinstance(x, np.ndarray):
+        return x
+    low, high = x.min(axis=0), x.max(axis=0)
+    num = _GRID[x.shape[1]]
+    axes = [np.linspace(a, b, num) for a, b in zip(low, high, strict=True)]
+    points = np.stack([one.reshape(-1) for one in np.meshgrid(*axes, indexing="ij")], axis=1)
+    return torch.from_numpy(points)
+
+
+def columns_of(inputs: Any, risk: EmpiricalRisk) -> FloatArray:
+    """Inputs with one or two columns as an array, else an empty one."""
+    if not isinstance(inputs, Tensor) or inputs.dim() not in (1, 2):
+        return np.empty((0, 0))
+    columns = inputs.detach().cpu().double().reshape(inputs.shape[0], -1).numpy()
+    return columns if columns.shape[1] in _GRID else np.empty((0, 0))
+
+
+def outputs_at(risk: EmpiricalRisk, inputs: Any) -> FloatArray:
+    """Outputs of the model, (samples, outputs of each)."""
+    there = OnInputs(
+        risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64), [inputs]
+    )
+    f = there.outputs(there.leaves(), next(iter(there.batches()))[0]).detach().cpu().double()
+    if f.dim() == 0:
+        msg = "candidates: the model gives one number for all samples; one row for each is required"
+        raise InputError(msg)
+    return f.reshape(f.shape[0], -1).numpy()

@@ -1,0 +1,281 @@
+"""What an identification says on its page, in words, tables and statements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hessium.figures.formatting import digits
+from hessium.figures.records import Findings, Statement, Table, judge
+from hessium.profiles.identification_charts import charts
+from hessium.profiles.identification_words import advice, answers
+from hessium.profiles.units import plus_minus
+
+if TYPE_CHECKING:
+    from hessium.profiles.identification import Identification
+
+_NEAR = 0.25  # standard deviations from the minimum at which intervals keep their centre
+_MOST_ROWS = 40
+_METHOD = (
+    "Standard deviations are those of the Gauss-Newton posterior, (JᵀJ/σ² + αI)⁻¹ with the "
+    "Jacobian J of the outputs: exact for a model that is linear in its parameters. All other "
+    "parameters of the risk are nuisance parameters. Undetermined means that a direction exists "
+    "along which the parameter moves and the outputs at the data do not change to first order."
+)
+_NEXT = (
+    "The next measurements are chosen one after the other; each choice accounts for those before "
+    "it by an exact update of the joint covariance of all candidates."
+)
+
+
+def identification_findings(found: Identification) -> Findings:
+    """Tables, charts and statements."""
+    quoted = [_answer_table(found)]
+    if found.parameters is not None:
+        quoted.append(_parameter_table(found))
+    tables = [_direction_table(found)]
+    if found.design is not None and found.candidates.size:
+        tables.insert(0, _design_table(found))
+    return Findings(
+        statements=_statements(found),
+        charts=charts(found),
+        tables=tuple(tables),
+        quoted=tuple(quoted),
+        notes=(
+            _METHOD,
+            *((_NEXT,) if found.design is not None else ()),
+            *(f"Warning: {text}" for text in found.warnings),
+        ),
+    )
+
+
+def _answer_table(found: Identification) -> Table:
+    rows = [*answers(found), ("What to do?", " ".join(advice(found)))]
+    return Table(title="In short", columns=("question", "answer"), rows=tuple(rows))
+
+
+def _parameter_table(found: Identification) -> Table:
+    table = found.parameters
+    assert table is not None
+    checked = {one.label: one.believable for one in found.profiles}
+    words = {True: "agree", False: "disagree"}
+    rows = []
+    for label, value, std, answer in list(
+        zip(table.labels, table.value, table.std, table.answer, strict=True)
+    )[:_MOST_ROWS]:
+        unit = found.units.of_label(label)
+        reach = found.coverage_factor * std
+        known = math.isfinite(std)
+        share = _percent(abs(std / value)) if known and value else ""
+        rows.append(
+            (
+                label,
+                plus_minus(value, std) if known else digits(value),
+                f"{digits(value - reach, 4)} to {digits(value + reach, 4)}" if known else "none",
+                unit or "—",
+                share,
+                answer,
+                words[checked[label]] if label in checked else "not made",
+            )
+        )
+    combined = found.answers.combinations if found.answers is not None else ()
+    rows += [
+        (one.text, plus_minus(one.value, one.std), "", "", "", "determined", "not made")
+        for one in combined
+    ]
+    more = len(table.labels) - _MOST_ROWS
+    return Table(
+        title="Parameters",
+        columns=(
+            "parameter", "value ± standard deviation", "95 % interval", "unit",
+            "relative", "by the data" if not found.settings["prior_precision"] else
+            "by data and prior", "refits",
+        ),
+        rows=tuple(rows),
+        note=f"Intervals are {digits(found.coverage_factor, 4)} standard deviations either way. "
+        "Refits: the deviance of refits with the parameter held beside that of the interval."
+        + (f" {more} more rows are in tables/parameters.csv." if more > 0 else ""),
+    )  # fmt: skip
+
+
+def _percent(share: float) -> str:
+    return f"{digits(100 * share, 2)} %" if share < 10 else "above 1000 %"
+
+
+def _design_table(found: Identification) -> Table:
+    assert found.design is not None
+    columns = range(found.candidates.shape[1])
+    heads = [" ".join(filter(None, (name, unit and f"({unit})"))) for name, unit in
+             (found.units.input(c) for c in columns)]  # fmt: skip
+    unit = found.units.output(0, found.prediction.shape[1])[1]
+    rows = [
+        (
+            str(number + 1),
+            *(digits(float(found.candidates[at, c]), 4) for c in columns),
+            digits(float(gain)) + (" (a new direction)" if math.isinf(gain) else ""),
+            f"{digits(float(after))} {unit}".rstrip(),
+        )
+        for number, (at, gain, after) in enumerate(
+            zip(found.design.indices, found.design.gains, found.design.mean_std[1:], strict=True)
+        )
+    ]
+    return Table(
+        title="Where to measure next",
+        columns=("measurement", *heads, "gain (nats)", "mean standard deviation after it"),
+        rows=tuple(rows),
+        note=f"Before: {digits(float(found.design.mean_std[0]))} {unit}, over "
+        f"{found.design.num_candidates} candidates. Criterion {found.design.criterion}.",
+    )
+
+
+def _direction_table(found: Identification) -> Table:
+    shares = found.shares
+    rows = tuple(
+        (
+            str(number + 1),
+            digits(float(value)),
+            ", ".join(f"{name} {digits(100 * s, 2)} %" for name, s in shares.largest(number, 3)),
+        )
+        for number, value in enumerate(shares.values)
+    )
+    return Table(
+        title="Directions of largest variance that the data determine",
+        columns=("direction", "standard deviation", "squared length by parameter"),
+        rows=rows,
+        note="In the units of the parameters.",
+    )
+
+
+def _statements(found: Identification) -> tuple[Statement, ...]:
+    table, trust = found.parameters, found.trust
+    known = None if table is None else np.isfinite(table.std)
+    made = len(found.profiles)
+    good = sum(one.believable for one in found.profiles)
+    whole = [answer == "determined" for answer in (() if table is None else table.answer)]
+    return (
+        judge(
+            "Every parameter asked for has a finite error.",
+            None if known is None else bool(known.all()),
+            "no parameter was named"
+            if known is None
+            else f"{int(known.sum())} of {len(whole)}; the data determine {found.rank.bracket} "
+            f"directions of {found.model['parameters']} parameters",
+        ),
+        judge(
+            "The parameters are at the minimum.",
+            found.distance_from_minimum <= _NEAR,
+            f"the minimum of the quadratic model is {digits(found.distance_from_minimum, 2)} "
+            f"standard deviations away, at most {_NEAR} is required",
+        ),
+        judge("The linear model behind the errors holds.", trust.believable, f"{trust.verdict}"),
+        judge(
+            "Refits confirm the intervals.",
+            good == made if made else None,
+            f"{good} of {made} parameters: "
+            + "; ".join(
+                f"{one.label}: roots of the deviance off by {one.departure:.1%}"
+                + ("" if one.converged.all() else ", not all converged")
+                for one in found.profiles
+            )
+            if made
+            else "no refit was made",
+        ),
+    )
+
+
+def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
+    """Columns of parameters, predictions and next measurements, with the units in the heads."""
+    tables: dict[str, Mapping[str, Sequence[Any]]] = {}
+    if found.parameters is not None:
+        table = found.parameters
+        reach = found.coverage_factor * table.std
+        tables["parameters"] = {
+            "parameter": list(table.labels),
+            "unit": [found.units.of_label(label) for label in table.labels],
+            "value": table.value.tolist(),
+            "std": table.std.tolist(),
+            "lower": (table.value - reach).tolist(),
+            "upper": (table.value + reach).tolist(),
+            "answer": list(table.answer),
+        }
+    places = _place_columns(found, np.arange(len(found.prediction)))
+    outputs = found.prediction.shape[1]
+    for c in range(outputs):
+        name, unit = found.units.output(c, outputs)
+        head = f"{name} [{unit}]" if unit else name
+        places[head] = found.prediction[:, c].tolist()
+        places[f"std of {head}"] = found.prediction_std[:, c].tolist()
+    if found.gains.size:
+        places["gain [nats]"] = found.gains.tolist()
+    tables["predictions"] = places
+    if found.design is not None:
+        chosen = _place_columns(found, found.design.indices)
+        chosen["candidate"] = found.design.indices.tolist()
+        chosen["gain [nats]"] = found.design.gains.tolist()
+        chosen["mean std after"] = found.design.mean_std[1:].tolist()
+        tables["next_measurements"] = chosen
+    return tables
+
+
+def _place_columns(found: Identification, rows: Any) -> dict[str, Sequence[Any]]:
+    columns: dict[str, Sequence[Any]] = {}
+    for c in range(found.candidates.shape[1] if found.candidates.size else 0):
+        name, unit = found.units.input(c)
+        columns[f"{name} [{unit}]" if unit else name] = found.candidates[rows, c].tolist()
+    return columns
+
+
+def summary_of(found: Identification) -> dict[str, Any]:
+    """The answers as JSON values."""
+    table, design, trust = found.parameters, found.design, found.trust
+    checked = {one.label: one.believable for one in found.profiles}
+    parameters = [] if table is None else [
+        {
+            "name": label, "unit": found.units.of_label(label), "value": value,
+            "std": _finite(std), "answer": answer, "refits_agree": checked.get(label),
+        }
+        for label, value, std, answer in zip(
+            table.labels, table.value.tolist(), table.std.tolist(), table.answer, strict=True
+        )
+    ]  # fmt: skip
+    combined = () if found.answers is None else found.answers.combinations
+    std = found.prediction_std
+    return {
+        "measurements": found.model["outputs"],
+        "num_parameters": found.model["parameters"],
+        "rank": {"value": found.rank.value, "lower": found.rank.lower, "upper": found.rank.upper},
+        "effective_dimension": found.effective_dimension.value,
+        "noise": found.noise,
+        "noise_degrees_of_freedom": _finite(found.noise_degrees_of_freedom),
+        "coverage_factor": found.coverage_factor,
+        "distance_from_minimum": found.distance_from_minimum,
+        "parameters": parameters,
+        "combinations": [{"name": c.text, "value": c.value, "std": c.std} for c in combined],
+        "predictions": {
+            "candidates": len(std),
+            "undetermined": int(np.isinf(std).sum()),
+            "largest_std": _finite(float(np.where(np.isfinite(std), std, 0.0).max(initial=0.0))),
+        },
+        "next_measurements": [] if design is None else [
+            {
+                "candidate": int(at), "inputs": found.candidates[at].tolist()
+                if found.candidates.size else None, "gain": _finite(float(gain)),
+                "mean_std_after": _finite(float(after)),
+            }
+            for at, gain, after in zip(
+                design.indices, design.gains, design.mean_std[1:], strict=True
+            )
+        ],
+        "mean_std_before": None if design is None else _finite(float(design.mean_std[0])),
+        "errors_may_be_believed": trust.believable,
+        "trust": repr(trust),
+        "advice": advice(found),
+        "warnings": list(found.warnings),
+    }  # fmt: skip
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

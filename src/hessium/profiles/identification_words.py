@@ -1,0 +1,161 @@
+"""Answers of an identification as sentences."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hessium.figures.formatting import digits
+from hessium.profiles.units import plus_minus, quantity
+
+if TYPE_CHECKING:
+    from hessium.profiles.identification import Identification
+
+_FEW = 5  # degrees of freedom below which an estimated noise is a weak one
+_FAR = 0.25
+_SHOWN = 4
+
+
+def answers(found: Identification) -> list[tuple[str, str]]:
+    """Questions and their answers."""
+    rows = [("What is determined?", _determined(found))]
+    if found.parameters is not None and np.isfinite(found.parameters.std).any():
+        rows.append(("How well?", _how_well(found)))
+    rows.append(("What about predictions?", _predictions(found)))
+    if found.design is not None:
+        rows.append(("Where to measure next?", _next(found)))
+    rows.append(("May the errors be believed?", _trust(found)))
+    return rows
+
+
+def _determined(found: Identification) -> str:
+    size = found.model["parameters"]
+    text = f"{found.rank.bracket} directions of {size} parameters, from {found.model['outputs']} "
+    text += "measurements"
+    if found.settings["prior_precision"]:
+        value = digits(found.effective_dimension.value, 3)
+        text += f"; against the prior, the data decide about {value} of them"
+    text += "."
+    if found.answers is None:
+        return text
+    closed = [a.name for a in found.answers.answers if a.answer == "determined"]
+    rest = [f"{a.name} ({a.answer})" for a in found.answers.answers if a.answer != "determined"]
+    if closed:
+        text += f" By the data alone: {_listed(closed)}."
+    if rest:
+        text += f" Not by the data alone: {_listed(rest)}."
+    if found.answers.combinations:
+        names = [f"{c.text} = {plus_minus(c.value, c.std)}" for c in found.answers.combinations]
+        text += f" Together: {_listed(names)}."
+    return text
+
+
+def _how_well(found: Identification) -> str:
+    table = found.parameters
+    assert table is not None
+    known = np.flatnonzero(np.isfinite(table.std))
+    words = [
+        f"{table.labels[i]} = "
+        + plus_minus(table.value[i], table.std[i], found.units.of_label(table.labels[i]))
+        for i in known
+    ]
+    return f"{_listed(words)}."
+
+
+def _predictions(found: Identification) -> str:
+    outputs = found.prediction.shape[1]
+    parts = []
+    for c in range(min(outputs, 3)):
+        name, unit = found.units.output(c, outputs)
+        std = found.prediction_std[:, c]
+        known = np.isfinite(std)
+        subject = name if outputs > 1 or found.units.outputs else "the output"
+        if not known.any():
+            parts.append(f"{subject} is undetermined at all {std.size} candidates")
+            continue
+        worst = int(np.where(known, std, -1.0).argmax())
+        where = f" at {place(found, worst)}" if found.candidates.size else ""
+        text = (
+            f"{subject} has a standard deviation of {digits(std[known].min(), 2)} to "
+            f"{quantity(float(std[worst]), unit, 2)} without noise, largest{where}"
+        )
+        if not known.all():
+            text += f"; undetermined at {int((~known).sum())} of {std.size} candidates"
+        parts.append(text)
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def place(found: Identification, at: int) -> str:
+    """A candidate in words."""
+    if not found.candidates.size:
+        return f"candidate {at}"
+    values = []
+    for c, value in enumerate(found.candidates[at]):
+        name, unit = found.units.input(c)
+        values.append(f"{name} = {quantity(float(value), unit, 4)}")
+    return ", ".join(values)
+
+
+def _next(found: Identification) -> str:
+    design = found.design
+    assert design is not None
+    unit = found.units.output(0, found.prediction.shape[1])[1]
+    where = "; then ".join(place(found, int(at)) for at in design.indices)
+    before, after = float(design.mean_std[0]), float(design.mean_std[-1])
+    text = f"At {where}. The mean standard deviation of the predictions goes from "
+    text += "undetermined" if math.isinf(before) else quantity(before, unit)
+    return text + f" to {'undetermined' if math.isinf(after) else quantity(after, unit)}."
+
+
+def _trust(found: Identification) -> str:
+    text = "Yes: " if found.trust.believable else "No: "
+    text += f"{found.trust.verdict}."
+    bad = [one.label for one in found.profiles if not one.believable]
+    if bad:
+        text += f" Refits disagree with the interval of {_listed(bad)}."
+    elif found.profiles:
+        text += f" Refits agree with the intervals of {len(found.profiles)} parameters."
+    return text
+
+
+def advice(found: Identification) -> list[str]:
+    """What to do next, the most important first."""
+    words = []
+    if found.distance_from_minimum > _FAR:
+        words.append(
+            f"Train further: the minimum is {digits(found.distance_from_minimum, 2)} standard "
+            "deviations away, so the intervals have another centre."
+        )
+    if found.undetermined is not None and found.undetermined.answers:
+        first = found.undetermined.answers[0]
+        words.append(f"To determine {first.label}: {first.advice}.")
+    elif found.answers is not None and any(
+        one.answer != "determined" for one in found.answers.answers
+    ):
+        words.append(
+            "Check the prior: it alone gives an error to parameters that the data leave open."
+        )
+    bad = any(not one.believable for one in found.profiles)
+    if not found.trust.believable or bad:
+        words.append(
+            "Do not use value ± standard deviation where refits disagree: take the interval of the "
+            "profile likelihood (post.profile_likelihood), a parameter in which the model is "
+            "closer to linear (such as its logarithm), or more data."
+        )
+    if found.noise_degrees_of_freedom < _FEW:
+        words.append(
+            f"Give the noise if you know it: {digits(found.noise_degrees_of_freedom, 3)} degrees "
+            "of freedom estimate it poorly."
+        )
+    if found.design is not None:
+        words.append(f"Measure at {place(found, int(found.design.indices[0]))}.")
+    return words or ["Nothing more is needed."]
+
+
+def _listed(words: list[str]) -> str:
+    shown = words[:_SHOWN]
+    more = len(words) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

@@ -1,0 +1,127 @@
+"""The page of `hessium slice`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from hessium._typing import AnyArray
+from hessium.figures.records import EXACT, Findings, Number, Table, exact
+from hessium.figures.views.slices import slice_caption, slice_chart
+from hessium.landscape import LossSlice
+from hessium.profiles.report_page import Reported
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class SlicePage(Reported):
+    """A slice with what its page says.
+
+    Attributes:
+        found: the slice.
+        risk: what was sliced.
+        seed: of random directions.
+        seconds: computing time.
+    """
+
+    experiment: ClassVar[str] = "slice"
+    command: ClassVar[str] = "hs.loss_slice(risk)"
+    found: LossSlice
+    risk: str
+    seed: int
+    seconds: float
+
+    @property
+    def title(self) -> str:
+        """Heading."""
+        return "The loss around the parameters"
+
+    @property
+    def shows(self) -> str:
+        """One sentence below it."""
+        return f"{self.risk}, along {' and '.join(self.found.labels)}."
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Settings."""
+        (axis, *_) = self.found.coordinates
+        return {
+            "directions": list(self.found.labels),
+            "extent": float(axis[-1]),
+            "num": len(axis),
+            "within": self.found.within,
+            "seed": self.seed,
+        }
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds used."""
+        return (self.seed,)
+
+    @property
+    def arrays(self) -> dict[str, AnyArray]:
+        """Coordinates, values and quadratic model."""
+        found = self.found
+        arrays: dict[str, AnyArray] = {
+            f"coordinate_{i + 1}": axis for i, axis in enumerate(found.coordinates)
+        }
+        arrays |= {"values": found.values, "quadratic": found.quadratic}
+        arrays["directions"] = found.directions.cpu().numpy()
+        if found.sampling_stderr is not None:
+            arrays["sampling_stderr"] = found.sampling_stderr
+        return arrays
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers by name; null where there is no bound."""
+        found = self.found
+        return {
+            "labels": list(found.labels),
+            "within": found.within,
+            "validity_radius": _known(found.validity_radius),
+            "reach": float(found.distances.max()),
+            "trace_share": _known(found.trace_share),
+            "trace_share_stderr": _known(found.trace_share_stderr),
+        }
+
+    @property
+    def findings(self) -> Findings:
+        """The picture and its numbers."""
+        found = self.found
+        share, error = found.trace_share, found.trace_share_stderr
+        radius = found.validity_radius
+        rows: list[tuple[str | Number, ...]] = [
+            ("loss at the point nearest to the centre", exact(_centre(found), 6)),
+            (
+                f"radius in which the quadratic model is right to {found.within:.0%}",
+                Number(value=radius, basis="checked on rays and on the grid")
+                if math.isfinite(radius)
+                else "no error found",
+            ),
+            ("largest distance of the slice", exact(float(found.distances.max()), 4)),
+        ]
+        if math.isfinite(share) and math.isfinite(error):
+            known = error == 0
+            number = Number(
+                value=share,
+                low=None if known else share - 2 * error,
+                high=None if known else share + 2 * error,
+                basis=EXACT if known else "2 standard errors of the trace",
+            )
+            rows.append(("share of the trace of the Hessian in the slice", number))
+        table = Table(title="The slice in numbers", columns=("quantity", "value"), rows=tuple(rows))
+        return Findings(
+            statements=(),
+            charts=(slice_chart(found),),
+            quoted=(table,),
+            notes=(slice_caption(found),),
+        )
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _centre(found: LossSlice) -> float:
+    """Value at the point that is nearest to the centre: the centre itself for odd numbers."""
+    nearest = int(found.distances.reshape(-1).argmin())
+    return float(found.values.reshape(-1)[nearest])

@@ -1,0 +1,234 @@
+"""What the study of optimisers on a PDE-constrained problem says, beside the published counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from hessium._typing import AnyArray, FloatArray
+from hessium.figures.formatting import between, digits
+from hessium.figures.records import Chart, Findings, Series, Statement, judge, over
+from hessium.figures.views.repetitions import level
+from hessium.runs.experiment import Result
+from hessium.studies.results import ResultTable
+from hessium.studies.study import Summary, table
+from hessium.studies.trust_region.compute import KINDS, METHODS, TrustRegionConfig, tasks
+
+# second_order_optimizer.md of the ADCME documentation: 901 weights, tol 10^-6
+_POISSON = {"BFGS": 18.0, "trust region": 30.0}
+_HEAT = {
+    KINDS[0]: {"BFGS": 31.0, "L-BFGS-B": 22.0, "trust region": 35.0},
+    KINDS[1]: {"BFGS": 34.0, "L-BFGS-B": 41.0, "trust region": 38.0},
+}
+_FEW = 1.0  # negative eigenvalues that count as about none
+_ALONG = 0.5  # cosine above which a step points along a direction
+
+
+def summarise(config: TrustRegionConfig, results: Sequence[Result]) -> Summary:
+    """Charts, statements and tables of the runs."""
+    runs = ResultTable.of(tasks(config), results)
+    what = f"{len(config.seeds)} seeds"
+    arrays: dict[str, AnyArray] = {}
+    for name in ("positive", "negative", "effective", "loss", "gradient_norm"):
+        for when, at in (("start", 0), ("end", -1)):
+            arrays[f"{name}_{when}"] = runs.grid(
+                lambda r, name=name, at=at: r[name][at],
+                kind=KINDS, method=METHODS, seed=config.seeds,
+            )  # fmt: skip
+    arrays["parameters"] = runs.grid("parameters", seed=config.seeds, kind=KINDS, method=METHODS)
+    arrays["iterations"] = runs.grid("iterations", kind=KINDS, method=METHODS, seed=config.seeds)
+    for name in ("to_gradient", "to_newton"):
+        arrays[name] = runs.grid(
+            lambda r, name=name: float(np.median(r[name][:-1])) if len(r[name]) > 1 else np.nan,
+            kind=KINDS, method=METHODS, seed=config.seeds,
+        )  # fmt: skip
+    first = config.seeds[0]
+    kept = {m: _one(runs, kind=KINDS[0], method=m, seed=first) for m in METHODS}
+    for method, run in kept.items():
+        slug = method.lower().replace(" ", "_").replace("-", "_")
+        arrays |= {f"{slug}_{k}": np.asarray(run[k]) for k in ("iteration", "positive", "loss")}
+    findings = Findings(
+        statements=_statements(arrays),
+        charts=_charts(kept, first),
+        tables=(_counts(arrays, what), _angles(arrays, what)),
+        notes=(
+            f"The conductivity of -(κu')' = 10 on (0, 1) is a tanh network of widths "
+            f"{', '.join(map(str, config.widths))} plus 0.5, fitted to {config.cells} exact values "
+            f"of u, or to values with {digits(100 * config.noise)} % uniform noise; the true "
+            "conductivity is 1 + 1/(1 + x²). Loss: sum of squares. Without the equation the same "
+            "network is fitted to the exact conductivity itself.",
+            "Published: second_order_optimizer.md of the ADCME documentation, 901 weights. Its "
+            "mesh, source and random numbers are others (Julia's own are not portable), so counts "
+            "are compared by their order and size, not one by one. Fewer directions are expected "
+            "here: the eigenvalues of H₀ of a smooth problem in one dimension fall so fast that "
+            "few lie above 10⁻⁶ of the largest.",
+            "Positive: eigenvalues of the exact Hessian above 10⁻⁶ of the largest absolute one; "
+            "negative: below minus that. Effective dimension: sum of λ/(λ + 10⁻⁶ λ_max) over the "
+            "eigenvalues of H₀. Newton step: by the pseudo-inverse of H, eigenvalues below 10⁻⁶ of "
+            "the largest left out.",
+        ),
+    )
+    return findings, arrays
+
+
+def _one(runs: ResultTable, **wanted: Any) -> Result:
+    (found,) = runs.select(**wanted)
+    return found
+
+
+def _statements(arrays: dict[str, AnyArray]) -> tuple[Statement, ...]:
+    with_pde, without, noisy = arrays["positive_end"]
+    bfgs, lbfgs, newton = with_pde
+    ends = np.stack([with_pde.mean(axis=1), without.mean(axis=1)])
+    negatives, size = arrays["negative_end"][0], float(arrays["parameters"].max())
+    published = ", ".join(f"{name} {digits(value)}" for name, value in _POISSON.items())
+    to_newton, to_gradient = arrays["to_newton"][0], arrays["to_gradient"][0]
+    return (
+        judge(
+            "Trust-region Newton ends with more positive eigenvalues than BFGS (ADCME).",
+            bool(newton.mean() > bfgs.mean()),
+            f"trust region {between(newton)}, BFGS {between(bfgs)}, L-BFGS-B {between(lbfgs)}; "
+            f"published: {published}",
+        ),
+        judge(
+            "The end of trust-region Newton has no negative eigenvalues to speak of (ADCME: about "
+            "none).",
+            bool((negatives[2] <= _FEW).all()),
+            f"trust region {between(negatives[2])}; BFGS {between(negatives[0])}, L-BFGS-B "
+            f"{between(negatives[1])}; at initialisation {between(arrays['negative_start'][0])}",
+        ),
+        judge(
+            "With noise the Hessian keeps negative eigenvalues as long as the residuals of these "
+            "runs do not vanish.",
+            bool((arrays["negative_end"][2] > negatives).all()),
+            f"negative {between(arrays['negative_end'][2])} and positive {between(noisy)} at the "
+            f"end, loss {between(arrays['loss_end'][2])}",
+        ),
+        judge(
+            "At most 35 directions are active at the end (ADCME: 18 to 35 of 901).",
+            bool((with_pde <= 35).all()),
+            f"{between(with_pde)} positive eigenvalues of {digits(size, 12)}",
+        ),
+        judge(
+            "The equation leaves fewer directions than a direct fit of the same network (ADCME: 31 "
+            "of 34, 22 of 41, 35 of 38).",
+            bool((ends[0] < ends[1]).all()),
+            "; ".join(
+                f"{name} {digits(a)} and {digits(b)}"
+                for name, a, b in zip(METHODS, *ends, strict=True)
+            )
+            + " on average, with and without",
+        ),
+        judge(
+            "Steps of BFGS point along the Newton step rather than along the gradient (ADCME).",
+            bool((to_newton[0] > to_gradient[0]).all() and (to_newton[0] > _ALONG).all()),
+            f"median cosine with the Newton step {between(to_newton[0])}, with -g "
+            f"{between(to_gradient[0])}; trust region {between(to_newton[2])} and "
+            f"{between(to_gradient[2])}",
+        ),
+        judge(
+            "Effective degrees of freedom fall along the training.",
+            bool((arrays["positive_end"][0] < arrays["positive_start"][0]).all()),
+            f"positive eigenvalues {between(arrays['positive_start'][0])} at initialisation, "
+            f"{between(with_pde)} at the end; effective dimension of H₀ "
+            f"{between(arrays['effective_start'][0])} and {between(arrays['effective_end'][0])}",
+        ),
+    )
+
+
+def _counts(arrays: dict[str, AnyArray], what: str) -> Any:
+    rows = []
+    for i, kind in enumerate(KINDS):
+        for j, method in enumerate(METHODS):
+            poisson = _POISSON.get(method) if i == 0 else None
+            rows.append(
+                (
+                    f"{method}, {kind}",
+                    *(
+                        over(arrays[name][i, j], what)
+                        for name in (
+                            "positive_start", "positive_end", "negative_end", "effective_end",
+                            "iterations", "loss_end",
+                        )
+                    ),
+                    digits(poisson) if poisson else "none",
+                    digits(_HEAT[kind][method]) if kind in _HEAT else "none",
+                )
+            )  # fmt: skip
+    return table(
+        f"Counts, over {what}",
+        (
+            "optimiser", "positive at first", "positive at the end", "negative at the end",
+            "effective dimension of H₀", "iterations", "loss",
+            "published: positive, Poisson", "published: positive, heat equation",
+        ),
+        rows,
+    )  # fmt: skip
+
+
+def _angles(arrays: dict[str, AnyArray], what: str) -> Any:
+    return table(
+        f"Cosines of steps, median over the iterations looked at, over {what}",
+        ("optimiser", "with -gradient", "with the Newton step"),
+        (
+            (method, over(arrays["to_gradient"][0, j], what), over(arrays["to_newton"][0, j], what))
+            for j, method in enumerate(METHODS)
+        ),
+        "With the equation, exact data. Where H has negative eigenvalues a Newton step may climb.",
+    )
+
+
+def _charts(kept: dict[str, Result], seed: int) -> tuple[Chart, ...]:
+    def lines(
+        name: str,
+        title: str,
+        caption: str,
+        y_label: str,
+        of: str,
+        *extra: Series,
+        log: bool = False,
+    ) -> Chart:
+        series = []
+        for hue, (method, run) in enumerate(kept.items()):
+            x, y = np.asarray(run["iteration"]) + 1.0, np.asarray(run[of], dtype=np.float64)
+            good: FloatArray = np.isfinite(y) & ((y > 0) if log else True)
+            series.append(
+                Series(
+                    label=method, x=x[good], y=y[good], error="exact", source="measured",
+                    mark="both", hue=hue,
+                )
+            )  # fmt: skip
+        return Chart(
+            name=name,
+            title=title,
+            caption=f"{caption} Seed {seed}, with the equation.",
+            x_label="iteration + 1",
+            y_label=y_label,
+            x_scale="log",
+            y_scale="log" if log else "linear",
+            series=(*series, *extra),
+        )
+
+    span = np.array([1.0, max(float(np.max(run["iteration"])) for run in kept.values()) + 1])
+    plateaus = (
+        level(f"{name}, plateau on the page of ADCME", span, value, hue=METHODS.index(name))
+        for name, value in _POISSON.items()
+    )
+    return (
+        lines(
+            "positive", "Positive eigenvalues along the optimisers",
+            "Eigenvalues of H above 10⁻⁶ of the largest: active directions.",
+            "positive eigenvalues", "positive", *plateaus,
+        ),
+        lines("negative", "Negative eigenvalues", "Below minus 10⁻⁶ of the largest.",
+              "negative eigenvalues", "negative"),
+        lines("effective", "Effective dimension of H₀", "Sum of λ/(λ + 10⁻⁶ λ_max).",
+              "effective dimension", "effective"),
+        lines("loss", "Loss", "Sum of squares.", "loss", "loss", log=True),
+        lines("angle-gradient", "Steps and the gradient", "Cosine of the step with -g.",
+              "cosine", "to_gradient"),
+        lines("angle-newton", "Steps and the Newton step", "Cosine of the step with the Newton "
+              "step.", "cosine", "to_newton"),
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""Paths and barriers against dense scans; permutations against the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+from hessium.errors import InputError
+from hessium.landscape import align_permutation
+from support.risk_cases import draw
+
+X, Y = draw(40, 4), torch.arange(40) % 3
+LOSS = nn.CrossEntropyLoss()
+
+
+def trained(seed: int) -> hs.EmpiricalRisk:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(4, 10), nn.Tanh(), nn.Linear(10, 8), nn.Tanh(), nn.Linear(8, 3)).double()  # fmt: skip  # noqa: E501
+    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=30)
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        value: Tensor = LOSS(model(X), Y)
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    return hs.EmpiricalRisk(model, LOSS, (X, Y))
+
+
+def test_the_barrier_is_that_of_a_dense_scan() -> None:
+    risk, other = trained(1), trained(2)
+    a, b = risk.theta, other.theta
+    found = hs.loss_path(risk, [a, b], num=21)
+    t = np.linspace(0, 1, 20001)
+    at = found.barrier_position
+    near = t[abs(t - at) < 0.05]
+    scan = [risk.at((1 - s) * a + s * b).value() - (1 - s) * found.knots[0] - s * found.knots[1] for s in near]  # fmt: skip  # noqa: E501
+    assert found.barrier == pytest.approx(max(scan), rel=1e-6)
+    assert found.barrier >= (found.values - np.interp(found.positions, [0, 1], found.knots)).max()
+    assert found.distances[-1] == pytest.approx(float((a - b).norm()))
+    two = hs.loss_path(risk, [a, b, a], num=21)
+    assert two.barrier == pytest.approx(found.barrier, rel=1e-6)
+    assert len(two.values) == 41
+
+
+def test_a_bent_path_is_lower_and_keeps_its_ends() -> None:
+    risk, other = trained(1), trained(2)
+    straight = hs.loss_path(risk, [risk.theta, other.theta], num=21)
+    bent = hs.loss_path(risk, [risk.theta, other.theta], num=21, bend=True, steps=30)
+    assert bent.barrier < straight.barrier / 2
+    np.testing.assert_allclose(bent.knots, straight.knots, rtol=1e-12)
+
+
+def test_a_convex_loss_has_no_barrier() -> None:
+    risk = hs.EmpiricalRisk(nn.Linear(4, 3).double(), LOSS, (X, Y))
+    found = hs.loss_path(risk, [risk.theta, risk.theta + draw(risk.dim, seed=3)])
+    assert found.barrier == 0.0
+
+
+def test_a_permuted_network_is_brought_back() -> None:
+    risk = trained(1)
+    weights = dict(zip(risk.names, risk.layout.parts(risk.theta), strict=True))
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(0))
+    weights["0.weight"], weights["0.bias"] = weights["0.weight"][order], weights["0.bias"][order]
+    weights["2.weight"] = weights["2.weight"][:, order]
+    shuffled = torch.cat([weights[name].reshape(-1) for name in risk.names])
+    assert risk.at(shuffled).value() == pytest.approx(risk.value(), rel=1e-12)
+    assert torch.equal(align_permutation(risk, shuffled, risk.theta), risk.theta)
+    other = trained(2).theta
+    moved = align_permutation(risk, other, risk.theta)
+    assert risk.at(moved).value() == pytest.approx(risk.at(other).value(), rel=1e-12)
+    assert float((moved - risk.theta).norm()) < float((other - risk.theta).norm())
+
+
+def test_bad_input() -> None:
+    risk = trained(1)
+    with pytest.raises(InputError, match="points"):
+        hs.loss_path(risk, [risk.theta])
+    with pytest.raises(InputError, match="theta"):
+        hs.loss_path(risk, [risk.theta, risk.theta[:-1]])
+    conv = nn.Sequential(nn.Conv1d(1, 1, 1), nn.Flatten()).double()
+    other = hs.EmpiricalRisk(conv, LOSS, (X[:, None], Y % 2))
+    with pytest.raises(InputError, match="Sequential"):
+        align_permutation(other, other.theta, other.theta)

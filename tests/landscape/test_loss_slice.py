@@ -1,0 +1,186 @@
+"""Slices against values, Taylor polynomials with known coefficients, and dense Hessians."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import brentq
+from torch import Tensor, nn
+
+import hessium as hs
+from hessium.errors import InputError
+from hessium.landscape import filter_normalised, trajectory_directions
+from support.risk_cases import draw
+
+
+class Polynomial(nn.Module):
+    def __init__(self, cubic: float, quartic: float) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+        self.cubic, self.quartic = cubic, quartic
+
+
+def polynomial(cubic: float, quartic: float) -> hs.EmpiricalRisk:
+    """w^T diag(2, 2, 1) w / 2 + c w_0^3 / 6 + d w_0^4 / 24."""
+
+    def closure(model: nn.Module) -> Tensor:
+        w: Tensor = model.w  # type: ignore[assignment]
+        scale = torch.tensor([2.0, 2.0, 1.0], dtype=torch.float64)
+        return (scale * w * w).sum() / 2 + model.cubic * w[0] ** 3 / 6 + model.quartic * w[0] ** 4 / 24  # type: ignore[operator]  # fmt: skip  # noqa: E501
+
+    return hs.EmpiricalRisk.from_closure(Polynomial(cubic, quartic), closure)
+
+
+def network(steps: int = 0) -> hs.EmpiricalRisk:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    x, y = draw(40, 4), torch.arange(40) % 3
+    loss = nn.CrossEntropyLoss()
+    optimiser = torch.optim.LBFGS(model.parameters(), max_iter=max(steps, 1))
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        value: Tensor = loss(model(x), y)
+        value.backward()
+        return value
+
+    if steps:
+        optimiser.step(closure)
+    return hs.EmpiricalRisk(model, loss, [(x[:10], y[:10]), (x[10:25], y[10:25]), (x[25:], y[25:])])
+
+
+def exact_radius(cubic: float, quartic: float, within: float) -> float:
+    """Smallest r with |c r^3 / 6 + d r^4 / 24| = within r^2 on either side, by root finding."""
+    r = np.linspace(1e-3, 50, 20001)
+    found = []
+    for sign in (1, -1):
+        error = [
+            abs(sign * cubic * t**3 / 6 + quartic * t**4 / 24) - within * 2 * t**2 / 2 for t in r
+        ]
+        first = int(np.argmax(np.array(error) > 0))
+        if error[first] > 0:
+            found.append(
+                brentq(
+                    lambda t, s=sign: (
+                        abs(s * cubic * t**3 / 6 + quartic * t**4 / 24) - within * t**2
+                    ),
+                    r[first - 1], r[first],
+                )
+            )  # fmt: skip
+    return min(found)
+
+
+@pytest.mark.parametrize(("cubic", "quartic"), [(0.7, 0.3), (0.0, 1.0), (3.0, 0.0), (0.01, -5.0)])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_radius_of_a_quartic_is_right_to_two_percent(
+    cubic: float, quartic: float, columns: int
+) -> None:
+    directions = torch.eye(3, dtype=torch.float64)[:, :columns]
+    found = hs.loss_slice(polynomial(cubic, quartic), directions, extent=2.0, num=21, within=0.1)
+    assert found.validity_radius == pytest.approx(exact_radius(cubic, quartic, 0.1), rel=0.02)
+
+
+@pytest.mark.parametrize("directions", ["eigenvectors", "columns"])
+def test_a_quadratic_equals_its_model_and_its_radius_is_infinite(directions: Any) -> None:
+    columns = draw(3, 2, seed=3) if directions == "columns" else directions
+    found = hs.loss_slice(polynomial(0.0, 0.0), columns, num=11)
+    np.testing.assert_allclose(found.values, found.quadratic, atol=1e-14)
+    assert found.validity_radius == math.inf
+
+
+def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian(
+    tmp_path: Path,
+) -> None:
+    risk = network()
+    columns = draw(risk.dim, 2, seed=5) / 4
+    found = hs.loss_slice(risk, columns, extent=0.5, num=9, sampling=True, checkpoint=tmp_path)
+    H, g = hs.Hessian(risk).dense(), risk.gradient()
+    for i, a in enumerate(found.coordinates[0]):
+        for j, b in enumerate(found.coordinates[1]):
+            d = a * columns[:, 0] + b * columns[:, 1]
+            assert found.values[i, j] == pytest.approx(risk.at(risk.theta + d).value(), rel=1e-12)
+            model = risk.value() + float(g @ d + d @ H @ d / 2)
+            assert found.quadratic[i, j] == pytest.approx(model, rel=1e-12)
+            assert found.distances[i, j] == pytest.approx(float(d.norm()), abs=1e-12)
+    basis = torch.linalg.qr(columns)[0]
+    share = float((basis.mT @ H @ basis).trace() / H.trace())
+    assert abs(found.trace_share - share) <= 5 * found.trace_share_stderr
+    assert found.sampling_stderr is not None
+    assert (found.sampling_stderr > 0).all()
+    inside, distance = found.project(risk.theta + 0.3 * columns[:, 0])
+    np.testing.assert_allclose(inside, [0.3, 0.0], atol=1e-12)
+    assert distance < 1e-12
+    # the second call reads every value
+    again = hs.loss_slice(risk, columns, extent=0.5, num=9, checkpoint=tmp_path)
+    np.testing.assert_array_equal(again.values, found.values)
+    with pytest.raises(InputError, match="another slice"):
+        hs.loss_slice(risk, columns, extent=0.6, num=9, checkpoint=tmp_path)
+
+
+def test_the_stated_radius_holds_between_the_points_of_the_slice() -> None:
+    """Forty rays that the slice has not seen, on six slices; a radius twice as large fails."""
+    kept = exceeded = 0
+    for seed in range(6):
+        risk = network(steps=4)
+        found = hs.loss_slice(risk, "random", extent=1.0, num=11, rng=seed)
+        basis = torch.linalg.qr(found.directions)[0]
+        H, g, value = hs.Hessian(risk).dense(), risk.gradient(), risk.value()
+        slope, bend = basis.mT @ g, basis.mT @ H @ basis
+        angles = torch.linspace(0, 2 * math.pi, 41, dtype=torch.float64)[:-1]
+        units = torch.stack([angles.cos(), angles.sin()], dim=1)
+        for factor in (0.95, 2.0):
+            r = factor * found.validity_radius
+            scale = (
+                r * (units @ slope).abs() + r**2 / 2 * ((units @ bend) * units).sum(1).abs()
+            ).max()
+            errors = [
+                abs(risk.at(risk.theta + r * basis @ u).value() - value
+                    - float(r * u @ slope + r**2 / 2 * u @ bend @ u))
+                for u in units
+            ]  # fmt: skip
+            good = max(errors) <= 0.1 * float(scale)
+            kept += good and factor < 1
+            exceeded += not good and factor > 1
+    assert kept >= 5
+    assert exceeded == 6
+
+
+def test_random_directions_have_the_norms_of_the_filters() -> None:
+    risk = network()
+    parts = [risk.layout.parts(c.contiguous()) for c in filter_normalised(risk, 1, rng=1).unbind(1)]
+    for name, d, w in zip(risk.names, parts[0], risk.layout.parts(risk.theta), strict=True):
+        expected = w.norm(dim=1) if w.dim() > 1 else torch.zeros((), dtype=torch.float64)
+        assert torch.allclose(d.norm(dim=1) if d.dim() > 1 else d.norm(), expected), name
+    two = filter_normalised(risk, 2)
+    assert abs(float(two[:, 0] @ two[:, 1])) < 1e-10
+
+
+def test_a_trajectory_lies_in_its_plane() -> None:
+    end, a, b = draw(20), draw(20, seed=1), draw(20, seed=2)
+    thetas = [end + s * a + s**2 * b for s in (1.0, 0.6, 0.3, 0.1, 0.0)]
+    columns, coordinates, shares = trajectory_directions(thetas)
+    moved = torch.stack(thetas) - end
+    torch.testing.assert_close(coordinates @ columns.mT, moved, atol=1e-12, rtol=0)
+    assert float(shares.sum()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "options"),
+    [
+        ("directions", {"directions": "top"}),
+        ("directions", {"directions": torch.zeros(59, 1, dtype=torch.float64)}),
+        ("directions", {"directions": torch.ones(59, 2, dtype=torch.float64)}),
+        ("directions", {"directions": torch.ones(4, 2)}),
+        ("extent", {"extent": 0.0}),
+        ("num", {"num": 2}),
+        ("within", {"within": 1.5}),
+    ],
+)
+def test_bad_input(argument: str, options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=argument):
+        hs.loss_slice(network(), **options)

@@ -1,0 +1,173 @@
+"""`hs.identify` and `hessium identify`: answers, units, files, and bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hessium as hs
+from hessium.cli import main
+from support.posterior_cases import Scalars
+
+X = torch.linspace(0, 1, 8, dtype=torch.float64)[:, None]
+NOISE = 0.1
+FILE = """
+import torch, hessium as hs
+
+class Line(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+        self.b = torch.nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+
+    def forward(self, x):
+        return self.a + self.b * x
+
+def make():
+    x = torch.linspace(0, 1, 8, dtype=torch.float64)[:, None]
+    return hs.EmpiricalRisk(Line(), hs.SquaredError(), (x, Line()(x).detach()))
+
+def asked():
+    return make(), {"noise": 0.1, "units": {"a": "m"}, "inputs": {"x": "s"}}
+
+def wrong():
+    return make(), {"noize": 0.1}
+
+def other():
+    return make(), 3
+"""
+
+
+def line() -> hs.EmpiricalRisk:
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=1.0, b=2.0)
+    return hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+
+
+def exact() -> tuple[Any, Any]:
+    """Covariance of intercept and slope, and standard deviations on the default grid."""
+    design = np.c_[np.ones(8), X.numpy()]
+    covariance = NOISE**2 * np.linalg.inv(design.T @ design)
+    grid = np.c_[np.ones(101), np.linspace(0, 1, 101)]
+    return covariance, np.sqrt(np.einsum("ij,jk,ik->i", grid, covariance, grid))
+
+
+def test_a_line_gets_the_answers_of_linear_regression() -> None:
+    found = hs.identify(
+        line(), noise=NOISE, units={"a": "m"}, inputs={"x": "s"}, outputs={"u": "m"}, k=2
+    )
+    covariance, std = exact()
+    assert found.parameters is not None
+    np.testing.assert_allclose(found.parameters.std, np.sqrt(np.diag(covariance)), rtol=1e-10)
+    np.testing.assert_allclose(found.prediction_std[:, 0], std, rtol=1e-10)
+    np.testing.assert_allclose(found.gains, 0.5 * np.log1p(std**2 / NOISE**2), rtol=1e-9)
+    # the ends of the line are the places of least certainty
+    assert found.design is not None
+    assert sorted(found.candidates[found.design.indices, 0].tolist()) == [0.0, 1.0]
+    assert found.trust.believable
+    assert [one.believable for one in found.profiles] == [True, True]
+    words = {row[0]: row[1] for row in found.findings.quoted[0].rows}
+    assert "a = (1 ± 0.065) m" in str(words["How well?"])
+    assert "x = " in str(words["Where to measure next?"])
+    assert {s.verdict for s in found.findings.statements} == {"holds"}
+
+
+def test_what_is_open_is_said_and_is_null_in_json(tmp_path: Path) -> None:
+    model = Scalars(lambda x, p: p["b"] * p["c"] * x, b=2.0, c=3.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.identify(risk, noise=NOISE)
+    summary = found.summary()
+    json.dumps(summary, allow_nan=False)
+    assert [one["std"] for one in summary["parameters"]] == [None, None]
+    assert summary["combinations"][0]["name"] == "b c"
+    assert "fix" in summary["advice"][0]
+    statement = found.findings.statements[0]
+    assert statement.verdict == "does not hold"
+    page = found.report(tmp_path / "run").read_text()
+    assert "Together: b c" in page
+    assert "undetermined" in (tmp_path / "run" / "tables" / "parameters.csv").read_text()
+
+
+def test_two_inputs_get_a_map_and_many_get_the_data() -> None:
+    rng = np.random.default_rng(0)
+    for columns, charts in ((2, {"map-0", "predictions-0"}), (3, set())):
+        x = torch.from_numpy(rng.standard_normal((12, columns)))
+        model = torch.nn.Linear(columns, 1).double()
+        risk = hs.EmpiricalRisk(model, torch.nn.MSELoss(), (x, model(x).detach()))
+        found = hs.identify(risk, noise=NOISE)
+        names = {chart.name for chart in found.findings.charts}
+        assert names & {"map-0", "predictions-0"} == charts
+        assert len(found.prediction) == (225 if columns == 2 else 12)
+
+
+def test_a_loss_without_noise_has_no_design() -> None:
+    x = torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]
+    model = torch.nn.Linear(1, 2).double()
+    y = (x[:, 0] + 0.3 * torch.sin(9 * x[:, 0]) > 0).long()
+    risk = hs.EmpiricalRisk(model, torch.nn.CrossEntropyLoss(), (x, y))
+    found = hs.identify(risk, prior_precision=1.0)
+    assert found.design is None
+    assert found.noise is None
+    assert not found.gains.size
+    assert "best" not in {row[0] for row in found.findings.quoted[0].rows}
+
+
+def test_unknown_units_are_refused() -> None:
+    with pytest.raises(ValueError, match="units: 'kapa' is not a parameter"):
+        hs.identify(line(), noise=NOISE, units={"kapa": "W"})
+
+
+def test_the_command_writes_a_run_and_prints_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "line.py"
+    file.write_text(FILE)
+    out = tmp_path / "run"
+    command = ["identify", f"{file}:asked", "--out", str(out)]
+    assert main(command) == 0
+    words = capsys.readouterr().out
+    assert "How well?: a = (1 ± 0.065) m" in words
+    assert "Measure at x = " in words
+    assert {p.name for p in out.iterdir()} >= {"summary.json", "report.html", "figures", "arrays"}
+    text = (out / "tables" / "predictions.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    np.testing.assert_allclose([float(r["std of output"]) for r in rows], exact()[1], rtol=1e-10)
+    assert float(rows[-1]["x [s]"]) == 1.0
+    assert main([*command, "--json", "--noise", "0.2", "--output", "u=m", "--next", "1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["parameters"][0]["std"] == pytest.approx(2 * exact()[0][0, 0] ** 0.5)
+    assert found["parameters"][0]["unit"] == "m"
+    assert len(found["next_measurements"]) == 1
+    assert main(["identify", f"{file}:make", "--out", str(out)]) == 2
+    assert "another run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["F:wrong"], "the dict has 'noize'"),
+        (["F:other"], "returned an int beside the risk"),
+        (["F:make"], "--noise"),  # no residual tells it
+        (["F:asked", "--noise", "0"], "--noise: 0; a number > 0"),
+        (["F:asked", "--unit", "=m"], "--unit: =m; NAME=UNIT is required"),
+        (["F:asked", "--unit", "z=m"], "--unit: 'z' is not a parameter"),
+        (["F:asked", "--criterion", "E"], "--criterion: E; A or D"),
+        (["F:asked", "--refits", "-1"], "--refits: -1; an integer >= 0"),
+        (["F:asked", "--parameter", "kappa"], "kappa"),
+    ],
+)
+def test_bad_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    file = tmp_path / "line.py"
+    file.write_text(FILE)
+    given = [a.replace("F:", f"{file}:") for a in arguments]
+    assert main(["identify", *given, "--out", str(tmp_path / "run")]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert message in err
