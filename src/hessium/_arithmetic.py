@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
+
+from hessium._threads import ProcessSetting
 
 _DEVICES = ("cpu", "cuda")
 # where torch may multiply float32 numbers of fewer digits: convolutions on CUDA do so by default
@@ -21,34 +22,6 @@ _SWITCHES = (
     _BACKENDS.mkldnn.rnn,
 )
 _FULL = "ieee"
-
-
-class ProcessSetting:
-    """A setting of the process: the first thread that enters changes it, the last restores it.
-
-    Args:
-        change: changes the setting on the stack that it is given, which restores it.
-    """
-
-    def __init__(self, change: Callable[[ExitStack], None]) -> None:
-        self._change = change
-        self._lock = threading.Lock()
-        self._users = 0
-        self._stack = ExitStack()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._users == 0:
-                with ExitStack() as stack:
-                    self._change(stack)
-                    self._stack = stack.pop_all()
-            self._users += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._stack.close()
 
 
 def _multiply_in_full(stack: ExitStack) -> None:

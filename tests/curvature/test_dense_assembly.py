@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from hessium.curvature.dense_assembly import dense_second_order
+from hessium.curvature.dense_assembly import _outer_sum, dense_second_order
 from hessium.linalg.operator import SymmetricOperator
 from support.risk_cases import Case, build, draw, mlp, seeded
 
@@ -186,3 +186,18 @@ def test_sequences_of_other_lengths_in_every_batch(loss: nn.Module) -> None:
     torch.testing.assert_close(values, wanted, rtol=1e-9, atol=1e-12)
     products = hs.GaussNewton(risk) @ torch.eye(risk.dim, dtype=torch.float64)
     torch.testing.assert_close(products, outer)
+
+
+# the smallest of p q, i j p and i j q is formed first
+@pytest.mark.parametrize(
+    ("i", "j", "p", "q"), [(1, 1, 5, 5), (1, 2, 4, 3), (2, 3, 5, 4), (9, 8, 2, 3)]
+)
+def test_weighted_outer_products_are_summed_in_any_order(i: int, j: int, p: int, q: int) -> None:
+    draws = torch.Generator().manual_seed(0)
+    core, left, right = (
+        torch.randn(40, *shape, generator=draws, dtype=torch.float64)
+        for shape in ((i, j), (p,), (q,))
+    )
+    expected = torch.einsum("sij,sp,sq->ipjq", core, left, right)
+    for work in (64, 2**20):
+        assert torch.allclose(_outer_sum(core, left, right, work), expected, rtol=1e-12)

@@ -6,16 +6,18 @@ import hashlib
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar, get_args
+from contextlib import AbstractContextManager
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from hessium._arguments import nonnegative
 from hessium._arithmetic import full_precision
-from hessium.curvature.dense_assembly import work_bytes
+from hessium.curvature.dense_assembly import agrees, work_bytes
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.jacobian import DOUBLE_REVERSE
+from hessium.curvature.multiplied import multiplied
 from hessium.curvature.product_plan import (
     BatchProduct,
     Graphs,
@@ -23,13 +25,16 @@ from hessium.curvature.product_plan import (
     RouteName,
     fastest,
     many_at_once,
+    require_route,
 )
 from hessium.curvature.requirements import require_risk
-from hessium.curvature.selfcheck import probe_vectors, self_check, tolerance
+from hessium.curvature.route_trials import Option, PlainProducts, Trials, faster_on_one_thread
+from hessium.curvature.selfcheck import probe_vectors, same_products, self_check, tolerance
 from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory
 from hessium.linalg.operator import NamedShapes, SymmetricOperator
 from hessium.linalg.products import COLUMNS
+from hessium.linalg.threads import SMALL_KERNEL, network_passes, torch_threads
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 
@@ -37,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _PROGRAMS: dict[str, Recorded] = {"traced": "recorded", "compiled": "compiled"}
 _BLOCK_FROM = 2000  # products: blocks are tried where that costs about one percent of the work
+_THREADS_FROM = 40  # products: one thread is tried beside all where that costs a few percent
 _BLOCK = 8  # columns of the blocks that are tried, and used where they win
 
 
@@ -52,9 +58,10 @@ class RiskOperator(SymmetricOperator):
             its kind on a model, 5 to 8 for `risk.at(theta)` and `risk.refreshed()`.
         graph_bytes: memory limit for cached graphs (1 GiB). Batches with a cached graph need no
             forward pass per product; the graphs of the others are rebuilt for every product.
-        route: "auto" caches graphs and, before many products (`prepare`), tries recorded programs
-            and block products and uses the fastest; "retained" only caches graphs; "streaming"
-            caches nothing; "traced" records programs at once; "compiled" compiles them with torch;
+        route: "auto" caches graphs and takes the fastest of 1, 8 or 64 columns at once, one thread
+            or all, and recorded programs, timed on the first products or by `prepare`; last bits
+            may differ between them, and between runs. "retained" only caches graphs;
+            "streaming" caches nothing; "traced" records at once; "compiled" compiles with torch;
             "finite-difference" uses differences of gradients.
 
     Raises:
@@ -76,24 +83,23 @@ class RiskOperator(SymmetricOperator):
         route: RouteName = "auto",
     ) -> None:
         require_risk(risk)
-        if route not in get_args(RouteName):
-            msg = f"route: {route!r}; one of {', '.join(get_args(RouteName))} is required"
-            raise InputError(msg)
+        require_route(route)
         graph_bytes = int(nonnegative("graph_bytes", graph_bytes))
         self.risk = risk
         self._asked = route
-        self._graphs = Graphs(
-            risk,
-            # caching a graph that recomputes activations saves nothing
-            0 if route == "streaming" or risk.survey.recomputes else graph_bytes,
-            _PROGRAMS.get(route, ""),
-        )
+        # caching a graph that recomputes activations saves nothing
+        budget = 0 if route == "streaming" or risk.survey.recomputes else graph_bytes
+        self._graphs = Graphs(risk, budget, _PROGRAMS.get(route, ""))
         self._batched = route != "compiled" and many_at_once(risk)
-        self._preferred = 1
+        self._preferred, self._one_thread = 1, False
+        self._plain: PlainProducts | None = None
         self._difference = self._differences() if route == "finite-difference" else None
         if check:
-            with torch.enable_grad():
+            with torch.enable_grad(), self._threads():
                 self_check(self)
+        if route == "auto":  # until work is announced, products find their route themselves
+            trials = risk.trials.setdefault(type(self).__name__, Trials())
+            self._plain = PlainProducts(trials)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -174,34 +180,43 @@ class RiskOperator(SymmetricOperator):
             columns: largest number of columns of one block product.
             choice: value of `choice` when the same work began; used without timing.
         """
+        self._plain = None
         if choice:
-            program, batched, preferred = choice.split()
+            program, batched, preferred, *threads = choice.split()
             self._batched, self._preferred = batched == "block", int(preferred)
+            self._one_thread = threads == ["one"]
             if program == "recorded":
-                self._single(probe_vectors(self, 1)[:, 0], self._products())
+                self._apply(probe_vectors(self, 1), self._products(), batched=False)
                 self._graphs.trace()
         elif self._asked == "auto":
             many = columns >= _BLOCK and products >= _BLOCK_FROM
-            vectors = probe_vectors(self, _BLOCK if many else 1)
-            with torch.enable_grad():
-                self._batched = fastest(
-                    self._graphs,
-                    lambda block, batched: self._apply(block, self._products(), batched=batched),
-                    vectors,
-                    products,
-                    lambda a, b: bool((a - b).norm() <= tolerance(self.dtype) * b.norm()),
-                    batched=self._batched,
-                    record=self._recording_pays,
-                )
+            if self._threads_matter and products >= _THREADS_FROM:
+                vector = probe_vectors(self, 1)
+                self._one_thread = faster_on_one_thread(lambda how: self._with(vector, how))
+            self._batched = self._choose(probe_vectors(self, _BLOCK if many else 1), products)
             self._preferred = _BLOCK if many and self._batched else 1
             logger.info("%r: %s", self, self.route)
         return self
+
+    @torch.enable_grad()
+    def _choose(self, vectors: Tensor, products: int) -> bool:
+        """Leave the graphs in their fastest form; whether blocks are multiplied at once."""
+        return fastest(
+            self._graphs,
+            lambda block, batched: self._apply(block, self._products(), batched=batched),
+            vectors,
+            products,
+            same_products,
+            batched=self._batched,
+            record=self._recording_pays,
+        )
 
     @property
     def choice(self) -> str:
         """The route that `prepare` chose, for a later `prepare`."""
         program = "recorded" if self._graphs.recorded else "walked"
-        return f"{program} {'block' if self._batched else 'loop'} {self._preferred}"
+        threads = "one" if self._one_thread else "all"
+        return f"{program} {'block' if self._batched else 'loop'} {self._preferred} {threads}"
 
     @property
     def cached(self) -> bool:
@@ -234,7 +249,19 @@ class RiskOperator(SymmetricOperator):
     def _matmat(self, block: Tensor) -> Tensor:
         if self._difference is not None:
             return torch.stack([self._difference(column) for column in block.unbind(1)], dim=1)
+        if self._plain is not None and self._graphs.complete:
+            width = self._graphs.width(self.device) if self._batched else 1
+            product = self._plain.product(
+                block, self._with, same_products, first=width,
+                room=self._graphs.room // 4, threads=self._threads_matter,
+            )  # fmt: skip
+            if self._recording_pays and self._plain.record_now(self._graphs):
+                self._choose(probe_vectors(self, 1), 1000)
+            return product
         return self._apply(block, self._products(), batched=self._batched)
+
+    def _threads(self, columns: int = 1) -> AbstractContextManager[None]:
+        return network_passes(self.risk.survey.kernel_size * columns)
 
     def _products(self, *, keep: bool = True) -> Iterator[BatchProduct]:
         """One pass over the batches. The graphs hold no reference to the operator."""
@@ -250,33 +277,22 @@ class RiskOperator(SymmetricOperator):
 
     @torch.enable_grad()
     def _apply(self, block: Tensor, graphs: Iterable[BatchProduct], *, batched: bool) -> Tensor:
-        if block.shape[1] == 1:
-            return self._single(block[:, 0].contiguous(), graphs)[:, None]
-        layout = self.risk.layout
-        # rows are contiguous vectors; the result is transposed for the caller
-        vectors = block.mT.contiguous()
-        product = torch.zeros_like(vectors)
-        width = COLUMNS if batched else 1
-        for graph in graphs:
-            for start in range(0, len(vectors), width):
-                rows = vectors[start : start + width]
-                if batched:
-                    images = graph.product(layout.parts(rows), batched=True)
-                    found = torch.cat([p.reshape(len(rows), -1) for p in images], dim=1)
-                    product[start : start + width] += found
-                else:
-                    images = graph.product(layout.parts(rows[0]), batched=False)
-                    product[start] += torch.cat([p.reshape(-1) for p in images])
-        return product.div_(self.risk.denominator).mT
+        width = self._graphs.width(self.device) if batched else 1
+        return self._with(block, Option(width, self._one_thread), graphs)
 
-    def _single(self, vector: Tensor, graphs: Iterable[BatchProduct]) -> Tensor:
-        parts = self.risk.layout.parts(vector)
-        product: Tensor | None = None
-        for graph in graphs:
-            images = torch.cat([p.reshape(-1) for p in graph.product(parts, batched=False)])
-            product = images if product is None else product.add_(images)
-        assert product is not None
-        return product.div_(self.risk.denominator)
+    @torch.enable_grad()
+    def _with(
+        self, block: Tensor, option: Option, graphs: Iterable[BatchProduct] | None = None
+    ) -> Tensor:
+        width = min(option.width, block.shape[1])
+        graphs = self._products() if graphs is None else graphs
+        with torch_threads(one=True) if option.one_thread else self._threads(width):
+            return multiplied(block, graphs, self.risk.layout, width).div_(self.risk.denominator)
+
+    @property
+    def _threads_matter(self) -> bool:
+        large = self.risk.survey.kernel_size >= SMALL_KERNEL
+        return large and self.device.type == "cpu" and torch.get_num_threads() > 1
 
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
@@ -303,31 +319,30 @@ class RiskOperator(SymmetricOperator):
         refuted = self.risk.refuted
         if self._difference is None and "layer-wise" not in refuted:
             free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
-            with torch.enable_grad():
+            with torch.enable_grad(), self._threads(COLUMNS):
                 matrix = self._assemble(work_bytes(free))
             if matrix is not None:
                 matrix /= self.risk.denominator
                 # graphs that exist are used; none is kept for these few products
                 graphs = self._products(keep=self._graphs.complete)
                 products = self._apply(vectors, graphs, batched=False)
-                if self._agrees(matrix, vectors, products):
+                if agrees(matrix, vectors, products, tolerance(self.dtype)):
                     return matrix, products
-                # a property of the model, so one refutation is enough wherever the risk is taken
-                refuted.add("layer-wise")
+                refuted.add("layer-wise")  # a property of the model, wherever the risk is taken
                 logger.info("%r: samples see each other; assembling column by column", self)
                 del matrix
-        return super().dense(max_bytes=max_bytes), self @ vectors
-
-    def _agrees(self, matrix: Tensor, vectors: Tensor, expected: Tensor) -> bool:
-        errors = (matrix @ vectors - expected).norm(dim=0)
-        typical = vectors.norm(dim=0) * torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
-        return bool((errors <= tolerance(self.dtype) * (expected.norm(dim=0) + typical)).all())
+        # the width of its blocks follows from sizes, not from timings: the same bits every time
+        plain, self._plain = self._plain, None
+        try:
+            return super().dense(max_bytes=max_bytes), self @ vectors
+        finally:
+            self._plain = plain
 
     def _columns_within(self, free_bytes: int) -> int:
         per_column = 4 * self.shape[0] * self.dtype.itemsize + self._graphs.nbytes
         return max(1, min(COLUMNS, free_bytes // max(per_column, 1)))
 
     def __repr__(self) -> str:
-        n = self.shape[0]
-        parts = [f"{n} x {n}", f"{self.dtype}", self.risk.extent]
-        return f"{type(self).__name__}({', '.join(filter(None, parts))})"
+        size = f"{self.risk.dim} x {self.risk.dim}"
+        parts = ", ".join(filter(None, [size, f"{self.dtype}", self.risk.extent]))
+        return f"{type(self).__name__}({parts})"

@@ -38,6 +38,7 @@ from hessium.problem.losses import rows
 from hessium.problem.output_hessian import OutputHessian
 
 WORK_BYTES = 2**27  # bytes of one outer product: large enough for BLAS, small for any machine
+_CHUNK_BYTES = 2**22  # of a factor of one matrix product
 PIECES = 6  # arrays of that size that may be alive at once
 
 
@@ -97,6 +98,13 @@ def dense_outer(
     return symmetrize_(matrix)
 
 
+def agrees(matrix: Tensor, vectors: Tensor, expected: Tensor, tol: float) -> bool:
+    """Whether products of a matrix with vectors are the expected ones, to a relative tolerance."""
+    errors = (matrix @ vectors - expected).norm(dim=0)
+    typical = vectors.norm(dim=0) * torch.linalg.matrix_norm(matrix) / matrix.shape[0] ** 0.5
+    return bool((errors <= tol * (expected.norm(dim=0) + typical)).all())
+
+
 def _pulled(batch: TappedBatch, middle: OutputHessian, work: int) -> Iterator[list[Tensor]]:
     """Columns of the factor pulled back to the taps, in chunks within the work space."""
     middle.require_factor()
@@ -129,8 +137,11 @@ def _add_second_order(
     offsets = [t.offset for t in taps]
     # One scalar holds both kinds of derivative: its Hessian in (offset, dual) has the second
     # derivatives of the loss and, against the duals, the Jacobians of the layers' inputs.
-    duals = [torch.zeros_like(t.inputs, requires_grad=True) for t in taps]
     linked = [t.inputs.requires_grad for t in taps]
+    duals = [
+        torch.zeros_like(t.inputs, requires_grad=True) if live else t.inputs
+        for t, live in zip(taps, linked, strict=True)
+    ]
     for dual, t, live in zip(duals, taps, linked, strict=True):
         if live:
             scalar = scalar + (dual * t.inputs).sum()
@@ -165,17 +176,34 @@ def _add_second_order(
 
 
 def _outer_sum(core: Tensor, left: Tensor, right: Tensor, work: int) -> Tensor:
-    """sum_s core[s, i, j] left[s, p] right[s, q] as (i, p, j, q), by one matrix product a chunk."""
+    """sum_s core[s, i, j] left[s, p] right[s, q] as (i, p, j, q), by one matrix product a chunk.
+
+    The two smallest of the three arrays are multiplied entry by entry first: with few units this is
+    a weighted X^T X, whose cost is that of its matrix product.
+    """
     samples, i, j = core.shape
     p, q = left.shape[1], right.shape[1]
+    smallest = min(p * q, i * j * p, i * j * q)
+    result = i * j * p * q
+    # small chunks stay in the cache, but each adds the whole result
+    room = min(work, max(_CHUNK_BYTES, 2 * result * core.itemsize))
+    step = max(1, room // max(1, smallest * core.itemsize))
     total: Tensor | None = None
-    step = max(1, work // max(1, p * q * core.itemsize))
     for start in range(0, samples, step):
         part = slice(start, start + step)
-        outer = left[part, :, None] * right[part, None, :]
-        flat = core[part].reshape(-1, i * j).mT @ outer.reshape(-1, p * q)
-        total = flat if total is None else total.add_(flat)
+        c, x, y = core[part], left[part], right[part]
+        if smallest == i * j * p:
+            one, other = (c[:, :, None, :] * x[:, None, :, None]).flatten(1), y
+        elif smallest == i * j * q:
+            one, other = x, (c[..., None] * y[:, None, None, :]).flatten(1)
+        else:
+            one, other = c.flatten(1), (x[:, :, None] * y[:, None, :]).flatten(1)
+        total = one.mT @ other if total is None else total.addmm_(one.mT, other)
     assert total is not None
+    if smallest == i * j * p:
+        return total.view(i, p, j, q)
+    if smallest == i * j * q:
+        return total.view(p, i, j, q).transpose(0, 1)
     return total.view(i, j, p, q).permute(0, 2, 1, 3)
 
 

@@ -91,7 +91,7 @@ class Outer(Call):
         parts = [a] if self.weight is not None else []
         if self.bias is not None:
             parts.append(torch.ones_like(a[..., :1]))
-        return torch.cat(parts, dim=-1)
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
     def weight_rows(self, b: Tensor, units: Tensor) -> Tensor:
         """Sum over positions of b a^T, one matrix product for each sample."""

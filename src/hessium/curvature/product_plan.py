@@ -6,13 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from hessium.curvature.fx_program import CannotTraceError
 from hessium.curvature.graph import UNKNOWN
+from hessium.errors import InputError
+from hessium.linalg.products import COLUMNS
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 
@@ -23,9 +25,17 @@ logger = logging.getLogger(__name__)
 
 RouteName = Literal["auto", "retained", "streaming", "traced", "compiled", "finite-difference"]
 
+_CACHE_BYTES = 2**24  # tensors of a graph, for all columns of a block
 _SMALL = 2**25  # parameters times outputs of a batch: a product takes a millisecond or two
 _TRACE_SECONDS = 1.0  # what recording takes for one batch, as a guess before it is tried
 _WORTH = 10.0  # recording is tried where all the work takes this many times as long
+
+
+def require_route(route: str) -> None:
+    """Raise InputError for an unknown route."""
+    if route not in get_args(RouteName):
+        msg = f"route: {route!r}; one of {', '.join(get_args(RouteName))} is required"
+        raise InputError(msg)
 
 
 @runtime_checkable
@@ -134,6 +144,17 @@ class Graphs:
         self._program = "recorded"
         return True
 
+    def width(self, device: torch.device) -> int:
+        """Columns at once where blocks are: on a CPU, as many as stay in the cache."""
+        size = self.nbytes // len(self.kept) if self.kept else 0
+        wide = size == 0 or device.type != "cpu"
+        return COLUMNS if wide else max(1, min(COLUMNS, _CACHE_BYTES // size))
+
+    @property
+    def room(self) -> int:
+        """How many graphs of a batch the budget holds; none where they are not measured."""
+        return self.budget * len(self.kept) // self.nbytes if self.nbytes else 0
+
     @property
     def recorded(self) -> bool:
         """Whether the cached graphs are recorded as programs."""
@@ -205,12 +226,7 @@ def fastest(
     if len(tried) > 1:
         seconds[False, True] = _clock(multiply, vectors, True)
     work = products * seconds[False, False]
-    if (
-        record
-        and graphs.kept
-        and work > _WORTH * _TRACE_SECONDS * len(graphs.kept)
-        and graphs.trace()
-    ):
+    if record and graphs.kept and worth_recording(work, graphs) and graphs.trace():
         # twice, since a program that overwrites its stored tensors would drift
         try:
             agreed = all(agree(multiply(vectors, many), expected) for many in (*tried, False))
@@ -234,6 +250,11 @@ def fastest(
         graphs.forget()
     logger.info("seconds a vector, (recorded, at once): %s", seconds)
     return best if len(tried) > 1 else batched
+
+
+def worth_recording(seconds: float, graphs: Graphs) -> bool:
+    """Whether recording is a small part of work that takes so long."""
+    return seconds > _WORTH * _TRACE_SECONDS * len(graphs.kept)
 
 
 def _clock(multiply: Callable[[Tensor, bool], Tensor], block: Tensor, many: bool) -> float:

@@ -41,6 +41,11 @@ def tolerance(dtype: torch.dtype) -> float:
     return float(torch.finfo(dtype).eps ** 0.5)
 
 
+def same_products(one: Tensor, other: Tensor) -> bool:
+    """Whether two products are equal to rounding."""
+    return bool((one - other).norm() <= tolerance(one.dtype) * other.norm())
+
+
 def probe_vectors(operator: SymmetricOperator, count: int) -> Tensor:
     """Fixed random unit vectors (n, count), the same on every device."""
     generator = torch.Generator().manual_seed(20170706)

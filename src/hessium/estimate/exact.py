@@ -12,11 +12,13 @@ from torch import Tensor
 
 from hessium._arguments import memory
 from hessium._arithmetic import full_precision
+from hessium._threads import blas_threads
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.ldl import ShiftedLDL
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.threads import dense_algebra
 from hessium.linalg.vectors import gaussian, norm
 from hessium.spectra import Count, Inertia, RankProfile, Spectrum
 from hessium.spectra.inertia import thresholds
@@ -156,7 +158,8 @@ def _share(operator: SymmetricOperator, max_bytes: int, matrices: int) -> int:
 
 
 def _solve(matrix: Tensor) -> FloatArray:
-    values: Any = torch.linalg.eigvalsh(matrix).cpu().numpy()
+    with dense_algebra(len(matrix)):
+        values: Any = torch.linalg.eigvalsh(matrix).cpu().numpy()
     return np.asarray(values, dtype=np.float64)
 
 
@@ -200,15 +203,16 @@ def _inertia_by_factorisation(
 def _largest(matrix: Tensor, accuracy: float) -> float:
     """Largest |eigenvalue| to a relative accuracy, by Lanczos."""
     n = matrix.shape[0]
-    found: Any = scipy.sparse.linalg.eigsh(
-        matrix.cpu().numpy(),
-        k=1,
-        which="LM",
-        tol=accuracy,
-        v0=np.random.default_rng(n).standard_normal(n),
-        ncv=40,
-        return_eigenvectors=False,
-    )
+    with blas_threads(n):
+        found: Any = scipy.sparse.linalg.eigsh(
+            matrix.cpu().numpy(),
+            k=1,
+            which="LM",
+            tol=accuracy,
+            v0=np.random.default_rng(n).standard_normal(n),
+            ncv=40,
+            return_eigenvectors=False,
+        )
     return abs(float(found[0]))
 
 

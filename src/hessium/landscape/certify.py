@@ -18,6 +18,7 @@ from hessium.landscape.point import Certificate, Kind
 from hessium.landscape.polish import polish
 from hessium.landscape.symmetry import on_manifold
 from hessium.landscape.trajectory import Walk
+from hessium.linalg.threads import dense_algebra
 from hessium.spectra import Count, Spectrum
 
 _FLAT = 1e-7  # |Hg| / (|H| |g|): methods that compare |g|^2 resolve it to sqrt(epsilon), 1.5e-8
@@ -63,7 +64,8 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
     Cost: a Hessian with all eigenvectors for each Newton step, 15 to 30 in all.
     """
     try:
-        return _judge(surface, walk, draws)
+        with dense_algebra(len(walk.theta)):
+            return _judge(surface, walk, draws)
     except NonFiniteError:
         return _beyond(walk)
 

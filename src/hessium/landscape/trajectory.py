@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hessium.errors import NonFiniteError
 from hessium.landscape.objective import Surface
+from hessium.linalg.threads import dense_algebra
 
 _GROWS = 1.02  # |theta| at the end over |theta| half way: parameters that grow more may diverge
 _SHRUNK = 1e-3  # largest |theta| of the search: below it |theta| fluctuates, growth says nothing
@@ -142,7 +143,8 @@ class Finder(ABC):
         walk, gradient = Walk(start), surface.gradient(start)
         try:
             if walk.arrive(start, gradient, stopping):
-                self._walk(surface, walk, gradient, stopping)
+                with dense_algebra(len(start)):
+                    self._walk(surface, walk, gradient, stopping)
         except NonFiniteError:
             walk.ended = "not finite"
         return walk

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hessium._typing import FloatArray, IntArray
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.threads import dense_algebra
 from hessium.linalg.vectors import gaussian, norm, subtract_projection_
 
 _CANCELLED = 0.7  # fraction of a length; below it rounding is not small relative to the remainder
@@ -193,7 +194,8 @@ class KrylovSpace:
     def ritz(self) -> RitzPairs:
         """All Ritz pairs of the present space. Cost: an eigenproblem of size j, no product."""
         j = self.size
-        values, vectors = scipy.linalg.eigh(self._projected[:j, :j])
+        with dense_algebra(j):
+            values, vectors = scipy.linalg.eigh(self._projected[:j, :j])
         self._scale = max(self._scale, float(np.abs(values).max()))
         residuals = np.zeros(j)
         if self._scale > 0:

@@ -35,7 +35,9 @@ class SymmetricOperator(MatrixProducts):
     def prepare(
         self, products: int, columns: int = 1, *, choice: str | None = None
     ) -> SymmetricOperator:
-        """The operator prepared for many products; an operator with several routes chooses one.
+        """The operator prepared for many products; an operator with several routes fixes one.
+
+        Advice: without it the first products find their route themselves.
 
         Args:
             products: number of products to come.

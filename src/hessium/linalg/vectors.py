@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.threads import passes_over
 
 
 def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
@@ -84,10 +85,11 @@ def subtract_projection_(vectors: Tensor, basis: Tensor) -> Tensor:
 
     Cost: the basis is read twice, by matrix-vector (b = 1) or matrix-matrix products.
     """
-    if vectors.dim() == 1:
-        coefficients = basis @ vectors
-        torch.addmv(vectors, basis.mT, coefficients, alpha=-1.0, out=vectors)
-    else:
-        coefficients = basis @ vectors.mT
-        torch.addmm(vectors, coefficients.mT, basis, alpha=-1.0, out=vectors)
+    with passes_over(basis.nbytes):
+        if vectors.dim() == 1:
+            coefficients = basis @ vectors
+            torch.addmv(vectors, basis.mT, coefficients, alpha=-1.0, out=vectors)
+        else:
+            coefficients = basis @ vectors.mT
+            torch.addmm(vectors, coefficients.mT, basis, alpha=-1.0, out=vectors)
     return coefficients

@@ -35,12 +35,14 @@ class Shared:
         proven: operators that passed their full self-check on it.
         warned: whether the user was warned of changed buffers.
         directions: of the self-check.
+        trials: timings of the routes of products, by the kind of operator.
     """
 
     refuted: set[str] = dataclasses.field(default_factory=set)
     proven: set[str] = dataclasses.field(default_factory=set)
     warned: bool = False
     directions: tuple[Tensor, Tensor] | None = None
+    trials: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Evaluation(abc.ABC):
@@ -168,6 +170,11 @@ class Evaluation(abc.ABC):
     @directions.setter
     def directions(self, pair: tuple[Tensor, Tensor]) -> None:
         self._shared.directions = pair
+
+    @property
+    def trials(self) -> dict[str, Any]:
+        """Timings of the routes of products; shared by the risk at all parameters."""
+        return self._shared.trials
 
     def constant_entries(self) -> list[slice]:
         """Entries of the flat vector that torch keeps constant: padding rows of embeddings."""

@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
-from hessium._arithmetic import ProcessSetting, full_precision
+from hessium._arithmetic import full_precision
+from hessium._threads import ProcessSetting
+from hessium.problem.kernel_sizes import KernelSizes
 
 
 @contextmanager
@@ -177,13 +179,17 @@ def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
 class ForwardWatch(TorchFunctionMode):
     """Records properties of a forward pass.
 
+    Args:
+        sizes: counts the multiply-adds of its kernels, if given.
+
     Attributes:
         attention: whether it calls fused attention.
         differentiated_in: tensors in which it takes derivatives by `torch.autograd.grad`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sizes: KernelSizes | None = None) -> None:
         super().__init__()
+        self._sizes = sizes
         self.attention = False
         self.differentiated_in: list[Tensor] = []
 
@@ -200,4 +206,7 @@ class ForwardWatch(TorchFunctionMode):
         elif func is torch.autograd.grad:
             inputs = (kwargs or {}).get("inputs", args[1] if len(args) > 1 else ())
             self.differentiated_in += [inputs] if isinstance(inputs, Tensor) else list(inputs)
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if self._sizes is not None:
+            self._sizes.add(func, args, kwargs or {}, result)
+        return result

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hessium._arithmetic import full_precision
 from hessium.errors import InputError, NonFiniteError
+from hessium.linalg.threads import network_passes
 from hessium.problem.data import Batch
 
 if TYPE_CHECKING:
@@ -37,8 +38,9 @@ def in_one_pass(risks: Sequence[EmpiricalRisk]) -> Iterator[tuple[int, Empirical
 def values(risks: Sequence[EmpiricalRisk]) -> list[float]:
     """The value of each. Cost: one forward pass for each."""
     totals: list[list[float]] = [[] for _ in risks]
-    for position, risk, batch in in_one_pass(risks):
-        totals[position].append(float(risk.total(risk.constants(), batch).detach()))
+    with network_passes(risks[0].survey.kernel_size):
+        for position, risk, batch in in_one_pass(risks):
+            totals[position].append(float(risk.total(risk.constants(), batch).detach()))
     return [math.fsum(one) / risk.denominator for risk, one in zip(risks, totals, strict=True)]
 
 
@@ -46,6 +48,11 @@ def values(risks: Sequence[EmpiricalRisk]) -> list[float]:
 @torch.enable_grad()
 def values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
     """Value and gradient of each. Errors as in `EmpiricalRisk.gradient`."""
+    with network_passes(risks[0].survey.kernel_size):
+        return _values_and_gradients(risks)
+
+
+def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
     gradients = [torch.zeros_like(risk.theta) for risk in risks]
     totals: list[list[float]] = [[] for _ in risks]
     for position, risk, batch in in_one_pass(risks):

@@ -55,6 +55,8 @@ class Survey:
         convex: whether the loss is known to be convex in the outputs, sample by sample, for these
             targets and any outputs.
         draws: whether a forward pass draws from the global random generators.
+        draws: whether a forward pass draws from the global random generators.
+        kernel_size: multiply-adds of a typical kernel of a forward pass; infinite if unknown.
     """
 
     counts: Counts
@@ -69,6 +71,7 @@ class Survey:
     runs_python: bool = False
     draws: bool = False
     convex: bool = False
+    kernel_size: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +224,7 @@ def _survey(
         runs_python=passes.runs_python,
         draws=passes.draws,
         convex=all(look.convex for look in found),
+        kernel_size=passes.sizes.typical or math.inf,
     )
 
 

@@ -14,6 +14,7 @@ from hessium.errors import InputError
 from hessium.problem.containers import closed, replaced, tensors
 from hessium.problem.forward import describe
 from hessium.problem.graph_checks import nodes_behind, runs_python
+from hessium.problem.kernel_sizes import KernelSizes
 from hessium.problem.kernels import ForwardWatch
 from hessium.problem.losses import CallableLoss, Loss, Value
 
@@ -38,6 +39,7 @@ class WatchedPasses:
         runs_python: whether a backward pass calls Python code.
         draws: whether a global random generator was drawn from.
         differentiated_in: tensors in which a forward pass takes derivatives.
+        sizes: of its kernels.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class WatchedPasses:
         self._checked = checked
         self.attention = self.recomputes = self.runs_python = self.draws = False
         self.differentiated_in: list[Tensor] = []
+        self.sizes = KernelSizes()
 
     def outputs(self, inputs: Any, number: int) -> Tensor:
         """Outputs of one batch; the inputs of the first batch are compared with a copy.
@@ -122,7 +125,7 @@ class WatchedPasses:
 
     def _watched(self, function: Callable[[], Tensor]) -> Tensor:
         before = torch.get_rng_state()
-        with ForwardWatch() as watch:
+        with ForwardWatch(self.sizes) as watch:
             if self.recomputes:
                 result = function()
             else:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.linalg
 
+from hessium._threads import blas_threads
 from hessium._typing import FloatArray
 
 _TOGETHER = 2**22  # matrix entries of the small eigenproblems that are solved in one call
@@ -60,7 +61,8 @@ class GaussRule:
 
     @staticmethod
     def _rule(diagonal: FloatArray, offdiagonal: FloatArray) -> tuple[FloatArray, FloatArray]:
-        nodes, vectors = scipy.linalg.eigh_tridiagonal(diagonal, offdiagonal)
+        with blas_threads(diagonal.size):
+            nodes, vectors = scipy.linalg.eigh_tridiagonal(diagonal, offdiagonal)
         return np.asarray(nodes, dtype=np.float64), np.asarray(vectors[0] ** 2, dtype=np.float64)
 
     def radau(self, endpoint: float) -> tuple[FloatArray, FloatArray]:
@@ -121,7 +123,8 @@ class GaussRule:
         # the lower triangle is what eigh reads; without its last row this is the Gauss rule
         matrix[:, index + 1, index] = self.offdiagonal
         matrix[is_node, m, m - 1] = 0.0
-        nodes, vectors = np.linalg.eigh(matrix)
+        with blas_threads(m):
+            nodes, vectors = np.linalg.eigh(matrix)
         weights = vectors[:, 0, :] ** 2
         at = np.abs(nodes - x[:, None]).argmin(axis=1)
         rows = np.arange(x.size)
