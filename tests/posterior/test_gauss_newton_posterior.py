@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from hessium.posterior import factor
+from hessium.posterior import factors
 from support.posterior_cases import dense_covariance, jacobian
 from support.risk_cases import classes, draw, mlp, poisson_loss, seeded, split
 
@@ -20,7 +20,7 @@ NOISE, ALPHA = 0.3, 0.7
 @pytest.fixture(params=["factorisation", "gram"])
 def route(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "gram":
-        monkeypatch.setattr(factor, "_COPIES", 10**12)  # no Jacobian fits into memory
+        monkeypatch.setattr(factors, "_COPIES", 10**12)  # no Jacobian fits into memory
     return str(request.param)
 
 

@@ -145,13 +145,13 @@ def test_the_limit_of_a_vanishing_prior_agrees() -> None:
 
 
 def test_directions_near_rounding_are_not_resolved_until_a_threshold_is_given() -> None:
-    # singular values 1, 1e-14 (between zero and certainly not zero), and the open rest
-    rows = torch.zeros(2, 6, dtype=torch.float64)
-    rows[0, 0], rows[1, 1] = 1.0, 3e-14
+    # singular values 1.4, 1, 2e-14 (between zero and certainly not zero), and the open rest
+    rows = torch.zeros(3, 6, dtype=torch.float64)
+    rows[0, 0], rows[1, 1], rows[1, 2], rows[2, 2] = 1.0, 1.0, 1.0, 3e-14
     model = Linear6()
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (rows, model(rows).detach()))
     post = hs.GaussNewtonPosterior(risk, noise=0.1)
-    assert (post.rank.lower, post.rank.upper) == (1, 2)
+    assert (post.rank.lower, post.rank.upper) == (2, 3)
     assert "rounding" in post.rank.reasons
     found = post.undetermined(["k", "w"])
     labels = {one.label: one.answer for one in found.answers}
@@ -160,7 +160,7 @@ def test_directions_near_rounding_are_not_resolved_until_a_threshold_is_given() 
     assert post.parameter_std(["k"])[0] == pytest.approx(0.1)
     assert np.isinf(post.parameter_std(["w"])).all()
     cut = hs.GaussNewtonPosterior(risk, noise=0.1, tol=1e-6)
-    assert cut.rank == 1
+    assert cut.rank == 2
     assert {one.answer for one in cut.undetermined().answers} == {"undetermined"}
     with pytest.raises(ValueError, match="rounding resolves"):
         hs.GaussNewtonPosterior(risk, noise=0.1, tol=1e-31)

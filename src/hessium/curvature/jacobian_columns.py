@@ -39,7 +39,7 @@ _STORED = 2**30  # bytes of the derivatives in the units that may be kept
 @torch.enable_grad()
 def over_columns(
     risk: EmpiricalRisk, begin: Callable[[], Consumer], max_bytes: int = 2**30
-) -> float:
+) -> Tensor:
     r"""Pass every column of J once to a consumer, in blocks.
 
     The blocks are compared with one backward pass: $B^T u = J^T u$ for a Gaussian u.
@@ -51,7 +51,8 @@ def over_columns(
         max_bytes: memory limit of one block.
 
     Returns:
-        $|B^T u - J^T u|$, an estimate of the rounding of J in the Frobenius norm.
+        $B^T u - J^T u$, (P,): the size of each entry estimates the rounding of a column, its norm
+        the rounding of J in the Frobenius norm.
 
     Cost: one gradient for each output of a sample (layer-wise), else one for each row of J and
     each block.
@@ -64,22 +65,21 @@ def over_columns(
         if blocks is _by_layers and "layer-wise" in risk.refuted:
             continue
         consume = begin()
-        missed, size, found = 0.0, float(pulled.norm()), False
+        missed, size, found = torch.zeros_like(pulled), float(pulled.norm()), False
         for at, block in blocks(risk, max_bytes):
             found = True
-            error = block.mT @ u - pulled[at]
-            missed += float(error.square().sum())
+            missed[at] = block.mT @ u - pulled[at]
             consume(at, block)
-        if found and missed**0.5 <= tolerance(risk.dtype) * size:
-            return float(missed**0.5)
+        if found and float(missed.norm()) <= tolerance(risk.dtype) * size:
+            return missed
         if found and blocks is _by_layers:
             risk.refuted.add("layer-wise")
-    msg = f"jacobian: rows of {risk!r} differ from a product by {missed**0.5:.3g}"
+    msg = f"jacobian: rows of {risk!r} differ from a product by {float(missed.norm()):.3g}"
     raise SelfCheckError(msg)
 
 
-def dense_columns(risk: EmpiricalRisk, max_bytes: int = 2**30) -> tuple[Tensor, float]:
-    """J itself, (rows, P), and the estimate of its rounding of `over_columns`."""
+def dense_columns(risk: EmpiricalRisk, max_bytes: int = 2**30) -> tuple[Tensor, Tensor]:
+    """J itself, (rows, P), and what `over_columns` says of its rounding, (P,)."""
     matrix = torch.zeros(risk.num_outputs, risk.dim, dtype=risk.dtype, device=risk.device)
 
     def begin() -> Consumer:

@@ -52,6 +52,7 @@ def named_combinations(
     labels: list[str],
     theta: FloatArray,
     basis: FloatArray,
+    units: FloatArray,
     covariance: FloatArray,
     change: Callable[[FloatArray], float] | None,
 ) -> list[Combination]:
@@ -60,7 +61,9 @@ def named_combinations(
     Args:
         labels: of the parameters, k of them.
         theta: their values, (k,).
-        basis: orthonormal gradients of determined combinations, (k, d).
+        basis: gradients of determined combinations with respect to `units` times theta,
+            orthonormal, (k, d).
+        units: scale of each parameter, in which the basis is given, (k,).
         covariance: finite part of the covariance, (k, k).
         change: relative change of the outputs if the parameters become the argument; None if moves
             along undetermined directions involve other parameters, so that no name can be checked.
@@ -70,7 +73,7 @@ def named_combinations(
         if change is None or (kind == "product" and not bool((theta != 0).all())):
             continue
         scale = theta if kind == "product" else np.ones_like(theta)
-        table = _whole_numbers(_reduced(basis.T * scale))
+        table = _whole_numbers(_reduced(basis.T, units * scale))
         if table is None or not _holds(kind, table, theta, change):
             continue
         for row in table:
@@ -80,9 +83,9 @@ def named_combinations(
                 gradient = gradient * value
             found.append(_made(_text(kind, row, labels), kind, value, gradient, covariance))
         return found
-    for row in _reduced(basis.T):
+    for row in _reduced(basis.T, units):
         row = row / np.linalg.norm(row)
-        text = _text("local", row, labels)
+        text = _text("local", row, labels, np.abs(row / units))
         found.append(_made(text, "local", float(row @ theta), row, covariance))
     return found
 
@@ -94,10 +97,10 @@ def _made(
     return Combination(text=text, kind=kind, value=value, std=math.sqrt(max(variance, 0.0)))
 
 
-def _reduced(table: FloatArray) -> FloatArray:
-    """Reduced row echelon form."""
+def _reduced(table: FloatArray, scale: FloatArray) -> FloatArray:
+    """Reduced row echelon form of a table with scaled columns; zeros are judged before."""
     rows = np.array(table, dtype=np.float64)
-    at = 0
+    at, pivots = 0, []
     for column in range(rows.shape[1]):
         if at == rows.shape[0]:
             break
@@ -109,7 +112,10 @@ def _reduced(table: FloatArray) -> FloatArray:
         for other in range(rows.shape[0]):
             if other != at:
                 rows[other] -= rows[other, column] * rows[at]
+        pivots.append(column)
         at += 1
+    rows = rows * scale
+    rows[:at] /= scale[pivots][:, None]
     return rows
 
 
@@ -144,7 +150,8 @@ def _holds(
     return True
 
 
-def _text(kind: str, row: FloatArray, labels: list[str]) -> str:
+def _text(kind: str, row: FloatArray, labels: list[str], sizes: FloatArray | None = None) -> str:
+    sizes = np.abs(row) if sizes is None else sizes
     pairs = [(value, label) for value, label in zip(row, labels, strict=True)]
     if kind == "product":
         above = " ".join(_power(v, n) for v, n in pairs if v > 0)
@@ -154,7 +161,8 @@ def _text(kind: str, row: FloatArray, labels: list[str]) -> str:
             if below
             else above
         )
-    visible = [(v, n) for v, n in pairs if abs(v) > 1e-6 * float(np.abs(row).max())]
+    large = sizes > 1e-6 * float(sizes.max())
+    visible = [pair for pair, shown in zip(pairs, large, strict=True) if shown]
     words = ""
     for value, name in visible:
         size = abs(value)

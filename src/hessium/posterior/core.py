@@ -20,7 +20,8 @@ from hessium.curvature.jacobian import check_jacobian
 from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.estimate import SpectralSum
-from hessium.posterior.factor import Factor, factorise
+from hessium.posterior.factor import Factor
+from hessium.posterior.factors import Factors
 from hessium.posterior.fit import best_prior_precision, noise_of
 from hessium.posterior.measurements import measurements
 from hessium.posterior.state import State
@@ -60,43 +61,49 @@ class PosteriorCore(ABC):
             msg = f"noise: {noise}; {risk.loss!r} is not a squared error, so it takes no noise"
             raise InputError(msg)
         mean = _mean(prior_mean, fine)
-        self._prepare(risk, factorise(fine, data, max_bytes), noise, precision, mean, tol)
+        self._prepare(risk, Factors(fine, data, max_bytes), noise, precision, mean, tol)
 
     def _prepare(
         self,
         risk: EmpiricalRisk,
-        factor: Factor,
+        factors: Factors,
         noise: float | None,
         prior_precision: float,
         prior_mean: Tensor,
         tol: float | None,
     ) -> None:
         self.risk = risk
-        self._factor, self._prior_mean, self._tol = factor, prior_mean, tol
-        data = factor.data
+        self._factors, self._prior_mean, self._tol = factors, prior_mean, tol
+        data = factors.data
         self._given = noise
         freedom = math.inf
         if not data.quadratic:
             noise = 1.0
         elif noise is None:
-            unit = State(factor=factor, noise=1.0, prior_precision=0.0, tol=tol)
+            unit = State(factors=factors, noise=1.0, prior_precision=prior_precision, tol=tol)
             noise, freedom = noise_of(
-                data.residual_sum, data.count, factor.singular_values, prior_precision,
-                unit.rank.value,
+                data.residual_sum, data.count, unit.factor.singular_values, prior_precision,
+                0 if prior_precision else unit.rank.value,
             )  # fmt: skip
         self._freedom = freedom
-        self._state = State(factor=factor, noise=noise, prior_precision=prior_precision, tol=tol)
-        _ = self._state.rank  # a bad tol is refused at once
+        self._state = State(factors=factors, noise=noise, prior_precision=prior_precision, tol=tol)
+        _ = self._state.factor  # what cannot be factorised is refused at once
+        if tol is not None:
+            _ = self._state.rank  # and so is a bad tol
 
     def with_prior(self: P, prior_precision: float | int, *, noise: float | int | None = None) -> P:
         """The same data with another prior precision (and noise), without new derivatives."""
         other = object.__new__(type(self))
         other._prepare(
-            self.risk, self._factor,
+            self.risk, self._factors,
             self._given if noise is None else positive("noise", noise),
             nonnegative("prior_precision", prior_precision), self._prior_mean, self._tol,
         )  # fmt: skip
         return other
+
+    @property
+    def _factor(self) -> Factor:
+        return self._state.factor
 
     @property
     def noise(self) -> float | None:
@@ -156,8 +163,11 @@ class PosteriorCore(ABC):
 
     @property
     def singular_values(self) -> FloatArray:
-        """Of the Jacobian in units of the noise, descending; those below rounding are left out."""
-        return self._factor.singular_values / self._state.noise
+        """Of the Jacobian in units of the noise, descending; those below rounding are left out.
+
+        In the units of the parameters, on which they depend; `rank` does not.
+        """
+        return self._factors.plain.singular_values / self._state.noise
 
     def coverage_factor(self, confidence: float = 0.95) -> float:
         """Standard deviations of an interval: Student's t if the noise is estimated, else normal.
@@ -187,7 +197,7 @@ class PosteriorCore(ABC):
         slope = slope / (factor.data.largest_weight * state.noise**2)
         if alpha > 0:
             slope = slope + alpha * (risk.theta - self._prior_mean)
-        along = factor.from_parameters(slope)
+        along = factor.from_functionals(slope)
         kept = state.rank.lower if alpha == 0 else along.size
         found = float((along[:kept] ** 2 / (state.precisions[:kept] + alpha)).sum())
         if alpha > 0:

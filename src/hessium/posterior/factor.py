@@ -1,12 +1,9 @@
 r"""The whitened Jacobian by its singular values, in parameter or in sample space.
 
-$A = (S/\sqrt q)^T J = U \,\mathrm{diag}(s)\, V^T$. Everything that the posterior says of a linear
-functional g of the parameters follows from its components $V^T g$ and from the rest of g outside
-of the rows of A.
-
-Where A fits into memory, V comes from an orthogonal factorisation: singular values are accurate to
-$\epsilon s_1$. Otherwise U comes from $A A^T$, which is assembled without A: squares of singular
-values are accurate to $\epsilon s_1^2$ only.
+$A = (S/\sqrt q)^T J$ and $A D^{-1} = U \,\mathrm{diag}(s)\, V^T$, where the diagonal matrix D holds
+the scale of every parameter. Everything that the posterior says of a linear functional g of the
+parameters follows from its components $V^T D^{-1} g$ and from the rest of $D^{-1} g$ outside of the
+rows of $A D^{-1}$.
 """
 
 from __future__ import annotations
@@ -20,17 +17,15 @@ import torch
 from torch import Tensor
 
 from hessium._typing import FloatArray
-from hessium.curvature.jacobian_columns import Consumer, dense_columns, outer_gram, over_columns
+from hessium.curvature.jacobian_columns import Consumer, dense_columns, over_columns
 from hessium.curvature.jacobian_map import Jacobian
 from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory
 from hessium.posterior.entries import entries_of
 from hessium.posterior.measurements import Measurements
+from hessium.posterior.scales import scaled_gram
 from hessium.problem import EmpiricalRisk
 from hessium.problem.other_inputs import OnInputs
-
-_EPS = float(np.finfo(np.float64).eps)
-_COPIES = 4  # of A that an orthogonal factorisation holds at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,9 +33,10 @@ class Functionals:
     r"""Linear functionals of the parameters, as rows g.
 
     Attributes:
-        along: $g^T V$, shape (m, r).
-        rest: Gram matrix of the parts outside of the rows of A, (m, m), or its diagonal, (m,).
-        squares: $|g|^2$, shape (m,).
+        along: $g^T D^{-1} V$, shape (m, r).
+        rest: Gram matrix of the parts of $D^{-1} g$ outside of the rows of $A D^{-1}$, (m, m), or
+            its diagonal, (m,).
+        squares: $|D^{-1} g|^2$, shape (m,).
     """
 
     along: FloatArray
@@ -60,6 +56,7 @@ class Factor:
     Attributes:
         risk: in float64.
         data: its measurements.
+        scale: the diagonal of D, (P,).
         singular_values: s, descending, shape (r,).
         rounding: error of a singular value as large as s_1; for `gram` error of s^2 over s_1.
         right: V, (P, r), or None.
@@ -68,6 +65,7 @@ class Factor:
 
     risk: EmpiricalRisk
     data: Measurements
+    scale: Tensor
     singular_values: FloatArray
     rounding: float
     max_bytes: int
@@ -76,7 +74,7 @@ class Factor:
 
     @property
     def _scaled_left(self) -> Tensor:
-        """U / s: V^T = (U / s)^T A."""
+        """U / s: V^T = (U / s)^T A D^-1."""
         assert self.left is not None
         return self.left / torch.from_numpy(self.singular_values).to(self.left)
 
@@ -116,21 +114,22 @@ class Factor:
         Cost: none, or with the Gram matrix one pass over columns.
         """
         entries = entries_of(self.risk, names)
+        at = torch.as_tensor(entries, device=self.scale.device)
+        d = _array(self.scale[at])
         if self.right is not None:
-            along = _array(self.right[torch.as_tensor(entries, device=self.right.device)])
+            units = _array(self.right[at])
         else:
-            along = self._columns_along(names, len(entries))
-        ones = np.ones(len(entries))
+            units = self._columns_along(names, len(entries)) / d[:, None]
         if self.right is not None and self.right.shape[1] == self.risk.dim:
-            rest = np.zeros((len(ones),) * 2) if joint else np.zeros(len(ones))
+            rest = np.zeros((len(d),) * 2) if joint else np.zeros(len(d))
         elif joint:
-            rest = np.eye(len(ones)) - along @ along.T
+            rest = (np.eye(len(d)) - units @ units.T) / d[:, None] / d
         else:
-            rest = np.maximum(1 - np.einsum("ij,ij->i", along, along), 0.0)
-        return Functionals(along=along, rest=rest, squares=ones)
+            rest = np.maximum(1 - np.einsum("ij,ij->i", units, units), 0.0) / d**2
+        return Functionals(along=units / d[:, None], rest=rest, squares=1 / d**2)
 
     def _columns_along(self, names: list[str] | None, count: int) -> FloatArray:
-        """Rows of V from U, by columns of A."""
+        """Rows of D V from U, by columns of A."""
         part = self.risk if names is None else self.risk.restrict(names)
         scaled = self._scaled_left
         need = count * scaled.shape[1] * 8
@@ -159,7 +158,7 @@ class Factor:
             return self._outputs_by_gram(inputs, shape, joint=joint), shape
         size = shape.numel()
         _require_room(size, self.risk.dim, joint, self.max_bytes)
-        G, _ = dense_columns(there, self.max_bytes)
+        G = dense_columns(there, self.max_bytes)[0] / self.scale
         along = G @ self.right
         squares = _array(G.square().sum(dim=1))
         if self.right.shape[1] == self.risk.dim:
@@ -173,7 +172,7 @@ class Factor:
     def _outputs_by_gram(self, inputs: Any, shape: torch.Size, *, joint: bool) -> Functionals:
         both = OnInputs(self.risk, [inputs], after_data=True)
         require_memory(both.num_outputs, torch.float64, 4 * self.max_bytes)
-        K = outer_gram(both, 2 * self.max_bytes)
+        K = scaled_gram(both, self.scale, 2 * self.max_bytes)
         data = self.risk.num_outputs
         cross = self.data.whiten(K[:data, data:]).mT  # (m, rows)
         along = _array(cross @ self._scaled_left)
@@ -186,90 +185,54 @@ class Factor:
         return Functionals(along=along, rest=rest, squares=squares)
 
     def to_parameters(self, weights: FloatArray) -> Tensor:
-        """V w for w (r,) or (r, k): a flat vector, or columns. Cost: one gradient each by Gram."""
+        """D^-1 V w for w (r,) or (r, k): moves of the parameters, as a flat vector or columns.
+
+        Cost: one gradient each by Gram.
+        """
         w = torch.from_numpy(np.ascontiguousarray(weights)).to(self.risk.device)
         if self.right is not None:
-            return self.right @ w
+            return self._divided(self.right @ w)
+        return self._divided(self._divided(self._pulled(w)))
+
+    def from_functionals(self, vectors: Tensor) -> FloatArray:
+        """V^T D^-1 g for g (P,) or (P, k), such as gradients. Cost: one product J v by Gram."""
+        if self.right is not None:
+            return _array(self.right.mT @ self._divided(vectors))
+        return self._pushed(self._divided(self._divided(vectors)))
+
+    def to_functionals(self, weights: FloatArray) -> Tensor:
+        """D V w for w (r,). Cost: one gradient by Gram."""
+        w = torch.from_numpy(np.ascontiguousarray(weights)).to(self.risk.device)
+        return self._pulled(w) if self.right is None else self.scale * (self.right @ w)
+
+    def from_parameters(self, vector: Tensor) -> FloatArray:
+        """V^T D v for a move v (P,) of the parameters. Cost: one product J v by Gram."""
+        if self.right is not None:
+            return _array(self.right.mT @ (self.scale * vector))
+        return self._pushed(vector)
+
+    def moves_of(self, functionals: Tensor) -> Tensor:
+        """D^-2 g for g (P, k): the moves of the parameters that change functionals most."""
+        return self._divided(self._divided(functionals))
+
+    def in_units(self, moves: Tensor) -> Tensor:
+        """D v for moves v (P,) or (P, k): entries that do not depend on the units."""
+        return moves * (self.scale if moves.dim() == 1 else self.scale[:, None])
+
+    def _divided(self, block: Tensor) -> Tensor:
+        return block / (self.scale if block.dim() == 1 else self.scale[:, None])
+
+    def _pulled(self, w: Tensor) -> Tensor:
+        """A^T U w / s."""
         u = self.data.unwhiten(self._scaled_left @ w)
         return Jacobian(self.risk, check=False).transposed_product(u)
 
-    def from_parameters(self, vectors: Tensor) -> FloatArray:
-        """V^T v for v (P,) or (P, k). Cost: one product J v each by Gram."""
-        if self.right is not None:
-            return _array(self.right.mT @ vectors)
+    def _pushed(self, vectors: Tensor) -> FloatArray:
+        """(U / s)^T A v."""
         image = Jacobian(self.risk, check=False) @ vectors
         block = image if image.dim() == 2 else image[:, None]
         found = _array(self._scaled_left.mT @ self.data.whiten(block))
         return found if image.dim() == 2 else found[:, 0]
-
-
-def factorise(risk: EmpiricalRisk, data: Measurements, max_bytes: int) -> Factor:
-    """Singular values of the whitened Jacobian by the most accurate route that fits.
-
-    Raises:
-        InputError: if neither route fits into memory.
-    """
-    size, dim = risk.num_outputs, risk.dim
-    if dim <= size:
-        require_memory(2 * dim, torch.float64, 4 * max_bytes)
-        triangle, error = _triangle(risk, data, max_bytes)
-        _, s, vh = torch.linalg.svd(triangle, full_matrices=False)
-        return _made(risk, data, s, error, max_bytes, right=vh.mT.contiguous())
-    if _COPIES * size * dim * 8 <= max_bytes:
-        J, error = dense_columns(risk, max_bytes)
-        q, r = torch.linalg.qr(data.whiten(J).mT)
-        u, s, _ = torch.linalg.svd(r)
-        return _made(risk, data, s, error, max_bytes, right=q @ u)
-    require_memory(2 * size, torch.float64, 4 * max_bytes)
-    K = outer_gram(risk, 2 * max_bytes)
-    K = data.whiten(data.whiten(K).mT)
-    values, vectors = torch.linalg.eigh((K + K.mT) / 2)
-    s = values.flip(0).clamp(min=0).sqrt()
-    return _made(risk, data, s, 0.0, max_bytes, left=vectors.flip(1))
-
-
-def _made(
-    risk: EmpiricalRisk,
-    data: Measurements,
-    s: Tensor,
-    error: float,
-    max_bytes: int,
-    *,
-    right: Tensor | None = None,
-    left: Tensor | None = None,
-) -> Factor:
-    values = _array(s)
-    top = float(values[0]) if values.size else 0.0
-    if top == 0:
-        msg = (
-            "risk: the outputs do not depend on the parameters to first order (J = 0), so the data "
-            "determine nothing here; move theta, or free other parameters"
-        )
-        raise InputError(msg)
-    if left is None:
-        rounding = 4 * _EPS * max(4.0, math.sqrt(max(risk.num_outputs, risk.dim))) * top
-        rounding += 4 * error * data.norm
-    else:
-        rounding = _EPS * max(8.0, float(risk.num_outputs)) * top
-        kept = int((values > math.sqrt(rounding * top)).sum())
-        values, left = values[:kept], left[:, :kept].contiguous()
-    return Factor(
-        risk=risk, data=data, singular_values=values, rounding=rounding, max_bytes=max_bytes,
-        right=right, left=left,
-    )  # fmt: skip
-
-
-def _triangle(risk: EmpiricalRisk, data: Measurements, max_bytes: int) -> tuple[Tensor, float]:
-    """R with R^T R = A^T A, batch after batch."""
-    triangle = torch.zeros(0, risk.dim, dtype=torch.float64, device=risk.device)
-    error = 0.0
-    for number, (inputs, _) in enumerate(risk.batches()):
-        part = OnInputs(risk, [inputs])
-        J, missed = dense_columns(part, max_bytes)
-        error = math.hypot(error, missed)
-        stacked = torch.cat([triangle, data.whiten(J, number)])
-        triangle = torch.linalg.qr(stacked, mode="r").R
-    return triangle, error
 
 
 def _require_room(size: int, dim: int, joint: bool, max_bytes: int) -> None:

@@ -46,7 +46,10 @@ class GaussNewtonPosterior(MeasurementChoice):
     the negative log-likelihood, and $J^T \Lambda J$ stands for $J^T J/\sigma^2$.
 
     Without a prior ($\alpha = 0$) everything is the limit of vanishing $\alpha$: what the data
-    leave open has an infinite standard deviation. `undetermined` names the directions.
+    leave open has an infinite standard deviation. `undetermined` names the directions. These
+    answers do not depend on the units of the parameters: columns of J are divided by their lengths
+    (of all columns of a tensor together, where J does not fit into memory). With a prior, $\alpha$
+    is in the units of the parameters.
 
         post = hs.GaussNewtonPosterior(risk, noise=0.1)
         post.parameter_std(["kappa"])       # the network's weights are nuisance parameters
@@ -64,7 +67,8 @@ class GaussNewtonPosterior(MeasurementChoice):
         prior_precision: $\alpha \ge 0$.
         prior_mean: of `log_evidence`: a number, or a vector (P,).
         tol: eigenvalues of $J^T J$ below this fraction of the largest count as zero, where there is
-            no prior. By default only those that rounding cannot tell from zero.
+            no prior, for J with columns of length one. By default only those that rounding cannot
+            tell from zero.
         max_bytes: memory limit (1 GiB); a Jacobian above a quarter of it is not formed.
         check: compare products with differences of outputs and losses, once for a model.
 
@@ -192,11 +196,11 @@ class GaussNewtonPosterior(MeasurementChoice):
             )
             raise InputError(msg)
         noise = torch.from_numpy(draws.standard_normal((n, dim))).to(factor.risk.device)
-        along = factor.from_parameters(noise.mT.contiguous())
         precisions = (state.precisions + alpha)[:, None]
         if alpha == 0:
-            steps = factor.to_parameters(along / np.sqrt(precisions)).mT
+            steps = factor.to_parameters(noise.mT.cpu().numpy() / np.sqrt(precisions)).mT
         else:
+            along = factor.from_functionals(noise.mT.contiguous())
             change = along * (1 / np.sqrt(precisions) - 1 / math.sqrt(alpha))
             steps = noise / math.sqrt(alpha) + factor.to_parameters(change).mT
         return (factor.risk.theta + steps).to(self.risk.dtype)
@@ -270,16 +274,18 @@ class GaussNewtonPosterior(MeasurementChoice):
     ) -> ParameterShares:
         """Share of each parameter in directions that the data determine best, or worst.
 
+        Without a prior in units in which every column of the Jacobian has length one.
+
         Args:
             k: number of directions.
             which: "best": largest singular values first; "worst": smallest determined ones first.
         """
         count("k", k)
-        kept = self._state.rank.value
+        kept = min(self._state.rank.value, self._factor.singular_values.size)
         order = np.arange(kept) if which == "best" else np.arange(kept)[::-1]
         units = np.zeros((self._factor.singular_values.size, min(k, kept)))
         units[order[:k], np.arange(min(k, kept))] = 1.0
-        directions = self._factor.to_parameters(units)
+        directions = self._factor.in_units(self._factor.to_parameters(units))
         spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
         known = self.risk.layout.named_shapes
         return shares(directions, known, spread, "standard deviation")

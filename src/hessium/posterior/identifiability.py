@@ -139,7 +139,10 @@ def _combinations(
     risk = state.factor.risk
     finite, open_part = state.covariance(state.factor.parameters(names, joint=True))
     F, N = (matrix[np.ix_(open_at, open_at)] for matrix in (finite, open_part))
-    values, vectors = np.linalg.eigh(N)
+    where = torch.as_tensor(entries[open_at], device=risk.device)
+    scale = state.factor.scale[where].cpu().numpy()
+    # a projection, in units in which columns of the Jacobian have length one
+    values, vectors = np.linalg.eigh(N * scale[:, None] * scale)
     closed, is_open = values <= _ZERO, values >= _NOT_ZERO
     if not (closed | is_open).all():
         return [], int((~closed).sum())
@@ -148,7 +151,6 @@ def _combinations(
         return [], int(is_open.sum())
     labels = [labels_of(risk, names)[at] for at in open_at]
     theta = risk.theta
-    where = torch.as_tensor(entries[open_at], device=risk.device)
     # an eigenvalue 1 of a projection: the undetermined direction lies within these parameters
     within = bool((values[is_open] > 1 - 1e-6).all())
     own = theta[where].cpu().numpy()
@@ -160,10 +162,15 @@ def _combinations(
         return float(np.linalg.norm(_outputs(state, there) - start))
 
     # what a move of a determined combination does to the outputs is the unit of a change
-    length = 0.3 * (float(np.abs(own).max()) or 1.0)
-    unit = max(moved_outputs(own + length * column) for column in basis.T) or 1.0
+    length = 0.3 * (float(np.abs(own * scale).max()) or 1.0)
+    unit = max(moved_outputs(own + length * column / scale) for column in basis.T) or 1.0
     found = named_combinations(
-        labels, own, basis, F, (lambda values: moved_outputs(values) / unit) if within else None
+        labels,
+        own,
+        basis,
+        scale,
+        F,
+        (lambda values: moved_outputs(values) / unit) if within else None,
     )
     return found, int(is_open.sum())
 

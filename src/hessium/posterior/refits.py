@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError, NonFiniteError
-from hessium.posterior.factor import factorise
+from hessium.posterior.factors import Factors
 from hessium.posterior.measurements import measurements
 from hessium.posterior.state import State
 
@@ -120,7 +120,7 @@ def _refitted(
 def _inverse(state: State, vector: Tensor) -> Tensor:
     """Q^-1 v; without a prior in the determined directions only."""
     factor, alpha = state.factor, state.prior_precision
-    along = factor.from_parameters(vector)
+    along = factor.from_functionals(vector)
     if alpha > 0:
         weights = along * (1 / (state.precisions + alpha) - 1 / alpha)
         return factor.to_parameters(weights) + vector / alpha
@@ -136,7 +136,7 @@ def _precision(state: State, vector: Tensor) -> Tensor:
     kept = len(along) if state.prior_precision > 0 else state.rank.lower
     weights = np.zeros_like(along)
     weights[:kept] = along[:kept] * state.precisions[:kept]
-    return state.factor.to_parameters(weights) + state.prior_precision * vector
+    return state.factor.to_functionals(weights) + state.prior_precision * vector
 
 
 class Refits:
@@ -174,10 +174,10 @@ class Refits:
         damping = 1e-8
         for _ in range(steps):
             risk = self._state.factor.risk.at(theta)
-            factor = factorise(risk, measurements(risk), self._state.factor.max_bytes)
+            data = measurements(risk)
             state = State(
-                factor=factor, noise=self._state.noise, prior_precision=self._alpha,
-                tol=self._state.tol,
+                factors=Factors(risk, data, self._state.factor.max_bytes),
+                noise=self._state.noise, prior_precision=self._alpha, tol=self._state.tol,
             )  # fmt: skip
             slope = self._density.slope(theta)
             for _ in range(_TRIES):
@@ -205,8 +205,8 @@ class Refits:
         return step - column * (float(g @ step) / float(g @ column))
 
     def _solved(self, state: State, vector: Tensor, damping: float) -> Tensor:
-        """(Q + damping)^-1 v."""
+        """(Q + damping D^2)^-1 v."""
         shift = self._alpha + damping
-        along = state.factor.from_parameters(vector)
+        along = state.factor.from_functionals(vector)
         weights = along * (1 / (state.precisions + shift) - 1 / shift)
-        return state.factor.to_parameters(weights) + vector / shift
+        return state.factor.to_parameters(weights) + state.factor.moves_of(vector) / shift

@@ -2,7 +2,9 @@ r"""Variances of linear functionals under the posterior, with undetermined ones 
 
 The precision in the direction of a right singular vector is $s^2/\sigma^2 + \alpha$, and $\alpha$
 outside of the rows of the Jacobian. Without a prior, $\alpha = 0$, everything is the limit
-$\alpha \to 0$: a functional with a part outside has infinite variance.
+$\alpha \to 0$ of a precision $\alpha D^2$ outside, where D holds the lengths of the columns of the
+Jacobian: a functional with a part outside has infinite variance, and nothing depends on the units
+of the parameters.
 
 Three answers exist without a prior. A functional is *determined* if its part outside is zero to
 rounding for the directions that certainly exist; *undetermined* if that part is larger than
@@ -22,6 +24,7 @@ import numpy as np
 from hessium._typing import AnyArray, BoolArray, FloatArray
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.posterior.factor import Factor, Functionals
+from hessium.posterior.factors import Factors
 from hessium.spectra import Count
 
 Status = Literal["determined", "undetermined", "not resolved"]
@@ -38,22 +41,28 @@ class State:
     r"""Precision of every direction.
 
     Attributes:
-        factor: singular values of the whitened Jacobian for unit noise.
+        factors: singular values of the whitened Jacobian for unit noise.
         noise: $\sigma$.
         prior_precision: $\alpha$.
-        tol: eigenvalues of $A^T A$ below this fraction of the largest count as zero; None for
-            the threshold of rounding.
+        tol: eigenvalues of $A^T A$, for A with columns of length one, below this fraction of the
+            largest count as zero; None for the threshold of rounding.
     """
 
-    factor: Factor
+    factors: Factors
     noise: float
     prior_precision: float
     tol: float | None
 
+    @property
+    def factor(self) -> Factor:
+        """With a prior that of A, without one that of A with columns of length one."""
+        return self.factors.plain if self.prior_precision > 0 else self.factors.scaled
+
     @cached_property
     def rank(self) -> Count:
-        """Directions that the data determine, with the bracket of rounding."""
-        s, resolution = self.factor.singular_values, self.factor.resolution
+        """Directions that the data determine, with the bracket of rounding; in no units."""
+        factor = self.factors.scaled
+        s, resolution = factor.singular_values, factor.resolution
         top = float(s[0])
         if self.tol is None:
             threshold, low, high = _CLEAR * resolution, resolution, _SURE * resolution
@@ -62,7 +71,7 @@ class State:
             if threshold < resolution:
                 msg = (
                     f"tol: {self.tol:g}; rounding resolves eigenvalues above "
-                    f"{(resolution / top) ** 2:.2g} of the largest by {self.factor.route}"
+                    f"{(resolution / top) ** 2:.2g} of the largest by {factor.route}"
                 )
                 raise InputError(msg)
             low, high = threshold - resolution, threshold + resolution
@@ -74,14 +83,14 @@ class State:
             what="rank",
             tol=float(f"{(threshold / top) ** 2:.3g}"),
             scale=top**2,
-            method=self.factor.route,
+            method=factor.route,
             reasons=() if lower == upper else ("rounding",),
         )
 
     @property
     def dim(self) -> int:
         """Number of parameters."""
-        return self.factor.risk.dim
+        return self.factors.risk.dim
 
     @property
     def precisions(self) -> FloatArray:

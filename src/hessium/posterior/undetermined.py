@@ -135,7 +135,7 @@ def _result(
     if shown:
         kept = g.along[shown].copy()
         kept[:, state.rank.value :] = 0.0
-        outside = vectors - state.factor.to_parameters(kept.T)
+        outside = state.factor.moves_of(vectors) - state.factor.to_parameters(kept.T)
         for label, at, direction in zip(labels, shown, outside.unbind(1), strict=True):
             moves = _moves(state, direction)
             found.append(
@@ -156,7 +156,10 @@ def _result(
 
 
 def _moves(state: State, direction: Tensor) -> tuple[tuple[str, float], ...]:
-    """The largest entries of a direction of unit length, or its shares by parameter."""
+    """The entries of a direction of unit length, or its shares by parameter, largest first.
+
+    What is large, and the shares, are in units in which columns of the Jacobian have length one.
+    """
     risk = state.factor.risk
     length = float(direction.norm())
     if length == 0:
@@ -164,12 +167,16 @@ def _moves(state: State, direction: Tensor) -> tuple[tuple[str, float], ...]:
     if risk.dim <= _FEW:
         unit = (direction / length).cpu().numpy()
         labels = labels_of(risk, None)
-        order = np.argsort(-np.abs(unit), kind="stable")[:_PARTNERS]
-        largest = float(np.abs(unit).max())
-        return tuple(
-            (labels[i], float(unit[i])) for i in order if abs(unit[i]) > _VISIBLE * largest
-        )
-    table = shares(direction[:, None], risk.layout.named_shapes, np.array([length]), "length")
+        sizes = state.factor.in_units(direction).abs().cpu().numpy()
+        order = np.argsort(-sizes, kind="stable")[:_PARTNERS]
+        largest = float(sizes.max())
+        return tuple((labels[i], float(unit[i])) for i in order if sizes[i] > _VISIBLE * largest)
+    table = shares(
+        state.factor.in_units(direction)[:, None],
+        risk.layout.named_shapes,
+        np.array([length]),
+        "length",
+    )
     return tuple((name, share) for name, share in table.largest(0, _PARTNERS) if share > _VISIBLE)
 
 
