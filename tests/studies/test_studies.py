@@ -148,6 +148,10 @@ def test_optimisers_lower_the_loss_and_counts_turn_the_verdicts() -> None:
         assert (run["positive"] + run["negative"] <= run["parameters"]).all()
         assert np.isnan(run["to_newton"][-1])  # no step follows the last look
         assert (np.abs(run["to_gradient"][:-1]) <= 1 + 1e-12).all()
+    raw, _ = REGISTRY["trust-region"].summarise(config, [{**r, "converged": 0} for r in found])
+    for words in ("than BFGS", "to speak of", "With noise", "At most 35", "direct fit"):
+        assert verdict(raw, words) == "not tested"
+    found = [{**r, "converged": 1} for r in found]
     few = [{**r, "negative": 0 * r["negative"]} for r in found]
     findings, _ = REGISTRY["trust-region"].summarise(config, few)
     assert verdict(findings, "negative eigenvalues to speak of") == "holds"
@@ -163,6 +167,11 @@ def test_the_solver_of_the_equation_is_right() -> None:
     u = solution(torch.ones(21, dtype=torch.float64)).numpy()
     x = np.arange(1, 21) / 21
     np.testing.assert_allclose(u, 5 * x * (1 - x), rtol=1e-12)
+    kappa = torch.linspace(1, 3, 11, dtype=torch.float64).square()
+    matrix = torch.diag(kappa[:-1] + kappa[1:])
+    matrix = matrix - torch.diag(kappa[1:-1], 1) - torch.diag(kappa[1:-1], -1)
+    dense = torch.linalg.solve(matrix * 11**2, torch.full((10,), 10.0, dtype=torch.float64))
+    np.testing.assert_allclose(solution(kappa).numpy(), dense.numpy(), rtol=1e-12)
 
 
 def test_digits_are_split_and_learned() -> None:

@@ -7,7 +7,14 @@ from hessium.studies.trust_region.page import summarise
 EXPERIMENT = study(
     "trust-region",
     "Eigenvalues along three optimisers on a problem with a PDE",
-    quick=TrustRegionConfig(widths=(1, 8, 8, 1), seeds=(2,), max_iterations=120, looks=7),
+    quick=TrustRegionConfig(
+        widths=(1, 5, 5, 1),
+        cells=20,
+        seeds=(2,),
+        max_iterations=100,
+        newton_iterations=140,
+        looks=3,
+    ),
     paper=TrustRegionConfig(),
     tasks=tasks,
     compute=compute,
