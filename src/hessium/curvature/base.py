@@ -178,12 +178,14 @@ class RiskOperator(SymmetricOperator):
             program, batched, preferred = choice.split()
             self._batched, self._preferred = batched == "block", int(preferred)
             if program == "recorded":
-                self._single(probe_vectors(self, 1)[:, 0], self._products())
-                self._graphs.trace()
+                with self.risk.ranks.together("recording products"):
+                    self._single(probe_vectors(self, 1)[:, 0], self._products())
+                    self._graphs.trace()
         elif self._asked == "auto":
             many = columns >= _BLOCK and products >= _BLOCK_FROM
             vectors = probe_vectors(self, _BLOCK if many else 1)
-            with torch.enable_grad():
+            # each rank chooses for its own data, and all agree about the size of blocks
+            with torch.enable_grad(), self.risk.ranks.together("choice of a route"):
                 self._batched = fastest(
                     self._graphs,
                     lambda block, batched: self._apply(block, self._products(), batched=batched),
@@ -193,7 +195,8 @@ class RiskOperator(SymmetricOperator):
                     batched=self._batched,
                     record=self._recording_pays,
                 )
-            self._preferred = _BLOCK if many and self._batched else 1
+            blocks = self.risk.ranks.agree(many and self._batched)
+            self._preferred = _BLOCK if blocks else 1
             logger.info("%r: %s", self, self.route)
         return self
 
@@ -234,13 +237,20 @@ class RiskOperator(SymmetricOperator):
     def _matmat(self, block: Tensor) -> Tensor:
         if self._difference is not None:
             return torch.stack([self._difference(column) for column in block.unbind(1)], dim=1)
-        return self._apply(block, self._products(), batched=self._batched)
+        return self._summed(block, batched=self._batched)
+
+    def _summed(self, block: Tensor, *, batched: bool, keep: bool = True) -> Tensor:
+        """The product with a block: each rank multiplies with its data, and all are added."""
+        ranks = self.risk.ranks
+        with ranks.together("product", block):
+            share = self._apply(block, self._products(keep=keep), batched=batched)
+        return ranks.all_sum(share)
 
     def _products(self, *, keep: bool = True) -> Iterator[BatchProduct]:
         """One pass over the batches. The graphs hold no reference to the operator."""
         if keep:
             return self._graphs.over(self._make)
-        return (self._make(batch) for batch in self.risk.batches())
+        return (self._make(batch) for batch in self.risk.own_batches())
 
     def _make(self, batch: Batch) -> BatchProduct:
         self.risk.require_evaluation_mode()  # the mode may have changed since the risk was created
@@ -250,6 +260,7 @@ class RiskOperator(SymmetricOperator):
 
     @torch.enable_grad()
     def _apply(self, block: Tensor, graphs: Iterable[BatchProduct], *, batched: bool) -> Tensor:
+        """The part of the product that comes from the data of this process."""
         if block.shape[1] == 1:
             return self._single(block[:, 0].contiguous(), graphs)[:, None]
         layout = self.risk.layout
@@ -275,7 +286,8 @@ class RiskOperator(SymmetricOperator):
         for graph in graphs:
             images = torch.cat([p.reshape(-1) for p in graph.product(parts, batched=False)])
             product = images if product is None else product.add_(images)
-        assert product is not None
+        if product is None:  # no data in this process
+            return torch.zeros_like(vector)
         return product.div_(self.risk.denominator)
 
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
@@ -299,17 +311,18 @@ class RiskOperator(SymmetricOperator):
     def dense_beside(self, vectors: Tensor, *, max_bytes: int = 2**33) -> tuple[Tensor, Tensor]:
         """The matrix of `dense`, and products that it is compared with, all in one pass."""
         max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
-        self.risk.require_evaluation_mode()
-        refuted = self.risk.refuted
+        refuted, ranks = self.risk.refuted, self.risk.ranks
         if self._difference is None and "layer-wise" not in refuted:
             free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
-            with torch.enable_grad():
+            with torch.enable_grad(), ranks.together("dense matrix", vectors):
+                self.risk.require_evaluation_mode()
                 matrix = self._assemble(work_bytes(free))
+            if not ranks.agree(matrix is not None):
+                matrix = None
             if matrix is not None:
-                matrix /= self.risk.denominator
+                matrix = ranks.all_sum(matrix).div_(self.risk.denominator)
                 # graphs that exist are used; none is kept for these few products
-                graphs = self._products(keep=self._graphs.complete)
-                products = self._apply(vectors, graphs, batched=False)
+                products = self._summed(vectors, batched=False, keep=self._graphs.complete)
                 if self._agrees(matrix, vectors, products):
                     return matrix, products
                 # a property of the model, so one refutation is enough wherever the risk is taken
@@ -325,7 +338,8 @@ class RiskOperator(SymmetricOperator):
 
     def _columns_within(self, free_bytes: int) -> int:
         per_column = 4 * self.shape[0] * self.dtype.itemsize + self._graphs.nbytes
-        return max(1, min(COLUMNS, free_bytes // max(per_column, 1)))
+        columns = max(1, min(COLUMNS, free_bytes // max(per_column, 1)))
+        return self.risk.ranks.smallest(columns)
 
     def __repr__(self) -> str:
         n = self.shape[0]
