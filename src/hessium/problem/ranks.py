@@ -20,6 +20,7 @@ from torch import Tensor
 from hessium import errors
 from hessium.errors import InputError
 
+ON_ALL_RANKS = "the other ranks raise this exception as well"
 _SMALL = 4096  # entries up to which each rank gets all summands: one collective instead of two
 _DIFFERENT = 1e-3  # of the norm: vectors that differ more are not rounded copies of one vector
 _NAMED = {
@@ -108,6 +109,8 @@ class Ranks:
 
         Raises:
             InputError: if the ranks do different work, or with different inputs.
+            ConnectionError: if a process has ended, or has not answered within the timeout of the
+                group (`timeout=` of torch.distributed.init_process_group).
             Exception: the exception of the first rank that raised one, on all ranks; its message
                 names the rank, unless all have the same one.
         """
@@ -187,7 +190,8 @@ class Ranks:
         sent = torch.zeros(self.size, each, dtype=flat.dtype, device=self._device)
         sent.view(-1)[: len(flat)] = flat.to(self._device)
         received = torch.empty_like(sent)
-        dist.all_to_all_single(received, sent, group=self._group)
+        with _connected():
+            dist.all_to_all_single(received, sent, group=self._group)
         self._count(sent[0].nbytes)
         whole = self._gathered(_in_order(list(received.unbind(0))), out=sent)
         return torch.cat(whole)[: len(flat)].to(flat.device)
@@ -196,7 +200,8 @@ class Ranks:
         """The tensor of each rank; all have one shape."""
         mine = tensor.detach().to(self._device).contiguous()
         parts = [torch.empty_like(mine) for _ in range(self.size)] if out is None else list(out)
-        dist.all_gather(parts, mine, group=self._group)
+        with _connected():
+            dist.all_gather(parts, mine, group=self._group)
         self._count(mine.nbytes)
         return [part.to(tensor.device) for part in parts]
 
@@ -213,7 +218,9 @@ class Ranks:
         name, text = found[rank]
         kind = _NAMED.get(name, RuntimeError)
         msg = f"rank {rank}: {text if name in _NAMED else f'{name}: {text}'}"
-        raise kind(msg) from failure
+        told = kind(msg)
+        told.add_note(ON_ALL_RANKS)
+        raise told from failure
 
     def _raise_different(self, work: str) -> None:
         found = self.gathered(work)
@@ -233,6 +240,20 @@ class Ranks:
                 "than rank 0; all ranks need the same parameters, vectors and seeds (rng=0)"
             )
             raise InputError(msg)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Context of one exchange; a lost process is one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        msg = (
+            "process_group: another process has ended, or has not answered within the timeout of "
+            f"the group ({lines[0]})"
+        )
+        raise ConnectionError(msg) from error
 
 
 def _in_order(parts: Sequence[Tensor]) -> Tensor:
