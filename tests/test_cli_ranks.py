@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -42,7 +43,7 @@ def broken():
     return [] if dist.get_rank() == 1 else make()
 
 def alone():
-    return hs.EmpiricalRisk(torch.nn.Linear(2, 1), hs.SquaredError(), (torch.ones(2, 2),) * 2)
+    return hs.EmpiricalRisk(torch.nn.Linear(2, 1), hs.SquaredError(), (torch.ones(2, 2), torch.ones(2, 1)))
 """
 LARGE = ["--max-dim", "20", "--top", "2", "--probes", "2", "--steps", "12"]
 
@@ -59,7 +60,16 @@ def together(*arguments: str) -> subprocess.CompletedProcess[str]:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *launcher, "-m", "hessium", *arguments]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=100)
+    pipe = subprocess.PIPE
+    started = subprocess.Popen(
+        command, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+    try:
+        out, err = started.communicate(timeout=200)
+    finally:
+        if started.poll() is None:  # the launcher, and the processes that it started
+            os.killpg(started.pid, signal.SIGKILL)
+    return subprocess.CompletedProcess(command, started.returncode, out, err)
 
 
 def numbers(folder: Path) -> Any:
