@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import pkgutil
 import signal
 import sys
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if _TRACEBACK in given:
                 sys.stderr.write("".join(traceback.format_exception(error)))
             line, status = _last_words(error)
-            sys.stderr.write(_one_line(line) + "\n")
+            if not _told_elsewhere(error):
+                sys.stderr.write(_one_line(line) + "\n")
             return status
         finally:
             end()
@@ -65,6 +67,13 @@ def _command(arguments: list[str]) -> tuple[Callable[[Namespace], None], Namespa
 
     options = parse([one for one in arguments if one != _TRACEBACK])
     return pkgutil.resolve_name(options.command), options
+
+
+def _told_elsewhere(error: BaseException) -> bool:
+    """Whether the first of several processes writes the same line."""
+    if os.environ.get("RANK", "0") == "0":
+        return False
+    return "the other ranks raise this exception as well" in getattr(error, "__notes__", ())
 
 
 def _last_words(error: BaseException) -> tuple[str, int]:

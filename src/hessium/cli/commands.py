@@ -17,10 +17,12 @@ import numpy as np
 
 from hessium.cli.cluster import executor_at
 from hessium.cli.console import Bars, Tally
+from hessium.cli.processes import joined, left
 from hessium.cli.streams import say
 from hessium.cli.target import Target
 from hessium.errors import InputError
 from hessium.figures.records import Findings, Section, Table
+from hessium.problem import EmpiricalRisk
 from hessium.profiles import Plan, audit
 from hessium.profiles.measurement import Measurement
 from hessium.profiles.report_page import Reported, write_page
@@ -155,7 +157,7 @@ def _say_verdicts(findings: Findings) -> None:
 
 def spectrum(options: argparse.Namespace) -> None:
     """Measure the user's own risk and write a page about it, whole or as far as it came."""
-    target, out, directory = own_directory(options, "spectrum")
+    target, out, directory = own_directory(options, "spectrum", together=True)
     plan = Plan(
         tol=options.tol,
         max_dim=options.max_dim,
@@ -167,18 +169,30 @@ def spectrum(options: argparse.Namespace) -> None:
         max_bytes=int(options.memory * 2**30),
     )
     risk = target.risk()
+    require_shared(risk, target)
+    ranks = risk.ranks
     with options_named(), target.blamed("measuring its risk"):
-        measurement = Measurement(risk, plan, directory.store("spectrum"))
-        if measurement.forecast():
-            say(textwrap.fill(_as_options(measurement.forecast()), 98, subsequent_indent="  "))
-        with Bars() as bars:
-            stopped = measurement.run(bars)
-    found = measurement.result()
-    if found.reused:
-        say(f"{found.reused} parts from an earlier run")
-    write_and_say(found, target, out, options.line)
+        measurement = Measurement(
+            risk, plan, None if directory is None else directory.store("spectrum")
+        )
+        if ranks.rank:  # the first process prints and writes
+            stopped = measurement.run()
+        else:
+            if not ranks.alone:
+                held = ", ".join(map(str, risk.survey.outputs_by_rank))
+                say(f"{ranks.size} processes, with {held} outputs of the data")
+            if measurement.forecast():
+                say(textwrap.fill(_as_options(measurement.forecast()), 98, subsequent_indent="  "))
+            with Bars() as bars:
+                stopped = measurement.run(bars)
+    if ranks.rank == 0:
+        found = measurement.result()
+        if found.reused:
+            say(f"{found.reused} parts from an earlier run")
+        write_and_say(found, target, out, options.line)
     if stopped is not None:
         raise stopped
+    left()
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -198,14 +212,50 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def own_directory(
-    options: argparse.Namespace, experiment: str
-) -> tuple[Target, Path, RunDirectory]:
-    """The user's function, and the run directory for it."""
+    options: argparse.Namespace, experiment: str, *, together: bool = False
+) -> tuple[Target, Path, RunDirectory | None]:
+    """The user's function, and the run directory for it.
+
+    Args:
+        options: of the command line.
+        experiment: name of the section.
+        together: whether several processes may run the command. The first one makes the directory;
+            it is None for another that does not see it.
+
+    Raises:
+        InputError: if the directory cannot be used, or several processes run another command.
+    """
     target = Target.parse(options.target)
     out = options.out or Path("runs") / experiment / f"{target.file.stem}-{target.name}"
-    directory = RunDirectory.create(out, options.line)
-    directory.require_none_but((experiment,), {"file": target.place})
-    return target, out, directory
+    ranks = joined()
+    if not (ranks.alone or together):
+        msg = (
+            f"hessium: {ranks.size} processes were started, and of the commands only `hessium "
+            "spectrum` runs in several; start this one without torchrun"
+        )
+        raise InputError(msg)
+    directory = RunDirectory(out)
+    with ranks.together("making the run directory"):
+        if ranks.rank == 0:
+            directory = RunDirectory.create(out, options.line)
+            directory.require_none_but((experiment,), {"file": target.place})
+    return target, out, directory if ranks.rank == 0 or out.is_dir() else None
+
+
+def require_shared(risk: EmpiricalRisk, target: Target) -> None:
+    """Check that a risk uses all processes that were started.
+
+    Raises:
+        InputError: if it does not.
+    """
+    started = joined().size
+    if risk.ranks.size != started:
+        msg = (
+            f"FILE.py:FUNCTION: {started} processes were started, but the risk of {target.name}() "
+            f"uses {risk.ranks.size}; give hessium.EmpiricalRisk(..., process_group="
+            "torch.distributed.group.WORLD), and to each process its part of the data"
+        )
+        raise InputError(msg)
 
 
 def write_and_say(found: Reported, target: Target, out: Path, line: str) -> None:

@@ -97,7 +97,8 @@ class RiskOperator(SymmetricOperator):
         if check:
             with torch.enable_grad(), self._threads():
                 self_check(self)
-        if route == "auto":  # until work is announced, products find their route themselves
+        # until work is announced, products find their route themselves; not in several processes
+        if route == "auto" and risk.ranks.alone:
             trials = risk.trials.setdefault(type(self).__name__, Trials())
             self._plain = PlainProducts(trials)
 
@@ -186,15 +187,19 @@ class RiskOperator(SymmetricOperator):
             self._batched, self._preferred = batched == "block", int(preferred)
             self._one_thread = threads == ["one"]
             if program == "recorded":
-                self._apply(probe_vectors(self, 1), self._products(), batched=False)
-                self._graphs.trace()
+                with self.risk.ranks.together("recording products"):
+                    self._apply(probe_vectors(self, 1), self._products(), batched=False)
+                    self._graphs.trace()
         elif self._asked == "auto":
             many = columns >= _BLOCK and products >= _BLOCK_FROM
             if self._threads_matter and products >= _THREADS_FROM:
                 vector = probe_vectors(self, 1)
                 self._one_thread = faster_on_one_thread(lambda how: self._with(vector, how))
-            self._batched = self._choose(probe_vectors(self, _BLOCK if many else 1), products)
-            self._preferred = _BLOCK if many and self._batched else 1
+            # each rank chooses for its own data, and all agree about the size of blocks
+            with self.risk.ranks.together("choice of a route"):
+                self._batched = self._choose(probe_vectors(self, _BLOCK if many else 1), products)
+            blocks = self.risk.ranks.agree(many and self._batched)
+            self._preferred = _BLOCK if blocks else 1
             logger.info("%r: %s", self, self.route)
         return self
 
@@ -258,7 +263,14 @@ class RiskOperator(SymmetricOperator):
             if self._recording_pays and self._plain.record_now(self._graphs):
                 self._choose(probe_vectors(self, 1), 1000)
             return product
-        return self._apply(block, self._products(), batched=self._batched)
+        return self._summed(block, batched=self._batched)
+
+    def _summed(self, block: Tensor, *, batched: bool, keep: bool = True) -> Tensor:
+        """The product with a block: each rank multiplies with its data, and all are added."""
+        ranks = self.risk.ranks
+        with ranks.together("product", block):
+            share = self._apply(block, self._products(keep=keep), batched=batched)
+        return ranks.all_sum(share)
 
     def _threads(self, columns: int = 1) -> AbstractContextManager[None]:
         return network_passes(self.risk.survey.kernel_size * columns)
@@ -267,7 +279,7 @@ class RiskOperator(SymmetricOperator):
         """One pass over the batches. The graphs hold no reference to the operator."""
         if keep:
             return self._graphs.over(self._make)
-        return (self._make(batch) for batch in self.risk.batches())
+        return (self._make(batch) for batch in self.risk.own_batches())
 
     def _make(self, batch: Batch) -> BatchProduct:
         self.risk.require_evaluation_mode()  # the mode may have changed since the risk was created
@@ -284,6 +296,7 @@ class RiskOperator(SymmetricOperator):
     def _with(
         self, block: Tensor, option: Option, graphs: Iterable[BatchProduct] | None = None
     ) -> Tensor:
+        """The part of the product that comes from the data of this process."""
         width = min(option.width, block.shape[1])
         graphs = self._products() if graphs is None else graphs
         with torch_threads(one=True) if option.one_thread else self._threads(width):
@@ -292,7 +305,8 @@ class RiskOperator(SymmetricOperator):
     @property
     def _threads_matter(self) -> bool:
         large = self.risk.survey.kernel_size >= SMALL_KERNEL
-        return large and self.device.type == "cpu" and torch.get_num_threads() > 1
+        alone = self.risk.ranks.alone
+        return large and alone and self.device.type == "cpu" and torch.get_num_threads() > 1
 
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
         """The matrix itself, symmetric to the last bit.
@@ -315,17 +329,19 @@ class RiskOperator(SymmetricOperator):
     def dense_beside(self, vectors: Tensor, *, max_bytes: int = 2**33) -> tuple[Tensor, Tensor]:
         """The matrix of `dense`, and products that it is compared with, all in one pass."""
         max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
-        self.risk.require_evaluation_mode()
-        refuted = self.risk.refuted
+        refuted, ranks = self.risk.refuted, self.risk.ranks
         if self._difference is None and "layer-wise" not in refuted:
             free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
-            with torch.enable_grad(), self._threads(COLUMNS):
+            together = ranks.together("dense matrix", vectors)
+            with torch.enable_grad(), self._threads(COLUMNS), together:
+                self.risk.require_evaluation_mode()
                 matrix = self._assemble(work_bytes(free))
+            if not ranks.agree(matrix is not None):
+                matrix = None
             if matrix is not None:
-                matrix /= self.risk.denominator
+                matrix = ranks.all_sum(matrix).div_(self.risk.denominator)
                 # graphs that exist are used; none is kept for these few products
-                graphs = self._products(keep=self._graphs.complete)
-                products = self._apply(vectors, graphs, batched=False)
+                products = self._summed(vectors, batched=False, keep=self._graphs.complete)
                 if agrees(matrix, vectors, products, tolerance(self.dtype)):
                     return matrix, products
                 refuted.add("layer-wise")  # a property of the model, wherever the risk is taken
@@ -340,7 +356,8 @@ class RiskOperator(SymmetricOperator):
 
     def _columns_within(self, free_bytes: int) -> int:
         per_column = 4 * self.shape[0] * self.dtype.itemsize + self._graphs.nbytes
-        return max(1, min(COLUMNS, free_bytes // max(per_column, 1)))
+        columns = max(1, min(COLUMNS, free_bytes // max(per_column, 1)))
+        return self.risk.ranks.smallest(columns)
 
     def __repr__(self) -> str:
         size = f"{self.risk.dim} x {self.risk.dim}"

@@ -61,7 +61,7 @@ def dense_second_order(
         Shape (P, P), or None if the taps do not apply.
     """
     matrix = torch.zeros(risk.dim, risk.dim, dtype=risk.dtype, device=risk.device)
-    for inputs, targets in risk.batches():
+    for inputs, targets in risk.own_batches():
         batch = tap(risk, inputs)
         layers = plain_layers(batch)
         if batch is None or layers is None:
@@ -84,7 +84,7 @@ def dense_outer(
         Shape (P, P), or None where the taps do not apply.
     """
     matrix = torch.zeros(risk.dim, risk.dim, dtype=risk.dtype, device=risk.device)
-    for inputs, targets in risk.batches():
+    for inputs, targets in risk.own_batches():
         batch = tap(risk, inputs)
         if batch is None:
             return None

@@ -66,7 +66,6 @@ class GaussNewton(RiskOperator):
 
     @cached_property
     def _gram(self) -> Gram | None:
-        self.risk.require_evaluation_mode()
         try:
             return Gram(self.risk)
         except InputError:  # no factor: not convex, or samples coupled
@@ -168,14 +167,15 @@ def _require_samples(risk: EmpiricalRisk) -> None:
         raise InputError(msg)
     if not isinstance(risk.loss, CallableLoss):
         return
-    for inputs, targets in risk.batches():
-        f = risk.outputs(risk.leaves(), inputs).detach()
-        if couples_samples(partial(risk.loss_of, targets=targets), f):
-            msg = (
-                f"loss: {risk.loss!r} couples samples, so per-sample losses and gradients do not "
-                "exist; a loss that is a sum over samples is required"
-            )
-            raise InputError(msg)
+    with risk.ranks.together("check of the samples"):
+        for inputs, targets in risk.own_batches():
+            f = risk.outputs(risk.leaves(), inputs).detach()
+            if couples_samples(partial(risk.loss_of, targets=targets), f):
+                msg = (
+                    f"loss: {risk.loss!r} couples samples, so per-sample losses and gradients do "
+                    "not exist; a loss that is a sum over samples is required"
+                )
+                raise InputError(msg)
 
 
 @dataclass(frozen=True)

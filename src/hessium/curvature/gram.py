@@ -24,6 +24,7 @@ from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.products import COLUMNS
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
+from hessium.problem.one_pass import rows_of_all
 from hessium.problem.output_hessian import OutputHessian
 
 Pulled: TypeAlias = list[Tensor]  # in the parameters' shapes
@@ -45,7 +46,8 @@ class Gram(SymmetricOperator):
 
     Cost of `dense`: for networks of linear layers, convolutions, embeddings and normalisations one
     backward pass per output of a sample and matrix products layer by layer, without the Jacobian;
-    otherwise one backward pass per row, in blocks.
+    otherwise one backward pass per row, in blocks. With data in several processes one product with
+    each unit vector.
     """
 
     @full_precision()
@@ -55,8 +57,10 @@ class Gram(SymmetricOperator):
         self.risk = risk
         if risk.survey.convex:
             return
-        for inputs, targets in risk.batches():  # a factor must exist before anything is promised
-            risk.output_hessian(risk.outputs(risk.leaves(), inputs), targets).require_factor()
+        with risk.ranks.together("check of the loss"):
+            for inputs, targets in risk.own_batches():  # a factor must exist before any promise
+                f = risk.outputs(risk.leaves(), inputs)
+                risk.output_hessian(f, targets).require_factor()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -106,8 +110,8 @@ class Gram(SymmetricOperator):
         """The matrix, compared with J^T S v for some vectors v, and these."""
         max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
         pulled = self._pulled(vectors)
-        refuted = self.risk.refuted
-        if "layer-wise" not in refuted:
+        refuted, alone = self.risk.refuted, self.risk.ranks.alone
+        if "layer-wise" not in refuted and alone:
             with torch.enable_grad():
                 free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
                 matrix = gram(self.risk, self.risk.output_hessian, work_bytes(free), free // 2)
@@ -116,7 +120,7 @@ class Gram(SymmetricOperator):
                 if self._error(matrix, vectors, pulled) <= tolerance(self.dtype):
                     return matrix, pulled
                 refuted.add("layer-wise")
-        matrix = self._from_rows(max_bytes)
+        matrix = self._from_rows(max_bytes) if alone else self._from_columns()
         if (error := self._error(matrix, vectors, pulled)) > tolerance(self.dtype):
             msg = f"{self!r}: differs from a product through the network by {error:.3g} (relative)"
             raise SelfCheckError(msg)
@@ -146,40 +150,57 @@ class Gram(SymmetricOperator):
     @torch.enable_grad()
     def _pulled(self, block: Tensor) -> list[Pulled]:
         """J^T S u for each column u."""
-        shapes = self.risk.layout.shapes
-        totals = [
-            [torch.zeros(s, dtype=self.dtype, device=self.device) for s in shapes]
-            for _ in range(block.shape[1])
-        ]
-        for graph, middle, at in self._outputs():
-            for total, column in zip(totals, block.unbind(1), strict=True):
-                u = middle.factor(rows(column[at].view(graph.outputs.shape)))
-                parts = graph.pull(u.reshape(graph.outputs.shape), total, batched=False)
-                for there, part in zip(total, parts, strict=True):
-                    there += part
+        ranks, layout = self.risk.ranks, self.risk.layout
+        flat = torch.zeros(block.shape[1], self.risk.dim, dtype=self.dtype, device=self.device)
+        totals = [layout.unflatten(row) for row in flat]
+        own = block[self.risk.own_rows]
+        with ranks.together("products with the transposed Jacobian", block):
+            for graph, middle, at in self._outputs():
+                for total, column in zip(totals, own.unbind(1), strict=True):
+                    u = middle.factor(rows(column[at].view(graph.outputs.shape)))
+                    parts = graph.pull(u.reshape(graph.outputs.shape), total, batched=False)
+                    for there, part in zip(total, parts, strict=True):
+                        there += part
+        ranks.all_sum(flat)
         return totals
 
     @full_precision()
     @torch.enable_grad()
     def _forth(self, pulled: list[Pulled]) -> Tensor:
         """S^T J v / D for each v, as columns."""
-        shape = (self.shape[0], len(pulled))
+        own = self.risk.own_rows
+        shape = (own.stop - own.start, len(pulled))
         images = torch.empty(shape, dtype=self.dtype, device=self.device)
-        for graph, middle, at in self._outputs():
-            for number, parts in enumerate(pulled):
-                pushed = rows(graph.push(parts, batched=False).reshape(graph.outputs.shape))
-                images[at, number] = middle.factor_transpose(pushed).reshape(-1)
-        return images.div_(self.risk.denominator)
+        with self.risk.ranks.together("products with the Jacobian"):
+            for graph, middle, at in self._outputs():
+                for number, parts in enumerate(pulled):
+                    pushed = rows(graph.push(parts, batched=False).reshape(graph.outputs.shape))
+                    images[at, number] = middle.factor_transpose(pushed).reshape(-1)
+        return rows_of_all(self.risk, images).div_(self.risk.denominator)
 
     def _outputs(self) -> Iterator[tuple[OutputGraph, OutputHessian, slice]]:
-        """For each batch its Jacobian products, the object with the factor S, and its rows of K."""
+        """For each batch its Jacobian products, the object with the factor S, and its rows of K.
+
+        Rows are counted from the first of this process.
+        """
         start = 0
-        for inputs, targets in self.risk.batches():
+        for inputs, targets in self.risk.own_batches():
             leaves = self.risk.leaves()
             f = self.risk.outputs(leaves, inputs)
             middle = self.risk.output_hessian(f, targets)
             yield output_graph(self.risk, f, leaves), middle, slice(start, start + f.numel())
             start += f.numel()
+
+    def _from_columns(self) -> Tensor:
+        """K from its products with unit vectors, in blocks, for data in several processes."""
+        size = self.shape[0]
+        matrix = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        for start in range(0, size, COLUMNS):
+            at = slice(start, min(start + COLUMNS, size))
+            unit = torch.zeros(size, at.stop - start, dtype=self.dtype, device=self.device)
+            unit[at].fill_diagonal_(1.0)
+            matrix[:, at] = self._matmat(unit)
+        return symmetrize_(matrix)
 
     @torch.enable_grad()
     def _from_rows(self, max_bytes: int) -> Tensor:

@@ -44,14 +44,17 @@ class Hessian(RiskOperator):
             return self.risk.value_and_gradient()
         totals, gradient = [], torch.zeros_like(self.risk.theta)
         shapes = self.risk.layout.unflatten(gradient)
-        with torch.enable_grad():
+        ranks = self.risk.ranks
+        with torch.enable_grad(), ranks.together("gradient of the graphs"):
             for graph in self._products():
                 assert isinstance(graph, GradientGraph)
                 totals.append(graph.value)
                 for part, found in zip(shapes, graph.gradient, strict=True):
                     if found is not None:
                         part += found
-        return math.fsum(totals) / self.risk.denominator, gradient / self.risk.denominator
+        (value,) = ranks.all_fsum([math.fsum(totals)])
+        ranks.all_sum(gradient)
+        return value / self.risk.denominator, gradient / self.risk.denominator
 
     @property
     def differences_gradients(self) -> bool:
@@ -126,19 +129,21 @@ def pulled(
     """
     totals: list[list[float]] = [[] for _ in moved]
     products = [torch.zeros_like(risk.theta) for _ in moved]
-    for position, place, (inputs, targets) in in_one_pass(moved):
-        there, here = place.leaves(), risk.leaves()
-        with place.bound(there):
-            f_there = place.outputs(there, inputs)
-            totals[position].append(float(place.loss.total(f_there, targets).detach()))
-        f_here = risk.outputs(here, inputs)
-        u = cotangent(f_there.detach(), f_here.detach(), targets)
-        f, leaves = (f_there, there) if through_moved else (f_here, here)
-        if f.requires_grad:
-            with (place if through_moved else risk).bound(leaves):
-                parts = torch.autograd.grad(f, leaves, u, materialize_grads=True)
-            products[position] += torch.cat([part.reshape(-1) for part in parts])
+    with risk.ranks.together("products with the Jacobian"):
+        for position, place, (inputs, targets) in in_one_pass(moved):
+            there, here = place.leaves(), risk.leaves()
+            with place.bound(there):
+                f_there = place.outputs(there, inputs)
+                totals[position].append(float(place.loss.total(f_there, targets).detach()))
+            f_here = risk.outputs(here, inputs)
+            u = cotangent(f_there.detach(), f_here.detach(), targets)
+            f, leaves = (f_there, there) if through_moved else (f_here, here)
+            if f.requires_grad:
+                with (place if through_moved else risk).bound(leaves):
+                    parts = torch.autograd.grad(f, leaves, u, materialize_grads=True)
+                products[position] += torch.cat([part.reshape(-1) for part in parts])
+    sums = risk.ranks.all_fsum([math.fsum(one) for one in totals])
     return [
-        (math.fsum(one) / risk.denominator, product / risk.denominator)
-        for one, product in zip(totals, products, strict=True)
+        (one / risk.denominator, risk.ranks.all_sum(product) / risk.denominator)
+        for one, product in zip(sums, products, strict=True)
     ]

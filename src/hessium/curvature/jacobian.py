@@ -14,6 +14,7 @@ from hessium.curvature.graph import OutputGraph
 from hessium.curvature.places import SINGLE_PRODUCTS, Precisions, directions
 from hessium.errors import SelfCheckError
 from hessium.problem import EmpiricalRisk
+from hessium.problem.one_pass import rows_of_all
 
 DOUBLE_REVERSE = "double reverse"  # products with a Jacobian from two backward passes
 
@@ -72,14 +73,18 @@ def _pushes(precisions: Precisions, v: Tensor) -> bool:
 @torch.enable_grad()
 def _jacobian_product(risk: EmpiricalRisk, v: Tensor) -> Tensor:
     parts = risk.layout.unflatten(v)
-    images = []
-    for inputs, _ in risk.batches():
-        leaves = risk.leaves()
-        graph = output_graph(risk, risk.outputs(leaves, inputs), leaves)
-        images.append(graph.push(parts, batched=False).reshape(-1))
-    return torch.cat(images)
+    images = [v.new_empty(0)]
+    with risk.ranks.together("check of the Jacobian"):
+        for inputs, _ in risk.own_batches():
+            leaves = risk.leaves()
+            graph = output_graph(risk, risk.outputs(leaves, inputs), leaves)
+            images.append(graph.push(parts, batched=False).reshape(-1))
+    return rows_of_all(risk, torch.cat(images))
 
 
 def _outputs(risk: EmpiricalRisk) -> Tensor:
-    leaves = risk.leaves()
-    return torch.cat([risk.outputs(leaves, x).detach().reshape(-1) for x, _ in risk.batches()])
+    found = [torch.empty(0, dtype=risk.dtype, device=risk.device)]
+    with risk.ranks.together("outputs"):
+        leaves = risk.leaves()
+        found += [risk.outputs(leaves, x).detach().reshape(-1) for x, _ in risk.own_batches()]
+    return rows_of_all(risk, torch.cat(found))

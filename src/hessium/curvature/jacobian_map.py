@@ -17,6 +17,7 @@ from hessium.curvature.jacobian_columns import dense_columns
 from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
+from hessium.problem.one_pass import rows_of_all
 
 
 class Jacobian:
@@ -73,16 +74,20 @@ class Jacobian:
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """J v for v (P,) or (P, k)."""
         block = self._checked(vectors, self.shape[1])
-        images = torch.empty(self.shape[0], block.shape[1], dtype=self.dtype, device=self.device)
+        own = self.risk.own_rows
+        shape = (own.stop - own.start, block.shape[1])
+        images = torch.empty(shape, dtype=self.dtype, device=self.device)
         start = 0
-        for inputs, _ in self.risk.batches():
-            leaves = self.risk.leaves()
-            graph = output_graph(self.risk, self.risk.outputs(leaves, inputs), leaves)
-            stop = start + graph.outputs.numel()
-            for number, column in enumerate(block.unbind(1)):
-                parts = self.risk.layout.parts(column.contiguous())
-                images[start:stop, number] = graph.push(parts, batched=False).reshape(-1)
-            start = stop
+        with self.risk.ranks.together("products with the Jacobian", block):
+            for inputs, _ in self.risk.own_batches():
+                leaves = self.risk.leaves()
+                graph = output_graph(self.risk, self.risk.outputs(leaves, inputs), leaves)
+                stop = start + graph.outputs.numel()
+                for number, column in enumerate(block.unbind(1)):
+                    parts = self.risk.layout.parts(column.contiguous())
+                    images[start:stop, number] = graph.push(parts, batched=False).reshape(-1)
+                start = stop
+        images = rows_of_all(self.risk, images)
         return images.reshape(-1, *vectors.shape[1:])
 
     @full_precision()
@@ -91,16 +96,19 @@ class Jacobian:
         """J^T u for u (rows,) or (rows, k); the same as `J.T @ u`."""
         block = self._checked(vectors, self.shape[0])
         totals = torch.zeros(self.shape[1], block.shape[1], dtype=self.dtype, device=self.device)
+        own = block[self.risk.own_rows]
         start = 0
-        for inputs, _ in self.risk.batches():
-            leaves = self.risk.leaves()
-            f = self.risk.outputs(leaves, inputs)
-            graph = output_graph(self.risk, f, leaves)
-            stop = start + f.numel()
-            for number, column in enumerate(block[start:stop].unbind(1)):
-                parts = graph.pull(column.reshape(f.shape), leaves, batched=False)
-                totals[:, number] += torch.cat([p.reshape(-1) for p in parts])
-            start = stop
+        with self.risk.ranks.together("products with the transposed Jacobian", block):
+            for inputs, _ in self.risk.own_batches():
+                leaves = self.risk.leaves()
+                f = self.risk.outputs(leaves, inputs)
+                graph = output_graph(self.risk, f, leaves)
+                stop = start + f.numel()
+                for number, column in enumerate(own[start:stop].unbind(1)):
+                    parts = graph.pull(column.reshape(f.shape), leaves, batched=False)
+                    totals[:, number] += torch.cat([p.reshape(-1) for p in parts])
+                start = stop
+        self.risk.ranks.all_sum(totals)
         return totals.reshape(-1, *vectors.shape[1:])
 
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:
@@ -121,6 +129,9 @@ class Jacobian:
                 f"{self.shape[1]} needs {needed / 2**30:.3g} GiB (raise it, or restrict the risk)"
             )
             raise InputError(msg)
+        if not self.risk.ranks.alone:
+            unit = torch.eye(self.shape[0], dtype=self.dtype, device=self.device)
+            return self.transposed_product(unit).mT.contiguous()
         return dense_columns(self.risk)[0]
 
     def to_scipy(self) -> scipy.sparse.linalg.LinearOperator:

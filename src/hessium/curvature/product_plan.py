@@ -122,7 +122,7 @@ class Graphs:
         if self.complete:
             return
         known, number = len(self.kept), -1
-        for number, batch in enumerate(self._risk.batches()):
+        for number, batch in enumerate(self._risk.own_batches()):
             if number >= known:
                 yield self._keep(make(batch))
         self.complete = len(self.kept) == number + 1

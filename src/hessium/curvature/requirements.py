@@ -17,7 +17,8 @@ def require_risk(risk: Any) -> None:
     if not isinstance(risk, EmpiricalRisk):
         msg = f"risk: {type(risk).__name__}; a hessium.EmpiricalRisk is required"
         raise InputError(msg)
-    risk.require_evaluation_mode()
+    with risk.ranks.together("making an operator"):
+        risk.require_evaluation_mode()
 
 
 def require_outputs(risk: Any, what: str) -> None:

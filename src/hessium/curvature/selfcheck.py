@@ -88,12 +88,13 @@ def self_check(operator: RiskOperator) -> None:
             raise
         operator.fall_back()
         _check_derivatives(operator, v, w, line, precisions)
-    if _state(risk) != before:
-        msg = (
-            f"{operator!r}: a product changed the model (a parameter, buffer, gradient or mode); "
-            "its forward pass writes to something that is not a registered buffer"
-        )
-        raise SelfCheckError(msg)
+    with risk.ranks.together("check of the state"):
+        if _state(risk) != before:
+            msg = (
+                f"{operator!r}: a product changed the model (a parameter, buffer, gradient or "
+                "mode); its forward pass writes to something that is not a registered buffer"
+            )
+            raise SelfCheckError(msg)
     risk.proven.add(kind)
 
 
@@ -302,7 +303,9 @@ def _culprit(risk: EmpiricalRisk) -> str:
     """The argument whose operations have no second derivative."""
     if not risk.has_outputs:
         return "closure"
-    inputs, targets = next(iter(risk.batches()))
+    inputs, targets = next(iter(risk.own_batches()), (None, None))
+    if inputs is None:  # no data in this process
+        return "model or loss"
     f = risk.outputs(risk.leaves(), inputs).detach()
     try:
         with torch.enable_grad():

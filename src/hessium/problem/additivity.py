@@ -117,14 +117,19 @@ class Additivity:
         return total, sum(each), torch.finfo(whole[0].dtype).eps ** 0.5 * scale
 
 
-def require_additive(probes: Sequence[Additivity], batches: int) -> None:
+def require_additive(probes: Sequence[Additivity], batches: int, of_all: int) -> None:
     """Check that the loss is additive along a dimension that can be the samples in all batches.
+
+    Args:
+        probes: of the batches of this process.
+        batches: number of these batches.
+        of_all: number of batches of all processes.
 
     Raises:
         InputError: with the data on which it is not.
     """
     told = [probe.found for probe in probes if probe.batches == batches and probe.decided]
-    if batches > 1 and told and None not in told:
+    if of_all > 1 and told and None not in told:
         raise InputError(told[0])
 
 

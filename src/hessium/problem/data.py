@@ -30,16 +30,20 @@ class Batches:
         targets: location of the targets in a batch, None if batches are pairs.
         alone: whether a batch that is not a pair holds only inputs, for `forward=`.
         dtype: dtype to which floating-point tensors are converted in a copy, if given.
+        may_be_empty: whether batches without samples are skipped instead of refused.
     """
 
     source: Iterable[Any]
     targets: Targets | None = None
     alone: bool = False
     dtype: torch.dtype | None = None
+    may_be_empty: bool = False
 
     def __iter__(self) -> Iterator[Batch]:
         for number, batch in enumerate(self.source):
             pair = self._pair(batch, number)
+            if self.may_be_empty and _without_samples(pair):
+                continue
             yield replaced(pair, lambda tensor: _ordinary(converted(tensor, self.dtype)))
 
     def _pair(self, batch: Any, number: int) -> Batch:
@@ -71,6 +75,7 @@ def as_batches(
     *,
     alone: bool = False,
     dtype: torch.dtype | None = None,
+    empty: bool = False,
 ) -> Batches:
     """Check the container; a pair or a mapping becomes one batch.
 
@@ -81,6 +86,7 @@ def as_batches(
         targets: the key or attribute of a batch that holds its targets, or a function of the batch.
         alone: as in `Batches`.
         dtype: as in `Batches`.
+        empty: whether batches without samples are skipped.
 
     Raises:
         InputError: for a generator (it can be read only once), a Dataset (it has no batches), a
@@ -89,7 +95,7 @@ def as_batches(
     if targets is not None and not isinstance(targets, str) and not callable(targets):
         msg = f"targets: {targets!r}; the name of a key or attribute, or a function, is required"
         raise InputError(msg)
-    return Batches(_source(data, targets, alone), targets, alone, dtype)
+    return Batches(_source(data, targets, alone), targets, alone, dtype, empty)
 
 
 def _source(data: Any, targets: Targets | None, alone: bool) -> Iterable[Any]:
@@ -220,6 +226,11 @@ def global_randomness_kept(
             random.setstate(python_state)
             for generator, state in own:
                 generator.set_state(state)
+
+
+def _without_samples(pair: Batch) -> bool:
+    found = [tensor.numel() for tensor in tensors(pair)]
+    return bool(found) and not any(found)
 
 
 def _generators(source: Any) -> list[torch.Generator]:

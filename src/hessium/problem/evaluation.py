@@ -22,6 +22,7 @@ from hessium.problem.layout import Layout
 from hessium.problem.losses import CallableLoss, Loss, Value
 from hessium.problem.model_state import padding_rows
 from hessium.problem.output_hessian import Autodiff, OutputHessian
+from hessium.problem.ranks import Ranks
 from hessium.problem.substitution import Substitution
 from hessium.problem.survey import Survey
 
@@ -62,6 +63,7 @@ class Evaluation(abc.ABC):
         _convert_to: dtype of the computation; None for the model's.
         _survey: findings of the first pass over the data.
         _shared: findings of the self-checks, for all parameters of one model.
+        _ranks: the processes that hold the data.
     """
 
     _model: nn.Module
@@ -75,6 +77,7 @@ class Evaluation(abc.ABC):
     _convert_to: torch.dtype | None
     _survey: Survey
     _shared: Shared
+    _ranks: Ranks
 
     @property
     def dim(self) -> int:
@@ -118,8 +121,20 @@ class Evaluation(abc.ABC):
 
     @property
     def num_batches(self) -> int:
-        """Batches of one pass over the data."""
-        return self._survey.passes.batches
+        """Batches of one pass over the data, of all processes."""
+        return len(self._survey.counts.each)
+
+    @property
+    def ranks(self) -> Ranks:
+        """The processes that hold the data."""
+        return self._ranks
+
+    @property
+    def own_rows(self) -> slice:
+        """Outputs of the data of this process, among those of all."""
+        rows = self._survey.outputs_by_rank
+        start = sum(rows[: self._ranks.rank])
+        return slice(start, start + rows[self._ranks.rank])
 
     @property
     def num_outputs(self) -> int:
@@ -146,6 +161,11 @@ class Evaluation(abc.ABC):
     def survey(self) -> Survey:
         """Counts and findings of the first pass over the data."""
         return self._survey
+
+    def held(self) -> dict[str, Tensor]:
+        """Parameters and buffers at which the risk is taken, by name."""
+        free = zip(self.names, self._layout.parts(self._theta), strict=True)
+        return {**dict(free), **self._fixed, **self._buffers}
 
     def not_finite(self, vector: Tensor) -> list[str]:
         """Names of the parameters whose entries of a flat vector are not all finite."""

@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from hessium.errors import InputError
@@ -87,3 +88,18 @@ def describe(value: Any) -> str:
     """Shape, dtype and device of every tensor in `value`, for messages."""
     parts = [f"{tuple(leaf.shape)} {leaf.dtype} on {leaf.device}" for leaf in tensors(value)]
     return " and ".join(parts) if parts else type(value).__name__
+
+
+def require_vector(theta: Any, like: Tensor) -> None:
+    """Check a vector of parameters.
+
+    Raises:
+        InputError: if theta has another shape, dtype, device, or entries that are not finite.
+    """
+    wanted = (like.shape, like.dtype, like.device)
+    if not isinstance(theta, Tensor) or (theta.shape, theta.dtype, theta.device) != wanted:
+        msg = f"theta: {describe(theta)}; shape ({len(like)},), {like.dtype} on {like.device}"
+        raise InputError(msg + " is required")
+    if not bool(torch.isfinite(theta).all()):
+        msg = f"theta: {int((~torch.isfinite(theta)).sum())} entries are NaN or infinite"
+        raise InputError(msg)

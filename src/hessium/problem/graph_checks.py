@@ -86,6 +86,16 @@ class GraphChecks:
                 msg = f"model: its forward pass writes to parameter '{name}'; it must only read"
                 raise InputError(msg)
 
+    def add_reach(self, reached: Iterable[str], read_by_loss: Iterable[str]) -> None:
+        """Add parameters that the loss depends on in the data of other processes."""
+        self._reached.update(reached)
+        self.read_by_loss.update(read_by_loss)
+
+    @property
+    def reached(self) -> set[str]:
+        """Names of the free parameters that the loss depends on."""
+        return self._reached
+
     def require_same_reach(self, nodes: Sequence[Any], parameters: Sequence[Tensor]) -> None:
         """Check that a second pass with new leaves depends on the same parameters.
 

@@ -28,9 +28,9 @@ def in_one_pass(risks: Sequence[EmpiricalRisk]) -> Iterator[tuple[int, Empirical
     """
     if risks[0].survey.draws:
         for position, risk in enumerate(risks):
-            yield from ((position, risk, batch) for batch in risk.batches())
+            yield from ((position, risk, batch) for batch in risk.own_batches())
         return
-    for batch in risks[0].batches():
+    for batch in risks[0].own_batches():
         yield from ((position, risk, batch) for position, risk in enumerate(risks))
 
 
@@ -38,10 +38,12 @@ def in_one_pass(risks: Sequence[EmpiricalRisk]) -> Iterator[tuple[int, Empirical
 def values(risks: Sequence[EmpiricalRisk]) -> list[float]:
     """The value of each. Cost: one forward pass for each."""
     totals: list[list[float]] = [[] for _ in risks]
-    with network_passes(risks[0].survey.kernel_size):
+    ranks = risks[0].ranks
+    with network_passes(risks[0].survey.kernel_size), ranks.together("values", *_ends(risks)):
         for position, risk, batch in in_one_pass(risks):
             totals[position].append(float(risk.total(risk.constants(), batch).detach()))
-    return [math.fsum(one) / risk.denominator for risk, one in zip(risks, totals, strict=True)]
+    sums = ranks.all_fsum([math.fsum(one) for one in totals])
+    return [one / risk.denominator for risk, one in zip(risks, sums, strict=True)]
 
 
 @full_precision()
@@ -55,6 +57,31 @@ def values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Te
 def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
     gradients = [torch.zeros_like(risk.theta) for risk in risks]
     totals: list[list[float]] = [[] for _ in risks]
+    ranks = risks[0].ranks
+    with ranks.together("gradients", *_ends(risks)):
+        _add_gradients(risks, totals, gradients)
+    sums = ranks.all_fsum([math.fsum(one) for one in totals])
+    for risk, gradient in zip(risks, gradients, strict=True):
+        ranks.all_sum(gradient).div_(risk.denominator)
+        if not bool(torch.isfinite(gradient).all()):
+            where = ", ".join(risk.not_finite(gradient))
+            msg = f"gradient: has entries that are NaN or infinite, in {where}"
+            raise NonFiniteError(msg, partial=gradient)
+    return [
+        (one / risk.denominator, gradient)
+        for risk, one, gradient in zip(risks, sums, gradients, strict=True)
+    ]
+
+
+def _ends(risks: Sequence[EmpiricalRisk]) -> tuple[Tensor, ...]:
+    """Parameters of the first and the last, which must be the same in all processes."""
+    return (risks[0].theta, risks[-1].theta) if not risks[0].ranks.alone else ()
+
+
+def _add_gradients(
+    risks: Sequence[EmpiricalRisk], totals: list[list[float]], gradients: list[Tensor]
+) -> None:
+    """Numerators batch by batch, and their summed gradients, for the data of this process."""
     for position, risk, batch in in_one_pass(risks):
         leaves = risk.leaves()
         # a backward pass may look parameters up (adjoints, checkpoints): they stay in place
@@ -74,13 +101,35 @@ def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, T
                 )
                 raise InputError(msg) from error
         gradients[position] += torch.cat([part.reshape(-1) for part in parts])
-    for risk, gradient in zip(risks, gradients, strict=True):
-        gradient /= risk.denominator
-        if not bool(torch.isfinite(gradient).all()):
-            where = ", ".join(risk.not_finite(gradient))
-            msg = f"gradient: has entries that are NaN or infinite, in {where}"
-            raise NonFiniteError(msg, partial=gradient)
-    return [
-        (math.fsum(one) / risk.denominator, gradient)
-        for risk, one, gradient in zip(risks, totals, gradients, strict=True)
-    ]
+
+
+@torch.no_grad()
+def rows_of_all(risk: EmpiricalRisk, own: Tensor) -> Tensor:
+    """Rows that belong to the outputs of all processes, from those of each.
+
+    Args:
+        risk: the risk.
+        own: one row for each output of this process, shape (rows,) or (rows, k).
+    """
+    if risk.ranks.alone:
+        return own
+    whole = own.new_zeros(risk.num_outputs, *own.shape[1:])
+    whole[risk.own_rows] = own
+    return risk.ranks.all_sum(whole)
+
+
+@full_precision()
+@torch.enable_grad()
+def names_used(risk: EmpiricalRisk) -> set[str]:
+    """Names of the free parameters that the loss depends on."""
+    used = set[str]()
+    with risk.ranks.together("unused parameters"):
+        for batch in risk.own_batches():
+            leaves = risk.leaves()
+            with risk.bound(leaves):
+                total = risk.total(leaves, batch)
+                if not total.requires_grad:
+                    continue
+                parts = torch.autograd.grad(total, leaves, allow_unused=True)
+                used |= {n for n, p in zip(risk.names, parts, strict=True) if p is not None}
+    return {name for names in risk.ranks.gathered(sorted(used)) for name in names}

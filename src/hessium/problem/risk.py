@@ -21,14 +21,16 @@ from hessium.problem.determinism import (
     require_readable,
 )
 from hessium.problem.evaluation import Evaluation, Shared
-from hessium.problem.forward import Forward, call, describe
+from hessium.problem.forward import Forward, call, require_vector
 from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value
 from hessium.problem.model_state import ModelState
-from hessium.problem.one_pass import values, values_and_gradients
+from hessium.problem.one_pass import names_used, values, values_and_gradients
+from hessium.problem.ranks import Ranks
 from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
 from hessium.problem.substitution import Substitution
-from hessium.problem.survey import take_survey
+from hessium.problem.survey import require_same_model, take_survey
 from hessium.problem.torch_losses import as_loss, loss_in_dtype
+from hessium.problem.wrappers import without_wrapper
 
 
 class EmpiricalRisk(Evaluation):
@@ -73,6 +75,9 @@ class EmpiricalRisk(Evaluation):
             precision, and to remove the rounding of float32 from spectra.
         check: read the data twice and check shapes, NaN, devices and determinism. Otherwise the
             data are read once, to count samples.
+        process_group: a group of torch.distributed whose processes each hold a part of the data, of
+            any size, also none. All of them make the risk with the same model, and then call the
+            same functions with the same arguments; all get the numbers of the whole data set.
 
     Raises:
         InputError: for input without a well-defined Hessian, before any long computation.
@@ -93,6 +98,7 @@ class EmpiricalRisk(Evaluation):
         num_samples: NumSamples | None = None,
         dtype: torch.dtype | None = None,
         check: bool = True,
+        process_group: Any = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             msg = f"model: {type(model).__name__}; a torch.nn.Module is required"
@@ -100,29 +106,36 @@ class EmpiricalRisk(Evaluation):
         if dtype not in (None, torch.float32, torch.float64):
             msg = f"dtype: {dtype}; torch.float32, torch.float64 or None (the model's) is required"
             raise InputError(msg)
-        self._given = (loss, reduction)
-        own_loss, self._loss = self._loss_in(dtype, model)
-        self._convert_to = dtype
-        self._batches = as_batches(data, targets, alone=forward is not None, dtype=dtype)
-        self._num_samples = check_num_samples(num_samples)
-        self._model = model
-        self._forward = forward or call
-        self._places = Substitution(model, own_loss if isinstance(own_loss, nn.Module) else None)
-        with self._places.undisturbed():
-            self._state = ModelState(model, dtype)
-        self._layout = self._state.layout
-        self._theta = self._state.theta
-        self._fixed = dict(self._state.frozen)
-        self._buffers = self._state.buffers
-        self._shared = Shared()
-        self._check_mode = check
-        if check:
-            require_evaluation_mode(model)
-            require_readable(model, loss)
+        model = without_wrapper(model)
+        self._ranks = Ranks(process_group)
+        with self._ranks.together("making a risk"):
+            self._given = (loss, reduction)
+            own_loss, self._loss = self._loss_in(dtype, model)
+            self._convert_to = dtype
+            self._batches = as_batches(
+                data, targets, alone=forward is not None, dtype=dtype, empty=not self._ranks.alone
+            )
+            self._num_samples = check_num_samples(num_samples)
+            self._model = model
+            self._forward = forward or call
+            self._places = Substitution(
+                model, own_loss if isinstance(own_loss, nn.Module) else None
+            )
             with self._places.undisturbed():
-                require_own_memory(model)
-            if isinstance(loss, nn.Module):
-                require_evaluation_mode(loss, "loss")
+                self._state = ModelState(model, dtype)
+            self._layout = self._state.layout
+            self._theta = self._state.theta
+            self._fixed = dict(self._state.frozen)
+            self._buffers = self._state.buffers
+            self._shared = Shared()
+            self._check_mode = check
+            if check:
+                require_evaluation_mode(model)
+                require_readable(model, loss)
+                with self._places.undisturbed():
+                    require_own_memory(model)
+                if isinstance(loss, nn.Module):
+                    require_evaluation_mode(loss, "loss")
         self._survey = take_survey(self, self._batches, num_samples=num_samples, check=check)
         self._loss = self._along_samples(self._loss)
 
@@ -176,13 +189,7 @@ class EmpiricalRisk(Evaluation):
         Raises:
             InputError: if theta has another shape, dtype, device, or entries that are not finite.
         """
-        wanted = (torch.Size([self.dim]), self.dtype, self.device)
-        if not isinstance(theta, Tensor) or (theta.shape, theta.dtype, theta.device) != wanted:
-            msg = f"theta: {describe(theta)}; shape ({self.dim},), {self.dtype} on {self.device}"
-            raise InputError(msg + " is required")
-        if not bool(torch.isfinite(theta).all()):
-            msg = f"theta: {int((~torch.isfinite(theta)).sum())} entries are NaN or infinite"
-            raise InputError(msg)
+        require_vector(theta, self._theta)
         if not self._shared.warned:
             with self._places.undisturbed():
                 self._shared.warned = self._state.warn_of_changed_buffers()
@@ -201,10 +208,11 @@ class EmpiricalRisk(Evaluation):
             InputError: if the model has been put in training mode, its architecture or the set of
                 its trainable parameters has changed, or a parameter is not finite.
         """
-        self._places.require_places()
-        self.require_evaluation_mode()
-        with self._places.undisturbed():
-            state = ModelState(self._model, self._convert_to)
+        with self._ranks.together("refreshing a risk"):
+            self._places.require_places()
+            self.require_evaluation_mode()
+            with self._places.undisturbed():
+                state = ModelState(self._model, self._convert_to)
         if state.layout != self._state.layout or state.theta.device != self.device:
             msg = (
                 "model: other parameters require gradients, or lie on another device, than when "
@@ -215,6 +223,7 @@ class EmpiricalRisk(Evaluation):
         other._state = state
         other._fixed, other._buffers = dict(state.frozen), state.buffers
         other._layout, other._theta = state.layout, state.theta
+        require_same_model(other)
         if self._layout != state.layout:
             restricted = other.restrict(self.names)
             restricted._shared = self._shared
@@ -263,23 +272,22 @@ class EmpiricalRisk(Evaluation):
         r"""$L(\theta)$ and $\nabla L(\theta)$ in one pass. Errors as in `gradient`."""
         return values_and_gradients([self])[0]
 
-    @full_precision()
-    @torch.enable_grad()
     def unused(self) -> tuple[str, ...]:
         """Names of free parameters that the loss does not depend on. Cost: one gradient."""
-        used = set[str]()
-        for batch in self.batches():
-            leaves = self.leaves()
-            with self.bound(leaves):
-                total = self.total(leaves, batch)
-                if not total.requires_grad:
-                    continue
-                parts = torch.autograd.grad(total, leaves, allow_unused=True)
-                used |= {n for n, p in zip(self.names, parts, strict=True) if p is not None}
+        used = names_used(self)
         return tuple(name for name in self.names if name not in used)
 
     def batches(self) -> Iterator[Batch]:
         """One pass over the data, in the same order every time; leaves the global random state.
+
+        Raises:
+            InputError: if other processes hold a part of the data, and as in `own_batches`.
+        """
+        self._ranks.require_alone()
+        return self.own_batches()
+
+    def own_batches(self) -> Iterator[Batch]:
+        """One pass over the data of this process.
 
         Raises:
             InputError: if the batches differ from those at creation of the risk, or a relevant part

@@ -138,10 +138,10 @@ class SumRisk(EmpiricalRisk):
         """The same terms with other weights; those of names that are missing stay."""
         return SumRisk(self._terms, {**self._weights, **weights})
 
-    def batches(self) -> Iterator[Batch]:
+    def own_batches(self) -> Iterator[Batch]:
         """The batches of all terms in turn, each with the name of its term."""
         for name, term in self._terms.items():
-            for inputs, targets in term.batches():
+            for inputs, targets in term.own_batches():
                 yield OfTerm(name, inputs), OfTerm(name, targets)
 
     @property
@@ -250,6 +250,9 @@ def _require_same(first: EmpiricalRisk, risk: EmpiricalRisk, name: str) -> None:
         if mine != other:
             msg = f"terms: {name!r} differs from the first in {what}; all terms need the same"
             raise InputError(msg)
+    if not first.ranks.same_as(risk.ranks):
+        msg = f"terms: {name!r} has another process_group than the first; all terms need the same"
+        raise InputError(msg)
     same = torch.equal(risk._theta, first._theta) and all(
         _equal(mine, other)
         for mine, other in ((risk._fixed, first._fixed), (risk._buffers, first._buffers))
@@ -286,7 +289,9 @@ def _survey(terms: Mapping[str, EmpiricalRisk], weights: Mapping[str, float]) ->
         surveys[0],
         counts=counts,
         passes=Passes(sum(s.passes.batches for s in surveys), None, ()),
-        outputs=sum(s.outputs for s in surveys),
+        outputs_by_rank=tuple(
+            sum(each) for each in zip(*(s.outputs_by_rank for s in surveys), strict=True)
+        ),
         scalar=any(s.scalar for s in surveys),
         denominator=1.0,
         value=sum(weights[name] * s.value for name, s in found.items()),

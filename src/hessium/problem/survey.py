@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from torch import Tensor
 from hessium.errors import InputError, OutsideParameterWarning, RouteWarning
 from hessium.problem.additivity import Additivity, require_additive
 from hessium.problem.containers import tensors
-from hessium.problem.data import Batches, check_batch, global_randomness_kept
+from hessium.problem.data import Batch, Batches, check_batch, global_randomness_kept
 from hessium.problem.determinism import require_same
 from hessium.problem.graph_checks import GraphChecks, nodes_behind
 from hessium.problem.losses import CallableLoss, Counted, Loss, Value
@@ -42,7 +44,7 @@ class Survey:
     Attributes:
         counts: samples.
         passes: record with which later passes are compared.
-        outputs: entries of the outputs of all samples.
+        outputs_by_rank: entries of the outputs of the samples of each process.
         scalar: whether every output is a scalar without a sample dimension.
         denominator: denominator of the loss over the whole data set.
         value: the loss over the whole data set.
@@ -61,7 +63,7 @@ class Survey:
 
     counts: Counts
     passes: Passes
-    outputs: int
+    outputs_by_rank: tuple[int, ...]
     scalar: bool
     denominator: float
     value: float
@@ -72,6 +74,11 @@ class Survey:
     draws: bool = False
     convex: bool = False
     kernel_size: float = math.inf
+
+    @property
+    def outputs(self) -> int:
+        """Entries of the outputs of all samples."""
+        return sum(self.outputs_by_rank)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,18 @@ class _Look:
     rows: int
     convex: bool
 
+    def plain(self) -> list[Any]:
+        """As JSON can hold it."""
+        shapes = self.shapes
+        parts = [list(shapes.outputs), sorted(shapes.targets), shapes.sequences, shapes.said]
+        return [parts, self.loss, self.denominator, self.rows, self.convex]
+
+    @classmethod
+    def of(cls, plain: list[Any]) -> _Look:
+        """The look that `plain` describes."""
+        (outputs, targets, sequences, said), *rest = plain
+        return cls(Shapes(tuple(outputs), frozenset(targets), sequences, said), *rest)
+
 
 def take_survey(
     risk: EmpiricalRisk, batches: Batches, *, num_samples: NumSamples | None, check: bool
@@ -93,6 +112,7 @@ def take_survey(
     Raises:
         InputError: for data, outputs or losses that break a rule of `EmpiricalRisk`.
     """
+    require_same_model(risk)
     parameters = risk.leaves()
     with risk.undisturbed():
         looks = GraphChecks(risk.loss, parameters, risk.names, risk.model) if check else None
@@ -106,10 +126,9 @@ def take_survey(
                 survey, unused=looks.unused(), read_by_loss=tuple(sorted(looks.read_by_loss))
             )
             if survey.unused:
-                inputs, targets = next(iter(batches))
-                looks.require_no_effect(
-                    survey.unused, lambda moved: risk.total(moved, (inputs, targets)), parameters
-                )
+                with risk.ranks.together("check of unused parameters"):
+                    for batch in itertools.islice(batches, 1):
+                        _require_no_effect(risk, looks, survey.unused, batch, parameters)
     return survey
 
 
@@ -124,24 +143,28 @@ def _first_pass(
     probed = looks is not None and isinstance(loss, CallableLoss)
     adds_up: dict[int | None, Additivity] = {}  # along each dimension that may be the samples
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=looks is not None)
-    for number, (inputs, targets) in enumerate(batches):
-        if looks is not None:
-            check_batch(inputs, targets, number, parameters[0].device)
-        with risk.bound(parameters):
-            f, look = _look(passes, inputs, targets, num_samples, number, looks)
-            found.append(look)
-            behind_loss = passes.nodes_of_loss(f, targets) if looks or number == 0 else []
+    with risk.ranks.together("first pass over the data"):
+        for number, (inputs, targets) in enumerate(batches):
             if looks is not None:
-                known = [*tensors((inputs, targets)), *passes.differentiated_in]
-                looks.at_batch(f, behind_loss, known)
-            if probed and isinstance(loss, CallableLoss):
-                shapes = look.shapes
-                counted = targets if shapes.said is None else Counted(targets, shapes.said)
-                for axis in shapes.axes or (None,):
-                    probe = adds_up.setdefault(axis, Additivity(loss))
-                    probe.at_batch(f.detach(), counted, axis)
+                check_batch(inputs, targets, number, parameters[0].device)
+            with risk.bound(parameters):
+                f, look = _look(passes, inputs, targets, num_samples, number, looks)
+                found.append(look)
+                behind_loss = passes.nodes_of_loss(f, targets) if looks or number == 0 else []
+                if looks is not None:
+                    known = [*tensors((inputs, targets)), *passes.differentiated_in]
+                    looks.at_batch(f, behind_loss, known)
+                if probed and isinstance(loss, CallableLoss):
+                    shapes = look.shapes
+                    counted = targets if shapes.said is None else Counted(targets, shapes.said)
+                    for axis in shapes.axes or (None,):
+                        probe = adds_up.setdefault(axis, Additivity(loss))
+                        probe.at_batch(f.detach(), counted, axis)
+    if looks is not None:
+        _join_reach(risk, looks)
     survey = _survey(found, passes, batches, loss, num_samples)
-    require_additive(list(adds_up.values()), len(found))
+    with risk.ranks.together("check of the loss"):
+        require_additive(list(adds_up.values()), len(found), len(survey.counts.each))
     if looks is not None and passes.attention:
         warnings.warn(
             "scaled_dot_product_attention runs on its MATH kernel here, because the fused kernels "
@@ -162,14 +185,15 @@ def _second_pass(
     parameters = risk.leaves()
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=True)
     found = []
-    for number, (inputs, targets) in enumerate(batches):
-        with risk.bound(parameters):
-            f, look = _look(passes, inputs, targets, num_samples, number, None)
-            found.append(look)
-            if number == 0:
-                nodes = [*nodes_behind(f), *passes.nodes_of_loss(f, targets)]
-                looks.require_same_reach(nodes, parameters)
-                _warn_of(looks.outside(nodes))
+    with risk.ranks.together("second pass over the data"):
+        for number, (inputs, targets) in enumerate(batches):
+            with risk.bound(parameters):
+                f, look = _look(passes, inputs, targets, num_samples, number, None)
+                found.append(look)
+                if number == 0:
+                    nodes = [*nodes_behind(f), *passes.nodes_of_loss(f, targets)]
+                    looks.require_same_reach(nodes, parameters)
+                    _warn_of(looks.outside(nodes))
     return _survey(found, passes, batches, risk.loss, num_samples)
 
 
@@ -200,12 +224,22 @@ def _look(
 
 
 def _survey(
-    found: Sequence[_Look],
+    own: Sequence[_Look],
     passes: WatchedPasses,
     batches: Batches,
     loss: Loss,
     num_samples: NumSamples | None,
 ) -> Survey:
+    ranks = passes.risk.ranks
+    found, first = list(own), 0
+    facts = [passes.recomputes, passes.runs_python, passes.draws]
+    by_rank = [own]
+    if not ranks.alone:
+        everything = ranks.gathered([[look.plain() for look in own], facts])
+        by_rank = [[_Look.of(plain) for plain in looks] for looks, _ in everything]
+        found = [look for looks in by_rank for look in looks]
+        first = sum(len(looks) for looks in by_rank[: ranks.rank])
+        facts = [any(column) for column in zip(*(f for _, f in everything), strict=True)]
     if not found:
         msg = "data: no batches; at least one sample is required (each iteration must begin anew)"
         raise InputError(msg)
@@ -213,19 +247,62 @@ def _survey(
     denominator = denominator_of(loss, counts, [look.denominator for look in found])
     sizes = counts.each if weighs_by_samples(loss) else [1] * len(found)
     total = math.fsum(look.loss * size for look, size in zip(found, sizes, strict=True))
+    samples = counts.each[first : first + len(own)]
     return Survey(
         counts=counts,
-        passes=Passes.of(batches.source, [look.rows for look in found], counts.each),
-        outputs=sum(math.prod(look.shapes.outputs) for look in found),
+        passes=Passes.of(batches.source, [look.rows for look in own], samples),
+        outputs_by_rank=tuple(
+            sum(math.prod(look.shapes.outputs) for look in looks) for looks in by_rank
+        ),
         scalar=all(not look.shapes.outputs for look in found),
         denominator=denominator,
         value=total / denominator,
-        recomputes=passes.recomputes,
-        runs_python=passes.runs_python,
-        draws=passes.draws,
+        recomputes=facts[0],
+        runs_python=facts[1],
+        draws=facts[2],
         convex=all(look.convex for look in found),
         kernel_size=passes.sizes.typical or math.inf,
     )
+
+
+def require_same_model(risk: EmpiricalRisk) -> None:
+    """Check that all processes hold the same parameters and buffers, bit by bit.
+
+    Raises:
+        InputError: if a process holds others than the first one.
+    """
+    if risk.ranks.alone:
+        return
+    mark = hashlib.blake2b(repr((risk.names, risk.layout.shapes, risk.dtype)).encode())
+    for name, tensor in risk.held().items():
+        mark.update(name.encode())
+        mark.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    marks = risk.ranks.gathered(mark.hexdigest())
+    other = next((rank for rank, one in enumerate(marks) if one != marks[0]), None)
+    if other is not None:
+        msg = (
+            f"model: parameters or buffers of rank {other} differ from those of rank 0; load the "
+            "same state on every rank (the same seed, or one file)"
+        )
+        raise InputError(msg)
+
+
+def _join_reach(risk: EmpiricalRisk, looks: GraphChecks) -> None:
+    """Know which parameters the loss depends on in the data of the other processes."""
+    if not risk.ranks.alone:
+        mine = [sorted(looks.reached), sorted(looks.read_by_loss)]
+        for reached, read_by_loss in risk.ranks.gathered(mine):
+            looks.add_reach(reached, read_by_loss)
+
+
+def _require_no_effect(
+    risk: EmpiricalRisk,
+    looks: GraphChecks,
+    unused: Sequence[str],
+    batch: Batch,
+    parameters: Sequence[Tensor],
+) -> None:
+    looks.require_no_effect(unused, lambda moved: risk.total(moved, batch), parameters)
 
 
 def _warn_of(outside: Sequence[Tensor]) -> None:

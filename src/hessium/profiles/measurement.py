@@ -60,7 +60,10 @@ class Measurement:
         # a changed word of the page leaves stored parts valid
         kind = "product" if self._large else "dense"
         code = fingerprint(f"{__package__}.{kind}_measurement") if store else ""
-        self._kept = PartCache(store, identity(risk, self._loss, self._gradient_norm), code)
+        of = identity(risk, self._loss, self._gradient_norm)
+        ranks = risk.ranks
+        agree = None if ranks.alone else ranks.agree
+        self._kept = PartCache(store, of, code, agree=agree, writes=ranks.rank == 0)
         # seconds of stored parts are compared with the gradient of the run that made them
         self._gradient_seconds = (
             float(self._kept(_GRADIENT, {}, self._clock)["least"]) if self._large else 0.0

@@ -23,14 +23,26 @@ class PartCache:
         store: where parts are kept, or None to keep them in memory alone.
         of: what is measured; parts of anything else are never found.
         code: fingerprint of the code that computes.
+        agree: whether a statement is true in all processes that compute together. A part is loaded
+            only if all of them find it.
+        writes: whether this process writes; one of them does, and then parts have no checkpoints.
 
     Attributes:
         found: parts by name, in the order in which they were asked for.
         loaded: names of those that came from disk.
     """
 
-    def __init__(self, store: Store | None, of: Mapping[str, Any], code: str = "") -> None:
+    def __init__(
+        self,
+        store: Store | None,
+        of: Mapping[str, Any],
+        code: str = "",
+        *,
+        agree: Callable[[bool], bool] | None = None,
+        writes: bool = True,
+    ) -> None:
         self._store, self._of, self._code = store, dict(of), code
+        self._agree, self._writes = agree, writes
         self.found: dict[str, Result] = {}
         self.loaded: list[str] = []
 
@@ -71,14 +83,18 @@ class PartCache:
         task = {"of": self._of, "part": part, **settings}
         computation = Computation("spectrum", task, self._code)
         name = key(*computation)
-        folder = store.checkpoint(name) if store and checkpointed else None
+        # processes that compute together would need one state of all
+        resumes = checkpointed and self._agree is None
+        folder = store.checkpoint(name) if store and resumes else None
         result = store.load(name) if store else None
+        if self._agree is not None and not self._agree(result is not None):
+            result = None
         if result is None:
             with own(folder) as mine:
                 start = time.perf_counter()
                 found = _resumed(compute, mine)
                 result = {"seconds": time.perf_counter() - start, **found}
-                if store:
+                if store and self._writes:
                     store.save(computation, result)
                 if mine is not None:
                     shutil.rmtree(mine, ignore_errors=True)
@@ -89,7 +105,7 @@ class PartCache:
 
     def tidy(self) -> None:
         """Remove the checkpoints of this code and of older code: all parts are stored."""
-        if self._store is None:
+        if self._store is None or not self._writes:
             return
         for suffix in ("checkpoint", "lock"):
             for path in self._store.folder.glob(f"*.{suffix}"):

@@ -1,0 +1,269 @@
+"""Processes that each hold a part of the data: their sums, and agreement about errors.
+
+All communication of hessium between processes is in this file. Numbers are added in the order of
+the ranks, entry by entry, so that all ranks get the same bits, in every run.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from hessium import errors
+from hessium.errors import InputError
+
+ON_ALL_RANKS = "the other ranks raise this exception as well"
+_SMALL = 4096  # entries up to which each rank gets all summands: one collective instead of two
+_DIFFERENT = 1e-3  # of the norm: vectors that differ more are not rounded copies of one vector
+_NAMED = {
+    kind.__name__: kind
+    for kind in (
+        errors.InputError,
+        errors.SelfCheckError,
+        errors.NonFiniteError,
+        errors.ConvergenceError,
+        torch.OutOfMemoryError,
+    )
+}
+
+
+class Ranks:
+    """The processes of a group, or this process alone.
+
+    Every method that communicates must be called by all ranks in the same order. For one process
+    nothing is sent, copied or counted.
+
+    Args:
+        group: a process group of torch.distributed; None for this process alone.
+
+    Raises:
+        InputError: if the group is no process group, or this process does not belong to it.
+
+    Attributes:
+        rank: of this process in the group.
+        size: number of processes.
+        bytes_sent: payload that this process has sent.
+    """
+
+    def __init__(self, group: Any = None) -> None:
+        self._group = group
+        self.rank, self.size, self.bytes_sent = 0, 1, 0
+        self._device = torch.device("cpu")
+        if group is None:
+            return
+        if not dist.is_available() or not isinstance(group, dist.ProcessGroup):
+            msg = (
+                f"process_group: {type(group).__name__}; a process group of torch.distributed is "
+                "required (torch.distributed.init_process_group(), then process_group="
+                "torch.distributed.group.WORLD)"
+            )
+            raise InputError(msg)
+        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+        if self.rank < 0:
+            msg = "process_group: this process does not belong to it; call hessium in its members"
+            raise InputError(msg)
+        if dist.get_backend(group) == "nccl":
+            self._device = torch.device("cuda", torch.cuda.current_device())
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one process."""
+        return self.size == 1
+
+    def same_as(self, other: Ranks) -> bool:
+        """Whether both are the processes of one group."""
+        return self._group is other._group
+
+    def require_alone(self) -> None:
+        """Check that all data are in this process.
+
+        Raises:
+            InputError: if other processes hold a part.
+        """
+        if not self.alone:
+            msg = (
+                f"risk: its data are shared by {self.size} processes, and this function needs all "
+                "of them in one; make the risk without process_group="
+            )
+            raise InputError(msg)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Ranks:
+        # the connections of a process cannot be copied
+        return self
+
+    @contextmanager
+    def together(self, work: str, *inputs: Tensor) -> Iterator[None]:
+        """Context of the work that each rank does on its own data, without communication.
+
+        Args:
+            work: its name, the same on all ranks.
+            inputs: vectors that must be the same on all ranks.
+
+        Raises:
+            InputError: if the ranks do different work, or with different inputs.
+            ConnectionError: if a process has ended, or has not answered within the timeout of the
+                group (`timeout=` of torch.distributed.init_process_group).
+            Exception: the exception of the first rank that raised one, on all ranks; its message
+                names the rank, unless all have the same one.
+        """
+        if self.size == 1:
+            yield
+            return
+        failure: Exception | None = None
+        try:
+            yield
+        except Exception as error:
+            failure = error
+        facts = [float(zlib.crc32(work.encode())), float(failure is not None)]
+        for vector in inputs:
+            facts += _fingerprint(vector)
+        facts += [0.0] * (8 - len(facts))
+        mine = torch.tensor(facts, dtype=torch.float64)
+        all_facts = torch.stack(self._gathered(mine))
+        if bool(all_facts[:, 1].any()):
+            self._raise(failure)
+        if bool((all_facts[:, 0] != all_facts[0, 0]).any()):
+            self._raise_different(work)
+        if inputs:
+            self._require_same(all_facts[:, 2:], work)
+
+    @torch.no_grad()
+    def all_sum(self, tensor: Tensor) -> Tensor:
+        """The sum over all ranks, in place; entry by entry in the order of the ranks.
+
+        Bytes: each rank sends 2 (R - 1) / R times the tensor, in one reduce-scatter and one gather.
+        """
+        if self.size == 1:
+            return tensor
+        flipped = tensor.dim() == 2 and not tensor.is_contiguous()
+        place = tensor.mT if flipped else tensor
+        place.copy_(self._summed(place.reshape(-1)).view(place.shape))
+        return tensor
+
+    def all_fsum(self, numbers: Sequence[float]) -> list[float]:
+        """The sum over all ranks of each number, rounded once."""
+        if self.size == 1:
+            return list(numbers)
+        parts = self._gathered(torch.tensor(list(numbers), dtype=torch.float64))
+        return [math.fsum(column) for column in torch.stack(parts).T.tolist()]
+
+    def agree(self, flag: bool) -> bool:
+        """Whether the flag is true on all ranks."""
+        return self.smallest(int(flag)) == 1
+
+    def smallest(self, number: int) -> int:
+        """The smallest of the numbers of all ranks."""
+        if self.size == 1:
+            return number
+        mine = torch.tensor([float(number)], dtype=torch.float64)
+        return int(torch.cat(self._gathered(mine)).min())
+
+    def gathered(self, value: Any) -> list[Any]:
+        """A value of each rank that JSON can hold, in the order of the ranks."""
+        if self.size == 1:
+            return [value]
+        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        lengths = self._gathered(torch.tensor([len(text)], dtype=torch.int64))
+        longest = max(int(length) for length in lengths)
+        padded = torch.zeros(longest, dtype=torch.uint8)
+        padded[: len(text)] = text
+        parts = self._gathered(padded)
+        return [
+            json.loads(bytes(part[: int(length)].tolist()))
+            for part, length in zip(parts, lengths, strict=True)
+        ]
+
+    def _summed(self, flat: Tensor) -> Tensor:
+        """The sum of a vector over all ranks."""
+        if len(flat) <= _SMALL:
+            parts = self._gathered(flat)
+            return _in_order(parts)
+        each = -(-len(flat) // self.size)
+        sent = torch.zeros(self.size, each, dtype=flat.dtype, device=self._device)
+        sent.view(-1)[: len(flat)] = flat.to(self._device)
+        received = torch.empty_like(sent)
+        with _connected():
+            dist.all_to_all_single(received, sent, group=self._group)
+        self._count(sent[0].nbytes)
+        whole = self._gathered(_in_order(list(received.unbind(0))), out=sent)
+        return torch.cat(whole)[: len(flat)].to(flat.device)
+
+    def _gathered(self, tensor: Tensor, out: Tensor | None = None) -> list[Tensor]:
+        """The tensor of each rank; all have one shape."""
+        mine = tensor.detach().to(self._device).contiguous()
+        parts = [torch.empty_like(mine) for _ in range(self.size)] if out is None else list(out)
+        with _connected():
+            dist.all_gather(parts, mine, group=self._group)
+        self._count(mine.nbytes)
+        return [part.to(tensor.device) for part in parts]
+
+    def _count(self, nbytes: int) -> None:
+        self.bytes_sent += (self.size - 1) * nbytes
+
+    def _raise(self, failure: Exception | None) -> None:
+        """Raise the error of the first rank that has one."""
+        mine = None if failure is None else [type(failure).__name__, str(failure)]
+        found = self.gathered(mine)
+        if failure is not None and all(one == mine for one in found):
+            raise failure
+        rank = next(number for number, one in enumerate(found) if one is not None)
+        name, text = found[rank]
+        kind = _NAMED.get(name, RuntimeError)
+        msg = f"rank {rank}: {text if name in _NAMED else f'{name}: {text}'}"
+        told = kind(msg)
+        told.add_note(ON_ALL_RANKS)
+        raise told from failure
+
+    def _raise_different(self, work: str) -> None:
+        found = self.gathered(work)
+        other = next(number for number, one in enumerate(found) if one != found[0])
+        msg = (
+            f"process_group: rank 0 is at {found[0]!r}, rank {other} at {found[other]!r}; all "
+            "ranks must call the same functions with the same arguments, in the same order"
+        )
+        raise InputError(msg)
+
+    def _require_same(self, facts: Tensor, work: str) -> None:
+        allowed = _DIFFERENT * facts[0, ::3].abs().repeat_interleave(3)
+        wrong = ((facts - facts[0]).abs() > allowed).any(dim=1)
+        if bool(wrong.any()):
+            msg = (
+                f"process_group: rank {int(wrong.nonzero()[0])} does {work!r} with another vector "
+                "than rank 0; all ranks need the same parameters, vectors and seeds (rng=0)"
+            )
+            raise InputError(msg)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Context of one exchange; a lost process is one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        msg = (
+            "process_group: another process has ended, or has not answered within the timeout of "
+            f"the group ({lines[0]})"
+        )
+        raise ConnectionError(msg) from error
+
+
+def _in_order(parts: Sequence[Tensor]) -> Tensor:
+    total = parts[0].clone()
+    for part in parts[1:]:
+        total += part
+    return total
+
+
+def _fingerprint(vector: Tensor) -> list[float]:
+    """Norm, sum, and sum of every third entry."""
+    flat = vector.detach().mT.reshape(-1) if vector.dim() == 2 else vector.detach()
+    return [float(flat.norm()), float(flat.sum()), float(flat[::3].sum())]

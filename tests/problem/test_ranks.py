@@ -1,0 +1,104 @@
+"""One risk over several processes: real processes, real sums, and the numbers of one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hessium.errors import InputError
+from hessium.problem.ranks import Ranks
+
+TESTS = Path(__file__).parents[1]
+CASES = ["weighted", "tied", "attention", "squared", "lonely", "terms"]
+Answers = list[dict[str, Any]]
+
+
+def run(size: int, folder: Path) -> Answers:
+    """What each of `size` processes found."""
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    command = [sys.executable, "-m", "support.rank_worker", str(folder)]
+    processes = [
+        subprocess.Popen([*command, str(rank), str(size)], env=env, stderr=subprocess.PIPE)
+        for rank in range(size)
+    ]
+    errors = [process.communicate(timeout=300)[1].decode() for process in processes]
+    assert not any(process.returncode for process in processes), "\n".join(errors)
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]
+
+
+@pytest.fixture(
+    scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)], ids=["2 ranks", "4 ranks"]
+)
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    return run(request.param, tmp_path_factory.mktemp("ranks"))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_numbers_are_those_of_one_process(answers: Answers, name: str) -> None:
+    found = [one[name] for one in answers]
+    errors = found[0]["errors"]
+    assert max(errors.values()) < 1e-12, errors
+    assert len({one["bits"] for one in found}) == 1
+    assert all(one["repeats"] and one["symmetric"] for one in found)
+
+
+def test_shards_are_unequal_and_some_are_empty(answers: Answers) -> None:
+    assert len({one["weighted"]["batches"] for one in answers}) > 1
+    assert 0 in {one["lonely"]["batches"] for one in answers}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("bad_data_on_one", ["InputError: rank 1: data: inputs of batch 0 have"]),
+        ("training_mode_on_one", ["InputError: rank 1: model: Dropout '3' is in training"] * 3),
+        ("other_model", ["InputError: model: parameters or buffers of rank 1 differ"]),
+        ("other_vectors", ["InputError: process_group: rank 1 does 'product' with another vector",
+                           "InputError: process_group: rank 1 does 'values' with another vector"]),
+        ("other_calls", ["InputError: process_group: rank 0 is at 'values', rank 1 at 'gradien"]),
+        ("coupled_loss", ["InputError: rank 0: loss: over 6 samples it is"]),
+        ("no_data_at_all", ["InputError: data: no batches"]),
+        ("refused", ["InputError: risk: its data are shared by"]),
+        ("without_group", ["InputError: process_group: int"]),
+    ],
+)  # fmt: skip
+def test_an_error_on_one_rank_is_raised_on_all(
+    answers: Answers, name: str, told: list[str]
+) -> None:
+    for one in answers:
+        assert one[name] == answers[0][name]
+        for found, start in zip(one[name], told, strict=True):
+            assert found.startswith(start)
+
+
+def test_distributed_wrappers_are_taken_off(answers: Answers) -> None:
+    for names, refusal in (one["wrapped"] for one in answers):
+        assert names == ["0.weight", "0.bias", "2.weight", "2.bias"]
+        assert refusal.startswith("InputError: model: its part '0' is in DistributedDataParallel")
+
+
+def test_a_product_sends_its_vectors_twice_at_most(answers: Answers) -> None:
+    size = len(answers)
+    for dim, sent in (one["traffic"] for one in answers):
+        block, header = 5 * dim * 8, 64
+        assert sent <= (size - 1) * (2 * (block / size + 8) + header)
+
+
+def test_one_process_sends_nothing() -> None:
+    ranks, vector = Ranks(), torch.ones(3)
+    assert ranks.all_sum(vector) is vector
+    assert ranks.all_fsum([0.1, 0.2]) == [0.1, 0.2]
+    assert ranks.gathered({"a": 1}) == [{"a": 1}]
+    assert ranks.agree(True)
+    assert not ranks.agree(False)
+    assert ranks.bytes_sent == 0
+    with pytest.raises(InputError, match="own"), ranks.together("work"):
+        raise InputError("own")

@@ -1,0 +1,328 @@
+"""One of several processes with parts of the data: `python -m support.rank_worker DIR RANK SIZE`.
+
+Every check is a function of the group that returns what the tests assert, as JSON can hold it. One
+process computes the same numbers from all data alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+import hessium as hs
+from support.risk_cases import TiedEmbedding, classes, draw, mlp, seeded
+
+Group = Any
+Batches = list[tuple[Tensor, Tensor]]
+CHECKS: dict[str, Callable[[Group], Any]] = {}
+
+
+class Attention(nn.Module):
+    """Fused attention over sequences, with layer normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Linear(4, 12)
+        self.norm = nn.LayerNorm(4)
+        self.out = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.project(x).chunk(3, dim=-1)
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(self.norm(x + mixed)).transpose(1, 2)
+
+
+def weighted() -> tuple[nn.Module, Any, Batches]:
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([0.2, 1.0, 3.0]).double(), ignore_index=1)
+    sizes = (7, 2, 5, 1, 4)
+    return mlp(4, 6, 3), loss, [(draw(n, 4, seed=n), classes(n, high=3, seed=n)) for n in sizes]
+
+
+def tied() -> tuple[nn.Module, Any, Batches]:
+    data = []
+    for n in (3, 1, 2, 2):
+        y = classes(n, 5, high=7, seed=10 + n)
+        y[:, :n] = -100  # ignored tokens, another share in every batch
+        data.append((classes(n, 5, high=7, seed=n), y))
+
+    return seeded(TiedEmbedding()), nn.CrossEntropyLoss(ignore_index=-100), data
+
+
+def attention() -> tuple[nn.Module, Any, Batches]:
+    data = [(draw(n, 3, 4, seed=n), classes(n, 3, high=5, seed=n)) for n in (2, 3, 1)]
+    return seeded(Attention()), nn.CrossEntropyLoss(), data
+
+
+def squared() -> tuple[nn.Module, Any, Batches]:
+    sizes = (6, 3)
+    data = [(draw(n, 4, seed=n), draw(n, 2, seed=20 + n)) for n in sizes]
+    return mlp(4, 5, 2), hs.SquaredError(scale=0.5, reduction="mean"), data
+
+
+def lonely() -> tuple[nn.Module, Any, Batches]:
+    """One batch: the other ranks have no data."""
+    model, loss, batches = squared()
+    return model, loss, batches[:1]
+
+
+CASES = {
+    "weighted": weighted,
+    "tied": tied,
+    "attention": attention,
+    "squared": squared,
+    "lonely": lonely,
+}
+
+
+def shard(batches: Batches, group: Group) -> Batches:
+    """Unequal parts; the last of several ranks has nothing where there are few batches."""
+    size, rank = dist.get_world_size(group), dist.get_rank(group)
+    first = (len(batches) + 1) // 2 + (rank - 1 if rank else 0)
+    if rank == 0:
+        return batches[: (len(batches) + 1) // 2]
+    return batches[first:] if rank == size - 1 else batches[first : first + 1]
+
+
+def numbers(risk: hs.EmpiricalRisk, v: Tensor) -> dict[str, Tensor]:
+    """What a user may ask of a risk."""
+    hessian, gauss_newton = hs.Hessian(risk), hs.GaussNewton(risk)
+    gram = hs.Gram(risk)
+    pairs = hs.eigenpairs(hessian, 3, which="LM", rng=0)
+    measure = hs.spectral_measure(hessian, probes=2, steps=12, rng=0)
+    jacobian = hs.Jacobian(risk)
+    scalars = [
+        risk.denominator, risk.num_samples, risk.num_outputs, risk.num_batches, risk.value(),
+        hs.trace(hessian, matvecs=10, rng=0).value,
+        hs.rank(gauss_newton, tol=1e-6).value,
+        hs.inertia(hessian, tol=1e-6).negative.value,
+        hs.inertia(hessian, tol=1e-6).positive.value,
+    ]  # fmt: skip
+    fisher = {} if isinstance(risk, hs.SumRisk) else {"fisher": hs.EmpiricalFisher(risk).dense()}
+    return {
+        **fisher,
+        "scalars": torch.tensor(scalars, dtype=torch.float64),
+        "gradient": risk.gradient(),
+        "graph gradient": hessian.value_and_gradient()[1],
+        "product": hessian @ v,
+        "vector": hessian @ v[:, 0],
+        "dense": hessian.dense(),
+        "gauss-newton": gauss_newton.dense(),
+        "residual": hs.ResidualHessian(risk) @ v,
+        "gram": torch.linalg.eigvalsh(gram.dense()),
+        "gram trace": (gram @ torch.eye(len(gram.dense())).to(v)).trace(),
+        "eigenvalues": torch.as_tensor(pairs.values),
+        "nodes": torch.as_tensor(measure.nodes),
+        "weights": torch.as_tensor(measure.weights),
+        "spectrum": torch.as_tensor(hs.spectrum(hessian).nodes),
+        "pushed": (jacobian @ v).square().sum(dim=0),
+        "pulled": jacobian.T @ (jacobian @ v),
+        "jacobian": jacobian.dense().square().sum(dim=0),
+    }
+
+
+def compare(name: str, group: Group) -> dict[str, Any]:
+    """Relative differences from one process with all data, and the bits of all numbers."""
+    model, loss, batches = CASES[name]()
+    mine = shard(batches, group)
+
+    def alone() -> hs.EmpiricalRisk:
+        return hs.EmpiricalRisk(model, loss, batches)
+
+    return compared(
+        hs.EmpiricalRisk(model, loss, mine, process_group=group), alone, group, len(mine)
+    )
+
+
+def terms(group: Group) -> dict[str, Any]:
+    """A sum of two risks."""
+    model, loss, batches = squared()
+    other = [(draw(3, 4, seed=5), draw(3, 2, seed=6))]
+
+    def both(one: Batches, two: Batches, **options: Any) -> hs.EmpiricalRisk:
+        risks = {
+            "a": hs.EmpiricalRisk(model, loss, one, **options),
+            "b": hs.EmpiricalRisk(model, hs.SquaredError(), two, **options),
+        }
+        return hs.SumRisk(risks, {"b": 0.3})
+
+    mine = shard(batches, group)
+    risk = both(mine, shard(other, group), process_group=group)
+    return compared(risk, lambda: both(batches, other), group, len(mine))
+
+
+def compared(
+    risk: hs.EmpiricalRisk, alone: Callable[[], hs.EmpiricalRisk], group: Group, batches: int
+) -> dict[str, Any]:
+    v = draw(risk.dim, 9, seed=3)
+    found = numbers(risk, v)
+    again = {"product": hs.Hessian(risk) @ v}
+    mark = hashlib.blake2b(b"".join(t.detach().numpy().tobytes() for t in found.values()))
+    answer: dict[str, Any] = {"bits": mark.hexdigest(), "batches": batches}
+    answer["repeats"] = torch.equal(again["product"], found["product"])
+    answer["symmetric"] = torch.equal(found["dense"], found["dense"].mT)
+    if dist.get_rank(group) == 0:
+        expected = numbers(alone(), v)
+        answer["errors"] = {
+            key: float((found[key] - expected[key]).norm() / (expected[key].norm() or 1.0))
+            for key in expected
+        }
+    return answer
+
+
+CHECKS["terms"] = terms
+for case in CASES:
+    CHECKS[case] = partial(compare, case)
+
+
+def check(function: Callable[[Group], Any]) -> Callable[[Group], Any]:
+    CHECKS[function.__name__] = function
+    return function
+
+
+def message(work: Callable[[], Any]) -> str:
+    try:
+        work()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
+
+
+def plain(group: Group, **options: Any) -> hs.EmpiricalRisk:
+    model, loss, batches = squared()
+    return hs.EmpiricalRisk(model, loss, shard(batches, group), process_group=group, **options)
+
+
+@check
+def bad_data_on_one(group: Group) -> list[str]:
+    model, loss, batches = squared()
+    mine = shard(batches, group)
+    if dist.get_rank(group) == 1:
+        mine = [(x * float("nan"), y) for x, y in batches]
+    return [message(lambda: hs.EmpiricalRisk(model, loss, mine, process_group=group))]
+
+
+@check
+def training_mode_on_one(group: Group) -> list[str]:
+    model, loss, batches = squared()
+    model.add_module("3", nn.Dropout(0.5).eval())
+    mine = shard(batches, group)
+    risk = hs.EmpiricalRisk(model, loss, mine, process_group=group)
+    operator = hs.Hessian(risk)
+    if dist.get_rank(group) == 1:
+        model.train()
+    found = [message(lambda: hs.Hessian(risk)), message(risk.refreshed)]
+    return [*found, message(operator.dense)]
+
+
+@check
+def other_model(group: Group) -> list[str]:
+    model, loss, batches = squared()
+    if dist.get_rank(group) == 1:
+        with torch.no_grad():
+            next(model.parameters())[0] += 1e-9
+    return [
+        message(lambda: hs.EmpiricalRisk(model, loss, shard(batches, group), process_group=group))
+    ]
+
+
+@check
+def other_vectors(group: Group) -> list[str]:
+    operator = hs.Hessian(plain(group), check=False)
+    v = draw(operator.shape[0], seed=dist.get_rank(group))
+    return [message(lambda: operator @ v), message(lambda: operator.risk.at(v).value())]
+
+
+@check
+def other_calls(group: Group) -> list[str]:
+    risk = plain(group)
+    return [message(risk.gradient if dist.get_rank(group) == 1 else risk.value)]
+
+
+@check
+def coupled_loss(group: Group) -> list[str]:
+    """One batch on every rank: the loss must still add up over all of them."""
+    model, _, batches = squared()
+    mine = batches[dist.get_rank(group) : dist.get_rank(group) + 1] or [batches[0]]
+
+    def spread(f: Tensor, y: Tensor) -> Tensor:
+        return (f - f.mean(dim=0)).square().sum() + y.sum()
+
+    return [
+        message(lambda: hs.EmpiricalRisk(model, spread, mine, reduction="sum", process_group=group))
+    ]
+
+
+@check
+def no_data_at_all(group: Group) -> list[str]:
+    model, loss, batches = squared()
+    empty = [(x[:0], y[:0]) for x, y in batches]
+    return [message(lambda: hs.EmpiricalRisk(model, loss, empty, process_group=group))]
+
+
+@check
+def refused(group: Group) -> list[str]:
+    return [message(lambda: hs.Linearization(plain(group)))]
+
+
+@check
+def wrapped(group: Group) -> list[Any]:
+    model, loss, batches = squared()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ddp = nn.parallel.DistributedDataParallel(model, process_group=group)
+    risk = hs.EmpiricalRisk(ddp, loss, shard(batches, group), process_group=group)
+    inside = nn.Sequential(ddp, nn.Identity())
+    return [list(risk.names), message(lambda: hs.EmpiricalRisk(inside, loss, batches))]
+
+
+@check
+def traffic(group: Group) -> list[int]:
+    """Bytes of a product with five vectors."""
+    model = mlp(40, 120, 3)
+    x, y = draw(6, 40), classes(6, high=3)
+    rank, size = dist.get_rank(group), dist.get_world_size(group)
+    data = [(x[rank::size], y[rank::size])]
+    operator = hs.Hessian(
+        hs.EmpiricalRisk(model, F.cross_entropy, data, reduction="mean", process_group=group),
+        check=False,
+    )
+    v = draw(operator.shape[0], 5)
+    before = operator.risk.ranks.bytes_sent
+    operator @ v
+    return [operator.shape[0], operator.risk.ranks.bytes_sent - before]
+
+
+@check
+def without_group(group: Group) -> list[str]:
+    model, loss, batches = squared()
+    return [message(lambda: hs.EmpiricalRisk(model, loss, batches, process_group=2))]
+
+
+def main() -> None:
+    folder, rank, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size,
+        timeout=timedelta(seconds=60),
+    )  # fmt: skip
+    group = dist.group.WORLD
+    answers = {name: function(group) for name, function in CHECKS.items()}
+    (folder / f"{rank}.json").write_text(json.dumps(answers))
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()
