@@ -179,9 +179,15 @@ class Refits:
                 factors=Factors(risk, data, self._state.factor.max_bytes),
                 noise=self._state.noise, prior_precision=self._alpha, tol=self._state.tol,
             )  # fmt: skip
+            try:
+                largest = float(state.precisions[0])
+            except InputError:  # the outputs do not depend on the parameters there
+                return theta, value, False
+            if not 0 < damping * largest < math.inf:
+                return theta, value, False
             slope = self._density.slope(theta)
             for _ in range(_TRIES):
-                step = self._step(state, slope, damping * float(state.precisions[0]), held)
+                step = self._step(state, slope, damping * largest, held)
                 predicted = -0.5 * float(step @ slope)
                 if predicted <= near:
                     return theta, value, True
