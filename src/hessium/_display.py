@@ -7,6 +7,7 @@ asked.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +43,14 @@ class Plottable:
         """The numbers and the figure, for notebooks."""
         html: str = importlib.import_module("hessium.plots.notebook").html_of(self)
         return html
+
+
+def shown_live(result: Plottable, **options: Any) -> Callable[[], None]:
+    """Show a result in a notebook, and return what draws it again in the same place."""
+    refresh: Callable[[], None] = importlib.import_module("hessium.plots.notebook").live(
+        result, **options
+    )
+    return refresh
 
 
 class Displayable(Plottable):

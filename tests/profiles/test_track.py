@@ -153,10 +153,11 @@ def test_bad_arguments(folder: Path, tmp_path: Path) -> None:
 
 
 def test_table_page_and_file(folder: Path, tmp_path: Path) -> None:
-    found = hs.track(build, files(folder)[:2], track=TRACK, spectra=True)
+    found = hs.track(build, files(folder)[:2], track=[*TRACK, "layer_traces"], spectra=True)
     page = found.report(tmp_path / "page").read_text()
     assert page.count("<svg") >= 5
     assert "Spectrum at step 100" in page
+    assert "trace of the block of H" in page
     with (tmp_path / "page" / "curvature.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["0", "100"]

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import nn
 
 import hessium as hs
 from hessium.errors import InputError
+from hessium.figures.views import chart_of
 from hessium.training import Record
 from hessium.training.measurement import QUANTITIES
 from hessium.training.schedule import Budget
@@ -60,9 +62,13 @@ def test_default_record_and_schedule() -> None:
     assert record.preconditioned_sharpness is not None
     assert record.threshold == pytest.approx(38 / 0.01)
     assert record.sharpness.confidence == 0.95
-    assert record.most_negative is None
-    assert record.trace is None
-    assert record.layer_traces is None
+    dear = ("most_negative", "trace", "layer_traces", "directional_sharpness", "batch_sharpness")
+    assert all(getattr(seen[0], name) is not None for name in dear)
+    assert all(getattr(record, name) is None for name in dear)
+    assert set(dear) <= set(monitor.track)
+    full = monitor.measure()
+    assert all(getattr(full, name) is not None for name in dear)
+    assert full.num_matvecs > 10 > record.num_matvecs
     assert record.num_matvecs > 0
     assert record.seconds > 0
     assert "sharpness" in repr(monitor)
@@ -138,11 +144,52 @@ def test_table_and_chart() -> None:
     assert {"sharpness", "sharpness_lower", "layer_traces.0", "threshold"} <= set(frame.columns)
     axes = monitor.plot(Figure().add_subplot())
     assert len(axes.lines) >= 2
-    assert monitor.plot(Figure().add_subplot(), quantity="layer_traces").lines
+    heat = monitor.plot(Figure().add_subplot(), quantity="layer_traces")
+    chart, _ = chart_of(monitor, quantity="layer_traces")
+    assert chart.field is not None
+    assert chart.field.y_names == ("0", "2")
+    assert heat.collections
+    traces = monitor.records[0].layer_traces
+    assert traces is not None
+    assert chart.field.z[1, 0] == traces["2"].value
+    assert not monitor.plot(Figure().add_subplot(), quantity="sharpness").lines[1:]
+    # the threshold of Adam is not one of H itself
     assert "<svg" in monitor._repr_html_()
     assert "<svg" in monitor.records[-1]._repr_html_()
     with pytest.raises(InputError, match="quantity"):
         monitor.plot(Figure().add_subplot(), quantity="trace")
+
+
+def _ipython() -> types.ModuleType:
+    module = types.ModuleType("IPython")
+    module.version_info = (8, 24)  # type: ignore[attr-defined]
+    module.get_ipython = lambda: None  # type: ignore[attr-defined]
+    return module
+
+
+def test_one_figure_refreshes_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Handle:
+        def update(self, html: str) -> None:
+            shown.append(html)
+
+    def display(html: str, *, display_id: bool) -> Handle:
+        assert display_id
+        shown.append(html)
+        return Handle()
+
+    _, monitor = trained(2, every=1, track=["sharpness"])
+    monitor._repr_html_()  # matplotlib asks IPython for its version when it is first imported
+    monkeypatch.setitem(sys.modules, "IPython", _ipython())
+    fake = types.ModuleType("IPython.display")
+    fake.HTML, fake.display = str, display  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "IPython.display", fake)
+    monitor.live(quantity="sharpness")
+    monitor.measure()
+    assert len(shown) == 2
+    assert all("<svg" in one for one in shown)
+    assert shown[0] != shown[1]
 
 
 def numbers(monitor: hs.Monitor) -> list[dict[str, Any]]:

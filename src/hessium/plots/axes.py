@@ -51,7 +51,8 @@ def plot(result: Any, ax: Axes | None, **options: Any) -> Axes:
         axes.set_title(textwrap.fill(title, _TITLE), fontsize="medium")
     elif axes.get_title():
         axes.set_title("")  # of one of several results
-    axes.legend(fontsize="x-small", framealpha=0.7, edgecolor="none")
+    if series:
+        axes.legend(fontsize="x-small", framealpha=0.7, edgecolor="none")
     return axes
 
 

@@ -4,40 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 
 from hessium import _arguments
-from hessium.errors import InputError
-from hessium.problem import EmpiricalRisk
 from hessium.profiles.checkpoint_series import CheckpointSeries, SeriesPlan
-from hessium.profiles.measurement import describe
 from hessium.profiles.series_files import CheckpointFile, digest_of, files_of
+from hessium.profiles.series_part import (
+    Loader,
+    computation,
+    measured_part,
+    record_of,
+    without_vectors,
+)
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result, Task
-from hessium.runs.fingerprint import fingerprint
-from hessium.runs.result_store import Computation, Store, key
+from hessium.runs.result_store import Store, key
 from hessium.runs.run_directory import RunDirectory
 from hessium.runs.runner import computed
-from hessium.runs.saved import packed, unpacked
 from hessium.runs.workers import require_workers
-from hessium.training import Record
-from hessium.training.checkpoint_files import optimizer_in
-from hessium.training.measurement import Measurement, Settings, recorded
-from hessium.training.monitor import OF_OPTIMIZER, tracked
-from hessium.training.quantities import modules_of
-from hessium.training.stability import unwrapped
-
-_VECTOR, _ARRAY = "vector_", "record_"
-
-Loader = Callable[[str], Any]
-"""From the path of a checkpoint to its risk, or to a pair of risk and optimiser."""
+from hessium.training.monitor import tracked
 
 
 def track(
@@ -69,7 +56,7 @@ def track(
             the state of an optimiser with one parameter group is looked for in the checkpoint,
             under "optimizer", "optimizer_state_dict" or "optimizer_states".
         checkpoints: paths of files or folders.
-        track: fields of `Record` to measure, as in `hs.Monitor`.
+        track: fields of `Record` to measure; by default those of a full record of `hs.Monitor`.
         spectra: whether a spectral measure of each checkpoint is estimated (80 products).
         threshold: stability threshold of the sharpness, such as $2 / \eta$, where no optimiser
             says it.
@@ -150,10 +137,10 @@ class SeriesMeasurement:
         store: Store | None = None,
     ) -> None:
         self._files, self._plan = list(files), plan
-        self._part = functools.partial(_measured_part, function, plan, store, digest_of(function))
+        self._part = functools.partial(measured_part, function, plan, store, digest_of(function))
         self._rows: dict[int, Result] = {}
         self._keys = [
-            key(*_computation(self._part.args[3], plan, self._files[0], one)) for one in files
+            key(*computation(self._part.args[3], plan, self._files[0], one)) for one in files
         ]
         self._store = store
         self._stopped: KeyboardInterrupt | None = None
@@ -196,7 +183,7 @@ class SeriesMeasurement:
         told = self._plan.threshold
         records = tuple(
             replace(one, threshold=told) if one.threshold is None else one
-            for one in map(_record, rows)
+            for one in map(record_of, rows)
         )
         return CheckpointSeries(
             records=records,
@@ -224,7 +211,7 @@ class SeriesMeasurement:
         for i, name in enumerate(self._keys):
             found = self._store.load(name) if i not in self._rows else None
             if found is not None:
-                self._rows[i] = _without_vectors(found)
+                self._rows[i] = without_vectors(found)
 
 
 def _parts(missing: Sequence[int], workers: int) -> list[list[int]]:
@@ -240,150 +227,3 @@ def _parts(missing: Sequence[int], workers: int) -> list[list[int]]:
         half = (len(longest) + 1) // 2
         runs[at : at + 1] = [longest[:half], longest[half:]]
     return runs
-
-
-def _computation(
-    source: str, plan: SeriesPlan, origin: CheckpointFile, file: CheckpointFile
-) -> Computation:
-    task = {
-        "source": source,
-        "origin": origin.digest,
-        "checkpoint": file.digest,
-        "step": file.step,
-        "plan": plan.key(),
-    }
-    return Computation("track", task, fingerprint("hessium.training.measurement"))
-
-
-def _measured_part(
-    function: Loader,
-    plan: SeriesPlan,
-    store: Store | None,
-    source: str,
-    task: Task,
-    *,
-    seen: Callable[[int], object] = lambda done: None,
-) -> Result:
-    """Measure some successive checkpoints; a worker imports this function."""
-    rows: dict[int, Result] = {}
-    measurement: Measurement | None = None
-    before = store.load(task["before"]) if store is not None and task["before"] else None
-    previous: tuple[Computation, Result] | None = None
-    for position, file in task["files"]:
-        risk, optimizer = loaded(function, file.path)
-        settings = _settings(plan, optimizer)
-        if measurement is None:
-            origin = None
-            if "distance" in settings.track:
-                first = file == task["origin"]
-                origin = (risk if first else loaded(function, task["origin"].path)[0]).theta
-            measurement = Measurement(risk, settings)
-            measurement.move(risk, settings, origin)
-            if before is not None:
-                _warm(measurement, before, len(risk.theta))
-        else:
-            measurement.move(risk, settings, origin)
-        row = _row(measurement, risk, optimizer, file)
-        if store is not None:
-            computation = _computation(source, plan, task["origin"], file)
-            store.save(computation, row)
-            if previous is not None:  # the next one begins from its own vectors
-                store.save(previous[0], _without_vectors(previous[1]))
-            previous = (computation, row)
-        rows[position] = _without_vectors(row)
-        seen(task["done"] + len(rows))
-    return {"rows": rows}
-
-
-def loaded(function: Loader, path: Path) -> tuple[EmpiricalRisk, Any]:
-    """The risk and the optimiser of a checkpoint.
-
-    Raises:
-        InputError: if the function returns something else.
-    """
-    try:
-        found = function(str(path))
-    except InputError as error:
-        msg = f"{error} (checkpoint {path})"
-        raise InputError(msg) from error
-    risk, optimizer = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
-    if not isinstance(risk, EmpiricalRisk):
-        msg = (
-            f"function: it returned {type(risk).__name__} for {path}; a hessium.EmpiricalRisk, "
-            "or a pair of it and the optimizer, is required"
-        )
-        raise InputError(msg)
-    if optimizer is None:
-        return risk, optimizer_in(path, risk)
-    unwrapped(optimizer)
-    return risk, optimizer
-
-
-def _settings(plan: SeriesPlan, optimizer: Any) -> Settings:
-    names = plan.track or tracked(None, optimizer)
-    if plan.track is not None and optimizer is None:
-        needed = [name for name in names if name in OF_OPTIMIZER]
-        if needed and not (needed == ["threshold"] and plan.threshold is not None):
-            msg = (
-                f"track: {', '.join(needed)}; an optimizer is required, so return (risk, "
-                "optimizer), or keep its state in the checkpoint"
-            )
-            raise InputError(msg)
-    if "update_sharpness" in names:
-        msg = "track: update_sharpness; the last update is not in a checkpoint, so leave it out"
-        raise InputError(msg)
-    if optimizer is None:
-        names = tuple(name for name in names if name not in OF_OPTIMIZER)
-    return Settings(
-        track=(*names, "spectrum") if plan.spectra and "spectrum" not in names else names,
-        optimizer=optimizer,
-        tol=plan.tol,
-        confidence=plan.confidence,
-        bound_steps=plan.bound_steps,
-        probes=plan.probes,
-        spectrum_every=1,
-        seed=plan.seed,
-        mode="eval",
-    )
-
-
-def _row(
-    measurement: Measurement,
-    risk: EmpiricalRisk,
-    optimizer: Any,
-    file: CheckpointFile,
-) -> Result:
-    start = time.perf_counter()
-    with torch.enable_grad():
-        record = recorded(file.step, "eval", start, lambda: measurement.record(file.step, 1, None))
-    document, arrays = packed(record)
-    state = measurement.state()
-    return {
-        "record": document,
-        "model": dict(describe(risk)),
-        "modules": modules_of(risk.names),
-        "optimizer": "" if optimizer is None else type(unwrapped(optimizer)).__name__,
-        "ratios": state["seconds"],
-        **{_ARRAY + name: array for name, array in arrays.items()},
-        **{_VECTOR + name: v.cpu().numpy() for name, v in state["vectors"].items()},
-    }
-
-
-def _record(row: Result) -> Record:
-    arrays = {n.removeprefix(_ARRAY): v for n, v in row.items() if n.startswith(_ARRAY)}
-    record = unpacked(row["record"], arrays)
-    assert isinstance(record, Record)
-    return record
-
-
-def _without_vectors(row: Result) -> Result:
-    return {name: value for name, value in row.items() if not name.startswith(_VECTOR)}
-
-
-def _warm(measurement: Measurement, row: Result, size: int) -> None:
-    vectors = {
-        name.removeprefix(_VECTOR): torch.from_numpy(np.array(value))
-        for name, value in row.items()
-        if name.startswith(_VECTOR) and len(value) == size
-    }
-    measurement.warm(vectors, row["ratios"])

@@ -26,7 +26,6 @@ from hessium.training.upper_ends import coupled, normal_floor
 
 _JUMP = 0.5  # relative residual from which the kept vectors say little
 _SMALL = 0.05  # an end closer to zero is resolved relative to this part of the other end
-_USUAL = 3  # products of a record where curvature moves slowly
 _MOST = 60  # products of one end in one record
 
 
@@ -71,6 +70,7 @@ def measure_extremes(
     tol: float,
     confidence: float,
     steps: int | None,
+    usual: int = 3,
     most: int | None = None,
 ) -> Extremes:
     """Brackets of the ends of some spectra; `warm` is replaced by the vectors found.
@@ -83,7 +83,8 @@ def measure_extremes(
         tol: estimated relative error at which an end is accepted.
         confidence: of the random side of each bracket.
         steps: products with the random vector of each spectrum; 0 leaves that side open. After a
-            jump there are `DEEP` of them. None for what is left of three products, at least one.
+            jump there are `DEEP` of them. None for what is left of `usual`, at least one.
+        usual: products of a record where curvature moves slowly.
         most: products after which an end is taken as it is; a block step and one product for the
             bounds are always made.
     """
@@ -98,7 +99,7 @@ def measure_extremes(
         steps = planned = min(planned, 1)
     work.refine(limit - len(sides) * planned)
     if steps is None:
-        steps = max(1, (_USUAL - work.num_matvecs) // len(sides))
+        steps = max(1, (usual - work.num_matvecs) // len(sides))
     bounds = work.look_beyond(steps, confidence) if steps else {}
     work.refine(limit)
     return work.result(bounds, confidence, restarted)
@@ -258,7 +259,7 @@ class _Work:
                 second = side.second(end)
                 if second is not None and value:
                     self.warm.seconds[name] = second / value
-        self.warm.vectors = dict(vectors)
+        self.warm.vectors |= vectors
         return Extremes(
             brackets=brackets,
             vectors=vectors,

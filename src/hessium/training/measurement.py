@@ -51,10 +51,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Arguments of a monitor."""
+    """Arguments of a monitor.
+
+    Attributes:
+        track: quantities of each record.
+        at_times: more quantities of full records.
+    """
 
     track: tuple[str, ...]
     optimizer: Any
+    at_times: tuple[str, ...] = ()
     tol: float
     confidence: float
     bound_steps: int | None
@@ -78,6 +84,7 @@ class Measurement:
     def __init__(self, risk: EmpiricalRisk, settings: Settings) -> None:
         self.risk, self._settings = risk, settings
         self._warm = Warm()
+        self._track = settings.track
         self._origin = risk.theta if "distance" in settings.track else None
         self._checked: set[str] = set()
         self._graph_bytes = 2**30
@@ -148,7 +155,13 @@ class Measurement:
         return times[1] - times[0], (times[2] - times[1]) / 2, 2 * ends + 1
 
     def record(
-        self, step: int, number: int, before: Tensor | None, most: int | None = None
+        self,
+        step: int,
+        number: int,
+        before: Tensor | None,
+        most: int | None = None,
+        *,
+        full: bool = False,
     ) -> dict[str, Any]:
         """Fields of a record.
 
@@ -157,8 +170,10 @@ class Measurement:
             number: of the record.
             before: parameters before the last update, if known.
             most: products of the extreme eigenvalues, if limited.
+            full: whether it holds the quantities that are measured at times.
         """
-        settings, track = self._settings, self._settings.track
+        settings = self._settings
+        self._track = track = settings.track + (settings.at_times if full else ())
         rng = np.random.default_rng([settings.seed, step])
         operator = self._operator(Hessian)
         assert isinstance(operator, Hessian)
@@ -189,7 +204,7 @@ class Measurement:
         return operator
 
     def _first_order(self, operator: Hessian, found: dict[str, Any]) -> Tensor | None:
-        track = self._settings.track
+        track = self._track
         gradient = None
         if not _OF_GRADIENT.isdisjoint(track):
             loss, gradient = operator.value_and_gradient()
@@ -205,7 +220,7 @@ class Measurement:
         return gradient
 
     def _preconditioner(self) -> Preconditioner | None:
-        if {"preconditioned_sharpness", "threshold"}.isdisjoint(self._settings.track):
+        if {"preconditioned_sharpness", "threshold"}.isdisjoint(self._track):
             return None
         return preconditioner_of(
             self._settings.optimizer,
@@ -222,7 +237,7 @@ class Measurement:
         number: int,
         most: int | None,
     ) -> Extremes | None:
-        track, settings = self._settings.track, self._settings
+        track, settings = self._track, self._settings
         plain: dict[str, End] = {}
         scaled = preconditioner is not None and "preconditioned_sharpness" in track
         identity = scaled and preconditioner is not None and preconditioner.factor is None
@@ -243,6 +258,7 @@ class Measurement:
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
+            usual=2 if len(plain) + scaled == 1 else 3,
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:
             found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]
@@ -252,7 +268,7 @@ class Measurement:
     def _thresholds(
         self, preconditioner: Preconditioner, extremes: Extremes | None, found: dict[str, Any]
     ) -> None:
-        if "threshold" in self._settings.track:
+        if "threshold" in self._track:
             vectors = extremes.vectors if extremes is not None else {}
             found["threshold"] = preconditioner.threshold_along(
                 vectors.get("preconditioned_sharpness")
@@ -265,7 +281,7 @@ class Measurement:
         before: Tensor | None,
         found: dict[str, Any],
     ) -> None:
-        track, directions = self._settings.track, {}
+        track, directions = self._track, {}
         if "directional_sharpness" in track and gradient is not None:
             directions["directional_sharpness"] = gradient
         if "update_sharpness" in track and before is not None and len(before) == self.risk.dim:
@@ -280,7 +296,7 @@ class Measurement:
     def _sums(
         self, operator: Hessian, rng: np.random.Generator, number: int, found: dict[str, Any]
     ) -> None:
-        settings, track = self._settings, self._settings.track
+        settings, track = self._settings, self._track
         if "trace" in track or "layer_traces" in track:
             total, layers = traces(operator, settings.probes, rng, settings.confidence)
             found |= {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hessium._arguments import count, fraction, function, positive
 from hessium._arithmetic import full_precision
-from hessium._display import Plottable
+from hessium._display import Plottable, shown_live
 from hessium._random import Rng, generator
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 Mode = Literal["eval", "train"]
 
 _DEFAULT = ("loss", "gradient_norm", "distance", "sharpness")
+AT_TIMES = (
+    "most_negative",
+    "trace",
+    "layer_traces",
+    "directional_sharpness",
+    "batch_sharpness",
+)
+_FULL_EVERY = 10  # records
 OF_OPTIMIZER = ("preconditioned_sharpness", "threshold")
 
 logger = logging.getLogger(__name__)
@@ -61,9 +69,13 @@ class Monitor(Plottable):
         budget: instead of `every`, records as often as this fraction of the training's own wall
             time pays for, more often where curvature moves. Early in a training a record takes one
             block step only, so that values lag behind fast changes. The self-check is not charged.
-        track: fields of `Record` to measure; one that is not asked for costs nothing. By default
-            loss, gradient_norm, distance and sharpness, with an optimizer also
-            preconditioned_sharpness and threshold.
+        track: fields of `Record` to measure in every record; one that is not asked for costs
+            nothing. By default every record holds loss, gradient_norm, distance and sharpness,
+            with an optimizer also preconditioned_sharpness and threshold. The dearer
+            most_negative, trace, layer_traces, directional_sharpness and batch_sharpness are in
+            the first record, in every tenth one, and in those that `measure` makes, and None in
+            the others; with `budget` they are in those of `measure` alone. From one batch,
+            batch_sharpness is without error.
         on_record: called with each record.
         csv: file to which each record is appended at once.
         rng: seed or generator of the random vectors.
@@ -127,13 +139,17 @@ class Monitor(Plottable):
             function("on_record", on_record, "(record) ")
         if optimizer is not None:
             unwrapped(optimizer)
-        self.track = tracked(track, optimizer)
+        at_times = AT_TIMES if track is None else ()
+        always = tracked(track, optimizer)
+        self.track = tuple(name for name in QUANTITIES if name in always + at_times)
         self.records: list[Record] = []
         self.on_record = on_record
+        self._refresh: Callable[[], None] | None = None
         self.mode: Mode = mode
         self._model, self._loss, self._data, self._given = model, loss, data, risk
         self._settings = Settings(
-            track=self.track,
+            track=always,
+            at_times=at_times,
             optimizer=optimizer,
             tol=positive("tol", tol),
             confidence=fraction("confidence", confidence),
@@ -162,33 +178,45 @@ class Monitor(Plottable):
             The record, or None.
         """
         self._step += 1
-        record = self.measure() if self._schedule.due(self._step) else None
+        record = None
+        if self._schedule.due(self._step):
+            full = isinstance(self._schedule, Every) and len(self.records) % _FULL_EVERY == 0
+            record = self._measure(full=full)
         if "update_sharpness" in self.track and self._schedule.may_be_due(self._step + 1):
             self._before = self._measurement.parameters()
         return record
 
     def measure(self) -> Record:
-        """Measure now, whether a record is due or not."""
+        """Measure now, whether a record is due or not; all tracked quantities.
+
+        Returns:
+            The record.
+        """
+        return self._measure(full=True)
+
+    def _measure(self, *, full: bool) -> Record:
         self._schedule.begin()
         start = time.perf_counter()
         with self._undisturbed():
-            record = recorded(self._step, self.mode, start, self._found)
+            record = recorded(self._step, self.mode, start, lambda: self._found(full=full))
         drift = _drift(self.records[-1], record) if self.records else 0.0
         self.records.append(record)
         self._schedule.end(drift, record.num_matvecs)
         if self._log is not None:
             self._log.append(self._row(record))
+        if self._refresh is not None:
+            self._refresh()
         if self.on_record is not None:
             self.on_record(record)
         return record
 
-    def _found(self) -> Mapping[str, Any]:
+    def _found(self, *, full: bool) -> Mapping[str, Any]:
         before, self._before = self._before, None
         if not self._measurement.follow():
             logger.info("the model has changed: a new risk is made and checked")
             self._measurement = Measurement(self._new_risk(), self._settings)
         number, most = len(self.records), self._schedule.most
-        return self._measurement.record(self._step, number, before, most)
+        return self._measurement.record(self._step, number, before, most, full=full)
 
     @full_precision()
     def _new_risk(self) -> EmpiricalRisk:
@@ -201,7 +229,7 @@ class Monitor(Plottable):
         if not check and risk.num_batches != 1:
             msg = f"data: {risk.num_batches} batches; mode='train' requires one fixed batch"
             raise InputError(msg)
-        if "batch_sharpness" in self.track and risk.num_batches < 2:
+        if "batch_sharpness" in self._settings.track and risk.num_batches < 2:
             msg = "data: one batch; batch_sharpness requires several, of the size of the training's"
             raise InputError(msg)
         return risk
@@ -209,6 +237,17 @@ class Monitor(Plottable):
     def _undisturbed(self) -> Any:
         modules = [part for part in (self._model, self._loss) if isinstance(part, nn.Module)]
         return undisturbed(modules, evaluation=self.mode == "eval")
+
+    def live(self, **options: Any) -> None:
+        """Show one figure in the notebook that is drawn again with each record.
+
+        Args:
+            options: as of `plot`, such as quantity="sharpness".
+
+        Raises:
+            InputError: if IPython is not installed.
+        """
+        self._refresh = shown_live(self, **options)
 
     def to_dataframe(self) -> pd.DataFrame:
         """One row for each record.

@@ -8,13 +8,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from hessium.errors import InputError
+from hessium.figures.fields import Field
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.numbers import numbers_chart
 from hessium.spectra import Bracket
 from hessium.training import Record
 
 _WIDE = 3.0  # the band is cut at this many times the largest value or threshold
-_LAYERS = 12
+_LAYERS = 40
 
 
 @runtime_checkable
@@ -36,19 +37,20 @@ def monitor_chart(monitor: Recorded, *, quantity: str = "") -> Chart:
     Args:
         monitor: with its records.
         quantity: a tracked field; by default preconditioned sharpness if tracked, else the
-            sharpness, else the first one. "layer_traces" draws a line for each layer.
+            sharpness, else the first one. "layer_traces" is drawn as a heat map.
 
     Raises:
         InputError: if no record holds the quantity.
     """
     name = quantity or _default(monitor)
+    field, series = None, []
     if name == "layer_traces":
-        series = _layers(monitor)
+        field = _layers(monitor)
     else:
         series = [one for one in (_values(monitor, name), _spikes(monitor, name)) if one]
-        if "sharpness" in name and (limit := _threshold(monitor)) is not None:
+        if (limit := _threshold(monitor, name)) is not None:
             series.append(limit)
-    if not series:
+    if not series and field is None:
         msg = f"quantity: no record holds a finite {name!r}; tracked are {', '.join(monitor.track)}"
         raise InputError(msg)
     return Chart(
@@ -59,6 +61,7 @@ def monitor_chart(monitor: Recorded, *, quantity: str = "") -> Chart:
         y_label=name.replace("_", " "),
         y_scale="linear",
         series=tuple(series),
+        field=field,
     )
 
 
@@ -91,7 +94,7 @@ def _values(monitor: Recorded, name: str) -> Series | None:
     label = name.replace("_", " ")
     if not all(isinstance(one, Bracket) for one in found):
         return Series(label=label, x=x, y=y, error="exact", source="measured", mark="line")
-    limit = _threshold(monitor) if "sharpness" in name else None
+    limit = _threshold(monitor, name)
     reach = max(float(np.abs(y).max()), 0.0 if limit is None else float(limit.y.max()))
     low, high = (np.array([getattr(one, end) for one in found]) for end in ("lower", "upper"))
     low, high = np.maximum(low, -_WIDE * reach), np.minimum(high, _WIDE * reach)
@@ -121,7 +124,15 @@ def _spikes(monitor: Recorded, name: str) -> Series | None:
     )  # fmt: skip
 
 
-def _threshold(monitor: Recorded) -> Series | None:
+def _threshold(monitor: Recorded, name: str) -> Series | None:
+    """The threshold, where it limits the quantity: H itself for optimisers without a state."""
+    limited = name in ("preconditioned_sharpness", "sharpness", "batch_sharpness")
+    same = all(
+        r.preconditioned_sharpness is None or r.preconditioned_sharpness == r.sharpness
+        for r in monitor.records
+    )
+    if not limited or not (same or name == "preconditioned_sharpness"):
+        return None
     x, y = _column(monitor, "threshold")
     if not y.size:
         return None
@@ -130,23 +141,24 @@ def _threshold(monitor: Recorded) -> Series | None:
     )
 
 
-def _layers(monitor: Recorded) -> list[Series]:
-    rows = [r for r in monitor.records if r.layer_traces is not None]
-    names = list(rows[0].layer_traces or {}) if rows else []
-    steps = np.array([float(r.step) for r in rows])
-    return [
-        Series(
-            label=name,
-            x=steps,
-            y=np.array([(r.layer_traces or {})[name].value for r in rows]),
-            low=np.array([(r.layer_traces or {})[name].lower for r in rows]),
-            high=np.array([(r.layer_traces or {})[name].upper for r in rows]),
-            error="Student's interval over the probes",
-            source="measured",
-            mark="line",
-        )
-        for name in names[:_LAYERS]
-    ]
+def _layers(monitor: Recorded) -> Field | None:
+    """Traces of the blocks over steps: one row for each layer."""
+    found = list(
+        {r.step: (r.step, r.layer_traces) for r in monitor.records if r.layer_traces}.values()
+    )
+    if not found:
+        return None
+    names = tuple(found[-1][1])[:_LAYERS]
+    found = [one for one in found if set(names) <= set(one[1])]
+    return Field(
+        label="trace of the block of H",
+        x=np.array([float(step) for step, _ in found]),
+        y=np.arange(float(len(names))),
+        z=np.array([[traces[name].value for _, traces in found] for name in names]),
+        style="cells",
+        y_names=names,
+        error="Student's interval over the probes",
+    )
 
 
 def record_chart(record: Record, *, label: str = "") -> Chart:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -144,10 +145,11 @@ def _iterates(start: EmpiricalRisk, method: str, most: int) -> list[FloatArray]:
         way.append(np.array(theta))
 
     newton = method == "trust region"
-    options: dict[str, float] = {"maxiter": most // 4 if newton else most, "gtol": 1e-12}
+    options: Any = {"maxiter": most // 4 if newton else most, "gtol": 1e-12}
     if method == "L-BFGS-B":
         options |= {"ftol": 1e-12, "maxfun": 100 * most}
-    minimize(
+    solve: Any = minimize  # the stubs have one overload for each solver
+    solve(
         lambda theta: value_and_gradient(at(theta)),
         way[0],
         jac=True,
@@ -191,4 +193,4 @@ def _look(start: EmpiricalRisk, way: list[FloatArray], at: int) -> dict[str, flo
 
 
 def _cosine(one: FloatArray, other: FloatArray) -> float:
-    return float(one @ other / max(np.linalg.norm(one) * np.linalg.norm(other), 1e-300))
+    return float(one @ other) / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-300)
