@@ -99,6 +99,7 @@ def numbers(risk: hs.EmpiricalRisk, v: Tensor) -> dict[str, Tensor]:
     """What a user may ask of a risk."""
     hessian, gauss_newton = hs.Hessian(risk), hs.GaussNewton(risk)
     gram = hs.Gram(risk)
+    matrix, inertia = gram.dense(), hs.inertia(hessian, tol=1e-6)
     pairs = hs.eigenpairs(hessian, 3, which="LM", rng=0)
     measure = hs.spectral_measure(hessian, probes=2, steps=12, rng=0)
     jacobian = hs.Jacobian(risk)
@@ -106,8 +107,8 @@ def numbers(risk: hs.EmpiricalRisk, v: Tensor) -> dict[str, Tensor]:
         risk.denominator, risk.num_samples, risk.num_outputs, risk.num_batches, risk.value(),
         hs.trace(hessian, matvecs=10, rng=0).value,
         hs.rank(gauss_newton, tol=1e-6).value,
-        hs.inertia(hessian, tol=1e-6).negative.value,
-        hs.inertia(hessian, tol=1e-6).positive.value,
+        inertia.negative.value,
+        inertia.positive.value,
     ]  # fmt: skip
     fisher = {} if isinstance(risk, hs.SumRisk) else {"fisher": hs.EmpiricalFisher(risk).dense()}
     return {
@@ -120,8 +121,8 @@ def numbers(risk: hs.EmpiricalRisk, v: Tensor) -> dict[str, Tensor]:
         "dense": hessian.dense(),
         "gauss-newton": gauss_newton.dense(),
         "residual": hs.ResidualHessian(risk) @ v,
-        "gram": torch.linalg.eigvalsh(gram.dense()),
-        "gram trace": (gram @ torch.eye(len(gram.dense())).to(v)).trace(),
+        "gram": torch.linalg.eigvalsh(matrix),
+        "gram trace": (gram @ torch.eye(len(matrix)).to(v)).trace(),
         "eigenvalues": torch.as_tensor(pairs.values),
         "nodes": torch.as_tensor(measure.nodes),
         "weights": torch.as_tensor(measure.weights),
