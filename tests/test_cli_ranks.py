@@ -43,7 +43,8 @@ def broken():
     return [] if dist.get_rank() == 1 else make()
 
 def alone():
-    return hs.EmpiricalRisk(torch.nn.Linear(2, 1), hs.SquaredError(), (torch.ones(2, 2), torch.ones(2, 1)))
+    data = torch.ones(2, 2), torch.ones(2, 1)
+    return hs.EmpiricalRisk(torch.nn.Linear(2, 1), hs.SquaredError(), data)
 """
 LARGE = ["--max-dim", "20", "--top", "2", "--probes", "2", "--steps", "12"]
 
