@@ -76,8 +76,7 @@ class EmpiricalRisk(Evaluation):
         check: read the data twice and check shapes, NaN, devices and determinism. Otherwise the
             data are read once, to count samples.
         process_group: a group of torch.distributed whose processes each hold a part of the data, of
-            any size, also none. All of them make the risk with the same model, and then call the
-            same functions with the same arguments; all get the numbers of the whole data set.
+            any size. All call the same functions and get the numbers of the whole data set.
 
     Raises:
         InputError: for input without a well-defined Hessian, before any long computation.
