@@ -24,6 +24,7 @@ _SINGLY = 16  # points between two calls of `finished`, one by one
 _TRIALS = 2  # timings of either way, of which the faster counts
 _SHARE = 4  # a stack takes at most this part of the memory limit
 _FEW = 8  # points of the smallest stack
+_MANY = 64  # fewer points are evaluated one by one: a choice would cost more
 _CLEARLY = 0.8  # a stack must take less than this part of the time of single points
 
 
@@ -62,7 +63,8 @@ def totals_at(
     Returns:
         (count, batches), NaN or infinite where the loss is.
 
-    Cost: one forward pass for each point, and about ten for the choice of the stack.
+    Cost: one forward pass for each point, and, from 64 points on, about 40 for the choice of the
+    stack.
     """
     plan = _Plan(risk, points, count, max_bytes)
     found = np.empty((count, risk.num_batches))
@@ -88,7 +90,7 @@ class _Plan:
         self.size = _SINGLY
         self._graph = self._needs_graph(points(slice(0, None, max(1, count - 1))))
         limit = min(_LARGEST, count // 2, max_bytes // _SHARE // (8 * max(1, risk.dim)))
-        if limit >= _FEW and not self._graph and not risk.survey.draws:
+        if count >= _MANY and limit >= _FEW and not self._graph and not risk.survey.draws:
             size = self._fastest(points(slice(0, None, max(1, count // limit)))[:limit])
             self.stacks, self.size = size > 1, size if size > 1 else _SINGLY
 
