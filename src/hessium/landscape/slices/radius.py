@@ -29,6 +29,9 @@ _LINES = 5  # of a plane: they determine a quartic form
 _ANGLES = 180
 _RAYS = 6  # on which the prediction is checked
 _FACTORS = (0.25, 0.5, 0.75, 1.0, 1.3, 2.0)  # of the predicted radius
+_FINER = 16  # directions of a half plane that are checked at the radius found
+_NEARER = (0.5, 0.75, 0.9, 0.97)  # distances on those where that radius is too large
+_MARGIN = 0.99  # for directions between them
 _BISECTIONS = 6
 _OUTWARD = 6  # doublings beyond the largest distance
 
@@ -212,7 +215,20 @@ def checked_radius(
                 break
         else:
             return 0.0
-    return _bisected(known, tried)
+    radius = _bisected(known, tried)
+    if len(plane.slope) == 1 or not math.isfinite(radius):
+        return radius
+    # other directions between those rays
+    finer = plane.units(_FINER)
+    rays = np.concatenate([rays, finer, -finer])
+    new = range(len(rays) - 2 * _FINER, len(rays))
+    known.update({i: [] for i in new})
+    bad = tried([(i, radius) for i in new])
+    nearer = [(i, radius * f) for i, one in zip(new, bad, strict=True) if one for f in _NEARER]
+    if nearer:
+        tried(nearer)
+        radius = _bisected(known, tried)
+    return radius * _MARGIN
 
 
 def _bisected(
