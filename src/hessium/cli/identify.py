@@ -49,7 +49,7 @@ def _arguments(options: argparse.Namespace, told: dict[str, Any]) -> dict[str, A
     """What the function told, with what the command line says before it.
 
     Raises:
-        InputError: for a name that is no argument of `hessium.identify`.
+        InputError: for a name that `hessium.identify` does not take as an argument.
     """
     known = set(inspect.signature(identified).parameters) - {"risk", "progress"}
     for name in told:

@@ -177,7 +177,7 @@ def terms(
         progress: called with terms done, terms in all.
 
     Raises:
-        InputError: if `risk` is no sum, an argument is invalid, or a term has no such matrix.
+        InputError: if `risk` is not a SumRisk, an argument is invalid, or a term lacks the matrix.
 
     Cost: a small model: the dense matrix of each term. A larger one: for each term
         probes x steps + matvecs products and two eigenpairs, and k eigenpairs of the sum.

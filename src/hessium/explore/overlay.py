@@ -31,7 +31,7 @@ def overlays(paths: Sequence[Path]) -> list[dict[str, Any]]:
         paths: run directories that `hessium spectrum` or `hessium compare` wrote.
 
     Raises:
-        InputError: if one is no run directory, or holds no spectrum of a Hessian.
+        InputError: if a path is not a run directory, or contains no spectrum of a Hessian.
     """
     found = [
         (section, spectra)

@@ -91,7 +91,7 @@ def lbfgs_root(
         A factor D with $D^2 = B$: the Hessian as L-BFGS sees it is `D @ H @ D`.
 
     Raises:
-        InputError: if there is no pair, or a pair has no positive curvature $s^T y > 0$.
+        InputError: if `steps` is empty, or a pair violates the condition $s^T y > 0$.
 
     Cost: one factorisation of n x 2m numbers.
 

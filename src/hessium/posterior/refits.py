@@ -163,7 +163,7 @@ class Refits:
         """The minimum from a start: parameters, value, and whether it converged.
 
         Args:
-            theta: the start.
+            theta: initial parameters.
             held: whether the functional keeps its value.
             steps: at most so many.
             near: predicted decrease at which it stops.

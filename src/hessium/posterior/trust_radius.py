@@ -115,7 +115,7 @@ class TrustRadius(Displayable):
 
     @property
     def verdict(self) -> str:
-        """The judgement in words; of the radii alone where there is no posterior."""
+        """Whether the intervals may be used; without a posterior, the radii in words."""
         if np.isnan(self.needed).any():
             at = int(self.first_order.argmin())
             return f"{self._departs(at)}; the quadratic model at {self.quadratic.min():.3g}"

@@ -36,7 +36,7 @@ class Loose(nn.Module):
             free = isinstance(tensor, Tensor) and tensor.is_leaf and tensor.requires_grad
             if not free:
                 msg = (
-                    f"parameters: {name!r}, a {type(tensor).__name__}, is no free parameter; a "
+                    f"parameters: {name!r}, a {type(tensor).__name__}, is not a free parameter; a "
                     "leaf with requires_grad=True is required"
                 )
                 raise InputError(msg)

@@ -45,8 +45,8 @@ def risk_of(
         dtype: as in `EmpiricalRisk`; `torch.float64` removes the rounding of DeepXDE's float32.
 
     Raises:
-        InputError: if it is no such model, has a regulariser, or a number of names, losses or
-            weights is not that of the terms.
+        InputError: if it is not a compiled DeepXDE model, has a regulariser, or names, losses or
+            weights differ in number from the terms.
 
     Cost: three evaluations of all terms for each term. Each product with a matrix of a term
         evaluates the residuals of all terms and differentiates its own.
@@ -154,7 +154,7 @@ def _package_of(model: Any) -> Any:
         raise InputError(msg)
     if getattr(model.net, "regularizer", None) is not None:
         msg = (
-            "model: its network has a regulariser, which is no loss of residuals; set "
+            "model: its network has a regulariser, which is not a loss of residuals; set "
             "net.regularizer = None, and add the penalty as a term of hs.SumRisk"
         )
         raise InputError(msg)

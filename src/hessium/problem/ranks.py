@@ -45,7 +45,7 @@ class Ranks:
         group: a process group of torch.distributed; None for this process alone.
 
     Raises:
-        InputError: if the group is no process group, or this process does not belong to it.
+        InputError: if `group` is not a process group, or does not contain this process.
 
     Attributes:
         rank: of this process in the group.

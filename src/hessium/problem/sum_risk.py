@@ -49,7 +49,7 @@ class SumRisk(EmpiricalRisk):
             terms; 1 by default.
 
     Raises:
-        InputError: if there is no term, a term is no risk or a sum itself, the terms differ in
+        InputError: if there is no term, a term is not a risk or is a sum, the terms differ in
             model or parameters, or a weight is not positive.
 
     Cost: none; the data were read when the terms were made.
@@ -187,7 +187,7 @@ def named(terms: Any) -> dict[str, EmpiricalRisk]:
     """Terms by name.
 
     Raises:
-        InputError: if there is none, one is no risk or is a sum, or a name is no string.
+        InputError: if there is none, one is not a risk or is a sum, or a name is not a string.
     """
     if isinstance(terms, Mapping):
         found = dict(terms)

@@ -60,7 +60,7 @@ class Identification(Reported, Displayable):
         shares: parameter tensors in the directions of largest variance that the data determine.
         rank: directions that the data determine.
         effective_dimension: the same against the prior.
-        noise: standard deviation of a measurement; None if the loss is no squared error.
+        noise: standard deviation of a measurement; None unless the loss is a squared error.
         noise_degrees_of_freedom: of its estimate; infinite if it was given.
         coverage_factor: standard deviations of a 95 % interval.
         distance_from_minimum: of the parameters, in standard deviations.
