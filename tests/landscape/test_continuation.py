@@ -25,6 +25,7 @@ def on(closure: Callable[[Any], Tensor], *coordinates: float) -> hs.EmpiricalRis
     return hs.EmpiricalRisk.from_closure(Point(*coordinates), closure)
 
 
+@pytest.mark.slow
 def test_a_minimiser_at_infinity_is_followed_on_its_way() -> None:
     r"""$x e^x = 1/r$ exactly; at r = 0 it is gone."""
     risk = on(lambda m: torch.exp(-m.p[0]) + m.p[1] ** 2, 0.0, 1.0)
