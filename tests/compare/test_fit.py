@@ -22,7 +22,8 @@ from hessium.theory import outliers as predicted
 from support.spiked_matrices import LAW, RATIO, matrix, spiky
 
 
-@pytest.mark.parametrize("freedom", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("freedom", [1, 2])
 def test_heavy_tails_are_rejected_in_words(freedom: int) -> None:
     # measured: 12 of 12 of either kind; of normal entries 1 in 100 is rejected
     for seed in range(3):
@@ -89,6 +90,7 @@ def test_other_families() -> None:
     assert found.parameters["shift"].value == pytest.approx(2.0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_ratio_that_the_data_do_not_tell_has_a_wide_interval() -> None:
     # at energy 3 the skewness that tells the ratio drowns: the interval must still cover
     rng, covered = np.random.default_rng(3), 0
@@ -157,7 +159,7 @@ def test_refusals() -> None:
         outliers(values, Semicircle(variance=1.0), alpha=0.0)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_profiles_find_their_ends(seed: int) -> None:
     # the minimisation behind a profile may end elsewhere the second time it is asked
     rng = np.random.default_rng(seed)

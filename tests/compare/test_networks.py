@@ -112,7 +112,7 @@ def test_what_only_looks_like_a_symmetry_is_no_part() -> None:
     assert "tried" not in repr(plain)
 
 
-@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("own", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_scarce_data_before_a_softmax(own: bool) -> None:
     # 9 samples tell 9 x (4 - 1) scores: one zero a sample is the softmax's
     model, x, y = layered(nn.Linear(8, 6), nn.Tanh(), nn.Linear(6, 4))
