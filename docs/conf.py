@@ -8,6 +8,7 @@ author = copyright = "The hessium developers"
 release = version = _version("hessium")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_heading_anchors = 3  # links to headings of other pages
 html_theme = "furo"
 html_title = f"hessium {release}"
 exclude_patterns = ["_build"]

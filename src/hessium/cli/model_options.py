@@ -162,7 +162,40 @@ def slice_options(parser: argparse.ArgumentParser) -> None:
         help="standard errors over the samples, from two batches of the data or more",
     )
     parser.add_argument(
+        "--refine",
+        type=values.up_to(20),
+        default=0,
+        metavar="N",
+        help="times that intervals are halved where the loss is least smooth; 0",
+    )
+    parser.add_argument(
+        "--critical",
+        action="append",
+        choices=("levenberg-marquardt", "newton-mr", "gradient-norm"),
+        default=[],
+        help="search for a critical point from the parameters and mark it with its index; may be "
+        "repeated",
+    )
+    parser.add_argument(
         "--seed", type=values.seed, default=0, metavar="S", help="of random directions; 0"
     )
+    parser.add_argument(
+        "--workers",
+        type=values.workers,
+        default=1,
+        metavar="N",
+        help="processes, each on one thread; 1",
+    )
+    figures_option(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
     parser.set_defaults(command="hessium.cli.slices:loss_slice")
+
+
+def figures_option(parser: argparse.ArgumentParser) -> None:
+    """For slides."""
+    parser.add_argument(
+        "--figures",
+        choices=("pdf", "png"),
+        default=None,
+        help="write each figure also as such a file, fonts embedded, for slides and papers",
+    )

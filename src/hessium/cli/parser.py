@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from hessium.cli import values
-from hessium.cli.model_options import identify_options, slice_options, track_options
+from hessium.cli.model_options import (
+    figures_option,
+    identify_options,
+    slice_options,
+    track_options,
+)
 from hessium.errors import InputError
 from hessium.runs.fingerprint import versions
 
@@ -54,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _out(reproduce, "runs/reproduce")
     _computing(reproduce)
-    _figures(reproduce)
+    figures_option(reproduce)
     reproduce.set_defaults(command="hessium.cli.commands:reproduce")
 
     sweep = commands_of.add_parser(
@@ -244,18 +249,9 @@ def _parser() -> argparse.ArgumentParser:
 
     report = commands_of.add_parser("report", help="draw the page of a run directory again")
     report.add_argument("run_dir", type=Path, metavar="RUN_DIR")
-    _figures(report)
+    figures_option(report)
     report.set_defaults(command="hessium.cli.commands:report")
     return parser
-
-
-def _figures(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--figures",
-        choices=("pdf", "png"),
-        default=None,
-        help="write each figure also as such a file, fonts embedded, for slides and papers",
-    )
 
 
 def _out(parser: argparse.ArgumentParser, default: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -17,7 +17,6 @@ from hessium.problem.data import Batch
 from hessium.problem.risk import EmpiricalRisk
 
 Points: TypeAlias = Callable[[slice], Tensor]
-Finished: TypeAlias = Callable[[int, FloatArray], None]
 
 _LARGEST = 64  # points of one stack
 _SINGLY = 16  # points between two calls of `finished`, one by one
@@ -33,20 +32,13 @@ def values_at(
     risk: EmpiricalRisk, points: Points, count: int, *, max_bytes: int = 2**31
 ) -> FloatArray:
     """Values of a risk at many parameters, (count,); as `totals_at` over the denominator."""
-    return np.asarray(totals_at(risk, points, count, max_bytes=max_bytes).sum(axis=1)) / (
-        risk.denominator
-    )
+    stacks = [totals for _, totals in totals_at(risk, points, count, max_bytes=max_bytes)]
+    return np.asarray(np.concatenate(stacks).sum(axis=1)) / risk.denominator
 
 
-@full_precision()
 def totals_at(
-    risk: EmpiricalRisk,
-    points: Points,
-    count: int,
-    *,
-    max_bytes: int = 2**31,
-    finished: Finished | None = None,
-) -> FloatArray:
+    risk: EmpiricalRisk, points: Points, count: int, *, max_bytes: int = 2**31
+) -> Iterator[tuple[int, FloatArray]]:
     r"""Numerators of the batches of a risk at many parameters.
 
     Each row sums to the numerator of `risk.at(theta).value()`, to rounding. Forward passes keep no
@@ -58,22 +50,17 @@ def totals_at(
         points: slice of positions -> parameters, one row a point (k, P).
         count: number of points.
         max_bytes: memory limit for stacked parameters.
-        finished: called with the first position and the totals of each stack.
 
-    Returns:
-        (count, batches), NaN or infinite where the loss is.
+    Yields:
+        The first position and the totals (points, batches) of each stack, NaN or infinite where the
+        loss is.
 
     Cost: one forward pass for each point, and, from 64 points on, about 40 for the choice of the
     stack.
     """
     plan = _Plan(risk, points, count, max_bytes)
-    found = np.empty((count, risk.num_batches))
     for start in range(0, count, plan.size):
-        stop = min(count, start + plan.size)
-        found[start:stop] = plan.totals(points(slice(start, stop)))
-        if finished is not None:
-            finished(start, found[start:stop])
-    return found
+        yield start, plan.totals(points(slice(start, min(count, start + plan.size))))
 
 
 class _Plan:
