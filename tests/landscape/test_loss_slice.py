@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,12 +92,10 @@ def test_a_quadratic_equals_its_model_and_its_radius_is_infinite(directions: Any
     assert found.validity_radius == math.inf
 
 
-def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian(
-    tmp_path: Path,
-) -> None:
+def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian() -> None:
     risk = network()
     columns = draw(risk.dim, 2, seed=5) / 4
-    found = hs.loss_slice(risk, columns, extent=0.5, num=9, sampling=True, checkpoint=tmp_path)
+    found = hs.loss_slice(risk, columns, extent=0.5, num=9, sampling=True)
     H, g = hs.Hessian(risk).dense(), risk.gradient()
     for i, a in enumerate(found.coordinates[0]):
         for j, b in enumerate(found.coordinates[1]):
@@ -115,11 +112,6 @@ def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian(
     inside, distance = found.project(risk.theta + 0.3 * columns[:, 0])
     np.testing.assert_allclose(inside, [0.3, 0.0], atol=1e-12)
     assert distance < 1e-12
-    # the second call reads every value
-    again = hs.loss_slice(risk, columns, extent=0.5, num=9, checkpoint=tmp_path)
-    np.testing.assert_array_equal(again.values, found.values)
-    with pytest.raises(InputError, match="another slice"):
-        hs.loss_slice(risk, columns, extent=0.6, num=9, checkpoint=tmp_path)
 
 
 def test_the_stated_radius_holds_between_the_points_of_the_slice() -> None:
@@ -179,6 +171,7 @@ def test_a_trajectory_lies_in_its_plane() -> None:
         ("extent", {"extent": 0.0}),
         ("num", {"num": 2}),
         ("within", {"within": 1.5}),
+        ("refine", {"refine": 21}),
     ],
 )
 def test_bad_input(argument: str, options: dict[str, Any]) -> None:

@@ -90,14 +90,15 @@ def _line_chart(found: LossSlice, points: Sequence[CriticalPoint]) -> Chart:
 
 def _region(found: LossSlice) -> Series:
     """The ellipse of coordinates at the validity radius; empty if it is outside the slice."""
-    gram = (found.directions.mT @ found.directions).double().cpu().numpy()
-    angles = np.linspace(0, 2 * np.pi, 181)
-    circle = found.validity_radius * np.stack([np.cos(angles), np.sin(angles)])
-    inside = math.isfinite(found.validity_radius)
-    coordinates = np.linalg.solve(np.linalg.cholesky(gram).T, circle) if inside else circle
-    x, y = found.coordinates
-    seen = inside and (np.abs(coordinates[0]) <= x[-1]) & (np.abs(coordinates[1]) <= y[-1])
-    kept = coordinates[:, seen] if np.any(seen) and np.all(seen) else coordinates[:, :0]
+    kept = np.empty((2, 0))
+    if math.isfinite(found.validity_radius):
+        gram = (found.directions.mT @ found.directions).double().cpu().numpy()
+        angles = np.linspace(0, 2 * np.pi, 181)
+        circle = found.validity_radius * np.stack([np.cos(angles), np.sin(angles)])
+        coordinates = np.linalg.solve(np.linalg.cholesky(gram).T, circle)
+        ends = np.array([[axis[-1]] for axis in found.coordinates])
+        if (np.abs(coordinates) <= ends).all():
+            kept = coordinates
     return Series(
         label=f"quadratic model right to {found.within:.0%}",
         x=kept[0],
