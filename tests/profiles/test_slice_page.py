@@ -73,7 +73,7 @@ def test_critical_points_refinement_and_figures_for_slides(
     (point,) = summary["critical_points"]
     assert (point["kind"], point["index"]) == ("critical", 1)
     assert point["distance"] < 1e-10
-    np.testing.assert_allclose(np.abs(point["coordinates"]), [0.25, 0.5], atol=1e-10)
+    np.testing.assert_allclose(np.abs(point["coordinates"]), [0.5, 0.25], atol=1e-10)
     assert (out / "figures" / "slice-loss-slice.pdf").read_bytes().startswith(b"%PDF")
     page = (out / "report.html").read_text()
     assert "critical point, index 1" in page

@@ -89,7 +89,7 @@ def _line_chart(found: LossSlice, points: Sequence[CriticalPoint]) -> Chart:
 
 
 def _region(found: LossSlice) -> Series:
-    """The ellipse of coordinates at the validity radius; empty if it is outside the slice."""
+    """The ellipse of coordinates at the validity radius, cut at the edges of the slice."""
     kept = np.empty((2, 0))
     if math.isfinite(found.validity_radius):
         gram = (found.directions.mT @ found.directions).double().cpu().numpy()
@@ -97,8 +97,8 @@ def _region(found: LossSlice) -> Series:
         circle = found.validity_radius * np.stack([np.cos(angles), np.sin(angles)])
         coordinates = np.linalg.solve(np.linalg.cholesky(gram).T, circle)
         ends = np.array([[axis[-1]] for axis in found.coordinates])
-        if (np.abs(coordinates) <= ends).all():
-            kept = coordinates
+        if (np.abs(coordinates) <= ends).all(axis=0).any():
+            kept = np.clip(coordinates, -ends, ends)
     return Series(
         label=f"quadratic model right to {found.within:.0%}",
         x=kept[0],
