@@ -30,6 +30,7 @@ from hessium.landscape.slices.refinement import refined
 from hessium.landscape.slices.slice_state import SliceState
 from hessium.landscape.slices.slice_values import SliceValues, Source
 from hessium.problem import EmpiricalRisk
+from hessium.problem.many_points import ManyPoints
 from hessium.progress import Progress, silent
 
 _MATVECS = 8  # products for the trace
@@ -213,7 +214,7 @@ def loss_slice(
                 break
             axes, totals = finer, known.at(_grid(finer))
     values = totals.sum(axis=1) / risk.denominator
-    plane, mixing = _plane(hessian, columns)
+    plane, mixing = _plane(hessian, known.many, columns)
     points = _grid(axes) @ mixing.T
     quadratic = plane.model(points)
     reach = float(np.linalg.norm(points, axis=1).max())
@@ -258,7 +259,7 @@ def _heights(values: FloatArray) -> FloatArray:
     return np.log(heights) if _logarithmic(values[finite]) else heights
 
 
-def _plane(hessian: Hessian, columns: Tensor) -> tuple[Plane, FloatArray]:
+def _plane(hessian: Hessian, many: ManyPoints, columns: Tensor) -> tuple[Plane, FloatArray]:
     """The quadratic model in an orthonormal basis, and the map from coordinates to that basis."""
     basis, mixing = torch.linalg.qr(columns.double())
     basis = basis.to(columns.dtype)
@@ -268,6 +269,7 @@ def _plane(hessian: Hessian, columns: Tensor) -> tuple[Plane, FloatArray]:
     slope = (risk.gradient() @ basis).double()
     plane = Plane(
         risk=risk,
+        many=many,
         basis=basis,
         value=risk.value(),
         slope=slope.cpu().numpy(),

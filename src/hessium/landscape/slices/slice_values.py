@@ -19,7 +19,7 @@ from hessium._typing import AnyArray, FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.landscape.slices.slice_state import SliceState
 from hessium.problem import EmpiricalRisk
-from hessium.problem.many_points import totals_at
+from hessium.problem.many_points import ManyPoints
 from hessium.progress import Progress
 
 Source: TypeAlias = Callable[[], EmpiricalRisk]
@@ -55,13 +55,16 @@ class SliceValues:
         state: SliceState | None,
         progress: Progress,
     ) -> None:
-        self._risk, self._columns, self._max_bytes = risk, columns, max_bytes
+        self._risk, self._columns = risk, columns
+        self.many = ManyPoints(risk, max_bytes=max_bytes)
         self._workers, self._state, self._progress = workers, state, progress
         self._points = np.empty((0, columns.shape[1]))
         self._totals = np.empty((0, risk.num_batches))
         if state is not None and len(state.points):
             self._points, self._totals = state.points, state.totals
-        self._sent = b"" if workers == 1 else _packed(risk, columns, source or _Copy(risk))
+        self._sent = (
+            b"" if workers == 1 else _packed(risk, columns, max_bytes, source or _Copy(risk))
+        )
 
     def at(self, points: FloatArray) -> FloatArray:
         """Numerators of the batches at points (m, k): (m, batches)."""
@@ -85,14 +88,13 @@ class SliceValues:
         if not len(points):
             return
         if self._workers == 1:
-            source = _evaluated(self._risk, self._columns, points, self._max_bytes)
+            source = _evaluated(self.many, self._risk.theta, self._columns, points)
         else:
             size = max(_FEWEST, math.ceil(len(points) / (_PARTS * self._workers)))
             tasks = {
                 str(start): {
                     "sent": self._sent,
                     "points": points[start : start + size],
-                    "max_bytes": self._max_bytes,
                 }
                 for start in range(0, len(points), size)
             }
@@ -105,14 +107,15 @@ class SliceValues:
 
 
 def _evaluated(
-    risk: EmpiricalRisk, columns: Tensor, points: FloatArray, max_bytes: int
+    many: ManyPoints, theta: Tensor, columns: Tensor, points: FloatArray
 ) -> Iterator[tuple[FloatArray, FloatArray]]:
     """Points and totals as they are finished."""
-    theta, rows = risk.theta, torch.as_tensor(points).to(columns)
-    found = totals_at(
-        risk, lambda part: theta + rows[part] @ columns.mT, len(points), max_bytes=max_bytes
-    )
-    for start, totals in found:
+    rows = torch.as_tensor(points).to(columns)
+
+    def parameters(part: slice) -> Tensor:
+        return torch.addmm(theta, rows[part], columns.mT)
+
+    for start, totals in many.totals(parameters, len(points)):
         yield points[start : start + len(totals)], totals
 
 
@@ -141,9 +144,9 @@ class _Copy:
         return self.risk
 
 
-def _packed(risk: EmpiricalRisk, columns: Tensor, source: Source) -> bytes:
+def _packed(risk: EmpiricalRisk, columns: Tensor, max_bytes: int, source: Source) -> bytes:
     try:
-        return pickle.dumps((source, risk.theta.cpu(), columns.cpu(), risk.value()))
+        return pickle.dumps((source, risk.theta.cpu(), columns.cpu(), risk.value(), max_bytes))
     except (pickle.PicklingError, AttributeError, TypeError, RuntimeError) as error:
         msg = (
             f"workers: the risk cannot be sent to another process ({error}); give `source`, a "
@@ -155,14 +158,13 @@ def _packed(risk: EmpiricalRisk, columns: Tensor, source: Source) -> bytes:
 @full_precision()
 def _part(task: dict[str, Any]) -> dict[str, Any]:
     """What a worker computes."""
-    risk, columns = _unpacked(task["sent"])
-    parts = list(_evaluated(risk, columns, task["points"], task["max_bytes"]))
-    return {"points": task["points"], "totals": np.concatenate([totals for _, totals in parts])}
+    found = list(_evaluated(*_unpacked(task["sent"]), task["points"]))
+    return {"points": task["points"], "totals": np.concatenate([totals for _, totals in found])}
 
 
 @functools.lru_cache(maxsize=1)
-def _unpacked(sent: bytes) -> tuple[EmpiricalRisk, Tensor]:
-    source, theta, columns, value = pickle.loads(sent)
+def _unpacked(sent: bytes) -> tuple[ManyPoints, Tensor, Tensor]:
+    source, theta, columns, value, max_bytes = pickle.loads(sent)
     risk = source()
     risk = risk.at(theta.to(risk.theta))
     here = risk.value()
@@ -172,4 +174,4 @@ def _unpacked(sent: bytes) -> tuple[EmpiricalRisk, Tensor]:
             "the same risk in every process is required (seeds, data, buffers)"
         )
         raise InputError(msg)
-    return risk, columns.to(risk.theta)
+    return ManyPoints(risk, max_bytes=max_bytes), risk.theta, columns.to(risk.theta)
