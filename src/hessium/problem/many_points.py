@@ -64,7 +64,7 @@ class ManyPoints:
         """Numerators of the batches, which sum to that of `risk.at(theta).value()`, to rounding.
 
         Args:
-            points: slice of positions -> parameters, one row a point (k, P), in new memory.
+            points: slice of positions -> parameters, one row a point (k, P).
             count: number of points.
 
         Yields:
@@ -88,18 +88,23 @@ class ManyPoints:
         self.stacks, self.size = size > 1, size if size > 1 else _SINGLY
 
     def _one_by_one(self, thetas: Tensor) -> FloatArray:
-        """The totals, with the tensors in the model overwritten from point to point."""
+        """The totals, with the numbers in the model overwritten from point to point."""
         risk = self._risk
+        flat = thetas[0].clone()
+        parts = risk.layout.parts(flat)
+        held = [torch.nn.Parameter(part, self._graph) for part in parts]
+        # of complex tensors some parts are copies
+        copies = [i for i, part in enumerate(parts) if not _shares(part, flat)]
         columns = []
         for batch in risk.batches():
-            # a forward pass may write to its parameters, which the next batch needs
-            rows = thetas.clone() if risk.num_batches > 1 else thetas
-            held = [torch.nn.Parameter(p, self._graph) for p in risk.layout.parts(rows[0])]
             column = []
             with risk.bound(held, differentiable=self._graph):
-                for theta in rows.unbind(0):
-                    for slot, part in zip(held, risk.layout.parts(theta), strict=True):
-                        slot.data = part
+                for theta in thetas.unbind(0):
+                    flat.copy_(theta)
+                    if copies:
+                        parts = risk.layout.parts(flat)
+                        for i in copies:
+                            held[i].data = parts[i]
                     column.append(float(self._total(held, batch)))
             columns.append(column)
         return np.array(columns).T
@@ -133,7 +138,7 @@ class ManyPoints:
     def _fastest(self, thetas: Tensor) -> int:
         """The size of a stack that takes the least time for a point; 1 for none."""
         on_cpu = thetas.device.type == "cpu"
-        if on_cpu and self._seconds(lambda: self._one_by_one(thetas[:1].clone())) > _LONG:
+        if on_cpu and self._seconds(lambda: self._one_by_one(thetas[:1])) > _LONG:
             return 1
         few = thetas[:_FEW]
         best, size = _CLEARLY * self._seconds(lambda: self._one_by_one(few)) / len(few), 1
@@ -159,3 +164,7 @@ class ManyPoints:
             work()
             found.append(time.perf_counter() - start)
         return min(found)
+
+
+def _shares(part: Tensor, flat: Tensor) -> bool:
+    return part.untyped_storage().data_ptr() == flat.untyped_storage().data_ptr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -218,12 +219,12 @@ def loss_slice(
     points = _grid(axes) @ mixing.T
     quadratic = plane.model(points)
     reach = float(np.linalg.norm(points, axis=1).max())
-    predicted, worst = predicted_radius(plane, within, reach)
-    radius = checked_radius(plane, predicted, worst, within, reach)
     bad = plane.wrong(points, values, within)
-    if bad.any():
-        nearest = float(np.linalg.norm(points[bad], axis=1).min())
-        radius = min(radius, nearest * (1 - 1e-6))
+    nearest = float(np.linalg.norm(points[bad], axis=1).min()) if bad.any() else math.inf
+    # derivatives at the scale of the radius, which the grid bounds from above
+    predicted, worst = predicted_radius(plane, within, min(reach, nearest))
+    radius = checked_radius(plane, predicted, worst, within, reach)
+    radius = min(radius, nearest * (1 - 1e-6))
     share, error = _trace_share(hessian, plane, rng)
     shape = tuple(len(axis) for axis in axes)
     return LossSlice(

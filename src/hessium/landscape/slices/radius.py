@@ -26,7 +26,7 @@ from hessium.problem.many_points import ManyPoints
 
 _LINES = 5  # of a plane: they determine a quartic form
 _ANGLES = 180
-_RAYS = 6  # on which the prediction is checked
+_RAYS = 4  # on which the prediction is checked
 _FACTORS = (0.5, 1.0, 1.3, 2.0)  # of the predicted radius
 _FINER = 16  # directions of a half plane that are checked at the radius found
 _NEARER = (0.5, 0.75, 0.9, 0.97)  # distances on those where that radius is too large
@@ -99,7 +99,7 @@ def predicted_radius(plane: Plane, within: float, reach: float) -> tuple[float, 
     Args:
         plane: the quadratic model.
         within: the fraction.
-        reach: the largest distance of the slice.
+        reach: four times the first step.
     """
     step = reach / 4
     lines = plane.units(_LINES)
