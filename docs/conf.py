@@ -18,6 +18,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
+nb_execution_timeout = 120  # seconds a cell, on a machine that does other work as well
 
 
 def _restructured(app, what, name, obj, options, lines) -> None:  # type: ignore[no-untyped-def]

@@ -104,7 +104,7 @@ def predicted_radius(plane: Plane, within: float, reach: float) -> tuple[float, 
     step = reach / 4
     lines = plane.units(_LINES)
     radius, worst = math.inf, lines[0]
-    for _ in range(3):
+    for _ in range(2):
         third, fourth = _derivatives(plane, lines, step)
         radius, worst = _first_violation(plane, lines, third, fourth, within)
         if radius >= step:
