@@ -117,7 +117,7 @@ def test_an_interrupted_slice_keeps_its_points(tmp_path: Path) -> None:
     found = hs.loss_slice(
         risk, columns, num=7, checkpoint=tmp_path, progress=lambda done, *_: steps.append(done)
     )
-    assert steps == [36, 40, 44, 48, 49]
+    assert steps == [48, 49]
     np.testing.assert_allclose(found.values, values_of(risk, found), rtol=1e-12)
 
 

@@ -19,7 +19,7 @@ from hessium.problem.risk import EmpiricalRisk
 Points: TypeAlias = Callable[[slice], Tensor]
 
 _LARGEST = 64  # points of one stack
-_SINGLY = 4  # points that are made together and evaluated one by one: they stay in the cache
+_SINGLY = 16  # points that are made together and evaluated one by one
 _TRIALS = 2  # timings of either way, of which the faster counts
 _SHARE = 4  # a stack takes at most this part of the memory limit
 _FEW = 8  # points of the smallest stack
