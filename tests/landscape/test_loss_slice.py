@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 import hessium as hs
 from hessium.errors import InputError
 from hessium.landscape import filter_normalised, trajectory_directions
+from hessium.landscape.slices.loss_slice import _plane
+from hessium.problem.many_points import ManyPoints
 from support.risk_cases import draw
 
 
@@ -140,6 +143,23 @@ def test_the_stated_radius_holds_between_the_points_of_the_slice() -> None:
             exceeded += not good and factor > 1
     assert kept >= 5
     assert exceeded == 6
+
+
+def test_rounding_beside_a_nearly_perfect_fit_is_no_error_of_the_model() -> None:
+    """Residuals of 1e-6: outputs are rounded by more than 64 last bits of the loss."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    x = draw(40, 4)
+    targets = model(x).detach() + 1e-6 * draw(40, 3, seed=1)
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (x, targets))
+    columns = torch.linalg.qr(draw(risk.dim, 2, seed=2))[0]
+    plane, _ = _plane(hs.Hessian(risk), ManyPoints(risk), columns)
+    points = 10.0 ** np.arange(-17, -11)[:, None] * plane.units(6)[:, None, :].reshape(6, 2)
+    values = plane.losses(points)
+    assert not plane.wrong(points, values, 0.1).any()
+    assert dataclasses.replace(plane, noise=0.0).wrong(points, values, 0.1).any()
+    assert plane.noise < 1e-3 * risk.value()
+    assert hs.loss_slice(risk, columns, extent=0.3, num=11).validity_radius > 1e-3
 
 
 def test_random_directions_have_the_norms_of_the_filters() -> None:

@@ -50,7 +50,7 @@ class SlicePage(Reported):
         return {
             "directions": list(self.found.labels),
             "extent": float(axis[-1]),
-            "num": len(axis),
+            "num": [len(one) for one in self.found.coordinates],
             "within": self.found.within,
             "seed": self.seed,
         }

@@ -26,7 +26,12 @@ from hessium.landscape.slices.directions import (
     checked_directions,
     made_directions,
 )
-from hessium.landscape.slices.radius import Plane, checked_radius, predicted_radius
+from hessium.landscape.slices.radius import (
+    Plane,
+    checked_radius,
+    measured_noise,
+    predicted_radius,
+)
 from hessium.landscape.slices.refinement import refined
 from hessium.landscape.slices.slice_state import SliceState
 from hessium.landscape.slices.slice_values import SliceValues, Source
@@ -166,11 +171,12 @@ def loss_slice(
         Values, quadratic model and the radius within which it is right.
 
     Raises:
-        InputError: for bad arguments, before the first forward pass.
+        InputError: for bad arguments, before the first forward pass; for a checkpoint of another
+            slice; for a risk that cannot be sent to a worker, or another one that `source` makes.
 
-    Cost: one forward pass for each point, with several parameters at once where that is faster;
-    about 30 gradients and 8 Hessian products for the model, its radius and the trace, more for
-    eigenvectors.
+    Cost: one forward pass for each point, with several parameters at once where that is faster; 8
+    Hessian products for the trace, 2 for the model, about 80 forward passes for its radius, the
+    self-check of the Hessian, and more products for eigenvectors.
 
     Example:
         >>> found = hs.loss_slice(risk, "eigenvectors", extent=0.5, num=31)
@@ -205,7 +211,9 @@ def loss_slice(
         risk, columns, max_bytes=max_bytes, workers=workers, source=source, state=state,
         progress=progress,
     )  # fmt: skip
-    axes: tuple[FloatArray, ...] = (np.linspace(-extent, extent, num),) * columns.shape[1]
+    line = np.linspace(-extent, extent, num)
+    line = (line - line[::-1]) / 2  # the centre is zero to the last bit
+    axes: tuple[FloatArray, ...] = (line,) * columns.shape[1]
     with contextlib.closing(known):
         totals = known.at(_grid(axes))
         for _ in range(refine):
@@ -275,6 +283,7 @@ def _plane(hessian: Hessian, many: ManyPoints, columns: Tensor) -> tuple[Plane, 
         value=risk.value(),
         slope=slope.cpu().numpy(),
         bend=((bend + bend.mT) / 2).cpu().numpy(),
+        noise=measured_noise(risk, many, np.random.default_rng(0)),
     )
     return plane, mixing.cpu().numpy()
 

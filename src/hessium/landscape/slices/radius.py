@@ -32,6 +32,7 @@ _FINER = 16  # directions of a half plane that are checked at the radius found
 _NEARER = (0.5, 0.75, 0.9, 0.97)  # distances on those where that radius is too large
 _MARGIN = 0.99  # for directions between them
 _BISECTIONS = 7
+_BITS = 4  # values by which rounding is measured
 _OUTWARD = 6  # doublings beyond the largest distance
 
 
@@ -46,6 +47,7 @@ class Plane:
         value: L at the centre.
         slope: $g^T u_i$, (k,).
         bend: $u_i^T H u_j$, (k, k).
+        noise: rounding error of the loss near the centre, measured.
     """
 
     risk: EmpiricalRisk
@@ -54,6 +56,7 @@ class Plane:
     value: float
     slope: FloatArray
     bend: FloatArray
+    noise: float
 
     def model(self, points: FloatArray) -> FloatArray:
         """Q at points (..., k)."""
@@ -83,11 +86,24 @@ class Plane:
 
     def wrong(self, points: FloatArray, values: FloatArray, within: float) -> BoolArray:
         """Whether the model is off by more than the fraction, at points (m, k)."""
-        rounding = 64 * np.finfo(np.float64 if self.risk.dtype is torch.float64 else np.float32).eps
         scale = self.size(np.linalg.norm(points, axis=-1))
         error = np.abs(values - self.model(points))
-        allowed = within * scale + rounding * np.maximum(np.abs(values), abs(self.value))
-        return np.asarray(~(error <= allowed))
+        return np.asarray(~(error <= within * scale + self.rounding(np.abs(values))))
+
+    def rounding(self, size: FloatArray) -> FloatArray:
+        """Error that is put down to rounding, where the values have some size."""
+        eps = torch.finfo(self.risk.dtype).eps
+        return np.asarray(64 * eps * np.maximum(size, abs(self.value)) + 4 * self.noise)
+
+
+def measured_noise(risk: EmpiricalRisk, many: ManyPoints, rng: np.random.Generator) -> float:
+    """Largest change of the loss when the last bits of the parameters change.
+
+    Where residuals are small, rounding in the outputs exceeds that of the loss itself by far.
+    """
+    signs = torch.as_tensor(rng.choice([-1.0, 1.0], (_BITS, risk.dim))).to(risk.theta)
+    moved = risk.theta * (1 + torch.finfo(risk.dtype).eps * signs)
+    return float(np.abs(many.values(lambda part: moved[part], _BITS) - risk.value()).max())
 
 
 def predicted_radius(plane: Plane, within: float, reach: float) -> tuple[float, FloatArray]:
@@ -121,11 +137,8 @@ def _derivatives(plane: Plane, lines: FloatArray, step: float) -> tuple[FloatArr
     bend = np.einsum("ai,ij,aj->a", lines, plane.bend, lines)
     odd = (up - down) / 2 - slope * step
     even = (up + down) / 2 - plane.value - bend * step**2 / 2
-    eps = np.finfo(np.float64 if plane.risk.dtype is torch.float64 else np.float32).eps
-    size = (
-        np.abs(up) + np.abs(down) + abs(plane.value) + np.abs(slope) * step + np.abs(bend) * step**2
-    )
-    noise = 64 * eps * size
+    size = np.abs(up) + np.abs(down) + np.abs(slope) * step + np.abs(bend) * step**2
+    noise = plane.rounding(size)
     third = np.where(np.abs(odd) > noise, 6 * odd / step**3, 0.0)
     fourth = np.where(np.abs(even) > noise, 24 * even / step**4, 0.0)
     return third, fourth
