@@ -16,6 +16,7 @@ import hessium as hs
 from hessium.errors import InputError
 from hessium.landscape import filter_normalised, trajectory_directions
 from hessium.landscape.slices.loss_slice import _plane
+from hessium.landscape.slices.radius import predicted_radius
 from hessium.problem.many_points import ManyPoints
 from support.risk_cases import draw
 
@@ -85,6 +86,19 @@ def test_the_radius_of_a_quartic_is_right_to_two_percent(
     directions = torch.eye(3, dtype=torch.float64)[:, :columns]
     found = hs.loss_slice(polynomial(cubic, quartic), directions, extent=2.0, num=21, within=0.1)
     assert found.validity_radius == pytest.approx(exact_radius(cubic, quartic, 0.1), rel=0.02)
+
+
+@pytest.mark.parametrize(("cubic", "quartic"), [(0.7, 0.3), (0.0, 1.0), (3.0, 0.0), (0.01, -5.0)])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_third_and_fourth_derivatives_predict_it(
+    cubic: float, quartic: float, columns: int
+) -> None:
+    risk = polynomial(cubic, quartic)
+    directions = torch.eye(3, dtype=torch.float64)[:, :columns]
+    plane, _ = _plane(hs.Hessian(risk), ManyPoints(risk), directions)
+    found, worst = predicted_radius(plane, 0.1, 1.0)
+    assert found == pytest.approx(exact_radius(cubic, quartic, 0.1), rel=0.01)
+    assert abs(worst[0]) == pytest.approx(1.0, abs=0.01)
 
 
 @pytest.mark.parametrize("directions", ["eigenvectors", "columns"])

@@ -49,7 +49,8 @@ def saddle(at: list[float]) -> CriticalPoint:
     """Index 1, loss .75."""
 
     def closure(model: nn.Module) -> Tensor:
-        move = model.w - torch.tensor(at, dtype=torch.float64)
+        w: Tensor = model.w  # type: ignore[assignment]
+        move = w - torch.tensor(at, dtype=torch.float64)
         return move[0] ** 2 + move[1] ** 2 - move[2] ** 2 + 0.75
 
     model = nn.Module()

@@ -53,6 +53,9 @@ MODELS: dict[str, tuple[Any, int]] = {
     "batch norm": (
         lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).eval(), 2
     ),
+    "a pair behind an odd number": (  # whose part of a flat vector is a copy
+        lambda: nn.Sequential(nn.Linear(3, 1, bias=False), nn.Tanh(), nn.Linear(1, 2)), 2
+    ),
     "derivative inside": (Penalised, 4),
     "branch": (Branching, 2),
 }  # fmt: skip

@@ -7,14 +7,14 @@ import math
 import pickle
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
-from hessium._processes import computed
+from hessium._processes import Result, Task, computed
 from hessium._typing import AnyArray, FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.landscape.slices.slice_state import SliceState
@@ -91,7 +91,7 @@ class SliceValues:
             source = _evaluated(self.many, self._risk.theta, self._columns, points)
         else:
             size = max(_FEWEST, math.ceil(len(points) / (_PARTS * self._workers)))
-            tasks = {
+            tasks: dict[str, Task] = {
                 str(start): {
                     "sent": self._sent,
                     "points": points[start : start + size],
@@ -156,7 +156,7 @@ def _packed(risk: EmpiricalRisk, columns: Tensor, max_bytes: int, source: Source
 
 
 @full_precision()
-def _part(task: dict[str, Any]) -> dict[str, Any]:
+def _part(task: Task) -> Result:
     """What a worker computes."""
     found = list(_evaluated(*_unpacked(task["sent"]), task["points"]))
     return {"points": task["points"], "totals": np.concatenate([totals for _, totals in found])}
