@@ -132,15 +132,19 @@ def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian() -
 
 
 def test_the_stated_radius_holds_between_the_points_of_the_slice() -> None:
-    """Forty rays that the slice has not seen, on six slices; a radius twice as large fails."""
+    """25 rays that the slice has not seen, on four slices; a radius twice as large fails.
+
+    The radius holds in 99 of 100 slices (`benchmarks/slice_radius.py`): two failures of four have
+    probability 6e-4 at that rate.
+    """
     kept = exceeded = 0
-    for seed in range(6):
+    for seed in range(4):
         risk = network(steps=4)
         found = hs.loss_slice(risk, "random", extent=1.0, num=11, rng=seed)
         basis = torch.linalg.qr(found.directions)[0]
         H, g, value = hs.Hessian(risk).dense(), risk.gradient(), risk.value()
         slope, bend = basis.mT @ g, basis.mT @ H @ basis
-        angles = torch.linspace(0, 2 * math.pi, 41, dtype=torch.float64)[:-1]
+        angles = torch.linspace(0, 2 * math.pi, 26, dtype=torch.float64)[:-1]
         units = torch.stack([angles.cos(), angles.sin()], dim=1)
         for factor in (0.95, 2.0):
             r = factor * found.validity_radius
@@ -155,8 +159,8 @@ def test_the_stated_radius_holds_between_the_points_of_the_slice() -> None:
             good = max(errors) <= 0.1 * float(scale)
             kept += good and factor < 1
             exceeded += not good and factor > 1
-    assert kept >= 5
-    assert exceeded == 6
+    assert kept >= 3
+    assert exceeded == 4
 
 
 def test_rounding_beside_a_nearly_perfect_fit_is_no_error_of_the_model() -> None:
