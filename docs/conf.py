@@ -8,6 +8,7 @@ author = copyright = "The hessium developers"
 release = version = _version("hessium")
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+myst_heading_anchors = 3  # links to headings of other pages
 html_theme = "furo"
 html_title = f"hessium {release}"
 exclude_patterns = ["_build"]
@@ -17,6 +18,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_google_docstring = True
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
+nb_execution_timeout = 120  # seconds a cell, on a machine that does other work as well
 
 
 def _restructured(app, what, name, obj, options, lines) -> None:  # type: ignore[no-untyped-def]

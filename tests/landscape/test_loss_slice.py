@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from torch import Tensor, nn
 import hessium as hs
 from hessium.errors import InputError
 from hessium.landscape import filter_normalised, trajectory_directions
+from hessium.landscape.slices.loss_slice import _plane
+from hessium.landscape.slices.radius import predicted_radius
+from hessium.problem.many_points import ManyPoints
 from support.risk_cases import draw
 
 
@@ -85,6 +88,19 @@ def test_the_radius_of_a_quartic_is_right_to_two_percent(
     assert found.validity_radius == pytest.approx(exact_radius(cubic, quartic, 0.1), rel=0.02)
 
 
+@pytest.mark.parametrize(("cubic", "quartic"), [(0.7, 0.3), (0.0, 1.0), (3.0, 0.0), (0.01, -5.0)])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_third_and_fourth_derivatives_predict_it(
+    cubic: float, quartic: float, columns: int
+) -> None:
+    risk = polynomial(cubic, quartic)
+    directions = torch.eye(3, dtype=torch.float64)[:, :columns]
+    plane, _ = _plane(hs.Hessian(risk), ManyPoints(risk), directions)
+    found, worst = predicted_radius(plane, 0.1, 1.0)
+    assert found == pytest.approx(exact_radius(cubic, quartic, 0.1), rel=0.01)
+    assert abs(worst[0]) == pytest.approx(1.0, abs=0.01)
+
+
 @pytest.mark.parametrize("directions", ["eigenvectors", "columns"])
 def test_a_quadratic_equals_its_model_and_its_radius_is_infinite(directions: Any) -> None:
     columns = draw(3, 2, seed=3) if directions == "columns" else directions
@@ -93,12 +109,10 @@ def test_a_quadratic_equals_its_model_and_its_radius_is_infinite(directions: Any
     assert found.validity_radius == math.inf
 
 
-def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian(
-    tmp_path: Path,
-) -> None:
+def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian() -> None:
     risk = network()
     columns = draw(risk.dim, 2, seed=5) / 4
-    found = hs.loss_slice(risk, columns, extent=0.5, num=9, sampling=True, checkpoint=tmp_path)
+    found = hs.loss_slice(risk, columns, extent=0.5, num=9, sampling=True)
     H, g = hs.Hessian(risk).dense(), risk.gradient()
     for i, a in enumerate(found.coordinates[0]):
         for j, b in enumerate(found.coordinates[1]):
@@ -115,23 +129,22 @@ def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian(
     inside, distance = found.project(risk.theta + 0.3 * columns[:, 0])
     np.testing.assert_allclose(inside, [0.3, 0.0], atol=1e-12)
     assert distance < 1e-12
-    # the second call reads every value
-    again = hs.loss_slice(risk, columns, extent=0.5, num=9, checkpoint=tmp_path)
-    np.testing.assert_array_equal(again.values, found.values)
-    with pytest.raises(InputError, match="another slice"):
-        hs.loss_slice(risk, columns, extent=0.6, num=9, checkpoint=tmp_path)
 
 
 def test_the_stated_radius_holds_between_the_points_of_the_slice() -> None:
-    """Forty rays that the slice has not seen, on six slices; a radius twice as large fails."""
+    """25 rays that the slice has not seen, on four slices; a radius twice as large fails.
+
+    The radius holds in 99 of 100 slices (`benchmarks/slice_radius.py`): two failures of four have
+    probability 6e-4 at that rate.
+    """
     kept = exceeded = 0
-    for seed in range(6):
+    for seed in range(4):
         risk = network(steps=4)
         found = hs.loss_slice(risk, "random", extent=1.0, num=11, rng=seed)
         basis = torch.linalg.qr(found.directions)[0]
         H, g, value = hs.Hessian(risk).dense(), risk.gradient(), risk.value()
         slope, bend = basis.mT @ g, basis.mT @ H @ basis
-        angles = torch.linspace(0, 2 * math.pi, 41, dtype=torch.float64)[:-1]
+        angles = torch.linspace(0, 2 * math.pi, 26, dtype=torch.float64)[:-1]
         units = torch.stack([angles.cos(), angles.sin()], dim=1)
         for factor in (0.95, 2.0):
             r = factor * found.validity_radius
@@ -146,8 +159,25 @@ def test_the_stated_radius_holds_between_the_points_of_the_slice() -> None:
             good = max(errors) <= 0.1 * float(scale)
             kept += good and factor < 1
             exceeded += not good and factor > 1
-    assert kept >= 5
-    assert exceeded == 6
+    assert kept >= 3
+    assert exceeded == 4
+
+
+def test_rounding_beside_a_nearly_perfect_fit_is_no_error_of_the_model() -> None:
+    """Residuals of 1e-6: outputs are rounded by more than 64 last bits of the loss."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    x = draw(40, 4)
+    targets = model(x).detach() + 1e-6 * draw(40, 3, seed=1)
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (x, targets))
+    columns = torch.linalg.qr(draw(risk.dim, 2, seed=2))[0]
+    plane, _ = _plane(hs.Hessian(risk), ManyPoints(risk), columns)
+    points = 10.0 ** np.arange(-17, -11)[:, None] * plane.units(6)[:, None, :].reshape(6, 2)
+    values = plane.losses(points)
+    assert not plane.wrong(points, values, 0.1).any()
+    assert dataclasses.replace(plane, noise=0.0).wrong(points, values, 0.1).any()
+    assert plane.noise < 1e-3 * risk.value()
+    assert hs.loss_slice(risk, columns, extent=0.3, num=11).validity_radius > 1e-3
 
 
 def test_random_directions_have_the_norms_of_the_filters() -> None:
@@ -179,6 +209,7 @@ def test_a_trajectory_lies_in_its_plane() -> None:
         ("extent", {"extent": 0.0}),
         ("num", {"num": 2}),
         ("within", {"within": 1.5}),
+        ("refine", {"refine": 21}),
     ],
 )
 def test_bad_input(argument: str, options: dict[str, Any]) -> None:

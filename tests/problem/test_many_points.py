@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from hessium.problem.many_points import _Plan, totals_at, values_at
+from hessium.problem.many_points import ManyPoints
 from support.risk_cases import draw
 
 
@@ -53,6 +53,9 @@ MODELS: dict[str, tuple[Any, int]] = {
     "batch norm": (
         lambda: nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)).eval(), 2
     ),
+    "a pair behind an odd number": (  # whose part of a flat vector is a copy
+        lambda: nn.Sequential(nn.Linear(3, 1, bias=False), nn.Tanh(), nn.Linear(1, 2)), 2
+    ),
     "derivative inside": (Penalised, 4),
     "branch": (Branching, 2),
 }  # fmt: skip
@@ -69,7 +72,7 @@ def test_values_are_those_of_the_risk_at_each_point(name: str) -> None:
     before = {n: (t, t.clone()) for n, t in model.state_dict(keep_vars=True).items()}
     step = draw(risk.dim, seed=2)
     points = torch.stack([risk.theta + 0.1 * (i - 10) * step for i in range(21)])
-    found = values_at(risk, lambda part: points[part], len(points))
+    found = ManyPoints(risk).values(lambda part: points[part], len(points))
     np.testing.assert_allclose(found, [risk.at(p).value() for p in points], rtol=1e-13)
     for n, tensor in model.state_dict(keep_vars=True).items():
         assert tensor is before[n][0]
@@ -81,18 +84,14 @@ def test_stacks_give_the_numbers_of_single_points_and_any_memory_limit_works() -
     model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)).double()
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (draw(30, 3), draw(30, 2, seed=1)))
     points = torch.stack([risk.theta * (1 + 0.01 * i) for i in range(12)])
-    plan = _Plan(risk, lambda part: points[part], 12, 2**30)
-    np.testing.assert_allclose(plan._stacked(points), plan._one_by_one(points), rtol=1e-13)
-    assert not _Plan(risk, lambda part: points[part], 12, 1).stacks
-    seen: list[int] = []
-    totals = totals_at(
-        risk,
-        lambda part: points[part],
-        12,
-        finished=lambda at, new: seen.extend(range(at, at + len(new))),
-    )
-    assert seen == list(range(12))
-    assert totals.shape == (12, 1)
+    many = ManyPoints(risk)
+    np.testing.assert_allclose(many._stacked(points), many._one_by_one(points), rtol=1e-13)
+    found = list(many.totals(lambda part: points[part], 12))
+    assert [at for at, _ in found] == list(range(0, 12, many.size))
+    assert np.concatenate([totals for _, totals in found]).shape == (12, 1)
+    tight = ManyPoints(risk, max_bytes=1)
+    tight.values(lambda part: risk.theta.repeat(100, 1)[part], 100)
+    assert not tight.stacks
 
 
 def test_a_loss_that_is_not_finite_is_returned_as_such() -> None:
@@ -101,6 +100,6 @@ def test_a_loss_that_is_not_finite_is_returned_as_such() -> None:
         model, lambda f, y: (f.exp() - y).square().sum(), (draw(4, 2), draw(4, 1)), reduction="sum"
     )
     scales = 10.0 ** torch.arange(9, dtype=torch.float64)
-    found = values_at(risk, lambda part: risk.theta * scales[part, None], 9)
+    found = ManyPoints(risk).values(lambda part: risk.theta * scales[part, None], 9)
     assert np.isfinite(found[0])
     assert not np.isfinite(found[-1])

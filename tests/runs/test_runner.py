@@ -80,7 +80,7 @@ def test_a_worker_watches_its_parent_before_it_imports_torch() -> None:
     """A run that is killed while its workers start must not wait for their imports."""
     script = """
 import sys
-from hessium.runs.workers import start_worker
+from hessium._workers import start_worker
 start_worker()
 assert "torch" not in sys.modules
 """

@@ -67,7 +67,7 @@ def reproduce(options: argparse.Namespace) -> None:
         for experiment, config in chosen:
             command = f"hessium reproduce {experiment.name} --preset {options.preset}"
             path = _conduct(experiment, config, directory, page, options, executor, command)
-    _export(directory, options)
+    export(directory, options)
     say(f"page: {path}")
 
 
@@ -315,16 +315,18 @@ def report(options: argparse.Namespace) -> None:
     except OSError as error:
         msg = f"RUN_DIR: {error.filename} cannot be written ({error.strerror})"
         raise InputError(msg + "; copy the directory to where it can") from error
-    _export(directory, options)
+    export(directory, options)
     say(f"page: {page}")
     for name in stopped:
         say(f"{name} was stopped before its end; {command} resumes")
 
 
-def _export(directory: RunDirectory, options: argparse.Namespace) -> None:
+def export(directory: RunDirectory, options: argparse.Namespace, *, quiet: bool = False) -> None:
     """Write the figures as files for slides, where that is asked for."""
-    if options.figures is not None:
-        paths = export_figures(directory, options.figures)
+    if options.figures is None:
+        return
+    paths = export_figures(directory, options.figures)
+    if not quiet:
         say(f"figures: {len(paths)} files {options.figures} in {directory.path / 'figures'}")
 
 

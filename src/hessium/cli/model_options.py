@@ -222,6 +222,23 @@ def slice_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="standard errors over the samples, from two batches of the data or more",
     )
+    parser.add_argument(
+        "--refine",
+        type=values.up_to(20),
+        default=0,
+        metavar="N",
+        help="times that intervals are halved where the loss is least smooth",
+    )
+    parser.add_argument(
+        "--critical",
+        action="append",
+        choices=("levenberg-marquardt", "newton-mr", "gradient-norm"),
+        default=[],
+        help="search for a critical point from the parameters and mark it with its index; may be "
+        "repeated",
+    )
     options.seed(parser, "the random directions")
+    options.workers(parser)
+    options.figures(parser)
     options.as_json(parser)
     parser.set_defaults(command="hessium.cli.slices:loss_slice")

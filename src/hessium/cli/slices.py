@@ -3,49 +3,74 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
 
-from hessium.cli.commands import options_named, own_directory, source, write_and_say
+from hessium.cli.commands import export, options_named, own_directory, source, write_and_say
 from hessium.cli.console import Bars
 from hessium.cli.streams import say
+from hessium.cli.target import Target
+from hessium.landscape import find_critical_point
 from hessium.landscape import loss_slice as sliced
-from hessium.plots.surface import write_surface, write_vti
+from hessium.plots.paraview import write_vti, write_vtp
+from hessium.plots.surface import write_surface
+from hessium.problem import EmpiricalRisk
 from hessium.profiles.report_page import write_page
 from hessium.profiles.slice_page import SlicePage
+from hessium.runs.run_directory import RunDirectory
 
 
 def loss_slice(options: argparse.Namespace) -> None:
-    """Evaluate the loss on a grid and write a page, a surface and a grid for ParaView."""
+    """Evaluate the loss on a grid and write a page, a surface and files for ParaView."""
     target, out, _ = own_directory(options, SlicePage.experiment)
     risk = target.risk()
     start = time.process_time()
     with options_named(), target.blamed("evaluating its risk"), Bars() as bars:
+        points = tuple(
+            find_critical_point(risk, method=method, rng=options.seed, progress=bars)
+            for method in dict.fromkeys(options.critical)
+        )
         found = sliced(
             risk,
             options.directions,
             options.extent,
             options.num,
+            refine=options.refine,
             within=options.within,
             sampling=options.sampling,
-            checkpoint=out / "values",
+            workers=options.workers,
+            source=functools.partial(_made, target.place),
+            checkpoint=out / "values" / f"{options.directions}-{options.seed}-{target.digest()}",
             progress=bars,
             rng=options.seed,
         )
     page = SlicePage(
-        found=found, risk=repr(risk), seed=options.seed, seconds=time.process_time() - start
+        found=found,
+        risk=repr(risk),
+        seed=options.seed,
+        points=points,
+        seconds=time.process_time() - start,
     )
     files = {}
     if len(found.coordinates) == 2:
-        files = {
-            "surface": str(write_surface(found, out / "surface.html")),
-            "grid": str(write_vti(found, out / "slice.vti")),
-        }
-    if not options.json:
-        write_and_say(page, target, out, options.line)
-        for name, path in files.items():
-            say(f"{name}: {path}")
+        files["surface"] = write_surface(found, out / "surface.html", points=points)
+        files["ParaView surface"] = write_vtp(found, out / "slice.vtp", points=points)
+        if not options.refine:
+            files["ParaView grid"] = write_vti(found, out / "slice.vti")
+    if options.json:
+        name = f"{target.name}() in {target.file.name}"
+        html = write_page(page, out, name=name, typed=options.line, more=source(target))
+        written = {name.replace(" ", "_").lower(): str(path) for name, path in files.items()}
+        export(RunDirectory(out), options, quiet=True)
+        say(json.dumps({**page.summary(), "page": str(html), **written}, allow_nan=False))
         return
-    name = f"{target.name}() in {target.file.name}"
-    html = write_page(page, out, name=name, typed=options.line, more=source(target))
-    say(json.dumps({**page.summary(), "page": str(html), **files}, allow_nan=False))
+    write_and_say(page, target, out, options.line)
+    for name, path in files.items():
+        say(f"{name}: {path}")
+    export(RunDirectory(out), options)
+
+
+def _made(place: str) -> EmpiricalRisk:
+    """The risk in a worker process."""
+    return Target.parse(place).risk()

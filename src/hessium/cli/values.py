@@ -9,8 +9,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+from hessium._workers import require_workers
 from hessium.errors import InputError
-from hessium.runs.workers import require_workers
 
 _LONGEST = 60
 _MOST_GIB = 2**20

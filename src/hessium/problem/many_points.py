@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeAlias
 
@@ -17,99 +17,94 @@ from hessium.problem.data import Batch
 from hessium.problem.risk import EmpiricalRisk
 
 Points: TypeAlias = Callable[[slice], Tensor]
-Finished: TypeAlias = Callable[[int, FloatArray], None]
 
 _LARGEST = 64  # points of one stack
-_SINGLY = 16  # points between two calls of `finished`, one by one
+_SINGLY = 16  # points that are made together and evaluated one by one
 _TRIALS = 2  # timings of either way, of which the faster counts
 _SHARE = 4  # a stack takes at most this part of the memory limit
 _FEW = 8  # points of the smallest stack
 _MANY = 64  # fewer points are evaluated one by one: a choice would cost more
 _CLEARLY = 0.8  # a stack must take less than this part of the time of single points
+_LONG = 5e-3  # seconds of a pass on a CPU, in which kernels take nearly all of the time
 
 
-@full_precision()
-def values_at(
-    risk: EmpiricalRisk, points: Points, count: int, *, max_bytes: int = 2**31
-) -> FloatArray:
-    """Values of a risk at many parameters, (count,); as `totals_at` over the denominator."""
-    return np.asarray(totals_at(risk, points, count, max_bytes=max_bytes).sum(axis=1)) / (
-        risk.denominator
-    )
+class ManyPoints:
+    r"""Values of a risk at many parameters.
 
-
-@full_precision()
-def totals_at(
-    risk: EmpiricalRisk,
-    points: Points,
-    count: int,
-    *,
-    max_bytes: int = 2**31,
-    finished: Finished | None = None,
-) -> FloatArray:
-    r"""Numerators of the batches of a risk at many parameters.
-
-    Each row sums to the numerator of `risk.at(theta).value()`, to rounding. Forward passes keep no
-    graph. Where it is faster, and gives the same numbers, the parameters of several points are
-    stacked and the network is evaluated at all of them together (`torch.func.vmap`).
+    Forward passes keep no graph, unless the model needs one. Where it is faster, and gives the same
+    numbers, the parameters of several points are stacked and the network is evaluated at all of
+    them together (`torch.func.vmap`). Both are decided once, when the first points come; the stack
+    by timing, as soon as 64 points come together and a pass takes less than 5 ms.
 
     Args:
         risk: the loss.
-        points: slice of positions -> parameters, one row a point (k, P).
-        count: number of points.
         max_bytes: memory limit for stacked parameters.
-        finished: called with the first position and the totals of each stack.
 
-    Returns:
-        (count, batches), NaN or infinite where the loss is.
-
-    Cost: one forward pass for each point, and, from 64 points on, about 40 for the choice of the
-    stack.
-    """
-    plan = _Plan(risk, points, count, max_bytes)
-    found = np.empty((count, risk.num_batches))
-    for start in range(0, count, plan.size):
-        stop = min(count, start + plan.size)
-        found[start:stop] = plan.totals(points(slice(start, stop)))
-        if finished is not None:
-            finished(start, found[start:stop])
-    return found
-
-
-class _Plan:
-    """How many points are evaluated together, chosen by timing.
+    Cost: one forward pass for each point, four for the first decision, and about 40 short ones for
+    the stack.
 
     Attributes:
         size: points that are evaluated together.
         stacks: whether their parameters are stacked; else the tensors are overwritten.
     """
 
-    def __init__(self, risk: EmpiricalRisk, points: Points, count: int, max_bytes: int) -> None:
-        self._risk = risk
+    def __init__(self, risk: EmpiricalRisk, *, max_bytes: int = 2**31) -> None:
+        self._risk, self._max_bytes = risk, max_bytes
         self._graph = self.stacks = False
         self.size = _SINGLY
-        self._graph = self._needs_graph(points(slice(0, None, max(1, count - 1))))
-        limit = min(_LARGEST, count // 2, max_bytes // _SHARE // (8 * max(1, risk.dim)))
-        if count >= _MANY and limit >= _FEW and not self._graph and not risk.survey.draws:
-            size = self._fastest(points(slice(0, None, max(1, count // limit)))[:limit])
-            self.stacks, self.size = size > 1, size if size > 1 else _SINGLY
+        self._begun = self._timed = False
 
-    def totals(self, thetas: Tensor) -> FloatArray:
-        """(points, batches)."""
-        stacked = self.stacks and len(thetas) > 1
-        return self._stacked(thetas) if stacked else self._one_by_one(thetas)
+    @full_precision()
+    def values(self, points: Points, count: int) -> FloatArray:
+        """Values (count,), NaN or infinite where the loss is; `points` as in `totals`."""
+        parts = [totals for _, totals in self.totals(points, count)]
+        return np.asarray(np.concatenate(parts).sum(axis=1)) / self._risk.denominator
+
+    def totals(self, points: Points, count: int) -> Iterator[tuple[int, FloatArray]]:
+        """Numerators of the batches, which sum to that of `risk.at(theta).value()`, to rounding.
+
+        Args:
+            points: slice of positions -> parameters, one row a point (k, P).
+            count: number of points.
+
+        Yields:
+            The first position and the totals (points, batches) of some points after another.
+        """
+        self._decide(points, count)
+        for start in range(0, count, self.size):
+            thetas = points(slice(start, min(count, start + self.size)))
+            stacked = self.stacks and len(thetas) > 1
+            yield start, self._stacked(thetas) if stacked else self._one_by_one(thetas)
+
+    def _decide(self, points: Points, count: int) -> None:
+        if not self._begun:
+            self._graph = self._needs_graph(points(slice(0, None, max(1, count - 1))))
+            self._begun = True
+        limit = min(_LARGEST, count // 2, self._max_bytes // _SHARE // (8 * self._risk.dim))
+        if self._timed or count < _MANY or limit < _FEW or self._graph or self._risk.survey.draws:
+            return
+        self._timed = True
+        size = self._fastest(points(slice(0, None, max(1, count // limit)))[:limit])
+        self.stacks, self.size = size > 1, size if size > 1 else _SINGLY
 
     def _one_by_one(self, thetas: Tensor) -> FloatArray:
-        """The totals, with the tensors in the model overwritten from point to point."""
+        """The totals, with the numbers in the model overwritten from point to point."""
         risk = self._risk
+        flat = thetas[0].clone()
+        parts = risk.layout.parts(flat)
+        held = [torch.nn.Parameter(part, self._graph) for part in parts]
+        # of complex tensors some parts are copies
+        copies = [i for i, part in enumerate(parts) if not _shares(part, flat)]
         columns = []
         for batch in risk.batches():
-            held = [torch.nn.Parameter(p, self._graph) for p in risk.layout.parts(thetas[0])]
             column = []
             with risk.bound(held, differentiable=self._graph):
-                for theta in thetas.clone().unbind(0):  # a forward pass may write to its parameters
-                    for slot, part in zip(held, risk.layout.parts(theta), strict=True):
-                        slot.data = part
+                for theta in thetas.unbind(0):
+                    flat.copy_(theta)
+                    if copies:
+                        parts = risk.layout.parts(flat)
+                        for i in copies:
+                            held[i].data = parts[i]
                     column.append(float(self._total(held, batch)))
             columns.append(column)
         return np.array(columns).T
@@ -142,6 +137,9 @@ class _Plan:
 
     def _fastest(self, thetas: Tensor) -> int:
         """The size of a stack that takes the least time for a point; 1 for none."""
+        on_cpu = thetas.device.type == "cpu"
+        if on_cpu and self._seconds(lambda: self._one_by_one(thetas[:1])) > _LONG:
+            return 1
         few = thetas[:_FEW]
         best, size = _CLEARLY * self._seconds(lambda: self._one_by_one(few)) / len(few), 1
         try:
@@ -166,3 +164,7 @@ class _Plan:
             work()
             found.append(time.perf_counter() - start)
         return min(found)
+
+
+def _shares(part: Tensor, flat: Tensor) -> bool:
+    return part.untyped_storage().data_ptr() == flat.untyped_storage().data_ptr()

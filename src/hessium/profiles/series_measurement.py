@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hessium import _arguments
+from hessium._processes import computed
+from hessium._workers import require_workers
 from hessium.profiles.checkpoint_series import CheckpointSeries, SeriesPlan
 from hessium.profiles.series_files import CheckpointFile, digest_of, files_of
 from hessium.profiles.series_part import (
@@ -22,8 +24,6 @@ from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result, Task
 from hessium.runs.result_store import Store, key
 from hessium.runs.run_directory import RunDirectory
-from hessium.runs.runner import computed
-from hessium.runs.workers import require_workers
 from hessium.training.monitor import tracked
 
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from hessium._typing import AnyArray
 from hessium.figures.records import EXACT, Findings, Number, Table, exact
-from hessium.figures.views.slices import slice_caption, slice_chart
-from hessium.landscape import LossSlice
+from hessium.figures.views.slices import marks, slice_caption, slice_chart
+from hessium.landscape import CriticalPoint, LossSlice
 from hessium.profiles.report_page import Reported
 
 
@@ -21,6 +21,7 @@ class SlicePage(Reported):
         found: the slice.
         risk: what was sliced.
         seed: of random directions.
+        points: critical points to be marked.
         seconds: computing time.
     """
 
@@ -29,6 +30,7 @@ class SlicePage(Reported):
     found: LossSlice
     risk: str
     seed: int
+    points: tuple[CriticalPoint, ...] = ()
     seconds: float
 
     @property
@@ -48,7 +50,7 @@ class SlicePage(Reported):
         return {
             "directions": list(self.found.labels),
             "extent": float(axis[-1]),
-            "num": len(axis),
+            "num": [len(one) for one in self.found.coordinates],
             "within": self.found.within,
             "seed": self.seed,
         }
@@ -81,6 +83,17 @@ class SlicePage(Reported):
             "reach": float(found.distances.max()),
             "trace_share": _known(found.trace_share),
             "trace_share_stderr": _known(found.trace_share_stderr),
+            "critical_points": [
+                {
+                    "method": mark.point.method,
+                    "kind": mark.point.kind,
+                    "index": mark.point.index.value,
+                    "loss": mark.point.loss,
+                    "coordinates": mark.at.tolist(),
+                    "distance": mark.distance,
+                }
+                for mark in marks(found, self.points)
+            ],
         }
 
     @property
@@ -111,10 +124,29 @@ class SlicePage(Reported):
         table = Table(title="The slice in numbers", columns=("quantity", "value"), rows=tuple(rows))
         return Findings(
             statements=(),
-            charts=(slice_chart(found),),
+            charts=(slice_chart(found, points=self.points),),
+            tables=self._critical_points(),
             quoted=(table,),
             notes=(slice_caption(found),),
         )
+
+    def _critical_points(self) -> tuple[Table, ...]:
+        listed = marks(self.found, self.points)
+        if not listed:
+            return ()
+        columns = ("found by", "kind", "index", "loss", "distance from the slice", "drawn")
+        rows = tuple(
+            (
+                mark.point.method,
+                mark.point.kind,
+                mark.point.index.bracket,
+                exact(mark.point.loss, 6),
+                exact(mark.distance, 3),
+                "yes" if mark.inside else "no, it projects outside",
+            )
+            for mark in listed
+        )
+        return (Table(title="Critical points", columns=columns, rows=rows),)
 
 
 def _known(value: float) -> float | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from hessium._typing import FloatArray
+from hessium.errors import InputError
 from hessium.figures.fields import Field
 from hessium.figures.records import Chart, Series
 from hessium.landscape import CriticalPoint
 from hessium.landscape.slices import LossPath, LossSlice
-
-_DECADES = 2.0  # of values above the lowest, from which colours are logarithmic
 
 
 def slice_chart(found: LossSlice, *, points: Sequence[CriticalPoint] = ()) -> Chart:
@@ -29,7 +29,6 @@ def slice_chart(found: LossSlice, *, points: Sequence[CriticalPoint] = ()) -> Ch
         return _line_chart(found, points)
     x, y = found.coordinates
     z = clipped(found.values).T
-    low, high = float(z.min()), float(z.max())
     series = [_region(found), *_marked(found, points)]
     return Chart(
         name="loss-slice",
@@ -43,7 +42,7 @@ def slice_chart(found: LossSlice, *, points: Sequence[CriticalPoint] = ()) -> Ch
             x=x,
             y=y,
             z=z,
-            log=low > 0 and math.log10(high / low) > _DECADES,
+            log=found.logarithmic,
             error="exact for these data",
         ),
     )
@@ -90,15 +89,16 @@ def _line_chart(found: LossSlice, points: Sequence[CriticalPoint]) -> Chart:
 
 
 def _region(found: LossSlice) -> Series:
-    """The ellipse of coordinates at the validity radius; empty if it is outside the slice."""
-    gram = (found.directions.mT @ found.directions).double().cpu().numpy()
-    angles = np.linspace(0, 2 * np.pi, 181)
-    circle = found.validity_radius * np.stack([np.cos(angles), np.sin(angles)])
-    inside = math.isfinite(found.validity_radius)
-    coordinates = np.linalg.solve(np.linalg.cholesky(gram).T, circle) if inside else circle
-    x, y = found.coordinates
-    seen = inside and (np.abs(coordinates[0]) <= x[-1]) & (np.abs(coordinates[1]) <= y[-1])
-    kept = coordinates[:, seen] if np.any(seen) and np.all(seen) else coordinates[:, :0]
+    """The ellipse of coordinates at the validity radius, cut at the edges of the slice."""
+    kept = np.empty((2, 0))
+    if math.isfinite(found.validity_radius):
+        gram = (found.directions.mT @ found.directions).double().cpu().numpy()
+        angles = np.linspace(0, 2 * np.pi, 181)
+        circle = found.validity_radius * np.stack([np.cos(angles), np.sin(angles)])
+        coordinates = np.linalg.solve(np.linalg.cholesky(gram).T, circle)
+        ends = np.array([[axis[-1]] for axis in found.coordinates])
+        if (np.abs(coordinates) <= ends).all(axis=0).any():
+            kept = np.clip(coordinates, -ends, ends)
     return Series(
         label=f"quadratic model right to {found.within:.0%}",
         x=kept[0],
@@ -110,24 +110,71 @@ def _region(found: LossSlice) -> Series:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A critical point in a slice.
+
+    Attributes:
+        point: the point.
+        at: coordinates of its projection.
+        inside: whether that is within the extent of the slice.
+        distance: of the point from the slice, in the parameters.
+        from_centre: distance of the projection from the centre.
+    """
+
+    point: CriticalPoint
+    at: FloatArray
+    inside: bool
+    distance: float
+    from_centre: float
+
+    @property
+    def label(self) -> str:
+        """Kind, index and distance."""
+        point = self.point
+        return f"{point.kind} point, index {point.index.bracket}, {self.distance:.2g} away"
+
+
+def marks(found: LossSlice, points: Sequence[CriticalPoint]) -> list[Mark]:
+    """Critical points at their projections into a slice."""
+    gram = (found.directions.mT @ found.directions).double().cpu().numpy()
+    listed = []
+    for point in points:
+        at, distance = found.project(point.theta)
+        inside = all(
+            axis[0] <= c <= axis[-1] for axis, c in zip(found.coordinates, at, strict=True)
+        )
+        listed.append(Mark(point, at, inside, distance, math.sqrt(at @ gram @ at)))
+    return listed
+
+
 def _marked(found: LossSlice, points: Sequence[CriticalPoint]) -> list[Series]:
     """One point each for critical points, at their projections."""
-    series = []
-    for number, point in enumerate(points):
-        at, distance = found.project(point.theta)
-        y = float(at[1]) if len(at) == 2 else point.loss
-        series.append(
-            Series(
-                label=f"{point.kind} point, index {point.index.bracket}, {distance:.2g} away",
-                x=at[:1],
-                y=np.array([y]),
-                error="exact",
-                source="measured",
-                mark="points",
-                hue=2 + number,
-            )
+    return [
+        Series(
+            label=mark.label,
+            x=mark.at[:1],
+            y=mark.at[1:] if len(mark.at) == 2 else np.array([mark.point.loss]),
+            error="exact",
+            source="measured",
+            mark="points",
+            hue=2 + number,
         )
-    return series
+        for number, mark in enumerate(marks(found, points))
+        if mark.inside
+    ]
+
+
+def plane_axes(found: LossSlice) -> tuple[FloatArray, FloatArray]:
+    """Both coordinates of a plane slice.
+
+    Raises:
+        InputError: for a slice along one direction.
+    """
+    if len(found.coordinates) != 2:
+        msg = "found: a slice along one direction; two directions are required"
+        raise InputError(msg)
+    return found.coordinates[0], found.coordinates[1]
 
 
 def clipped(values: FloatArray) -> FloatArray:
@@ -144,8 +191,8 @@ def slice_caption(found: LossSlice) -> str:
     bound = f"within {radius:.3g}" if math.isfinite(radius) else "wherever it was tried"
     return (
         f"The quadratic model is right to {found.within:.0%} {bound}; the slice reaches "
-        f"{reach:.3g}. The slice holds {100 * found.trace_share:.2g} % of the trace of the Hessian "
-        f"(standard error {100 * found.trace_share_stderr:.1g} %)."
+        f"{reach:.3g}. The slice holds {100 * found.trace_share:.3g} % of the trace of the Hessian "
+        f"(standard error {100 * found.trace_share_stderr:.2g} %)."
     )
 
 

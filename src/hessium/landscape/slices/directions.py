@@ -25,10 +25,8 @@ Directions: TypeAlias = Tensor | str
 NAMED = ("eigenvectors", "random", "gradient")
 
 
-def as_directions(
-    risk: EmpiricalRisk, directions: Directions, rng: Rng
-) -> tuple[Tensor, tuple[str, ...]]:
-    """Columns (P, k), k at most 2, and a label for each.
+def checked_directions(risk: EmpiricalRisk, directions: Directions) -> Directions:
+    """A name, or columns (P, k), k at most 2, in the dtype of the risk.
 
     Raises:
         InputError: if they are none of these, dependent, or not finite.
@@ -37,15 +35,14 @@ def as_directions(
         if directions not in NAMED:
             msg = f"directions: {directions!r}; one of {', '.join(NAMED)}, or columns, is required"
             raise InputError(msg)
-        return _named(risk, directions, rng)
-    columns = directions
-    if not isinstance(columns, Tensor) or columns.dim() not in (1, 2):
+        return directions
+    if not isinstance(directions, Tensor) or directions.dim() not in (1, 2):
         msg = (
-            f"directions: {type(columns).__name__}; a tensor ({risk.dim}, k) with k = 1 or 2, or "
-            f"one of {', '.join(NAMED)}, is required"
+            f"directions: {type(directions).__name__}; a tensor ({risk.dim}, k) with k = 1 or 2, "
+            f"or one of {', '.join(NAMED)}, is required"
         )
         raise InputError(msg)
-    columns = columns.detach().reshape(columns.shape[0], -1)
+    columns = directions.detach().reshape(directions.shape[0], -1)
     if columns.shape[0] != risk.dim or columns.shape[1] not in (1, 2):
         msg = f"directions: shape {tuple(columns.shape)}; ({risk.dim}, 1 or 2) is required"
         raise InputError(msg)
@@ -57,20 +54,35 @@ def as_directions(
     if float(singular[-1]) <= 1e-7 * float(singular[0]) or float(singular[0]) == 0:
         msg = "directions: columns are zero or parallel; independent ones are required"
         raise InputError(msg)
-    return columns, tuple(f"direction {i + 1}" for i in range(columns.shape[1]))
+    return columns
 
 
-def _named(risk: EmpiricalRisk, name: str, rng: Rng) -> tuple[Tensor, tuple[str, ...]]:
-    if name == "random":
+def made_directions(
+    hessian: Hessian, directions: Directions, rng: Rng
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Columns (P, k), and a label for each.
+
+    Args:
+        hessian: at the centre.
+        directions: a name or columns, checked.
+        rng: of random directions and of the eigenvectors.
+
+    Raises:
+        InputError: if a direction is zero here.
+    """
+    risk = hessian.risk
+    if isinstance(directions, Tensor):
+        return directions, tuple(f"direction {i + 1}" for i in range(directions.shape[1]))
+    if directions == "random":
         return filter_normalised(risk, 2, rng=rng), ("random direction 1", "random direction 2")
-    if name == "gradient":
+    if directions == "gradient":
         slope = risk.gradient()
         size = slope.norm()
         if not float(size) > 0:
             msg = "directions: the gradient is zero here; choose other directions"
             raise InputError(msg)
         return (slope / size)[:, None], ("gradient",)
-    pairs = eigenpairs(Hessian(risk), 2, which="LM", rng=rng)
+    pairs = eigenpairs(hessian, 2, which="LM", rng=rng)
     labels = tuple(f"eigenvector of {value:.3g}" for value in pairs.values.tolist())
     return pairs.vectors.to(risk.dtype), labels
 

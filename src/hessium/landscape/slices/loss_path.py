@@ -28,7 +28,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
-from hessium.problem.many_points import values_at
+from hessium.problem.many_points import ManyPoints
 from hessium.problem.one_pass import values_and_gradients
 
 Curve: TypeAlias = Callable[[float], Tensor]
@@ -116,8 +116,8 @@ def loss_path(
     curves = [_bezier(a, w, b) for a, w, b in zip(thetas, middles, thetas[1:], strict=False)]
     t = np.linspace(0.0, 1.0, num)
     places = [(s, float(x)) for s in range(len(curves)) for x in (t if s == 0 else t[1:])]
-    values = values_at(
-        risk, lambda part: torch.stack([curves[s](x) for s, x in places[part]]), len(places)
+    values = ManyPoints(risk).values(
+        lambda part: torch.stack([curves[s](x) for s, x in places[part]]), len(places)
     )
     knots = values[:: num - 1]
     barrier, position = _barrier(risk, curves, np.array([s + x for s, x in places]), values, num)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,18 +17,32 @@ from hessium._arithmetic import full_precision
 from hessium._display import Displayable
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
+from hessium._workers import require_workers
 from hessium.curvature import Hessian
 from hessium.errors import InputError
 from hessium.estimate import trace
-from hessium.landscape.slices.directions import Directions, as_directions
-from hessium.landscape.slices.radius import Plane, checked_radius, predicted_radius
-from hessium.landscape.slices.stored_values import StoredValues
+from hessium.landscape.slices.directions import (
+    Directions,
+    checked_directions,
+    made_directions,
+)
+from hessium.landscape.slices.radius import (
+    Plane,
+    checked_radius,
+    measured_noise,
+    predicted_radius,
+)
+from hessium.landscape.slices.refinement import refined
+from hessium.landscape.slices.slice_state import SliceState
+from hessium.landscape.slices.slice_values import SliceValues, Source
 from hessium.problem import EmpiricalRisk
-from hessium.problem.many_points import totals_at
+from hessium.problem.many_points import ManyPoints
 from hessium.progress import Progress, silent
 
 _MATVECS = 8  # products for the trace
 _MOST = 1001  # points along one direction
+_LEVELS = 20  # of refinement
+_LOG_FROM = 100.0  # ratio of the largest to the lowest value, from which heights are logarithmic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -34,7 +50,8 @@ class LossSlice(Displayable):
     r"""Values of a loss on a line or a plane through its parameters.
 
     Attributes:
-        coordinates: of the points along each direction, one array (num,) a direction.
+        coordinates: of the points along each direction, one array (num,) a direction; equidistant
+            unless refined.
         values: $L(\theta + \sum_i c_i d_i)$, (num,) or (num, num); the first index belongs to the
             first direction.
         quadratic: the quadratic model $L + g^T d + \tfrac12 d^T H d$ at the same points.
@@ -69,6 +86,12 @@ class LossSlice(Displayable):
         gram = (self.directions.mT @ self.directions).double().cpu().numpy()
         points = np.stack(np.meshgrid(*self.coordinates, indexing="ij"), axis=-1)
         return np.asarray(np.sqrt(np.einsum("...i,ij,...j->...", points, gram, points)))
+
+    @property
+    def logarithmic(self) -> bool:
+        """Whether heights are drawn, and the slice is refined, by the logarithm of the loss."""
+        finite = self.values[np.isfinite(self.values)]
+        return _logarithmic(finite)
 
     @property
     def columns(self) -> dict[str, FloatArray]:
@@ -108,9 +131,12 @@ def loss_slice(
     extent: float = 1.0,
     num: int = 51,
     *,
+    refine: int = 0,
     within: float = 0.1,
     sampling: bool = False,
     max_bytes: int = 2**31,
+    workers: int = 1,
+    source: Source | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     progress: Progress = silent,
     rng: Rng = 0,
@@ -126,11 +152,18 @@ def loss_slice(
             directions, Li et al. 2018), or "gradient".
         extent: largest coordinate e.
         num: points along each direction; odd numbers include the centre.
+        refine: times that intervals between neighbouring coordinates are halved, in each direction
+            where the surface is least smooth: where the error of linear interpolation, by second
+            differences, exceeds a quarter of the largest one.
         within: error of the quadratic model that defines `validity_radius`.
         sampling: also estimate the standard error of each value over the samples of the data, from
             the values of the batches; needs two batches or more.
-        max_bytes: memory limit for stacked parameters (2 GiB).
-        checkpoint: a folder in which finished values are kept; the same call resumes from it.
+        max_bytes: memory limit for stacked parameters (2 GiB), in each process.
+        workers: processes, each on one thread. A process takes seconds to start.
+        source: a function without arguments that makes the same risk in a worker, for risks that
+            pickle refuses; by default a copy is sent.
+        checkpoint: a folder that keeps the directions and finished values. The same call resumes
+            from it, also with another extent or number of points.
         progress: called with the number of finished points and of all.
         rng: seed of random directions and of the trace.
 
@@ -138,44 +171,69 @@ def loss_slice(
         Values, quadratic model and the radius within which it is right.
 
     Raises:
-        InputError: for bad arguments, before the first forward pass.
+        InputError: for bad arguments, before the first forward pass; for a checkpoint of another
+            slice; for a risk that cannot be sent to a worker, or another one that `source` makes.
 
-    Cost: one forward pass for each point, with several parameters at once where that is faster;
-    about 30 gradients and 8 Hessian products for the model, its radius and the trace, more for
-    eigenvectors.
+    Cost: one forward pass for each point, with several parameters at once where that is faster; 8
+    Hessian products for the trace, 2 for the model, about 80 forward passes for its radius, the
+    self-check of the Hessian, and more products for eigenvectors.
 
     Example:
         >>> found = hs.loss_slice(risk, "eigenvectors", extent=0.5, num=31)
         >>> found.plot()
     """
     extent, within = positive("extent", extent), fraction("within", within)
-    num = count("num", num, 3)
-    if num > _MOST:
-        msg = f"num: {num}; at most {_MOST} points along a direction are possible"
-        raise InputError(msg)
+    num, refine = count("num", num, 3), count("refine", refine, 0)
+    for name, given, most in (("num", num, _MOST), ("refine", refine, _LEVELS)):
+        if given > most:
+            msg = f"{name}: {given}; at most {most} is possible"
+            raise InputError(msg)
     max_bytes = memory("max_bytes", max_bytes)
+    require_workers(workers)
     if not isinstance(risk, EmpiricalRisk):
         msg = f"risk: {type(risk).__name__}; an hs.EmpiricalRisk is required"
         raise InputError(msg)
     if sampling and risk.num_batches < 2:
         msg = "sampling: one batch holds all data; give the data in several batches"
         raise InputError(msg)
-    columns, labels = as_directions(risk, directions, rng)
-    axes = (np.linspace(-extent, extent, num),) * columns.shape[1]
-    grid = np.array(list(itertools.product(*axes)))
-    totals = _totals(risk, columns, grid, max_bytes, checkpoint, progress)
+    asked = checked_directions(risk, directions)
+    hessian = Hessian(risk)
+    state = None
+    if checkpoint is not None:
+        state = SliceState(checkpoint, hessian, asked, risk.num_batches)
+    if state is None or state.columns is None:
+        columns, labels = made_directions(hessian, asked, rng)
+        if state is not None:
+            state.begin(columns, labels)
+    else:
+        columns, labels = state.columns, state.labels
+    known = SliceValues(
+        risk, columns, max_bytes=max_bytes, workers=workers, source=source, state=state,
+        progress=progress,
+    )  # fmt: skip
+    line = np.linspace(-extent, extent, num)
+    line = (line - line[::-1]) / 2  # the centre is zero to the last bit
+    axes: tuple[FloatArray, ...] = (line,) * columns.shape[1]
+    with contextlib.closing(known):
+        totals = known.at(_grid(axes))
+        for _ in range(refine):
+            values = totals.sum(axis=1) / risk.denominator
+            finer = refined(axes, _heights(values).reshape([len(axis) for axis in axes]))
+            if max(len(axis) for axis in finer) > _MOST:
+                break
+            axes, totals = finer, known.at(_grid(finer))
     values = totals.sum(axis=1) / risk.denominator
-    plane, mixing = _plane(risk, columns)
-    points = grid @ mixing.T
+    plane, mixing = _plane(hessian, known.many, columns)
+    points = _grid(axes) @ mixing.T
     quadratic = plane.model(points)
     reach = float(np.linalg.norm(points, axis=1).max())
-    predicted, worst = predicted_radius(plane, within, reach)
-    radius = checked_radius(plane, predicted, worst, within, reach)
     bad = plane.wrong(points, values, within)
-    if bad.any():
-        nearest = float(np.linalg.norm(points[bad], axis=1).min())
-        radius = min(radius, nearest * (1 - 1e-6))
-    share, error = _trace_share(risk, plane, rng)
+    nearest = float(np.linalg.norm(points[bad], axis=1).min()) if bad.any() else math.inf
+    # derivatives at the scale of the radius, which the grid bounds from above
+    predicted, worst = predicted_radius(plane, within, min(reach, nearest))
+    radius = checked_radius(plane, predicted, worst, within, reach)
+    radius = min(radius, nearest * (1 - 1e-6))
+    share, error = _trace_share(hessian, plane, rng)
     shape = tuple(len(axis) for axis in axes)
     return LossSlice(
         coordinates=axes,
@@ -192,53 +250,46 @@ def loss_slice(
     )
 
 
-def _totals(
-    risk: EmpiricalRisk,
-    columns: Tensor,
-    grid: FloatArray,
-    max_bytes: int,
-    folder: str | os.PathLike[str] | None,
-    progress: Progress,
-) -> FloatArray:
-    stored = StoredValues(folder, risk, columns, grid)
-    missing = np.flatnonzero(~stored.known)
-    theta, rows = risk.theta, torch.as_tensor(grid).to(columns)
-
-    def finished(start: int, new: FloatArray) -> None:
-        stored.keep(missing[start : start + len(new)], new)
-        progress(len(grid) - len(missing) + start + len(new), len(grid), "points")
-
-    if len(missing):
-        totals_at(
-            risk,
-            lambda part: theta + rows[missing[part]] @ columns.mT,
-            len(missing),
-            max_bytes=max_bytes,
-            finished=finished,
-        )
-        stored.close()
-    return stored.totals
+def _grid(axes: Sequence[FloatArray]) -> FloatArray:
+    """Coordinates of all points, (m, k)."""
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
 
 
-def _plane(risk: EmpiricalRisk, columns: Tensor) -> tuple[Plane, FloatArray]:
+def _logarithmic(finite: FloatArray) -> bool:
+    low, high = float(finite.min(initial=np.inf)), float(finite.max(initial=0.0))
+    return 0 < low < np.inf and high > _LOG_FROM * low
+
+
+def _heights(values: FloatArray) -> FloatArray:
+    """Values as they are drawn: finite, and logarithms where they span much."""
+    finite = np.isfinite(values)
+    top = values[finite].max(initial=0.0) if finite.any() else 0.0
+    heights = np.where(finite, values, top)
+    return np.log(heights) if _logarithmic(values[finite]) else heights
+
+
+def _plane(hessian: Hessian, many: ManyPoints, columns: Tensor) -> tuple[Plane, FloatArray]:
     """The quadratic model in an orthonormal basis, and the map from coordinates to that basis."""
     basis, mixing = torch.linalg.qr(columns.double())
     basis = basis.to(columns.dtype)
-    products = Hessian(risk) @ basis
+    risk = hessian.risk
+    products = hessian @ basis
     bend = (basis.mT @ products).double()
     slope = (risk.gradient() @ basis).double()
     plane = Plane(
         risk=risk,
+        many=many,
         basis=basis,
         value=risk.value(),
         slope=slope.cpu().numpy(),
         bend=((bend + bend.mT) / 2).cpu().numpy(),
+        noise=measured_noise(risk, many, np.random.default_rng(0)),
     )
     return plane, mixing.cpu().numpy()
 
 
-def _trace_share(risk: EmpiricalRisk, plane: Plane, rng: Rng) -> tuple[float, float]:
-    whole = trace(Hessian(risk, check=False), matvecs=min(_MATVECS, risk.dim), rng=generator(rng))
+def _trace_share(hessian: Hessian, plane: Plane, rng: Rng) -> tuple[float, float]:
+    whole = trace(hessian, matvecs=min(_MATVECS, hessian.shape[0]), rng=generator(rng))
     here = float(np.trace(plane.bend))
     if whole.value == 0:
         return float("nan"), float("nan")

@@ -22,17 +22,17 @@ from torch import Tensor
 
 from hessium._typing import BoolArray, FloatArray
 from hessium.problem import EmpiricalRisk
-from hessium.problem.many_points import values_at
-from hessium.problem.one_pass import values_and_gradients
+from hessium.problem.many_points import ManyPoints
 
 _LINES = 5  # of a plane: they determine a quartic form
 _ANGLES = 180
-_RAYS = 6  # on which the prediction is checked
-_FACTORS = (0.25, 0.5, 0.75, 1.0, 1.3, 2.0)  # of the predicted radius
+_RAYS = 4  # on which the prediction is checked
+_FACTORS = (0.5, 1.0, 1.3, 2.0)  # of the predicted radius
 _FINER = 16  # directions of a half plane that are checked at the radius found
 _NEARER = (0.5, 0.75, 0.9, 0.97)  # distances on those where that radius is too large
 _MARGIN = 0.99  # for directions between them
-_BISECTIONS = 6
+_BISECTIONS = 7
+_BITS = 4  # values by which rounding is measured
 _OUTWARD = 6  # doublings beyond the largest distance
 
 
@@ -42,17 +42,21 @@ class Plane:
 
     Attributes:
         risk: the loss at the centre.
+        many: evaluates it elsewhere.
         basis: orthonormal columns (P, k).
         value: L at the centre.
         slope: $g^T u_i$, (k,).
         bend: $u_i^T H u_j$, (k, k).
+        noise: rounding error of the loss near the centre, measured.
     """
 
     risk: EmpiricalRisk
+    many: ManyPoints
     basis: Tensor
     value: float
     slope: FloatArray
     bend: FloatArray
+    noise: float
 
     def model(self, points: FloatArray) -> FloatArray:
         """Q at points (..., k)."""
@@ -77,32 +81,46 @@ class Plane:
     def losses(self, points: FloatArray) -> FloatArray:
         """L at points (m, k)."""
         theta, rows = self.risk.theta, torch.as_tensor(points).to(self.basis)
-        return values_at(self.risk, lambda part: theta + rows[part] @ self.basis.mT, len(rows))
+        columns = self.basis.mT
+        return self.many.values(lambda part: torch.addmm(theta, rows[part], columns), len(rows))
 
     def wrong(self, points: FloatArray, values: FloatArray, within: float) -> BoolArray:
         """Whether the model is off by more than the fraction, at points (m, k)."""
-        rounding = 64 * np.finfo(np.float64 if self.risk.dtype is torch.float64 else np.float32).eps
         scale = self.size(np.linalg.norm(points, axis=-1))
         error = np.abs(values - self.model(points))
-        allowed = within * scale + rounding * np.maximum(np.abs(values), abs(self.value))
-        return np.asarray(~(error <= allowed))
+        return np.asarray(~(error <= within * scale + self.rounding(np.abs(values))))
+
+    def rounding(self, size: FloatArray) -> FloatArray:
+        """Error that is put down to rounding, where the values have some size."""
+        eps = torch.finfo(self.risk.dtype).eps
+        return np.asarray(64 * eps * np.maximum(size, abs(self.value)) + 4 * self.noise)
+
+
+def measured_noise(risk: EmpiricalRisk, many: ManyPoints, rng: np.random.Generator) -> float:
+    """Largest change of the loss when the last bits of the parameters change.
+
+    Where residuals are small, rounding in the outputs exceeds that of the loss itself by far.
+    """
+    signs = torch.as_tensor(rng.choice([-1.0, 1.0], (_BITS, risk.dim))).to(risk.theta)
+    moved = risk.theta * (1 + torch.finfo(risk.dtype).eps * signs)
+    return float(np.abs(many.values(lambda part: moved[part], _BITS) - risk.value()).max())
 
 
 def predicted_radius(plane: Plane, within: float, reach: float) -> tuple[float, FloatArray]:
     """Radius by third and fourth directional derivatives, and the direction that limits it.
 
-    Infinite if both vanish to rounding. Cost: two gradients for each of 1 or 5 lines, repeated at a
+    Infinite if both vanish to rounding. Cost: two values for each of 1 or 5 lines, repeated at a
     smaller step where the radius is smaller than the step.
 
     Args:
         plane: the quadratic model.
         within: the fraction.
-        reach: the largest distance of the slice.
+        reach: four times the first step.
     """
     step = reach / 4
     lines = plane.units(_LINES)
     radius, worst = math.inf, lines[0]
-    for _ in range(3):
+    for _ in range(2):
         third, fourth = _derivatives(plane, lines, step)
         radius, worst = _first_violation(plane, lines, third, fourth, within)
         if radius >= step:
@@ -112,25 +130,18 @@ def predicted_radius(plane: Plane, within: float, reach: float) -> tuple[float, 
 
 
 def _derivatives(plane: Plane, lines: FloatArray, step: float) -> tuple[FloatArray, FloatArray]:
-    """Third and fourth derivatives along lines, from the slopes at both ends of a step."""
-    theta = plane.risk.theta
-    moves = [plane.basis @ torch.as_tensor(u).to(plane.basis) for u in lines]
-    points = [plane.risk.at(theta + sign * step * move) for move in moves for sign in (1, -1)]
-    slopes = [
-        float((values_and_gradients([risk])[0][1] @ moves[i // 2]).double())
-        for i, risk in enumerate(points)
-    ]
-    up, down = np.array(slopes[::2]), np.array(slopes[1::2])
-    here = lines @ plane.slope
+    """Third and fourth derivatives along lines, from the values at both ends of a step."""
+    losses = plane.losses(np.concatenate([step * lines, -step * lines]))
+    up, down = np.split(losses, 2)
+    slope = lines @ plane.slope
     bend = np.einsum("ai,ij,aj->a", lines, plane.bend, lines)
-    third = (up - 2 * here + down) / step**2
-    fourth = 6 * ((up - down) / 2 - bend * step) / step**3
-    eps = np.finfo(np.float64 if plane.risk.dtype is torch.float64 else np.float32).eps
-    noise = 100 * eps * (np.abs(up) + np.abs(down) + np.abs(here) + np.abs(bend) * step)
-    return (
-        np.where(np.abs(third) * step**2 > noise, third, 0.0),
-        np.where(np.abs(fourth) * step**3 > noise, fourth, 0.0),
-    )
+    odd = (up - down) / 2 - slope * step
+    even = (up + down) / 2 - plane.value - bend * step**2 / 2
+    size = np.abs(up) + np.abs(down) + np.abs(slope) * step + np.abs(bend) * step**2
+    noise = plane.rounding(size)
+    third = np.where(np.abs(odd) > noise, 6 * odd / step**3, 0.0)
+    fourth = np.where(np.abs(even) > noise, 24 * even / step**4, 0.0)
+    return third, fourth
 
 
 def _first_violation(
@@ -195,20 +206,21 @@ def checked_radius(
             known[i].append((r, one))
         return [bool(one) for one in bad]
 
-    factors = list(_FACTORS)
-    tried([(i, base * f) for i in known for f in factors])
+    for factor in _FACTORS:  # outward, as far as the model is right on all rays
+        if any(tried([(i, base * factor) for i in known])):
+            break
     if not any(one for pairs in known.values() for _, one in pairs):
         if not math.isfinite(predicted):
             return math.inf
-        r = base * factors[-1]
+        r = base * _FACTORS[-1]
         for _ in range(_OUTWARD):  # the derivatives promised less than the loss keeps
             r *= 2
             if any(tried([(i, r) for i in known])):
                 break
         else:
             return math.inf
-    elif min(r for pairs in known.values() for r, one in pairs if one) <= base * factors[0]:
-        r = base * factors[0]
+    elif min(r for pairs in known.values() for r, one in pairs if one) <= base * _FACTORS[0]:
+        r = base * _FACTORS[0]
         for _ in range(30):
             r /= 2
             if not any(tried([(i, r) for i in known])):

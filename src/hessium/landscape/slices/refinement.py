@@ -1,0 +1,39 @@
+"""Where a grid of a slice gets more points."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hessium._typing import FloatArray
+
+_SHARE = 0.25  # of the largest error: intervals with more are halved
+
+
+def refined(axes: tuple[FloatArray, ...], heights: FloatArray) -> tuple[FloatArray, ...]:
+    r"""Axes with one more point in each interval in which the surface is least smooth.
+
+    In an interval of length h, linear interpolation along the axis is wrong by up to
+    $\tfrac18 h^2 \max |f''|$. Second divided differences at both ends stand for $f''$, on the
+    worst of the lines that are parallel to the axis. Intervals of either axis in which the error
+    exceeds a quarter of the largest one are halved; all other points stay.
+
+    Args:
+        axes: coordinates along each direction, increasing, three points or more.
+        heights: finite, one axis for each direction.
+    """
+    errors = [_errors(axis, np.moveaxis(heights, i, 0)) for i, axis in enumerate(axes)]
+    largest = max(float(error.max()) for error in errors)
+    found = []
+    for axis, error in zip(axes, errors, strict=True):
+        middles = (axis[:-1] + axis[1:]) / 2
+        found.append(np.sort(np.r_[axis, middles[error > _SHARE * largest]]))
+    return tuple(found)
+
+
+def _errors(axis: FloatArray, heights: FloatArray) -> FloatArray:
+    """Error of interpolation in each interval of the first axis of the heights."""
+    steps = np.diff(axis)
+    slopes = np.diff(heights.reshape(len(axis), -1), axis=0) / steps[:, None]
+    bend = np.abs(np.diff(slopes, axis=0) / ((steps[1:] + steps[:-1]) / 2)[:, None]).max(axis=1)
+    ends = np.r_[bend[0], bend, bend[-1]]
+    return np.asarray(steps**2 / 8 * np.maximum(ends[:-1], ends[1:]))
