@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -86,3 +88,31 @@ def test_bad_input() -> None:
     other = hs.EmpiricalRisk(conv, LOSS, (X[:, None], Y % 2))
     with pytest.raises(InputError, match="Sequential"):
         align_permutation(other, other.theta, other.theta)
+
+
+def test_a_barrier_between_the_values_is_bounded() -> None:
+    """The barrier of a finer grid lies within the bound of a coarse one, which is not far away."""
+    risk, other = trained(1), trained(2)
+    fine = hs.loss_path(risk, [risk.theta, other.theta], num=201)
+    for num in (9, 21):
+        found = hs.loss_path(risk, [risk.theta, other.theta], num=num)
+        assert found.barrier * (1 - 1e-9) <= fine.barrier <= found.barrier_upper
+        excess = found.values - np.interp(found.positions, [0, 1], found.knots)
+        assert found.barrier_upper - excess.max() < 0.5 * excess.max()
+    assert fine.barrier_upper < fine.barrier * 1.001
+
+
+def test_numbers_of_the_hessian_along_the_path() -> None:
+    risk, other = trained(1), trained(2)
+
+    def top(here: hs.EmpiricalRisk) -> float:
+        return float(hs.spectrum(hs.Hessian(here)).nodes[-1])
+
+    found = hs.loss_path(risk, [risk.theta, other.theta], num=3, along={"sharpness": top})
+    middle = hs.Hessian(risk.at((risk.theta + other.theta) / 2)).dense()
+    assert found.along["sharpness"][1] == pytest.approx(float(torch.linalg.eigvalsh(middle)[-1]))
+    frame = found.to_dataframe()
+    assert list(frame["sharpness"]) == list(found.along["sharpness"])
+    wrong: Any = ["sharpness"]
+    with pytest.raises((InputError, TypeError), match="along"):
+        hs.loss_path(risk, [risk.theta, other.theta], along=wrong)

@@ -23,7 +23,6 @@ _COLUMNS = {
     "Eigenpairs": ("values", "residuals", "converged", "multiplicity_known"),
     "DiagonalEstimate": ("value", "stderr"),
     "LinearizationPath": ("distance", "absolute", "relative", "loss", "linear_loss"),
-    "LossPath": ("positions", "distances", "values"),
     "Cumulants": ("moments", "moment_errors", "free", "free_errors"),
 }
 _TABLES = (
@@ -66,7 +65,7 @@ def columns_of(result: Any) -> dict[str, list[Any]]:
         ]
         if rows:
             return {column: [row[column] for row in rows] for column in rows[0]}
-    if name == "LossSlice":
+    if name in ("LossSlice", "LossPath"):
         return {column: array.tolist() for column, array in result.columns.items()}
     if name in _TABLES:
         rows = result.rows()

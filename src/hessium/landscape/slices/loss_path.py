@@ -12,9 +12,9 @@ whose middle point w minimises the mean loss over t.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -49,7 +49,10 @@ class LossPath(Displayable):
         knots: values at the given points.
         barrier: largest excess over the straight line between the values at the ends of a
             segment; at least 0.
-        barrier_position: where it is reached.
+        barrier_upper: upper bound of the barrier, given that on each interval the second derivative
+            of the loss along the path is at most twice the largest second difference beside it.
+        barrier_position: where the barrier is reached.
+        along: the numbers that were asked for at each position, (m,) each.
         bent: whether the segments are optimised curves.
         middles: the middle points of the bent segments, (segments, P); empty if straight.
     """
@@ -59,17 +62,25 @@ class LossPath(Displayable):
     distances: FloatArray
     knots: FloatArray
     barrier: float
+    barrier_upper: float
     barrier_position: float
     bent: bool
     middles: Tensor
+    along: Mapping[str, FloatArray]
+
+    @property
+    def columns(self) -> dict[str, FloatArray]:
+        """Positions, distances, values and the numbers in `along`, by name."""
+        own = {"positions": self.positions, "distances": self.distances, "values": self.values}
+        return own | dict(self.along)
 
     def __repr__(self) -> str:
         kind = "bent" if self.bent else "straight"
         segments = len(self.knots) - 1
         return (
             f"LossPath({segments} {kind} segment{'s' * (segments > 1)}, loss "
-            f"{self.values.min():.4g} to {self.values.max():.4g}; barrier {self.barrier:.6g} at "
-            f"{self.barrier_position:.4g})"
+            f"{self.values.min():.4g} to {self.values.max():.4g}; barrier {self.barrier:.6g}, at "
+            f"most {self.barrier_upper:.6g}, at {self.barrier_position:.4g})"
         )
 
 
@@ -82,6 +93,7 @@ def loss_path(
     bend: bool = False,
     steps: int = 200,
     rng: Rng = 0,
+    along: Mapping[str, Callable[[EmpiricalRisk], float]] | None = None,
 ) -> LossPath:
     r"""The loss along a path through given parameters.
 
@@ -93,21 +105,25 @@ def loss_path(
             loss along it.
         steps: evaluations of L-BFGS for each bent segment.
         rng: seed of the offset of the nodes of the mean.
+        along: numbers to compute at each position, by name: functions of the risk there, such as
+            `lambda r: float(hs.eigenpairs(hs.Hessian(r), 1).values[0])` for the sharpness.
 
     Returns:
         Values, and the barrier. Its maximum is refined between the equidistant points by Brent's
         method, to $10^{-9}$ in t: exact for a loss that has one maximum between two neighbours.
 
     Raises:
-        InputError: for points of another shape, dtype or device.
+        InputError: for points of another shape, dtype or device, or `along` that is not a mapping
+            to functions.
 
     Cost: one forward pass for each value and about 30 for the refinement; `steps` times 8
-    gradients for a bent segment.
+    gradients for a bent segment; the functions in `along` once for each position.
 
     Example:
         >>> hs.loss_path(risk, [theta_a, theta_b], num=51).barrier
     """
     num = count("num", num, 3)
+    asked = _functions(along)
     thetas = _checked(risk, points)
     middles = [
         _bent(risk, a, b, count("steps", steps), generator(rng)) if bend else (a + b) / 2
@@ -120,18 +136,26 @@ def loss_path(
         lambda part: torch.stack([curves[s](x) for s, x in places[part]]), len(places)
     )
     knots = values[:: num - 1]
-    barrier, position = _barrier(risk, curves, np.array([s + x for s, x in places]), values, num)
+    positions = np.array([s + x for s, x in places])
+    barrier, position = _barrier(risk, curves, positions, values, num)
+    found: dict[str, list[float]] = {name: [] for name in asked}
+    for s, x in places if asked else ():
+        here = risk.at(curves[s](x))
+        for name, work in asked.items():
+            found[name].append(float(work(here)))
     steps_taken = [
         float((curves[s](x) - curves[s](x - 1 / (num - 1))).norm()) if x > 0 else 0.0
         for s, x in places
     ]
     return LossPath(
-        positions=np.array([s + x for s, x in places]),
+        positions=positions,
         values=values,
         distances=np.cumsum(steps_taken),
         knots=knots,
         barrier=barrier,
+        barrier_upper=max(barrier, _between(_excess(positions, values, num), num)),
         barrier_position=position,
+        along={name: np.array(numbers) for name, numbers in found.items()},
         bent=bend,
         middles=torch.stack(middles) if bend else thetas[0].new_zeros(0, risk.dim),
     )
@@ -145,6 +169,13 @@ def _checked(risk: EmpiricalRisk, points: Sequence[Tensor]) -> list[Tensor]:
         msg = "points: a list of two parameter vectors or more is required"
         raise InputError(msg)
     return [risk.at(theta).theta for theta in points]
+
+
+def _functions(along: Any) -> dict[str, Callable[[EmpiricalRisk], float]]:
+    if not isinstance(along, Mapping | None) or not all(map(callable, (along or {}).values())):
+        msg = f"along: {along!r}; a mapping from names to functions of a risk is required"
+        raise InputError(msg)
+    return dict(along or {})
 
 
 def _bezier(a: Tensor, w: Tensor, b: Tensor) -> Curve:
@@ -190,7 +221,7 @@ def _barrier(
         s = min(int(at), len(curves) - 1)
         return float((1 - (at - s)) * ends[s] + (at - s) * ends[s + 1])
 
-    excess = values - np.array([chord(at) for at in positions])
+    excess = _excess(positions, values, num)
     best = int(np.nanargmax(excess))
     barrier, position = max(0.0, float(excess[best])), float(positions[best])
     if not excess[best] > 0:
@@ -208,3 +239,25 @@ def _barrier(
         if -float(found.fun) > barrier:
             barrier, position = -float(found.fun), float(found.x)
     return barrier, position
+
+
+def _excess(positions: FloatArray, values: FloatArray, num: int) -> FloatArray:
+    """The loss minus the straight line between the values at the ends of each segment."""
+    knots = values[:: num - 1]
+    return np.asarray(values - np.interp(positions, np.arange(len(knots)), knots))
+
+
+def _between(excess: FloatArray, num: int) -> float:
+    """Bound of a function between equidistant values, from second differences.
+
+    On an interval of length h a function with |f''| <= M is at most M h^2/8 above the larger end.
+    M is twice the largest second difference at the neighbours, within a segment.
+    """
+    bounds = []
+    for first in range(0, len(excess) - 1, num - 1):
+        part = excess[first : first + num]
+        bends = np.abs(np.diff(part, 2))
+        # of each interval: the second differences at its two ends
+        beside = np.maximum(np.r_[bends[:1], bends], np.r_[bends, bends[-1:]])
+        bounds.append(float((np.maximum(part[:-1], part[1:]) + beside / 4).max()))
+    return max(bounds)
