@@ -122,34 +122,33 @@ class _Work:
         self.known = all(name in warm.vectors for side in sides for name in side.targets)
 
     def products(self, blocks: Sequence[Tensor]) -> list[Tensor]:
-        """Products with A of the columns of some blocks, at once."""
-        if not any(block.shape[1] for block in blocks):
+        """Products with A of the rows of some blocks, at once."""
+        if not any(len(block) for block in blocks):
             return list(blocks)
-        block = torch.cat(list(blocks), dim=1)
-        self.num_matvecs += block.shape[1]
-        return list((self.operator @ block).split([b.shape[1] for b in blocks], dim=1))
+        rows = torch.cat([block for block in blocks if len(block)])
+        self.num_matvecs += len(rows)
+        return list((self.operator @ rows.mT).mT.split([len(block) for block in blocks]))
 
     def extend(self, directions: Sequence[Tensor]) -> bool:
         """One block step: add directions to the sides; returns whether any was new."""
         new = [
-            side.fresh(d) if d.shape[1] else d
-            for side, d in zip(self.sides, directions, strict=True)
+            side.fresh(rows) if len(rows) else rows
+            for side, rows in zip(self.sides, directions, strict=True)
         ]
-        lifted = [side.lifted(block) for side, block in zip(self.sides, new, strict=True)]
+        lifted = [side.lifted(rows) for side, rows in zip(self.sides, new, strict=True)]
         images = self.products(lifted)
-        for side, block, image in zip(self.sides, new, images, strict=True):
-            if block.shape[1]:
-                side.add(block, side.lowered(image))
+        for side, rows, image in zip(self.sides, new, images, strict=True):
+            if len(rows):
+                side.add(rows, side.lowered(image))
                 side.solve()
-        return any(block.shape[1] for block in new)
+        return any(len(rows) for rows in new)
 
     def begin(self) -> bool:
         """The kept vectors; random ones join them where there are none, or residuals jumped."""
         starts = []
         for side in self.sides:
             kept = [self.warm.vectors[n] for n in side.targets if n in self.warm.vectors]
-            random = [normal(self.operator, self.rng)] if not kept else []
-            starts.append(torch.cat([*(v[:, None] for v in kept), *random], dim=1))
+            starts.append(torch.stack(kept or [normal(self.operator, self.rng)]))
         self.extend(starts)
         if not self.known:
             return False
@@ -158,13 +157,16 @@ class _Work:
             for side in self.sides
         ]
         if any(jumped):
-            none = self.sides[0].basis[:, :0]
-            self.extend([normal(self.operator, self.rng) if jump else none for jump in jumped])
+            self.extend(
+                [
+                    normal(self.operator, self.rng)[None] if jump else side.basis[:0]
+                    for side, jump in zip(self.sides, jumped, strict=True)
+                ]
+            )
         return any(jumped)
 
     def refine(self, limit: int) -> None:
         """Add residuals until the estimated error of each end is within the tolerance."""
-        none = self.sides[0].basis[:, :0]
         while self.num_matvecs < limit:
             directions = []
             for side in self.sides:
@@ -173,8 +175,8 @@ class _Work:
                     for name, end in side.targets.items()
                     if self._error(side, name, end) > self.tol
                 ]
-                directions.append(torch.stack(open_ends, dim=1) if open_ends else none)
-            if not any(d.shape[1] for d in directions) or not self.extend(directions):
+                directions.append(torch.stack(open_ends) if open_ends else side.basis[:0])
+            if not any(len(d) for d in directions) or not self.extend(directions):
                 return
 
     def _scale(self, side: Side, value: float) -> float:
@@ -204,9 +206,9 @@ class _Work:
             walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
         for _ in range(steps - len(walks[0].images)):
             going = [walk for walk in walks if not walk.done]
-            images = self.products([walk.side.lifted(walk.direction) for walk in going])
+            images = self.products([walk.side.lifted(walk.direction[None]) for walk in going])
             for walk, image in zip(going, images, strict=True):
-                walk.take(walk.side.lowered(image))
+                walk.take(walk.side.lowered(image)[0])
         found: dict[str, float] = {}
         for walk in walks:
             found |= walk.bounds(floor)
@@ -229,12 +231,13 @@ class _Work:
         share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
         one, other = plain.beyond(one), share * scaled.beyond(other)
         start = one + factor @ other
-        walks = [Walk(plain, start), Walk(scaled, other + factor.solve(one), share)]
+        inverse = factor.solve(one[:, None])[:, 0]
+        walks = [Walk(plain, start), Walk(scaled, other + inverse, share)]
         if any(walk.done for walk in walks):
             return walks
-        (image,) = self.products([start])
+        (image,) = self.products([start[None]])
         for walk in walks:
-            walk.take_of_start(walk.side.lowered(image))
+            walk.take_of_start(walk.side.lowered(image)[0])
         return walks
 
     def result(self, bounds: Mapping[str, float], confidence: float, restarted: bool) -> Extremes:
