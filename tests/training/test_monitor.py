@@ -292,7 +292,8 @@ def test_a_training_that_diverged_goes_on(caplog: pytest.LogCaptureFixture) -> N
     record = monitor.measure()
     assert math.isnan(record.loss or 0.0)
     assert record.sharpness is None
-    assert "not finite" in caplog.text
+    assert "NaN" in record.reason
+    assert "NaN" in caplog.text
     assert len(monitor.to_dataframe()) == 1
 
 
@@ -360,3 +361,36 @@ def test_bad_arguments() -> None:
             hs.Monitor(model, LOSS, (X, Y), **wrong)
     with pytest.raises(InputError, match="data"):
         hs.Monitor(model, LOSS, (X[:, :3], Y), optimizer)
+    quasi_newton = torch.optim.LBFGS(model.parameters())
+    with pytest.raises(InputError, match=r"LBFGS.*optimizer=None.*hs\.precondition"):
+        hs.Monitor(model, LOSS, (X, Y), quasi_newton)
+    with pytest.raises(InputError, match=r"Adadelta.*optimizer=None"):
+        hs.Monitor(model, LOSS, (X, Y), torch.optim.Adadelta(model.parameters()))
+
+
+def test_a_sum_of_risks_is_monitored() -> None:
+    model = network()
+    terms = [hs.EmpiricalRisk(model, LOSS, batch) for batch in BATCHES]
+    risk = hs.SumRisk(terms, weights=[1.0, 3.0])
+    optimizer = torch.optim.Adam(model.parameters(), 0.05)
+    monitor = hs.Monitor(model, risk, optimizer=optimizer, every=3)
+    advance(model, optimizer, monitor, 6)
+    dense = hs.Hessian(risk.refreshed()).dense().double()
+    record = monitor.measure()
+    assert record.loss == pytest.approx(risk.refreshed().value())
+    assert record.sharpness is not None
+    top = float(torch.linalg.eigvalsh(dense)[-1])
+    assert record.sharpness.value == pytest.approx(top, rel=0.02)
+    assert record.trace is not None
+    assert float(dense.trace()) in record.trace
+    assert record.batch_sharpness is None
+    for wrong, rule in (
+        ({"data": (X, Y)}, "leave out data"),
+        ({"mode": "train"}, "leave out mode"),
+        ({"num_samples": 3}, "leave out num_samples"),
+        ({"track": ["batch_sharpness"]}, "no common batches"),
+    ):
+        with pytest.raises(InputError, match=rule):
+            hs.Monitor(model, risk, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="another Sequential"):
+        hs.Monitor(network(), risk)

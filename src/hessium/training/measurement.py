@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hessium.curvature import GaussNewton, Hessian
 from hessium.curvature.graph import UNKNOWN
-from hessium.errors import InputError, NonFiniteError
+from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
 from hessium.estimate import inertia, spectral_measure
 from hessium.linalg.congruence import Factor
 from hessium.problem import EmpiricalRisk
@@ -101,11 +101,9 @@ class Measurement:
         """
         try:
             self.risk = self.risk.refreshed()
+        except NonFiniteInputError as error:
+            raise NonFiniteError(str(error)) from None
         except InputError:
-            for name, parameter in self.risk.model.named_parameters():
-                if not bool(torch.isfinite(parameter).all()):
-                    msg = f"model: parameter '{name}' is not finite"
-                    raise NonFiniteError(msg) from None
             return False
         return True
 
@@ -346,5 +344,5 @@ def recorded(
         found = measure()
     except NonFiniteError as error:
         logger.warning("step %d: %s; the record holds no curvature", step, error)
-        found = {"loss": math.nan}
+        found = {"loss": math.nan, "reason": str(error)}
     return Record(step=step, mode=mode, seconds=time.perf_counter() - start, **found)

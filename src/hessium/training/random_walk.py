@@ -69,6 +69,7 @@ class Walk:
             self._beta[-1] = 0.0
         else:
             self._basis.append(step / length)
+
     def bounds(self, floor: float) -> dict[str, float]:
         """Bounds of the ends of the whole spectrum, by name of the target."""
         values = np.array([value for value, _, _ in self._pairs])
