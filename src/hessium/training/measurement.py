@@ -44,6 +44,7 @@ QUANTITIES = (
     "spectrum",
 )
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
+_EXPLORE_EVERY = 4  # records between two that also multiply the vectors next to the ends
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
 
 logger = logging.getLogger(__name__)
@@ -256,7 +257,7 @@ class Measurement:
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
-            usual=2 if len(plain) + scaled == 1 else 3,
+            usual=2 if len(plain) + scaled == 1 else 3, explore=number % _EXPLORE_EVERY == 0,
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:
             found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -91,15 +91,22 @@ class Side:
         self._products[self._size : end] = images
         self._size = end
 
-    def join(self, rows: Sequence[Tensor], images: Sequence[Tensor]) -> None:
-        """Extend the space by any vectors with known products with D A D."""
+    def join(self, rows: Iterable[Tensor], images: Iterable[Tensor], least: float = NEW) -> None:
+        """Extend the space by any vectors with known products.
+
+        Args:
+            rows: vectors (n,).
+            images: their products with D A D.
+            least: part of a vector outside of the space, below which it is left out. Rounding
+                errors of the images grow by the inverse of it.
+        """
         for row, image in zip(rows, images, strict=True):
             v, av = row, image
             for _ in range(2):
                 shares = self.basis @ v
                 v, av = v - shares @ self.basis, av - shares @ self.images
             length = float(v.norm())
-            if length > NEW * float(row.norm()):
+            if length > least * float(row.norm()):
                 self.add(v[None] / length, av[None] / length)
 
     def solve(self) -> None:
@@ -127,8 +134,19 @@ class Side:
             vector = vector - (x @ vector) * x
         return vector
 
-    def second(self, end: End) -> float | None:
-        """The Ritz value next to an end."""
+    def second(self, end: End) -> tuple[float, Tensor] | None:
+        """The Ritz value next to an end, and its unit vector after a step along the residual.
+
+        The step costs no product; with it the vector converges from record to record.
+        """
         if self.values.size < 2:
             return None
-        return float(self.values[-2] if end == "largest" else self.values[1])
+        at, opposite = (-2, 0) if end == "largest" else (1, -1)
+        value, far = float(self.values[at]), float(self.values[opposite])
+        weights = self._vectors[:, at]
+        x, image = weights @ self.basis, weights @ self.images
+        # no component is amplified more than those beyond the value
+        scale = max(abs(value), abs(value - far) / 2)
+        if scale > 0:
+            x = x + (1.0 if end == "largest" else -1.0) * (image - value * x) / scale
+        return value, x / x.norm()
