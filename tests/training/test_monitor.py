@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -347,6 +348,31 @@ def test_the_budget_is_kept(fraction: float) -> None:
     assert spent / 3000 >= fraction - 0.01
     gaps = np.diff(records)
     assert len(gaps) > 3
+
+
+@pytest.mark.slow
+def test_the_budget_of_a_training_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand steps, by processor time, which other processes do not change."""
+    monkeypatch.setattr(time, "perf_counter", time.process_time)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(256, 64, generator=generator)
+    y = torch.randint(0, 10, (256,), generator=generator)
+    model = nn.Sequential(nn.Linear(64, 256), nn.Tanh(), nn.Linear(256, 256), nn.Tanh())
+    model.append(nn.Linear(256, 10))
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
+    monitor = hs.Monitor(model, LOSS, (x, y), optimizer, budget=0.05)
+    monitor._schedule._clock = time.process_time  # type: ignore[attr-defined]
+    steps = measured = 0.0
+    for _ in range(1000):
+        start = time.process_time()
+        optimizer.zero_grad()
+        LOSS(model(x), y).backward()
+        optimizer.step()
+        middle = time.process_time()
+        monitor.step()
+        steps, measured = steps + middle - start, measured + time.process_time() - middle
+    assert len(monitor.records) > 1
+    assert 0.04 <= measured / steps <= 0.06, measured / steps
 
 
 def test_bad_arguments() -> None:
