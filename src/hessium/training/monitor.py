@@ -42,11 +42,11 @@ class Monitor(Plottable):
     gradients, buffers, modes, the optimiser and all global random states are the same to the last
     bit as without the monitor.
 
-    Extreme eigenvalues start from the vectors of the record before: about three products a record
+    Extreme eigenvalues start from two vectors of the record before: about three products a record
     where curvature drifts slowly, more after a jump. The inner end of each bracket is a Rayleigh
-    quotient and always holds. The outer end comes from a random vector in the complement of the
-    Ritz vectors; it holds with probability `confidence` and is wide (a factor of 3 to 40 by the
-    number of products, `bound_steps`).
+    quotient and always holds, to rounding in the precision of the model. The outer end comes from a
+    random vector in the complement of the Ritz vectors; it holds with probability `confidence` and
+    is wide (a factor of 3 to 200 by the number of products, `bound_steps`, and of parameters).
 
     Args:
         model: the module that is trained.
