@@ -333,7 +333,7 @@ def main() -> int:
     options = parser.parse_args()
     mutants = {}
     for package in options.packages:
-        paths = sorted((SOURCE / package).glob("*.py"))
+        paths = sorted((SOURCE / package).rglob("*.py"))
         found = [m for path in paths for m in mutants_of(path) if options.match in m.name]
         number = min(options.sample or len(found), len(found))
         mutants[package] = random.Random(options.seed).sample(found, number)

@@ -30,10 +30,10 @@ def coverage(draws: int, spikes: int, unit: float, n: int = 200) -> Any:
 
 
 def test_intervals_cover_in_miniature() -> None:
-    # 6 draws at 95 %: fewer than 3 covered with probability 9e-5 each
+    # 4 draws at 95 %: fewer than 2 covered with probability 5e-4 each
     for spikes, unit in ((0, 1.0), (5, 1e-6)):
-        shares, rejected = coverage(6, spikes, unit)
-        assert (shares >= 3 / 6).all()
+        shares, rejected = coverage(4, spikes, unit)
+        assert (shares >= 2 / 4).all()
         assert rejected < 0.7
 
 
@@ -46,7 +46,7 @@ def test_intervals_cover_at_their_nominal_rate(spikes: int, unit: float) -> None
     assert rejected < 0.09
 
 
-_FAST = ("marchenko-pastur", "semicircle")
+_FAST = ("semicircle",)
 # name -> ratios that are tried, kinds of spike
 ENSEMBLES: dict[str, tuple[tuple[float, ...], tuple[str, ...]]] = {
     "marchenko-pastur": ((0.25, 1.0, 3.0), ("signal", "population", "added")),
@@ -141,11 +141,15 @@ def test_intervals_of_the_wrong_kind_of_spike_do_not_cover() -> None:
         assert covered("marchenko-pastur", 1.0, 5, kind, 80, spikes=wrong)["scale"] < 0.5
 
 
-def test_spikes_in_a_factor_take_columns() -> None:
+@pytest.mark.slow
+def test_spikes_in_a_factor_are_covered_as_such() -> None:
     # 6 draws at 95 %: fewer than 3 covered with probability 9e-5; the control is the other kind
     told = covered("marchenko-pastur", 1.0, 5, "population", 6, spikes="factor")
     assert min(told.values()) > 2.5 / 6
     assert covered("marchenko-pastur", 1.0, 5, "population", 6, spikes="sum")["scale"] < 2.5 / 6
+
+
+def test_spikes_in_a_factor_take_columns() -> None:
     values, _ = spiky("marchenko-pastur", 1.0, 5, "signal", np.random.default_rng(901))
     either, inside, added = (
         fit(values, "marchenko-pastur", spikes=k).parameters["scale"]

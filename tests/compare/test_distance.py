@@ -118,7 +118,7 @@ def test_errors_that_nothing_can_have_are_not_zero() -> None:
     assert (drawn.free_errors > 0).all()
 
 
-@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("sign", [1, pytest.param(-1, marks=pytest.mark.slow)])
 def test_few_eigenvalues_have_errors_that_cover(sign: int) -> None:
     # 100 draws, 1.96 errors, order by order: measured .86 to .97; below .75 with probability 1e-3
     law, rng = MarchenkoPastur(ratio=0.5), np.random.default_rng(7)

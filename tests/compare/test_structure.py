@@ -214,7 +214,7 @@ class Recurrent(nn.Module):
 @pytest.mark.parametrize(
     "loss",
     [
-        hs.SquaredError(0.5, "mean"),
+        pytest.param(hs.SquaredError(0.5, "mean"), marks=pytest.mark.slow),
         pytest.param(hs.SquaredError(0.5), marks=pytest.mark.slow),
         pytest.param(nn.MSELoss(), marks=pytest.mark.slow),
         nn.MSELoss(reduction="sum"),

@@ -80,6 +80,7 @@ def test_every_combination_of_kinds() -> None:
     assert far.kolmogorov > 0.1
 
 
+@pytest.mark.slow
 def test_an_estimate_brings_its_size_and_its_own_error() -> None:
     # 15 estimates at alpha .05, measured .02: more than 5 with probability 5e-5
     rng, rejected, brackets = np.random.default_rng(3), 0, 0

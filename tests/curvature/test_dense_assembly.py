@@ -132,6 +132,7 @@ print(matrix.nbytes, peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_many_outputs_stay_within_the_budget() -> None:
     """The factors of the output Hessian alone would take 95 MiB, Jacobian rows 480 MiB."""
     budget = 200 * 2**20
@@ -161,7 +162,7 @@ print(matrix.nbytes, peak() - before)
 """
 
 
-@pytest.mark.parametrize("route", ["layers", "columns"])
+@pytest.mark.parametrize("route", ["layers", pytest.param("columns", marks=pytest.mark.slow)])
 def test_memory_stays_within_the_stated_budget(route: str) -> None:
     budget = 130 * 2**20  # the matrix takes 73 or 79 MiB of it
     done = subprocess.run(

@@ -50,12 +50,12 @@ def test_a_budget_keeps_as_many_batches_as_fit() -> None:
     vector = torch.ones(risk.dim, dtype=risk.dtype)
     expected = whole @ vector
     assert "3 batches cached" in whole.route
-    one = whole._graphs.nbytes // 3
+    one = whole._products.graphs.nbytes // 3
     part = hs.Hessian(risk, graph_bytes=2 * one + one // 2)
     assert torch.allclose(part @ vector, expected, rtol=1e-14)
     assert part.route.startswith("graphs of 2 batches cached")
     assert "others rebuilt" in part.route
-    assert part._graphs.nbytes <= 2 * one + one // 2
+    assert part._products.graphs.nbytes <= 2 * one + one // 2
 
 
 @pytest.mark.slow
@@ -99,11 +99,11 @@ def run(choose: Callable[[bool, bool], float], block: int) -> tuple[bool, bool]:
     """What `fastest` takes if a product takes so long: (recorded, at once)."""
     risk = smooth()
     operator = hs.Hessian(risk)
-    graphs: Graphs = operator._graphs
+    graphs: Graphs = operator._products.graphs
 
     def multiply(vectors: Tensor, batched: bool) -> Tensor:
         clock["now"] += choose(graphs.recorded, batched) * vectors.shape[1]
-        return operator._apply(vectors, operator._products(), batched=batched)
+        return operator._products.apply(vectors, graphs.over(operator._make), batched=batched)
 
     clock = {"now": 0.0}
     with pytest.MonkeyPatch.context() as patch:
@@ -130,8 +130,8 @@ def test_single_vectors_choose_no_blocks_and_short_work_records_nothing() -> Non
 def test_a_choice_is_taken_up_again() -> None:
     risk = smooth()
     first: Any = hs.Hessian(risk)
-    first._graphs.trace()
-    first._batched = False
+    first._products.graphs.trace()
+    first._products.batched = False
     second = hs.Hessian(risk).prepare(1, choice=first.choice)
     assert second.choice == first.choice
     assert "recorded" in second.route
@@ -145,7 +145,7 @@ def test_no_cycle_keeps_graphs_alive() -> None:
     gc.disable()
     try:
         operator = hs.Hessian(smooth())
-        graph = weakref.ref(operator._graphs.kept[0])
+        graph = weakref.ref(operator._products.graphs.kept[0])
         del operator
         assert graph() is None
     finally:

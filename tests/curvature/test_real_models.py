@@ -79,7 +79,10 @@ def test_the_references_tell_a_wrong_normalisation() -> None:
 
 @pytest.mark.parametrize(
     ("plain", "fused"),
-    [("language-model-matmul", "language-model-fused"), ("gpt2-eager", "gpt2-sdpa")],
+    [
+        ("language-model-matmul", "language-model-fused"),
+        pytest.param("gpt2-eager", "gpt2-sdpa", marks=pytest.mark.slow),
+    ],
 )
 def test_attention_by_products_and_fused_is_the_same(plain: str, fused: str) -> None:
     with warnings.catch_warnings():

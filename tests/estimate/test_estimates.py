@@ -321,6 +321,7 @@ def standardised_bias(N: int, seeds: int = 600) -> float:
     return float((found.mean() - decaying.trace()) / (found.std() / seeds**0.5))
 
 
+@pytest.mark.slow
 def test_automatic_traces_from_few_products_are_not_biased(monkeypatch: pytest.MonkeyPatch) -> None:
     # |z| > 4 has probability 6e-5 without bias
     assert abs(standardised_bias(8)) < 4

@@ -101,7 +101,7 @@ def test_intervals_cover_what_they_say_for_three_hundred_parameters(kind: str) -
 
 @pytest.mark.parametrize(
     "kind",
-    ["H", pytest.param("H0", marks=pytest.mark.slow), pytest.param("H1", marks=pytest.mark.slow)],
+    [pytest.param(kind, marks=pytest.mark.slow) for kind in ("H", "H0", "H1")],
 )
 def test_standard_errors_of_the_trace_cover_what_they_say(kind: str) -> None:
     """Ten probes: with fewer, a sum that two or three eigenvalues dominate is not normal."""
@@ -159,7 +159,8 @@ def test_the_normal_approximation_fails_where_one_eigenvalue_is_counted() -> Non
     assert normal < 0.90 * SEEDS
 
 
-@pytest.mark.parametrize("kind", ["H", pytest.param("H0", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["H", "H0"])
 def test_counts_with_few_steps_cover_more_than_they_say(kind: str) -> None:
     _, values = network(kind, 3, 8, 3)
     points = [0.0, gap_near(values, 0.8)]
@@ -226,6 +227,7 @@ def test_what_is_deflated_is_counted_exactly(deflate: int) -> None:
     assert band.upper[0] >= below[1] - 1e-6
 
 
+@pytest.mark.slow
 def test_deflation_reduces_the_error_at_equal_products_and_stays_unbiased() -> None:
     matrix, values = network("H0", 8, 16, 8, 3)
     plain, deflated = [], []
@@ -476,7 +478,10 @@ class Diagonal(SymmetricOperator):
         return self.values[:, None] * block
 
 
-@pytest.mark.parametrize("kind", ["network", "gauss", "null space"])
+@pytest.mark.parametrize(
+    "kind",
+    ["network", *(pytest.param(k, marks=pytest.mark.slow) for k in ("gauss", "null space"))],
+)
 def test_density_bands_hold_also_where_steps_do_not_resolve(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

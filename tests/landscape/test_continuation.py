@@ -25,6 +25,7 @@ def on(closure: Callable[[Any], Tensor], *coordinates: float) -> hs.EmpiricalRis
     return hs.EmpiricalRisk.from_closure(Point(*coordinates), closure)
 
 
+@pytest.mark.slow
 def test_a_minimiser_at_infinity_is_followed_on_its_way() -> None:
     r"""$x e^x = 1/r$ exactly; at r = 0 it is gone."""
     risk = on(lambda m: torch.exp(-m.p[0]) + m.p[1] ** 2, 0.0, 1.0)
@@ -52,7 +53,8 @@ def test_a_finite_one_survives() -> None:
     assert part.ridge == 0.06
 
 
-@pytest.mark.parametrize("side", [-1.0, pytest.param(1.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [-1.0, 1.0])
 def test_a_fold_ends_the_path(side: float) -> None:
     r"""$x^2 + \tfrac1{16} + r x = 0$ has no root below r = 1/2: a minimum meets a maximum."""
     risk = on(lambda m: m.p[0] ** 3 / 3 + m.p[0] / 16, -0.5 + side * 0.4)

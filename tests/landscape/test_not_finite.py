@@ -127,6 +127,7 @@ def test_the_next_try_begins(function: Function, first: float, then: float, meth
     assert found.kind == "critical"
 
 
+@pytest.mark.slow
 def test_a_saddle_search_that_escapes_is_diverging_and_repeated() -> None:
     tries: list[int] = []
     found = search(

@@ -248,6 +248,7 @@ def _stop_at(products: int) -> tuple[list[int], Progress]:
     return seen, progress
 
 
+@pytest.mark.slow
 def test_a_stopped_run_shows_what_is_finished_and_goes_on(tmp_path: Path, found: Profile) -> None:
     _, progress = _stop_at(160)
     stopped = measured(_risk(), PLAN, Store(tmp_path), progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,8 +24,20 @@ RISK, _ = counted_risk(30, nn.CrossEntropyLoss())
 LARGE: dict[str, Any] = {"max_dim": 40, "top": 3, "probes": 6, "steps": 15, "tol": 1e-2}
 
 
+@functools.cache
+def profiled(large: bool = False) -> hs.Profile:
+    """The profile of the risk by dense matrices, or as that of a large model."""
+    return hs.profile(RISK, **(LARGE if large else {}))
+
+
+@functools.cache
+def audited() -> hs.Audit:
+    """The audit of the risk."""
+    return hs.audit(RISK)
+
+
 def test_a_profile_names_its_numbers() -> None:
-    found = hs.profile(RISK)
+    found = profiled()
     values = np.linalg.eigvalsh(hs.Hessian(RISK).dense().numpy())
     np.testing.assert_allclose(found.hessian.nodes, values, atol=1e-12)
     assert found.gauss_newton is not None
@@ -43,7 +56,7 @@ def test_a_profile_names_its_numbers() -> None:
 
 
 def test_a_large_profile_answers_the_same_questions() -> None:
-    exact, found = hs.profile(RISK, tol=1e-2), hs.profile(RISK, **LARGE)
+    exact, found = hs.profile(RISK, tol=1e-2), profiled(large=True)
     assert not found.hessian.exact
     assert found.hessian.known.max() == pytest.approx(exact.hessian.known.max(), rel=1e-4)
     # brackets at level 0.999 of one fixed seed
@@ -68,9 +81,9 @@ def test_a_checkpoint_keeps_what_is_finished(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("measure", "name"),
     [
-        (lambda: hs.profile(RISK), "spectrum"),
-        (lambda: hs.profile(RISK, **LARGE), "spectrum"),
-        (lambda: hs.audit(RISK), "compare"),
+        (lambda: profiled(), "spectrum"),
+        (lambda: profiled(large=True), "spectrum"),
+        (lambda: audited(), "compare"),
     ],
 )
 def test_a_report_is_the_page_of_the_command(
@@ -101,7 +114,7 @@ def _cells(found: hs.Profile) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("arguments", [{}, LARGE])
 def test_a_page_begins_with_the_numbers(arguments: dict[str, Any], tmp_path: Path) -> None:
-    found = hs.profile(RISK, **arguments)
+    found = profiled(large=bool(arguments))
     cells = _cells(found)
     assert list(cells) == ["H", "H₀", "H₁"]
     tol = found.plan.tol
@@ -152,7 +165,7 @@ def test_a_page_begins_with_the_numbers(arguments: dict[str, Any], tmp_path: Pat
 
 @pytest.mark.parametrize("arguments", [{}, LARGE])
 def test_a_profile_is_a_table_and_a_file(arguments: dict[str, Any], tmp_path: Path) -> None:
-    found = hs.profile(RISK, **arguments)
+    found = profiled(large=bool(arguments))
     frame = found.to_dataframe()
     assert list(frame["matrix"]) == ["hessian", "gauss_newton", "residual"]
     assert frame["index"][0] == found.index.value
@@ -167,7 +180,7 @@ def test_a_profile_is_a_table_and_a_file(arguments: dict[str, Any], tmp_path: Pa
 
 
 def test_an_audit_names_its_numbers() -> None:
-    found = hs.audit(RISK)
+    found = audited()
     np.testing.assert_allclose(found.hessian.nodes, hs.spectrum(hs.Hessian(RISK)).nodes, atol=1e-12)
     assert found.ranks.hessian == found.hessian.rank(1e-10)
     assert found.levels is not None

@@ -81,6 +81,7 @@ def _setting(folder: Path, every: float) -> Path:
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs SIGKILL")
+@pytest.mark.slow
 def test_a_kill_during_eigenpairs_loses_what_came_after_the_last_state(tmp_path: Path) -> None:
     whole = _run(_setting(tmp_path / "whole", 0.1))
     folder = _setting(tmp_path / "killed", 0.1)

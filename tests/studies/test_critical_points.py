@@ -44,6 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_sweep_from_toml_to_page(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = finished / "run"
     section = json.loads((out / "summary.json").read_text())["sections"][0]

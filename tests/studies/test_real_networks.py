@@ -96,7 +96,9 @@ def verdict(findings: Findings, words: str) -> str:
     return statement.verdict
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "assumed" else n for n in SMALL]
+)
 def test_charts_and_words(name: str) -> None:
     findings = found(name)
     assert findings.charts

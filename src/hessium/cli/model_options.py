@@ -3,9 +3,79 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from hessium.cli import values
+from hessium.cli import options, values
+
+
+def spectrum_options(parser: argparse.ArgumentParser) -> None:
+    """Of `hessium spectrum`."""
+    options.target(parser)
+    options.run_directory(parser, "spectrum")
+    parser.add_argument(
+        "--tol",
+        type=values.fraction,
+        default=1e-6,
+        help="an eigenvalue counts as zero below this fraction of the largest",
+    )
+    parser.add_argument(
+        "--max-dim",
+        type=values.positive,
+        default=8000,
+        metavar="N",
+        help="largest number of parameters, or of samples x outputs, for which dense matrices are "
+        "formed (0.5 GB for 8000 in float64); larger models use Hessian-vector products",
+    )
+    large = parser.add_argument_group("of models larger than --max-dim")
+    large.add_argument(
+        "--top", type=values.up_to(10_000), default=10, metavar="K", help="eigenpairs at each end"
+    )
+    large.add_argument(
+        "--probes", type=values.up_to(100_000), default=10, metavar="N", help="random vectors"
+    )
+    large.add_argument(
+        "--steps",
+        type=values.up_to(100_000),
+        default=80,
+        metavar="N",
+        help="Lanczos steps for each random vector",
+    )
+    options.seed(large, "the random vectors")
+    large.add_argument(
+        "--memory",
+        type=values.memory,
+        default=8.0,
+        metavar="GIB",
+        help="memory limit for Krylov bases in GiB",
+    )
+    large.add_argument(
+        "--no-residual", dest="residual", action="store_false", help="leave H1 = H - H0 out"
+    )
+    parser.set_defaults(command="hessium.cli.commands:spectrum")
+
+
+def compare_options(parser: argparse.ArgumentParser) -> None:
+    """Of `hessium compare`."""
+    options.target(parser)
+    options.run_directory(parser, "compare")
+    parser.add_argument(
+        "--alpha", type=values.fraction, default=0.01, help="false-alarm rate of each test"
+    )
+    parser.add_argument(
+        "--rotations",
+        type=values.up_to(1_000_000),
+        default=99,
+        metavar="N",
+        help="random rotations of the test of freeness, at least 1/alpha - 1",
+    )
+    options.seed(parser, "the random matrices")
+    parser.add_argument(
+        "--max-dim",
+        type=values.positive,
+        default=3000,
+        metavar="N",
+        help="largest number of parameters",
+    )
+    parser.set_defaults(command="hessium.cli.commands:compare")
 
 
 def track_options(parser: argparse.ArgumentParser) -> None:
@@ -21,18 +91,14 @@ def track_options(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="files or folders; ordered by the last number in their names",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="run directory, new, empty or of the same function; runs/track/FILE-FUNCTION",
-    )
+    options.run_directory(parser, "track")
     parser.add_argument(
         "--track",
         type=lambda text: tuple(filter(None, text.split(","))),
         default=None,
         metavar="NAMES",
-        help="quantities with commas between, such as loss,sharpness,trace; the default ones",
+        help="quantities separated by commas, such as loss,sharpness,trace "
+        "(default: those of hs.Monitor)",
     )
     parser.add_argument(
         "--spectra", action="store_true", help="estimate a spectrum of each checkpoint as well"
@@ -44,17 +110,9 @@ def track_options(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="stability threshold of the sharpness, such as 2/lr, where no optimizer says it",
     )
-    parser.add_argument(
-        "--seed", type=values.seed, default=0, metavar="S", help="of random vectors; 0"
-    )
-    parser.add_argument(
-        "--workers",
-        type=values.workers,
-        default=1,
-        metavar="N",
-        help="processes, each on one thread; 1",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
+    options.seed(parser, "the random vectors")
+    options.workers(parser)
+    options.as_json(parser)
     parser.set_defaults(command="hessium.cli.track:track")
 
 
@@ -64,32 +122,28 @@ def identify_options(parser: argparse.ArgumentParser) -> None:
         "target",
         metavar="FILE.py:FUNCTION",
         help="FUNCTION() returns a hessium.EmpiricalRisk, or it and a dict of arguments of "
-        "hessium.identify, such as {'noise': 0.1, 'units': {'kappa': 'W/m/K'}}; options below "
-        "come before those of the dict",
+        "hessium.identify, such as {'noise': 0.1, 'units': {'kappa': 'W/m/K'}}; the options below "
+        "override that dict",
     )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="run directory, new, empty or of the same function; runs/identify/FILE-FUNCTION",
-    )
+    options.run_directory(parser, "identify")
     parser.add_argument(
         "--parameter",
         action="append",
         metavar="NAME",
-        help="report this one, others are nuisance parameters; may be repeated; the scalar ones",
+        help="report this parameter and treat the others as nuisance parameters; may be repeated "
+        "(default: all scalars)",
     )
     parser.add_argument(
         "--noise",
         type=values.above_zero,
         metavar="S",
-        help="standard deviation of a measurement; estimated from the residuals",
+        help="standard deviation of a measurement (default: estimated from the residuals)",
     )
     parser.add_argument(
         "--prior",
         type=values.not_negative,
         metavar="A",
-        help="precision of a normal prior of the parameters, >= 0; 0",
+        help="precision of a normal prior of the parameters, >= 0 (default: 0)",
     )
     for option, what in (
         ("unit", "of a parameter, as kappa=W/m/K"),
@@ -106,63 +160,67 @@ def identify_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tol",
         type=values.fraction,
-        help="eigenvalues of JᵀJ below this fraction of the largest count as zero; rounding",
+        help="eigenvalues of JᵀJ below this fraction of the largest count as zero "
+        "(default: rounding)",
     )
-    parser.add_argument("--next", type=values.up_to(1000), metavar="K", help="measurements; 3")
+    parser.add_argument(
+        "--next",
+        type=values.up_to(1000),
+        metavar="K",
+        help="number of measurements to propose (default: 3)",
+    )
     parser.add_argument(
         "--criterion",
         type=values.criterion,
         metavar="A|D",
-        help="A: best predictions; D: most information about the parameters; A",
+        help="A: best predictions; D: most information about the parameters (default: A)",
     )
     parser.add_argument(
-        "--refits", type=values.count, metavar="N", help="parameters checked by refits; 6"
+        "--refits",
+        type=values.count,
+        metavar="N",
+        help="number of parameters checked by refits (default: 6)",
     )
-    parser.add_argument("--seed", type=values.seed, metavar="S", help="of random directions; 0")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
+    options.seed(parser, "the random directions (default: 0)", default=None)
+    options.as_json(parser)
 
 
 def slice_options(parser: argparse.ArgumentParser) -> None:
     """Of `hessium slice`."""
-    parser.add_argument(
-        "target", metavar="FILE.py:FUNCTION", help="FUNCTION() returns a hessium.EmpiricalRisk"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help="run directory, new, empty or of the same function; runs/slice/FILE-FUNCTION",
-    )
+    options.target(parser)
+    options.run_directory(parser, "slice")
     parser.add_argument(
         "--directions",
         choices=("eigenvectors", "random", "gradient"),
         default="eigenvectors",
-        help="two eigenvectors, two filter-normalised random directions, or one; eigenvectors",
+        help="two eigenvectors, two filter-normalised random directions, or the gradient",
     )
     parser.add_argument(
         "--extent",
         type=values.above_zero,
         default=1.0,
         metavar="E",
-        help="largest coordinate along each direction; 1",
+        help="largest coordinate along each direction",
     )
     parser.add_argument(
-        "--num", type=values.up_to(1001), default=51, metavar="N", help="points along each; 51"
+        "--num",
+        type=values.up_to(1001),
+        default=51,
+        metavar="N",
+        help="points along each direction",
     )
     parser.add_argument(
         "--within",
         type=values.fraction,
         default=0.1,
         metavar="F",
-        help="error of the quadratic model that defines its radius; 0.1",
+        help="error of the quadratic model that defines its radius",
     )
     parser.add_argument(
         "--sampling",
         action="store_true",
         help="standard errors over the samples, from two batches of the data or more",
     )
-    parser.add_argument(
-        "--seed", type=values.seed, default=0, metavar="S", help="of random directions; 0"
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
+    options.seed(parser, "the random directions")
+    options.as_json(parser)
     parser.set_defaults(command="hessium.cli.slices:loss_slice")

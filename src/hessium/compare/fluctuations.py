@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -39,6 +40,7 @@ _NEAREST = 1e-2  # half-widths: a contour closer to the support would need too m
 _WIDEST = 4.0  # Bernstein parameter of the contour; any law is sure of its branch at 1 + sqrt 2
 _GROWTH = 3.5  # decades that the polynomials may grow by on the contour: twice that is rounded off
 _FEWEST = 48  # points, for the cut of the logarithm inside a wide contour
+_SETTLED = 1e-9  # relative step of Newton's method after which the next one is rounding
 _ROUNDING = 1e-6  # of variances, which are of order one for Chebyshev polynomials
 
 
@@ -125,6 +127,12 @@ class Contour:
         return centre + half * (outer + inner) / 2, weights
 
 
+@cache
+def _slopes(count: int) -> FloatArray:
+    """The derivatives of T_1, ..., T_count as combinations of T_0, ..., T_(count - 1)."""
+    return np.ascontiguousarray(chebyshev.chebder(np.eye(count + 1)[:, 1:]).T)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Polynomials:
     r"""Chebyshev polynomials $T_1, \dots, T_K$ of an interval, as functions of eigenvalues.
@@ -146,9 +154,8 @@ class Polynomials:
 
     def slopes(self, x: AnyArray) -> AnyArray:
         """Derivatives, shape (count, x.size)."""
-        basis = chebyshev.chebder(np.eye(self.count + 1)[:, 1:])
-        values = chebyshev.chebval(self._inner(x), basis)
-        return np.asarray(2 / (self.high - self.low) * values)
+        values = chebyshev.chebvander(self._inner(x), self.count - 1).T
+        return 2 / (self.high - self.low) * (_slopes(self.count) @ values)
 
     def _inner(self, x: AnyArray) -> AnyArray:
         return (2 * x - self.low - self.high) / (self.high - self.low)
@@ -252,7 +259,10 @@ class LinearStatistics:
         """Values of w at the spikes, by Newton's method from the values of the nearby law."""
         for _ in range(4 if places.size else 0):
             x, slope = law.triple.position(places)
-            places = places - (x - np.array(self.spikes)) / slope
+            step = (x - np.array(self.spikes)) / slope
+            places = places - step
+            if (np.abs(step) < _SETTLED * np.abs(places)).all():
+                break
         return places
 
     def _solved(self, law: Law) -> _Path:

@@ -19,6 +19,7 @@ from hessium.theory import Law, LevyLaw
 STEP = 1.0  # e-folds that one set of weights may be trusted over
 _FINE = 0.01  # e-folds to which the end of a profile is found
 _FAR = 12.0  # e-folds at which a profile is called unbounded
+_EVALUATIONS = 15  # of a least-squares search: a law near the spectrum takes five to ten
 
 
 class Weighted:
@@ -110,7 +111,7 @@ class Weighted:
             start,
             bounds=(start - reach, start + reach),
             diff_step=[1e-6] * len(free),
-            max_nfev=40,
+            max_nfev=_EVALUATIONS,
             xtol=1e-8,
         )
         return merged(found.x)

@@ -46,7 +46,7 @@ class Hessian(RiskOperator):
         shapes = self.risk.layout.unflatten(gradient)
         ranks = self.risk.ranks
         with torch.enable_grad(), ranks.together("gradient of the graphs"):
-            for graph in self._products():
+            for graph in self._products.over(self._make):
                 assert isinstance(graph, GradientGraph)
                 totals.append(graph.value)
                 for part, found in zip(shapes, graph.gradient, strict=True):

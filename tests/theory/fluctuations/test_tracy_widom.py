@@ -79,3 +79,14 @@ def test_tracy_widom_determinant_has_converged() -> None:
         tracy_widom._ORDER = order
     assert here[0] == pytest.approx(finer[0], abs=1e-13)
     assert here[1] == pytest.approx(finer[1], abs=1e-13)
+
+
+def test_airy_values_beyond_the_threshold() -> None:
+    from scipy.special import airy
+
+    from hessium.theory.fluctuations import tracy_widom
+
+    z = np.concatenate([np.linspace(-14, 9, 30), np.geomspace(9.9, 30, 60)])
+    found, expected = tracy_widom._airy(z), airy(z)[0]
+    assert found == pytest.approx(expected, rel=1e-9, abs=0)
+    assert np.abs(found - expected).max() < 1e-19

@@ -1,0 +1,89 @@
+"""Options that several commands share, and how the help states defaults."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hessium.cli import values
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Adds "(default: ...)" where an option has a default that is a number, a name or a path."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        stated = isinstance(action.default, (int, float, str, Path))
+        if not stated or isinstance(action.default, bool) or action.default == argparse.SUPPRESS:
+            return action.help
+        return f"{action.help} (default: %(default)s)"
+
+
+def target(parser: argparse.ArgumentParser, returns: str = "hessium.EmpiricalRisk") -> None:
+    """The user's function that makes the model."""
+    parser.add_argument(
+        "target", metavar="FILE.py:FUNCTION", help=f"FUNCTION() returns a {returns}"
+    )
+
+
+def run_directory(parser: argparse.ArgumentParser, command: str) -> None:
+    """The run directory of a command that measures the user's model."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="run directory, new, empty or of the same function "
+        f"(default: runs/{command}/FILE-FUNCTION)",
+    )
+
+
+def results(parser: argparse.ArgumentParser, default: str) -> None:
+    """The run directory of a command that computes what the library defines."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(default),
+        metavar="DIR",
+        help="run directory, new, empty or written by hessium",
+    )
+
+
+def seed(parser: argparse._ActionsContainer, of: str, default: int | None = 0) -> None:
+    """The seed of random numbers."""
+    parser.add_argument(
+        "--seed", type=values.seed, default=default, metavar="S", help=f"seed of {of}"
+    )
+
+
+def as_json(parser: argparse.ArgumentParser) -> None:
+    """Output for programs."""
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
+
+
+def workers(parser: argparse.ArgumentParser) -> None:
+    """Processes of this machine."""
+    parser.add_argument(
+        "--workers",
+        type=values.workers,
+        default=1,
+        metavar="N",
+        help="processes, each on one thread",
+    )
+
+
+def computing(parser: argparse.ArgumentParser) -> None:
+    """Where tasks are computed, and which."""
+    workers(parser)
+    parser.add_argument(
+        "--dask", default=None, metavar="ADDRESS", help="compute at this Dask scheduler instead"
+    )
+    parser.add_argument("--force", action="store_true", help="recompute what is finished")
+
+
+def figures(parser: argparse.ArgumentParser) -> None:
+    """Figures as files."""
+    parser.add_argument(
+        "--figures",
+        choices=("pdf", "png"),
+        default=None,
+        help="write each figure also as such a file, fonts embedded, for slides and papers",
+    )
