@@ -417,6 +417,6 @@ def test_a_sum_of_risks_is_monitored() -> None:
         ({"track": ["batch_sharpness"]}, "no common batches"),
     ):
         with pytest.raises(InputError, match=rule):
-            hs.Monitor(model, risk, **wrong)  # type: ignore[arg-type]
+            hs.Monitor(model, risk, **wrong)
     with pytest.raises(InputError, match="another Sequential"):
         hs.Monitor(network(), risk)

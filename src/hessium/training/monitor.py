@@ -131,7 +131,7 @@ class Monitor(Plottable):
             require_rules(optimizer)
         always = tracked(track, optimizer)
         self._live = LiveRisk(model, loss, data, risk, track=always, evaluation=mode == "eval")
-        at_times = AT_TIMES if track is None else ()
+        at_times: tuple[str, ...] = AT_TIMES if track is None else ()
         if not self._live.has_batches:
             at_times = tuple(name for name in at_times if name != "batch_sharpness")
         self.track = tuple(name for name in QUANTITIES if name in always + at_times)
