@@ -155,7 +155,7 @@ def test_a_broken_task_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize(
     ("workers", "blows"),
     [
-        (1, ["Ctrl-C", "SIGKILL"]),
+        pytest.param(1, ["Ctrl-C", "SIGKILL"], marks=pytest.mark.slow),
         pytest.param(2, ["Ctrl-C", "SIGKILL"], marks=pytest.mark.slow),
         pytest.param(2, ["SIGINT", "SIGTERM"], marks=pytest.mark.slow),
         pytest.param(1, ["SIGHUP", "SIGTERM"], marks=pytest.mark.slow),
@@ -213,6 +213,7 @@ def test_workers_that_are_still_starting_are_interrupted_without_a_word(
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_keeps_what_is_finished(tmp_path: Path) -> None:
     run = Process(tmp_path, 1)
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}

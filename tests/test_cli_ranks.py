@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -56,21 +57,26 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def together(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in two processes."""
+def launched(*arguments: str) -> subprocess.Popen[str]:
+    """The command in two processes, from their start on."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *launcher, "-m", "hessium", *arguments]
     pipe = subprocess.PIPE
-    started = subprocess.Popen(
+    return subprocess.Popen(
         command, env=env, stdout=pipe, stderr=pipe, text=True, start_new_session=True
     )
+
+
+def together(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command in two processes."""
+    started = launched(*arguments)
     try:
         out, err = started.communicate(timeout=200)
     finally:
         if started.poll() is None:  # the launcher, and the processes that it started
             os.killpg(started.pid, signal.SIGKILL)
-    return subprocess.CompletedProcess(command, started.returncode, out, err)
+    return subprocess.CompletedProcess(started.args, started.returncode, out, err)
 
 
 def numbers(folder: Path) -> Any:
@@ -113,6 +119,38 @@ def test_a_process_that_fails_ends_the_others(
     assert found.returncode != 0
     assert time.monotonic() - start < 60
     assert told in found.stderr or function == "dying"  # the launcher may end the other first
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_processes_end_after_their_launcher_is_killed(model: Path, tmp_path: Path) -> None:
+    out, small = tmp_path / "out", ["--max-dim", "20", "--probes", "80", "--steps", "60"]
+    started = launched("spectrum", f"{model}:make", "--out", str(out), *small)
+    begun, children = time.monotonic(), list[str]()
+    try:
+        while not any((out / "tasks").glob("*/*")):  # a first part is finished
+            assert time.monotonic() - begun < 150
+            assert started.poll() is None, started.communicate()[1]
+            time.sleep(0.2)
+        listed = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text()
+        children = listed.split()
+        started.kill()
+        begun = time.monotonic()
+        while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
+            assert time.monotonic() - begun < 60
+            time.sleep(0.5)
+    finally:
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        if started.poll() is None:
+            os.killpg(started.pid, signal.SIGKILL)
+        started.communicate()
+    assert len(children) >= 2
+    # one process resumes, and ends with the numbers of undisturbed work
+    other = tmp_path / "other"
+    assert main(["spectrum", f"{model}:make", "--out", str(out), *small]) == 0
+    assert main(["spectrum", f"{model}:make", "--out", str(other), *small]) == 0
+    assert numbers(out) == numbers(other)
 
 
 def test_other_commands_refuse_several_processes(model: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
+import importlib
 import inspect
 import json
 import math
@@ -154,7 +155,8 @@ def mutants_of(path: Path) -> Iterator[Mutant]:
 
 def install(mutant: Mutant) -> None:
     """Replace the code and the defaults of the function, or the constant, in this process."""
-    module = sys.modules[f"hessium.{mutant.path.parent.name}.{mutant.path.stem}"]
+    place = mutant.path.relative_to(SOURCE.parent).with_suffix("")
+    module = importlib.import_module(".".join(place.parts))
     node = dict(owners(ast.parse(mutant.source)))[mutant.owner]
     if isinstance(node, ast.Assign):
         old, new = getattr(module, mutant.owner), ast.literal_eval(node.value)

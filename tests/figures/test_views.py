@@ -21,6 +21,7 @@ from torch import nn
 import hessium as hs
 from hessium._display import Displayable, Plottable
 from hessium.errors import InputError
+from hessium.figures.views import view_of
 from hessium.spectra import Band, Integral
 from support.risk_cases import draw
 
@@ -294,3 +295,15 @@ def test_a_file_names_results_only(tmp_path: Path) -> None:
 def test_kinds_that_are_not_top_level_names() -> None:
     assert isinstance(made("Band"), Band)
     assert isinstance(made("Integral"), Integral)
+
+
+def test_a_fit_draws_its_eigenvalues_as_a_density() -> None:
+    values = np.append(np.linalg.eigvalsh(hs.theory.goe(400, rng=0)), [8.0, 9.0])
+    found = hs.compare.fit(values, "semicircle")
+    chart = view_of(found)(found)
+    bars, law, outliers = chart.series
+    assert bars.y[:-1] @ np.diff(bars.x) == pytest.approx(400 / 402)
+    assert outliers.x.tolist() == pytest.approx([8.0, 9.0])
+    # bars of 20 eigenvalues are rigid: they follow the law to a few per cent
+    middle = 0.5 * (bars.x[1:] + bars.x[:-1])
+    assert np.abs(np.interp(middle, law.x, law.y) - bars.y[:-1]).mean() < 0.1 * law.y.max()

@@ -92,6 +92,11 @@ def test_a_product_sends_its_vectors_twice_at_most(answers: Answers) -> None:
         assert sent <= (size - 1) * (2 * (block / size + 8) + header)
 
 
+def test_work_resumes_from_the_state_that_one_rank_wrote(answers: Answers) -> None:
+    for one in answers:
+        assert one["resumed"] == [[["state.json"], True, True]] * 2
+
+
 def test_one_process_sends_nothing() -> None:
     ranks, vector = Ranks(), torch.ones(3)
     assert ranks.all_sum(vector) is vector

@@ -305,6 +305,45 @@ def traffic(group: Group) -> list[int]:
     return [operator.shape[0], operator.risk.ranks.bytes_sent - before]
 
 
+class StoppedError(Exception):
+    """Raised on all ranks at the same product."""
+
+
+@check
+def resumed(group: Group) -> list[Any]:
+    """Work that stops and resumes from the state that one rank wrote, beside undisturbed work."""
+    folder = Path(sys.argv[1]) / "state"
+
+    class Stopping(hs.Hessian):
+        left = 10**6
+
+        def _matmat(self, block: Tensor) -> Tensor:
+            if self.left <= 0:
+                raise StoppedError
+            self.left -= block.shape[1]
+            return super()._matmat(block)
+
+    found = list[Any]()
+    operator = Stopping(plain(group), check=False)
+    for work in (
+        lambda **options: hs.eigenpairs(operator, 3, which="LM", rng=0, **options),
+        lambda **options: hs.spectral_measure(operator, 3, 8, rng=0, **options),
+    ):
+        whole, place = work(), folder / str(len(found))
+        operator.left = whole.num_matvecs // 2
+        try:
+            work(checkpoint=place, checkpoint_every=0.0)
+        except StoppedError:
+            states = [path.name for path in place.glob("*") if path.name.startswith("state")]
+        operator.left = 10**6
+        again = work(checkpoint=place, checkpoint_every=0.0)
+        new = 10**6 - operator.left
+        values = [(one.values if hasattr(one, "values") else one.nodes) for one in (whole, again)]
+        same = bool(abs(values[0] - values[1]).max() < 1e-12)
+        found.append([states, same, new < 0.8 * whole.num_matvecs])
+    return found
+
+
 @check
 def without_group(group: Group) -> list[str]:
     model, loss, batches = squared()

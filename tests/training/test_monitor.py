@@ -243,6 +243,7 @@ while step < 20:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes(tmp_path: Path) -> None:
     script = SCRIPT.format(tests=str(Path(__file__).parents[1]))
 

@@ -183,6 +183,7 @@ def identify_options(parser: argparse.ArgumentParser) -> None:
     )
     options.seed(parser, "the random directions (default: 0)", default=None)
     options.as_json(parser)
+    parser.set_defaults(command="hessium.cli.identify:identify")
 
 
 def slice_options(parser: argparse.ArgumentParser) -> None:

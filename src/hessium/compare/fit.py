@@ -16,7 +16,7 @@ from hessium.compare.families import Family, family_of
 from hessium.compare.fitting import search
 from hessium.compare.settled import REJECTED, FittedParameter
 from hessium.errors import InputError
-from hessium.spectra import Measure
+from hessium.spectra import Measure, Spectrum
 from hessium.theory import Law
 
 _SPIKES = ("either", "factor", "sum")
@@ -28,6 +28,7 @@ class Fit(Displayable):
 
     Attributes:
         family: its name.
+        spectrum: the eigenvalues.
         parameters: estimates by name; a fixed one has an interval of length zero.
         law: the law of the estimates.
         confidence: of each interval on its own.
@@ -45,6 +46,7 @@ class Fit(Displayable):
     """
 
     family: str
+    spectrum: Spectrum
     parameters: Mapping[str, FittedParameter]
     law: Law
     confidence: float
@@ -171,6 +173,7 @@ def fit(
     found = search(chosen, known, measure, beta, spikes, confidence)
     return Fit(
         family=chosen.name,
+        spectrum=Spectrum.of(values),
         parameters=found.parameters,
         law=found.law,
         confidence=confidence,

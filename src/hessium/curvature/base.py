@@ -191,6 +191,11 @@ class RiskOperator(SymmetricOperator):
         return hashlib.blake2b(theta, digest_size=16).hexdigest()
 
     @property
+    def writes_checkpoints(self) -> bool:
+        """Whether this is the first process of its group."""
+        return self.risk.ranks.rank == 0
+
+    @property
     def named_shapes(self) -> NamedShapes:
         """Of the parameters."""
         return self.risk.layout.named_shapes

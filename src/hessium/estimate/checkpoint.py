@@ -33,7 +33,8 @@ class Checkpoint:
     """The state of one computation in its own folder.
 
     `state.json` names the files that hold the vectors; it is replaced last, so the folder always
-    holds one complete state, the current or the previous one.
+    holds one complete state, the current or the previous one. Of several processes that compute
+    together (`EmpiricalRisk(process_group=)`) one writes, and all read: each must see the folder.
 
     Args:
         folder: created if it does not exist.
@@ -58,6 +59,7 @@ class Checkpoint:
             "parameters": operator.fingerprint,
             "product": _marks(operator),
         }
+        self._writes = operator.writes_checkpoints
         self._files: list[str] = []
         self._last = time.monotonic()
         try:
@@ -112,6 +114,9 @@ class Checkpoint:
             vectors: new tensors.
             append: keep the files of the previous state instead of replacing them.
         """
+        if not self._writes:
+            self._last = time.monotonic()
+            return True
         name = f"{time.time_ns():020d}.safetensors"
         kept = self._files if append else []
         files = [*kept, name] if vectors else kept
@@ -123,7 +128,11 @@ class Checkpoint:
             write_atomically(self._folder / _STATE, json.dumps(document).encode())
         except (OSError, SafetensorError) as error:
             # a full disk does not stop the computation; the next state may fit
-            logger.warning("checkpoint %s cannot be written (%s); going on", self._folder, error)
+            logger.warning(
+                "checkpoint %s cannot be written (%s); the computation continues",
+                self._folder,
+                error,
+            )
             self._last = time.monotonic()
             return False
         # files of older states, and partial files of a killed process

@@ -63,6 +63,11 @@ class SymmetricOperator(MatrixProducts):
         return ""
 
     @property
+    def writes_checkpoints(self) -> bool:
+        """Whether this process writes them; of several that compute together one does."""
+        return True
+
+    @property
     def named_shapes(self) -> NamedShapes:
         """Names and shapes of the tensors whose entries are the coordinates; empty if unnamed."""
         return ()
@@ -183,6 +188,11 @@ class Combination(SymmetricOperator):
     def fingerprint(self) -> str:
         """Of all terms."""
         return " ".join(term.fingerprint for _, term in self.terms)
+
+    @property
+    def writes_checkpoints(self) -> bool:
+        """Whether the process of all terms does."""
+        return all(term.writes_checkpoints for _, term in self.terms)
 
     @property
     def named_shapes(self) -> NamedShapes:

@@ -164,11 +164,19 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
     elif scale == "linear" and which == "y" and chart.series and all(map(_counts, chart.series)):
         axis.set_major_locator(MaxNLocator(integer=True))
     elif scale == "log":
-        axis.set_major_locator(LogLocator(numticks=8))
+        low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
+        axis.set_major_locator(LogLocator(subs=_log_steps(high / low), numticks=8))
         axis.set_minor_formatter(NullFormatter())
     if which == "y" and chart.field is not None and chart.field.y_names:
         return
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
+
+
+def _log_steps(ratio: float) -> tuple[float, ...]:
+    """Which multiples of powers of ten are labelled: several on an axis of few decades."""
+    if ratio < 5:
+        return (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
+    return (1.0, 2.0, 5.0) if ratio < 100 else (1.0,)
 
 
 def _lowest(series: Series) -> float:

@@ -233,7 +233,7 @@ def trust_radius(
         converged=np.zeros(len(labels), dtype=np.bool_),
         confidence=math.nan,
         within=within,
-        unit="in |theta - theta_0|",
+        unit="in |θ - θ₀|",
     )
 
 

@@ -58,6 +58,11 @@ class CountingOperator(SymmetricOperator):
         return self._inner.fingerprint
 
     @property
+    def writes_checkpoints(self) -> bool:
+        """As the inner operator."""
+        return self._inner.writes_checkpoints
+
+    @property
     def named_shapes(self) -> NamedShapes:
         """Those of the inner operator."""
         return self._inner.named_shapes

@@ -25,7 +25,7 @@ class PartCache:
         code: fingerprint of the code that computes.
         agree: whether a statement is true in all processes that compute together. A part is loaded
             only if all of them find it.
-        writes: whether this process writes; one of them does, and then parts have no checkpoints.
+        writes: whether this process writes; one of them does.
 
     Attributes:
         found: parts by name, in the order in which they were asked for.
@@ -74,8 +74,8 @@ class PartCache:
             part: its name.
             settings: with which it is computed.
             compute: takes the folder of the checkpoint, or None for no checkpoint. The folder
-                belongs to this process alone, and is removed when the part is stored. `seconds` are
-                those of this process, unless the result has its own.
+                belongs to this process, or to those that compute together, and is removed when the
+                part is stored. `seconds` are those of this process, unless the result has its own.
             on_disk: whether the part is kept on disk.
             checkpointed: whether it has a checkpoint.
         """
@@ -83,25 +83,36 @@ class PartCache:
         task = {"of": self._of, "part": part, **settings}
         computation = Computation("spectrum", task, self._code)
         name = key(*computation)
-        # processes that compute together would need one state of all
-        resumes = checkpointed and self._agree is None
-        folder = store.checkpoint(name) if store and resumes else None
+        folder = store.checkpoint(name) if store and checkpointed else None
         result = store.load(name) if store else None
         if self._agree is not None and not self._agree(result is not None):
             result = None
         if result is None:
-            with own(folder) as mine:
+            with self._own(folder) as mine:
                 start = time.perf_counter()
                 found = _resumed(compute, mine)
                 result = {"seconds": time.perf_counter() - start, **found}
                 if store and self._writes:
                     store.save(computation, result)
-                if mine is not None:
+                if mine is not None and self._writes:
                     shutil.rmtree(mine, ignore_errors=True)
         else:
             self.loaded.append(part)
         self.found[part] = result
         return result
+
+    @contextlib.contextmanager
+    def _own(self, checkpoint: Path | None) -> Iterator[Path | None]:
+        """The folder of a checkpoint if it belongs to this process, or to all together."""
+        if self._agree is None or checkpoint is None:
+            with own(checkpoint) as mine:
+                yield mine
+            return
+        with own(checkpoint if self._writes else None) as mine:
+            owned = self._agree(not self._writes or mine is not None)
+            # a process that does not see the state would start over while the others resume
+            seen = self._agree(checkpoint.exists()) or self._agree(not checkpoint.exists())
+            yield checkpoint if owned and seen else None
 
     def tidy(self) -> None:
         """Remove the checkpoints of this code and of older code: all parts are stored."""

@@ -75,6 +75,7 @@ spectra = st.lists(st.integers(-40, 40), min_size=2, max_size=5, unique=True)
 
 @settings(max_examples=8, deadline=None)
 @given(spectra, spectra)
+@pytest.mark.slow
 def test_the_search_equals_a_dense_scan(one: list[int], two: list[int]) -> None:
     first, second = Empirical(np.array(one) / 8), Empirical(np.array(two) / 3)
     unit = float(np.hypot(first.std(), second.std()))

@@ -30,30 +30,43 @@ from hessium.theory import SpacingRatio
 _BINS = 20
 
 
-def fit_chart(fit: Fit, *, spectrum: Spectrum | None = None, label: str = "spectrum") -> Chart:
-    """The fitted law; over the spectrum that it was fitted to, where that is given."""
+def fit_chart(fit: Fit) -> Chart:
+    """A histogram of the eigenvalues, the fitted law, and the outliers on the axis."""
     named = ", ".join(
         f"{name} {one.value:.3g} [{one.low:.3g}, {one.high:.3g}]"
         for name, one in fit.parameters.items()
     )
-    if spectrum is not None:
-        chart = spectrum_chart(spectrum, law=fit.law, label=label)
-    else:
-        chart = law_chart(fit.law, label=f"{fit.family}, fitted")
-        if fit.outliers:
-            x = np.array(fit.outliers)
-            chart = dataclasses.replace(
-                chart,
-                series=(
-                    *chart.series,
-                    Series(
-                        label="outliers", x=x, y=np.zeros(x.size), error="measured",
-                        source="measured", mark="points", hue=0,
-                    ),
-                ),
-            )  # fmt: skip
+    chart = law_chart(fit.law, label=f"{fit.family}, fitted")
+    series = [_histogram(fit), *chart.series]
+    if fit.outliers:
+        x = np.array(fit.outliers)
+        series.append(
+            Series(
+                label=f"outliers ({x.size})", x=x, y=np.zeros(x.size), error="measured",
+                source="measured", mark="points", hue=0,
+            )
+        )  # fmt: skip
     title = f"{fit.family}: {named} ({fit.confidence:.0%}), p {_p(fit.p_value)}"
-    return dataclasses.replace(chart, name="fit", title=title)
+    return dataclasses.replace(
+        chart, name="fit", title=title, x_label="eigenvalue λ", series=tuple(series)
+    )
+
+
+def _histogram(fit: Fit) -> Series:
+    """Share of all eigenvalues per unit length, without outliers and those at atoms of the law."""
+    values = fit.spectrum.nodes
+    for place in fit.outliers:
+        values = np.delete(values, np.abs(values - place).argmin())
+    for place in fit.law.atoms:
+        values = values[np.abs(values - place) > fit.spectrum.resolution]
+    low, high = fit.law.support()
+    edges = np.linspace(min(low, values.min()), max(high, values.max()), _BINS + 1)
+    counts = np.histogram(values, edges)[0]
+    heights = counts / (fit.spectrum.dim * np.diff(edges))
+    return Series(
+        label=f"{values.size} eigenvalues", x=edges, y=np.append(heights, heights[-1]),
+        error="measured", source="measured", mark="steps", hue=0,
+    )  # fmt: skip
 
 
 def distance_chart(distance: Distance) -> Chart:
