@@ -7,6 +7,10 @@ class InputError(ValueError):
     """An argument breaks a rule; the message is one sentence with argument, value and rule."""
 
 
+class NonFiniteInputError(InputError):
+    """Parameters, outputs or the loss of a model are NaN or infinite, as after a divergence."""
+
+
 class SelfCheckError(RuntimeError):
     """A curvature product or gradient disagrees with an independent derivative."""
 

@@ -169,6 +169,39 @@ def test_table_page_and_file(folder: Path, tmp_path: Path) -> None:
     assert np.array_equal(again.arrays["nodes_100"], found.arrays["nodes_100"])
 
 
+def test_checkpoints_that_are_not_finite_are_passed_by(folder: Path, tmp_path: Path) -> None:
+    paths = []
+    for step in (0, 25, 50, 75, 100):
+        state = read_checkpoint(folder / f"step-{step}.pt")
+        if step in (25, 100):
+            state["model"]["2.weight"][0, 0] = np.nan if step == 25 else np.inf
+        elif step == 50:  # finite parameters, infinite loss
+            state["model"]["2.weight"] *= 1e308
+        paths.append(tmp_path / f"diverged-{step}.pt")
+        torch.save(state, paths[-1])
+    found = hs.track(build, paths, track=TRACK, out=tmp_path / "run")
+    assert [bool(r.reason) for r in found.records] == [False, True, True, False, True]
+    assert "'2.weight' has 1 entries that are NaN" in found.records[1].reason
+    assert all(r.sharpness is None and np.isnan(r.loss or 0.0) for r in found.records if r.reason)
+    alone = hs.track(build, [paths[3]], track=["sharpness"]).records[0].sharpness
+    assert found.records[3].sharpness is not None
+    assert alone is not None
+    assert found.records[3].sharpness.value == pytest.approx(alone.value, rel=0.02)
+    rows = found.rows()
+    assert "NaN" in str(rows[1]["reason"])
+    assert rows[0]["reason"] == ""
+    assert np.isnan(found.arrays["loss"][1])
+    page = found.report(tmp_path / "page").read_text()
+    assert "Step 25 holds no curvature" in page
+    assert "2.weight" in (tmp_path / "page" / "curvature.csv").read_text()
+    assert "last finite checkpoint" in page
+    again = hs.track(build, paths, track=TRACK, out=tmp_path / "run")
+    assert again.reused == 5
+    assert str(again.rows()) == str(rows)
+    with pytest.raises(InputError, match="none of 2 is finite"):
+        hs.track(build, [paths[1], paths[4]])
+
+
 def counted(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
     """Products of each call; the process kills itself after as many as it is told."""
     multiply, counts = hs.Hessian.__matmul__, []

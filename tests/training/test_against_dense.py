@@ -20,6 +20,11 @@ OPTIMIZERS: dict[str, Make] = {
     "adam": lambda p: optim.Adam(p, 3e-3),
     "rmsprop": lambda p: optim.RMSprop(p, 1e-3),
 }
+EDGE: dict[str, Make] = {
+    "gradient descent": lambda p: optim.SGD(p, 0.3),
+    "adam": lambda p: optim.Adam(p, 0.01),
+    "rmsprop": lambda p: optim.RMSprop(p, 1e-3),
+}
 SPIKE = 0.5  # of the way through, the parameters jump
 
 
@@ -40,24 +45,28 @@ def inverse_root(model: nn.Module, optimizer: Any) -> torch.Tensor:
     return torch.cat(found).detach()
 
 
-def trained(name: str, records: int, every: int, width: int) -> FloatArray:
-    """Rows: products, then for both sharpnesses error, lower end holds, bracket holds, width."""
+def trained(make: Make, records: int, every: int, width: int, *, edge: bool = False) -> FloatArray:
+    """Rows: products, then for both sharpnesses error, lower end holds, bracket holds, width.
+
+    With `edge`, full batches and a squared error bring the sharpness to the threshold.
+    """
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(80, 6, generator=generator)
-    y = (x @ torch.randn(6, 3, generator=generator)).argmax(1)
+    targets = x @ torch.randn(6, 3, generator=generator)
+    y = torch.sin(targets) if edge else targets.argmax(1)
     model = nn.Sequential(nn.Linear(6, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh())
     model.append(nn.Linear(width, 3))
-    loss = nn.CrossEntropyLoss()
-    optimizer = OPTIMIZERS[name](model.parameters())
+    loss: nn.Module = nn.MSELoss() if edge else nn.CrossEntropyLoss()
+    optimizer = make(model.parameters())
     monitor = hs.Monitor(model, loss, (x, y), optimizer, every=every)
     rows = []
     for step in range(records * every):
-        batch = torch.randint(0, 80, (16,), generator=generator)
+        chosen = slice(None) if edge else torch.randint(0, 80, (16,), generator=generator)
         optimizer.zero_grad()
-        loss(model(x[batch]), y[batch]).backward()
+        loss(model(x[chosen]), y[chosen]).backward()
         optimizer.step()
-        if step == int(SPIKE * records) * every:
+        if not edge and step == int(SPIKE * records) * every:
             with torch.no_grad():
                 for p in model.parameters():
                     p.add_(0.5 * p.std() * torch.randn(p.shape, generator=generator))
@@ -81,13 +90,15 @@ def trained(name: str, records: int, every: int, width: int) -> FloatArray:
                 truth in bracket,
                 bracket.upper / truth,
             ]
+        assert record.threshold is not None
+        row.append(truth / record.threshold)
         rows.append(row)
     return np.array(rows)
 
 
 @pytest.mark.parametrize("name", ["momentum", "adam"])
 def test_a_few_records(name: str) -> None:
-    found = trained(name, records=12, every=4, width=6)
+    found = trained(OPTIMIZERS[name], records=12, every=4, width=6)
     assert np.median(found[:, [1, 5]], axis=0).max() <= 0.01
     assert found[:, [2, 6]].all()
     assert found[:, [3, 7]].mean() >= 0.95
@@ -96,7 +107,7 @@ def test_a_few_records(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_hundred_records(name: str) -> None:
-    found = trained(name, records=100, every=5, width=16)
+    found = trained(OPTIMIZERS[name], records=100, every=5, width=16)
     print(f"\n{name}: products median {np.median(found[1:, 0]):.1f}", end="")  # noqa: T201
     for part, column in (("sharpness", 1), ("preconditioned", 5)):
         errors, lower, both, width = found[:, column : column + 4].T
@@ -110,3 +121,19 @@ def test_a_hundred_records(name: str) -> None:
     assert found[:, [2, 6]].all()
     assert found[:, [3, 7]].mean(axis=0).min() >= 0.95
     assert np.median(found[1:, 0]) <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EDGE)
+def test_records_at_the_edge_of_stability(name: str) -> None:
+    """Eigenvalues cross there; with one kept vector the median error was 2 to 5 %.
+
+    Under RMSprop several eigenvalues are at the threshold at once, more than the two vectors that
+    are kept: 1.8 %.
+    """
+    found = trained(EDGE[name], records=60, every=25, width=16, edge=True)
+    assert np.median(found[20:, 9]) == pytest.approx(1, abs=0.15)
+    errors = np.median(found[20:, [1, 5]], axis=0)
+    assert errors.max() <= (0.03 if name == "rmsprop" else 0.01)
+    assert found[:, [2, 6]].all()
+    assert found[:, [3, 7]].mean(axis=0).min() >= 0.95

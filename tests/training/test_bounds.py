@@ -8,7 +8,7 @@ import torch
 
 from hessium.linalg import as_operator
 from hessium.linalg.congruence import Diagonal, Factor
-from hessium.training.extremes import Extremes, Warm, measure_extremes
+from hessium.training.extremes import DEEP, Extremes, Warm, measure_extremes, next_to
 from hessium.training.ritz_space import End
 from hessium.training.upper_ends import coupled, largest_support, normal_floor
 
@@ -157,6 +157,41 @@ def test_a_jump_starts_over() -> None:
     found = measured(matrix, warm, 2)
     assert found.restarted
     assert found.brackets["top"].value == pytest.approx(9.0, rel=0.02)
+
+
+@pytest.mark.parametrize("explores", [True, False])
+def test_an_eigenvalue_that_overtakes_is_found(explores: bool) -> None:
+    """The negative control has no second vector, and stays with the one that was the largest."""
+    n, warm, errors = 150, Warm(), []
+    q, _ = torch.linalg.qr(drifting(n, 0.0) + 3 * torch.eye(n, dtype=F64))
+    for t in range(20):
+        values = torch.linspace(-1, 1, n, dtype=F64)
+        values[-2:] = torch.tensor([9.0 - 0.15 * t, 8.0 + 0.15 * t])
+        if not explores:
+            warm.vectors.pop(next_to("top"), None)
+        found = measure_extremes(
+            as_operator(q * values @ q.mT), [(None, {"top": "largest"})], warm,
+            np.random.default_rng(t), tol=0.01, confidence=0.95,
+            steps=1 if t else DEEP, explore=explores and t % 4 == 0,
+        )  # fmt: skip
+        errors.append(1 - found.brackets["top"].value / float(values.max()))
+    assert (max(errors) < 0.01) == explores
+    assert min(errors) > -1e-10
+
+
+def test_a_product_serves_both_spectra() -> None:
+    """The vector kept for D A D is multiplied as the eigenvector of A, which A alone lacks."""
+    n = 80
+    d = torch.linspace(0.5, 2.0, n, dtype=F64)
+    x, other = torch.randn(2, n, generator=torch.Generator().manual_seed(0), dtype=F64)
+    x, other, y = x / x.norm(), other / other.norm(), x / d / (x / d).norm()
+    found = measure_extremes(
+        as_operator(5 * torch.outer(x, x)),
+        [(None, {"top": "largest"}), (Diagonal(d), {"scaled": "largest"})],
+        Warm(vectors={"top": other, "scaled": y}), np.random.default_rng(0),
+        tol=10.0, confidence=0.95, steps=0, most=2,
+    )  # fmt: skip
+    assert found.brackets["top"].value == pytest.approx(5, rel=1e-9)
 
 
 def test_zero_and_tiny_operators() -> None:

@@ -77,19 +77,25 @@ def test_training_is_the_same_and_records_come(tmp_path: Path, accumulated: int)
     )
 
 
-def test_events_of_tensorboard_are_the_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [40, pytest.param(500, marks=pytest.mark.slow)])
+def test_events_of_tensorboard_are_the_records(tmp_path: Path, steps: int) -> None:
     pytest.importorskip("tensorboard")
     from lightning.pytorch.loggers import TensorBoardLogger
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     curvature = callback()
-    _, trainer = fit(tmp_path, [curvature], 40, logger=TensorBoardLogger(tmp_path))
-    events = EventAccumulator(trainer.logger.log_dir)
+    _, trainer = fit(tmp_path, [curvature], steps, logger=TensorBoardLogger(tmp_path))
+    events = EventAccumulator(trainer.logger.log_dir, size_guidance={"scalars": 0})
     events.Reload()
-    found = [(e.step, e.value) for e in events.Scalars("curvature/preconditioned_sharpness")]
-    wanted = [(r.step, r.preconditioned_sharpness.value) for r in curvature.monitor.records]
-    assert [step for step, _ in found] == [step for step, _ in wanted] == [10, 20, 30, 40]
-    assert [v for _, v in found] == pytest.approx([v for _, v in wanted], rel=1e-6)
+    records = curvature.monitor.records
+    assert [r.step for r in records] == list(range(10, steps + 1, 10))
+    for name in ("loss", "sharpness", "preconditioned_sharpness", "threshold"):
+        found = events.Scalars(f"curvature/{name}")
+        wanted = [getattr(r, name) for r in records]
+        assert [e.step for e in found] == [r.step for r in records]
+        assert [e.value for e in found] == pytest.approx(
+            [getattr(w, "value", w) for w in wanted], rel=1e-6
+        )
 
 
 def test_a_checkpoint_continues_the_records(tmp_path: Path) -> None:

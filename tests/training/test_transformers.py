@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,23 @@ def test_a_checkpoint_continues_the_records(tmp_path: Path) -> None:
     ]
 
 
-def test_events_of_tensorboard_are_the_records(tmp_path: Path) -> None:
+@pytest.mark.parametrize("steps", [20, pytest.param(500, marks=pytest.mark.slow)])
+def test_events_of_tensorboard_are_the_records(tmp_path: Path, steps: int) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     curvature = callback()
-    train(tmp_path, curvature, 20, attach=True, report_to="tensorboard")
+    train(tmp_path, curvature, steps, attach=True, report_to="tensorboard")
     (file,) = tmp_path.rglob("events*")
-    events = EventAccumulator(str(file))
+    events = EventAccumulator(str(file), size_guidance={"scalars": 0})
     events.Reload()
-    found = [(e.step, e.value) for e in events.Scalars("train/curvature/sharpness")]
-    wanted = [(r.step, r.sharpness.value) for r in curvature.monitor.records]
-    assert [step for step, _ in found] == [step for step, _ in wanted]
-    assert [v for _, v in found] == pytest.approx([v for _, v in wanted], rel=1e-6)
+    records = curvature.monitor.records
+    assert [r.step for r in records] == list(range(5, steps + 1, 5))
+    for name in ("loss", "sharpness", "preconditioned_sharpness", "threshold"):
+        found = events.Scalars(f"train/curvature/{name}")
+        values = [getattr(r, name) for r in records]
+        wanted = [getattr(value, "value", value) for value in values]
+        if name == "threshold":  # the last step size is zero, which leaves it infinite
+            assert wanted.pop() == math.inf
+        assert [e.step for e in found] == [r.step for r in records[: len(wanted)]]
+        assert [e.value for e in found] == pytest.approx(wanted, rel=1e-6)

@@ -18,7 +18,7 @@ from hessium.profiles.report_page import write_page
 from hessium.profiles.series_files import files_of
 from hessium.profiles.series_measurement import SeriesMeasurement
 from hessium.runs.run_directory import RunDirectory
-from hessium.training.monitor import tracked
+from hessium.training.tracking import tracked
 
 
 def track(options: argparse.Namespace) -> None:

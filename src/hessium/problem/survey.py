@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from hessium.errors import InputError, OutsideParameterWarning, RouteWarning
+from hessium.errors import InputError, NonFiniteInputError, OutsideParameterWarning, RouteWarning
 from hessium.problem.additivity import Additivity, require_additive
 from hessium.problem.containers import tensors
 from hessium.problem.data import Batch, Batches, check_batch, global_randomness_kept
@@ -329,10 +329,10 @@ def _check_outputs(f: Tensor, loss: Loss, parameters: Sequence[Tensor], number: 
     if not bool(torch.isfinite(f).all()):
         if isinstance(loss, Value):
             msg = f"closure: returned {float(f.detach())}; a finite number is required"
-            raise InputError(msg)
+            raise NonFiniteInputError(msg)
         bad = int((~torch.isfinite(f)).sum())
         msg = f"model: {bad} of {f.numel()} outputs of batch {number} are NaN or infinite"
-        raise InputError(msg)
+        raise NonFiniteInputError(msg)
 
 
 def _check_closure(value: Tensor, parameters: Sequence[Tensor]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import disable_saved_tensors_hooks
 
-from hessium.errors import InputError
+from hessium.errors import InputError, NonFiniteInputError
 from hessium.problem.containers import closed, replaced, tensors
 from hessium.problem.forward import describe
 from hessium.problem.graph_checks import nodes_behind, runs_python
@@ -109,7 +109,7 @@ class WatchedPasses:
             raise InputError(msg)
         if not math.isfinite(total):
             msg = f"loss: is {total} on batch {number}; a finite number is required"
-            raise InputError(msg)
+            raise NonFiniteInputError(msg)
         return total, denominator
 
     def nodes_of_loss(self, f: Tensor, targets: Any) -> list[Any]:

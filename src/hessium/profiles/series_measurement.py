@@ -11,6 +11,7 @@ from pathlib import Path
 from hessium import _arguments
 from hessium._processes import computed
 from hessium._workers import require_workers
+from hessium.errors import InputError
 from hessium.profiles.checkpoint_series import CheckpointSeries, SeriesPlan
 from hessium.profiles.series_files import CheckpointFile, digest_of, files_of
 from hessium.profiles.series_part import (
@@ -24,7 +25,7 @@ from hessium.progress import Progress, silent
 from hessium.runs.experiment import Result, Task
 from hessium.runs.result_store import Store, key
 from hessium.runs.run_directory import RunDirectory
-from hessium.training.monitor import tracked
+from hessium.training.tracking import tracked
 
 
 def track(
@@ -47,8 +48,9 @@ def track(
     r"""Curvature along the checkpoints of a training, as `hessium track` measures it.
 
     Each checkpoint gives a record with the quantities of `hs.Monitor`, by the same code. Extreme
-    eigenvalues start from the vectors of the checkpoint before. Checkpoints are ordered by the last
-    number in their names, if each has one of its own; else they stay as given.
+    eigenvalues start from the vectors of the checkpoint before. A checkpoint whose parameters,
+    outputs or loss are not finite gives a record with the loss NaN and the reason. Checkpoints are
+    ordered by the last number in their names, if each has one of its own; else they stay as given.
 
     Args:
         function: from the path of a checkpoint to its `EmpiricalRisk`, or to a pair (risk,
@@ -180,18 +182,22 @@ class SeriesMeasurement:
         """The finished records together."""
         found = sorted(self._rows)
         rows = [self._rows[i] for i in found]
+        finite = [row for row in rows if row["model"]]
+        if not finite:
+            msg = f"checkpoints: none of {len(rows)} is finite; the first: "
+            raise InputError(msg + record_of(rows[0]).reason)
         told = self._plan.threshold
         records = tuple(
-            replace(one, threshold=told) if one.threshold is None else one
+            replace(one, threshold=told) if one.threshold is None and not one.reason else one
             for one in map(record_of, rows)
         )
         return CheckpointSeries(
             records=records,
             checkpoints=tuple(str(self._files[i].path) for i in found),
             plan=self._plan,
-            model=rows[0]["model"],
-            modules=tuple(rows[0]["modules"]),
-            optimizer=str(rows[-1]["optimizer"]),
+            model=finite[0]["model"],
+            modules=tuple(finite[0]["modules"]),
+            optimizer=str(finite[-1]["optimizer"]),
             reused=self.reused,
             missing=len(self._files) - len(found),
             stopped=str(self._stopped) or "Ctrl-C" if self._stopped is not None else "",

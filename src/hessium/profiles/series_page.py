@@ -33,6 +33,7 @@ _CURVES = (
     "gradient_share",
     "layer_traces",
 )
+_MOST_REASONS = 5
 _MOST_ROWS, _MOST_SPECTRA, _ROOM = 40, 12, 0.1
 _BRACKET = "value [lower, upper end of the bracket]; the inner end always holds"
 _METHOD = (
@@ -89,7 +90,11 @@ def _spectra(series: CheckpointSeries) -> list[Chart]:
 
 def _statements(series: CheckpointSeries) -> list[Statement]:
     """Whether the sharpness is at its threshold at the end."""
-    last = series.records[-1]
+    finite = [record for record in series.records if not record.reason]
+    if not finite:
+        return []
+    last = finite[-1]
+    which = "last" if last is series.records[-1] else "last finite"
     limit, value = last.threshold, limited(last)
     if limit is None or value is None or not np.isfinite(limit):
         return []
@@ -97,7 +102,7 @@ def _statements(series: CheckpointSeries) -> list[Statement]:
     at_edge = abs(value.value / limit - 1) <= _ROOM
     return [
         Statement(
-            claim=f"{name} is within 10 % of the stability threshold at the last checkpoint.",
+            claim=f"{name} is within 10 % of the stability threshold at the {which} checkpoint.",
             verdict="holds" if at_edge else "does not hold",
             evidence=f"{digits(value.value)} at step {last.step}, threshold {digits(limit)}: a "
             f"ratio of {digits(value.value / limit)}.",
@@ -167,6 +172,12 @@ def _notes(series: CheckpointSeries) -> list[str]:
         notes.append(
             f"Stopped before the end by {series.stopped}; {series.missing} checkpoints are "
             "missing. The same command resumes."
+        )
+    lost = [record for record in series.records if record.reason]
+    notes.extend(f"Step {r.step} holds no curvature: {r.reason}." for r in lost[:_MOST_REASONS])
+    if len(lost) > _MOST_REASONS:
+        notes.append(
+            f"So do {len(lost) - _MOST_REASONS} later checkpoints; `curvature.csv` has the reasons."
         )
     notes.append(_METHOD)
     if not series.optimizer and series.plan.threshold is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from hessium.errors import InputError
+from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
 from hessium.problem import EmpiricalRisk
 from hessium.profiles.checkpoint_series import SeriesPlan
 from hessium.profiles.measurement import describe
@@ -22,9 +25,11 @@ from hessium.runs.saved import packed, unpacked
 from hessium.training import Record
 from hessium.training.checkpoint_files import optimizer_in
 from hessium.training.measurement import Measurement, Settings, recorded
-from hessium.training.monitor import AT_TIMES, OF_OPTIMIZER, tracked
 from hessium.training.quantities import modules_of
 from hessium.training.stability import unwrapped
+from hessium.training.tracking import AT_TIMES, OF_OPTIMIZER, tracked
+
+logger = logging.getLogger(__name__)
 
 _VECTOR, _ARRAY = "vector_", "record_"
 
@@ -61,20 +66,20 @@ def measured_part(
     before = store.load(task["before"]) if store is not None and task["before"] else None
     previous: tuple[Computation, Result] | None = None
     for position, file in task["files"]:
-        risk, optimizer = loaded(function, file.path)
-        settings = _settings(plan, optimizer)
-        if measurement is None:
-            origin = None
-            if "distance" in settings.track:
-                first = file == task["origin"]
-                origin = (risk if first else loaded(function, task["origin"].path)[0]).theta
-            measurement = Measurement(risk, settings)
-            measurement.move(risk, settings, origin)
-            if before is not None:
-                _warm(measurement, before, len(risk.theta))
-        else:
-            measurement.move(risk, settings, origin)
-        row = _row(measurement, risk, optimizer, file)
+        try:
+            risk, optimizer = loaded(function, file.path)
+            settings = _settings(plan, optimizer)
+            if measurement is None:
+                origin = _origin(function, task, risk if file == task["origin"] else None, settings)
+                measurement = Measurement(risk, settings)
+                measurement.move(risk, settings, origin)
+                if before is not None:
+                    _warm(measurement, before, len(risk.theta))
+            else:
+                measurement.move(risk, settings, origin)
+            row = _row(measurement, risk, optimizer, file)
+        except (NonFiniteInputError, NonFiniteError) as error:
+            row = _row_without(file, str(error), measurement, before)
         if store is not None:
             done = computation(source, plan, task["origin"], file)
             store.save(done, row)
@@ -91,12 +96,13 @@ def loaded(function: Loader, path: Path) -> tuple[EmpiricalRisk, Any]:
 
     Raises:
         InputError: if the function returns something else.
+        NonFiniteInputError: if parameters, outputs or the loss are not finite.
     """
     try:
         found = function(str(path))
     except InputError as error:
         msg = f"{error} (checkpoint {path})"
-        raise InputError(msg) from error
+        raise type(error)(msg) from error
     risk, optimizer = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
     if not isinstance(risk, EmpiricalRisk):
         msg = (
@@ -108,6 +114,18 @@ def loaded(function: Loader, path: Path) -> tuple[EmpiricalRisk, Any]:
         return risk, optimizer_in(path, risk)
     unwrapped(optimizer)
     return risk, optimizer
+
+
+def _origin(
+    function: Loader, task: Task, first: EmpiricalRisk | None, settings: Settings
+) -> Tensor | None:
+    """Parameters of the first checkpoint, for the distance; None where it is not measured."""
+    if "distance" not in settings.track:
+        return None
+    try:
+        return (first or loaded(function, task["origin"].path)[0]).theta
+    except NonFiniteInputError:
+        return None
 
 
 def _settings(plan: SeriesPlan, optimizer: Any) -> Settings:
@@ -147,17 +165,39 @@ def _row(
     start = time.perf_counter()
     with torch.enable_grad():
         record = recorded(file.step, "eval", start, lambda: measurement.record(file.step, 1, None))
-    document, arrays = packed(record)
     state = measurement.state()
     return {
-        "record": document,
+        **_packed(record),
         "model": dict(describe(risk)),
         "modules": modules_of(risk.names),
         "optimizer": "" if optimizer is None else type(unwrapped(optimizer)).__name__,
         "ratios": state["seconds"],
-        **{_ARRAY + name: array for name, array in arrays.items()},
         **{_VECTOR + name: v.cpu().numpy() for name, v in state["vectors"].items()},
     }
+
+
+def _row_without(
+    file: CheckpointFile, reason: str, measurement: Measurement | None, before: Result | None
+) -> Result:
+    """The row of a checkpoint that is not finite; kept vectors pass it by."""
+    logger.warning("%s: %s; its record holds no curvature", file.path, reason)
+    record = Record(step=file.step, loss=math.nan, reason=reason)
+    vectors: dict[str, Any] = {}
+    ratios: dict[str, float] = {}
+    if measurement is not None:
+        state = measurement.state()
+        ratios = state["seconds"]
+        vectors = {_VECTOR + name: v.cpu().numpy() for name, v in state["vectors"].items()}
+    elif before is not None:
+        ratios = before["ratios"]
+        vectors = {name: v for name, v in before.items() if name.startswith(_VECTOR)}
+    model = {"model": {}, "modules": [], "optimizer": ""}
+    return {**_packed(record), **model, "ratios": ratios, **vectors}
+
+
+def _packed(record: Record) -> Result:
+    document, arrays = packed(record)
+    return {"record": document, **{_ARRAY + name: array for name, array in arrays.items()}}
 
 
 def record_of(row: Result) -> Record:

@@ -59,8 +59,8 @@ _QUICK = (
 _PAPER = (
     Method(name="gradient descent", kind="SGD", lr=0.4, steps=6000),
     Method(name="momentum", kind="SGD", lr=0.6, momentum=0.5, steps=4000),
-    Method(name="Adam", kind="Adam", lr=0.01, steps=3000),
-    Method(name="RMSprop", kind="RMSprop", lr=1e-3, steps=4000, smaller=100.0),
+    Method(name="Adam", kind="Adam", lr=0.01, steps=3000, smaller=100.0),
+    Method(name="RMSprop", kind="RMSprop", lr=1e-3, steps=4000, smaller=1000.0),
     Method(name="SGD", kind="SGD", lr=0.6, batch=10, steps=12000),
 )
 

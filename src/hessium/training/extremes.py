@@ -1,10 +1,13 @@
 r"""Extreme eigenvalues of an operator that changes slowly, from vectors of the time before.
 
-A record keeps one vector for each end of each spectrum. The next record multiplies these with the
-new operator, all in one block product. Rayleigh-Ritz values are bounds on one side that always
-hold. Where a residual is large, it joins the basis, and the block step is repeated: a locally
-optimal step (Knyazev 2001) whose basis grows within a record. A Gaussian vector that is independent
-of the deflated vectors bounds what lies beyond them, at a stated confidence.
+A record keeps two vectors for each end of each spectrum: of the end, and of the Ritz value next to
+it. The next record multiplies those of the ends with the new operator, all in one block product,
+and the others where they are close or it is their turn, since their eigenvalue may have overtaken
+the end. A product with A serves both spectra: A z is one of A, and D A z is one of D A D, with the
+vector $D^{-1} z$. Rayleigh-Ritz values are bounds on one side that always hold. Where a residual is
+large, it joins the basis, and the block step is repeated: a locally optimal step (Knyazev 2001)
+whose basis grows within a record. A Gaussian vector that is independent of the deflated vectors
+bounds what lies beyond them, at a stated confidence.
 """
 
 from __future__ import annotations
@@ -27,6 +30,13 @@ from hessium.training.upper_ends import coupled, normal_floor
 _JUMP = 0.5  # relative residual from which the kept vectors say little
 _SMALL = 0.05  # an end closer to zero is resolved relative to this part of the other end
 _MOST = 60  # products of one end in one record
+_CLOSE = 0.95  # ratio of the next eigenvalue to an end from which that one is likely to overtake
+_SHARED = 0.1  # part of a vector outside of the space of the other spectrum that it must have
+
+
+def next_to(name: str) -> str:
+    """Name of the vector that belongs to the Ritz value next to an end."""
+    return f"next to {name}"
 
 
 @dataclass(slots=True)
@@ -34,7 +44,7 @@ class Warm:
     """Vectors for the next record.
 
     Attributes:
-        vectors: unit vectors (n,) by name of the target.
+        vectors: unit vectors (n,) by name of the target, and by `next_to` of it.
         seconds: the Ritz value next to each end, relative to it.
     """
 
@@ -72,6 +82,7 @@ def measure_extremes(
     steps: int | None,
     usual: int = 3,
     most: int | None = None,
+    explore: bool = False,
 ) -> Extremes:
     """Brackets of the ends of some spectra; `warm` is replaced by the vectors found.
 
@@ -87,11 +98,12 @@ def measure_extremes(
         usual: products of a record where curvature moves slowly.
         most: products after which an end is taken as it is; a block step and one product for the
             bounds are always made.
+        explore: whether the vectors next to all ends are multiplied, not the close ones alone.
     """
     work = _Work(operator, [Side(operator, *side) for side in sides], warm, rng, tol)
     ends = sum(len(side.targets) for side in work.sides)
     limit = _MOST * ends if most is None else most
-    restarted = work.begin()
+    restarted = work.begin(explore=explore)
     if restarted and steps != 0:
         steps = DEEP
     planned = 1 if steps is None else steps
@@ -119,37 +131,55 @@ class _Work:
     ) -> None:
         self.operator, self.sides, self.warm, self.rng, self.tol = operator, sides, warm, rng, tol
         self.num_matvecs = 0
+        self.explored: set[str] = set()
         self.known = all(name in warm.vectors for side in sides for name in side.targets)
+        factors = [side.factor for side in sides]
+        self._common = factors[0] is None and all(f is None or f.invertible for f in factors)
 
     def products(self, blocks: Sequence[Tensor]) -> list[Tensor]:
-        """Products with A of the columns of some blocks, at once."""
-        if not any(block.shape[1] for block in blocks):
+        """Products with A of the rows of some blocks, at once."""
+        if not any(len(block) for block in blocks):
             return list(blocks)
-        block = torch.cat(list(blocks), dim=1)
-        self.num_matvecs += block.shape[1]
-        return list((self.operator @ block).split([b.shape[1] for b in blocks], dim=1))
+        rows = torch.cat([block for block in blocks if len(block)])
+        self.num_matvecs += len(rows)
+        return list((self.operator @ rows.mT).mT.split([len(block) for block in blocks]))
 
     def extend(self, directions: Sequence[Tensor]) -> bool:
         """One block step: add directions to the sides; returns whether any was new."""
         new = [
-            side.fresh(d) if d.shape[1] else d
-            for side, d in zip(self.sides, directions, strict=True)
+            side.fresh(rows) if len(rows) else rows
+            for side, rows in zip(self.sides, directions, strict=True)
         ]
-        lifted = [side.lifted(block) for side, block in zip(self.sides, new, strict=True)]
+        lifted = [side.lifted(rows) for side, rows in zip(self.sides, new, strict=True)]
         images = self.products(lifted)
-        for side, block, image in zip(self.sides, new, images, strict=True):
-            if block.shape[1]:
-                side.add(block, side.lowered(image))
-                side.solve()
-        return any(block.shape[1] for block in new)
+        for side, rows, image in zip(self.sides, new, images, strict=True):
+            if len(rows):
+                side.add(rows, side.lowered(image))
+        self._share(lifted, images)
+        for side in self.sides:
+            side.solve()
+        return any(len(rows) for rows in new)
 
-    def begin(self) -> bool:
+    def _share(self, lifted: Sequence[Tensor], images: Sequence[Tensor]) -> None:
+        """Give each space the products of the other: that of z is one of D^-1 z with D A D."""
+        if len(self.sides) < 2 or not self._common:
+            return
+        plain, scaled = self.sides
+        assert scaled.factor is not None
+        if len(lifted[0]):
+            rows = scaled.factor.solve(lifted[0].mT).mT
+            scaled.join(rows, scaled.lowered(images[0]), _SHARED)
+        plain.join(lifted[1], images[1], _SHARED)
+
+    def begin(self, *, explore: bool) -> bool:
         """The kept vectors; random ones join them where there are none, or residuals jumped."""
         starts = []
         for side in self.sides:
-            kept = [self.warm.vectors[n] for n in side.targets if n in self.warm.vectors]
-            random = [normal(self.operator, self.rng)] if not kept else []
-            starts.append(torch.cat([*(v[:, None] for v in kept), *random], dim=1))
+            close = {n for n in side.targets if explore or self.warm.seconds.get(n, 0.0) > _CLOSE}
+            self.explored |= close if self.known else set(side.targets)
+            names = [*side.targets, *(next_to(n) for n in side.targets if n in close)]
+            kept = [self.warm.vectors[n] for n in names if n in self.warm.vectors]
+            starts.append(torch.stack(kept or [normal(self.operator, self.rng)]))
         self.extend(starts)
         if not self.known:
             return False
@@ -158,13 +188,16 @@ class _Work:
             for side in self.sides
         ]
         if any(jumped):
-            none = self.sides[0].basis[:, :0]
-            self.extend([normal(self.operator, self.rng) if jump else none for jump in jumped])
+            self.extend(
+                [
+                    normal(self.operator, self.rng)[None] if jump else side.basis[:0]
+                    for side, jump in zip(self.sides, jumped, strict=True)
+                ]
+            )
         return any(jumped)
 
     def refine(self, limit: int) -> None:
         """Add residuals until the estimated error of each end is within the tolerance."""
-        none = self.sides[0].basis[:, :0]
         while self.num_matvecs < limit:
             directions = []
             for side in self.sides:
@@ -173,8 +206,8 @@ class _Work:
                     for name, end in side.targets.items()
                     if self._error(side, name, end) > self.tol
                 ]
-                directions.append(torch.stack(open_ends, dim=1) if open_ends else none)
-            if not any(d.shape[1] for d in directions) or not self.extend(directions):
+                directions.append(torch.stack(open_ends) if open_ends else side.basis[:0])
+            if not any(len(d) for d in directions) or not self.extend(directions):
                 return
 
     def _scale(self, side: Side, value: float) -> float:
@@ -188,9 +221,8 @@ class _Work:
         """Estimated relative error of an end: by how much a residual can move it."""
         value, _, residual = side.pair(end)
         sign = 1.0 if end == "largest" else -1.0
-        second = side.second(end)
-        if second is None:
-            second = self.warm.seconds.get(name, 0.0) * value
+        found = side.second(end)
+        second = self.warm.seconds.get(name, 0.0) * value if found is None else found[0]
         reach = coupled(np.array([sign * value]), np.array([float(residual.norm())]), sign * second)
         rounding = float(torch.finfo(residual.dtype).eps) ** 0.75 * float(np.abs(side.values).max())
         return max(float(reach[-1]) - sign * value - rounding, 0.0) / self._scale(side, value)
@@ -204,9 +236,9 @@ class _Work:
             walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
         for _ in range(steps - len(walks[0].images)):
             going = [walk for walk in walks if not walk.done]
-            images = self.products([walk.side.lifted(walk.direction) for walk in going])
+            images = self.products([walk.side.lifted(walk.direction[None]) for walk in going])
             for walk, image in zip(going, images, strict=True):
-                walk.take(walk.side.lowered(image))
+                walk.take(walk.side.lowered(image)[0])
         found: dict[str, float] = {}
         for walk in walks:
             found |= walk.bounds(floor)
@@ -223,18 +255,19 @@ class _Work:
         plain, scaled = self.sides
         one, other = (normal(self.operator, self.rng) for _ in range(2))
         factor = scaled.factor
-        if plain.factor is not None or factor is None or not factor.invertible:
+        if factor is None or not self._common:
             return [Walk(plain, one), Walk(scaled, other)]
         sizes = [float(np.abs(side.values).max()) or 1.0 for side in (plain, scaled)]
         share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
         one, other = plain.beyond(one), share * scaled.beyond(other)
         start = one + factor @ other
-        walks = [Walk(plain, start), Walk(scaled, other + factor.solve(one), share)]
+        inverse = factor.solve(one[:, None])[:, 0]
+        walks = [Walk(plain, start), Walk(scaled, other + inverse, share)]
         if any(walk.done for walk in walks):
             return walks
-        (image,) = self.products([start])
+        (image,) = self.products([start[None]])
         for walk in walks:
-            walk.take_of_start(walk.side.lowered(image))
+            walk.take_of_start(walk.side.lowered(image)[0])
         return walks
 
     def result(self, bounds: Mapping[str, float], confidence: float, restarted: bool) -> Extremes:
@@ -258,7 +291,10 @@ class _Work:
                 residuals[name] = float(residual.norm()) / self._scale(side, value)
                 second = side.second(end)
                 if second is not None and value:
-                    self.warm.seconds[name] = second / value
+                    ratio = second[0] / value
+                    if name in self.explored or ratio > self.warm.seconds.get(name, -math.inf):
+                        self.warm.seconds[name] = ratio
+                        self.warm.vectors[next_to(name)] = second[1]
         self.warm.vectors |= vectors
         return Extremes(
             brackets=brackets,

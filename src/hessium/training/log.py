@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hessium.errors import InputError
+
 
 class Log:
     """A CSV file; a run that is killed keeps all rows but the one being written.
@@ -16,10 +18,16 @@ class Log:
 
     Args:
         path: of the file.
+
+    Raises:
+        InputError: for the name of a Parquet file, to which rows cannot be appended.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if self.path.suffix.lower() in (".parquet", ".pq"):
+            msg = f"csv: {self.path} is the name of a Parquet file; name a .csv file, and write "
+            raise InputError(msg + "monitor.to_dataframe().to_parquet(path) after the training")
         self._mine = False
 
     def append(self, row: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hessium.curvature import GaussNewton, Hessian
 from hessium.curvature.graph import UNKNOWN
-from hessium.errors import InputError, NonFiniteError
+from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
 from hessium.estimate import inertia, spectral_measure
 from hessium.linalg.congruence import Factor
 from hessium.problem import EmpiricalRisk
@@ -44,6 +44,7 @@ QUANTITIES = (
     "spectrum",
 )
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
+_EXPLORE_EVERY = 4  # records between two that also multiply the vectors next to the ends
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
 
 logger = logging.getLogger(__name__)
@@ -101,11 +102,9 @@ class Measurement:
         """
         try:
             self.risk = self.risk.refreshed()
+        except NonFiniteInputError as error:
+            raise NonFiniteError(str(error)) from None
         except InputError:
-            for name, parameter in self.risk.model.named_parameters():
-                if not bool(torch.isfinite(parameter).all()):
-                    msg = f"model: parameter '{name}' is not finite"
-                    raise NonFiniteError(msg) from None
             return False
         return True
 
@@ -258,7 +257,7 @@ class Measurement:
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
-            usual=2 if len(plain) + scaled == 1 else 3,
+            usual=2 if len(plain) + scaled == 1 else 3, explore=number % _EXPLORE_EVERY == 0,
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:
             found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]
@@ -346,5 +345,5 @@ def recorded(
         found = measure()
     except NonFiniteError as error:
         logger.warning("step %d: %s; the record holds no curvature", step, error)
-        found = {"loss": math.nan}
+        found = {"loss": math.nan, "reason": str(error)}
     return Record(step=step, mode=mode, seconds=time.perf_counter() - start, **found)

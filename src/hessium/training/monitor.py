@@ -9,22 +9,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-import torch
 from torch import Tensor, nn
 
 from hessium._arguments import count, fraction, function, positive
-from hessium._arithmetic import full_precision
 from hessium._display import Plottable, shown_live
 from hessium._random import Rng, generator
 from hessium.errors import InputError
-from hessium.problem import EmpiricalRisk
+from hessium.training.live_risk import LiveRisk
 from hessium.training.log import Log
 from hessium.training.measurement import QUANTITIES, Measurement, Settings, recorded
 from hessium.training.quantities import modules_of
 from hessium.training.record import Record
 from hessium.training.schedule import Budget, Every, Schedule
-from hessium.training.stability import unwrapped
+from hessium.training.stability import require_rules
+from hessium.training.tracking import AT_TIMES, drift, tracked
 from hessium.training.undisturbed import undisturbed
 
 if TYPE_CHECKING:
@@ -32,16 +30,7 @@ if TYPE_CHECKING:
 
 Mode = Literal["eval", "train"]
 
-_DEFAULT = ("loss", "gradient_norm", "distance", "sharpness")
-AT_TIMES = (
-    "most_negative",
-    "trace",
-    "layer_traces",
-    "directional_sharpness",
-    "batch_sharpness",
-)
 _FULL_EVERY = 10  # records
-OF_OPTIMIZER = ("preconditioned_sharpness", "threshold")
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +42,16 @@ class Monitor(Plottable):
     gradients, buffers, modes, the optimiser and all global random states are the same to the last
     bit as without the monitor.
 
-    Extreme eigenvalues start from the vectors of the record before: about three products a record
+    Extreme eigenvalues start from two vectors of the record before: about three products a record
     where curvature drifts slowly, more after a jump. The inner end of each bracket is a Rayleigh
-    quotient and always holds. The outer end comes from a random vector in the complement of the
-    Ritz vectors; it holds with probability `confidence` and is wide (a factor of 3 to 40 by the
-    number of products, `bound_steps`).
+    quotient and always holds, to rounding in the precision of the model. The outer end comes from a
+    random vector in the complement of the Ritz vectors; it holds with probability `confidence` and
+    is wide (a factor of 3 to 200 by the number of products, `bound_steps`, and of parameters).
 
     Args:
         model: the module that is trained.
-        loss: as in `hs.EmpiricalRisk`.
+        loss: as in `hs.EmpiricalRisk`; or a risk of this model, such as an `hs.SumRisk`, without
+            `data`.
         data: fixed data of the monitor, as in `hs.EmpiricalRisk`; not the shuffled training loader.
         optimizer: SGD, Adam, AdamW, RMSprop, Adagrad or Muon of torch.optim, for
             `preconditioned_sharpness` and `threshold`.
@@ -115,7 +105,7 @@ class Monitor(Plottable):
         self,
         model: nn.Module,
         loss: Any,
-        data: Any,
+        data: Any = None,
         optimizer: Any = None,
         *,
         every: int = 100,
@@ -138,15 +128,18 @@ class Monitor(Plottable):
         if on_record is not None:
             function("on_record", on_record, "(record) ")
         if optimizer is not None:
-            unwrapped(optimizer)
-        at_times = AT_TIMES if track is None else ()
+            require_rules(optimizer)
         always = tracked(track, optimizer)
+        self._live = LiveRisk(model, loss, data, risk, track=always, evaluation=mode == "eval")
+        at_times: tuple[str, ...] = AT_TIMES if track is None else ()
+        if not self._live.has_batches:
+            at_times = tuple(name for name in at_times if name != "batch_sharpness")
         self.track = tuple(name for name in QUANTITIES if name in always + at_times)
         self.records: list[Record] = []
         self.on_record = on_record
         self._refresh: Callable[[], None] | None = None
         self.mode: Mode = mode
-        self._model, self._loss, self._data, self._given = model, loss, data, risk
+        self._modules = [part for part in (model, loss) if isinstance(part, nn.Module)]
         self._settings = Settings(
             track=always,
             at_times=at_times,
@@ -167,7 +160,7 @@ class Monitor(Plottable):
         self._step = 0
         self._before: Tensor | None = None  # parameters before the last update
         with self._undisturbed():
-            self._measurement = Measurement(self._new_risk(), self._settings)
+            self._measurement = Measurement(self._live.risk(), self._settings)
             if isinstance(self._schedule, Budget):
                 self._schedule.price(*self._measurement.prices())
 
@@ -199,9 +192,9 @@ class Monitor(Plottable):
         start = time.perf_counter()
         with self._undisturbed():
             record = recorded(self._step, self.mode, start, lambda: self._found(full=full))
-        drift = _drift(self.records[-1], record) if self.records else 0.0
+        moved = drift(self.records[-1], record) if self.records else 0.0
         self.records.append(record)
-        self._schedule.end(drift, record.num_matvecs)
+        self._schedule.end(moved, record.num_matvecs)
         if self._log is not None:
             self._log.append(self._row(record))
         if self._refresh is not None:
@@ -214,29 +207,12 @@ class Monitor(Plottable):
         before, self._before = self._before, None
         if not self._measurement.follow():
             logger.info("the model has changed: a new risk is made and checked")
-            self._measurement = Measurement(self._new_risk(), self._settings)
+            self._measurement = Measurement(self._live.risk(), self._settings)
         number, most = len(self.records), self._schedule.most
         return self._measurement.record(self._step, number, before, most, full=full)
 
-    @full_precision()
-    def _new_risk(self) -> EmpiricalRisk:
-        given = dict(self._given)
-        kinds = {p.dtype for p in self._model.parameters() if p.requires_grad}
-        if "dtype" not in given and not kinds <= {torch.float32, torch.float64}:
-            given["dtype"] = torch.float32
-        check = self.mode == "eval"
-        risk = EmpiricalRisk(self._model, self._loss, self._data, check=check, **given)
-        if not check and risk.num_batches != 1:
-            msg = f"data: {risk.num_batches} batches; mode='train' requires one fixed batch"
-            raise InputError(msg)
-        if "batch_sharpness" in self._settings.track and risk.num_batches < 2:
-            msg = "data: one batch; batch_sharpness requires several, of the size of the training's"
-            raise InputError(msg)
-        return risk
-
     def _undisturbed(self) -> Any:
-        modules = [part for part in (self._model, self._loss) if isinstance(part, nn.Module)]
-        return undisturbed(modules, evaluation=self.mode == "eval")
+        return undisturbed(self._modules, evaluation=self.mode == "eval")
 
     def live(self, **options: Any) -> None:
         """Show one figure in the notebook that is drawn again with each record.
@@ -309,34 +285,3 @@ class Monitor(Plottable):
         last = f", last {self.records[-1]!r}" if self.records else ""
         risk = self._measurement.risk
         return f"Monitor({risk!r}, {len(self.records)} records to step {self._step}{last})"
-
-
-def tracked(track: Sequence[str] | None, optimizer: Any) -> tuple[str, ...]:
-    """Names of quantities, the default ones for None.
-
-    Raises:
-        InputError: for another name, or one that needs the optimiser where there is none.
-    """
-    if track is None:
-        return _DEFAULT + (OF_OPTIMIZER if optimizer is not None else ())
-    chosen = (track,) if isinstance(track, str) else tuple(dict.fromkeys(track))
-    unknown = [name for name in chosen if name not in QUANTITIES]
-    if unknown:
-        msg = f"track: {', '.join(map(repr, unknown))}; fields of {', '.join(QUANTITIES)}"
-        raise InputError(msg + " are possible")
-    needed = [name for name in chosen if name in OF_OPTIMIZER]
-    if needed and optimizer is None:
-        msg = f"track: {', '.join(needed)}; an optimizer is required"
-        raise InputError(msg)
-    return chosen
-
-
-def _drift(before: Record, now: Record) -> float:
-    """Relative change of curvature between two records."""
-    changes = [0.0]
-    for name in ("sharpness", "preconditioned_sharpness"):
-        one, other = getattr(before, name), getattr(now, name)
-        if one is not None and other is not None:
-            size = max(abs(one.value), abs(other.value))
-            changes.append(abs(one.value - other.value) / size if size else 0.0)
-    return float(np.max(changes))

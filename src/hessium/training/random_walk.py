@@ -12,10 +12,10 @@ from hessium.training.upper_ends import coupled, largest_support
 
 
 def normal(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
-    """A standard normal vector (n, 1), drawn on the CPU in the dtype of the operator."""
+    """A standard normal vector (n,), drawn on the CPU in the dtype of the operator."""
     seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    shape = (operator.shape[0], 1)
-    return torch.randn(shape, generator=seeded, dtype=operator.dtype).to(operator.device)
+    drawn = torch.randn(operator.shape[0], generator=seeded, dtype=operator.dtype)
+    return drawn.to(operator.device)
 
 
 class Walk:
@@ -23,7 +23,7 @@ class Walk:
 
     Args:
         side: the space with the Ritz vectors.
-        start: a Gaussian vector (n, 1).
+        start: a Gaussian vector (n,).
         deviation: its least standard deviation along a unit vector.
     """
 
@@ -49,17 +49,17 @@ class Walk:
     def take_of_start(self, image: Tensor) -> None:
         """Go on with the product of the start vector itself, not of its part in the complement."""
         for value, x, residual in self._pairs:
-            image = image - (value * x + residual)[:, None] * (x @ self._start)
+            image = image - (value * x + residual) * (x @ self._start)
         self.take(image / self._length)
 
     def take(self, image: Tensor) -> None:
         """Go on with the product of the last direction."""
         self.images.append(image)
         step = self.side.beyond(image)
-        self._alpha.append(float((self._basis[-1] * step).sum()))
-        known = torch.cat(self._basis, dim=1)
+        self._alpha.append(float(self._basis[-1] @ step))
+        known = torch.stack(self._basis)
         for _ in range(2):
-            step = step - known @ (known.mT @ step)
+            step = step - (known @ step) @ known
         length = float(step.norm())
         self._beta.append(length)
         scale = abs(self._alpha[-1]) + length
@@ -90,12 +90,6 @@ class Walk:
 
     def join(self) -> None:
         """Add the vectors of the walk to the space of the side."""
-        for vector, image in zip(self._basis, self.images, strict=False):
-            v, av = vector, image
-            for _ in range(2):
-                shares = self.side.basis.mT @ v
-                v, av = v - self.side.basis @ shares, av - self.side.images @ shares
-            length = float(v.norm())
-            if length > NEW:
-                self.side.add(v / length, av / length)
+        if self.images:
+            self.side.join(self._basis[: len(self.images)], self.images)
         self.side.solve()

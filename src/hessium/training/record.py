@@ -48,6 +48,7 @@ class Record(Displayable):
         mode: "eval" or "train": the mode in which the model was measured.
         restarted: whether the vectors of the record before had a large residual, as after a spike
             of the loss, so that random ones joined them.
+        reason: why it holds no curvature, as after a divergence; "" if it does.
         num_matvecs: Hessian-vector products spent.
         seconds: wall time spent.
     """
@@ -71,6 +72,7 @@ class Record(Displayable):
     spectrum: Spectrum | None = None
     mode: str = "eval"
     restarted: bool = False
+    reason: str = ""
     num_matvecs: int = 0
     seconds: float = 0.0
 
@@ -94,7 +96,7 @@ class Record(Displayable):
                     found[part] = "" if value is None else int(getattr(value, part).value)
             elif name != "spectrum":
                 found[name] = "" if value is None else value
-        end = ("mode", "restarted", "num_matvecs", "seconds")
+        end = ("mode", "restarted", "reason", "num_matvecs", "seconds")
         return found | {name: getattr(self, name) for name in end}
 
     def state(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -14,11 +14,14 @@ from hessium.linalg.operator import SymmetricOperator
 
 End = Literal["largest", "smallest"]
 
+_ROOM = 4  # vectors for which there is room at first
 NEW = 1e-3  # part of a unit vector outside of a space, below which it adds nothing
 
 
 class Side:
     """The Rayleigh-Ritz space of one spectrum: of A itself, or of D A D.
+
+    Vectors are rows, which stay contiguous as the space grows.
 
     Args:
         operator: A.
@@ -31,38 +34,84 @@ class Side:
     ) -> None:
         self.targets = dict(targets)
         self.factor = factor
-        shape = (operator.shape[0], 0)
-        self.basis = torch.empty(shape, dtype=operator.dtype, device=operator.device)
-        self.images = torch.empty_like(self.basis)
+        shape = (_ROOM, operator.shape[0])
+        self._size = 0
+        self._rows = torch.empty(shape, dtype=operator.dtype, device=operator.device)
+        self._products = torch.empty_like(self._rows)
 
-    def lifted(self, block: Tensor) -> Tensor:
+    @property
+    def basis(self) -> Tensor:
+        """Orthonormal rows (k, n)."""
+        return self._rows[: self._size]
+
+    @property
+    def images(self) -> Tensor:
+        """Their products with D A D (k, n)."""
+        return self._products[: self._size]
+
+    def lifted(self, rows: Tensor) -> Tensor:
         """Vectors for the product with A."""
-        return block if self.factor is None else self.factor @ block
+        return rows if self.factor is None else (self.factor @ rows.mT).mT
 
-    def lowered(self, block: Tensor) -> Tensor:
+    def lowered(self, rows: Tensor) -> Tensor:
         """Products with D A D from products with A."""
-        return block if self.factor is None else self.factor @ block
+        return rows if self.factor is None else (self.factor @ rows.mT).mT
 
-    def fresh(self, block: Tensor) -> Tensor:
-        """Orthonormal columns that a block adds to the basis; fewer if it is in its span."""
-        rounding = float(torch.finfo(block.dtype).eps) ** 0.75
-        for part in (rounding, 0.5):  # what is left of each vector: at first, and once more
-            before = block.norm(dim=0)
-            block = block - self.basis @ (self.basis.mT @ block)
-            lengths = block.norm(dim=0)
-            kept = lengths > part * before
-            block = block[:, kept] / lengths[kept]
-        found, r = torch.linalg.qr(block)
-        return found[:, r.diagonal().abs() > NEW]
+    def fresh(self, rows: Tensor) -> Tensor:
+        """Orthonormal rows that extend the basis; fewer if some are in its span."""
+        rounding = float(torch.finfo(rows.dtype).eps) ** 0.75
+        found: list[Tensor] = []
+        for row in rows:
+            vector, before = row, float(row.norm())
+            for part in (NEW if found else rounding, 0.5):  # what is left of it, twice
+                vector = self._outside(vector, found)
+                length = float(vector.norm())
+                if length <= part * before:
+                    break
+                vector, before = vector / length, 1.0
+            else:
+                found.append(vector)
+        return torch.stack(found) if found else rows[:0]
 
-    def add(self, block: Tensor, images: Tensor) -> None:
-        """Extend the space by orthonormal columns and their products with D A D."""
-        self.basis = torch.cat([self.basis, block], dim=1)
-        self.images = torch.cat([self.images, images], dim=1)
+    def _outside(self, vector: Tensor, more: Sequence[Tensor]) -> Tensor:
+        """The part of a vector that is orthogonal to the basis and to some more unit vectors."""
+        if self._size:
+            vector = vector - (self.basis @ vector) @ self.basis
+        for known in more:
+            vector = vector - (known @ vector) * known
+        return vector
+
+    def add(self, rows: Tensor, images: Tensor) -> None:
+        """Extend the space by orthonormal rows and their products with D A D."""
+        end = self._size + len(rows)
+        while end > len(self._rows):
+            self._rows = torch.cat([self._rows, torch.empty_like(self._rows)])
+            self._products = torch.cat([self._products, torch.empty_like(self._products)])
+        self._rows[self._size : end] = rows
+        self._products[self._size : end] = images
+        self._size = end
+
+    def join(self, rows: Iterable[Tensor], images: Iterable[Tensor], least: float = NEW) -> None:
+        """Extend the space by any vectors with known products.
+
+        Args:
+            rows: vectors (n,).
+            images: their products with D A D.
+            least: part of a vector outside of the space, below which it is left out. Rounding
+                errors of the images grow by the inverse of it.
+        """
+        for row, image in zip(rows, images, strict=True):
+            v, av = row, image
+            for _ in range(2):
+                shares = self.basis @ v
+                v, av = v - shares @ self.basis, av - shares @ self.images
+            length = float(v.norm())
+            if length > least * float(row.norm()):
+                self.add(v[None] / length, av[None] / length)
 
     def solve(self) -> None:
         """Rayleigh-Ritz in the present space."""
-        small = (self.basis.mT @ self.images).double()
+        small = (self.basis @ self.images.mT).double()
         values, vectors = torch.linalg.eigh((small + small.mT) / 2)
         self.values: FloatArray = values.cpu().numpy()
         self._vectors = vectors.to(self.basis.dtype)
@@ -73,20 +122,31 @@ class Side:
         if end not in self._pairs:
             at = -1 if end == "largest" else 0
             weights = self._vectors[:, at]
-            x, image = self.basis @ weights, self.images @ weights
+            x, image = weights @ self.basis, weights @ self.images
             value = float(self.values[at])
             self._pairs[end] = (value, x, image - value * x)
         return self._pairs[end]
 
-    def beyond(self, block: Tensor) -> Tensor:
-        """The part of a block orthogonal to the Ritz vectors of all targets."""
+    def beyond(self, vector: Tensor) -> Tensor:
+        """The part of a vector orthogonal to the Ritz vectors of all targets."""
         for end in self.targets.values():
             _, x, _ = self.pair(end)
-            block = torch.addmm(block, x[:, None], x[None, :] @ block, alpha=-1.0)
-        return block
+            vector = vector - (x @ vector) * x
+        return vector
 
-    def second(self, end: End) -> float | None:
-        """The Ritz value next to an end."""
+    def second(self, end: End) -> tuple[float, Tensor] | None:
+        """The Ritz value next to an end, and its unit vector after a step along the residual.
+
+        The step costs no product; with it the vector converges from record to record.
+        """
         if self.values.size < 2:
             return None
-        return float(self.values[-2] if end == "largest" else self.values[1])
+        at, opposite = (-2, 0) if end == "largest" else (1, -1)
+        value, far = float(self.values[at]), float(self.values[opposite])
+        weights = self._vectors[:, at]
+        x, image = weights @ self.basis, weights @ self.images
+        # no component is amplified more than those beyond the value
+        scale = max(abs(value), abs(value - far) / 2)
+        if scale > 0:
+            x = x + (1.0 if end == "largest" else -1.0) * (image - value * x) / scale
+        return value, x / x.norm()

@@ -151,6 +151,17 @@ def unwrapped(optimizer: Any) -> optim.Optimizer:
     return inner
 
 
+def require_rules(optimizer: Any) -> None:
+    """Check that preconditioner and threshold of an optimiser are known.
+
+    Raises:
+        InputError: if not.
+    """
+    inner = unwrapped(optimizer)
+    for group in inner.param_groups:
+        rule_of(inner, group)
+
+
 def rule_of(optimizer: optim.Optimizer, group: Mapping[str, Any]) -> Rule:
     """Threshold and preconditioner of one parameter group.
 
@@ -164,7 +175,12 @@ def rule_of(optimizer: optim.Optimizer, group: Mapping[str, Any]) -> Rule:
         if isinstance(optimizer, kind):
             return rule(group)
     names = ", ".join(kind.__name__ for kind, _ in _RULES)
-    msg = f"optimizer: {type(optimizer).__name__}; one of {names} is required (or optimizer=None)"
+    msg = f"optimizer: {type(optimizer).__name__}; one of {names} is required; "
+    if isinstance(optimizer, optim.LBFGS):
+        msg += "L-BFGS has no fixed step size, so no threshold: monitor it with optimizer=None, "
+        msg += "and take hs.precondition(hs.Hessian(risk), optimizer) where its matrix matters"
+    else:
+        msg += "optimizer=None records the curvature of H alone"
     raise InputError(msg)
 
 

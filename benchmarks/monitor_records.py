@@ -1,0 +1,74 @@
+"""Processor time of the records of a monitor, in training steps of the same run, on one thread.
+
+A GPT of 470,528 parameters learns a Markov chain; the monitor has a batch of the training's size.
+
+    PYTHONPATH=src OMP_NUM_THREADS=1 python benchmarks/monitor_records.py [STEPS]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import hessium as hs
+from models import gpt
+
+OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
+    "SGD, momentum": lambda m: torch.optim.SGD(m.parameters(), 0.05, momentum=0.9),
+    "AdamW": lambda m: torch.optim.AdamW(m.parameters(), 1e-3),
+}
+TRACKS: dict[str, list[str] | None] = {"default": None, "sharpness alone": ["sharpness"]}
+EVERY = 25
+
+
+def batches() -> Iterator[tuple[Tensor, Tensor]]:
+    """Eight sequences of a chain in which each token has four successors."""
+    generator = torch.Generator().manual_seed(0)
+    successors = torch.randint(0, 256, (256, 4), generator=generator)
+    while True:
+        tokens = torch.randint(0, 256, (8, 65), generator=generator)
+        for i in range(64):
+            chosen = torch.randint(0, 4, (8,), generator=generator)
+            tokens[:, i + 1] = successors[tokens[:, i], chosen]
+        yield tokens[:, :-1], tokens[:, 1:]
+
+
+def costs(name: str, track: list[str] | None, steps: int) -> str:
+    model, loss, _, _ = gpt()
+    optimizer, data = OPTIMIZERS[name](model), batches()
+    monitor = hs.Monitor(model, loss, next(data), optimizer, every=EVERY, track=track)
+    training, records = [], []
+    for _ in range(steps):
+        x, y = next(data)
+        start = time.process_time()
+        optimizer.zero_grad()
+        loss(model(x), y).backward()
+        optimizer.step()
+        middle = time.process_time()
+        record = monitor.step()
+        training.append(middle - start)
+        if record is not None and len(monitor.records) % 10 != 1:  # the others hold all quantities
+            records.append(((time.process_time() - middle), record.num_matvecs))
+    seconds, products = np.array(records).T
+    ratios = seconds / np.median(training)
+    few = products == products.min()
+    return (
+        f"median {np.median(ratios):.1f} training steps with {np.median(products):g} products; "
+        f"{np.median(ratios[few]):.1f} in the {few.sum()} of {few.size} records with "
+        f"{products.min():g}"
+    )
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    for optimizer_name in OPTIMIZERS:
+        for track_name, tracked in TRACKS.items():
+            found = costs(optimizer_name, tracked, int(sys.argv[1]) if len(sys.argv) > 1 else 500)
+            print(f"{optimizer_name}, {track_name}: {found}", flush=True)
