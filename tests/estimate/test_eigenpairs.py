@@ -380,3 +380,12 @@ def test_memory_stays_within_what_was_allowed(rows: int) -> None:
     )
     used = int(done.stdout)
     assert 0.7 * budget < used <= 1.1 * budget
+
+
+@pytest.mark.parametrize(("dtype", "tol"), [(torch.float64, 1e-6), (torch.float32, 1e-4)])
+def test_the_default_tolerance_is_that_of_the_precision(dtype: torch.dtype, tol: float) -> None:
+    matrix = with_eigenvalues(np.linspace(0, 1, 300) ** 3).to(dtype)
+    usual, told = hs.eigenpairs(matrix, 3), hs.eigenpairs(matrix, 3, tol=tol)
+    assert usual.num_matvecs == told.num_matvecs
+    assert np.abs(usual.residuals).max() <= tol
+    assert hs.eigenpairs(matrix, 3, tol=tol / 50).num_matvecs > told.num_matvecs

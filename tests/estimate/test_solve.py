@@ -50,6 +50,8 @@ def test_too_few_products_give_a_warning_and_the_state() -> None:
         found = hs.solve(matrix(1e-3, 1.0), draw(40, seed=5), max_products=4)
     assert not found.converged
     assert found.num_matvecs == 5
+    with pytest.warns(ConvergenceWarning, match="max_products"):
+        assert hs.solve(matrix(1e-3, 1.0), draw(40, seed=5), max_products=1).num_matvecs == 2
 
 
 def test_indefinite_systems_by_minres_without_a_bound() -> None:

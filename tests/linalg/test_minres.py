@@ -118,3 +118,12 @@ def test_the_normal_residual_is_that_of_the_step_before() -> None:
     size = float(torch.linalg.matrix_norm(matrix, 2))
     assert all(size / 2 < scale < 2 * size for scale in ends.values())
     assert (np.diff([ends[steps] for steps in (1, 2, 4, 7)]) >= -1e-9).all()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_damped_solve_on_a_gpu() -> None:
+    matrix = torch.diag(torch.linspace(-1, 1, 9, dtype=torch.float64))
+    vector = torch.arange(9.0, dtype=torch.float64)
+    there = damped_solve(matrix.cuda(), vector.cuda(), 0.3)
+    torch.testing.assert_close(there.cpu(), damped_solve(matrix, vector, 0.3))

@@ -115,6 +115,9 @@ def test_formats_show_the_bracket() -> None:
     assert f"{count(1200, 1200):,}" == "1,200"
     assert f"{count(2000, 80000):,}" == "between 2,000 and 80,000"
     assert f"{count(20, 80)}" == "between 20 and 80"
+    # the value is stated while the bracket is at most three, or half the value, wide
+    assert f"{count(1, 4)}" == "2 in [1, 4]"
+    assert f"{count(1, 5)}" == "between 1 and 5"
 
 
 @pytest.mark.parametrize("method", ["exact", "quadrature"])

@@ -197,3 +197,11 @@ def test_many_points_of_a_long_rule_take_bounded_memory() -> None:
     truth = np.searchsorted(atoms, x + 1e-12) / 400
     assert (lower <= truth + 1e-9).all()
     assert (truth <= upper + 1e-9).all()
+
+
+def test_the_open_mass_is_the_mean_half_width_over_all_nodes() -> None:
+    rule = rule_of(np.linspace(-1.0, 3.0, 50) ** 3, np.full(50, 0.02), 6)
+    nodes = rule.gauss()[0]
+    lower, upper = rule.cdf_brackets(np.linspace(nodes.min(), nodes.max(), 65))
+    assert rule.open_mass() == pytest.approx(float((upper - lower).mean() / 2), rel=1e-12)
+    assert rule.open_mass() > 0.01
