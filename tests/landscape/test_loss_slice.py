@@ -101,6 +101,27 @@ def test_third_and_fourth_derivatives_predict_it(
     assert abs(worst[0]) == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_both_senses_of_a_direction_are_looked_at(sign: float) -> None:
+    """The worse end of the second axis, where cubic and quartic terms add up."""
+    risk = polynomial(sign * 0.7, 0.3)
+    directions = torch.eye(3, dtype=torch.float64)[:, [1, 0]]
+    plane, _ = _plane(hs.Hessian(risk), ManyPoints(risk), directions)
+    found, worst = predicted_radius(plane, 0.1, 1.0)
+    assert found == pytest.approx(exact_radius(0.7, 0.3, 0.1), rel=0.01)
+    assert abs(worst[1]) == pytest.approx(1.0, abs=0.01)
+
+
+def test_progress_counts_the_points() -> None:
+    seen: list[tuple[int, int]] = []
+    hs.loss_slice(
+        network(), "gradient", num=9, progress=lambda done, of, _: seen.append((done, of))
+    )
+    assert seen[-1] == (9, 9)
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert {of for _, of in seen} == {9}
+
+
 @pytest.mark.parametrize("directions", ["eigenvectors", "columns"])
 def test_a_quadratic_equals_its_model_and_its_radius_is_infinite(directions: Any) -> None:
     columns = draw(3, 2, seed=3) if directions == "columns" else directions
@@ -206,6 +227,7 @@ def test_a_trajectory_lies_in_its_plane() -> None:
         ("directions", {"directions": torch.zeros(59, 1, dtype=torch.float64)}),
         ("directions", {"directions": torch.ones(59, 2, dtype=torch.float64)}),
         ("directions", {"directions": torch.ones(4, 2)}),
+        ("directions", {"directions": draw(59, 1)[:, :, None]}),
         ("extent", {"extent": 0.0}),
         ("num", {"num": 2}),
         ("within", {"within": 1.5}),
