@@ -112,6 +112,20 @@ def test_both_senses_of_a_direction_are_looked_at(sign: float) -> None:
     assert abs(worst[1]) == pytest.approx(1.0, abs=0.01)
 
 
+def test_a_point_of_the_grid_that_violates_the_model_bounds_the_radius() -> None:
+    """A bump that no ray from the centre meets, at a point of the grid."""
+    place = torch.tensor([0.6, 0.2, 0.0], dtype=torch.float64)
+
+    def closure(model: nn.Module) -> Tensor:
+        w: Tensor = model.w  # type: ignore[assignment]
+        return (w * w).sum() + torch.exp(-((w - place) / 0.01).square().sum() / 2)
+
+    risk = hs.EmpiricalRisk.from_closure(Polynomial(0.0, 0.0), closure)
+    found = hs.loss_slice(risk, torch.eye(3, dtype=torch.float64)[:, :2], extent=1.0, num=11)
+    assert found.validity_radius == pytest.approx(float(place.norm()), rel=1e-5)
+    assert found.validity_radius < float(place.norm())
+
+
 def test_progress_counts_the_points() -> None:
     seen: list[tuple[int, int]] = []
     hs.loss_slice(
@@ -224,10 +238,10 @@ def test_a_trajectory_lies_in_its_plane() -> None:
     ("argument", "options"),
     [
         ("directions", {"directions": "top"}),
-        ("directions", {"directions": torch.zeros(59, 1, dtype=torch.float64)}),
-        ("directions", {"directions": torch.ones(59, 2, dtype=torch.float64)}),
+        ("directions", {"directions": torch.zeros(67, 1, dtype=torch.float64)}),
+        ("directions", {"directions": torch.ones(67, 2, dtype=torch.float64)}),
         ("directions", {"directions": torch.ones(4, 2)}),
-        ("directions", {"directions": draw(59, 1)[:, :, None]}),
+        ("directions", {"directions": draw(67, 1)[:, :, None]}),
         ("extent", {"extent": 0.0}),
         ("num", {"num": 2}),
         ("within", {"within": 1.5}),
@@ -235,5 +249,6 @@ def test_a_trajectory_lies_in_its_plane() -> None:
     ],
 )
 def test_bad_input(argument: str, options: dict[str, Any]) -> None:
+    assert network().dim == 67
     with pytest.raises(InputError, match=argument):
         hs.loss_slice(network(), **options)

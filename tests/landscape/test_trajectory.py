@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hessium.landscape.trajectory import Walk
+from hessium.landscape.trajectory import Walk, interpolate
 
 
 def walk_of(*radii: float, last: float) -> Walk:
@@ -41,3 +41,9 @@ def test_a_slow_decrease_is_a_stall() -> None:
     assert walk.stalls(20)
     walk.gradients = [0.97**k for k in range(100)]  # to 54 %
     assert not walk.stalls(20)
+
+
+def test_points_on_the_polygon_of_a_path() -> None:
+    path = [torch.tensor([x], dtype=torch.float64) for x in (0.0, 1.0, 5.0, 6.0)]
+    for at, expected in ((0.0, 0.0), (0.5, 0.5), (1.25, 2.0), (2.5, 5.5), (3.0, 6.0)):
+        assert float(interpolate(path, at)) == pytest.approx(expected)
