@@ -173,7 +173,7 @@ def fit(
     found = search(chosen, known, measure, beta, spikes, confidence)
     return Fit(
         family=chosen.name,
-        spectrum=Spectrum.of(values),
+        spectrum=Spectrum.of(values, resolution=measure.resolution),
         parameters=found.parameters,
         law=found.law,
         confidence=confidence,

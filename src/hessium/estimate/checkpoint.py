@@ -63,8 +63,9 @@ class Checkpoint:
         self._files: list[str] = []
         self._last = time.monotonic()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not os.access(folder, os.W_OK):
+            if self._writes:
+                folder.mkdir(parents=True, exist_ok=True)
+            if self._writes and not os.access(folder, os.W_OK):
                 raise PermissionError(13, "no permission")
         except OSError as error:
             msg = f"checkpoint: {folder} cannot be written ({error.strerror})"

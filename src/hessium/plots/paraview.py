@@ -110,11 +110,11 @@ def _flat(array: FloatArray) -> FloatArray:
 
 
 def _heights(found: LossSlice, values: FloatArray) -> FloatArray:
-    """From 0 to 1 over the surface."""
+    """From 0 to 1 over the surface; points beside it with a loss outside of its range at an end."""
     drawn = np.log(np.maximum(values, np.finfo(float).tiny)) if found.logarithmic else values
     own = drawn[: found.values.size]
     low, high = float(own.min()), float(own.max())
-    return (drawn - low) / (high - low if high > low else 1.0)
+    return np.asarray(np.clip((drawn - low) / (high - low if high > low else 1.0), 0.0, 1.0))
 
 
 def _cells(corners: AnyArray) -> str:

@@ -90,7 +90,8 @@ class PartCache:
         if result is None:
             with self._own(folder) as mine:
                 start = time.perf_counter()
-                found = _resumed(compute, mine)
+                # several processes cannot start over one by one: a damaged state is an error
+                found = _resumed(compute, mine) if self._agree is None else compute(mine)
                 result = {"seconds": time.perf_counter() - start, **found}
                 if store and self._writes:
                     store.save(computation, result)
@@ -111,7 +112,8 @@ class PartCache:
         with own(checkpoint if self._writes else None) as mine:
             owned = self._agree(not self._writes or mine is not None)
             # a process that does not see the state would start over while the others resume
-            seen = self._agree(checkpoint.exists()) or self._agree(not checkpoint.exists())
+            begun = any(checkpoint.rglob("state.json"))
+            seen = self._agree(begun) or self._agree(not begun)
             yield checkpoint if owned and seen else None
 
     def tidy(self) -> None:

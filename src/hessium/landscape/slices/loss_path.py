@@ -50,7 +50,8 @@ class LossPath(Displayable):
         barrier: largest excess over the straight line between the values at the ends of a
             segment; at least 0.
         barrier_upper: upper bound of the barrier, given that on each interval the second derivative
-            of the loss along the path is at most twice the largest second difference beside it.
+            of the loss along the path is at most twice the largest second difference beside it;
+            infinite if a value is not finite.
         barrier_position: where the barrier is reached.
         along: the numbers that were asked for at each position, (m,) each.
         bent: whether the segments are optimised curves.
@@ -79,8 +80,9 @@ class LossPath(Displayable):
         segments = len(self.knots) - 1
         return (
             f"LossPath({segments} {kind} segment{'s' * (segments > 1)}, loss "
-            f"{self.values.min():.4g} to {self.values.max():.4g}; barrier {self.barrier:.6g}, at "
-            f"most {self.barrier_upper:.6g}, at {self.barrier_position:.4g})"
+            f"{np.nanmin(self.values):.4g} to {np.nanmax(self.values):.4g}; barrier "
+            f"{self.barrier:.6g} at {self.barrier_position:.4g}, at most {self.barrier_upper:.6g} "
+            "if smooth between the values)"
         )
 
 
@@ -153,7 +155,7 @@ def loss_path(
         distances=np.cumsum(steps_taken),
         knots=knots,
         barrier=barrier,
-        barrier_upper=max(barrier, _between(_excess(positions, values, num), num)),
+        barrier_upper=_upper(barrier, _excess(positions, values, num), num),
         barrier_position=position,
         along={name: np.array(numbers) for name, numbers in found.items()},
         bent=bend,
@@ -245,6 +247,11 @@ def _excess(positions: FloatArray, values: FloatArray, num: int) -> FloatArray:
     """The loss minus the straight line between the values at the ends of each segment."""
     knots = values[:: num - 1]
     return np.asarray(values - np.interp(positions, np.arange(len(knots)), knots))
+
+
+def _upper(barrier: float, excess: FloatArray, num: int) -> float:
+    """The bound of `_between`; infinite where a value is not finite."""
+    return max(barrier, _between(excess, num)) if np.isfinite(excess).all() else float("inf")
 
 
 def _between(excess: FloatArray, num: int) -> float:
