@@ -179,3 +179,12 @@ def test_batch_normalisation_uses_the_stored_statistics_and_leaves_them() -> Non
     expected = float(nn.functional.mse_loss(moved(x), y).detach())
     assert found.values[6, 3] == pytest.approx(expected, rel=1e-12)
     assert all(torch.equal(buffer, stored[name]) for name, buffer in model.named_buffers())
+
+
+def test_a_folder_of_another_seed_is_refused(tmp_path: Path) -> None:
+    risk = made()
+    first = hs.loss_slice(risk, "random", 0.5, 3, checkpoint=tmp_path / "s", rng=0)
+    again = hs.loss_slice(risk, "random", 0.5, 3, checkpoint=tmp_path / "s", rng=0)
+    assert torch.equal(first.directions, again.directions)
+    with pytest.raises(InputError, match="seed"):
+        hs.loss_slice(risk, "random", 0.5, 3, checkpoint=tmp_path / "s", rng=1)

@@ -200,7 +200,8 @@ def loss_slice(
     hessian = Hessian(risk)
     state = None
     if checkpoint is not None:
-        state = SliceState(checkpoint, hessian, asked, risk.num_batches)
+        seed = rng if isinstance(asked, str) and isinstance(rng, int) else None
+        state = SliceState(checkpoint, hessian, asked, risk.num_batches, seed)
     if state is None or state.columns is None:
         columns, labels = made_directions(hessian, asked, rng)
         if state is not None:

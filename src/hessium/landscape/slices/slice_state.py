@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ class SliceState:
         operator: the Hessian at the centre.
         directions: name or columns that were asked for; others are refused.
         batches: of the data.
+        seed: of random directions; a folder of another seed is refused.
 
     Attributes:
         columns: the directions (P, k) of an earlier call; None if there was none.
@@ -43,8 +45,10 @@ class SliceState:
         operator: Hessian,
         directions: Directions,
         batches: int,
+        seed: int | None = None,
     ) -> None:
-        work = {"kind": "slice", "directions": _marks(operator, directions), "batches": batches}
+        work: dict[str, Any] = {"kind": "slice", "batches": batches, "seed": seed}
+        work["directions"] = _marks(operator, directions)
         self._checkpoint = Checkpoint(folder_of(os.fspath(folder)), work, operator, _EVERY)
         self._new: list[tuple[FloatArray, FloatArray]] = []
         self.columns: Tensor | None = None
