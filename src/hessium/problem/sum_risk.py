@@ -49,8 +49,8 @@ class SumRisk(EmpiricalRisk):
             terms; 1 by default.
 
     Raises:
-        InputError: if there is no term, a term is not a risk or is a sum, the terms differ in
-            model or parameters, or a weight is not positive.
+        InputError: if `terms` is empty; if a term is not an `EmpiricalRisk`, or is a `SumRisk`; if
+            the terms have different models or parameters; or if a weight is not positive.
 
     Cost: none; the data were read when the terms were made.
     """
