@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import hessium as hs
 from hessium.errors import InputError
 from hessium.landscape import align_permutation
+from hessium.landscape.slices.loss_path import _between
 from support.risk_cases import draw
 
 X, Y = draw(40, 4), torch.arange(40) % 3
@@ -116,3 +117,14 @@ def test_numbers_of_the_hessian_along_the_path() -> None:
     wrong: Any = ["sharpness"]
     with pytest.raises((InputError, TypeError), match="along"):
         hs.loss_path(risk, [risk.theta, other.theta], along=wrong)
+
+
+def test_the_bound_between_values_holds_for_smooth_functions_and_is_near() -> None:
+    """Against dense values; the maximum lies between the coarse ones."""
+    for num in (9, 21, 41):
+        for phase in np.linspace(0, 1, 17):
+            coarse, dense = (
+                np.sin(7 * np.linspace(0, 1, n) + phase) for n in (num, 100 * (num - 1) + 1)
+            )
+            bound = _between(coarse, num)
+            assert dense.max() <= bound <= dense.max() + 4 * 49 / (num - 1) ** 2 / 8
