@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium._workers import require_workers
 from hessium.curvature import Hessian
-from hessium.errors import InputError
+from hessium.errors import ConvergenceWarning, InputError
 from hessium.estimate import trace
 from hessium.landscape.slices.directions import (
     Directions,
@@ -119,8 +120,9 @@ class LossSlice(Displayable):
         low, high = float(np.nanmin(self.values)), float(np.nanmax(self.values))
         return (
             f"LossSlice({shape} values from {low:.4g} to {high:.4g} along "
-            f"{' and '.join(self.labels)}; the quadratic model is right to {self.within:.0%} "
-            f"within {self.validity_radius:.3g}, the slice reaches {self.distances.max():.3g})"
+            f"{' and '.join(self.labels)}; up to distance {self.validity_radius:.3g} the quadratic "
+            f"model errs by at most {100 * self.within:.3g} % of its largest change there, the "
+            f"slice reaches {self.distances.max():.3g})"
         )
 
 
@@ -154,7 +156,8 @@ def loss_slice(
         num: points along each direction; odd numbers include the centre.
         refine: times that intervals between neighbouring coordinates are halved, in each direction
             where the surface is least smooth: where the error of linear interpolation, by second
-            differences, exceeds a quarter of the largest one.
+            differences, exceeds a quarter of the largest one. At 1001 points along a direction it
+            ends with a warning; `num` is at most 501 then.
         within: error of the quadratic model that defines `validity_radius`.
         sampling: also estimate the standard error of each value over the samples of the data, from
             the values of the batches; needs two batches or more.
@@ -188,6 +191,12 @@ def loss_slice(
         if given > most:
             msg = f"{name}: {given}; at most {most} is possible"
             raise InputError(msg)
+    if refine and num > _MOST // 2 + 1:
+        msg = (
+            f"refine: {refine} with num = {num}; a refined slice has at most {_MOST} points along "
+            f"a direction, so num <= {_MOST // 2 + 1} or refine = 0 is required"
+        )
+        raise InputError(msg)
     max_bytes = memory("max_bytes", max_bytes)
     require_workers(workers)
     if not isinstance(risk, EmpiricalRisk):
@@ -217,12 +226,14 @@ def loss_slice(
     axes: tuple[FloatArray, ...] = (line,) * columns.shape[1]
     with contextlib.closing(known):
         totals = known.at(_grid(axes))
-        for _ in range(refine):
+        for level in range(refine):
             values = totals.sum(axis=1) / risk.denominator
-            finer = refined(axes, _heights(values).reshape([len(axis) for axis in axes]))
-            if max(len(axis) for axis in finer) > _MOST:
+            heights = _heights(values).reshape([len(axis) for axis in axes])
+            axes = refined(axes, heights, _MOST)
+            totals = known.at(_grid(axes))
+            if max(len(axis) for axis in axes) == _MOST:
+                _warn_full(level + 1, refine)
                 break
-            axes, totals = finer, known.at(_grid(finer))
     values = totals.sum(axis=1) / risk.denominator
     plane, mixing = _plane(hessian, known.many, columns)
     points = _grid(axes) @ mixing.T
@@ -254,6 +265,15 @@ def loss_slice(
 def _grid(axes: Sequence[FloatArray]) -> FloatArray:
     """Coordinates of all points, (m, k)."""
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def _warn_full(level: int, refine: int) -> None:
+    warnings.warn(
+        f"refine: ended at refinement {level} of {refine}, since a direction has {_MOST} points, "
+        "the most possible; a smaller extent shows finer detail",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
 
 
 def _logarithmic(finite: FloatArray) -> bool:

@@ -101,9 +101,20 @@ def measured_noise(risk: EmpiricalRisk, many: ManyPoints, rng: np.random.Generat
 
     Where residuals are small, rounding in the outputs exceeds that of the loss itself by far.
     """
+    values = many.batches(_rounded(risk, rng)).sum(axis=1) / risk.denominator
+    return float(np.abs(values - risk.value()).max())
+
+
+def batch_noise(risk: EmpiricalRisk, many: ManyPoints, totals: FloatArray) -> FloatArray:
+    """The same for the totals of each batch."""
+    found = many.batches(_rounded(risk, np.random.default_rng(0)))
+    return np.asarray(np.abs(found - totals).max(axis=0))
+
+
+def _rounded(risk: EmpiricalRisk, rng: np.random.Generator) -> Tensor:
+    """Parameters that differ in their last bits, one row each."""
     signs = torch.as_tensor(rng.choice([-1.0, 1.0], (_BITS, risk.dim))).to(risk.theta)
-    moved = risk.theta * (1 + torch.finfo(risk.dtype).eps * signs)
-    return float(np.abs(many.values(lambda part: moved[part], _BITS) - risk.value()).max())
+    return risk.theta * (1 + torch.finfo(risk.dtype).eps * signs)
 
 
 def predicted_radius(plane: Plane, within: float, reach: float) -> tuple[float, FloatArray]:
