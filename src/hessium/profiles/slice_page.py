@@ -86,6 +86,8 @@ class SlicePage(Reported):
             "reach": float(found.distances.max()),
             "trace_share": _known(found.trace_share),
             "trace_share_stderr": _known(found.trace_share_stderr),
+            "trace_share_lower": _known(found.trace_share_lower),
+            "trace_share_upper": _known(found.trace_share_upper),
             "critical_points": [
                 {
                     "method": mark.point.method,
@@ -109,6 +111,7 @@ class SlicePage(Reported):
         """The picture and its numbers."""
         found = self.found
         share, error = found.trace_share, found.trace_share_stderr
+        ends = (found.trace_share_lower, found.trace_share_upper)
         radius = found.validity_radius
         rows: list[tuple[str | Number, ...]] = [
             ("loss at the point nearest to the centre", exact(_centre(found), 6)),
@@ -125,14 +128,15 @@ class SlicePage(Reported):
             ("largest distance of the slice", exact(float(found.distances.max()), 4)),
         ]
         if math.isfinite(share) and math.isfinite(error):
-            known = error == 0
+            bounded = error > 0 and all(map(math.isfinite, ends))
+            basis = "the bracket of the share is a 95 % interval over the vectors of the trace"
+            if error > 0 and not bounded:
+                basis = f"the share has a standard error of {error:.2g}, its trace may be zero"
             number = Number(
                 value=share,
-                low=None if known else share - 2 * error,
-                high=None if known else share + 2 * error,
-                basis=EXACT
-                if known
-                else "the bracket of the share is 2 standard errors of the trace",
+                low=ends[0] if bounded else None,
+                high=ends[1] if bounded else None,
+                basis=basis if error > 0 else EXACT,
             )
             rows.append(("share of the trace of the Hessian in the slice", number))
         table = Table(title="The slice in numbers", columns=("quantity", "value"), rows=tuple(rows))

@@ -158,12 +158,19 @@ def slice_caption(found: LossSlice) -> str:
         else "Wherever it was tried,"
     )
     share, error = found.trace_share, found.trace_share_stderr
-    held = (
-        f"The slice holds {100 * share:.3g} % of the trace of the Hessian (standard error "
-        f"{100 * error:.2g} %)."
-        if math.isfinite(share)
-        else "The trace of the Hessian vanishes, so no share of it is stated."
-    )
+    ends = (found.trace_share_lower, found.trace_share_upper)
+    if not math.isfinite(share):
+        held = "The trace of the Hessian vanishes, so no share of it is stated."
+    elif all(map(math.isfinite, ends)) and error > 0:
+        held = (
+            f"The slice holds {100 * share:.3g} % [{100 * ends[0]:.3g}, {100 * ends[1]:.3g}] of "
+            "the trace of the Hessian (95 % interval over random vectors)."
+        )
+    else:
+        held = (
+            f"The slice holds {100 * share:.3g} % of the trace of the Hessian (standard error "
+            f"{100 * error:.2g} %)."
+        )
     return (
         f"{where} the quadratic model errs by at most {100 * found.within:.3g} % of its largest "
         f"change at the same distance; the slice reaches {reach:.3g}. {held}"
