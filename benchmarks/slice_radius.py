@@ -1,8 +1,8 @@
 """How often the radius that a slice states holds, on slices of small trained networks.
 
-Run: python benchmarks/slice_radius.py [slices [first seed]]. Each slice has its own network (tanh, ReLU, GELU
-or sigmoid, other widths, data and length of training), random or eigenvector directions, and an
-extent and a number of points drawn at random. The model is then compared with the loss in 47
+Run: python benchmarks/slice_radius.py [slices [first seed]]. Each slice has its own network (tanh,
+ReLU, GELU or sigmoid, other widths, data and length of training), random or eigenvector directions,
+and an extent and a number of points drawn at random. The model is then compared with the loss in 47
 directions of the plane at 1, .6 and .3 of the radius: none of them was used to find it. The last
 line counts the slices in which the stated error is kept everywhere, and those in which it is kept
 at twice the radius, a control that should be near zero.

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
+import signal
 import sys
+from concurrent.futures import BrokenExecutor
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -238,3 +242,27 @@ def test_a_refined_slice_ends_at_the_most_points_with_a_warning(
     assert set(free.coordinates[0]) <= set(found.coordinates[0])
     # where the loss bends most
     assert np.diff(found.coordinates[0]).min() == np.diff(found.coordinates[0])[9:11].min()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_ends_the_slice_with_one_sentence_and_it_resumes(
+    tmp_path: Path,
+) -> None:
+    """SIGKILL, as by the system when memory runs out."""
+    risk = made()
+    columns = draw(risk.dim, 2, seed=3)
+
+    def kill(done: int, total: int, what: str) -> None:
+        if 0 < done < total and (children := active_children()):
+            os.kill(children[0].pid or 0, signal.SIGKILL)
+
+    with pytest.raises(BrokenExecutor, match=r"^workers: a process ended .*checkpoint") as caught:
+        hs.loss_slice(risk, columns, num=31, workers=2, checkpoint=tmp_path, progress=kill)
+    assert "\n" not in str(caught.value)
+    assert not active_children()
+    steps: list[int] = []
+    found = hs.loss_slice(
+        risk, columns, num=31, checkpoint=tmp_path, progress=lambda done, *_: steps.append(done)
+    )
+    assert steps[0] > 16  # some points are not computed again
+    np.testing.assert_array_equal(found.values, hs.loss_slice(risk, columns, num=31).values)

@@ -180,6 +180,7 @@ def loss_slice(
     Raises:
         InputError: for bad arguments, before the first forward pass; for a checkpoint of another
             slice; for a risk that cannot be sent to a worker, or another one that `source` makes.
+        BrokenExecutor: if a worker process is killed; finished points are in `checkpoint`.
 
     Cost: one forward pass for each point, with several parameters at once where that is faster; 4
     Hessian products for the trace, 2 for the model, about 60 forward passes for its radius, the

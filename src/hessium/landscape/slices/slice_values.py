@@ -6,6 +6,7 @@ import functools
 import math
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -100,12 +101,26 @@ class SliceValues:
                 }
                 for start in range(0, len(points), size)
             }
-            results = computed(_part, tasks, min(self._workers, len(tasks)))
-            source = ((found["points"], found["totals"]) for _, found in results)
+            results = _results(tasks, min(self._workers, len(tasks)), self._state is not None)
+            source = ((found["points"], found["totals"]) for found in results)
         for some, totals in source:
             if self._state is not None:
                 self._state.add(some, totals)
             yield some, totals
+
+
+def _results(tasks: dict[str, Task], workers: int, kept: bool) -> Iterator[Result]:
+    try:
+        for _, found in computed(_part, tasks, workers):
+            yield found
+    except BrokenExecutor as error:
+        resumes = (
+            "the same call resumes from its `checkpoint`"
+            if kept
+            else "give `checkpoint` to keep what is finished, and fewer workers"
+        )
+        msg = f"workers: a process ended before it was done, perhaps for want of memory; {resumes}"
+        raise BrokenExecutor(msg) from error
 
 
 def _evaluated(
