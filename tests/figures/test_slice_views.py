@@ -18,7 +18,7 @@ from hessium.errors import InputError
 from hessium.figures.fields import Field
 from hessium.figures.records import Chart
 from hessium.figures.views import chart_of
-from hessium.figures.views.marks import marks
+from hessium.figures.views.marks import Point, marks
 from hessium.plots import describe, draw, to_svg
 from hessium.plots.fields import interpolated
 from hessium.runs.codec import decode, encode
@@ -54,7 +54,7 @@ def point(at: list[float], **changes: Any) -> hs.landscape.CriticalPoint:
 def test_what_lies_elsewhere_is_hollow_and_says_how_far(columns: int) -> None:
     kind = ("line", "plane")[columns - 1]
     here, there = [0.5, 0.0, 0.0], [0.5, 0.0, 3.0]
-    points = [
+    points: list[Point] = [
         point(here), point(there), point(here, ridge=0.02), point(here, kind="diverging"),
         torch.tensor(here), torch.tensor(there, dtype=torch.float64), torch.tensor([9.0, 0, 0]),
     ]  # fmt: skip
@@ -177,7 +177,9 @@ def test_a_path_shows_its_barrier_and_the_numbers_along_it() -> None:
     assert [axes.get_ylabel() for axes in below] == ["sharpness", "rank"]
     assert all(axes.get_shared_x_axes().joined(main, axes) for axes in below)
     assert (main.get_xlabel(), below[1].get_xlabel()) == ("", chart.x_label)
-    np.testing.assert_allclose(below[0].lines[0].get_ydata(), path().along["sharpness"])
+    np.testing.assert_allclose(
+        np.asarray(below[0].lines[0].get_ydata(), dtype=np.float64), path().along["sharpness"]
+    )
     assert "sharpness: 9 points" in describe(chart)
     assert "sharpness" in to_svg(figure, chart, "p")
     assert describe(decode(Chart, encode(chart))) == describe(chart)

@@ -259,10 +259,13 @@ def test_a_worker_that_is_killed_ends_the_slice_with_one_sentence_and_it_resumes
     with pytest.raises(BrokenExecutor, match=r"^workers: a process ended .*checkpoint") as caught:
         hs.loss_slice(risk, columns, num=31, workers=2, checkpoint=tmp_path, progress=kill)
     assert "\n" not in str(caught.value)
+    for child in active_children():  # the other one ends by itself
+        child.join(30)
     assert not active_children()
     steps: list[int] = []
     found = hs.loss_slice(
         risk, columns, num=31, checkpoint=tmp_path, progress=lambda done, *_: steps.append(done)
     )
     assert steps[0] > 16  # some points are not computed again
-    np.testing.assert_array_equal(found.values, hs.loss_slice(risk, columns, num=31).values)
+    alone = hs.loss_slice(risk, columns, num=31)
+    np.testing.assert_allclose(found.values, alone.values, rtol=1e-12)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import hessium as hs
 from hessium.errors import InputError
+from hessium.figures.views.marks import Point
 from hessium.landscape import CriticalPoint
 from hessium.plots.paraview import write_vti, write_vtp
 from hessium.plots.surface import write_surface
@@ -41,11 +42,12 @@ def test_the_page_holds_the_values_and_needs_no_network(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data["quadratic"], found.quadratic)
     assert data["labels"] == ["a <b>"] * 2
     assert data["marks"] == []
-    points = [saddle([0.5, -0.5, 0.0]), torch.tensor([0.5, 0.5, 2.0])]
+    points: list[Point] = [saddle([0.5, -0.5, 0.0]), torch.tensor([0.5, 0.5, 2.0])]
     text = write_surface(found, tmp_path / "s.html", points=points).read_text()
     data = json.loads(re.search(r"const data = (.*);", text).group(1))  # type: ignore[union-attr]
     near, far = data["marks"]
     assert (near["filled"], far["filled"]) == (True, False)
+    assert "<li>point 2, 2 from the plane (hollow)</li>" in text
     assert far["text"] == "point 2, 2 from the plane"
     assert (near["loss"], far["loss"]) == (0.75, pytest.approx(0.375))
     assert "a <b>" not in text  # escaped wherever it is markup

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from hessium._files import write_atomically
-from hessium.figures.views.marks import Point, clipped, marks
+from hessium.figures.views.marks import Mark, Point, clipped, marks
 from hessium.figures.views.slices import plane_axes, slice_caption
 from hessium.landscape.slices import LossSlice
 
@@ -58,8 +58,18 @@ def write_surface(
         caption=escape(slice_caption(plane)),
         description=escape(f"{title}: from {low:.4g} to {high:.4g}. {slice_caption(plane)}"),
         log_state="checked" if plane.logarithmic else "",
+        marks=_listed([mark for mark in marks(plane, points) if mark.inside]),
         # "<" ends no script inside of JSON
         data=json.dumps(data).replace("<", "\\u003c"),
     )
     write_atomically(Path(path), text.encode())
     return Path(path)
+
+
+def _listed(drawn: list[Mark]) -> str:
+    """The marks by their numbers in the picture."""
+    if not drawn:
+        return ""
+    kinds = {True: "filled", False: "hollow"}
+    items = "".join(f"<li>{escape(m.label)} ({kinds[m.filled]})</li>" for m in drawn)
+    return f"<p>Points, at their projections:</p>\n<ol>{items}</ol>"

@@ -190,10 +190,9 @@ def _forms(
     lines: FloatArray, third: FloatArray, fourth: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Coefficients of the cubic and the quartic form with these derivatives along lines."""
-    return (
-        np.linalg.lstsq(_form(lines, 3), third, rcond=None)[0],
-        np.linalg.lstsq(_form(lines, 4), fourth, rcond=None)[0],
-    )
+    cubic = np.linalg.lstsq(_form(lines, 3), third, rcond=None)[0]
+    quartic = np.linalg.lstsq(_form(lines, 4), fourth, rcond=None)[0]
+    return np.asarray(cubic, dtype=np.float64), np.asarray(quartic, dtype=np.float64)
 
 
 def _first_violation(
