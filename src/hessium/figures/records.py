@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +20,16 @@ from hessium.figures.charts import Series as Series
 from hessium.figures.charts import Source as Source
 from hessium.figures.charts import measured as measured
 from hessium.figures.charts import require, require_name
+from hessium.figures.claims import CONTROL as CONTROL
+from hessium.figures.claims import OURS as OURS
+from hessium.figures.claims import Origin as Origin
+from hessium.figures.claims import Publication as Publication
+from hessium.figures.claims import Statement as Statement
+from hessium.figures.claims import Verdict as Verdict
+from hessium.figures.claims import judge as judge
+from hessium.figures.claims import judge_test as judge_test
 
 EXACT = "exact"
-
-Verdict = Literal["holds", "does not hold", "not rejected", "not tested"]
 
 _MOST_DIGITS = 17
 
@@ -108,33 +114,6 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """A claim with its verdict.
-
-    Attributes:
-        claim: a sentence that can be false.
-        verdict: of the numbers.
-        evidence: the numbers, in words.
-    """
-
-    claim: str
-    verdict: Verdict
-    evidence: str
-
-
-def judge(claim: str, holds: bool | None, evidence: str) -> Statement:
-    """A statement with its verdict; `holds` is None where nothing was tested."""
-    verdict: Verdict = "not tested" if holds is None else "holds" if holds else "does not hold"
-    return Statement(claim=claim, verdict=verdict, evidence=evidence)
-
-
-def judge_test(claim: str, kept: bool | None, evidence: str) -> Statement:
-    """A statement that a test may reject and cannot prove."""
-    verdict: Verdict = "not tested" if kept is None else "not rejected" if kept else "does not hold"
-    return Statement(claim=claim, verdict=verdict, evidence=evidence)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """The content of one section of a page.
 
@@ -155,6 +134,13 @@ class Findings:
     def __post_init__(self) -> None:
         names = [chart.name for chart in self.charts]
         require(len(names) == len(set(names)), f"names of charts: {names}; each must be its own")
+        places = {*names, *(table.title for table in (*self.tables, *self.quoted)), ""}
+        for one in self.statements:
+            require(
+                one.shown in places,
+                f"shown of {one.claim!r}: {one.shown!r}; no chart or table of the section has this "
+                "name",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

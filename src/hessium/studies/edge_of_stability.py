@@ -12,15 +12,26 @@ from torch import optim
 
 from hessium._typing import FloatArray
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Series, Statement, judge, measured, over
+from hessium.figures.records import (
+    CONTROL,
+    Chart,
+    Findings,
+    Series,
+    Statement,
+    judge,
+    measured,
+    over,
+)
 from hessium.figures.views.repetitions import level
 from hessium.problem import SquaredError
 from hessium.runs.experiment import Result, Task
 from hessium.studies.networks import tanh_network
 from hessium.studies.real_data import split
+from hessium.studies.sources import edge
 from hessium.studies.study import Cell, Summary, study, table
 from hessium.training import Monitor, Record
 
+_TRAININGS = "Trainings"
 _ROOM = 0.1  # a value within this part of the threshold counts as being at it
 _MOST_OUTSIDE = 0.1  # share of the records that may be outside of it
 _CLASSES = 10
@@ -220,6 +231,7 @@ def _statements(
     """Whether a method reaches its threshold and stays there, and the control does not."""
     name = "Batch sharpness" if method.batch else "Sharpness"
     by = f"under {method.name} with step size {digits(method.lr)}"
+    chart = "stochastic" if method.batch else "edge"
     highest = [float(np.nanmax(_ratio(one))) for one in trained]
     late = np.concatenate([_last_third(one) for one in trained])
     outside = float(np.mean(~(np.abs(late - 1) <= _ROOM)))
@@ -229,6 +241,8 @@ def _statements(
             f"{name} reaches the stability threshold {by}.",
             min(highest) >= 1 - _ROOM,
             f"Largest ratio to the threshold {between(highest)}, {what}.",
+            origin=edge(method.kind, method.batch),
+            shown=chart,
         ),
         judge(
             f"{name} stays at the threshold {by}.",
@@ -236,11 +250,15 @@ def _statements(
             f"Ratios of the last third: median {digits(float(np.median(late)))}, from "
             f"{digits(float(late.min()))} to {digits(float(late.max()))}; {outside:.0%} of the "
             f"records are more than {_ROOM:.0%} away.",
+            origin=edge(method.kind, method.batch),
+            shown=chart,
         ),
         judge(
             f"With a step size {method.smaller:g} times smaller, {name.lower()} does not reach it.",
             max(beyond) < 1 - _ROOM,
             f"Largest ratio {between(beyond)} after as many steps.",
+            origin=CONTROL,
+            shown=_TRAININGS if method.batch else "control",
         ),
     ]
     if method.batch:
@@ -250,6 +268,8 @@ def _statements(
                 "The sharpness of the whole loss stays below 2/η under SGD.",
                 max(whole) < 1.0,
                 f"Largest ratio {between(whole)}.",
+                origin=edge(method.kind, method.batch),
+                shown=chart,
             )
         )
     return found
@@ -312,7 +332,7 @@ def _table(
                 )
             )
     columns = ("method", "step size", "threshold", "late ratio", "final loss", "products a record")
-    return table("Trainings", columns, rows, "Late ratio: median of the last third.")
+    return table(_TRAININGS, columns, rows, "Late ratio: median of the last third.")
 
 
 EXPERIMENT = study(

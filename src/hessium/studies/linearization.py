@@ -12,11 +12,12 @@ import torch
 from hessium._typing import AnyArray, FloatArray
 from hessium.curvature import Gram, Linearization
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Statement, judge, measured, over
+from hessium.figures.records import Chart, Findings, Origin, Statement, judge, measured, over
 from hessium.figures.views.repetitions import level
 from hessium.runs.experiment import Result, Task
 from hessium.studies.results import ResultTable
 from hessium.studies.sine import inputs, sine_risk
+from hessium.studies.sources import adcme
 from hessium.studies.study import Arrays, Summary, study, table
 from hessium.studies.training import train
 
@@ -195,31 +196,62 @@ def _charts(config: LinearizationConfig, arrays: Arrays, what: str) -> tuple[Cha
 
 def _statements(config: LinearizationConfig, arrays: Arrays) -> tuple[Statement, ...]:
     claims = (
-        ("The trained parameters are close to the initial ones", "distance", "‖θ*−θ₀‖/‖θ₀‖"),
-        ("The network is well approximated by its first-order Taylor model", "error", "error"),
-        ("H₀ is constant during training", "gram_change", "change of the Gram matrix"),
+        (
+            "The trained parameters are close to the initial ones",
+            "distance",
+            "‖θ*−θ₀‖/‖θ₀‖",
+            adcme("first paragraph"),
+        ),
+        (
+            "The network is well approximated by its first-order Taylor model",
+            "error",
+            "error",
+            adcme("first paragraph and eq. 1"),
+        ),
+        (
+            "H₀ is constant during training",
+            "gram_change",
+            "change of the Gram matrix",
+            adcme("eq. 2 and the Hessian after it"),
+        ),
         (
             "The linear model is close to the network at its own minimiser",
             "linear_error",
             "error at that minimiser",
+            adcme("eq. 2"),
         ),
     )
-    return tuple(_claim(config, arrays[of], claim, name) for claim, of, name in claims)
+    return tuple(
+        _claim(config, arrays[of], claim, name, origin) for claim, of, name, origin in claims
+    )
 
 
-def _claim(config: LinearizationConfig, values: FloatArray, claim: str, name: str) -> Statement:
+def _claim(
+    config: LinearizationConfig, values: FloatArray, claim: str, name: str, origin: Origin
+) -> Statement:
+    shown = "distance" if claim.startswith("The trained") else "error"
     widths, here = config.widths, _PUBLISHED_WIDTH
     small = [bool(column.max() < _LIMIT) for column in values.T]
     held = len(list(takewhile(bool, reversed(small))))
-    since = f"holds from width {widths[-held]} on" if held else "not for the widest either"
+    since = f"holds from width {widths[-held]} on" if held else "nor for the widest network"
     if here not in widths:
-        return judge(f"{claim} (within a tenth).", None, f"width {here} was not run; {since}")
+        return judge(
+            f"{claim} (within a tenth).",
+            None,
+            f"width {here} was not run; {since}",
+            origin=origin,
+            shown=shown,
+        )
     at = values[:, widths.index(here)]
     return judge(
         f"{claim} (within a tenth), at width {here}, that of the ADCME tutorial.",
         bool((at < _LIMIT).all()),
         f"{name} at width {here}: {between(at, 2)}; at width {widths[-1]}: "
         f"{between(values[:, -1], 2)}; {since}",
+        origin=origin,
+        shown=shown,
+        reason="A network is close to its linear model in the limit of large widths; this one is "
+        "narrow.",
     )
 
 

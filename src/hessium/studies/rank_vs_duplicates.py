@@ -9,12 +9,23 @@ import numpy as np
 
 from hessium._typing import AnyArray, FloatArray
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Statement, Table, judge, measured, over
+from hessium.figures.records import (
+    CONTROL,
+    OURS,
+    Chart,
+    Findings,
+    Statement,
+    Table,
+    judge,
+    measured,
+    over,
+)
 from hessium.figures.views.repetitions import curve, level
 from hessium.runs.experiment import Result, Task
 from hessium.studies.eigenvalue_counts import matrices, positive_of
 from hessium.studies.results import Of, ResultTable
 from hessium.studies.sine import inputs, sine_risk
+from hessium.studies.sources import adcme
 from hessium.studies.study import Arrays, Summary, study, table
 from hessium.studies.training import train
 
@@ -212,24 +223,34 @@ def _statements(config: DuplicateConfig, arrays: Arrays, what: str) -> tuple[Sta
             bool(same.all()),
             f"rank {between(copies)} with {config.distinct} points used up to "
             f"{max(config.copies)} times, in {same.size} runs",
+            origin=adcme("paragraph on the rank of X"),
+            shown="copies",
         ),
         judge(
             "As many different samples do raise it.",
             bool((new[:, -1] > config.distinct).all()),
             f"rank {between(new[:, -1])} with "
             f"{config.distinct * config.copies[-1]} different points",
+            origin=CONTROL,
+            shown="copies",
         ),
         judge(
             "Near copies do not change the rank, at any distance.",
             bool(kept.all()),
             (f"true in every run up to δ = {digits(safe[-1])}" if safe.size else "true at no δ")
             + f"; at δ = {digits(shifts[-1])} the rank is {between(near[:, -1])}",
+            origin=adcme("paragraph on the rank of X"),
+            shown="near-copies",
+            reason="A near copy adds an eigenvalue that grows with the square of its distance. It "
+            "counts as a new direction once it crosses the threshold.",
         ),
         judge(
             "The eigenvalue that a near copy adds grows with the square of its distance.",
             bool((np.abs(slope - 2) < 0.2).all()),
             f"exponent fitted between δ = {digits(shifts[2])} and {digits(shifts[-2])}: "
             f"{between(slope)} over {what}",
+            origin=OURS,
+            shown="extra-direction",
         ),
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hessium.figures.formatting import between
-from hessium.figures.records import Findings, Statement, judge, over
+from hessium.figures.records import OURS, Findings, Statement, judge, over
 from hessium.problem import EmpiricalRisk
 from hessium.profiles.dense_measurement import dense_spectra
 from hessium.profiles.portrait import Portrait
@@ -110,7 +110,14 @@ def summarise(config: DigitsConfig, results: Sequence[Result]) -> Summary:
         )
     )
     findings = Findings(
-        statements=(*end.statements(), *start.statements()[:1], _outliers(results, what)),
+        statements=(
+            *(replace(one, origin=OURS, shown="eigenvalues") for one in end.statements()),
+            *(
+                replace(one, origin=OURS, shown="eigenvalues-start")
+                for one in start.statements()[:1]
+            ),
+            _outliers(results, what),
+        ),
         charts=(*end.charts(), *start.charts()[:2]),
         tables=(
             table(
@@ -165,6 +172,8 @@ def _outliers(results: Sequence[Result], what: str) -> Statement:
         all(place == _CLASSES - 1 for place in places),
         f"the widest gap follows eigenvalue {', '.join(map(str, places))} ({what}); the ratio of "
         f"eigenvalues {_CLASSES - 1} and {_CLASSES} is {between(ratios)}",
+        origin=OURS,
+        shown="eigenvalues",
     )
 
 

@@ -60,7 +60,7 @@ def index_chart(
     series += _published(config, ratio)  # on top: there are a few, among hundreds
     energy, network = np.linspace(1e-3, 0.55, 111), "theory with the variance εφ of a network's H₁"
     series += [
-        curve("theory, Wishart + Wigner", energy, index(energy, ratio), hue=5),
+        curve("theory, Wishart + Wigner", energy, index(energy, ratio), hue=4),
         curve(network, energy, index(wigner_energy(energy, ratio), ratio), hue=4),
     ]
     if fit is not None:
@@ -96,7 +96,7 @@ def _published(config: CriticalPointsConfig, ratio: float) -> list[Series]:
             error="not published",
             hue=5,
         ),
-        _power_law("published fit", critical, coefficient, hue=2),
+        _power_law("published fit", critical, coefficient, hue=5),
     ]
 
 

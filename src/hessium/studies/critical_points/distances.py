@@ -9,7 +9,7 @@ import numpy as np
 
 from hessium._typing import FloatArray
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Statement, Table, judge
+from hessium.figures.records import OURS, Statement, Table, judge
 from hessium.studies.critical_points.config import CriticalPointsConfig
 from hessium.studies.critical_points.fits import PowerFit
 from hessium.studies.critical_points.points import certified
@@ -36,6 +36,9 @@ class Distance:
     printed: FloatArray
     network: FloatArray
     critical: float | None
+
+
+_BESIDE = "Points beside Wishart + Wigner"
 
 
 def distances(
@@ -91,9 +94,9 @@ def distance_statement(found: list[Distance]) -> Statement:
             + _begins(here)
         )
     if not found:
-        return judge(claim, None, "no points")
+        return judge(claim, None, "no points", origin=OURS, shown=_BESIDE)
     printed, network = (_rms([getattr(d, name) for d in found]) for name in ("printed", "network"))
-    return judge(claim, network < printed, "; ".join(parts))
+    return judge(claim, network < printed, "; ".join(parts), origin=OURS, shown=_BESIDE)
 
 
 def _begins(found: list[Distance]) -> str:
@@ -117,7 +120,7 @@ def distance_table(found: list[Distance]) -> Table:
     )  # fmt: skip
     critical = [float(critical_energy(one.ratio)) for one in found]
     return table(
-        "Points beside Wishart + Wigner",
+        _BESIDE,
         columns,
         (
             (

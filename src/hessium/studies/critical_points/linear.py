@@ -10,7 +10,7 @@ import torch
 
 from hessium._typing import FloatArray
 from hessium.figures.formatting import digits
-from hessium.figures.records import Chart, Findings, exact, judge
+from hessium.figures.records import CONTROL, Chart, Findings, Statement, exact, judge
 from hessium.figures.views.repetitions import points
 from hessium.landscape.certify import certify
 from hessium.landscape.dead_units import with_dead_units
@@ -21,6 +21,7 @@ from hessium.landscape.two_layer import TwoLayerSurface
 from hessium.runs.experiment import Result, Task
 from hessium.studies.critical_points.search import samples_of
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Summary, study, table
 from hessium.theory import minimiser_energy
 
@@ -111,6 +112,9 @@ def _class_of(
     return float(energy), (size - m) ** 2 + pairs, m * (2 * size - m)
 
 
+_CLASSES = "Classes found"
+
+
 def summarise(config: LinearConfig, results: Sequence[Result]) -> Summary:
     """Found against known."""
     runs, dim = ResultTable.of(tasks(config), results), 2 * config.size**2
@@ -150,17 +154,24 @@ def summarise(config: LinearConfig, results: Sequence[Result]) -> Summary:
                 bool(off.max() < 1e-10) if off.size else None,
                 f"{len(found)} of {len(runs)} searches end at a certified critical point; largest "
                 f"difference {digits(float(off.max()), 2) if off.size else '-'}",
+                origin=CONTROL,
+                shown=_CLASSES,
             ),
             judge(
                 "Its index is that of the class, and no other is possible within the certificate.",
                 bool(same.all() and decided.all()) if same.size else None,
                 f"{int(same.sum())} of {same.size} equal, {int(decided.sum())} decided",
+                origin=CONTROL,
+                shown=_CLASSES,
             ),
             judge(
                 "Its zero eigenvalues are those of the symmetry GL(n), no more and no fewer.",
                 bool(flat.all()) if flat.size else None,
                 f"{int(flat.sum())} of {flat.size} have m (2n − m) of them",
+                origin=CONTROL,
+                shown=_CLASSES,
             ),
+            _published_minimum(config, found),
         ),
         charts=(
             Chart(
@@ -176,7 +187,7 @@ def summarise(config: LinearConfig, results: Sequence[Result]) -> Summary:
         else (),
         tables=(
             table(
-                "Classes found",
+                _CLASSES,
                 ("φ", "runs", "critical", "energies", "least ε", "½ (1 − φ/2)"),
                 rows,
                 "½ (1 − φ/2) is the limit of the least energy for n → ∞.",
@@ -191,6 +202,29 @@ def summarise(config: LinearConfig, results: Sequence[Result]) -> Summary:
     )
     arrays = {name: runs.column(name) for name in names}
     return findings, arrays | {"ratio": np.array([task["ratio"] for task in runs.tasks])}
+
+
+def _published_minimum(config: LinearConfig, found: ResultTable) -> Statement:
+    """Whether the least energies are nearer to the published formula than to that of n/m."""
+    ratios = [ratio for ratio in config.ratios if len(found.select(ratio=ratio))]
+    least = np.array([found.select(ratio=ratio).column("energy").min() for ratio in ratios])
+    printed = np.array([(1 - ratio) / 2 for ratio in ratios])
+    right = np.array([float(minimiser_energy(ratio)) for ratio in ratios])
+    closer = np.abs(least - printed) < np.abs(least - right)
+    listed = "; ".join(
+        f"{digits(e)} at φ = {digits(ratio)}, where ½ (1 − φ) is {digits(p)} and ½ (1 − φ/2) is "
+        f"{digits(r)}"
+        for ratio, e, p, r in zip(ratios, least, printed, right, strict=True)
+    )
+    return judge(
+        "The least energy of linear networks is ½ (1 − φ).",
+        bool(closer.all()) if ratios else None,
+        f"least energy found: {listed}" if ratios else "0 certified points",
+        origin=pennington_bahri("figure 6, caption"),
+        shown=_CLASSES,
+        reason="With φ = 2n/m, as everywhere else in the paper, random data have the limit "
+        "½ (1 − n/m) = ½ (1 − φ/2).",
+    )
 
 
 EXPERIMENT = study(

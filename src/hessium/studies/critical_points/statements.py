@@ -8,14 +8,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from hessium.figures.formatting import digits
-from hessium.figures.records import Number, Statement, Table, judge, judge_test
+from hessium.figures.records import CONTROL, Number, Statement, Table, judge, judge_test
 from hessium.landscape.point import KINDS
 from hessium.studies.critical_points.config import METHODS, CriticalPointsConfig
 from hessium.studies.critical_points.fits import SMALL, PowerFit
 from hessium.studies.critical_points.points import accepted, on_target
 from hessium.studies.critical_points.search import MINIMISE, PLAIN, PUBLISHED, SADDLE
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Cell, table
+
+_METHODS = "Classes by method"
+_SMALL_INDEX = "Index against energy at small index"
 
 
 def statements(
@@ -37,11 +41,17 @@ def statements(
             len(near) >= 0.8 * len(targeted) if len(targeted) else None,
             f"{len(near)} of {len(targeted)} searches, within a tenth of the target or 3; "
             f"{int(near.column('restarts').sum())} restarts in these",
+            origin=CONTROL,
+            shown=_METHODS,
         ),
         judge(
             "Every point that the published test accepts, |g|² ≤ 10⁻⁶, is a critical point.",
             kinds["critical"] == len(passed) if len(passed) else None,
             f"of {len(passed)} accepted: " + ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS),
+            origin=pennington_bahri("protocol of figure 6"),
+            shown=_METHODS,
+            reason="The gradient is small, too, at gradient-flat points and on paths along which "
+            "the weights diverge.",
         ),
         judge_test(
             "The index rises with the power 3/2 of the energy above the critical one, up to an "
@@ -58,6 +68,8 @@ def statements(
             )
             + _listed("too wide to judge", wide)
             + _listed("no such law, or too few points,", missing),
+            origin=pennington_bahri("eq. 20, figure 6a"),
+            shown=_SMALL_INDEX,
         ),
         _minimisers(config, points),
     )
@@ -69,9 +81,13 @@ def _listed(what: str, ratios: list[float]) -> str:
 
 def _minimisers(config: CriticalPointsConfig, points: ResultTable) -> Statement:
     runs = points.select(method=MINIMISE)
+    origin = pennington_bahri("figure 6b")
+    shown = "minimisers" if config.minimisers else _METHODS
     claim = "Minimisation without ridge converges to a minimiser."
     if not len(runs) or len(config.iterations) < 2:
-        return judge(claim, None, "no minimisations, or of one length only")
+        return judge(
+            claim, None, "no minimisations, or of one length only", origin=origin, shown=shown
+        )
     fall = runs.column(lambda r: r["energies"][0] - r["energies"][-1])
     growth = runs.column(lambda r: r["radii"][-1] / r["radii"][0])
     slope = runs.column(lambda r: r["gradients"][-1])
@@ -81,6 +97,9 @@ def _minimisers(config: CriticalPointsConfig, points: ResultTable) -> Statement:
         f"from {config.iterations[0]} to {config.iterations[-1]} iterations the energy falls by "
         f"{digits(float(np.median(fall)), 2)} and |θ| grows {digits(float(np.median(growth)), 2)} "
         f"times (medians); |g| is then {digits(float(np.median(slope)), 1)}",
+        origin=origin,
+        shown=shown,
+        reason="Without a ridge the energy still falls slowly while the weights grow.",
     )
 
 
@@ -109,7 +128,7 @@ def _classes(config: CriticalPointsConfig, points: ResultTable) -> Table:
             )
         )
     return table(
-        "Classes by method",
+        _METHODS,
         ("method", "runs", "|g|² ≤ 10⁻⁶", *KINDS, "CPU s for one critical"),
         rows,
         f"Ridge {digits(config.ridge)} for the index-targeted search and the last two; none "
@@ -119,7 +138,7 @@ def _classes(config: CriticalPointsConfig, points: ResultTable) -> Table:
 
 def _fits(fits: Mapping[float, PowerFit | None]) -> Table:
     return table(
-        "Index against energy at small index",
+        _SMALL_INDEX,
         ("φ", "points", "ε_c at 3/2", "A at 3/2", "free exponent", "ΔAIC"),
         (
             (

@@ -9,7 +9,17 @@ import numpy as np
 from scipy.optimize import brentq
 
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Number, Series, Statement, Table, exact, judge
+from hessium.figures.records import (
+    CONTROL,
+    Chart,
+    Findings,
+    Number,
+    Series,
+    Statement,
+    Table,
+    exact,
+    judge,
+)
 from hessium.figures.views.repetitions import (
     curve,
     level,
@@ -23,6 +33,7 @@ from hessium.studies.random_hessian.agreement import extrapolated, joined
 from hessium.studies.random_hessian.printed import formula_chart, formula_statement
 from hessium.studies.random_hessian.sampling import MODELS, critical
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Cell, Summary, study, table
 from hessium.theory import critical_energy, hessian_law, soft_edge
 
@@ -207,12 +218,16 @@ def _statements(config: CriticalConfig, models: list[_Model]) -> tuple[Statement
             bool(np.abs(off).max() < 1e-8),
             f"largest relative difference {digits(np.abs(off).max(), 2)} at {off.size} ratios "
             f"from {digits(min(config.ratios))} to {digits(max(config.ratios))}",
+            origin=pennington_bahri("eq. 21 and 32"),
+            shown="energy",
         ),
         judge(
             "They have the published values.",
             bool(np.abs(printed_off).max() <= 6e-11),
             f"largest difference {digits(np.abs(printed_off).max(), 2)} from {printed_off.size} "
             "values of ten decimals",
+            origin=CONTROL,
+            shown="energy",
         ),
         formula_statement(),
         judge(
@@ -220,6 +235,8 @@ def _statements(config: CriticalConfig, models: list[_Model]) -> tuple[Statement
             together.holds,
             f"{together.words()}; extrapolated energies are off by {between(100 * shares, 2)} "
             f"percent, with standard errors of {between(100 * errors, 2)} percent",
+            origin=pennington_bahri("eq. 21 and 32"),
+            shown="matrices",
         ),
     )
 

@@ -16,9 +16,12 @@ from hessium.runs.experiment import Result, Task
 from hessium.studies.random_hessian.agreement import Agreement, extrapolated
 from hessium.studies.random_hessian.sampling import spectra
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Summary, study, table
 from hessium.theory import index, soft_edge, wishart_wigner
 
+_EDGES = "Edges of the spectrum"
+_MASS = "Mass below zero, the index of a critical point of that energy"
 _LEVELS = np.linspace(0.1, 0.9, 9)
 
 
@@ -116,6 +119,7 @@ def summarise(config: Fig1Config, results: Sequence[Result]) -> Summary:
     runs = _Sampled(config, results)
     lower, upper, shares = runs.edges("left"), runs.edges("right"), runs.quantiles()
     (some, below), distances, size = runs.index(), runs.distances(), config.sizes[-1]
+    charts = tuple(_chart(config, runs, ratio) for ratio in config.ratios)
     findings = Findings(
         statements=(
             judge(
@@ -124,20 +128,40 @@ def summarise(config: Fig1Config, results: Sequence[Result]) -> Summary:
                 f"shares of eigenvalues below {_LEVELS.size} quantiles of {len(distances)} laws: "
                 f"{shares.words()}; not extrapolated, the largest Kolmogorov distance is "
                 f"{digits(distances.max() * size, 2)}/n at n = {size}",
+                origin=pennington_bahri("section 4, eq. 18, figure 1"),
+                shown=charts[0].name,
             ),
-            judge("The lower edges are those of the law.", lower.holds, lower.words()),
-            judge("The upper edges are those of the law.", upper.holds, upper.words()),
-            judge("The mass below zero is that of the law.", below.holds, below.words()),
+            judge(
+                "The lower edges are those of the law.",
+                lower.holds,
+                lower.words(),
+                origin=pennington_bahri("section 4, eq. 18"),
+                shown=_EDGES,
+            ),
+            judge(
+                "The upper edges are those of the law.",
+                upper.holds,
+                upper.words(),
+                origin=pennington_bahri("section 4, eq. 18"),
+                shown=_EDGES,
+            ),
+            judge(
+                "The mass below zero is that of the law.",
+                below.holds,
+                below.words(),
+                origin=pennington_bahri("section 4, eq. 19"),
+                shown=_MASS,
+            ),
         ),
-        charts=tuple(_chart(config, runs, ratio) for ratio in config.ratios),
+        charts=charts,
         tables=(
             table(
-                "Edges of the spectrum",
+                _EDGES,
                 ("φ", "ε", "lower edge, law", "sampled", "z", "upper edge, law", "sampled", "z"),
                 ((*case, *lower.cells(i), *upper.cells(i)) for i, case in enumerate(runs.cases)),
             ),
             table(
-                "Mass below zero, the index of a critical point of that energy",
+                _MASS,
                 ("φ", "ε", "index, law", "sampled", "z"),
                 ((*runs.cases[i], *below.cells(k, theory_digits=5)) for k, i in enumerate(some)),
                 "Cases without mass below zero in the law are left out.",

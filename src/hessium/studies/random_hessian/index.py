@@ -11,12 +11,23 @@ from scipy.optimize import brentq
 
 from hessium._typing import FloatArray
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Series, Statement, Table, exact, judge
+from hessium.figures.records import (
+    CONTROL,
+    OURS,
+    Chart,
+    Findings,
+    Series,
+    Statement,
+    Table,
+    exact,
+    judge,
+)
 from hessium.figures.views.repetitions import curve, level, with_stderr
 from hessium.runs.experiment import Result, Task
 from hessium.studies.random_hessian.agreement import Agreement, extrapolated, joined
 from hessium.studies.random_hessian.sampling import MODELS, negatives
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Cell, Summary, study, table
 from hessium.theory import (
     critical_energy,
@@ -266,19 +277,34 @@ def _statements(cases: tuple[_Case, ...], sampled: list[Agreement]) -> tuple[Sta
             bool(np.abs(np.array(slopes) - 1.5).max() < 1e-3),
             f"exponent of the exact index between excesses of 10⁻⁶ and 10⁻⁵: {between(slopes, 5)} "
             f"in {len(cases)} cases",
+            origin=pennington_bahri("eq. 20"),
+            shown="index-linear",
         ),
         judge(
             "The 3/2 law is within ten percent of the exact index up to an excess of one tenth.",
             min(ends) >= 0.1,
             f"it is ten percent off from {listed} times ε_c above ε_c",
+            origin=OURS,
+            shown="departure",
+            reason="The law is the first term of an expansion about the critical energy; the "
+            "next terms are large soon.",
         ),
-        judge("Sampled matrices have the exact index.", exact_one.holds, exact_one.words()),
+        judge(
+            "Sampled matrices have the exact index.",
+            exact_one.holds,
+            exact_one.words(),
+            origin=CONTROL,
+            shown="index-linear",
+        ),
         judge(
             f"Sampled matrices have the index of the 3/2 law at indices from {digits(least)} on.",
             law_one.holds,
             f"rejected at {int(rejected.sum())} of {rejected.size} points"
             + (f", the one of least index at {digits(lowest)}" if rejected.any() else "")
             + f", where |z| exceeds {digits(law_one.limit, 2)}",
+            origin=OURS,
+            shown="index-linear",
+            reason="At these indices the law is beyond its range; the exact index lies below it.",
         ),
     )
 

@@ -12,7 +12,7 @@ from hessium.runs.experiment import Result
 from hessium.studies.eigenvalue_counts import negative, positive_of
 from hessium.studies.rank_vs_samples.charts import charts
 from hessium.studies.rank_vs_samples.compute import RankConfig, compute, tasks
-from hessium.studies.rank_vs_samples.statements import statements
+from hessium.studies.rank_vs_samples.statements import COUNTS, statements
 from hessium.studies.results import ResultTable
 from hessium.studies.study import Summary, study, table
 
@@ -75,7 +75,7 @@ def summarise(config: RankConfig, results: Sequence[Result]) -> Summary:
         charts=charts(config, arrays, what),
         tables=(
             table(
-                "Counts at tol 10⁻⁶, by number of samples",
+                COUNTS,
                 ("|I|", *(head for head, _, _ in columns)),
                 (
                     (size, *(over(arrays[of][:, i], what, digits) for _, of, digits in columns))

@@ -7,10 +7,14 @@ from itertools import pairwise
 import numpy as np
 
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Statement, judge
+from hessium.figures.records import CONTROL, OURS, Statement, judge
 from hessium.studies.eigenvalue_counts import positive
 from hessium.studies.published import column_table
+from hessium.studies.sources import adcme
 from hessium.studies.study import Arrays
+
+COUNTS = "Counts at tol 10⁻⁶, by number of samples"
+"""Title of the table of the study."""
 
 _TOLS = (1e-4, 1e-6, 1e-8, 1e-10)
 
@@ -29,6 +33,8 @@ def statements(arrays: Arrays, what: str) -> tuple[Statement, ...]:
             "With up to 5 samples the rank of the trained Hessian is the number of samples.",
             bool(hits.all()) if few.any() else None,
             f"true in {int(hits.sum())} of {hits.size} runs",
+            origin=adcme("last paragraph and figure"),
+            shown="rank",
         ),
         judge(
             "From 6 samples on the rank stays at 5 to 7.",
@@ -36,6 +42,8 @@ def statements(arrays: Arrays, what: str) -> tuple[Statement, ...]:
             f"least {plateau.min():.0f}, greatest {plateau.max():.0f} in {plateau.size} runs"
             if plateau.size
             else "no run with 6 samples or more",
+            origin=adcme("last paragraph and figure"),
+            shown="rank",
         ),
         _agreement(arrays),
         *_threshold(arrays, what),
@@ -44,23 +52,33 @@ def statements(arrays: Arrays, what: str) -> tuple[Statement, ...]:
             bool((trained <= sizes).all()),
             f"true in {int((trained <= sizes).sum())} of {trained.size} runs at tol 10⁻⁶, where "
             f"‖H−H₀‖/‖H‖ is at most {digits(arrays['end_residual_share'].max(), 1)}",
+            origin=adcme("corollary after eq. 2"),
+            shown="rank",
         ),
         judge(
             "rank(H) ≤ |I| for the exact Hessian at initialisation.",
             bool((start + minus <= sizes).all()),
             f"with |I| = {sizes[first]} it has {between(start[:, first])} positive and "
             f"{between(minus[:, first])} negative eigenvalues beyond 10⁻⁶ of the largest",
+            origin=adcme("corollary after eq. 2"),
+            shown="start",
+            reason="The corollary is about H₀, the Hessian of the linearised network. At "
+            "initialisation residuals are large, and H₁ adds eigenvalues of both signs.",
         ),
         judge(
             "rank(H₀) ≤ |I|, at initialisation and after training.",
             bool((h0 <= sizes).all()),
             f"true in {int((h0 <= sizes).sum())} of {h0.size} spectra",
+            origin=adcme("corollary after eq. 2"),
+            shown="start",
         ),
         judge(
             "The Gram matrix of the samples has the non-zero spectrum of H₀.",
             bool(same.all()) and worst < 1e-12,
             f"equal counts in {int(same.sum())} of {same.size} runs; eigenvalues differ by at most "
             f"{digits(worst, 1)} of the largest",
+            origin=CONTROL,
+            shown=COUNTS,
         ),
     )
 
@@ -78,6 +96,8 @@ def _agreement(arrays: Arrays) -> Statement:
         "The counts agree with the published ones.",
         within == shared if shared else None,
         f"the ranges over seeds, ours and theirs, overlap at {within} of {shared} sizes",
+        origin=CONTROL,
+        shown="rank",
     )
 
 
@@ -92,10 +112,14 @@ def _threshold(arrays: Arrays, what: str) -> tuple[Statement, Statement]:
             "The plateau is a property of the threshold, not of the network: it moves with tol.",
             all(b > a for a, b in pairwise(medians)),
             f"rank of H₀ at |I| = {max(arrays['sizes'])}: {words}",
+            origin=OURS,
+            shown="threshold",
         ),
         judge(
             "The eigenvalues of H₀ fall about tenfold per index (between 5 and 20).",
             bool(min(per_index) >= 5 and max(per_index) <= 20),
             f"factor per index over the first 8, fitted: {between(per_index)} over {what}",
+            origin=OURS,
+            shown="spectrum",
         ),
     )

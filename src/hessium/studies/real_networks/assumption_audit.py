@@ -11,11 +11,12 @@ from scipy.stats import binom
 from hessium._typing import FloatArray
 from hessium.compare import assumptions
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Number, Statement, Table, judge
+from hessium.figures.records import OURS, Chart, Findings, Number, Statement, Table, judge
 from hessium.figures.views.repetitions import curve, ranges
 from hessium.runs.experiment import Result, Task
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Cell, Summary, study, table
 from hessium.studies.training import train
 from hessium.theory import index, wigner_energy
@@ -105,6 +106,10 @@ def compute(task: Task) -> Result:
     }
 
 
+_NOT_REJECTED = "In how many networks an assumption is not rejected, {when}"
+_PREDICTED = "Measured and predicted at initialisation, n = {width}"
+
+
 def _values(assumption: str, runs: ResultTable, of: str = "value") -> FloatArray:
     """An entry of the test of an assumption, from the runs in which it was tested."""
     found = [r["checks"][assumption][of] for r in runs if assumption in r["checks"]]
@@ -117,9 +122,9 @@ def summarise(config: AuditConfig, results: Sequence[Result]) -> Summary:
     findings = Findings(
         statements=(
             *_tested(config, runs),
-            _index(runs),
+            _index(config, runs),
             _variance(config, runs),
-            _network_index(runs),
+            _network_index(config, runs),
         ),
         charts=(
             _chart(config, runs, "wishart", _H0, "Distance of H₀ from Marchenko-Pastur", "random"),
@@ -151,12 +156,44 @@ def summarise(config: AuditConfig, results: Sequence[Result]) -> Summary:
 
 def _tested(config: AuditConfig, runs: ResultTable) -> list[Statement]:
     found = []
-    for assumption, claim in (
-        (_H0, "H₀ is Wishart: its spectrum is Marchenko-Pastur of the network's ratio."),
-        (_H1, "H₁ is Wigner: its spectrum is a semicircle."),
-        (_MOMENTS, "H₀ and H₁ are free."),
-        ("residuals are normal", "Residuals are normal."),
-        ("weights 0.weight are normal", "Weights are normal (first layer)."),
+    counts_table = _NOT_REJECTED.format(when=_WHEN["trained"])
+    for assumption, claim, place, shown, reason in (
+        (
+            _H0,
+            "H₀ is Wishart: its spectrum is Marchenko-Pastur of the network's ratio.",
+            "section 4, eq. 8 and 16",
+            "wishart",
+            "Entries of the Jacobian of a network are products of weights and data, not "
+            "independent normal numbers.",
+        ),
+        (
+            _H1,
+            "H₁ is Wigner: its spectrum is a semicircle.",
+            "section 4, eq. 16",
+            "wigner",
+            "Entries of H₁ are sums over the same residuals and inputs; they are not independent.",
+        ),
+        (
+            _MOMENTS,
+            "H₀ and H₁ are free.",
+            "primary assumptions",
+            "free",
+            "Both come from the same weights and data, so that their eigenvectors are aligned.",
+        ),
+        (
+            "residuals are normal",
+            "Residuals are normal.",
+            "primary assumptions",
+            counts_table,
+            "",
+        ),
+        (
+            "weights 0.weight are normal",
+            "Weights are normal (first layer).",
+            "primary assumptions",
+            counts_table,
+            "",
+        ),
     ):
         holds = {when: _values(assumption, runs.select(when=when), "holds") for when in _WHEN}
         tested = np.concatenate(list(holds.values()))
@@ -173,11 +210,20 @@ def _tested(config: AuditConfig, runs: ResultTable) -> list[Statement]:
         evidence = (
             f"not rejected in {counts}; {_statistic(assumption)} at initialisation: {by_activation}"
         )
-        found.append(judge(claim, bool((tested == 0).sum() <= chance), evidence))
+        found.append(
+            judge(
+                claim,
+                bool((tested == 0).sum() <= chance),
+                evidence,
+                origin=pennington_bahri(place),
+                shown=shown,
+                reason=reason,
+            )
+        )
     return found
 
 
-def _index(runs: ResultTable) -> Statement:
+def _index(config: AuditConfig, runs: ResultTable) -> Statement:
     measured, *predicted = runs.select(when="random").column(lambda r: r["predictions"]["index"]).T
     off = [np.asarray(found - measured) for found in predicted]
     names = ("Wishart + Wigner", "the ReLU model")
@@ -186,6 +232,9 @@ def _index(runs: ResultTable) -> Statement:
         "initialisation.",
         bool(min(np.abs(one).max() for one in off) < 0.05),
         "; ".join(f"{name}: off by {between(e, 2)}" for name, e in zip(names, off, strict=True)),
+        origin=pennington_bahri("eq. 19, 16 and 29"),
+        shown=_PREDICTED.format(width=config.widths[-1]),
+        reason="The assumptions above fail, and H₁ of a network has not the printed variance 2ε.",
     )
 
 
@@ -213,10 +262,12 @@ def _variance(config: AuditConfig, runs: ResultTable) -> Statement:
         "The variance of H₁ is nearer to εφ, with ReLU half of it, than to the printed 2ε.",
         nearer == compared if compared else None,
         f"in {nearer} of {compared} networks; measured over 2ε and over εφ: " + "; ".join(parts),
+        origin=OURS,
+        shown=_NOT_REJECTED.format(when=_WHEN["random"]),
     )
 
 
-def _network_index(runs: ResultTable) -> Statement:
+def _network_index(config: AuditConfig, runs: ResultTable) -> Statement:
     parts, better = [], []
     for when, words in _WHEN.items():
         chosen = runs.select(when=when).filter(lambda _, r: r["energy"] > 0)
@@ -231,6 +282,8 @@ def _network_index(runs: ResultTable) -> Statement:
         "With that variance Wishart + Wigner predicts the index better.",
         all(better),
         "root mean square distance of the index with 2ε and with εφ: " + ", ".join(parts),
+        origin=OURS,
+        shown=_PREDICTED.format(width=config.widths[-1]),
     )
 
 
@@ -282,7 +335,7 @@ def _table(config: AuditConfig, runs: ResultTable, when: str) -> Table:
         return f"{int(held.sum())} of {held.size}"
 
     return table(
-        f"In how many networks an assumption is not rejected, {_WHEN[when]}",
+        _NOT_REJECTED.format(when=_WHEN[when]),
         ("assumption", *config.activations),
         (
             (short, *(cell(assumption, a) for a in config.activations))
@@ -309,7 +362,7 @@ def _predictions(config: AuditConfig, runs: ResultTable) -> Table:
         for which in ("measured", "Wigner", "ReLU model")
     )
     return table(
-        f"Measured and predicted at initialisation, n = {width}",
+        _PREDICTED.format(width=width),
         ("activation", "φ", *heads),
         rows,
         "Predictions take energy, ratio and the mean of H₀ from the network. Wigner: "

@@ -11,7 +11,7 @@ from hessium._typing import FloatArray
 from hessium.curvature import GaussNewton
 from hessium.estimate import spectrum
 from hessium.figures.formatting import digits
-from hessium.figures.records import Chart, Findings, Number, Statement, exact, judge
+from hessium.figures.records import CONTROL, OURS, Chart, Findings, Number, Statement, exact, judge
 from hessium.figures.views.repetitions import (
     UNPUBLISHED,
     curve,
@@ -24,6 +24,7 @@ from hessium.studies.images import digest, small_images
 from hessium.studies.published import column_table
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Summary, study, table, with_error
 
 _UNITS = 16
@@ -150,6 +151,8 @@ def _statements(
             "Above ratio one (m ≤ 32) there is no gap.",
             largest < 1e-12 if few.any() else None,
             f"largest 17th eigenvalue at m ≤ 32 {digits(largest, 1)} of the mean eigenvalue",
+            origin=pennington_bahri("figure 5"),
+            shown="gap",
         )
     ]
     both = [k for k, m in enumerate(samples) if m in dots]
@@ -165,6 +168,10 @@ def _statements(
                 f"largest difference {digits(100 * one.misfit, 2)} % of the largest gap, "
                 f"σ = {digits(one.scale)}; {int(off.sum())} of {off.size} points are more than "
                 "three standard errors off",
+                origin=pennington_bahri("figure 5"),
+                shown="gap",
+                reason="Entries of the Jacobian of a network are products of weights and data, not "
+                "independent normal numbers.",
             ),
             judge(
                 "Over their scales, measured gaps are the published dots within a tenth of the "
@@ -172,6 +179,8 @@ def _statements(
                 worst < 0.1 if both else None,
                 f"largest difference {digits(100 * worst, 2)} % of the largest published gap, at "
                 f"{len(both)} numbers of samples",
+                origin=CONTROL,
+                shown="gap",
             ),
         ]
     ratios = {one.name: one.scale / one.spectrum_mean for one in kinds}
@@ -181,6 +190,10 @@ def _statements(
             all(abs(ratio - 1) < 0.1 for ratio in ratios.values()),
             "fitted σ over the mean non-zero eigenvalue: "
             + ", ".join(f"{digits(ratio, 2)} ({name})" for name, ratio in ratios.items()),
+            origin=OURS,
+            shown="gap",
+            reason="Entries of the Jacobian of a network are products of weights and data, not "
+            "independent normal numbers.",
         )
     )
     return tuple(found)

@@ -12,13 +12,14 @@ from hessium.compare import nonzero, symmetries
 from hessium.curvature import GaussNewton
 from hessium.estimate import spectrum
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Statement, judge, measured, over
+from hessium.figures.records import OURS, Chart, Findings, Statement, judge, measured, over
 from hessium.figures.views.repetitions import curve, histogram, published
 from hessium.runs.experiment import Result, Task
 from hessium.spectra import Spectrum
 from hessium.studies.images import digest, small_images
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Summary, study, table
 from hessium.theory import MarchenkoPastur
 
@@ -70,6 +71,9 @@ def compute(task: Task) -> Result:
     }
 
 
+_ZEROS = "Zeros of H₀ by symmetry"
+
+
 def summarise(config: NullSpaceConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
     runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
@@ -83,7 +87,7 @@ def summarise(config: NullSpaceConfig, results: Sequence[Result]) -> Summary:
         charts=(_spectrum_chart(config, rows, what), _smallest_chart(rows, what)),
         tables=(
             table(
-                "Zeros of H₀ by symmetry",
+                _ZEROS,
                 columns,
                 (
                     (
@@ -131,6 +135,8 @@ def _statements(
                 bool((zeros == expected).all() and (forced == expected).all()),
                 f"measured {between(zeros, 12)}, forced {between(forced, 12)} ({len(runs)} seeds)"
                 f"{tried}",
+                origin=pennington_bahri("figure 4") if name == "relu" else OURS,
+                shown=_ZEROS,
             )
         )
     distances, edges = [], []
@@ -144,6 +150,10 @@ def _statements(
             bool(max(distances) < 0.05),
             f"Kolmogorov distance from the law of the same mean {between(distances, 2)}; the "
             f"smallest eigenvalue is {between(edges, 2)} of the law's lower edge",
+            origin=pennington_bahri("section 4, eq. 8"),
+            shown="spectrum",
+            reason="Entries of the Jacobian of a network are products of weights and data, not "
+            "independent normal numbers.",
         )
     )
     return tuple(found)

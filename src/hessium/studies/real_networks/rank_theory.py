@@ -13,12 +13,13 @@ from torch import nn
 from hessium._typing import AnyArray
 from hessium.compare import ranks
 from hessium.figures.formatting import digits
-from hessium.figures.records import Chart, Findings, Statement, judge
+from hessium.figures.records import OURS, Chart, Findings, Statement, judge
 from hessium.figures.views.repetitions import curve, ranges
 from hessium.problem import EmpiricalRisk
 from hessium.runs.experiment import Result, Task
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import singh
 from hessium.studies.study import Summary, study, table
 from hessium.theory import linear_network_rank
 
@@ -196,6 +197,8 @@ def _statements(
             all(equal),
             f"{sum(equal)} of {len(equal)} configurations equal for {what}, {narrow} of them "
             f"with a bottleneck, {entropy} with cross-entropy",
+            origin=singh("rank formulas of deep linear networks"),
+            shown="Linear networks",
         )
     ]
     for activation in config.activations:
@@ -211,6 +214,9 @@ def _statements(
                 within == len(sweep),
                 f"{within} of {len(sweep)} configurations within; largest excess "
                 + ", ".join(f"{label} {digits(int(excess), 12)}" for label, excess in worst),
+                origin=OURS,
+                shown="samples",
+                reason="An activation makes the null space smaller.",
             )
         )
     return tuple(found)
@@ -242,8 +248,8 @@ def _chart(config: RankTheoryConfig, name: str, sweep: _Sweep, what: str) -> Cha
                 for k, (activation, found) in enumerate(sweep.items())
             ),
             *(
-                curve(f"rank of {label}, formula of the linear network", x, theory[:, k], hue=5 - k)
-                for k, label in enumerate(_MATRICES.values())
+                curve(f"rank of {label}, formula of the linear network", x, theory[:, k], hue=hue)
+                for k, (label, hue) in enumerate(zip(_MATRICES.values(), (4, 3, 0), strict=True))
             ),
             curve("number of parameters", x, [r["parameters"] for r in first], hue=5),
         ),

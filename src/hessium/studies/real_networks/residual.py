@@ -12,13 +12,14 @@ from hessium.compare import cumulants
 from hessium.curvature import ResidualHessian
 from hessium.estimate import spectrum
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Statement, Table, judge, over
+from hessium.figures.records import OURS, Chart, Findings, Statement, Table, judge, over
 from hessium.figures.views.repetitions import density, histogram, mean_and_stderr, with_stderr
 from hessium.runs.experiment import Result, Task
 from hessium.spectra import Spectrum
 from hessium.studies.images import digest, small_images
 from hessium.studies.real_networks.setting import plain_network, with_residuals
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Summary, study, table
 from hessium.theory import LevyLaw, relu_residual
 
@@ -131,6 +132,9 @@ def residual_averages(x: FloatArray, on: AnyArray) -> FloatArray:
     return np.array([second, fourth]) / n**2
 
 
+_MEASURED = "Measured over predicted"
+
+
 class _Sampled:
     """Spectra with images by number of samples m, those with Gaussian data by (n, 16 m / n)."""
 
@@ -232,11 +236,15 @@ def _statements(runs: _Sampled) -> tuple[Statement, ...]:
             f"relative difference {between(second[middle], 2)} at n = {middle}, "
             f"{between(second[first], 2)} at n = {first} (ratios "
             f"{' and '.join(digits(32 / m) for m in samples)}, {runs.what} and more)",
+            origin=pennington_bahri("section 6, eq. 28"),
+            shown=_MEASURED,
         ),
         judge(
             f"The density is that of eq. 28 within 3 % (L1) at n = {runs.largest}.",
             bool(max(densities) < 0.03),
             f"L1 difference in 60 bins {between(densities, 2)}, tails beyond the edges included",
+            origin=pennington_bahri("section 6, eq. 28, figure 3"),
+            shown=f"m{samples[0]}",
         ),
         judge(
             "The fourth free cumulant is ε²φ³/4 within 5 % when extrapolated in 1/n.",
@@ -245,18 +253,24 @@ def _statements(runs: _Sampled) -> tuple[Statement, ...]:
             + " and ".join(f"{digits(v, 2)} ± {digits(e, 1)}" for v, e in limits)
             + f" for n → ∞; {between(fourth[first], 2)} at n = {first}, "
             f"{between(fourth[largest], 2)} at n = {largest}",
+            origin=pennington_bahri("section 6, eq. 28"),
+            shown="fourth-cumulant",
         ),
         judge(
             "For ReLU the spectrum is ± the singular values of one block for each unit, exactly.",
             bool((errors < 1e-12).all()),
             f"largest difference from the dense matrix {digits(errors.max(), 1)} of the "
             f"largest eigenvalue, 512 eigenvalues, {errors.size} runs",
+            origin=pennington_bahri("section 6, eq. 23"),
+            shown=_MEASURED,
         ),
         judge(
             "Without activation every eigenvalue of H₁ is 16-fold degenerate, exactly.",
             bool((repeats < 1e-12).all() and (gaps > 1e-9).all()),
             f"spread within groups of 16 at most {digits(repeats.max(), 1)} of the largest "
             f"eigenvalue, groups apart by at least {digits(gaps.min(), 1)}",
+            origin=OURS,
+            shown=_MEASURED,
         ),
     )
 
@@ -315,7 +329,7 @@ def _table(runs: _Sampled) -> Table:
         *(("Gaussian", n, m, draws) for (n, m), draws in runs.gaussian.items()),
     ]
     return table(
-        "Measured over predicted",
+        _MEASURED,
         ("data", "n", "φ", "variance", "fourth free cumulant", "largest eigenvalue"),
         (
             (

@@ -13,7 +13,16 @@ from hessium._typing import FloatArray
 from hessium.compare import LevelStatistics, levels
 from hessium.curvature import GaussNewton, Hessian, ResidualHessian
 from hessium.figures.formatting import digits
-from hessium.figures.records import Chart, Findings, Number, Statement, judge, judge_test
+from hessium.figures.records import (
+    CONTROL,
+    OURS,
+    Chart,
+    Findings,
+    Number,
+    Statement,
+    judge,
+    judge_test,
+)
 from hessium.figures.views.repetitions import curve, histogram, with_stderr
 from hessium.runs.experiment import Result, Task
 from hessium.spectra import Spectrum
@@ -122,6 +131,9 @@ def _networks(task: Task) -> dict[str, LevelStatistics]:
     }
 
 
+_RATIOS = "Mean spacing ratios"
+
+
 class _Pooled:
     """Ratios of one kind over all its matrices."""
 
@@ -160,7 +172,7 @@ def summarise(config: SpacingsConfig, results: Sequence[Result]) -> Summary:
         ),
         tables=(
             table(
-                "Mean spacing ratios",
+                _RATIOS,
                 columns,
                 (
                     (
@@ -201,6 +213,8 @@ def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
                 f"{label} has the mean ratio {value}.",
                 abs(pooled[name].z(name)) < _LIMIT,
                 f"{pooled[name].words()}, {digits(pooled[name].z(name), 2)} standard errors off",
+                origin=CONTROL,
+                shown="references",
             )
             for label, name, value in (("GOE", "goe", 0.5307), ("Poisson", "poisson", 0.3863))
         ),
@@ -208,12 +222,16 @@ def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
             "A symmetry that is not removed lowers the ratio (two GOE blocks, the control).",
             mixed.z("goe") < -_LIMIT and abs(apart.z("goe")) < _LIMIT,
             f"mixed {mixed.words()}, block by block {apart.words()}",
+            origin=CONTROL,
+            shown="references",
         ),
         judge_test(
             "H₁ of a ReLU network repels like GOE once its hidden units are kept apart.",
             abs(blocks.z("goe")) < _LIMIT,
             f"unit by unit {blocks.words()} ({digits(blocks.z('goe'), 2)} standard errors from "
             f"GOE), units mixed {units.words()}",
+            origin=OURS,
+            shown="networks",
         ),
         *(
             judge_test(
@@ -221,6 +239,8 @@ def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
                 abs(one.z("goe")) < _LIMIT,
                 f"{one.words()}, {digits(one.z('goe'), 2)} standard errors from GOE, "
                 f"{digits(one.z('poisson'), 2)} from Poisson; {one.zeros} zeros removed",
+                origin=OURS,
+                shown=_RATIOS,
             )
             for name, one in pooled.items()
             if name in ("H, tanh, start", "H, tanh, trained", "H, ReLU, start")

@@ -9,10 +9,11 @@ import numpy as np
 
 from hessium._typing import AnyArray, BoolArray
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Chart, Findings, Series, Statement, judge, over
+from hessium.figures.records import OURS, Chart, Findings, Series, Statement, judge, over
 from hessium.figures.views.repetitions import level
 from hessium.runs.experiment import Result
 from hessium.studies.results import ResultTable
+from hessium.studies.sources import optimisers
 from hessium.studies.study import Summary, table
 from hessium.studies.trust_region.compute import KINDS, METHODS, TrustRegionConfig, tasks
 
@@ -22,6 +23,7 @@ _HEAT = {
     KINDS[0]: {"BFGS": 31.0, "L-BFGS-B": 22.0, "trust region": 35.0},
     KINDS[1]: {"BFGS": 34.0, "L-BFGS-B": 41.0, "trust region": 38.0},
 }
+_TABLE = "Counts, over {what}"
 _FEW = 1.0  # negative eigenvalues that count as about none
 _ALONG = 0.5  # cosine above which a step points along a direction
 
@@ -49,7 +51,7 @@ def summarise(config: TrustRegionConfig, results: Sequence[Result]) -> Summary:
         slug = method.lower().replace(" ", "_").replace("-", "_")
         arrays |= {f"{slug}_{k}": np.asarray(run[k]) for k in ("iteration", "positive", "loss")}
     findings = Findings(
-        statements=_statements(arrays),
+        statements=_statements(arrays, what),
         charts=_charts(kept, first),
         tables=(_counts(arrays, what), _angles(arrays, what)),
         notes=(
@@ -91,7 +93,7 @@ def _one(runs: ResultTable, **wanted: Any) -> Result:
     return found
 
 
-def _statements(arrays: dict[str, AnyArray]) -> tuple[Statement, ...]:
+def _statements(arrays: dict[str, AnyArray], what: str) -> tuple[Statement, ...]:
     with_pde, without, noisy = arrays["positive_end"]
     bfgs, lbfgs, newton = with_pde
     ends = np.stack([with_pde.mean(axis=1), without.mean(axis=1)])
@@ -102,17 +104,20 @@ def _statements(arrays: dict[str, AnyArray]) -> tuple[Statement, ...]:
     to_newton, to_gradient = arrays["to_newton"][0], arrays["to_gradient"][0]
     return (
         judge(
-            "Trust-region Newton ends with more positive eigenvalues than BFGS (ADCME).",
+            "Trust-region Newton ends with more positive eigenvalues than BFGS.",
             bool(newton.mean() > bfgs.mean()) if settled[0, [0, 2]].all() else None,
             f"trust region {between(newton)}, BFGS {between(bfgs)}, L-BFGS-B {between(lbfgs)}; "
             f"published: {published}",
+            origin=optimisers("counts of positive eigenvalues, Poisson problem"),
+            shown="positive",
         ),
         judge(
-            "The end of trust-region Newton has no negative eigenvalues to speak of (ADCME: about "
-            "none).",
+            "The end of trust-region Newton has no negative eigenvalues to speak of.",
             bool((negatives[2] <= _FEW).all()) if settled[0, 2].all() else None,
             f"trust region {between(negatives[2])}; BFGS {between(negatives[0])}, L-BFGS-B "
             f"{between(negatives[1])}; at initialisation {between(arrays['negative_start'][0])}",
+            origin=optimisers("counts of negative eigenvalues"),
+            shown="negative",
         ),
         judge(
             "With noise the Hessian at the end has more negative eigenvalues than with exact data.",
@@ -122,28 +127,35 @@ def _statements(arrays: dict[str, AnyArray]) -> tuple[Statement, ...]:
             f"negative {between(arrays['negative_end'][2])} and positive {between(noisy)} at the "
             f"end, loss {between(arrays['loss_end'][2])}; {int(settled[2].sum())} of "
             f"{settled[2].size} runs with noise converged",
+            origin=OURS,
+            shown=_TABLE.format(what=what),
         ),
         judge(
-            "At most 35 directions are active at the end (ADCME: 18 to 35 of 901).",
+            "At most 35 directions are active at the end.",
             bool((with_pde <= 35).all()) if ended else None,
             f"{between(with_pde)} positive eigenvalues of {digits(size, 12)}",
+            origin=optimisers("counts of positive eigenvalues"),
+            shown="positive",
         ),
         judge(
-            "The equation leaves fewer directions than a direct fit of the same network (ADCME: 31 "
-            "of 34, 22 of 41, 35 of 38).",
+            "The equation leaves fewer directions than a direct fit of the same network.",
             bool((ends[0] < ends[1]).all()) if ended and settled[1].all() else None,
             "; ".join(
                 f"{name} {digits(a)} and {digits(b)}"
                 for name, a, b in zip(METHODS, *ends, strict=True)
             )
             + " on average, with and without",
+            origin=optimisers("counts with and without the equation, heat problem"),
+            shown=_TABLE.format(what=what),
         ),
         judge(
-            "Steps of BFGS point along the Newton step rather than along the gradient (ADCME).",
+            "Steps of BFGS point along the Newton step rather than along the gradient.",
             bool((to_newton[0] > to_gradient[0]).all() and (to_newton[0] > _ALONG).all()),
             f"median cosine with the Newton step {between(to_newton[0])}, with -g "
             f"{between(to_gradient[0])}; trust region {between(to_newton[2])} and "
             f"{between(to_gradient[2])}",
+            origin=optimisers("angles of the steps of BFGS"),
+            shown="angle-newton",
         ),
         judge(
             "Effective degrees of freedom fall along the training.",
@@ -151,6 +163,8 @@ def _statements(arrays: dict[str, AnyArray]) -> tuple[Statement, ...]:
             f"positive eigenvalues {between(arrays['positive_start'][0])} at initialisation, "
             f"{between(with_pde)} at the end; effective dimension of H₀ "
             f"{between(arrays['effective_start'][0])} and {between(arrays['effective_end'][0])}",
+            origin=OURS,
+            shown="effective",
         ),
     )
 
@@ -176,7 +190,7 @@ def _counts(arrays: dict[str, AnyArray], what: str) -> Any:
                 )
             )  # fmt: skip
     return table(
-        f"Counts, over {what}",
+        _TABLE.format(what=what),
         (
             "optimiser", "positive at first", "positive at the end", "negative at the end",
             "effective dimension of H₀", "iterations", "loss", "gradient norm", "converged",
