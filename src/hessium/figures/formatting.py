@@ -9,7 +9,6 @@ import numpy as np
 from hessium.figures.records import Numbers
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_THIN_SPACE = "\u202f"
 
 
 def digits(value: float | int, significant: int = 3) -> str:
@@ -23,7 +22,7 @@ def digits(value: float | int, significant: int = 3) -> str:
     if value == 0:
         return "0"
     if value == int(value) and abs(value) < 1e9 and significant >= 10:
-        return f"{int(value):,}".replace(",", _THIN_SPACE).replace("-", "−")
+        return f"{int(value):,}".replace("-", "−")
     # rounded in text: a power of ten below 10^-308 is no float of full precision
     mantissa, _, power_of_ten = f"{value:.{significant - 1}e}".partition("e")
     exponent = int(power_of_ten)

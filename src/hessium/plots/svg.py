@@ -46,7 +46,18 @@ def to_svg(figure: Figure, chart: Chart, prefix: str) -> str:
     if size is None:
         msg = "the SVG backend wrote no viewBox"
         raise RuntimeError(msg)
-    return _head(chart, prefix, size.group(0)[9:-1]) + text[len(opening) :]
+    body = re.sub(r">([^<]*_[^<]*)<", lambda found: f">{_indices(found[1])}<", text[len(opening) :])
+    return _head(chart, prefix, size.group(0)[9:-1]) + body
+
+
+def _indices(text: str) -> str:
+    """Text of an element with ε_c, λ_max and f_lin set with a lowered index."""
+    found = re.search(r"(?<!\w)([A-Za-zα-ω])_(c|max|min|lin)\b", text)
+    if found is None:
+        return text
+    head, rest = text[: found.end(1)], _indices(text[found.end() :])
+    low = f'<tspan dy="0.25em" font-size="70%">{found[2]}</tspan>'
+    return head + low + (f'<tspan dy="-0.175em">{rest}</tspan>' if rest else "")
 
 
 def empty_svg(chart: Chart, prefix: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from pathlib import Path
 
 from hessium._files import write_atomically
+from hessium.figures.records import Chart
 from hessium.plots import draw, to_pdf, to_png
 from hessium.plots.standalone import Kind
 from hessium.runs.run_directory import RunDirectory
@@ -28,3 +31,27 @@ def export_figures(run: RunDirectory, kind: Kind) -> list[Path]:
             write_atomically(path, to_pdf(figure) if kind == "pdf" else to_png(figure))
             paths.append(path)
     return paths
+
+
+def to_csv(chart: Chart) -> str:
+    """The numbers of a figure, one point a row: panel, series, source, x, y, low, high, error.
+
+    Values in colours follow as rows of x, y and value. Numbers have all their digits.
+    """
+    text = io.StringIO()
+    write = csv.writer(text, lineterminator="\n").writerow
+    write(("panel", "series", "source", "x", "y", "low", "high", "error"))
+    for part in (chart, *chart.panels):
+        for one in part.series:
+            low, high = (
+                [""] * one.x.size if e is None else e.tolist() for e in (one.low, one.high)
+            )
+            for row in zip(one.x.tolist(), one.y.tolist(), low, high, strict=True):
+                write((part.title, one.label, one.source, *row, one.error))
+    if chart.field is not None:
+        field = chart.field
+        write(("colours", "x", "y", "value"))
+        for y, row in zip(field.y.tolist(), field.z.tolist(), strict=True):
+            for x, value in zip(field.x.tolist(), row, strict=True):
+                write((field.label, x, y, value))
+    return text.getvalue()

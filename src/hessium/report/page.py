@@ -16,6 +16,9 @@ from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Section
 from hessium.plots import PALETTE, draw, empty_svg, to_svg
 from hessium.report import statements
+from hessium.report.export import to_csv
+from hessium.report.mathematics import mathematics
+from hessium.report.overview import KINDS, VERDICTS, Overview, Placed, anchors, counts
 from hessium.runs.codec import encode
 from hessium.runs.run_directory import RunDirectory
 
@@ -27,9 +30,14 @@ class _Drawn:
     section: Section
     figures: tuple[Markup, ...]
 
+    @property
+    def anchors(self) -> dict[str, str]:
+        """Ids of figures and tables."""
+        return anchors(self.section.findings, self.section.experiment)
+
 
 def write_report(run: RunDirectory) -> Path:
-    """Draw every chart of a run directory, write `figures/*.svg` and `report.html`.
+    """Draw every chart of a run directory, write `figures/*.svg`, `figures/*.csv` and `report.html`.
 
     Returns:
         The path of the page.
@@ -55,7 +63,7 @@ class Report:
         self._figures: dict[str, tuple[str, Markup]] = {}
 
     def write(self) -> Path:
-        """Draw what is new, write `figures/*.svg` and `report.html`.
+        """Draw what is new, write `figures/*.svg`, `figures/*.csv` and `report.html`.
 
         Returns:
             The path of the page.
@@ -89,6 +97,7 @@ class Report:
             figure = Markup(_svg(chart, name))
             self._figures[name] = (content, figure)
             write_atomically(folder / f"{name}.svg", figure.encode())
+            write_atomically(folder / f"{name}.csv", to_csv(chart).encode())
         return figure
 
 
@@ -117,12 +126,19 @@ def render(drawn: tuple[_Drawn, ...]) -> str:
         "errors": statements.errors,
         "setting": statements.setting,
         "duration": statements.duration,
+        "math": mathematics,
     }
     return environment.get_template("page.html").render(
         drawn=drawn,
         palette=PALETTE,
         points=statements.points,
         most=_MOST_POINTS,
+        overview=Overview([item.section for item in drawn]),
+        counts=counts,
+        kinds=KINDS,
+        names=VERDICTS,
+        tags={"source": "source", "ours": "ours", "control": "control"},
+        backward=_backward,
         verdicts={
             "holds": "holds",
             "does not hold": "fails",
@@ -130,3 +146,8 @@ def render(drawn: tuple[_Drawn, ...]) -> str:
             "not tested": "open",
         },
     )
+
+
+def _backward(statements: list[Placed], target: str) -> list[tuple[int, Placed]]:
+    """The statements, with their numbers, whose numbers a figure or table shows."""
+    return [(i, one) for i, one in enumerate(statements, 1) if one.target == target]
