@@ -101,6 +101,7 @@ def measured(
     what: str,
     mark: Mark = "both",
     nudge: float = 0.0,
+    hue: int | None = None,
 ) -> Series:
     """Median and range over repetitions.
 
@@ -111,8 +112,20 @@ def measured(
         what: what the repetitions are, such as "5 seeds".
         mark: points, a line, or both.
         nudge: see `Series`.
+        hue: see `Series`.
     """
     table = np.asarray(samples, dtype=np.float64)
+    if len(table) == 1:  # one run has no range
+        return Series(
+            label=label,
+            x=np.asarray(x, dtype=np.float64),
+            y=table[0],
+            error=f"none, {what}",
+            source="measured",
+            mark=mark,
+            nudge=nudge,
+            hue=hue,
+        )
     return Series(
         label=label,
         x=np.asarray(x, dtype=np.float64),
@@ -123,6 +136,7 @@ def measured(
         source="measured",
         mark=mark,
         nudge=nudge,
+        hue=hue,
     )
 
 

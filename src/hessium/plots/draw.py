@@ -24,6 +24,7 @@ from matplotlib.transforms import ScaledTranslation
 from hessium.figures.formatting import superscript
 from hessium.figures.records import Chart, Series
 from hessium.plots.fields import draw_field
+from hessium.plots.legends import keys_and_kinds, short_legend
 from hessium.plots.panels import panels_below
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
@@ -38,9 +39,12 @@ def draw(chart: Chart) -> Figure:
     No state of `matplotlib.pyplot` is touched.
     """
     with mpl.rc_context(RC):
-        labels = [_wrapped(series.label, _LEGEND_CHARACTERS) for series in chart.series]
+        short = keys_and_kinds(chart.series)
+        labels = [_wrapped(one.label, _LEGEND_CHARACTERS) for one in chart.series]
         below = [*labels, _wrapped(chart.x_label, _X_CHARACTERS)]
         height = _AXES_HEIGHT + _PANEL_HEIGHT * len(chart.panels)
+        if short is not None:
+            below = [*[""] * max(map(len, short)), below[-1]]
         height += _LINE * sum(text.count("\n") + 1 for text in below)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
@@ -49,8 +53,16 @@ def draw(chart: Chart) -> Figure:
             if series.ids:  # the SVG writer hangs the ids of the runs on these
                 line = handle.lines[0] if hasattr(handle, "lines") else handle
                 line.set_gid(f"points-{number}")
+        columns = 1
+        if short is not None:
+            handles, labels, columns = *short_legend(chart.series, *short), 2
         figure.legend(
-            handles, labels, loc="outside lower left", borderaxespad=0.2, handlelength=2.6
+            handles,
+            labels,
+            ncols=columns,
+            loc="outside lower left",
+            borderaxespad=0.2,
+            handlelength=2.6,
         )
         return figure
 

@@ -37,7 +37,7 @@ class _Drawn:
 
 
 def write_report(run: RunDirectory) -> Path:
-    """Draw every chart of a run directory, write `figures/*.svg`, `figures/*.csv` and `report.html`.
+    """Draw every chart of a run directory, write `figures/*.svg` and `.csv`, and `report.html`.
 
     Returns:
         The path of the page.

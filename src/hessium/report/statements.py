@@ -74,8 +74,20 @@ def duration(seconds: float) -> str:
 
 def errors(chart: Chart) -> str:
     """What the bars and bands of a chart are."""
-    kinds = dict.fromkeys(one.error for one in chart.series if one.source == "measured")
-    return f"Measured: {'; '.join(kinds)}." if kinds else ""
+    found = [one for one in chart.series if one.source == "measured"]
+    kinds = list(dict.fromkeys(one.error for one in found))
+    if len(kinds) <= 1:
+        return "".join(_sentence(kind) for kind in kinds)
+    labels = [", ".join(one.label for one in found if one.error == kind) for kind in kinds]
+    return " ".join(_sentence(k, f"{name}: ") for k, name in zip(kinds, labels, strict=True))
+
+
+def _sentence(kind: str, name: str = "Points: ") -> str:
+    """What the bars of some series are; of none, that there are none."""
+    head, _, rest = kind.partition(" ")
+    if head in ("none,", "none:"):
+        return f"{name}no error bars ({rest})."
+    return f"{name}{kind}."
 
 
 def points(series: Series, most: int) -> Iterable[tuple[str, str]]:

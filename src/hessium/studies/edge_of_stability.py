@@ -28,7 +28,7 @@ from hessium.runs.experiment import Result, Task
 from hessium.studies.networks import tanh_network
 from hessium.studies.real_data import split
 from hessium.studies.sources import edge
-from hessium.studies.study import Cell, Summary, study, table
+from hessium.studies.study import Cell, Summary, repeated, study, table
 from hessium.training import Monitor, Record
 
 _TRAININGS = "Trainings"
@@ -167,7 +167,7 @@ def _values(records: Sequence[Record], name: str) -> FloatArray:
 
 def summarise(config: EdgeConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and a table."""
-    what = f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}"
+    what = repeated(config.seeds)
     count = len(config.seeds)
     runs = [results[i : i + count] for i in range(0, len(results), count)]
     trained = dict(zip(config.methods, runs[::2], strict=True))

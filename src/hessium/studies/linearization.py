@@ -13,12 +13,12 @@ from hessium._typing import AnyArray, FloatArray
 from hessium.curvature import Gram, Linearization
 from hessium.figures.formatting import between, digits
 from hessium.figures.records import Chart, Findings, Origin, Statement, judge, measured, over
-from hessium.figures.views.repetitions import level
+from hessium.figures.views.repetitions import CHOSEN, level
 from hessium.runs.experiment import Result, Task
 from hessium.studies.results import ResultTable
 from hessium.studies.sine import inputs, sine_risk
 from hessium.studies.sources import adcme
-from hessium.studies.study import Arrays, Summary, study, table
+from hessium.studies.study import Arrays, Summary, repeated, study, table
 from hessium.studies.training import train
 
 _PUBLISHED_WIDTH = 20
@@ -82,7 +82,7 @@ def compute(task: Task) -> Result:
 
 def summarise(config: LinearizationConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
+    runs, what = ResultTable.of(tasks(config), results), repeated(config.seeds)
     columns = {
         "distance": "distance travelled",
         "error": "error at θ*",
@@ -147,7 +147,7 @@ def _charts(config: LinearizationConfig, arrays: Arrays, what: str) -> tuple[Cha
                     measured(f"{label}, measured", widths, arrays[of], what=what, nudge=nudge)
                     for (of, label), nudge in zip(lines.items(), (0.0, 3.0, -3.0), strict=False)
                 ),
-                level("a tenth, the limit used here", widths, _LIMIT),
+                level("a tenth, the limit used here", widths, _LIMIT, error=CHOSEN),
             ),
         )
 

@@ -26,7 +26,7 @@ from hessium.studies.eigenvalue_counts import matrices, positive_of
 from hessium.studies.results import Of, ResultTable
 from hessium.studies.sine import inputs, sine_risk
 from hessium.studies.sources import adcme
-from hessium.studies.study import Arrays, Summary, study, table
+from hessium.studies.study import Arrays, Summary, repeated, study, table
 from hessium.studies.training import train
 
 EXACT_COPIES, NEAR_COPIES, NEW_POINTS = "copies", "near", "distinct"
@@ -106,7 +106,7 @@ def measured_arrays(config: DuplicateConfig, results: Sequence[Result]) -> dict[
 
 def summarise(config: DuplicateConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    arrays, what = measured_arrays(config, results), f"{len(config.seeds)} seeds"
+    arrays, what = measured_arrays(config, results), repeated(config.seeds)
     findings = Findings(
         statements=_statements(config, arrays, what),
         charts=_charts(config, arrays, what),
@@ -178,7 +178,12 @@ def _charts(config: DuplicateConfig, arrays: Arrays, what: str) -> tuple[Chart, 
                     scale * shifts**2,
                     error="a line of known slope through one measured point",
                 ),
-                level("threshold of the ADCME tutorial, 10⁻⁶", shifts, config.tol),
+                level(
+                    "threshold of the ADCME tutorial, 10⁻⁶",
+                    shifts,
+                    config.tol,
+                    error="none, a chosen value",
+                ),
             ),
         ),
     )

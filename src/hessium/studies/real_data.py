@@ -18,7 +18,7 @@ from hessium.runs.experiment import Result, Task
 from hessium.spectra import Spectrum
 from hessium.studies.images import packaged
 from hessium.studies.networks import tanh_network
-from hessium.studies.study import Summary, study, table
+from hessium.studies.study import Summary, repeated, study, table
 from hessium.studies.training import train
 
 _CLASSES = 10
@@ -94,7 +94,7 @@ def _accuracy(risk: EmpiricalRisk, data: tuple[Tensor, Tensor]) -> float:
 
 def summarise(config: DigitsConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    what = f"{len(config.seeds)} seeds"
+    what = repeated(config.seeds)
     start, end = (
         Portrait.of(
             [_part(result, prefix) for result in results],

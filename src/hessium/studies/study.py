@@ -62,6 +62,11 @@ def study(
     )
 
 
+def repeated(seeds: Sequence[int]) -> str:
+    """The repetitions in words: "1 seed", "5 seeds"."""
+    return f"{len(seeds)} seed" + ("s" if len(seeds) != 1 else "")
+
+
 def table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], note: str = ""
 ) -> Table:

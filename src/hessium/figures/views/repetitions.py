@@ -11,6 +11,7 @@ from hessium._typing import AnyArray, FloatArray
 from hessium.figures.records import EXACT, Mark, Numbers, Series
 from hessium.theory import Law
 
+CHOSEN = "none, a chosen value"
 UNPUBLISHED = "published without an error"
 
 
@@ -31,10 +32,12 @@ def curve(
     )
 
 
-def level(label: str, x: Numbers, value: float, *, hue: int | None = None) -> Series:
+def level(
+    label: str, x: Numbers, value: float, *, hue: int | None = None, error: str = EXACT
+) -> Series:
     """A horizontal line from the first of the positions `x` to the last."""
     ends = _floats(x)[[0, -1]]
-    return curve(label, ends, np.full(2, float(value)), hue=hue)
+    return curve(label, ends, np.full(2, float(value)), hue=hue, error=error)
 
 
 def density(label: str, law: Law, *, hue: int | None = None, num: int = 241) -> Series:

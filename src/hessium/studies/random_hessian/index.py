@@ -25,6 +25,7 @@ from hessium.figures.records import (
 from hessium.figures.views.repetitions import curve, level, with_stderr
 from hessium.runs.experiment import Result, Task
 from hessium.studies.random_hessian.agreement import Agreement, extrapolated, joined
+from hessium.studies.random_hessian.network_index import network_chart
 from hessium.studies.random_hessian.sampling import MODELS, negatives
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import pennington_bahri
@@ -35,7 +36,6 @@ from hessium.theory import (
     index,
     index_coefficient,
     small_index,
-    wigner_energy,
 )
 
 _EXCESS = "energy above the critical one, (ε − ε_c)/ε_c"
@@ -154,7 +154,7 @@ def summarise(config: IndexConfig, results: Sequence[Result]) -> Summary:
         charts=(
             *(_chart(model, cases, sampled) for model in MODELS),
             _departure(config, cases),
-            _network(config.ratios),
+            network_chart(config.ratios),
         ),
         tables=_tables(config, cases, sampled),
         notes=(
@@ -234,29 +234,14 @@ def _departure(config: IndexConfig, cases: tuple[_Case, ...]) -> Chart:
                 )
                 for case in cases
             ),
-            level("ten percent below the 3/2 law", excess, 1 - _OFF, hue=5),
+            level(
+                "ten percent below the 3/2 law",
+                excess,
+                1 - _OFF,
+                hue=5,
+                error="none, a chosen value",
+            ),
         ),
-    )
-
-
-def _network(ratios: tuple[float, ...]) -> Chart:
-    energy = np.geomspace(1e-3, 10, 61)
-    series = []
-    for hue, ratio in enumerate(ratios):
-        for label, effective in (
-            ("variance 2ε as printed", energy),
-            ("variance εφ of a network", wigner_energy(energy, ratio)),
-        ):
-            found = index(effective, ratio)
-            series.append(curve(f"{label}, φ = {digits(ratio)}", energy, found, hue=hue))
-    return Chart(
-        name="index-network",
-        title="The index with the variance that H₁ of a linear network has",
-        caption="The same curves, shifted by a factor 2/φ in the energy.",
-        x_label="energy ε = L / n",
-        y_label="index α",
-        x_scale="log",
-        series=tuple(series),
     )
 
 

@@ -14,7 +14,7 @@ from hessium.studies.rank_vs_samples.charts import charts
 from hessium.studies.rank_vs_samples.compute import RankConfig, compute, tasks
 from hessium.studies.rank_vs_samples.statements import COUNTS, statements
 from hessium.studies.results import ResultTable
-from hessium.studies.study import Summary, study, table
+from hessium.studies.study import Summary, repeated, study, table
 
 _MATRICES = ("hessian", "gauss_newton", "gram")
 _WHEN = ("start", "end")
@@ -57,7 +57,7 @@ def measured_arrays(config: RankConfig, results: Sequence[Result]) -> dict[str, 
 
 def summarise(config: RankConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    arrays, what = measured_arrays(config, results), f"{len(config.seeds)} seeds"
+    arrays, what = measured_arrays(config, results), repeated(config.seeds)
     columns = (
         ("H", "rank_hessian_end", 3),
         ("H₀", "rank_gauss_newton_end", 3),

@@ -15,11 +15,22 @@ TOLS = tuple(10.0**-k for k in range(3, 13))
 TICKS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 90.0)
 SAMPLES = "number of samples |I|"
 _SHOWN = 14
+_HUES = {
+    "hessian_end": 0,
+    "gauss_newton_end": 1,
+    "hessian_start": 2,
+    "gauss_newton_start": 3,
+}
+"""A matrix at a time has one colour in all figures."""
+
+
+def _hue(of: str) -> int:
+    return next((hue for name, hue in _HUES.items() if of.endswith(name)), 4)
 
 
 def _identity(upto: int) -> Series:
     x = np.arange(1.0, upto + 1)
-    return curve("rank = |I|", x, x)
+    return curve("rank = |I|", x, x, hue=4)
 
 
 def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
@@ -29,14 +40,14 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
     places = np.arange(1.0, _SHOWN + 1)
 
     def counts(label: str, of: str, nudge: float = 0.0) -> Series:
-        return measured(label, sizes, arrays[of], what=what, nudge=nudge)
+        return measured(label, sizes, arrays[of], what=what, nudge=nudge, hue=_hue(of))
 
     def spectrum(label: str, of: str, nudge: float = 0.0) -> Series:
-        return measured(label, places, arrays[of][:, :_SHOWN], what=what, nudge=nudge)
+        return measured(label, places, arrays[of][:, :_SHOWN], what=what, nudge=nudge, hue=_hue(of))
 
     def profile(label: str, of: str, nudge: float = 0.0) -> Series:
         found = [positive_at(row, TOLS) for row in arrays[of]]
-        return measured(label, TOLS, found, what=what, nudge=nudge)
+        return measured(label, TOLS, found, what=what, nudge=nudge, hue=_hue(of))
 
     return (
         Chart(
@@ -56,8 +67,9 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
                         table["num_samples"][table["seed"] == seed],
                         table["positive_eigenvalues"][table["seed"] == seed],
                         nudge=nudge,
+                        hue=hue,
                     )
-                    for seed, nudge in zip(seeds, (-4.0, 4.0, 8.0), strict=True)
+                    for seed, nudge, hue in zip(seeds, (-4.0, 4.0, 8.0), (5, 3, 1), strict=True)
                 ),
                 _identity(7),
             ),
@@ -96,7 +108,13 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
             series=(
                 spectrum("H₀ after training, measured", "spectrum_gauss_newton_end"),
                 spectrum("H after training, measured", "spectrum_hessian_end", 3.0),
-                level("threshold of the ADCME tutorial, 10⁻⁶", places, config.tol),
+                level(
+                    "threshold of the ADCME tutorial, 10⁻⁶",
+                    places,
+                    config.tol,
+                    hue=5,
+                    error="none, a chosen value",
+                ),
             ),
         ),
         Chart(

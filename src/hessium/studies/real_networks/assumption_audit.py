@@ -14,29 +14,23 @@ from hessium.figures.formatting import between, digits
 from hessium.figures.records import OURS, Chart, Findings, Number, Statement, Table, judge
 from hessium.figures.views.repetitions import curve, ranges
 from hessium.runs.experiment import Result, Task
+from hessium.studies.real_networks.assumptions import (
+    ASSUMPTIONS,
+    FREE_MOMENTS,
+    FREE_SUM,
+    SHORT,
+    VARIANCE,
+    WIGNER,
+    WISHART,
+)
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import pennington_bahri
-from hessium.studies.study import Cell, Summary, study, table
+from hessium.studies.study import Cell, Summary, repeated, study, table
 from hessium.studies.training import train
 from hessium.theory import index, wigner_energy
 
 _WHEN = {"random": "at initialisation", "trained": "after training"}
-_H0, _H1 = "H0 is Wishart of the network's ratio", "H1 is Wigner of its own variance"
-_VARIANCE = "H1 has the variance of the Wigner model, 2 energy"
-_MOMENTS, _SUM = "H0 and H1 are free: mixed moments", "H0 and H1 are free: spectrum of the sum"
-_SHORT = {
-    _H0: "H₀: Marchenko-Pastur of ratio φ",
-    "H0 is Wishart of some ratio and scale": "H₀: some Marchenko-Pastur",
-    _H1: "H₁: semicircle",
-    "H1 is Wigner of some variance": "H₁: some semicircle",
-    _VARIANCE: "variance of H₁ is 2ε",
-    _MOMENTS: "free: mixed moments",
-    _SUM: "free: spectrum of the sum",
-    "residuals are normal": "residuals normal",
-    "weights 0.weight are normal": "weights normal, first layer",
-    "weights last are normal": "weights normal, last layer",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,14 +121,18 @@ def summarise(config: AuditConfig, results: Sequence[Result]) -> Summary:
             _network_index(config, runs),
         ),
         charts=(
-            _chart(config, runs, "wishart", _H0, "Distance of H₀ from Marchenko-Pastur", "random"),
-            _chart(config, runs, "wigner", _H1, "Distance of H₁ from a semicircle", "random"),
-            _chart(config, runs, "free", _SUM, "Distance of H₀ + H₁ from its rotations", "trained"),
+            _chart(
+                config, runs, "wishart", WISHART, "Distance of H₀ from Marchenko-Pastur", "random"
+            ),
+            _chart(config, runs, "wigner", WIGNER, "Distance of H₁ from a semicircle", "random"),
+            _chart(
+                config, runs, "free", FREE_SUM, "Distance of H₀ + H₁ from its rotations", "trained"
+            ),
         ),
         tables=(*(_table(config, runs, when) for when in _WHEN), _predictions(config, runs)),
         notes=(
             "n-n-n networks without biases, weights N(0, 1/n), Gaussian data and targets, "
-            f"{len(config.seeds)} seeds; trained: {config.max_iterations} iterations of L-BFGS-B. "
+            f"{repeated(config.seeds)}; trained: {config.max_iterations} iterations of L-BFGS-B. "
             f"Widths {', '.join(map(str, config.widths))}, ratios "
             f"{', '.join(digits(r) for r in config.ratios)}.",
             "εφ is the variance of H₁ for residuals that are independent of data and weights. "
@@ -148,7 +146,7 @@ def summarise(config: AuditConfig, results: Sequence[Result]) -> Summary:
         ),
     )
     tested = runs.column(
-        lambda r: [r["checks"].get(name, {"value": np.nan})["value"] for name in _SHORT]
+        lambda r: [r["checks"].get(name, {"value": np.nan})["value"] for name in SHORT]
     )
     arrays = {f"check_{k}": values for k, values in enumerate(tested.T)}
     return findings, arrays | {"predictions": runs.column(lambda r: [*r["predictions"].values()])}
@@ -157,44 +155,7 @@ def summarise(config: AuditConfig, results: Sequence[Result]) -> Summary:
 def _tested(config: AuditConfig, runs: ResultTable) -> list[Statement]:
     found = []
     counts_table = _NOT_REJECTED.format(when=_WHEN["trained"])
-    for assumption, claim, place, shown, reason in (
-        (
-            _H0,
-            "H₀ is Wishart: its spectrum is Marchenko-Pastur of the network's ratio.",
-            "section 4, eq. 8 and 16",
-            "wishart",
-            "Entries of the Jacobian of a network are products of weights and data, not "
-            "independent normal numbers.",
-        ),
-        (
-            _H1,
-            "H₁ is Wigner: its spectrum is a semicircle.",
-            "section 4, eq. 16",
-            "wigner",
-            "Entries of H₁ are sums over the same residuals and inputs; they are not independent.",
-        ),
-        (
-            _MOMENTS,
-            "H₀ and H₁ are free.",
-            "primary assumptions",
-            "free",
-            "Both come from the same weights and data, so that their eigenvectors are aligned.",
-        ),
-        (
-            "residuals are normal",
-            "Residuals are normal.",
-            "primary assumptions",
-            counts_table,
-            "",
-        ),
-        (
-            "weights 0.weight are normal",
-            "Weights are normal (first layer).",
-            "primary assumptions",
-            counts_table,
-            "",
-        ),
-    ):
+    for assumption, claim, place, shown, reason in ASSUMPTIONS:
         holds = {when: _values(assumption, runs.select(when=when), "holds") for when in _WHEN}
         tested = np.concatenate(list(holds.values()))
         # as many rejections as chance allows: more come in one of a thousand runs
@@ -216,7 +177,7 @@ def _tested(config: AuditConfig, runs: ResultTable) -> list[Statement]:
                 bool((tested == 0).sum() <= chance),
                 evidence,
                 origin=pennington_bahri(place),
-                shown=shown,
+                shown=shown or counts_table,
                 reason=reason,
             )
         )
@@ -247,7 +208,7 @@ def _variance(config: AuditConfig, runs: ResultTable) -> Statement:
             pairs = [
                 (found["value"], r["ratio"] * (0.5 if activation == "relu" else 1.0))
                 for r in runs.select(activation=activation, when=when)
-                if (found := r["checks"].get(_VARIANCE)) and found["value"] > 0
+                if (found := r["checks"].get(VARIANCE)) and found["value"] > 0
             ]
             if not pairs:
                 continue
@@ -288,7 +249,7 @@ def _network_index(config: AuditConfig, runs: ResultTable) -> Statement:
 
 
 def _statistic(assumption: str) -> str:
-    if assumption == _MOMENTS:
+    if assumption == FREE_MOMENTS:
         return "τ(p1 q1 p1 q1), 0 if free,"
     return "Anderson-Darling" if "normal" in assumption else "Kolmogorov distance"
 
@@ -296,7 +257,7 @@ def _statistic(assumption: str) -> str:
 def _chart(
     config: AuditConfig, runs: ResultTable, name: str, assumption: str, title: str, when: str
 ) -> Chart:
-    width, what = config.widths[-1], f"{len(config.seeds)} seeds"
+    width, what = config.widths[-1], repeated(config.seeds)
     shown = runs.select(width=width, when=when)
 
     def by_ratio(activation: str, of: str = "value") -> list[FloatArray]:
@@ -339,14 +300,14 @@ def _table(config: AuditConfig, runs: ResultTable, when: str) -> Table:
         ("assumption", *config.activations),
         (
             (short, *(cell(assumption, a) for a in config.activations))
-            for assumption, short in _SHORT.items()
+            for assumption, short in SHORT.items()
         ),
         "Fewer networks in a row: where H₁ is zero or no law could be fitted.",
     )
 
 
 def _predictions(config: AuditConfig, runs: ResultTable) -> Table:
-    width, basis = config.widths[-1], f"mean over {len(config.seeds)} seeds"
+    width, basis = config.widths[-1], f"mean over {repeated(config.seeds)}"
     quantities = ("index", "lower edge", "upper edge")
     at_start = runs.select(width=width, when="random")
     rows: list[tuple[Cell, ...]] = []

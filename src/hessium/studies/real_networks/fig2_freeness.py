@@ -28,7 +28,7 @@ from hessium.studies.images import digest, small_images
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.results import Of, ResultTable
 from hessium.studies.sources import pennington_bahri
-from hessium.studies.study import Summary, study, table
+from hessium.studies.study import Summary, repeated, study, table
 from hessium.studies.training import train
 
 _BIN = 0.2
@@ -108,7 +108,7 @@ def _move(result: Result) -> float:
 
 def summarise(config: FreenessConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
+    runs, what = ResultTable.of(tasks(config), results), repeated(config.seeds)
     stages = {stage: runs.select(max_iterations=stage) for stage in config.stages}
     early, late = config.stages[0], config.stages[-1]
     findings = Findings(

@@ -20,7 +20,7 @@ from hessium.studies.images import digest, small_images
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import pennington_bahri
-from hessium.studies.study import Summary, study, table
+from hessium.studies.study import Summary, repeated, study, table
 from hessium.theory import MarchenkoPastur
 
 _UNITS = 16
@@ -76,7 +76,7 @@ _ZEROS = "Zeros of H₀ by symmetry"
 
 def summarise(config: NullSpaceConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
+    runs, what = ResultTable.of(tasks(config), results), repeated(config.seeds)
     by_name = {name: runs.select(activation=name) for name in config.activations}
     rows = [nonzero(r["values"]).nodes for r in by_name["relu"]]
     columns = (

@@ -20,7 +20,7 @@ from hessium.runs.experiment import Result, Task
 from hessium.studies.real_networks.setting import plain_network, squared_risk
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import singh
-from hessium.studies.study import Summary, study, table
+from hessium.studies.study import Summary, repeated, study, table
 from hessium.theory import linear_network_rank
 
 _MATRICES = {"gauss_newton": "H₀", "residual": "H₁", "hessian": "H"}
@@ -115,7 +115,7 @@ def _risk(task: Task, seed: int) -> EmpiricalRisk:
 
 def summarise(config: RankTheoryConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
-    runs, what = ResultTable.of(tasks(config), results), f"{len(config.seeds)} seeds"
+    runs, what = ResultTable.of(tasks(config), results), repeated(config.seeds)
     count, size = len(config.cases), len(config.sizes)
     cases = runs.results[:count]
     # after the cases, for each activation the sweep of samples and then that of widths

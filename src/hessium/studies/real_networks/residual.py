@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hessium._typing import AnyArray, FloatArray
+from hessium._typing import FloatArray
 from hessium.compare import cumulants
 from hessium.curvature import ResidualHessian
 from hessium.estimate import spectrum
@@ -18,12 +18,11 @@ from hessium.runs.experiment import Result, Task
 from hessium.spectra import Spectrum
 from hessium.studies.images import digest, small_images
 from hessium.studies.real_networks.setting import plain_network, with_residuals
+from hessium.studies.real_networks.unit_spectra import ENERGY, residual_averages, unit_spectrum
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import pennington_bahri
-from hessium.studies.study import Summary, study, table
+from hessium.studies.study import Summary, repeated, study, table
 from hessium.theory import LevyLaw, relu_residual
-
-ENERGY = 50.0  # residuals are N(0, 100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,35 +102,6 @@ def compute(task: Task) -> Result:
     }
 
 
-def unit_spectrum(x: FloatArray, errors: FloatArray, on: AnyArray) -> FloatArray:
-    r"""All eigenvalues of H1: plus and minus the singular values of one n x n block for each unit.
-
-    Block a is $m^{-1} \sum_\mu e_\mu \theta(z_{a\mu}) x_\mu^T$ (eq. 23): H1 couples row a of the
-    first layer with column a of the second, and nothing else.
-    """
-    found = [np.linalg.svd(errors[gate].T @ x[gate] / len(x), compute_uv=False) for gate in on.T]
-    values = np.concatenate(found)
-    return np.sort(np.concatenate([values, -values]))
-
-
-def residual_averages(x: FloatArray, on: AnyArray) -> FloatArray:
-    r"""Second and fourth moment of H1, averaged over its Gaussian residuals exactly.
-
-    For one unit with samples $X_a$ (those where it is on), $G = X_a^T X_a$ and $S = e^T X_a / m$ of
-    residual variance v: $E \operatorname{tr} SS^T = v n \operatorname{tr} G / m^2$ and
-    $E \operatorname{tr}(SS^T)^2
-    = v^2 (n(n+1) \operatorname{tr} G^2 + n (\operatorname{tr} G)^2)/m^4$.
-    """
-    m, n = x.shape
-    v, second, fourth = 2 * ENERGY / m**2, 0.0, 0.0
-    for gate in on.T:
-        gram = x[gate].T @ x[gate]
-        trace, square = float(np.trace(gram)), float((gram**2).sum())
-        second += v * n * trace
-        fourth += v**2 * (n * (n + 1) * square + n * trace**2)
-    return np.array([second, fourth]) / n**2
-
-
 _MEASURED = "Measured over predicted"
 
 
@@ -139,7 +109,7 @@ class _Sampled:
     """Spectra with images by number of samples m, those with Gaussian data by (n, 16 m / n)."""
 
     def __init__(self, config: ResidualConfig, results: Sequence[Result]) -> None:
-        self.config, self.what = config, f"{len(config.seeds)} seeds"
+        self.config, self.what = config, repeated(config.seeds)
         runs = ResultTable.of(tasks(config), results)
         self.real = runs.select(images=config.images)
         self.images = {m: _spectra(self.real.select(samples=m)) for m in config.samples}

@@ -28,7 +28,7 @@ from hessium.runs.experiment import Result, Task
 from hessium.spectra import Spectrum
 from hessium.studies.images import digest, small_images
 from hessium.studies.real_networks.setting import plain_network, squared_risk
-from hessium.studies.study import Summary, study, table, with_error
+from hessium.studies.study import Summary, repeated, study, table, with_error
 from hessium.studies.training import train
 from hessium.theory import SpacingRatio, goe, gue, haar
 
@@ -195,7 +195,7 @@ def summarise(config: SpacingsConfig, results: Sequence[Result]) -> Summary:
             "of the largest) is removed first, blocks of the matrix are kept apart, and of spectra "
             "symmetric about zero the positive half is taken.",
             "Networks: 16-16-16 without biases, weights N(0, 1/fan-in), autoencoders of "
-            f"{config.samples} whitened images, {len(config.seeds)} seeds; trained: "
+            f"{config.samples} whitened images, {repeated(config.seeds)}; trained: "
             f"{config.max_iterations} iterations of L-BFGS-B. Errors: standard deviation of the "
             "mean of as many ratios of the nearest ensemble, in which neighbours share a spacing.",
         ),

@@ -14,7 +14,7 @@ from hessium.figures.views.repetitions import level
 from hessium.runs.experiment import Result
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import optimisers
-from hessium.studies.study import Summary, table
+from hessium.studies.study import Summary, repeated, table
 from hessium.studies.trust_region.compute import KINDS, METHODS, TrustRegionConfig, tasks
 
 # second_order_optimizer.md of the ADCME documentation: 901 weights, tol 10^-6
@@ -31,7 +31,7 @@ _ALONG = 0.5  # cosine above which a step points along a direction
 def summarise(config: TrustRegionConfig, results: Sequence[Result]) -> Summary:
     """Charts, statements and tables of the runs."""
     runs = ResultTable.of(tasks(config), results)
-    what = f"{len(config.seeds)} seeds"
+    what = repeated(config.seeds)
     arrays: dict[str, AnyArray] = {}
     for name in ("positive", "negative", "effective", "loss", "gradient_norm"):
         for when, at in (("start", 0), ("end", -1)):
