@@ -10,6 +10,9 @@ import pytest
 
 from hessium.cli import main
 from hessium.errors import InputError
+from hessium.figures.records import Section
+from hessium.runs.codec import decode
+from hessium.studies.critical_points import linear
 from hessium.studies.critical_points.config import CriticalPointsConfig, tasks
 from hessium.studies.critical_points.fits import _free, _resampled, fit_power
 from hessium.studies.critical_points.linear import LinearConfig
@@ -17,6 +20,7 @@ from hessium.studies.critical_points.linear import search as linear_search
 from hessium.studies.critical_points.linear import tasks as linear_tasks
 from hessium.studies.critical_points.search import SADDLE, search, tolerance
 from hessium.studies.sweep_config import read_config
+from support.verdicts import require_told
 
 pytestmark = pytest.mark.xdist_group("critical-points")  # one process computes what they share
 
@@ -48,6 +52,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_sweep_from_toml_to_page(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = finished / "run"
     section = json.loads((out / "summary.json").read_text())["sections"][0]
+    require_told(decode(Section, section).findings)
     ids = {i for c in section["findings"]["charts"] for s in c["series"] for i in s["ids"]}
     page = (out / "report.html").read_text()
     assert len(ids) >= 3
@@ -125,6 +130,23 @@ def test_linear_networks_end_in_their_classes() -> None:
         assert found["symmetry_zeros"] == found["nullity_exact"]
         sizes.add(found["index"])
     assert len(sizes) >= 3
+
+
+def test_linear_networks_have_their_own_least_energy() -> None:
+    config = LinearConfig(size=4, ratios=(0.5, 0.25), runs=6)
+    findings, _ = linear.summarise(config, [linear_search(task) for task in linear_tasks(config)])
+    require_told(findings)
+    (least,) = [s for s in findings.statements if "½ (1 − φ)" in s.claim]
+    assert least.verdict == "does not hold"
+    assert least.reason
+    # energies as the paper prints them would turn it
+    printed = [
+        {**linear_search(task), "energy": (1 - task["ratio"]) / 2} for task in linear_tasks(config)
+    ]
+    (least,) = [
+        s for s in linear.summarise(config, printed)[0].statements if "½ (1 − φ)" in s.claim
+    ]
+    assert least.verdict == "holds"
 
 
 @pytest.mark.parametrize("power", [1.0, 1.5, 2.0])

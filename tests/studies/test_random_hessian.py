@@ -19,6 +19,7 @@ from hessium.studies.random_hessian.index import IndexConfig
 from hessium.studies.random_hessian.printed import printed, reference
 from hessium.studies.random_hessian.sampling import parts
 from hessium.theory import critical_energy, index_coefficient, relu_residual
+from support.verdicts import require_told
 
 pytestmark = pytest.mark.xdist_group("random-hessian")  # one process computes what they share
 
@@ -67,6 +68,7 @@ def test_charts_and_words(name: str) -> None:
     for chart in findings.charts:
         assert chart.x_label
         assert chart.y_label
+    require_told(findings)
     for statement in findings.statements:
         assert any(character.isdigit() for character in statement.evidence)
     assert any("n → ∞" in note for note in findings.notes)

@@ -29,6 +29,7 @@ from hessium.studies.real_networks import (
 )
 from hessium.studies.real_networks.setting import plain_network, squared_risk, with_residuals
 from hessium.theory import relu_residual
+from support.verdicts import require_told
 
 pytestmark = pytest.mark.xdist_group("real-networks")  # one process computes what they share
 
@@ -103,6 +104,7 @@ def test_charts_and_words(name: str) -> None:
     findings = found(name)
     assert findings.charts
     assert findings.tables
+    require_told(findings)
     for statement in findings.statements:
         assert any(character.isdigit() for character in statement.evidence)
 

@@ -17,6 +17,7 @@ from hessium.studies.rank_vs_samples.compute import RankConfig, tasks
 from hessium.studies.real_data import DigitsConfig
 from hessium.studies.registry import REGISTRY
 from hessium.studies.trust_region.compute import TrustRegionConfig, solution
+from support.verdicts import require_told
 
 pytestmark = pytest.mark.xdist_group("experiments")  # one process computes what they share
 
@@ -68,6 +69,7 @@ def test_every_experiment_runs_and_is_worded(name: str) -> None:
     assert findings.charts
     assert findings.tables
     assert all(isinstance(value, np.ndarray) for value in arrays.values())
+    require_told(findings)
     for statement in findings.statements:
         assert any(character.isdigit() for character in statement.evidence)
 

@@ -47,11 +47,18 @@ def to_csv(chart: Chart) -> str:
                 [""] * one.x.size if e is None else e.tolist() for e in (one.low, one.high)
             )
             for row in zip(one.x.tolist(), one.y.tolist(), low, high, strict=True):
-                write((part.title, one.label, one.source, *row, one.error))
+                words = map(_words, (part.title, one.label, one.source, one.error))
+                title, label, source, error = words
+                write((title, label, source, *row, error))
     if chart.field is not None:
         field = chart.field
         write(("colours", "x", "y", "value"))
         for y, row in zip(field.y.tolist(), field.z.tolist(), strict=True):
             for x, value in zip(field.x.tolist(), row, strict=True):
-                write((field.label, x, y, value))
+                write((_words(field.label), x, y, value))
     return text.getvalue()
+
+
+def _words(text: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

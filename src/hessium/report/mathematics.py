@@ -18,7 +18,7 @@ _ATOM = re.compile(
 
 
 def mathematics(text: str) -> Markup:
-    r"""Text with H₀, ε_c, 10⁻⁶, √φ and (1 − φ)^(3/2) as MathML; all else is escaped.
+    r"""Text with H₀, ε_c, 10⁻⁶, √φ and (1 − φ)^(3/2) as HTML and MathML; all else is escaped.
 
     A letter counts as a symbol when no letter is before it and it has an index or a power, so that
     words and numbers stay words and numbers.
@@ -41,9 +41,8 @@ def _math(found: re.Match[str]) -> Markup:
     if found["root"]:
         return Markup(f"<math><msqrt>{_leaf(found['under'])}</msqrt></math>")
     base, sub, sup = found["base"], found["sub"], found["sup"]
-    before = ""
-    if base.endswith("×10"):
-        before, base = f"<mn>{base[:-3]}</mn><mo>×</mo>", "10"
+    if base[0].isdigit() and sup and not sub:  # a number stays text
+        return escape(base) + Markup("<sup>{}</sup>").format(_plain(sup, _SUPER, "^"))
     inner = _leaf(base)
     below = _leaf(_plain(sub, _SUB, "_")) if sub else ""
     above = _leaf(_plain(sup, _SUPER, "^")) if sup else ""
@@ -51,7 +50,7 @@ def _math(found: re.Match[str]) -> Markup:
         inner = f"<msubsup>{inner}{below}{above}</msubsup>"
     else:
         inner = f"<msub>{inner}{below}</msub>" if sub else f"<msup>{inner}{above}</msup>"
-    return Markup(f"<math>{before}{inner}</math>")
+    return Markup(f"<math>{inner}</math>")
 
 
 def _plain(script: str, letters: dict[str, str], mark: str) -> str:

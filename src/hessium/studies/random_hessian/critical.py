@@ -159,7 +159,7 @@ def _chart(config: CriticalConfig, models: list[_Model]) -> Chart:
                 error="edges: rounding only",
                 source="theory",
                 mark="points",
-                hue=hue + 2,
+                hue=hue,
             ),
         ]
     return Chart(

@@ -121,12 +121,15 @@ def summarise(config: AuditConfig, results: Sequence[Result]) -> Summary:
             _network_index(config, runs),
         ),
         charts=(
+            _chart(config, runs, "wishart", WISHART, "Distance of H₀ from Marchenko-Pastur"),
+            _chart(config, runs, "wigner", WIGNER, "Distance of H₁ from a semicircle"),
             _chart(
-                config, runs, "wishart", WISHART, "Distance of H₀ from Marchenko-Pastur", "random"
-            ),
-            _chart(config, runs, "wigner", WIGNER, "Distance of H₁ from a semicircle", "random"),
-            _chart(
-                config, runs, "free", FREE_SUM, "Distance of H₀ + H₁ from its rotations", "trained"
+                config,
+                runs,
+                "free",
+                FREE_SUM,
+                "Distance of H₀ + H₁ from its rotations",
+                when="trained",
             ),
         ),
         tables=(*(_table(config, runs, when) for when in _WHEN), _predictions(config, runs)),
@@ -255,7 +258,12 @@ def _statistic(assumption: str) -> str:
 
 
 def _chart(
-    config: AuditConfig, runs: ResultTable, name: str, assumption: str, title: str, when: str
+    config: AuditConfig,
+    runs: ResultTable,
+    name: str,
+    assumption: str,
+    title: str,
+    when: str = "random",
 ) -> Chart:
     width, what = config.widths[-1], repeated(config.seeds)
     shown = runs.select(width=width, when=when)

@@ -1,4 +1,4 @@
-"""The assumptions behind Wishart + Wigner by their names in the audit, and why networks break them."""
+"""The assumptions behind Wishart + Wigner, and why networks break them."""
 
 from __future__ import annotations
 
