@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -58,16 +60,17 @@ def short_legend(
     for kind, number in kinds.items():
         one, (*_, place) = series[number], _dashes(series, number)
         alone = one.label == kind
-        line = Line2D([], [], color=PALETTE[(one.hue or 0) % len(PALETTE)][0] if alone else INK)
+        look: dict[str, Any] = {"linestyle": "-"}
         if one.source == "theory":
-            line.set_linestyle(DASHES[place % len(DASHES)])
+            look["linestyle"] = DASHES[place % len(DASHES)]
         if one.mark == "points":
-            line.set_linestyle("none")
+            look["linestyle"] = "none"
         if one.mark in ("points", "both"):
-            line.set_marker("o")
+            look["marker"] = "o"
         if one.source == "published":
-            line.set_markerfacecolor("none")
-        right.append((line, kind))
+            look["markerfacecolor"] = "none"
+        colour = PALETTE[(one.hue or 0) % len(PALETTE)][0] if alone else INK
+        right.append((Line2D([], [], color=colour, **look), kind))
     rows = max(len(left), len(right))
     blank = (Patch(color="none"), "")
     both = [*left, *[blank] * (rows - len(left)), *right, *[blank] * (rows - len(right))]
