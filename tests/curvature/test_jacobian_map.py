@@ -85,7 +85,7 @@ def test_coupled_samples_are_found_and_taken_row_by_row() -> None:
 def test_other_inputs_follow_the_data() -> None:
     model, x, there = mlp(3, 5, 2), draw(7, 3), draw(4, 3, seed=8)
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), split(x, draw(7, 2), 3, 4))
-    both = OnInputs(risk, [there.float()], after_data=True)
+    both = OnInputs(risk, [there.float()]).after(risk)
     assert (both.num_outputs, both.num_samples) == (22, 11)
     expected = np.r_[jacobian(model, x), jacobian(model, there.float().double())]
     np.testing.assert_allclose(outer_gram(both).numpy(), expected @ expected.T, atol=1e-12)

@@ -49,13 +49,13 @@ class PosteriorCore(ABC):
         check: bool = True,
     ) -> None:
         require_outputs(risk, "posterior")
-        if check:
-            check_jacobian(risk, "GaussNewtonPosterior")
         precision = nonnegative("prior_precision", prior_precision)
         max_bytes = memory("max_bytes", max_bytes)
         tol = None if tol is None else fraction("tol", tol)
         noise = None if noise is None else positive("noise", noise)
         fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
+        if check:  # where everything is computed
+            check_jacobian(fine, "GaussNewtonPosterior")
         data = measurements(fine)
         if not data.quadratic and noise is not None:
             msg = f"noise: {noise}; {risk.loss!r} is not a squared error, so it takes no noise"

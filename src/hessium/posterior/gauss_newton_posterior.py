@@ -241,7 +241,7 @@ class GaussNewtonPosterior(MeasurementChoice):
 
         Cost: a refit for each distance, some factorisations of the Jacobian each.
         """
-        return profile_likelihood(self._state, self._prior_mean, name, index, at)
+        return profile_likelihood(self._state, self._prior_mean, self._freedom, name, index, at)
 
     @full_precision()
     def trust_radius(

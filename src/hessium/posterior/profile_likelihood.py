@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.stats
@@ -23,6 +23,7 @@ from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
+from hessium.posterior.pivots import believed, point_of, root_at
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
 
@@ -44,7 +45,9 @@ class ProfileLikelihood(Displayable):
         at: distances in standard deviations, (k,).
         deviance: twice the increase of the negative log-posterior after a refit, (k,).
         predicted: squares of `at`, (k,).
+        slope: derivative of half the deviance by the distance, (k,).
         converged: whether each refit converged, (k,).
+        freedom: degrees of freedom of the noise, infinite if it is given.
     """
 
     label: str
@@ -54,7 +57,9 @@ class ProfileLikelihood(Displayable):
     at: FloatArray
     deviance: FloatArray
     predicted: FloatArray
+    slope: FloatArray
     converged: BoolArray
+    freedom: float
 
     @property
     def departure(self) -> float:
@@ -66,20 +71,35 @@ class ProfileLikelihood(Displayable):
     def believable(self) -> bool:
         """Whether the intervals at these distances may be believed.
 
-        The rule of `TrustRadius.trusted`: with e = 2 (1 - F(t)), F the normal law, the interval of
-        t standard deviations misses by its deviances with a probability between 0.4 e and 1.6 e,
-        on no side with more than e. The shift is at most 0.25, and all refits converged.
+        The rule of `TrustRadius.trusted` for the interval of t standard deviations, t the largest
+        distance on both sides; refits and their slopes tell what it covers. The shift is at most
+        0.25 standard deviations, and all refits converged.
         """
         if abs(self.shift) > _SHIFTED or not self.converged.all():
             return False
-        misses = scipy.stats.norm.sf(np.sqrt(np.maximum(self.deviance, 0.0)))
-        for t in np.unique(np.abs(self.at)):
-            e = 2 * float(scipy.stats.norm.sf(t))
-            sides = misses[np.abs(self.at) == t]
-            total = 2 * float(sides.mean())
-            if not (0.4 * e <= total <= 1.6 * e and float(sides.max()) <= e):
-                return False
-        return True
+        return bool(believed(self.misses, 1 - self.confidence))
+
+    @property
+    def confidence(self) -> float:
+        """Nominal, of the interval of t standard deviations, t the largest distance."""
+        return 1 - 2 * float(self._law.sf(np.abs(self.at).max()))
+
+    @property
+    def misses(self) -> FloatArray:
+        """Probability that the truth lies below and above that interval, (2,); see `TrustRadius`.
+
+        NaN for a side without a refit.
+        """
+        t, found = float(np.abs(self.at).max()), []
+        for sign in (1.0, -1.0):
+            rows = zip(self.at * sign, self.deviance, self.slope * sign, strict=True)
+            points = [point_of(x, d, s) for x, d, s in rows if x > 0]
+            found.append(float(self._law.sf(root_at(points, t))) if points else math.nan)
+        return np.array(found)
+
+    @property
+    def _law(self) -> Any:
+        return scipy.stats.norm() if math.isinf(self.freedom) else scipy.stats.t(self.freedom)
 
     def _columns(self) -> _tables.Columns:
         return {
@@ -112,7 +132,12 @@ class ProfileLikelihood(Displayable):
 
 
 def profile_likelihood(
-    state: State, prior_mean: Tensor, name: str, index: int, at: Sequence[float]
+    state: State,
+    prior_mean: Tensor,
+    freedom: float,
+    name: str,
+    index: int,
+    at: Sequence[float],
 ) -> ProfileLikelihood:
     """Refits at some distances."""
     distances = reals("at", at).reshape(-1)
@@ -136,12 +161,14 @@ def profile_likelihood(
     fit = Refits(state, prior_mean, unit)
     base, lowest, _ = fit.refit(risk.theta, held=False)
     path = fit.conditional_path(std)
-    deviances, converged = [], []
+    deviances, slopes, converged = [], [], []
     for distance in distances:
         start = base + distance * path
         start[entry] = base[entry] + distance * std
-        _, value, done = fit.refit(start, held=True)
+        there, value, done = fit.refit(start, held=True)
         deviances.append(2 * (value - lowest))
+        # at a refit the slope of the density is along the functional that is held
+        slopes.append(float(path @ fit.slope(there)) if math.isfinite(value) else math.nan)
         converged.append(done)
     return ProfileLikelihood(
         label=labels[index],
@@ -151,5 +178,7 @@ def profile_likelihood(
         at=distances,
         deviance=np.array(deviances),
         predicted=distances**2,
+        slope=np.array(slopes),
         converged=np.array(converged),
+        freedom=freedom,
     )

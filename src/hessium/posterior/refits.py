@@ -11,6 +11,7 @@ from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError, NonFiniteError
 from hessium.posterior.factors import Factors
 from hessium.posterior.measurements import measurements
+from hessium.posterior.pivots import Point, point_of, root_by_search
 from hessium.posterior.state import State
 
 _STEPS = 40  # of a refit
@@ -20,7 +21,7 @@ _CHORDS = 12  # steps with the precision at the minimum
 _HALVINGS = 3  # of one such step
 _SMALL = 2000  # parameters up to which these are followed by steps with new factorisations
 _FEW = 8  # of these
-_NEAR = 5e-3  # predicted decrease at which such a refit stops
+_NEAR = 5e-4  # predicted decrease at which such a refit stops
 
 
 class NegativeLogPosterior:
@@ -52,13 +53,13 @@ class NegativeLogPosterior:
         return slope + self._alpha * (theta - self._mean)
 
 
-def deviances(
-    state: State, prior_mean: Tensor, directions: Tensor, lengths: FloatArray, distance: float
+def roots_at_misses(
+    state: State, prior_mean: Tensor, directions: Tensor, lengths: FloatArray, t: float
 ) -> tuple[FloatArray, BoolArray]:
-    r"""Deviance $2(\Phi - \Phi_{min})$ on both sides of conditional paths from the minimum.
+    r"""Roots of the deviance from which on intervals miss, on both sides of conditional paths.
 
     A path d = Q^{-1} g / s is how the parameters move with a functional g, Q the precision and s
-    the standard deviation of g. From the minimum $\pm t d$ the other parameters are refitted by
+    the standard deviation of g. From the minimum $\pm x d$ the other parameters are refitted by
     steps $-Q^{-1} \nabla\Phi$ without the part along d, which leave $g^T \theta$ as it is. Q is
     that of the minimum: no new factorisation, and few steps where the model is nearly linear.
 
@@ -67,14 +68,15 @@ def deviances(
         prior_mean: shape (P,).
         directions: paths d, (P, k).
         lengths: $\sqrt{d^T Q d}$ of each, (k,).
-        distance: t, in standard deviations.
+        t: standard deviations of the interval.
 
     Returns:
-        Deviances at -t and t, (k, 2), and whether both refits converged, (k,).
+        As in `pivots` for x < 0 and x > 0, (k, 2), infinite where no interval misses; and whether
+        the refits converged, (k,).
 
-    Cost: at most 12 gradients and 48 losses for each side; one or two of both near linearity.
-    Where these steps do not converge and there are at most 2,000 parameters, Levenberg-Marquardt
-    steps follow, with a factorisation each.
+    Cost: one to five refits for each side, of at most 12 gradients and 48 losses each; near
+    linearity one, of one or two gradients. Where these steps do not converge and there are at
+    most 2,000 parameters, Levenberg-Marquardt steps follow, with a factorisation each.
     """
     density = NegativeLogPosterior(state, prior_mean)
     start, lowest, settled = _refitted(state, density, state.factor.risk.theta, None)
@@ -82,12 +84,17 @@ def deviances(
     for at, (d, length) in enumerate(zip(directions.unbind(1), lengths.tolist(), strict=True)):
         unit = d.contiguous() / length
         for side, sign in enumerate((-1.0, 1.0)):
-            begin = start + sign * distance * unit
-            there, value, done = _refitted(state, density, begin, unit)
-            if not done and math.isfinite(value) and len(there) <= _SMALL:
-                refits = Refits(state, prior_mean, _precision(state, unit))
-                _, value, done = refits.refit(there, held=True, steps=_FEW, near=_NEAR)
-            found[at, side] = max(2 * (value - lowest), 0.0)
+
+            def held(x: float, path: Tensor = sign * unit) -> Point | None:
+                there, value, done = _refitted(state, density, start + x * path, path)
+                if not done and math.isfinite(value) and len(there) <= _SMALL:
+                    refits = Refits(state, prior_mean, _precision(state, path))
+                    there, value, done = refits.refit(there, held=True, steps=_FEW, near=_NEAR)
+                if not done:
+                    return None
+                return point_of(x, 2 * (value - lowest), float(path @ density.slope(there)))
+
+            found[at, side], done = root_by_search(held, t)
             converged[at] &= done
     return found, converged
 
@@ -156,6 +163,10 @@ class Refits:
     def conditional_path(self, std: float) -> Tensor:
         """Change of the parameters by one standard deviation of the functional."""
         return _inverse(self._state, self._functional) / std
+
+    def slope(self, theta: Tensor) -> Tensor:
+        """Gradient of the negative log-posterior."""
+        return self._density.slope(theta)
 
     def refit(
         self, theta: Tensor, *, held: bool, steps: int = _STEPS, near: float = _DONE

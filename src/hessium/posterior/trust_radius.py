@@ -37,6 +37,7 @@ from hessium.errors import InputError
 from hessium.estimate import eigenpairs
 from hessium.posterior import _tables
 from hessium.posterior.lines import Line, radius
+from hessium.posterior.pivots import believed
 from hessium.problem import EmpiricalRisk
 
 if TYPE_CHECKING:
@@ -49,12 +50,13 @@ Directions: TypeAlias = Tensor | Literal["eigenvectors", "random"]
 class TrustRadius(Displayable):
     r"""Distances up to which the models hold, along some directions, and what intervals cover.
 
-    Of a posterior, an interval is judged by what it covers: refits at its two ends give deviances
-    $D_\pm$, and the truth lies beyond an end with probability $1 - F(\sqrt{D_\pm})$, F being the
-    normal law, or Student's where the noise is estimated. For a model that is linear in its
-    parameters these are (1 - confidence) / 2 on either side. The radii say how far the model is
-    linear, which is more than an interval needs: curvature that other parameters make up for, and
-    opposite errors at the two ends, do not change what it covers.
+    Of a posterior, an interval is judged by what it would cover if the estimate were the truth.
+    Refits at some distances find the experiments whose intervals would just miss it, and the
+    deviance $D_\pm$ of their errors: the truth lies beyond an end with probability
+    $1 - F(\sqrt{D_\pm})$, F being the normal law, or Student's where the noise is estimated. For
+    a model that is linear in its parameters these are (1 - confidence) / 2 on either side. The
+    radii say how far the model is linear, which is more than an interval needs: curvature that
+    other parameters make up for, and opposite errors at the two ends, do not change what it covers.
 
     Attributes:
         labels: of the directions, (k,).
@@ -94,11 +96,12 @@ class TrustRadius(Displayable):
     def trusted(self) -> BoolArray:
         """Which intervals may be believed, (k,).
 
-        With e = 1 - confidence: the interval misses with a probability between 0.4 e and 1.6 e (95
-        % intervals cover 92 to 98 %), no end of it with more than e, and the refits converged.
+        With e = 1 - confidence: the interval misses with a probability between 0.2 e and 1.2 e
+        (95 % intervals cover 94 to 99 %), and the refits converged. Refits along one direction
+        leave out errors of the others, and the estimate is not the truth, so the limit is
+        narrower than what is bad: intervals of 92 % are not believed.
         """
-        e, total = 1 - self.confidence, self.misses.sum(axis=1)
-        near = (total >= 0.4 * e) & (total <= 1.6 * e) & (self.misses.max(axis=1) <= e)
+        near = believed(self.misses, 1 - self.confidence)
         return np.asarray(near & self.converged)
 
     @property
@@ -159,12 +162,12 @@ class TrustRadius(Displayable):
     def __repr__(self) -> str:
         if np.isnan(self.needed).any():
             return f"TrustRadius({self.verdict})"
-        believed = (
+        words = (
             "may be believed"
             if self.believable
             else "may not be believed: compare post.profile_likelihood"
         )
-        return f"TrustRadius({self.verdict}; standard deviations {believed})"
+        return f"TrustRadius({self.verdict}; standard deviations {words})"
 
 
 @full_precision()

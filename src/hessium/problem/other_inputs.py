@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -21,17 +22,14 @@ class OnInputs(EmpiricalRisk):
         risk: gives the model, its parameters, `forward=` and the dtype.
         batches: inputs of each batch, as the model takes them. Floating-point tensors are converted
             to the dtype of the risk in a copy.
-        after_data: read the batches of the risk first, then these.
 
     Raises:
         InputError: if a tensor lies on another device or has entries that are not finite.
     """
 
-    def __init__(
-        self, risk: EmpiricalRisk, batches: Sequence[Any], *, after_data: bool = False
-    ) -> None:
+    def __init__(self, risk: EmpiricalRisk, batches: Sequence[Any]) -> None:
         self.__dict__.update(risk.__dict__)
-        self._source = risk if after_data else None
+        self._source: EmpiricalRisk | None = None
         self._others = [
             replaced(inputs, lambda tensor: converted(tensor, risk.dtype)) for inputs in batches
         ]
@@ -46,6 +44,12 @@ class OnInputs(EmpiricalRisk):
             yield from self._source.batches()
         for inputs in self._others:
             yield inputs, None
+
+    def after(self, data: EmpiricalRisk) -> OnInputs:
+        """The batches of some data, then these; shapes stay those of these alone."""
+        other = copy.copy(self)
+        other._source = data
+        return other
 
     @cached_property
     def shapes(self) -> list[torch.Size]:
