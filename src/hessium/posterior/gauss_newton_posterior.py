@@ -227,14 +227,15 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     @full_precision()
     def profile_likelihood(
-        self, name: str, *, index: int = 0, at: Sequence[float] = (-2.0, -1.0, 1.0, 2.0)
+        self, name: str, *, index: int = 0, at: Sequence[float] | None = None
     ) -> ProfileLikelihood:
         """Refits with one entry of a parameter held at some standard deviations from its value.
 
         Args:
             name: of a parameter.
             index: of the entry.
-            at: distances in standard deviations.
+            at: distances in standard deviations; by default the ends of the 95 % interval and the
+                middles between them and the estimate.
 
         Raises:
             InputError: if the entry is undetermined.

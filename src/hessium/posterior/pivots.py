@@ -27,7 +27,7 @@ from hessium._typing import BoolArray, FloatArray
 _LEAST, _MOST = 0.2, 1.2  # misses over 1 - confidence with which an interval is believed
 _FAR = 2.0  # distances over t up to which refits go
 _NEAR = 0.03  # relative difference of w and t at which they end
-_POINTS = 5  # refits of one side
+_POINTS = 4  # refits of one side
 
 
 class Point(NamedTuple):
@@ -64,7 +64,9 @@ def root_at(points: Sequence[Point], t: float) -> float:
 
 
 def root_by_search(evaluate: Callable[[float], Point | None], t: float) -> tuple[float, bool]:
-    """The root of the deviance at which w = t, and whether the refits for it converged.
+    """The root of the deviance at which w = t, and whether the refits within t converged.
+
+    Beyond the end of the interval a refit may fail: then what was found until there counts.
 
     Args:
         evaluate: distance -> refit; None if it does not converge.
@@ -72,16 +74,16 @@ def root_by_search(evaluate: Callable[[float], Point | None], t: float) -> tuple
     """
     points: list[Point] = []
     x = t
-    for _ in range(_POINTS):
-        if (found := evaluate(x)) is None:
-            return root_at(points, t) if points else math.nan, False
+    while len(points) < _POINTS:
+        found = evaluate(x)
+        if found is None and x <= t:
+            return math.nan, False
+        if found is None:
+            break
         points.append(found)
         if abs(found.pivot - t) <= _NEAR * t or (x >= _FAR * t and found.pivot < t):
             break
         x = _next(points, t)
-    else:
-        if max(p.pivot for p in points) < t:
-            return math.inf, True
     return root_at(points, t), True
 
 

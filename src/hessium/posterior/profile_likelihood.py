@@ -13,23 +13,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import scipy.interpolate
+import scipy.optimize
 import scipy.stats
 import torch
 from torch import Tensor
 
-from hessium._arguments import reals
+from hessium._arguments import fraction, reals
 from hessium._display import Displayable
 from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
-from hessium.posterior.pivots import believed, point_of, root_at
+from hessium.posterior.pivots import Point, believed, point_of, root_at
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_REACH = 0.8  # of a level that the last refit must reach
 _SHIFTED = 0.25  # standard deviations from the minimum at which the centre is still right
 
 
@@ -77,7 +80,8 @@ class ProfileLikelihood(Displayable):
         """
         if abs(self.shift) > _SHIFTED or not self.converged.all():
             return False
-        return bool(believed(self.misses, 1 - self.confidence))
+        misses = np.nan_to_num(self.misses, nan=float(np.nanmean(self.misses)))  # one side only
+        return bool(believed(misses, 1 - self.confidence))
 
     @property
     def confidence(self) -> float:
@@ -99,7 +103,37 @@ class ProfileLikelihood(Displayable):
 
     @property
     def _law(self) -> Any:
-        return scipy.stats.norm() if math.isinf(self.freedom) else scipy.stats.t(self.freedom)
+        return _law_of(self.freedom)
+
+    @property
+    def coverage(self) -> float:
+        """What that interval covers, if the estimate were the truth; see `TrustRadius`."""
+        return 1 - 2 * float(np.nanmean(self.misses))
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Ends between which the deviance is below the quantile: no symmetry is assumed.
+
+        Between refits the root of the deviance is a cubic with the slopes of the refits, beyond
+        the last one, up to a quarter of that root, a straight line.
+
+        Raises:
+            InputError: if 0 < confidence < 1 does not hold, or the refits do not reach so far.
+        """
+        level = float(self._law.isf((1 - fraction("confidence", confidence)) / 2))
+        ends = []
+        for sign in (-1.0, 1.0):
+            rows = sorted(zip(self.at * sign, self.deviance, self.slope * sign, strict=True))
+            points = [point_of(x, d, s) for x, d, s in rows if x > 0]
+            reached = max((one.root for one in points), default=0.0)
+            if not reached >= _REACH * level:
+                msg = (
+                    f"confidence: {confidence:g} needs a root of the deviance of {level:.3g}; the "
+                    f"refits {'above' if sign > 0 else 'below'} the estimate reach {reached:.3g}: "
+                    "give larger distances at="
+                )
+                raise InputError(msg)
+            ends.append(self.value + sign * self.std * _crossing(points, level))
+        return ends[0], ends[1]
 
     def _columns(self) -> _tables.Columns:
         return {
@@ -125,10 +159,30 @@ class ProfileLikelihood(Displayable):
         if abs(self.shift) > _SHIFTED:
             doubt += f", the minimum is {self.shift:.2g} standard deviations away"
         return (
-            f"ProfileLikelihood({self.label} = {self.value:.4g} +- {self.std:.2g}: deviances "
-            f"differ from the quadratic model by {self.departure:.0%} in their roots{doubt}, so "
+            f"ProfileLikelihood({self.label} = {self.value:.4g} +- {self.std:.2g}: the "
+            f"{100 * self.confidence:.3g} % interval covers {self.coverage:.3f}, roots of the "
+            f"deviance differ from those of the quadratic model by {self.departure:.0%}{doubt}, so "
             f"the interval {verdict})"
         )
+
+
+def _law_of(freedom: float) -> Any:
+    """Of errors in standard deviations: normal, or Student's t where the noise is estimated."""
+    return scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
+
+
+def _crossing(points: Sequence[Point], level: float) -> float:
+    """The smallest distance at which the root of the deviance reaches a level."""
+    known = [Point(0.0, 0.0, 0.0), *points]
+    slopes = [1.0, *(one.pivot / one.distance for one in points)]
+    curve = scipy.interpolate.CubicHermiteSpline(
+        [one.distance for one in known], [one.root for one in known], slopes
+    )
+    first = next((i for i, one in enumerate(known) if one.root >= level), None)
+    if first is None:
+        return known[-1].distance + (level - known[-1].root) / max(slopes[-1], 1e-300)
+    low, high = known[first - 1].distance, known[first].distance
+    return float(scipy.optimize.brentq(lambda x: float(curve(x)) - level, low, high))
 
 
 def profile_likelihood(
@@ -137,9 +191,12 @@ def profile_likelihood(
     freedom: float,
     name: str,
     index: int,
-    at: Sequence[float],
+    at: Sequence[float] | None,
 ) -> ProfileLikelihood:
     """Refits at some distances."""
+    if at is None:
+        t = float(_law_of(freedom).isf(0.025))
+        at = (-t, -t / 2, t / 2, t)
     distances = reals("at", at).reshape(-1)
     if not distances.size or bool((distances == 0).any()):
         msg = f"at: {list(at)}; distances other than zero are required"

@@ -20,8 +20,9 @@ _DONE = 1e-5  # predicted decrease of the negative log-posterior at which a refi
 _CHORDS = 12  # steps with the precision at the minimum
 _HALVINGS = 3  # of one such step
 _SMALL = 2000  # parameters up to which these are followed by steps with new factorisations
-_FEW = 8  # of these
+_FEW = 25  # of these
 _NEAR = 5e-4  # predicted decrease at which such a refit stops
+_ENOUGH = 2e-3  # and with which it has converged if no step is left: slow along curved valleys
 
 
 class NegativeLogPosterior:
@@ -103,7 +104,7 @@ def _refitted(
     state: State, density: NegativeLogPosterior, theta: Tensor, held: Tensor | None
 ) -> tuple[Tensor, float, bool]:
     """The minimum by steps with a fixed precision: parameters, value, and convergence."""
-    value = density.value(theta)
+    value, predicted = density.value(theta), math.inf
     if not math.isfinite(value):
         return theta, value, False
     for _ in range(_CHORDS):
@@ -111,7 +112,8 @@ def _refitted(
         step = -_inverse(state, slope)
         if held is not None:
             step = step + held * float(held @ slope)
-        if -0.5 * float(step @ slope) <= _NEAR:
+        predicted = -0.5 * float(step @ slope)
+        if predicted <= _NEAR:
             return theta, value, True
         for _ in range(_HALVINGS + 1):
             there = density.value(theta + step)
@@ -120,8 +122,8 @@ def _refitted(
                 break
             step = step / 2
         else:
-            return theta, value, False
-    return theta, value, False
+            break
+    return theta, value, predicted <= _ENOUGH
 
 
 def _inverse(state: State, vector: Tensor) -> Tensor:
@@ -182,7 +184,7 @@ class Refits:
         value = self._density.value(theta)
         if not math.isfinite(value):
             return theta, value, False
-        damping = 1e-8
+        damping, predicted = 1e-8, math.inf
         for _ in range(steps):
             risk = self._state.factor.risk.at(theta)
             data = measurements(risk)
@@ -209,8 +211,8 @@ class Refits:
                     break
                 damping *= 10
             else:
-                return theta, value, predicted <= 100 * near
-        return theta, value, False
+                break
+        return theta, value, predicted <= _ENOUGH
 
     def _step(self, state: State, slope: Tensor, damping: float, held: bool) -> Tensor:
         """Damped Gauss-Newton step; the functional that is held does not move."""

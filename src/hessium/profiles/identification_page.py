@@ -176,7 +176,7 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
             good == made if made else None,
             f"{good} of {made} parameters: "
             + "; ".join(
-                f"{one.label}: roots of the deviance off by {one.departure:.1%}"
+                f"{one.label}: the {100 * one.confidence:.3g} % interval covers {one.coverage:.3f}"
                 + ("" if one.converged.all() else ", not all converged")
                 for one in found.profiles
             )
