@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hessium._typing import BoolArray, FloatArray
+from hessium.curvature.jacobian_map import Jacobian
 from hessium.errors import InputError, NonFiniteError
 from hessium.posterior.factors import Factors
 from hessium.posterior.measurements import measurements
@@ -22,6 +25,7 @@ _HALVINGS = 3  # of one such step
 _SMALL = 2000  # parameters up to which these are followed by steps with new factorisations
 _FEW = 25  # of these
 _NEAR = 5e-4  # predicted decrease at which such a refit stops
+_NO_EFFECT = 1e-3  # of the noise, on all outputs
 _ENOUGH = 2e-3  # and with which it has converged if no step is left: slow along curved valleys
 
 
@@ -98,6 +102,37 @@ def roots_at_misses(
             found[at, side], done = root_by_search(held, t)
             converged[at] &= done
     return found, converged
+
+
+def bounded_after_all(
+    state: State, prior_mean: Tensor, entries: Sequence[int], labels: Sequence[str], t: float
+) -> tuple[str, ...]:
+    r"""Undetermined parameters that have no effect at the estimate only.
+
+    An effect may vanish where the estimate lies, as that of a rate whose logarithm ran off. A
+    parameter whose move by $m = \max(1, |\theta_i|)$ changes the outputs by less than a thousandth
+    of the noise to first order is moved by m either way and the others are refitted. If then
+    $2(\Phi - \Phi_{min}) > t^2$, the data bound it. Of at most 2,000 parameters.
+    """
+    risk, found = state.factor.risk, []
+    if len(risk.theta) > _SMALL:
+        return ()
+    lowest, J = (
+        NegativeLogPosterior(state, prior_mean).value(risk.theta),
+        Jacobian(risk, check=False),
+    )
+    for entry, label in zip(entries, labels, strict=True):
+        unit = torch.zeros_like(risk.theta)
+        unit[entry] = 1.0
+        far = max(1.0, abs(float(risk.theta[entry])))
+        effect = state.factor.data.whiten((J @ unit)[:, None])
+        if far * float(effect.norm()) > _NO_EFFECT * state.noise:
+            continue
+        refits = Refits(state, prior_mean, unit)
+        ends = (refits.refit(risk.theta + m * unit, held=True, steps=_FEW)[1] for m in (-far, far))
+        if any(math.isfinite(value) and 2 * (value - lowest) > t**2 for value in ends):
+            found.append(label)
+    return tuple(found)
 
 
 def _refitted(

@@ -69,6 +69,9 @@ class TrustRadius(Displayable):
         confidence: nominal, of the intervals.
         within: the fraction.
         unit: of the radii.
+        bounded: undetermined parameters without effect at the estimate that the data bound
+            farther away, as refits with each moved by its own size find: such as the logarithm of
+            a rate that ran off. The linear model is then wrong for the others as well.
     """
 
     labels: tuple[str, ...]
@@ -81,6 +84,7 @@ class TrustRadius(Displayable):
     confidence: float
     within: float
     unit: str
+    bounded: tuple[str, ...] = ()
 
     @property
     def worst(self) -> float:
@@ -106,7 +110,7 @@ class TrustRadius(Displayable):
 
     @property
     def believable(self) -> bool:
-        """Whether the intervals along all directions may be believed.
+        """Whether the intervals along all directions may be believed, and infinite ones too.
 
         Raises:
             InputError: for directions without a posterior.
@@ -114,7 +118,7 @@ class TrustRadius(Displayable):
         if np.isnan(self.needed).any():
             msg = "directions: without standard deviations; use the trust_radius of a posterior"
             raise InputError(msg)
-        return bool(self.trusted.all())
+        return bool(self.trusted.all()) and not self.bounded
 
     @property
     def verdict(self) -> str:
@@ -133,6 +137,11 @@ class TrustRadius(Displayable):
         else:
             words = f"refits at the ends of the interval along {self.labels[at]} do not converge"
         words += f", the worst of {len(self.labels)} directions; "
+        if self.bounded:
+            words = (
+                f"{', '.join(self.bounded)}: without effect at the estimate, but not where refits "
+                f"move it by its own size; {words}"
+            )
         return words + self._departs(int((self.first_order / self.needed).argmin()))
 
     def _departs(self, at: int) -> str:
