@@ -56,6 +56,8 @@ def root_at(points: Sequence[Point], t: float) -> float:
         if after.pivot >= t:
             share = (t - before.pivot) / (after.pivot - before.pivot)
             return before.root + share * (after.root - before.root)
+    if not points:
+        return math.inf
     before, after = known[-2:]
     rise = after.pivot - before.pivot
     if rise <= 0 or (step := (t - after.pivot) / rise) > 0.5:
