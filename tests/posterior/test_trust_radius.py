@@ -189,3 +189,9 @@ def test_bad_input_of_the_checks() -> None:
         hs.trust_radius(risk, torch.ones(5, dtype=torch.float64))
     with pytest.raises(ValueError, match="within"):
         hs.trust_radius(risk, within=1.5)
+    with pytest.raises(ValueError, match="directions: none"):
+        hs.trust_radius(risk, [])
+    with pytest.raises(ValueError, match="column is zero"):
+        hs.trust_radius(risk, torch.zeros(2, 1, dtype=torch.float64))
+    with pytest.raises(ValueError, match="several parameters"):
+        post.profile_likelihood("*")

@@ -274,5 +274,8 @@ def _mean(prior_mean: float | int | Tensor, risk: EmpiricalRisk) -> Tensor:
         if prior_mean.shape != (risk.dim,):
             msg = f"prior_mean: shape {tuple(prior_mean.shape)}; ({risk.dim},) is required"
             raise InputError(msg)
+        if not bool(prior_mean.isfinite().all()):
+            msg = "prior_mean: has entries that are NaN or infinite"
+            raise InputError(msg)
         return prior_mean.detach().to(risk.theta)
     return torch.full_like(risk.theta, number("prior_mean", prior_mean))

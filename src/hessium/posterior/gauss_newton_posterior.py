@@ -282,6 +282,9 @@ class GaussNewtonPosterior(MeasurementChoice):
             which: "best": largest singular values first; "worst": smallest determined ones first.
         """
         count("k", k)
+        if which not in ("best", "worst"):
+            msg = f"which: {which!r}; 'best' or 'worst' is required"
+            raise InputError(msg)
         kept = min(self._state.rank.value, self._factor.singular_values.size)
         order = np.arange(kept) if which == "best" else np.arange(kept)[::-1]
         units = np.zeros((self._factor.singular_values.size, min(k, kept)))
@@ -312,4 +315,7 @@ def _names(risk: EmpiricalRisk, names: Names | None) -> list[str] | None:
     """
     if names is None:
         return None
-    return list(risk.layout.select(names if isinstance(names, str) else list(names)).names)
+    if not isinstance(names, Sequence):
+        msg = f"names: {names!r}; a non-empty list of parameter names or globs is required"
+        raise InputError(msg)
+    return list(risk.layout.select(names).names)

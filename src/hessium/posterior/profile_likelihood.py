@@ -19,7 +19,7 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from hessium._arguments import fraction, reals
+from hessium._arguments import count, fraction, reals
 from hessium._display import Displayable
 from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
@@ -202,7 +202,10 @@ def profile_likelihood(
         msg = f"at: {list(at)}; distances other than zero are required"
         raise InputError(msg)
     risk = state.factor.risk
-    labels = labels_of(risk, [name])
+    if len(risk.layout.select([name]).names) > 1:
+        msg = f"name: {name!r} matches several parameters; one is required"
+        raise InputError(msg)
+    labels, index = labels_of(risk, [name]), count("index", index, 0)
     if not 0 <= index < len(labels):
         msg = f"index: {index}; {name} has {len(labels)} entries"
         raise InputError(msg)

@@ -210,6 +210,9 @@ def trust_radius(
     count("k", k)
     fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
     given = [directions] if isinstance(directions, (str, Tensor)) else list(directions)
+    if not given:
+        msg = "directions: none; at least one is required"
+        raise InputError(msg)
     columns: list[Tensor] = []
     labels: list[str] = []
     for one in given:
@@ -217,6 +220,9 @@ def trust_radius(
             block = one if one.dim() == 2 else one[:, None]
             if block.shape[0] != risk.dim:
                 msg = f"directions: shape {tuple(one.shape)}; ({risk.dim}, k) is required"
+                raise InputError(msg)
+            if not bool(block.isfinite().all()) or not bool(block.norm(dim=0).min() > 0):
+                msg = "directions: a column is zero, NaN or infinite"
                 raise InputError(msg)
             names = [f"direction {i}" for i in range(block.shape[1])]
         elif one == "eigenvectors":

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hessium.errors import InputError
 from hessium.problem.containers import replaced
 from hessium.problem.data import Batch, check_batch, converted
 from hessium.problem.losses import num_rows
@@ -53,9 +54,25 @@ class OnInputs(EmpiricalRisk):
 
     @cached_property
     def shapes(self) -> list[torch.Size]:
-        """Shape of the outputs of each batch of other inputs. Cost: one forward pass."""
-        leaves = self.leaves()
-        return [self.outputs(leaves, inputs).shape for inputs in self._others]
+        """Shape of the outputs of each batch of other inputs. Cost: one forward pass.
+
+        Raises:
+            InputError: if the model fails at them, or gives no output.
+        """
+        leaves, found = self.leaves(), []
+        for inputs in self._others:
+            try:
+                shape = self.outputs(leaves, inputs).shape
+            except InputError:
+                raise
+            except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+                msg = f"inputs: the model does not take them ({type(error).__name__}: {error})"
+                raise InputError(msg) from error
+            if not shape.numel():
+                msg = f"inputs: outputs of shape {tuple(shape)}; at least one sample is required"
+                raise InputError(msg)
+            found.append(shape)
+        return found
 
     @property
     def num_samples(self) -> int:
