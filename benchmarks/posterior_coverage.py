@@ -186,10 +186,14 @@ def run(name: str, setting: Setting, noise: float, draws: int, looks: int, profi
     return (
         f"{name:9s} noise {noise:<7g} {len(hits)} draws: parameters {_percent(np.mean(hits, 0))}, "
         f"predictions {_percent(np.mean(predicted, 0))}; trust_radius warns in "
-        f"{_percent(np.mean(warned or [np.nan]))} of {len(warned)}, and says "
+        f"{_percent(_share(warned))} of {len(warned)}, and says "
         f"{_percent(np.nanmedian(known, axis=0)) if len(known) else 'nothing'} (median); profiles "
-        f"warn in {_percent(np.mean(profiled or [np.nan]))} of {len(profiled)}; {spent:.2f} s"
+        f"warn in {_percent(_share(profiled))} of {len(profiled)}; {spent:.2f} s"
     )
+
+
+def _share(answers: list[bool]) -> float:
+    return sum(answers) / len(answers) if answers else math.nan
 
 
 def _percent(shares: object) -> str:

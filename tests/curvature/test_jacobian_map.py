@@ -105,12 +105,18 @@ class Kernels(nn.Module):
 
 @pytest.mark.parametrize("refuted", [False, True])
 @pytest.mark.parametrize("joint", [False, True])
-def test_rows_at_other_inputs_times_rows_of_the_data(joint: bool, refuted: bool) -> None:
-    model, x, there = seeded(Kernels()), draw(7, 3), draw(4, 3, seed=8)
+@pytest.mark.parametrize("wide", [False, True])
+def test_rows_at_other_inputs_times_rows_of_the_data(
+    wide: bool, joint: bool, refuted: bool
+) -> None:
+    # by gradients of each parameter, or by inner products of a layer's inputs and derivatives
+    model = mlp(3, 40, 40, 2) if wide else seeded(Kernels())
+    x, there = draw(7, 3), draw(4, 3, seed=8)
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), split(x, draw(7, 2), 3, 4))
     if refuted:
         risk.refuted.add("layer-wise")
     cross, own = cross_gram(risk, OnInputs(risk, [there]), joint=joint)
+    assert (own.dim() == 2) is joint
     J, G = jacobian(model, x), jacobian(model, there)
     np.testing.assert_allclose(cross.numpy(), G @ J.T, atol=1e-12)
     whole = G @ G.T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -16,17 +17,17 @@ from support.posterior_cases import Scalars
 T = 1.96
 
 
-def exponential(s: float, x: float) -> Point:
+def exponential(s: float, sign: float, distance: float) -> Point:
     """The root of exp(psi) with standard deviation s: h = (exp(s x) - 1) / s."""
-    sign = math.copysign(1.0, x)
+    x = sign * distance
     h = (math.exp(s * x) - 1) / s
-    return point_of(abs(x), h**2, sign * h * math.exp(s * x))
+    return point_of(distance, h**2, sign * h * math.exp(s * x))
 
 
 @pytest.mark.parametrize("s", [0.01, 0.1, 0.3])
 def test_roots_at_misses_are_those_of_an_exponential(s: float) -> None:
     for sign in (-1.0, 1.0):
-        found, converged = root_by_search(lambda x, sign=sign: exponential(s, sign * x), T)
+        found, converged = root_by_search(partial(exponential, s, sign), T)
         assert converged
         # x exp(s x) = +- T
         inside = np.linspace(0, 2 * T, 200_001)
