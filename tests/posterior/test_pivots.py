@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from torch import Tensor, nn
 
 import hessium as hs
 from hessium.posterior.pivots import Point, believed, point_of, root_at, root_by_search
@@ -99,3 +100,20 @@ def test_the_interval_of_refits_is_that_of_the_likelihood() -> None:
     assert one_side.believable
     with pytest.raises(ValueError, match="below the estimate reach 0"):
         one_side.interval()
+
+
+def test_a_model_that_fails_far_away_ends_a_refit() -> None:
+    """A matrix that is singular beyond a = 1.5: the refit has not converged, and no more."""
+
+    def solve(x: Tensor, p: dict[str, nn.Parameter]) -> Tensor:
+        a = p["a"]
+        if float(a.detach()) > 1.5:
+            raise torch.linalg.LinAlgError
+        return a * x
+
+    x = torch.ones(3, 1, dtype=torch.float64)
+    risk = hs.EmpiricalRisk(Scalars(solve, a=1.0), hs.SquaredError(), (x, x))
+    found = hs.GaussNewtonPosterior(risk, noise=1.0).trust_radius(["a"], k=0, random=0)
+    assert not found.converged.any()
+    assert not found.believable
+    assert "do not converge" in repr(found)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hessium._typing import BoolArray, FloatArray
 from hessium.curvature.jacobian_map import Jacobian
-from hessium.errors import InputError, NonFiniteError
 from hessium.posterior.factors import Factors
+from hessium.posterior.lines import FAILURES
 from hessium.posterior.measurements import measurements
 from hessium.posterior.pivots import Point, point_of, root_by_search
 from hessium.posterior.state import State
@@ -46,7 +46,7 @@ class NegativeLogPosterior:
         """Phi; infinite where it cannot be evaluated."""
         try:
             loss = self._risk.at(theta).value() * self._risk.denominator / self._unit
-        except (InputError, NonFiniteError):
+        except FAILURES:
             return math.inf
         value = loss + 0.5 * self._alpha * float((theta - self._mean).square().sum())
         return value if math.isfinite(value) else math.inf
@@ -222,14 +222,13 @@ class Refits:
         damping, predicted = 1e-8, math.inf
         for _ in range(steps):
             risk = self._state.factor.risk.at(theta)
-            data = measurements(risk)
-            state = State(
-                factors=Factors(risk, data, self._state.factor.max_bytes),
-                noise=self._state.noise, prior_precision=self._alpha, tol=self._state.tol,
-            )  # fmt: skip
             try:
+                state = State(
+                    factors=Factors(risk, measurements(risk), self._state.factor.max_bytes),
+                    noise=self._state.noise, prior_precision=self._alpha, tol=self._state.tol,
+                )  # fmt: skip
                 largest = float(state.precisions[0])
-            except InputError:  # the outputs do not depend on the parameters there
+            except FAILURES:  # J vanishes there, or cannot be computed
                 return theta, value, False
             if not 0 < damping * largest < math.inf:
                 return theta, value, False
