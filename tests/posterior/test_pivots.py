@@ -108,7 +108,7 @@ def test_a_model_that_fails_far_away_ends_a_refit() -> None:
     def solve(x: Tensor, p: dict[str, nn.Parameter]) -> Tensor:
         a = p["a"]
         if float(a.detach()) > 1.5:
-            raise torch.linalg.LinAlgError
+            x = torch.linalg.inv(torch.zeros(1, 1, dtype=torch.float64))
         return a * x
 
     x = torch.ones(3, 1, dtype=torch.float64)

@@ -19,7 +19,7 @@ _HALVINGS = 4  # of the bracket of a radius, in the logarithm: to 4 per cent
 _DOUBLINGS = 24  # from the first distance, either way
 
 
-FAILURES = (InputError, NonFiniteError, SelfCheckError, torch.linalg.LinAlgError)
+FAILURES = (InputError, NonFiniteError, SelfCheckError, RuntimeError)
 """Of a model far from the parameters of its risk."""
 
 
