@@ -13,9 +13,9 @@ from hessium.curvature.base import RiskOperator
 from hessium.curvature.dense_assembly import dense_second_order
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.graph import GradientGraph
+from hessium.curvature.product_checks import probe_vectors
 from hessium.curvature.product_plan import BatchProduct, RouteName
 from hessium.curvature.requirements import require_outputs
-from hessium.curvature.selfcheck import probe_vectors
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 from hessium.problem.one_pass import in_one_pass, values_and_gradients
