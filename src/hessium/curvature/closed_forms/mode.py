@@ -1,0 +1,119 @@
+"""The functions of torch that are replaced by closed forms, and where."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from hessium.curvature.closed_forms.normalisation import Normalisation, group_rows, layer_rows
+from hessium.curvature.closed_forms.pointwise import Activation
+from hessium.problem import EmpiricalRisk
+
+_SMALLEST = 2**12  # entries: below, calls of Python cost more than passes over memory
+
+
+class ClosedForms(TorchFunctionMode):
+    """Replaces activations and normalisations where that makes products faster.
+
+    It must be active in forward passes only, and not where activations are recomputed.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Forward every other call."""
+        form = _FORMS.get(func)
+        if form is not None and args and _fits(args[0]):
+            found = form(*args, **(kwargs or {}))
+            if found is not None:
+                return found
+        return func(*args, **(kwargs or {}))
+
+
+def closed_forms(risk: EmpiricalRisk) -> AbstractContextManager[object]:
+    """The mode for forward passes of a risk; no effect where a backward pass recomputes them."""
+    return nullcontext() if risk.survey.recomputes else ClosedForms()
+
+
+def _fits(x: Any) -> bool:
+    return (
+        type(x) in (Tensor, nn.Parameter)
+        and x.numel() >= _SMALLEST
+        and x.requires_grad
+        and x.dtype in (torch.float32, torch.float64)
+        and torch.is_grad_enabled()
+    )
+
+
+def _pointwise(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
+    def form(x: Tensor, *args: Any, **keywords: Any) -> Tensor | None:
+        # in place, or with other tensors as arguments: torch's own
+        if any(isinstance(one, Tensor) for one in (*args, *keywords.values())):
+            return None
+        if keywords.pop("inplace", False):
+            return None
+        call = functools.partial(_called, function, args, keywords)
+        return Activation.apply(x, call)  # type: ignore[no-any-return]
+
+    return form
+
+
+def _called(
+    function: Callable[..., Tensor], args: Sequence[Any], keywords: dict[str, Any], x: Tensor
+) -> Tensor:
+    return function(x, *args, **keywords)
+
+
+def _layer_norm(
+    x: Tensor,
+    shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Tensor | None:
+    if not _plain(x, weight, bias):
+        return None
+    return Normalisation.apply(x, weight, bias, layer_rows(x, shape, eps))  # type: ignore[no-any-return]
+
+
+def _group_norm(
+    x: Tensor,
+    groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Tensor | None:
+    if not _plain(x, weight, bias):
+        return None
+    return Normalisation.apply(x, weight, bias, group_rows(x, groups, eps))  # type: ignore[no-any-return]
+
+
+def _plain(x: Tensor, *others: Tensor | None) -> bool:
+    return x.is_contiguous() and all(
+        t is None or (t.dtype is x.dtype and t.is_contiguous()) for t in others
+    )
+
+
+# not tanh, sigmoid and ReLU: torch composes their second derivatives of two or three kernels
+_FORMS: dict[Any, Callable[..., Tensor | None]] = {
+    **dict.fromkeys((torch.tanh, Tensor.tanh), (_pointwise(torch.tanh), _CHEAP)),
+    **dict.fromkeys((torch.sigmoid, Tensor.sigmoid), (_pointwise(torch.sigmoid), _CHEAP)),
+    **{
+        function: (_pointwise(function), _DEAR) for function in (F.gelu, F.silu, F.softplus, F.mish)
+    },
+    **dict.fromkeys((F.layer_norm, torch.layer_norm), (_layer_norm, _DEAR)),
+    **dict.fromkeys((F.group_norm, torch.group_norm), (_group_norm, _DEAR)),
+}
