@@ -108,12 +108,11 @@ def _plain(x: Tensor, *others: Tensor | None) -> bool:
 
 
 # not tanh, sigmoid and ReLU: torch composes their second derivatives of two or three kernels
+
+
+# not tanh, sigmoid and ReLU: torch composes their second derivatives of two or three kernels
 _FORMS: dict[Any, Callable[..., Tensor | None]] = {
-    **dict.fromkeys((torch.tanh, Tensor.tanh), (_pointwise(torch.tanh), _CHEAP)),
-    **dict.fromkeys((torch.sigmoid, Tensor.sigmoid), (_pointwise(torch.sigmoid), _CHEAP)),
-    **{
-        function: (_pointwise(function), _DEAR) for function in (F.gelu, F.silu, F.softplus, F.mish)
-    },
-    **dict.fromkeys((F.layer_norm, torch.layer_norm), (_layer_norm, _DEAR)),
-    **dict.fromkeys((F.group_norm, torch.group_norm), (_group_norm, _DEAR)),
+    **{function: _pointwise(function) for function in (F.gelu, F.silu, F.softplus, F.mish)},
+    **dict.fromkeys((F.layer_norm, torch.layer_norm), _layer_norm),
+    **dict.fromkeys((F.group_norm, torch.group_norm), _group_norm),
 }
