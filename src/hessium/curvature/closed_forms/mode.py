@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from hessium.curvature.closed_forms.convolution import Convolution, Geometry
 from hessium.curvature.closed_forms.normalisation import Normalisation, group_rows, layer_rows
 from hessium.curvature.closed_forms.pointwise import Activation
 from hessium.problem import EmpiricalRisk
@@ -101,6 +102,29 @@ def _group_norm(
     return Normalisation.apply(x, weight, bias, group_rows(x, groups, eps))  # type: ignore[no-any-return]
 
 
+def _convolution(dims: int) -> Callable[..., Tensor | None]:
+    def form(
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] | str = 0,
+        dilation: int | Sequence[int] = 1,
+        groups: int = 1,
+    ) -> Tensor | None:
+        if isinstance(padding, str) or x.dim() != dims + 2 or not weight.requires_grad:
+            return None
+        each = [_repeated(one, dims) for one in (stride, padding, dilation)]
+        geometry = Geometry(*each, groups)
+        return Convolution.apply(x, weight, bias, geometry)  # type: ignore[no-any-return]
+
+    return form
+
+
+def _repeated(size: int | Sequence[int], dims: int) -> list[int]:
+    return [size] * dims if isinstance(size, int) else list(size) * (dims // len(size))
+
+
 def _plain(x: Tensor, *others: Tensor | None) -> bool:
     return x.is_contiguous() and all(
         t is None or (t.dtype is x.dtype and t.is_contiguous()) for t in others
@@ -113,6 +137,9 @@ def _plain(x: Tensor, *others: Tensor | None) -> bool:
 # not tanh, sigmoid and ReLU: torch composes their second derivatives of two or three kernels
 _FORMS: dict[Any, Callable[..., Tensor | None]] = {
     **{function: _pointwise(function) for function in (F.gelu, F.silu, F.softplus, F.mish)},
+    F.conv1d: _convolution(1),
+    F.conv2d: _convolution(2),
+    F.conv3d: _convolution(3),
     **dict.fromkeys((F.layer_norm, torch.layer_norm), _layer_norm),
     **dict.fromkeys((F.group_norm, torch.group_norm), _group_norm),
 }

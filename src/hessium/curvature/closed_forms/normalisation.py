@@ -50,10 +50,9 @@ class Rows:
         rows = torch.linalg.vecdot(one.reshape(self.rows), other.reshape(self.rows))
         return rows.unsqueeze(-1) / self.rows[-1]
 
-    def plus(self, summand: Tensor, x: Tensor, factor: Tensor) -> Tensor:
-        """A summand, and x with each row multiplied by a number."""
-        rows = torch.addcmul(summand.reshape(self.rows), x.reshape(self.rows), factor)
-        return rows.reshape(x.shape)
+    def add_(self, summand: Tensor, x: Tensor, factor: Tensor) -> None:
+        """Add x with each row multiplied by a number, in place: new memory costs more than this."""
+        summand.view(self.rows).addcmul_(x.reshape(self.rows), factor)
 
     def projected(self, u: Tensor, x: Tensor, mean: Tensor, r: Tensor) -> Tensor:
         """R P u."""
@@ -110,32 +109,26 @@ class _Slope(torch.autograd.Function):
             found = through_torch(over.again, [x, weight, bias], g, grads)
             return (*found, None, None, None)
         u, of_weight, of_bias = grads
-        in_g = in_x = in_weight = q = None
+        if u is None:
+            u = torch.zeros_like(g)
+        in_weight = None
         scale = -r.reshape(share.shape)
-        if of_bias is not None:
-            in_g = of_bias.reshape(over.spread).expand(x.shape)
-        if u is not None:
-            a = over.projected(u, x, mean, r)
-            if weight is not None:
-                in_weight = (g * a).sum(dim=over.summed).reshape(weight.shape)
-            in_g = _sum(in_g, a, None if weight is None else weight.reshape(over.spread))
-            q = (u.reshape(over.rows) * (scale * share)).reshape(x.shape)
-            q = over.plus(q, h, scale * over.mean(u, normal))
+        in_g = over.projected(u, x, mean, r)
+        from_r = scale * over.mean(h, in_g)
+        q = (u.reshape(over.rows) * (scale * share)).reshape(x.shape)
+        over.add_(q, h, scale * over.mean(u, normal))
+        if weight is not None:
+            in_weight = (g * in_g).sum(dim=over.summed).reshape(weight.shape)
+            in_g.mul_(weight.reshape(over.spread))
         if of_weight is not None:
-            in_g = _sum(in_g, normal, of_weight.reshape(over.spread))
-            q = _sum(q, g, of_weight.reshape(over.spread))
-        if q is not None:
-            in_x = over.projected(q, x, mean, r)
-        if u is not None:
-            in_x = over.plus(in_x, normal, scale * over.mean(h, a))
+            spread = of_weight.reshape(over.spread)
+            in_g.addcmul_(normal, spread)
+            q.addcmul_(g, spread)
+        if of_bias is not None:
+            in_g.add_(of_bias.reshape(over.spread))
+        in_x = over.projected(q, x, mean, r)
+        over.add_(in_x, normal, from_r)
         return in_g, in_x, in_weight, None, None, None, None
-
-
-def _sum(summand: Tensor | None, x: Tensor, factor: Tensor | None) -> Tensor:
-    """A summand, if there is one, and x times a factor, if there is one."""
-    if factor is None:
-        return x if summand is None else summand + x
-    return x * factor if summand is None else torch.addcmul(summand, x, factor)
 
 
 def layer_rows(x: Tensor, shape: Sequence[int], eps: float) -> Rows:
