@@ -48,11 +48,16 @@ class Convolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        geometry: Geometry,
+        linear: bool,
     ) -> Tensor:
         """By torch's kernel."""
         ctx.save_for_backward(x, weight)
-        ctx.geometry, ctx.biased = geometry, bias is not None
+        ctx.geometry, ctx.biased, ctx.linear = geometry, bias is not None, linear
         return geometry.forward(x, weight, bias)
 
     @staticmethod
@@ -62,17 +67,20 @@ class Convolution(torch.autograd.Function):
         (g,) = grads
         in_bias = g.sum(dim=(0, *range(2, g.dim()))) if ctx.biased else None
         if torch.is_grad_enabled():
-            return (*_Slope.apply(g, x, weight, ctx.geometry), in_bias, None)
-        return (*ctx.geometry.backward(g, x, weight), in_bias, None)
+            found = _Slope.apply(g, x, weight, ctx.geometry, ctx.linear)  # type: ignore[no-untyped-call]
+            return (*found, in_bias, None, None)
+        return (*ctx.geometry.backward(g, x, weight), in_bias, None, None)
 
 
 class _Slope(torch.autograd.Function):
     """The derivatives of `Convolution` in x and the weight, as functions of g, x and the weight."""
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Any:
+    def forward(
+        ctx: Any, g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, linear: bool
+    ) -> Any:
         ctx.save_for_backward(g, x, weight)
-        ctx.geometry = geometry
+        ctx.geometry, ctx.linear = geometry, linear
         return geometry.backward(g, x, weight)
 
     @staticmethod
@@ -83,7 +91,9 @@ class _Slope(torch.autograd.Function):
             found = through_torch(
                 lambda x, weight: geometry.forward(x, weight, None), [x, weight], g, grads
             )
-            return (*found, None)
+            return (*found, None, None)
         u, v = grads
         in_g = geometry.forward(u, weight, None).add_(geometry.forward(x, v, None))
-        return (in_g, *geometry.backward(g, u, v), None)
+        if ctx.linear:
+            return in_g, None, None, None, None
+        return (in_g, *geometry.backward(g, u, v), None, None)

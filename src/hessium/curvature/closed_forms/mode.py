@@ -24,7 +24,15 @@ class ClosedForms(TorchFunctionMode):
     """Replaces activations and normalisations where that makes products faster.
 
     It must be active in forward passes only, and not where activations are recomputed.
+
+    Args:
+        linear: whether gradients will be differentiated in their cotangents only, not in the
+            parameters, as for products with a Jacobian.
     """
+
+    def __init__(self, *, linear: bool = False) -> None:
+        super().__init__()
+        self._linear = linear
 
     def __torch_function__(
         self,
@@ -36,15 +44,20 @@ class ClosedForms(TorchFunctionMode):
         """Forward every other call."""
         form = _FORMS.get(func)
         if form is not None and args and _fits(args[0]):
-            found = form(*args, **(kwargs or {}))
+            found = form(self._linear, *args, **(kwargs or {}))
             if found is not None:
                 return found
         return func(*args, **(kwargs or {}))
 
 
-def closed_forms(risk: EmpiricalRisk) -> AbstractContextManager[object]:
-    """The mode for forward passes of a risk; no effect where a backward pass recomputes them."""
-    return nullcontext() if risk.survey.recomputes else ClosedForms()
+def closed_forms(risk: EmpiricalRisk, *, linear: bool = False) -> AbstractContextManager[object]:
+    """The mode for forward passes of a risk; no effect where a backward pass recomputes them.
+
+    Args:
+        risk: the risk.
+        linear: as in `ClosedForms`.
+    """
+    return nullcontext() if risk.survey.recomputes else ClosedForms(linear=linear)
 
 
 def _fits(x: Any) -> bool:
@@ -58,14 +71,16 @@ def _fits(x: Any) -> bool:
 
 
 def _pointwise(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
-    def form(x: Tensor, *args: Any, **keywords: Any) -> Tensor | None:
+    def form(linear: bool, x: Tensor, *args: Any, **keywords: Any) -> Tensor | None:
         # in place, or with other tensors as arguments: torch's own
         if any(isinstance(one, Tensor) for one in (*args, *keywords.values())):
             return None
         if keywords.pop("inplace", False):
             return None
         call = functools.partial(_called, function, args, keywords)
-        return Activation.apply(x, call)  # type: ignore[no-any-return]
+        return Activation.apply(  # type: ignore[no-untyped-call]
+            x, call, linear
+        )
 
     return form
 
@@ -77,6 +92,7 @@ def _called(
 
 
 def _layer_norm(
+    linear: bool,
     x: Tensor,
     shape: Sequence[int],
     weight: Tensor | None = None,
@@ -86,10 +102,13 @@ def _layer_norm(
 ) -> Tensor | None:
     if not _plain(x, weight, bias):
         return None
-    return Normalisation.apply(x, weight, bias, layer_rows(x, shape, eps))  # type: ignore[no-any-return]
+    return Normalisation.apply(  # type: ignore[no-untyped-call]
+        x, weight, bias, layer_rows(x, shape, eps), linear
+    )
 
 
 def _group_norm(
+    linear: bool,
     x: Tensor,
     groups: int,
     weight: Tensor | None = None,
@@ -99,11 +118,14 @@ def _group_norm(
 ) -> Tensor | None:
     if not _plain(x, weight, bias):
         return None
-    return Normalisation.apply(x, weight, bias, group_rows(x, groups, eps))  # type: ignore[no-any-return]
+    return Normalisation.apply(  # type: ignore[no-untyped-call]
+        x, weight, bias, group_rows(x, groups, eps), linear
+    )
 
 
 def _convolution(dims: int) -> Callable[..., Tensor | None]:
     def form(
+        linear: bool,
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
@@ -114,9 +136,15 @@ def _convolution(dims: int) -> Callable[..., Tensor | None]:
     ) -> Tensor | None:
         if isinstance(padding, str) or x.dim() != dims + 2 or not weight.requires_grad:
             return None
-        each = [_repeated(one, dims) for one in (stride, padding, dilation)]
-        geometry = Geometry(*each, groups)
-        return Convolution.apply(x, weight, bias, geometry)  # type: ignore[no-any-return]
+        geometry = Geometry(
+            stride=_repeated(stride, dims),
+            padding=_repeated(padding, dims),
+            dilation=_repeated(dilation, dims),
+            groups=groups,
+        )
+        return Convolution.apply(  # type: ignore[no-untyped-call]
+            x, weight, bias, geometry, linear
+        )
 
     return form
 

@@ -66,12 +66,17 @@ class Normalisation(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, over: Rows
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        over: Rows,
+        linear: bool,
     ) -> Tensor:
         """By torch's kernel."""
         y, mean, r = over.forward(x, weight, bias)
         ctx.save_for_backward(x, weight, bias, mean, r)
-        ctx.over = over
+        ctx.over, ctx.linear = over, linear
         return y
 
     @staticmethod
@@ -80,9 +85,10 @@ class Normalisation(torch.autograd.Function):
         x, weight, bias, mean, r = ctx.saved_tensors
         (g,) = grads
         if torch.is_grad_enabled():
-            return (*_Slope.apply(g, x, weight, bias, mean, r, ctx.over), None)
+            found = _Slope.apply(g, x, weight, bias, mean, r, ctx.over, ctx.linear)  # type: ignore[no-untyped-call]
+            return (*found, None, None)
         wanted = [True, weight is not None, bias is not None]
-        return (*ctx.over.backward(g.contiguous(), x, mean, r, weight, wanted), None)
+        return (*ctx.over.backward(g.contiguous(), x, mean, r, weight, wanted), None, None)
 
 
 class _Slope(torch.autograd.Function):
@@ -91,44 +97,52 @@ class _Slope(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, g: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None,
-        mean: Tensor, r: Tensor, over: Rows,
+        mean: Tensor, r: Tensor, over: Rows, linear: bool,
     ) -> Any:  # fmt: skip
         wanted = [True, weight is not None, bias is not None]
         normal, _, _ = over.forward(x, None, None)
         h = g if weight is None else g * weight.reshape(over.spread)
         ctx.save_for_backward(g, x, weight, bias, mean, r, normal, h, over.mean(h, normal))
-        ctx.over = over
+        ctx.over, ctx.linear = over, linear
         ctx.set_materialize_grads(False)
         return over.backward(g.contiguous(), x, mean, r, weight, wanted)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        g, x, weight, bias, mean, r, normal, h, share = ctx.saved_tensors
+        g, x, weight, bias, mean, r, normal, *_ = ctx.saved_tensors
         over: Rows = ctx.over
         if torch.is_grad_enabled():
             found = through_torch(over.again, [x, weight, bias], g, grads)
-            return (*found, None, None, None)
+            return (*found, None, None, None, None)
         u, of_weight, of_bias = grads
         if u is None:
             u = torch.zeros_like(g)
-        in_weight = None
-        scale = -r.reshape(share.shape)
         in_g = over.projected(u, x, mean, r)
-        from_r = scale * over.mean(h, in_g)
-        q = (u.reshape(over.rows) * (scale * share)).reshape(x.shape)
-        over.add_(q, h, scale * over.mean(u, normal))
+        rest = None if ctx.linear else _of_inputs(ctx, over, u, in_g, of_weight)
         if weight is not None:
-            in_weight = (g * in_g).sum(dim=over.summed).reshape(weight.shape)
             in_g.mul_(weight.reshape(over.spread))
         if of_weight is not None:
-            spread = of_weight.reshape(over.spread)
-            in_g.addcmul_(normal, spread)
-            q.addcmul_(g, spread)
+            in_g.addcmul_(normal, of_weight.reshape(over.spread))
         if of_bias is not None:
             in_g.add_(of_bias.reshape(over.spread))
-        in_x = over.projected(q, x, mean, r)
-        over.add_(in_x, normal, from_r)
-        return in_g, in_x, in_weight, None, None, None, None
+        return (in_g, *(rest or (None, None)), None, None, None, None, None)
+
+
+def _of_inputs(
+    ctx: Any, over: Rows, u: Tensor, pulled: Tensor, of_weight: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Derivatives in x and the weight; `pulled` is r P u."""
+    g, x, weight, _, mean, r, normal, h, share = ctx.saved_tensors
+    scale = -r.reshape(share.shape)
+    q = (u.reshape(over.rows) * (scale * share)).reshape(x.shape)
+    over.add_(q, h, scale * over.mean(u, normal))
+    if of_weight is not None:
+        q.addcmul_(g, of_weight.reshape(over.spread))
+    in_x = over.projected(q, x, mean, r)
+    over.add_(in_x, normal, scale * over.mean(h, pulled))
+    if weight is None:
+        return in_x, None
+    return in_x, (g * pulled).sum(dim=over.summed).reshape(weight.shape)
 
 
 def layer_rows(x: Tensor, shape: Sequence[int], eps: float) -> Rows:

@@ -15,14 +15,14 @@ class Activation(torch.autograd.Function):
     """y = f(x), entry by entry."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor], linear: bool) -> Tensor:
         """The value; derivatives by torch's own kernels."""
         with torch.enable_grad():
             point = x.detach().requires_grad_()
             value = function(point)
             ones = torch.ones_like(x)
             (first,) = torch.autograd.grad(value, point, ones, create_graph=True)
-            (second,) = torch.autograd.grad(first, point, ones)
+            second = None if linear else torch.autograd.grad(first, point, ones)[0]
         ctx.save_for_backward(x, first.detach(), second)
         ctx.function = function
         return value.detach()
@@ -33,8 +33,9 @@ class Activation(torch.autograd.Function):
         x, first, second = ctx.saved_tensors
         (g,) = grads
         if torch.is_grad_enabled():
-            return _Slope.apply(g, x, first, second, ctx.function), None
-        return g * first, None
+            found = _Slope.apply(g, x, first, second, ctx.function)  # type: ignore[no-untyped-call]
+            return found, None, None
+        return g * first, None, None
 
 
 class _Slope(torch.autograd.Function):
@@ -46,10 +47,10 @@ class _Slope(torch.autograd.Function):
         g: Tensor,
         x: Tensor,
         first: Tensor,
-        second: Tensor,
+        second: Tensor | None,
         function: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        ctx.save_for_backward(g, x, first, g * second)
+        ctx.save_for_backward(g, x, first, None if second is None else g * second)
         ctx.function = function
         return g * first
 
@@ -60,4 +61,4 @@ class _Slope(torch.autograd.Function):
         if torch.is_grad_enabled():
             in_g, in_x = through_torch(ctx.function, [x], g, [u])
             return in_g, in_x, None, None, None
-        return u * first, u * bent, None, None, None
+        return u * first, None if bent is None else u * bent, None, None, None
