@@ -41,6 +41,7 @@ class Shared:
         warned: whether the user was warned of changed buffers.
         directions: of the self-check.
         trials: timings of the routes of products, by the kind of operator.
+        sizes: norms of the largest matrices with which a shortcut agreed.
     """
 
     refuted: set[str] = dataclasses.field(default_factory=set)
@@ -49,6 +50,7 @@ class Shared:
     warned: bool = False
     directions: tuple[Tensor, Tensor] | None = None
     trials: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sizes: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 class Evaluation(abc.ABC):
@@ -183,6 +185,11 @@ class Evaluation(abc.ABC):
     def refuted(self) -> set[str]:
         """Fast routes that failed on this model; shared by the risk at all parameters."""
         return self._shared.refuted
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        """Norms of the largest matrices with which a fast route agreed, at any parameters."""
+        return self._shared.sizes
 
     @property
     def proven(self) -> set[str]:
