@@ -28,7 +28,7 @@ from hessium.curvature.gram_assembly import (
 )
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layer_recorder import TappedBatch, tap
-from hessium.curvature.selfcheck import tolerance
+from hessium.curvature.product_checks import tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.dense_matrices import symmetrize_
 from hessium.linalg.products import COLUMNS
