@@ -7,10 +7,10 @@
 The map, in the order of the work:
 
 ===============  ================================================================================
-`problem`        `EmpiricalRisk`, `SumRisk`: a loss over a whole data set as a function of a vector
-`curvature`      operators of a risk: `Hessian`, `GaussNewton`, `ResidualHessian`, `Gram`, `Jacobian`
+`problem`        `EmpiricalRisk`, `SumRisk`: a loss over all data as a function of a vector
+`curvature`      operators of a risk: `Hessian`, `GaussNewton`, `ResidualHessian`, `Gram`
 `linalg`         any other operator: `from_matvec`, sums, products, multiples
-`estimate`       an operator's numbers with errors: `eigenpairs`, `spectral_measure`, `trace`, `solve`
+`estimate`       numbers with errors: `eigenpairs`, `spectral_measure`, `trace`, `solve`
 `spectra`        `Spectrum`, exact or estimated: counts, bands, integrals, densities
 `theory`         spectral laws of random matrices, free sums, predictions for Hessians (no torch)
 `compare`        a spectrum beside a law or another one; assumptions of theory on a network

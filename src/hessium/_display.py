@@ -39,6 +39,11 @@ class Plottable:
 
         Raises:
             InputError: if there is nothing to draw, or matplotlib is not installed.
+
+        Example:
+            >>> ax = hs.spectrum(H).plot(law=hs.theory.Semicircle(variance=1.0))
+            >>> type(ax).__name__
+            'Axes'
         """
         axes: Axes = _plots("plot", "axes").plot(self, ax, **options)
         return axes
@@ -80,6 +85,10 @@ class Displayable(Plottable):
 
         Raises:
             InputError: if pandas is not installed.
+
+        Example:
+            >>> list(hs.eigenpairs(H, 2).to_dataframe().columns)[:2]
+            ['values', 'residuals']
         """
         frame: pd.DataFrame = importlib.import_module("hessium.figures.frames").frame_of(self)
         return frame

@@ -45,6 +45,12 @@ class ProfileLikelihood(Displayable):
         deviance: twice the increase of the negative log-posterior after a refit, (k,).
         predicted: squares of `at`, (k,).
         converged: whether each refit converged, (k,).
+
+    Example:
+        >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
+        >>> post = hs.GaussNewtonPosterior(line, noise=0.1)
+        >>> post.profile_likelihood("bias").label
+        'bias'
     """
 
     label: str

@@ -67,6 +67,11 @@ class TrustRadius(Displayable):
         confidence: nominal, of the intervals.
         within: the fraction.
         unit: of the radii.
+
+    Example:
+        >>> found = hs.trust_radius(risk, k=1)
+        >>> found.first_order.shape == found.quadratic.shape
+        True
     """
 
     labels: tuple[str, ...]
@@ -191,6 +196,11 @@ def trust_radius(
         InputError: for a closure, or a bad argument.
 
     Cost: about 30 forward passes and 5 gradients for each direction.
+
+    Example:
+        >>> found = hs.trust_radius(risk, k=1)
+        >>> len(found.labels) > 0
+        True
     """
     require_outputs(risk, "trust radius")
     check_jacobian(risk, "trust_radius")

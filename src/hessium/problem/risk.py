@@ -41,13 +41,11 @@ class EmpiricalRisk(Evaluation):
     where $\ell$ sums over a batch and D is the denominator that the loss itself uses over all
     batches together: 1 for a sum, and for a mean the number of samples, entries, unmasked tokens or
     the total class weight. The value does not depend on how the data are split into batches.
-
     The model is not modified: it is not moved, not switched to evaluation mode, and gets no
     `.grad`. While the risk is evaluated, the model's parameters and buffers are replaced by those
     of the risk; afterwards every attribute of every module refers to the same object as before. The
     loss is evaluated at the same parameters, so it may read them (penalties, learned weights).
     Threads that use risks of one model are serialised; a thread that trains the model is not.
-
     Trainable parameters and buffers are copied when the risk is created, so later training does not
     change it; frozen parameters are shared. To measure during training, use `refreshed`.
 
@@ -71,17 +69,19 @@ class EmpiricalRisk(Evaluation):
             batch for a plain callable loss with `reduction="mean"`, so it may count tokens.
         dtype: dtype of the computation, float32 or float64; by default that of the model.
             Parameters, buffers, data and tensors of the loss are converted in copies, and casts to
-            lower precision inside the forward pass are omitted. For models in half or mixed
-            precision, and to remove the rounding of float32 from spectra.
-        check: read the data twice and check shapes, NaN, devices and determinism. Otherwise the
-            data are read once, to count samples.
-        process_group: a group of torch.distributed whose processes each hold a part of the data, of
-            any size. All call the same functions and get the numbers of the whole data set.
+            lower precision in the forward pass omitted: for half precision, or less rounding.
+        check: read the data twice and check shapes, NaN, devices and determinism; else once.
+        process_group: of torch.distributed; each process holds a part of the data, of any size. All
+            call the same functions and get the numbers of the whole data set.
 
     Raises:
         InputError: for input without a well-defined Hessian, before any long computation.
 
     Cost: two forward passes over the data (one with `check=False`).
+
+    Example:
+        >>> hs.EmpiricalRisk(model, nn.MSELoss(), (x, y)).dim  # or batches, or a DataLoader
+        13
     """
 
     @full_precision()
