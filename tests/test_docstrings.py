@@ -23,7 +23,10 @@ API = Path(__file__).parents[1] / "docs" / "api"
 DIRECTIVE = re.compile(r"^\.\. auto(?:class|function|method):: (\S+)$", re.MULTILINE)
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 SLOW = {"hessium.Audit", "hessium.compare.Assumptions"}
-NOT_RUN = {"hessium.problem.deepxde.risk_of"}  # needs DeepXDE; tests/problem/test_deepxde.py
+NOT_RUN = {
+    "hessium.problem.deepxde.risk_of",  # needs DeepXDE; tests/problem/test_deepxde.py
+    "hessium.progress.notebook",  # needs IPython; tests/test_progress.py
+}
 
 
 def documented() -> list[str]:

@@ -27,11 +27,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--torch", nargs="+", default=[floor(), pinned()], help="versions")
+    parser.add_argument("--python", nargs="+", default=PYTHONS, help="versions")
     parser.add_argument("--large", action="store_true", help="download CUDA builds as well")
     parser.add_argument("tests", nargs="*", default=["tests"], help="what to run with torch")
     options = parser.parse_args()
     rows: list[tuple[str, str, str]] = []
-    for version in PYTHONS:
+    for version in options.python:
         python = interpreter(version)
         if python is None:
             rows.append((version, "-", "not run: no interpreter"))
