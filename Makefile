@@ -57,6 +57,7 @@ bench: .venv/.bench   ## speed, as ratios within one run, against the peers
 
 docs: .venv/.docs     ## docs/_build/html/index.html, warnings are errors
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+	$(BIN)/python tools/check_site.py
 
 clean:                ## remove everything that these targets made, but not your reports
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks docs/_build
+	rm -rf docs/gallery .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks docs/_build

@@ -9,7 +9,7 @@ The map, in the order of the work:
 ===============  ================================================================================
 `problem`        `EmpiricalRisk`, `SumRisk`: a loss over all data as a function of a vector
 `curvature`      operators of a risk: `Hessian`, `GaussNewton`, `ResidualHessian`, `Gram`
-`linalg`         any other operator: `from_matvec`, sums, products, multiples
+`linalg`         symmetric operators: sums, products, anything with `@`
 `estimate`       numbers with errors: `eigenpairs`, `spectral_measure`, `trace`, `solve`
 `spectra`        `Spectrum`, exact or estimated: counts, bands, integrals, densities
 `theory`         spectral laws of random matrices, free sums, predictions for Hessians (no torch)
