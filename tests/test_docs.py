@@ -35,12 +35,17 @@ def links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Of the headings, as the forge and MyST make them, and labels."""
+    """Of the headings, as the forge and MyST make them, and all labels."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
-    labels = re.findall(r"^\((\S+)\)=$", page.read_text(), re.MULTILINE)
-    return set(labels) | {
+    return labels() | {
         re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads
     }
+
+
+def labels() -> set[str]:
+    """Targets of MyST, which every page reaches by their names."""
+    found = (re.findall(r"^\((\S+)\)=$", page.read_text(), re.MULTILINE) for page in sources())
+    return {label for one in found for label in one}
 
 
 def dead(page: Path, link: str) -> bool:
