@@ -8,12 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 RECIPES = ("law", "estimator", "study")
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"```python\n# (\w+\.py)\n(.*?)```", re.DOTALL)
 FILES = dict(BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text()))
 
 
+@pytest.mark.slow
 def test_the_recipes(tmp_path: Path) -> None:
     assert set(FILES) == {f"{kind}my_{n}.py" for kind in ("", "test_") for n in RECIPES}
     for file, code in FILES.items():
