@@ -1,8 +1,8 @@
 """How often the radius that a slice states holds, on slices of small trained networks.
 
-Run: python benchmarks/slice_radius.py [slices]. Each slice has its own network (tanh, ReLU, GELU
-or sigmoid, other widths, data and length of training), random or eigenvector directions, and an
-extent and a number of points drawn at random. The model is then compared with the loss in 47
+Run: python benchmarks/slice_radius.py [slices [first seed]]. Each slice has its own network (tanh,
+ReLU, GELU or sigmoid, other widths, data and length of training), random or eigenvector directions,
+and an extent and a number of points drawn at random. The model is then compared with the loss in 47
 directions of the plane at 1, .6 and .3 of the radius: none of them was used to find it. The last
 line counts the slices in which the stated error is kept everywhere, and those in which it is kept
 at twice the radius, a control that should be near zero.
@@ -69,10 +69,10 @@ def _units(number: int, first: float) -> Tensor:
     return torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
-def main(slices: int) -> None:
+def main(slices: int, first: int = 0) -> None:
     """Print one line for each slice that fails, and the counts."""
     holds = control = finite = 0
-    for seed in range(slices):
+    for seed in range(first, first + slices):
         rng = np.random.default_rng(1000 + seed)
         risk = trained(seed)
         found = hs.loss_slice(
@@ -96,4 +96,4 @@ def main(slices: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100)
+    main(*(map(int, sys.argv[1:] or ["100"])))

@@ -202,3 +202,30 @@ def test_weighted_outer_products_are_summed_in_any_order(i: int, j: int, p: int,
     expected = torch.einsum("sij,sp,sq->ipjq", core, left, right)
     for work in (64, 2**20):
         assert torch.allclose(_outer_sum(core, left, right, work), expected, rtol=1e-12)
+
+
+def test_rounding_beside_a_perfect_fit_does_not_refute_the_layers() -> None:
+    """A loss of 2e-13: probabilities cancel, and all routes lose the same digits."""
+    x = draw(30, 3)
+
+    def made() -> tuple[hs.EmpiricalRisk, Tensor]:
+        model = seeded(nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)))
+        outputs = model(x).detach()
+        clear = (outputs[:, 0] - outputs[:, 1]).abs() > 0.1
+        risk = hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (x[clear], outputs[clear].argmax(1)))
+        far = risk.theta.clone()
+        far[-10:] *= 40  # weights and biases of the last layer
+        return risk, far
+
+    risk, far = made()
+    assert hs.Hessian(risk, check=False).dense().norm() > 0
+    operator = hs.Hessian(risk.at(far), check=False)
+    assert 0 < operator.risk.value() < 1e-6
+    matrix = operator.dense()
+    assert risk.refuted == set()
+    columns = operator @ torch.eye(risk.dim, dtype=torch.float64)
+    assert 1e-8 < float((matrix - columns).norm() / columns.norm()) < 1e-4
+    # without a matrix with which the layers agreed, the same difference is one
+    fresh, far = made()
+    hs.Hessian(fresh.at(far), check=False).dense()
+    assert fresh.refuted == {"layer-wise"}

@@ -145,6 +145,7 @@ def test_no_cycle_keeps_graphs_alive() -> None:
     gc.disable()
     try:
         operator = hs.Hessian(smooth())
+        operator @ torch.ones(operator.shape[0], dtype=operator.dtype)
         graph = weakref.ref(operator._products.graphs.kept[0])
         del operator
         assert graph() is None

@@ -303,6 +303,8 @@ def test_a_fit_draws_its_eigenvalues_as_a_density() -> None:
     chart = view_of(found)(found)
     bars, law, outliers = chart.series
     assert bars.y[:-1] @ np.diff(bars.x) == pytest.approx(400 / 402)
+    # walls at both ends
+    assert (bars.y[0], bars.y[-1], bars.x[0]) == (0.0, 0.0, bars.x[1])
     assert outliers.x.tolist() == pytest.approx([8.0, 9.0])
     # bars of 20 eigenvalues are rigid: they follow the law to a few per cent
     middle = 0.5 * (bars.x[1:] + bars.x[:-1])

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
+import signal
+import sys
+from concurrent.futures import BrokenExecutor
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from hessium.errors import InputError
+from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.slices import slice_values
 from hessium.landscape.slices.refinement import refined
 from support.risk_cases import draw
@@ -70,7 +75,7 @@ def test_a_refined_slice_has_more_points_where_the_loss_bends() -> None:
 def test_all_intervals_of_a_parabola_are_halved_and_none_of_a_line() -> None:
     axis = np.linspace(-1, 1, 5)
     square = axis[:, None] ** 2 + 0 * axis
-    assert [len(one) for one in refined((axis, axis), square)] == [9, 5]
+    assert [len(one) for one in refined((axis, axis), square, 1001)] == [9, 5]
 
 
 def test_a_folder_keeps_directions_and_points_for_any_extent(
@@ -131,7 +136,7 @@ def test_what_a_worker_computes_and_what_it_refuses() -> None:
         expected = [risk.at(risk.theta + columns @ torch.from_numpy(p)).value() for p in points]
         np.testing.assert_allclose(totals.sum(axis=1) / risk.denominator, expected, rtol=1e-12)
     other = slice_values._packed(risk, columns, 2**30, functools.partial(made, scale=1.001))
-    with pytest.raises(InputError, match="source: the loss in a worker is"):
+    with pytest.raises(InputError, match="source: the loss summed over batch"):
         slice_values._part({**task, "sent": other})
     with pytest.raises(InputError, match="workers: the risk cannot be sent"):
         hs.loss_slice(risk, columns, num=5, workers=2, source=lambda: risk)
@@ -188,3 +193,79 @@ def test_a_folder_of_another_seed_is_refused(tmp_path: Path) -> None:
     assert torch.equal(first.directions, again.directions)
     with pytest.raises(InputError, match="seed"):
         hs.loss_slice(risk, "random", 0.5, 3, checkpoint=tmp_path / "s", rng=1)
+
+
+@functools.cache
+def interpolating(bits: bool = False) -> hs.EmpiricalRisk:
+    """A float32 regression whose residuals are rounding; `bits`: as other kernels round it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    x = draw(40, 4).float()
+    with torch.no_grad():
+        y = model(x)
+        y = y * (1 + torch.finfo(torch.float32).eps * torch.sign(draw(40, 3, seed=9).float()))
+        if bits:
+            y = y * (1 + torch.finfo(torch.float32).eps * torch.sign(draw(40, 3, seed=8).float()))
+    return hs.EmpiricalRisk(model, nn.MSELoss(), [(x[:7], y[:7]), (x[7:], y[7:])])
+
+
+def test_rounding_at_a_perfect_fit_is_no_other_risk_but_swapped_batches_are() -> None:
+    risk, points = interpolating(), draw(3, 2, seed=1).numpy()
+    columns = draw(risk.dim, 2, seed=2).float()
+    assert risk.value() < 1e-12
+    other = interpolating(bits=True)
+    assert abs(other.value() - risk.value()) > 0.01 * risk.value()  # the losses have no digits
+    sent = slice_values._packed(risk, columns, 2**30, functools.partial(interpolating, bits=True))
+    slice_values._part({"points": points, "sent": sent})
+    # the same sum of other batches
+    far = made()
+    (a, b), (c, d) = far.batches()
+    swapped = hs.EmpiricalRisk(far.model, nn.CrossEntropyLoss(), [(c, d), (a, b)])
+    assert swapped.value() == pytest.approx(far.value(), rel=1e-14)
+    sent = slice_values._packed(far, draw(far.dim, 2), 2**30, slice_values._Copy(swapped))
+    with pytest.raises(InputError, match=r"source: the loss summed over batch 1 of 2"):
+        slice_values._part({"points": points, "sent": sent})
+
+
+def test_a_refined_slice_ends_at_the_most_points_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    risk = hs.EmpiricalRisk.from_closure(Narrow(), narrow)
+    line = torch.eye(3, dtype=torch.float64)[:, :1]
+    with pytest.raises(InputError, match=r"refine: 1 with num = 502; .* num <= 501"):
+        hs.loss_slice(risk, line, num=502, refine=1)
+    monkeypatch.setattr(sys.modules["hessium.landscape.slices.loss_slice"], "_MOST", 21)
+    free = hs.loss_slice(risk, line, num=9, refine=2)
+    with pytest.warns(ConvergenceWarning, match="refine: ended at refinement 5 of 9"):
+        found = hs.loss_slice(risk, line, num=9, refine=9)
+    assert len(found.coordinates[0]) == 21
+    assert set(free.coordinates[0]) <= set(found.coordinates[0])
+    # where the loss bends most
+    assert np.diff(found.coordinates[0]).min() == np.diff(found.coordinates[0])[9:11].min()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_ends_the_slice_with_one_sentence_and_it_resumes(
+    tmp_path: Path,
+) -> None:
+    """SIGKILL, as by the system when memory runs out."""
+    risk = made()
+    columns = draw(risk.dim, 2, seed=3)
+
+    def kill(done: int, total: int, what: str) -> None:
+        if 0 < done < total and (children := active_children()):
+            os.kill(children[0].pid or 0, signal.SIGKILL)
+
+    with pytest.raises(BrokenExecutor, match=r"^workers: a process ended .*checkpoint") as caught:
+        hs.loss_slice(risk, columns, num=31, workers=2, checkpoint=tmp_path, progress=kill)
+    assert "\n" not in str(caught.value)
+    for child in active_children():  # the other one ends by itself
+        child.join(30)
+    assert not active_children()
+    steps: list[int] = []
+    found = hs.loss_slice(
+        risk, columns, num=31, checkpoint=tmp_path, progress=lambda done, *_: steps.append(done)
+    )
+    assert steps[0] > 16  # some points are not computed again
+    alone = hs.loss_slice(risk, columns, num=31)
+    np.testing.assert_allclose(found.values, alone.values, rtol=1e-12)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import hessium as hs
 from hessium.errors import InputError
+from hessium.figures.views.marks import Point
 from hessium.landscape import CriticalPoint
 from hessium.plots.paraview import write_vti, write_vtp
 from hessium.plots.surface import write_surface
@@ -41,6 +42,14 @@ def test_the_page_holds_the_values_and_needs_no_network(tmp_path: Path) -> None:
     np.testing.assert_array_equal(data["quadratic"], found.quadratic)
     assert data["labels"] == ["a <b>"] * 2
     assert data["marks"] == []
+    points: list[Point] = [saddle([0.5, -0.5, 0.0]), torch.tensor([0.5, 0.5, 2.0])]
+    text = write_surface(found, tmp_path / "s.html", points=points).read_text()
+    data = json.loads(re.search(r"const data = (.*);", text).group(1))  # type: ignore[union-attr]
+    near, far = data["marks"]
+    assert (near["filled"], far["filled"]) == (True, False)
+    assert "<li>point 2, 2 from the plane (hollow)</li>" in text
+    assert far["text"] == "point 2, 2 from the plane"
+    assert (near["loss"], far["loss"]) == (0.75, pytest.approx(0.375))
     assert "a <b>" not in text  # escaped wherever it is markup
     assert not re.search(r"https?://|src=|@import", text)
 
@@ -102,6 +111,7 @@ def test_a_surface_for_paraview_has_a_quadrangle_for_each_cell_and_marked_points
         assert loss == values[list(x).index(px), list(y).index(py)]
     assert points[12, :2].tolist() == [0.25, 0.5]
     assert arrays["index"].tolist() == [-1] * 12 + [1]
+    assert arrays["distance from the plane"].tolist() == [0.0] * 12 + [2.0]
     assert arrays["distance"][12] == pytest.approx(np.hypot(0.25, 0.5))
     # heights: half the width of the slice from the lowest to the highest finite loss
     finite = values[np.isfinite(values)]
@@ -120,11 +130,11 @@ def test_a_surface_for_paraview_has_a_quadrangle_for_each_cell_and_marked_points
 
 def test_a_refined_slice_is_no_image(tmp_path: Path) -> None:
     found = dataclasses.replace(made(), coordinates=(np.array([-1, -0.5, 0, 0.25, 1]),) * 2)
-    with pytest.raises(InputError, match="write_vtp"):
+    with pytest.raises(InputError, match=r"^plane: .*write_vtp"):
         write_vti(found, tmp_path / "x")
 
 
 def test_a_line_has_no_surface(tmp_path: Path) -> None:
     for write in (write_surface, write_vti, write_vtp):
-        with pytest.raises(InputError, match="two directions"):
+        with pytest.raises(InputError, match=r"^plane: .* two directions"):
             write(made(1), tmp_path / "x")

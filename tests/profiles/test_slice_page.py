@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
+import hessium as hs
 from hessium.cli import main
+from hessium.cli.slices import _spent
+from hessium.profiles.slice_page import SlicePage
+from hessium.report.statements import bases, number
+from hessium.spectra import Count
 
 TARGET = """
 import torch, hessium as hs
@@ -33,6 +44,17 @@ class Saddle(nn.Module):
 def make():
     return hs.EmpiricalRisk.from_closure(Saddle(), lambda m: m.w[0] ** 2 - 2 * m.w[1] ** 2 + 1)
 """
+
+
+class Quartic(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([0.2, 0.1, 0.3], dtype=torch.float64))
+
+
+def quartic(model: nn.Module) -> Tensor:
+    w: Tensor = model.w  # type: ignore[assignment]
+    return w.square().sum() + (w**4).sum()
 
 
 def test_the_command_writes_the_slice_of_the_library(
@@ -75,8 +97,61 @@ def test_critical_points_refinement_and_figures_for_slides(
     assert point["distance"] < 1e-10
     np.testing.assert_allclose(np.abs(point["coordinates"]), [0.5, 0.25], atol=1e-10)
     assert (out / "figures" / "slice-loss-slice.pdf").read_bytes().startswith(b"%PDF")
+    assert (point["index_lower"], point["index_upper"], point["ridge"]) == (1, 1, 0.0)
+    assert point["lies_in_the_slice"]
     page = (out / "report.html").read_text()
     assert "critical point, index 1" in page
     assert "critical point, index 1" in (out / "surface.html").read_text()
     assert (out / "slice.vtp").exists()
     assert not (out / "slice.vti").exists()
+
+
+def test_searches_have_the_arguments_of_the_library(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(BOWL)
+    out = tmp_path / "run"
+    line = ["slice", f"{tmp_path / 'mine.py'}:make", "--num", "5", "--out", str(out)]
+    searches = ["--critical", "saddle", "--critical", "newton-mr", "--index", "1"]
+    more = ["--ridge", "0.5", "--restarts", "1", "--max-steps", "200", "--index-tolerance", "0"]
+    assert main([*line, *searches, *more, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [one["method"] for one in summary["critical_points"]] == ["saddle", "newton-mr"]
+    assert [one["ridge"] for one in summary["critical_points"]] == [0.5, 0.5]
+    page = (out / "report.html").read_text()
+    assert "critical point of L + 0.25 |θ|², index 1" in page
+    for wrong, message in (
+        (["--critical", "saddle"], "--index: None, --critical: "),
+        (["--critical", "newton-mr", "--index", "1"], "--index: 1, --critical: "),
+        (["--ridge", "1"], "--ridge: 1.0; used by --critical only"),
+        (["--index-tolerance", "1"], "--index-tolerance: used by --critical saddle only"),
+        (["--critical", "saddle", "--index", "3"], "--index: 3; 0 <= index <= 2"),
+        (["--num", "600", "--refine", "1"], "--refine: 1 with "),
+    ):
+        assert main([*line, *wrong]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_the_page_says_which_numbers_are_exact_and_which_are_bracketed() -> None:
+    risk = hs.EmpiricalRisk.from_closure(Quartic(), quartic)
+    point = hs.find_critical_point(risk)
+    found = hs.loss_slice(risk, torch.eye(3, dtype=torch.float64)[:, :2], num=5)
+    page = SlicePage(found=found, risk="risk", seed=0, points=(point,), seconds=1.0)
+    (numbers,), (table,) = page.findings.quoted, page.findings.tables
+    assert bases(table) == "All numbers are exact."
+    wide = dataclasses.replace(point, index=Count(value=1, lower=0, upper=2), ridge=0.5)
+    (table,) = dataclasses.replace(page, points=(wide,)).findings.tables
+    assert number(table.rows[0][3]) == "1 [0, 2]"
+    assert table.rows[0][1] == "L + 0.25 |θ|²"
+    assert bases(table) == (
+        "Numbers: counts in brackets: the sign of eigenvalues within rounding is open. The other "
+        "numbers are exact."
+    )
+    assert "the radius is estimated" in bases(numbers)
+    assert "The other numbers are exact." in bases(numbers)
+
+
+def test_the_time_counts_processes_that_have_ended() -> None:
+    before, own = _spent(), time.process_time()
+    subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    assert _spent() - before > time.process_time() - own + 0.05

@@ -225,12 +225,45 @@ def slice_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--critical",
         action="append",
-        choices=("levenberg-marquardt", "newton-mr", "gradient-norm"),
+        choices=("levenberg-marquardt", "newton-mr", "gradient-norm", "saddle"),
         default=[],
         help="search for a critical point from the parameters and mark it with its index; may be "
-        "repeated",
+        "repeated; saddle needs --index",
     )
-    options.seed(parser, "the random directions")
+    parser.add_argument(
+        "--index",
+        type=values.count,
+        metavar="K",
+        help="number of negative eigenvalues that saddle searches for",
+    )
+    parser.add_argument(
+        "--index-tolerance",
+        type=values.count,
+        metavar="K",
+        help="accepted difference from --index (default: a tenth of it)",
+    )
+    parser.add_argument(
+        "--ridge",
+        type=values.not_negative,
+        default=0.0,
+        metavar="R",
+        help="search for critical points of the loss plus R/2 |parameters|^2",
+    )
+    parser.add_argument(
+        "--restarts",
+        type=values.count,
+        default=0,
+        metavar="N",
+        help="further tries of a search that fails",
+    )
+    parser.add_argument(
+        "--max-steps",
+        type=values.up_to(1_000_000),
+        default=300,
+        metavar="N",
+        help="largest number of steps of a try",
+    )
+    options.seed(parser, "the random directions and of restarts")
     options.workers(parser)
     options.figures(parser)
     parser.set_defaults(command="hessium.cli.slices:loss_slice")

@@ -38,6 +38,11 @@ _OPTIONS = {
     "k": "--next",
     "criterion": "--criterion",
     "refits": "--refits",
+    "index": "--index",
+    "index_tolerance": "--index-tolerance",
+    "num": "--num",
+    "refine": "--refine",
+    "sampling": "--sampling",
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from hessium.curvature.base import RiskOperator
+from hessium.curvature.closed_forms.mode import closed_forms
 from hessium.curvature.dense_assembly import dense_outer
 from hessium.curvature.gram import Gram
 from hessium.curvature.graph import OutputGraph
@@ -77,7 +78,8 @@ class GaussNewton(RiskOperator):
             return None
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
-        f = self.risk.outputs(leaves, batch[0])
+        with closed_forms(self.risk, linear=True):
+            f = self.risk.outputs(leaves, batch[0])
         return _OuterProduct(
             output_graph(self.risk, f, leaves), self.risk.output_hessian(f, batch[1])
         )
@@ -142,7 +144,8 @@ class EmpiricalFisher(RiskOperator):
         return min(self.risk.dim, self.risk.num_outputs)
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
-        f = self.risk.outputs(leaves, batch[0])
+        with closed_forms(self.risk, linear=True):
+            f = self.risk.outputs(leaves, batch[0])
         return _OuterProduct(
             output_graph(self.risk, f, leaves), _RankOne(self._slopes(f, batch[1]))
         )

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from hessium._arithmetic import full_precision
 from hessium.curvature.dense_assembly import work_bytes
-from hessium.curvature.gradient_check import check_slope
+from hessium.curvature.gradient_check import check_gradient
 from hessium.curvature.gram_assembly import gram
 from hessium.curvature.graph import OutputGraph
 from hessium.curvature.jacobian import output_graph
-from hessium.curvature.places import Precisions
+from hessium.curvature.product_checks import probe_vectors, tolerance
 from hessium.curvature.requirements import require_outputs
-from hessium.curvature.selfcheck import probe_vectors, tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.dense_matrices import require_memory, symmetrize_
 from hessium.linalg.operator import SymmetricOperator
@@ -60,7 +59,7 @@ class Gram(SymmetricOperator):
     @full_precision()
     def __init__(self, risk: EmpiricalRisk) -> None:
         require_outputs(risk, "Gram matrix")
-        check_slope(Precisions(risk), "Gram")
+        check_gradient(risk, "Gram")
         self.risk = risk
         if risk.survey.convex:
             return

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from hessium.curvature.base import RiskOperator
+from hessium.curvature.closed_forms.mode import closed_forms
 from hessium.curvature.dense_assembly import dense_second_order
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.graph import GradientGraph
+from hessium.curvature.product_checks import probe_vectors
 from hessium.curvature.product_plan import BatchProduct, RouteName
 from hessium.curvature.requirements import require_outputs
-from hessium.curvature.selfcheck import probe_vectors
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 from hessium.problem.one_pass import in_one_pass, values_and_gradients
@@ -39,7 +40,9 @@ class Hessian(RiskOperator):
     _recording_pays = False
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
-        return GradientGraph(self.risk.total(leaves, batch), leaves, self.risk.inside(leaves))
+        with closed_forms(self.risk):
+            total = self.risk.total(leaves, batch)
+        return GradientGraph(total, leaves, self.risk.inside(leaves))
 
     def value_and_gradient(self) -> tuple[float, Tensor]:
         r"""$L(\theta)$ and $\nabla L(\theta)$, from the cached graphs.
@@ -105,7 +108,8 @@ class ResidualHessian(RiskOperator):
         super().__init__(risk, check=check, graph_bytes=graph_bytes, route=route)
 
     def _graph(self, leaves: Sequence[Tensor], batch: Batch) -> BatchProduct:
-        f = self.risk.outputs(leaves, batch[0])
+        with closed_forms(self.risk):
+            f = self.risk.outputs(leaves, batch[0])
         return GradientGraph(self._weighted_outputs(f, batch[1]), leaves, self.risk.inside(leaves))
 
     def primitives(self, moved: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:

@@ -21,7 +21,7 @@ from hessium._arithmetic import full_precision
 from hessium.curvature.gram_assembly import gram, leaf_rows, pulled_blocks, uses_of
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layer_recorder import TappedBatch, tap
-from hessium.curvature.selfcheck import tolerance
+from hessium.curvature.product_checks import tolerance
 from hessium.errors import SelfCheckError
 from hessium.linalg.dense_matrices import symmetrize_
 from hessium.linalg.products import COLUMNS

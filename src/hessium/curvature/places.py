@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TypeAlias
 
@@ -20,6 +20,7 @@ ClaimAt: TypeAlias = Callable[[EmpiricalRisk, EmpiricalRisk], Claim]
 # refuted for a model whose rounding in single precision hides the differences
 SINGLE_SLOPES = "differences of the loss in single precision"
 SINGLE_PRODUCTS = "differences of gradients in single precision"
+SHARE = 1 / 8  # of the samples of every batch, on which differences are tried first
 _NEARBY = 1e-2  # of theta: the distance of the places beside a kink or a critical point
 
 
@@ -129,3 +130,12 @@ def _compared(
 def _nearby(risk: EmpiricalRisk) -> list[EmpiricalRisk]:
     length = float(risk.theta.norm()) or 1.0
     return [risk.at(risk.theta + _NEARBY * length * d) for d in directions(risk)]
+
+
+def finest(risk: EmpiricalRisk) -> Iterator[EmpiricalRisk]:
+    """The risk in float64; before that as it is, on devices that are slow in float64."""
+    double = Precisions(risk).double
+    if double is None or double is risk or risk.device.type != "cpu":
+        yield risk
+    if double is not None and double is not risk:
+        yield double

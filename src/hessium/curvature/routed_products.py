@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hessium.curvature.multiplied import multiplied
+from hessium.curvature.product_checks import same_products
 from hessium.curvature.product_plan import (
     BatchProduct,
     Graphs,
@@ -20,7 +21,6 @@ from hessium.curvature.product_plan import (
     many_at_once,
 )
 from hessium.curvature.route_trials import Option, PlainProducts, Trials, faster_on_one_thread
-from hessium.curvature.selfcheck import same_products
 from hessium.linalg.threads import SMALL_KERNEL, network_passes, torch_threads
 from hessium.problem import EmpiricalRisk
 
@@ -68,7 +68,12 @@ class RoutedProducts:
     @property
     def multiplies_blocks(self) -> bool:
         """Whether blocks, or recorded programs, take another route than single products."""
-        return self.batched or self._asked in _PROGRAMS
+        return self.batched or self.programmed
+
+    @property
+    def programmed(self) -> bool:
+        """Whether graphs are recorded when they are made."""
+        return self._asked in _PROGRAMS
 
     def threads(self, columns: int = 1) -> AbstractContextManager[None]:
         """The threads that passes with so many columns at once take."""

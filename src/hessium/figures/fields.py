@@ -22,9 +22,10 @@ class Field:
         x, y: coordinates, (n,) and (m,), increasing.
         z: values (m, n), one row for each y.
         log: whether colours follow the logarithm; all values are positive then.
-        style: filled contours with lines, or one cell a value.
+        style: filled contours with lines, interpolated between the values, or one cell a value.
         y_names: names of the rows, in place of numbers; empty for none.
         error: meaning of the errors of the values, or "exact".
+        equal: whether a unit is as long on either axis.
     """
 
     label: str
@@ -35,6 +36,7 @@ class Field:
     style: Style = "contours"
     y_names: tuple[str, ...] = ()
     error: str
+    equal: bool = False
 
     def __post_init__(self) -> None:
         for name in ("x", "y", "z"):

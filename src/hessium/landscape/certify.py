@@ -19,9 +19,11 @@ from hessium.landscape.polish import polish
 from hessium.landscape.symmetry import on_manifold
 from hessium.landscape.trajectory import Walk
 from hessium.linalg.threads import dense_algebra
+from hessium.progress import Progress, silent
 from hessium.spectra import Count, Spectrum
 
 _FLAT = 1e-7  # |Hg| / (|H| |g|): methods that compare |g|^2 resolve it to sqrt(epsilon), 1.5e-8
+_PARTS = 4  # Newton steps, kinks, the theorem, manifolds
 _FAR = 100.0  # |theta|: shorter Newton steps are due to ill-conditioning, not to a kernel
 
 
@@ -37,7 +39,9 @@ class Judged:
     spectrum: Spectrum | None
 
 
-def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
+def certify(
+    surface: Surface, walk: Walk, draws: Float[Tensor, "k n"], progress: Progress = silent
+) -> Judged:
     r"""Polish the end of a search by Newton's method and classify the point.
 
     A point is **critical** if
@@ -56,6 +60,7 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
         surface: the function.
         walk: the trajectory of a finder.
         draws: standard normal, `noise_floor.PROBES` of them: directions of all tests.
+        progress: called with the finished parts of the certificate and all four.
 
     Returns:
         The kind with its evidence; without a spectrum, and with an open index, if derivatives are
@@ -65,7 +70,7 @@ def certify(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged
     """
     try:
         with dense_algebra(len(walk.theta)):
-            return _judge(surface, walk, draws)
+            return _judge(surface, walk, draws, progress)
     except NonFiniteError:
         return _beyond(walk)
 
@@ -99,14 +104,18 @@ def _beyond(walk: Walk) -> Judged:
     )
 
 
-def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
+def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"], progress: Progress) -> Judged:
+    progress(0, _PARTS, "parts of the certificate")
     local, lengths = polish(surface, walk, draws)
     if not math.isfinite(surface.value(local.theta)):  # derivatives may be finite
         msg = "loss: not finite"
         raise NonFiniteError(msg)
     size = float(lengths.norm())
+    progress(1, _PARTS, "parts of the certificate")
     kink = kinked(surface, local, lengths, draws[0])
+    progress(2, _PARTS, "parts of the certificate")
     theorem = NOWHERE if kink else kantorovich(surface, local, draws)
+    progress(3, _PARTS, "parts of the certificate")
     zero = ~local.curved
     manifold = (
         theorem.holds
@@ -114,6 +123,7 @@ def _judge(surface: Surface, walk: Walk, draws: Float[Tensor, "k n"]) -> Judged:
         and float(local.excess[zero].max()) <= 1
         and on_manifold(surface, local, zero, walk.start, lengths, draws)
     )
+    progress(4, _PARTS, "parts of the certificate")
     symmetric = int(zero.sum()) if manifold else 0
     # without the theorem the sign of an eigenvalue may differ within the distance of the probes
     threshold = local.cut if theorem.holds else max(local.cut, theorem.change)

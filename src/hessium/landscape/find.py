@@ -93,7 +93,8 @@ def find_critical_point(
             accepted.
         max_steps: limit for each attempt.
         rng: of the noise, of drawn starts, and of the directions in which the certificate probes.
-        progress: called with attempts begun and attempts in all.
+        progress: called with numbers done and in all of tries begun, steps of descent to the index,
+            steps of the search, and parts of the certificate.
 
     Returns:
         The first successful attempt; else the best one, with its kind, and a warning. An attempt
@@ -128,9 +129,9 @@ def find_critical_point(
         if surface is None:
             continue
         if index is not None:
-            first = down_to_index(surface, first, index)
+            first = down_to_index(surface, first, index, progress=progress)
         draws = normal(PROBES, risk.dim, source).to(risk.device)
-        judged, taken = _search(surface, finder, first, max_steps, draws)
+        judged, taken = _search(surface, finder, first, max_steps, draws, progress)
         steps += taken
         best = judged if best is None else min(best, judged, key=lambda j: _rank(j, index))
         if _succeeds(judged, index, tolerance):
@@ -176,10 +177,15 @@ def point_of(
 
 
 def _search(
-    surface: Surface, finder: Finder, first: Tensor, max_steps: int, draws: Tensor
+    surface: Surface,
+    finder: Finder,
+    first: Tensor,
+    max_steps: int,
+    draws: Tensor,
+    progress: Progress,
 ) -> tuple[Judged, int]:
-    walk = finder.find(surface, first, stopping_at(surface, first, max_steps, draws))
-    return certify(surface, walk, draws), walk.steps
+    walk = finder.find(surface, first, stopping_at(surface, first, max_steps, draws, progress))
+    return certify(surface, walk, draws, progress), walk.steps
 
 
 def surface_of(risk: EmpiricalRisk, ridge: float) -> Surface:

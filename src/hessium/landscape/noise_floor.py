@@ -13,6 +13,7 @@ from hessium.errors import NonFiniteError
 from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Stopping
 from hessium.linalg.damped import eigensystem
+from hessium.progress import Progress, silent
 
 PROBES = 8  # random directions of the tests at a point
 _SHARE = 1e-13  # of the first gradient: a search that gets there has converged
@@ -146,7 +147,11 @@ def norm_of(matrix: Float[Tensor, "n n"]) -> float:
 
 
 def stopping_at(
-    surface: Surface, start: Tensor, steps: int, draws: Float[Tensor, "k n"]
+    surface: Surface,
+    start: Tensor,
+    steps: int,
+    draws: Float[Tensor, "k n"],
+    progress: Progress = silent,
 ) -> Stopping:
     """Stopping rule of a search: a fraction of the initial gradient, or its rounding error.
 
@@ -155,12 +160,14 @@ def stopping_at(
         start: the first point.
         steps: largest number of steps.
         draws: standard normal; two are used.
+        progress: called with the steps taken and the largest number of steps.
     """
     lengths = surface.lengths(start, start)
     noise = float(gradient_rounding(surface, start, lengths, draws[:2]).norm(dim=1).max())
     share = _SHARE * float(surface.gradient(start).norm())
     # near the boundary of the domain the differences are not finite
-    return Stopping(gradient=max(share, 4 * noise if math.isfinite(noise) else 0), steps=steps)
+    least = max(share, 4 * noise if math.isfinite(noise) else 0)
+    return Stopping(gradient=least, steps=steps, progress=progress)
 
 
 def local_model(

@@ -9,6 +9,7 @@ from hessium.errors import NonFiniteError
 from hessium.landscape.objective import Surface
 from hessium.landscape.trajectory import Stopping, descend, interpolate, spread
 from hessium.linalg.ldl import ShiftedLDL
+from hessium.progress import Progress, silent
 
 _PLATEAU = 200  # steps without a lower index that are always allowed
 
@@ -28,7 +29,14 @@ def down_to_energy(surface: Surface, start: Tensor, level: float, *, steps: int 
     return descend(surface, start, lambda _, value: value <= level, steps=steps)[-1]
 
 
-def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3000) -> Tensor:
+def down_to_index(
+    surface: Surface,
+    start: Tensor,
+    index: int,
+    *,
+    steps: int = 3000,
+    progress: Progress = silent,
+) -> Tensor:
     r"""A point of the training path at which the Hessian has `index` negative eigenvalues.
 
     The index decreases along the path, not monotonically: a segment where it passes `index` is
@@ -45,19 +53,22 @@ def down_to_index(surface: Surface, start: Tensor, index: int, *, steps: int = 3
         index: target.
         steps: largest number of descent steps; near index 0 descent is slow and the search itself
             faster.
+        progress: called with the steps of descent and their largest number.
 
     Cost: one gradient and about one value a step; one Hessian and one factorisation every 8 to 200
     steps and for each bisection.
     """
     try:
-        found = _along_the_path(surface, start, index, steps)
+        found = _along_the_path(surface, start, index, steps, progress)
     except NonFiniteError:
         return start
     away = Stopping().growth * max(float(start.norm()), spread(start))
     return found if float(found.norm()) <= away else start
 
 
-def _along_the_path(surface: Surface, start: Tensor, index: int, steps: int) -> Tensor:
+def _along_the_path(
+    surface: Surface, start: Tensor, index: int, steps: int, progress: Progress
+) -> Tensor:
     for _ in range(12):
         if index_at(surface, start) >= index:
             break
@@ -67,6 +78,7 @@ def _along_the_path(surface: Surface, start: Tensor, index: int, steps: int) -> 
     while taken < steps and taken - fell <= max(fell, _PLATEAU):
         path = descend(surface, here, lambda *_: True, every=every, steps=every)
         taken += every
+        progress(min(taken, steps), steps, "steps of descent")
         here = path[-1]
         if len(path) < 2:
             return here

@@ -12,6 +12,7 @@ from torch import Tensor
 from hessium.errors import NonFiniteError
 from hessium.landscape.objective import Surface
 from hessium.linalg.threads import dense_algebra
+from hessium.progress import Progress, silent
 
 _GROWS = 1.02  # |theta| at the end over |theta| half way: parameters that grow more may diverge
 _SHRUNK = 1e-3  # largest |theta| of the search: below it |theta| fluctuates, growth says nothing
@@ -27,11 +28,13 @@ class Stopping:
         gradient: stop at this norm of the gradient; the certificate polishes further.
         steps: largest number of steps.
         growth: stop as diverging if $|\theta|$ exceeds this multiple of its value after two steps.
+        progress: called with the steps taken and the largest number of steps.
     """
 
     gradient: float = 1e-10
     steps: int = 300
     growth: float = 1e6
+    progress: Progress = silent
 
 
 @dataclass(slots=True)
@@ -124,6 +127,7 @@ class Walk:
         self.radii.append(float(theta.norm()))
         if not finite:
             return False
+        stopping.progress(self.steps, stopping.steps, "steps")
         if self.gradients[-1] <= stopping.gradient:
             self.ended = "gradient"
         elif self.radii[-1] > stopping.growth * max(self.radii[:3]):

@@ -24,9 +24,10 @@ from matplotlib.transforms import ScaledTranslation
 from hessium.figures.formatting import superscript
 from hessium.figures.records import Chart, Series
 from hessium.plots.fields import draw_field
+from hessium.plots.panels import panels_below
 from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
 
-_WIDTH, _AXES_HEIGHT, _LINE = 4.4, 2.9, 0.19
+_WIDTH, _AXES_HEIGHT, _PANEL_HEIGHT, _LINE = 4.4, 2.9, 1.3, 0.19
 _MOST_LINES = 8
 _X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 48, 34, 50
 
@@ -39,7 +40,8 @@ def draw(chart: Chart) -> Figure:
     with mpl.rc_context(RC):
         labels = [_wrapped(series.label, _LEGEND_CHARACTERS) for series in chart.series]
         below = [*labels, _wrapped(chart.x_label, _X_CHARACTERS)]
-        height = _AXES_HEIGHT + _LINE * sum(text.count("\n") + 1 for text in below)
+        height = _AXES_HEIGHT + _PANEL_HEIGHT * len(chart.panels)
+        height += _LINE * sum(text.count("\n") + 1 for text in below)
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         handles = draw_on(axes, chart)
@@ -80,7 +82,21 @@ def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> 
     ]
     _finish_axis(axes, chart, "x")
     _finish_axis(axes, chart, "y")
+    if chart.panels:
+        _draw_panels(axes, chart.panels, dark=dark)
     return handles
+
+
+def _draw_panels(axes: Axes, panels: tuple[Chart, ...], *, dark: bool) -> None:
+    """Charts on axes of their own below these, which share their x axis and give it its label."""
+    rooms = panels_below(axes, [panel.title for panel in panels])
+    for room, panel in zip(rooms, panels, strict=True):
+        draw_on(room, panel, dark=dark)
+        room.tick_params(labelbottom=room is rooms[-1])
+        if room is not rooms[-1]:
+            room.set_xlabel("")
+    axes.set_xlabel("")
+    axes.tick_params(labelbottom=False)
 
 
 def _wrapped(text: str, width: int) -> str:
@@ -108,6 +124,8 @@ def styles_of(series: tuple[Series, ...], *, dark: bool = False) -> list[dict[st
             style["linestyle"] = "none"
         if one.source == "published":
             style |= {"markerfacecolor": "none", "markersize": 6.0, "linewidth": 1.0}
+        if one.hollow:
+            style |= {"markerfacecolor": "none", "markersize": 6.0, "markeredgewidth": 1.4}
         styles.append(style)
     return styles
 

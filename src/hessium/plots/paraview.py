@@ -16,21 +16,21 @@ import numpy as np
 from hessium._files import write_atomically
 from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
-from hessium.figures.views.slices import clipped, marks, plane_axes
-from hessium.landscape import CriticalPoint
+from hessium.figures.views.marks import Mark, Point, clipped, marks
+from hessium.figures.views.slices import plane_axes
 from hessium.landscape.slices import LossSlice
 
 _HEIGHT = 0.5  # of the surface, in widths of the slice
 _TYPES = {np.dtype("<f8"): "Float64", np.dtype("<i8"): "Int64"}
 
 
-def write_vti(found: LossSlice, path: str | os.PathLike[str]) -> Path:
+def write_vti(plane: LossSlice, path: str | os.PathLike[str]) -> Path:
     """Write a plane slice as image data (.vti): loss, quadratic model and distance on the grid.
 
     Coordinates are those of the slice.
 
     Args:
-        found: a slice along two directions, not refined.
+        plane: a slice along two directions, not refined.
         path: of the file.
 
     Raises:
@@ -44,35 +44,36 @@ def write_vti(found: LossSlice, path: str | os.PathLike[str]) -> Path:
         >>> write_vti(plane, pathlib.Path(tempfile.mkdtemp()) / "slice.vti").name
         'slice.vti'
     """
-    x, y = plane_axes(found)
+    x, y = plane_axes(plane)
     steps = [np.diff(axis) for axis in (x, y)]
     if any(not np.allclose(step, step[0]) for step in steps):
-        msg = "found: its points are not equidistant (refine); `write_vtp` writes such a slice"
+        msg = "plane: its points are not equidistant (refine); `write_vtp` writes such a slice"
         raise InputError(msg)
     extent = f"0 {x.size - 1} 0 {y.size - 1} 0 0"
     dx, dy = (float(step[0]) for step in steps)
     body = (
         f'<ImageData WholeExtent="{extent}" Origin="{float(x[0])!r} {float(y[0])!r} 0" '
         f'Spacing="{dx!r} {dy!r} 1">\n<Piece Extent="{extent}">\n'
-        f'<PointData Scalars="loss">\n{_arrays(_fields(found))}</PointData>\n'
+        f'<PointData Scalars="loss">\n{_arrays(_fields(plane))}</PointData>\n'
         "</Piece>\n</ImageData>\n"
     )
     return _written("ImageData", body, path)
 
 
 def write_vtp(
-    found: LossSlice, path: str | os.PathLike[str], *, points: Sequence[CriticalPoint] = ()
+    plane: LossSlice, path: str | os.PathLike[str], *, points: Sequence[Point] = ()
 ) -> Path:
     """Write a plane slice as a surface (.vtp): points, and a quadrangle for each cell of the grid.
 
-    The third coordinate is the loss, or its logarithm where `found.logarithmic`, shifted and scaled
-    to half the width of the slice. The arrays hold loss, quadratic model and distance as they are,
-    and the index of critical points, which are vertices of their own; -1 elsewhere.
+    The third coordinate is the loss, or its logarithm where `plane.logarithmic`, shifted and scaled
+    to half the width of the slice. The arrays hold loss, quadratic model and distance from the
+    centre as they are. Marked points are vertices of their own, at their projections: with their
+    distance from the plane (0 on the surface), and the index of critical points (-1 elsewhere).
 
     Args:
-        found: a slice along two directions, refined or not.
+        plane: a slice along two directions, refined or not.
         path: of the file.
-        points: critical points to be marked, where they project into the slice.
+        points: critical points or parameters to be marked, where they project into the slice.
 
     Raises:
         InputError: for a slice along one direction.
@@ -85,18 +86,20 @@ def write_vtp(
         >>> write_vtp(plane, pathlib.Path(tempfile.mkdtemp()) / "slice.vtp").name
         'slice.vtp'
     """
-    x, y = plane_axes(found)
-    values = clipped(found.values)
-    marked = [mark for mark in marks(found, points) if mark.inside]
-    losses = np.array([mark.point.loss for mark in marked])
-    heights = _heights(found, np.r_[_flat(values), losses]) * _HEIGHT * (x[-1] - x[0])
+    x, y = plane_axes(plane)
+    values = clipped(plane.values)
+    marked = [mark for mark in marks(plane, points) if mark.inside]
+    losses = np.array([mark.loss for mark in marked])
+    heights = _heights(plane, np.r_[_flat(values), losses]) * _HEIGHT * (x[-1] - x[0])
     grid = [_flat(array) for array in np.meshgrid(x, y, indexing="ij")]
     flat = [np.r_[g, [mark.at[i] for mark in marked]] for i, g in enumerate(grid)]
-    fields = _fields(found)
+    fields = _fields(plane)
     more = {"loss": losses, "quadratic model": np.full(len(marked), np.nan)}
     more["distance"] = np.array([mark.from_centre for mark in marked])
     fields = {name: np.r_[array, more[name]] for name, array in fields.items()}
-    index = np.array([mark.point.index.value for mark in marked], dtype="<i8")
+    away = np.array([mark.distance for mark in marked])
+    fields["distance from the plane"] = np.r_[np.zeros(x.size * y.size), away]
+    index = np.array([_index(mark) for mark in marked], dtype="<i8")
     number = np.arange(x.size * y.size).reshape(y.size, x.size)
     corners = (number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1])
     cells = np.stack([corner.reshape(-1) for corner in corners], axis=1)
@@ -111,6 +114,11 @@ def write_vtp(
         "</Piece>\n</PolyData>\n"
     )
     return _written("PolyData", body, path)
+
+
+def _index(mark: Mark) -> int:
+    known = mark.point is not None and mark.point.kind in ("critical", "gradient-flat")
+    return mark.point.index.value if known and mark.point is not None else -1
 
 
 def _fields(found: LossSlice) -> dict[str, FloatArray]:

@@ -101,7 +101,9 @@ def describe(chart: Chart) -> str:
     """The chart in words: caption, axes, and the course of every series."""
     axes = f"Horizontal: {chart.x_label}. Vertical: {chart.y_label}."
     colours = [] if chart.field is None else [_range(chart.field)]
-    return " ".join([chart.caption, axes, *colours, *(_course(one) for one in chart.series)])
+    below = [_course(one) for panel in chart.panels for one in panel.series]
+    courses = [_course(one) for one in chart.series]
+    return " ".join([chart.caption, axes, *colours, *courses, *below])
 
 
 def _range(field: Field) -> str:

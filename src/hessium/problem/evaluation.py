@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -26,6 +27,8 @@ from hessium.problem.ranks import Ranks
 from hessium.problem.substitution import Substitution
 from hessium.problem.survey import Survey
 
+Risk = TypeVar("Risk", bound="Evaluation")
+
 
 @dataclasses.dataclass(slots=True)
 class Shared:
@@ -34,16 +37,20 @@ class Shared:
     Attributes:
         refuted: shortcuts that failed on this model.
         proven: operators that passed their full self-check on it.
+        before: operators that passed it on the same architecture, in any risk.
         warned: whether the user was warned of changed buffers.
         directions: of the self-check.
         trials: timings of the routes of products, by the kind of operator.
+        sizes: norms of the largest matrices with which a shortcut agreed.
     """
 
     refuted: set[str] = dataclasses.field(default_factory=set)
     proven: set[str] = dataclasses.field(default_factory=set)
+    before: set[str] = dataclasses.field(default_factory=set)
     warned: bool = False
     directions: tuple[Tensor, Tensor] | None = None
     trials: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sizes: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 class Evaluation(abc.ABC):
@@ -64,6 +71,7 @@ class Evaluation(abc.ABC):
         _survey: findings of the first pass over the data.
         _shared: findings of the self-checks, for all parameters of one model.
         _ranks: the processes that hold the data.
+        _share: share of the samples of every batch that is read; None for all of them.
     """
 
     _model: nn.Module
@@ -78,6 +86,7 @@ class Evaluation(abc.ABC):
     _survey: Survey
     _shared: Shared
     _ranks: Ranks
+    _share: float | None = None
 
     @property
     def dim(self) -> int:
@@ -178,9 +187,29 @@ class Evaluation(abc.ABC):
         return self._shared.refuted
 
     @property
+    def sizes(self) -> dict[str, float]:
+        """Norms of the largest matrices with which a fast route agreed, at any parameters."""
+        return self._shared.sizes
+
+    @property
     def proven(self) -> set[str]:
-        """Operators that passed their full self-check; shared by the risk at all parameters."""
+        """Checks that passed on this model; shared by the risk at all parameters."""
         return self._shared.proven
+
+    def prove(self, check: str) -> None:
+        """Remember that a full check passed, for this model and for its architecture."""
+        self._shared.proven.add(check)
+        self._shared.before.add(check)
+
+    def knows(self, check: str) -> bool:
+        """Whether a full check passed on this model, or on one of the same architecture."""
+        return check in self._shared.proven or check in self._shared.before
+
+    def beginning(self: Risk, share: float) -> Risk:
+        """The same risk with a share of the samples of every batch, and the same denominator."""
+        other = copy.copy(self)
+        other._share = share
+        return other
 
     @property
     def directions(self) -> tuple[Tensor, Tensor] | None:

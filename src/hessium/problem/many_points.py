@@ -60,6 +60,12 @@ class ManyPoints:
         parts = [totals for _, totals in self.totals(points, count)]
         return np.asarray(np.concatenate(parts).sum(axis=1)) / self._risk.denominator
 
+    @full_precision()
+    def batches(self, thetas: Tensor) -> FloatArray:
+        """Totals of the batches at parameters (k, P): (k, batches)."""
+        parts = [totals for _, totals in self.totals(lambda part: thetas[part], len(thetas))]
+        return np.asarray(np.concatenate(parts))
+
     def totals(self, points: Points, count: int) -> Iterator[tuple[int, FloatArray]]:
         """Numerators of the batches, which sum to that of `risk.at(theta).value()`, to rounding.
 

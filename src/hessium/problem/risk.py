@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hessium._arithmetic import full_precision
 from hessium.errors import InputError
+from hessium.problem.architecture import proven_before
 from hessium.problem.closures import forward_of_closure
 from hessium.problem.data import Batch, Targets, as_batches, converted, global_randomness_kept
 from hessium.problem.determinism import (
@@ -25,6 +26,7 @@ from hessium.problem.forward import Forward, call, require_vector
 from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value
 from hessium.problem.model_state import ModelState
 from hessium.problem.one_pass import names_used, values, values_and_gradients
+from hessium.problem.part import shortened
 from hessium.problem.ranks import Ranks
 from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
 from hessium.problem.substitution import Substitution
@@ -126,7 +128,7 @@ class EmpiricalRisk(Evaluation):
             self._theta = self._state.theta
             self._fixed = dict(self._state.frozen)
             self._buffers = self._state.buffers
-            self._shared = Shared()
+            self._shared = Shared(before=proven_before(self, self._given, self._forward))
             self._check_mode = check
             if check:
                 require_evaluation_mode(model)
@@ -298,7 +300,7 @@ class EmpiricalRisk(Evaluation):
         self._state.require_frozen()
         with global_randomness_kept(self._batches, seed=0, always=self._survey.draws):
             pairs = self._survey.passes.compared(self._batches.source, self._batches)
-            for number, (inputs, targets) in enumerate(pairs):
+            for number, (inputs, targets) in enumerate(shortened(pairs, self._share)):
                 if function is None or not weighed:
                     yield inputs, targets
                 else:

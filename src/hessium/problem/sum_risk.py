@@ -135,6 +135,13 @@ class SumRisk(EmpiricalRisk):
         other._follow()
         return other
 
+    def beginning(self, share: float) -> SumRisk:
+        """The same sum with a share of the samples of every batch of every term."""
+        other = self._followed(super().beginning(share))
+        for term in other._terms.values():
+            term._share = share
+        return other
+
     def in_dtype(self, dtype: torch.dtype) -> SumRisk:
         """The same sum at the same parameters, computed in another dtype."""
         terms = {name: term.in_dtype(dtype) for name, term in self._terms.items()}

@@ -57,7 +57,6 @@ class Survey:
         convex: whether the loss is known to be convex in the outputs, sample by sample, for these
             targets and any outputs.
         draws: whether a forward pass draws from the global random generators.
-        draws: whether a forward pass draws from the global random generators.
         kernel_size: multiply-adds of a typical kernel of a forward pass; infinite if unknown.
     """
 

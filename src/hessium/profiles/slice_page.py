@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from hessium._typing import AnyArray
 from hessium.figures.records import EXACT, Findings, Number, Table, exact
-from hessium.figures.views.slices import marks, slice_caption, slice_chart
+from hessium.figures.views.marks import Mark, marks
+from hessium.figures.views.slices import slice_caption, slice_chart
 from hessium.landscape import CriticalPoint, LossSlice
 from hessium.profiles.report_page import Reported
 
@@ -22,7 +23,7 @@ class SlicePage(Reported):
         risk: what was sliced.
         seed: of random directions.
         points: critical points to be marked.
-        seconds: computing time.
+        seconds: processor time of all processes.
     """
 
     experiment: ClassVar[str] = "slice"
@@ -53,6 +54,8 @@ class SlicePage(Reported):
             "num": [len(one) for one in self.found.coordinates],
             "within": self.found.within,
             "seed": self.seed,
+            "critical": [point.method for point in self.points],
+            "ridge": max((point.ridge for point in self.points), default=0.0),
         }
 
     @property
@@ -83,16 +86,23 @@ class SlicePage(Reported):
             "reach": float(found.distances.max()),
             "trace_share": _known(found.trace_share),
             "trace_share_stderr": _known(found.trace_share_stderr),
+            "trace_share_lower": _known(found.trace_share_lower),
+            "trace_share_upper": _known(found.trace_share_upper),
             "critical_points": [
                 {
                     "method": mark.point.method,
                     "kind": mark.point.kind,
                     "index": mark.point.index.value,
-                    "loss": mark.point.loss,
+                    "index_lower": mark.point.index.lower,
+                    "index_upper": mark.point.index.upper,
+                    "ridge": mark.point.ridge,
+                    "loss": mark.loss,
                     "coordinates": mark.at.tolist(),
                     "distance": mark.distance,
+                    "lies_in_the_slice": mark.filled,
                 }
                 for mark in marks(found, self.points)
+                if mark.point is not None
             ],
         }
 
@@ -101,24 +111,32 @@ class SlicePage(Reported):
         """The picture and its numbers."""
         found = self.found
         share, error = found.trace_share, found.trace_share_stderr
+        ends = (found.trace_share_lower, found.trace_share_upper)
         radius = found.validity_radius
         rows: list[tuple[str | Number, ...]] = [
             ("loss at the point nearest to the centre", exact(_centre(found), 6)),
             (
-                f"radius in which the quadratic model is right to {found.within:.0%}",
-                Number(value=radius, basis="checked on rays and on the grid")
+                "distance from the centre up to which the quadratic model errs by at most "
+                f"{100 * found.within:.3g} % of its largest change at that distance",
+                Number(
+                    value=radius,
+                    basis="the radius is estimated, by values on rays and on the grid",
+                )
                 if math.isfinite(radius)
                 else "no error found",
             ),
             ("largest distance of the slice", exact(float(found.distances.max()), 4)),
         ]
         if math.isfinite(share) and math.isfinite(error):
-            known = error == 0
+            bounded = error > 0 and all(map(math.isfinite, ends))
+            basis = "the bracket of the share is a 95 % interval over the vectors of the trace"
+            if error > 0 and not bounded:
+                basis = f"the share has a standard error of {error:.2g}, its trace may be zero"
             number = Number(
                 value=share,
-                low=None if known else share - 2 * error,
-                high=None if known else share + 2 * error,
-                basis=EXACT if known else "2 standard errors of the trace",
+                low=ends[0] if bounded else None,
+                high=ends[1] if bounded else None,
+                basis=basis if error > 0 else EXACT,
             )
             rows.append(("share of the trace of the Hessian in the slice", number))
         table = Table(title="The slice in numbers", columns=("quantity", "value"), rows=tuple(rows))
@@ -134,19 +152,32 @@ class SlicePage(Reported):
         listed = marks(self.found, self.points)
         if not listed:
             return ()
-        columns = ("found by", "kind", "index", "loss", "distance from the slice", "drawn")
-        rows = tuple(
-            (
-                mark.point.method,
-                mark.point.kind,
-                mark.point.index.bracket,
-                exact(mark.point.loss, 6),
-                exact(mark.distance, 3),
-                "yes" if mark.inside else "no, it projects outside",
-            )
-            for mark in listed
-        )
-        return (Table(title="Critical points", columns=columns, rows=rows),)
+        columns = ("found by", "of", "kind", "index", "loss L", "distance from the slice", "drawn")
+        return (Table(title="Critical points", columns=columns, rows=tuple(map(_row, listed))),)
+
+
+def _row(mark: Mark) -> tuple[str | Number, ...]:
+    point = mark.point
+    assert point is not None
+    index = point.index
+    drawn = "filled, it lies in the slice" if mark.filled else "hollow, at its projection"
+    return (
+        point.method,
+        f"L + {point.ridge / 2:.3g} |θ|²" if point.ridge else "L",
+        point.kind,
+        exact(index.value)
+        if index.lower == index.upper
+        else Number(
+            value=index.value,
+            low=index.lower,
+            high=index.upper,
+            basis="counts in brackets: the sign of eigenvalues within rounding is open",
+            digits=12,
+        ),
+        exact(mark.loss, 6),
+        exact(mark.distance, 3),
+        drawn if mark.inside else "no, it projects outside",
+    )
 
 
 def _known(value: float) -> float | None:

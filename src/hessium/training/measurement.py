@@ -116,9 +116,13 @@ class Measurement:
             settings: with the optimiser of that model.
             origin: parameters from which the distance is measured, if it is.
         """
-        if (risk.names, risk.layout.sizes) != (self.risk.names, self.risk.layout.sizes):
+        both = (risk, self.risk)
+        now, before = ((r.names, r.layout.sizes, r.num_batches, r.num_samples) for r in both)
+        if now[:2] != before[:2]:
             self._warm = Warm()
             self._checked.clear()
+        if now != before:
+            self._graph_bytes = 2**30  # graphs of other sizes may not fit
         self.risk, self._settings, self._origin = risk, settings, origin
 
     def warm(self, vectors: Mapping[str, Tensor], seconds: Mapping[str, float]) -> None:
@@ -185,8 +189,8 @@ class Measurement:
             found["restarted"] = extremes.restarted
             found["num_matvecs"] += extremes.num_matvecs
             if "gradient_share" in track and gradient is not None and bool(gradient.any()):
-                share = float(extremes.vectors["sharpness"] @ gradient / gradient.norm()) ** 2
-                found["gradient_share"] = share
+                top = extremes.vectors["sharpness"]
+                found["gradient_share"] = float(top @ gradient / gradient.norm()) ** 2
         if preconditioner is not None:
             self._thresholds(preconditioner, extremes, found)
         self._directions(operator, gradient, before, found)
@@ -298,11 +302,8 @@ class Measurement:
         settings, track = self._settings, self._track
         if "trace" in track or "layer_traces" in track:
             total, layers = traces(operator, settings.probes, rng, settings.confidence)
-            found |= {
-                name: value
-                for name, value in (("trace", total), ("layer_traces", layers))
-                if name in track
-            }
+            both = {"trace": total, "layer_traces": layers}
+            found |= {name: value for name, value in both.items() if name in track}
             found["num_matvecs"] += settings.probes
         if "gauss_newton_trace" in track:
             part = self._operator(GaussNewton)

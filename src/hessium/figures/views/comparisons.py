@@ -63,8 +63,8 @@ def _histogram(fit: Fit) -> Series:
     edges = np.linspace(min(low, values.min()), max(high, values.max()), _BINS + 1)
     counts = np.histogram(values, edges)[0]
     heights = counts / (fit.spectrum.dim * np.diff(edges))
-    return Series(
-        label=f"{values.size} eigenvalues", x=edges, y=np.append(heights, heights[-1]),
+    return Series(  # from zero up at the first edge, and down to zero at the last one
+        label=f"{values.size} eigenvalues", x=np.r_[edges[0], edges], y=np.r_[0.0, heights, 0.0],
         error="measured", source="measured", mark="steps", hue=0,
     )  # fmt: skip
 

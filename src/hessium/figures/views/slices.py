@@ -1,10 +1,9 @@
-"""Losses along lines, planes and paths as charts."""
+"""Losses along lines and in planes as charts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,60 +11,71 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.figures.fields import Field
 from hessium.figures.records import Chart, Series
-from hessium.landscape import CriticalPoint
-from hessium.landscape.slices import LossPath, LossSlice
+from hessium.figures.views.marks import Point, clipped, marked
+from hessium.figures.views.paths import path_chart
+from hessium.landscape.slices import LossSlice
 
 
-def slice_chart(found: LossSlice, *, points: Sequence[CriticalPoint] = ()) -> Chart:
+def slice_chart(found: LossSlice, *, points: Sequence[Point] = ()) -> Chart:
     """The loss and its quadratic model on a line, or contours of the loss in a plane.
 
-    The dashed circle or the vertical lines bound the region in which the quadratic model is right.
+    The dashed line bounds the region in which the quadratic model is right.
 
     Args:
         found: the slice.
-        points: critical points to be marked, at their projections, with their index.
+        points: critical points, or parameters (P,), to be marked at their projections: filled if
+            they lie in the slice, hollow if they lie elsewhere, with their distance.
     """
     if len(found.coordinates) == 1:
         return _line_chart(found, points)
     x, y = found.coordinates
     z = clipped(found.values).T
-    series = [_region(found), *_marked(found, points)]
+    series = [_region(found), *marked(found, points)]
+    log = found.logarithmic
+    lost = int((~np.isfinite(found.values)).sum())
+    beyond = f" {lost} values that are not finite have the colour of the largest." if lost else ""
     return Chart(
         name="loss-slice",
         title="Loss in a plane",
-        caption=slice_caption(found),
-        x_label=found.labels[0],
-        y_label=found.labels[1],
+        caption=(
+            f"{slice_caption(found)} Contours run through values that are interpolated between "
+            f"the {x.size} x {y.size} computed ones.{beyond}"
+        ),
+        x_label=_axis(found.labels[0]),
+        y_label=_axis(found.labels[1]),
         series=tuple(one for one in series if one.x.size),
         field=Field(
-            label="loss",
+            label="loss, logarithmic colours" if log else "loss",
             x=x,
             y=y,
             z=z,
-            log=found.logarithmic,
+            log=log,
+            equal=True,
             error="exact for these data",
         ),
     )
 
 
-def _line_chart(found: LossSlice, points: Sequence[CriticalPoint]) -> Chart:
+def _axis(label: str) -> str:
+    """Numbers stay on the line of their names."""
+    space = "\N{NO-BREAK SPACE}"
+    name = label.replace("direction ", f"direction{space}").replace(" = ", f"{space}={space}")
+    return f"coordinate along {name}"
+
+
+def _line_chart(found: LossSlice, points: Sequence[Point]) -> Chart:
     (x,) = found.coordinates
     values = clipped(found.values)
-    length = float(found.directions[:, 0].double().norm())
     band = found.sampling_stderr
     low, high = (None, None) if band is None else (values - 2 * band, values + 2 * band)
-    reach = found.validity_radius / length
-    ends = [end for end in (-reach, reach) if x[0] <= end <= x[-1]]
     model = Series(
-        label="quadratic model", x=x, y=found.quadratic, error="exact", source="theory", mark="line"
-    )
-    bound = Series(
-        label=f"where it is right to {found.within:.0%}",
-        x=np.array(ends),
-        y=np.interp(ends, x, found.quadratic),
-        error="checked on the slice",
+        label="quadratic model",
+        x=x,
+        y=found.quadratic,
+        error="exact",
         source="theory",
-        mark="points",
+        mark="line",
+        hue=1,
     )
     loss = Series(
         label="loss",
@@ -77,15 +87,26 @@ def _line_chart(found: LossSlice, points: Sequence[CriticalPoint]) -> Chart:
         source="measured",
         mark="line",
     )
-    series = (loss, model, *([bound] if ends else []), *_marked(found, points))
+    region = _interval(found, float(min(values.min(), found.quadratic.min())),
+                       float(max(values.max(), found.quadratic.max())))  # fmt: skip
+    series = (loss, model, *([region] if region.x.size else []), *marked(found, points))
     return Chart(
         name="loss-slice",
         title=f"Loss along {found.labels[0]}",
         caption=slice_caption(found),
-        x_label=f"coordinate along {found.labels[0]}",
+        x_label=_axis(found.labels[0]),
         y_label="loss",
         series=series,
     )
+
+
+def _interval(found: LossSlice, low: float, high: float) -> Series:
+    """Vertical lines at both ends of the interval in which the model is right, joined on top."""
+    (x,) = found.coordinates
+    reach = found.validity_radius / float(found.directions[:, 0].double().norm())
+    ends = [end for end in (-reach, reach) if x[0] <= end <= x[-1]]
+    corners = [(end, y) for end, y in zip(np.repeat(ends, 2), (low, high, high, low), strict=False)]
+    return _bound(found, np.array(corners).reshape(-1, 2).T)
 
 
 def _region(found: LossSlice) -> Series:
@@ -99,133 +120,60 @@ def _region(found: LossSlice) -> Series:
         ends = np.array([[axis[-1]] for axis in found.coordinates])
         if (np.abs(coordinates) <= ends).all(axis=0).any():
             kept = np.clip(coordinates, -ends, ends)
+    return _bound(found, kept)
+
+
+def _bound(found: LossSlice, corners: FloatArray) -> Series:
     return Series(
-        label=f"quadratic model right to {found.within:.0%}",
-        x=kept[0],
-        y=kept[1],
-        error="checked on the slice",
+        label=f"inside, the quadratic model errs by at most {100 * found.within:.3g} % of its "
+        "largest change at that distance",
+        x=corners[0],
+        y=corners[1],
+        error="checked on rays and on the slice",
         source="theory",
         mark="line",
         hue=1,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A critical point in a slice.
-
-    Attributes:
-        point: the point.
-        at: coordinates of its projection.
-        inside: whether that is within the extent of the slice.
-        distance: of the point from the slice, in the parameters.
-        from_centre: distance of the projection from the centre.
-    """
-
-    point: CriticalPoint
-    at: FloatArray
-    inside: bool
-    distance: float
-    from_centre: float
-
-    @property
-    def label(self) -> str:
-        """Kind, index and distance."""
-        point = self.point
-        return f"{point.kind} point, index {point.index.bracket}, {self.distance:.2g} away"
-
-
-def marks(found: LossSlice, points: Sequence[CriticalPoint]) -> list[Mark]:
-    """Critical points at their projections into a slice."""
-    gram = (found.directions.mT @ found.directions).double().cpu().numpy()
-    listed = []
-    for point in points:
-        at, distance = found.project(point.theta)
-        inside = all(
-            axis[0] <= c <= axis[-1] for axis, c in zip(found.coordinates, at, strict=True)
-        )
-        listed.append(Mark(point, at, inside, distance, math.sqrt(at @ gram @ at)))
-    return listed
-
-
-def _marked(found: LossSlice, points: Sequence[CriticalPoint]) -> list[Series]:
-    """One point each for critical points, at their projections."""
-    return [
-        Series(
-            label=mark.label,
-            x=mark.at[:1],
-            y=mark.at[1:] if len(mark.at) == 2 else np.array([mark.point.loss]),
-            error="exact",
-            source="measured",
-            mark="points",
-            hue=2 + number,
-        )
-        for number, mark in enumerate(marks(found, points))
-        if mark.inside
-    ]
-
-
-def plane_axes(found: LossSlice) -> tuple[FloatArray, FloatArray]:
+def plane_axes(plane: LossSlice) -> tuple[FloatArray, FloatArray]:
     """Both coordinates of a plane slice.
 
     Raises:
         InputError: for a slice along one direction.
     """
-    if len(found.coordinates) != 2:
-        msg = "found: a slice along one direction; two directions are required"
+    if len(plane.coordinates) != 2:
+        msg = "plane: a slice along one direction; two directions are required"
         raise InputError(msg)
-    return found.coordinates[0], found.coordinates[1]
-
-
-def clipped(values: FloatArray) -> FloatArray:
-    """Values that are not finite become the largest finite one."""
-    finite = values[np.isfinite(values)]
-    top = float(finite.max()) if finite.size else 0.0
-    return np.where(np.isfinite(values), values, top)
+    return plane.coordinates[0], plane.coordinates[1]
 
 
 def slice_caption(found: LossSlice) -> str:
     """How far the quadratic model reaches, and how much of the curvature the slice holds."""
     reach = float(found.distances.max())
     radius = found.validity_radius
-    bound = f"within {radius:.3g}" if math.isfinite(radius) else "wherever it was tried"
-    return (
-        f"The quadratic model is right to {found.within:.0%} {bound}; the slice reaches "
-        f"{reach:.3g}. The slice holds {100 * found.trace_share:.3g} % of the trace of the Hessian "
-        f"(standard error {100 * found.trace_share_stderr:.2g} %)."
+    where = (
+        f"Up to a distance of {radius:.3g} from the centre"
+        if math.isfinite(radius)
+        else "Wherever it was tried,"
     )
-
-
-def path_chart(path: LossPath) -> Chart:
-    """The loss along the path, and the straight line between its ends on each segment."""
-    knots = np.arange(len(path.knots), dtype=np.float64)
-    return Chart(
-        name="loss-path",
-        title=f"Loss along a path, barrier {path.barrier:.4g}",
-        caption=(
-            "The barrier is the largest excess of the loss over the straight line between the "
-            "values at the ends of a segment."
-        ),
-        x_label="position along the path",
-        y_label="loss",
-        series=(
-            Series(
-                label="bent path" if path.bent else "straight path",
-                x=path.positions,
-                y=clipped(path.values),
-                error="exact for these data",
-                source="measured",
-                mark="line",
-            ),
-            Series(
-                label="between the ends",
-                x=knots,
-                y=path.knots,
-                error="exact",
-                source="theory",
-                mark="line",
-            ),
-        ),
+    share, error = found.trace_share, found.trace_share_stderr
+    ends = (found.trace_share_lower, found.trace_share_upper)
+    if not math.isfinite(share):
+        held = "The trace of the Hessian vanishes, so no share of it is stated."
+    elif all(map(math.isfinite, ends)) and error > 0:
+        held = (
+            f"The slice holds {100 * share:.3g} % [{100 * ends[0]:.3g}, {100 * ends[1]:.3g}] of "
+            "the trace of the Hessian (95 % interval over random vectors)."
+        )
+    else:
+        held = (
+            f"The slice holds {100 * share:.3g} % of the trace of the Hessian (standard error "
+            f"{100 * error:.2g} %)."
+        )
+    return (
+        f"{where} the quadratic model errs by at most {100 * found.within:.3g} % of its largest "
+        f"change at the same distance; the slice reaches {reach:.3g}. {held}"
     )
 
 

@@ -81,9 +81,9 @@ def made_directions(
         if not float(size) > 0:
             msg = "directions: the gradient is zero here; choose other directions"
             raise InputError(msg)
-        return (slope / size)[:, None], ("gradient",)
+        return (slope / size)[:, None], ("the gradient",)
     pairs = eigenpairs(hessian, 2, which="LM", rng=rng)
-    labels = tuple(f"eigenvector of {value:.3g}" for value in pairs.values.tolist())
+    labels = tuple(f"the eigenvector with λ = {value:.3g}" for value in pairs.values.tolist())
     return pairs.vectors.to(risk.dtype), labels
 
 

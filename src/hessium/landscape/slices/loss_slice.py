@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,12 +16,11 @@ from torch import Tensor
 from hessium._arguments import count, fraction, memory, positive
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
-from hessium._random import Rng, generator
+from hessium._random import Rng
 from hessium._typing import FloatArray
 from hessium._workers import require_workers
 from hessium.curvature import Hessian
-from hessium.errors import InputError
-from hessium.estimate import trace
+from hessium.errors import ConvergenceWarning, InputError
 from hessium.landscape.slices.directions import (
     Directions,
     checked_directions,
@@ -28,18 +28,19 @@ from hessium.landscape.slices.directions import (
 )
 from hessium.landscape.slices.radius import (
     Plane,
-    checked_radius,
     measured_noise,
     predicted_radius,
+    radius_of_grid,
 )
+from hessium.landscape.slices.rays import checked_radius
 from hessium.landscape.slices.refinement import refined
+from hessium.landscape.slices.share import trace_share
 from hessium.landscape.slices.slice_state import SliceState
 from hessium.landscape.slices.slice_values import SliceValues, Source
 from hessium.problem import EmpiricalRisk
 from hessium.problem.many_points import ManyPoints
 from hessium.progress import Progress, silent
 
-_MATVECS = 8  # products for the trace
 _MOST = 1001  # points along one direction
 _LEVELS = 20  # of refinement
 _LOG_FROM = 100.0  # ratio of the largest to the lowest value, from which heights are logarithmic
@@ -64,6 +65,8 @@ class LossSlice(Displayable):
         labels: of the directions.
         trace_share: $\sum_i u_i^T H u_i / \mathrm{tr} H$ over an orthonormal basis of the slice.
         trace_share_stderr: its standard error; 0 where the trace is exact.
+        trace_share_lower, trace_share_upper: its interval of 95 % over the random vectors of the
+            trace, by Student's distribution; infinite if the trace may be zero.
         sampling_stderr: standard error of the values over the samples of the data, of the shape of
             `values`; None unless asked for.
 
@@ -84,6 +87,8 @@ class LossSlice(Displayable):
     trace_share: float
     trace_share_stderr: float
     sampling_stderr: FloatArray | None
+    trace_share_lower: float = math.nan
+    trace_share_upper: float = math.nan
 
     @property
     def distances(self) -> FloatArray:
@@ -124,8 +129,9 @@ class LossSlice(Displayable):
         low, high = float(np.nanmin(self.values)), float(np.nanmax(self.values))
         return (
             f"LossSlice({shape} values from {low:.4g} to {high:.4g} along "
-            f"{' and '.join(self.labels)}; the quadratic model is right to {self.within:.0%} "
-            f"within {self.validity_radius:.3g}, the slice reaches {self.distances.max():.3g})"
+            f"{' and '.join(self.labels)}; up to distance {self.validity_radius:.3g} the quadratic "
+            f"model errs by at most {100 * self.within:.3g} % of its largest change there, the "
+            f"slice reaches {self.distances.max():.3g})"
         )
 
 
@@ -159,7 +165,8 @@ def loss_slice(
         num: points along each direction; odd numbers include the centre.
         refine: times that intervals between neighbouring coordinates are halved, in each direction
             where the surface is least smooth: where the error of linear interpolation, by second
-            differences, exceeds a quarter of the largest one.
+            differences, exceeds a quarter of the largest one. At 1001 points along a direction it
+            ends with a warning; `num` is at most 501 then.
         within: error of the quadratic model that defines `validity_radius`.
         sampling: also estimate the standard error of each value over the samples of the data, from
             the values of the batches; needs two batches or more.
@@ -178,9 +185,10 @@ def loss_slice(
     Raises:
         InputError: for bad arguments, before the first forward pass; for a checkpoint of another
             slice; for a risk that cannot be sent to a worker, or another one that `source` makes.
+        BrokenExecutor: if a worker process is killed; finished points are in `checkpoint`.
 
-    Cost: one forward pass for each point, with several parameters at once where that is faster; 8
-    Hessian products for the trace, 2 for the model, about 80 forward passes for its radius, the
+    Cost: one forward pass for each point, with several parameters at once where that is faster; 4
+    Hessian products for the trace, 2 for the model, about 60 forward passes for its radius, the
     self-check of the Hessian, and more products for eigenvectors.
 
     Example:
@@ -194,6 +202,12 @@ def loss_slice(
         if given > most:
             msg = f"{name}: {given}; at most {most} is possible"
             raise InputError(msg)
+    if refine and num > _MOST // 2 + 1:
+        msg = (
+            f"refine: {refine} with num = {num}; a refined slice has at most {_MOST} points along "
+            f"a direction, so num <= {_MOST // 2 + 1} or refine = 0 is required"
+        )
+        raise InputError(msg)
     max_bytes = memory("max_bytes", max_bytes)
     require_workers(workers)
     if not isinstance(risk, EmpiricalRisk):
@@ -223,12 +237,14 @@ def loss_slice(
     axes: tuple[FloatArray, ...] = (line,) * columns.shape[1]
     with contextlib.closing(known):
         totals = known.at(_grid(axes))
-        for _ in range(refine):
+        for level in range(refine):
             values = totals.sum(axis=1) / risk.denominator
-            finer = refined(axes, _heights(values).reshape([len(axis) for axis in axes]))
-            if max(len(axis) for axis in finer) > _MOST:
+            heights = _heights(values).reshape([len(axis) for axis in axes])
+            axes = refined(axes, heights, _MOST)
+            totals = known.at(_grid(axes))
+            if max(len(axis) for axis in axes) == _MOST:
+                _warn_full(level + 1, refine)
                 break
-            axes, totals = finer, known.at(_grid(finer))
     values = totals.sum(axis=1) / risk.denominator
     plane, mixing = _plane(hessian, known.many, columns)
     points = _grid(axes) @ mixing.T
@@ -237,10 +253,11 @@ def loss_slice(
     bad = plane.wrong(points, values, within)
     nearest = float(np.linalg.norm(points[bad], axis=1).min()) if bad.any() else math.inf
     # derivatives at the scale of the radius, which the grid bounds from above
-    predicted, worst = predicted_radius(plane, within, min(reach, nearest))
-    radius = checked_radius(plane, predicted, worst, within, reach)
-    radius = min(radius, nearest * (1 - 1e-6))
-    share, error = _trace_share(hessian, plane, rng)
+    predicted, worst, known_well = radius_of_grid(plane, points, values, within)
+    if not known_well:
+        predicted, worst = predicted_radius(plane, within, min(reach, nearest, 2 * predicted))
+    radius = checked_radius(plane, predicted, worst, within, reach, nearest)
+    share = trace_share(hessian, plane, rng)
     shape = tuple(len(axis) for axis in axes)
     return LossSlice(
         coordinates=axes,
@@ -251,8 +268,10 @@ def loss_slice(
         theta=risk.theta,
         directions=columns,
         labels=labels,
-        trace_share=share,
-        trace_share_stderr=error,
+        trace_share=share.value,
+        trace_share_stderr=share.stderr,
+        trace_share_lower=share.lower,
+        trace_share_upper=share.upper,
         sampling_stderr=_sampling_stderr(risk, totals).reshape(shape) if sampling else None,
     )
 
@@ -260,6 +279,15 @@ def loss_slice(
 def _grid(axes: Sequence[FloatArray]) -> FloatArray:
     """Coordinates of all points, (m, k)."""
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+
+
+def _warn_full(level: int, refine: int) -> None:
+    warnings.warn(
+        f"refine: ended at refinement {level} of {refine}, since a direction has {_MOST} points, "
+        "the most possible; a smaller extent shows finer detail",
+        ConvergenceWarning,
+        stacklevel=4,
+    )
 
 
 def _logarithmic(finite: FloatArray) -> bool:
@@ -282,26 +310,18 @@ def _plane(hessian: Hessian, many: ManyPoints, columns: Tensor) -> tuple[Plane, 
     risk = hessian.risk
     products = hessian @ basis
     bend = (basis.mT @ products).double()
-    slope = (risk.gradient() @ basis).double()
+    slope = (hessian.value_and_gradient()[1] @ basis).double()
+    value = risk.value()
     plane = Plane(
         risk=risk,
         many=many,
         basis=basis,
-        value=risk.value(),
+        value=value,
         slope=slope.cpu().numpy(),
         bend=((bend + bend.mT) / 2).cpu().numpy(),
-        noise=measured_noise(risk, many, np.random.default_rng(0)),
+        noise=measured_noise(risk, many, value, np.random.default_rng(0)),
     )
     return plane, mixing.cpu().numpy()
-
-
-def _trace_share(hessian: Hessian, plane: Plane, rng: Rng) -> tuple[float, float]:
-    whole = trace(hessian, matvecs=min(_MATVECS, hessian.shape[0]), rng=generator(rng))
-    here = float(np.trace(plane.bend))
-    if whole.value == 0:
-        return float("nan"), float("nan")
-    share = here / whole.value
-    return share, abs(share) * whole.stderr / abs(whole.value)
 
 
 def _sampling_stderr(risk: EmpiricalRisk, totals: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ from hessium._typing import FloatArray
 _SHARE = 0.25  # of the largest error: intervals with more are halved
 
 
-def refined(axes: tuple[FloatArray, ...], heights: FloatArray) -> tuple[FloatArray, ...]:
+def refined(axes: tuple[FloatArray, ...], heights: FloatArray, most: int) -> tuple[FloatArray, ...]:
     r"""Axes with one more point in each interval in which the surface is least smooth.
 
     In an interval of length h, linear interpolation along the axis is wrong by up to
@@ -20,13 +20,15 @@ def refined(axes: tuple[FloatArray, ...], heights: FloatArray) -> tuple[FloatArr
     Args:
         axes: coordinates along each direction, increasing, three points or more.
         heights: finite, one axis for each direction.
+        most: points of an axis; where more would be needed, the intervals of the largest errors.
     """
     errors = [_errors(axis, np.moveaxis(heights, i, 0)) for i, axis in enumerate(axes)]
     largest = max(float(error.max()) for error in errors)
     found = []
     for axis, error in zip(axes, errors, strict=True):
         middles = (axis[:-1] + axis[1:]) / 2
-        found.append(np.sort(np.r_[axis, middles[error > _SHARE * largest]]))
+        worst = np.argsort(-error, kind="stable")[: most - len(axis)]
+        found.append(np.sort(np.r_[axis, middles[worst[error[worst] > _SHARE * largest]]]))
     return tuple(found)
 
 

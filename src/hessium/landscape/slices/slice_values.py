@@ -6,6 +6,7 @@ import functools
 import math
 import pickle
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ from hessium._arithmetic import full_precision
 from hessium._processes import Result, Task, computed
 from hessium._typing import AnyArray, FloatArray, IntArray
 from hessium.errors import InputError
+from hessium.landscape.slices.radius import batch_noise
 from hessium.landscape.slices.slice_state import SliceState
 from hessium.problem import EmpiricalRisk
 from hessium.problem.many_points import ManyPoints
@@ -26,6 +28,7 @@ Source: TypeAlias = Callable[[], EmpiricalRisk]
 
 _PARTS = 8  # of the points, for each worker
 _FEWEST = 16  # points of a part
+_NOISES = 16.0  # times the measured rounding by which a worker may differ
 
 
 class SliceValues:
@@ -98,12 +101,26 @@ class SliceValues:
                 }
                 for start in range(0, len(points), size)
             }
-            results = computed(_part, tasks, min(self._workers, len(tasks)))
-            source = ((found["points"], found["totals"]) for _, found in results)
+            results = _results(tasks, min(self._workers, len(tasks)), self._state is not None)
+            source = ((found["points"], found["totals"]) for found in results)
         for some, totals in source:
             if self._state is not None:
                 self._state.add(some, totals)
             yield some, totals
+
+
+def _results(tasks: dict[str, Task], workers: int, kept: bool) -> Iterator[Result]:
+    try:
+        for _, found in computed(_part, tasks, workers):
+            yield found
+    except BrokenExecutor as error:
+        resumes = (
+            "the same call resumes from its `checkpoint`"
+            if kept
+            else "give `checkpoint` to keep what is finished, and fewer workers"
+        )
+        msg = f"workers: a process ended before it was done, perhaps for want of memory; {resumes}"
+        raise BrokenExecutor(msg) from error
 
 
 def _evaluated(
@@ -146,7 +163,7 @@ class _Copy:
 
 def _packed(risk: EmpiricalRisk, columns: Tensor, max_bytes: int, source: Source) -> bytes:
     try:
-        return pickle.dumps((source, risk.theta.cpu(), columns.cpu(), risk.value(), max_bytes))
+        return pickle.dumps((source, risk.theta.cpu(), columns.cpu(), _centre(risk), max_bytes))
     except (pickle.PicklingError, AttributeError, TypeError, RuntimeError) as error:
         msg = (
             f"workers: the risk cannot be sent to another process ({error}); give `source`, a "
@@ -164,14 +181,48 @@ def _part(task: Task) -> Result:
 
 @functools.lru_cache(maxsize=1)
 def _unpacked(sent: bytes) -> tuple[ManyPoints, Tensor, Tensor]:
-    source, theta, columns, value, max_bytes = pickle.loads(sent)
+    source, theta, columns, centre, max_bytes = pickle.loads(sent)
     risk = source()
     risk = risk.at(theta.to(risk.theta))
-    here = risk.value()
-    if abs(here - value) > torch.finfo(risk.dtype).eps ** 0.5 * abs(value):
-        msg = (
-            f"source: the loss in a worker is {here}, here it is {value}; a function that makes "
-            "the same risk in every process is required (seeds, data, buffers)"
+    many = ManyPoints(risk, max_bytes=max_bytes)
+    _require_same(many.batches(risk.theta[None])[0], centre, risk)
+    return many, risk.theta, columns.to(risk.theta)
+
+
+@dataclass(frozen=True, slots=True)
+class _Centre:
+    """What a worker must find at the centre: totals of the batches, and their rounding errors."""
+
+    totals: FloatArray
+    noise: FloatArray
+
+
+def _centre(risk: EmpiricalRisk) -> _Centre:
+    totals = ManyPoints(risk).batches(risk.theta[None])[0]
+    return _Centre(totals, batch_noise(risk, ManyPoints(risk), totals))
+
+
+def _require_same(found: FloatArray, centre: _Centre, risk: EmpiricalRisk) -> None:
+    """Raise InputError unless all batches have the totals of the parent, to rounding.
+
+    Beside a nearly perfect fit the totals are rounding alone, and differ with threads and kernels:
+    by as much as they change with the last bits of the parameters.
+    """
+    if found.shape != centre.totals.shape:
+        differs = f"a worker has {len(found)} batches, this process {len(centre.totals)}"
+    else:
+        bits = torch.finfo(risk.dtype).eps ** 0.5 * np.abs(centre.totals)
+        same = np.abs(found - centre.totals) <= bits + _NOISES * centre.noise
+        same |= (found == centre.totals) | (np.isnan(found) & np.isnan(centre.totals))
+        if same.all():
+            return
+        worst = int(same.argmin())
+        differs = (
+            f"the loss summed over batch {worst + 1} of {len(found)} is {found[worst]:.8g} in a "
+            f"worker and {centre.totals[worst]:.8g} here"
         )
-        raise InputError(msg)
-    return ManyPoints(risk, max_bytes=max_bytes), risk.theta, columns.to(risk.theta)
+    msg = (
+        f"source: {differs}; a function that makes the same risk in every process is required "
+        "(seeds, data, buffers)"
+    )
+    raise InputError(msg)
