@@ -58,17 +58,15 @@ class EmpiricalRisk(Evaluation):
         data: a pair (inputs, targets), or a re-iterable of such batches of any sizes. Inputs are a
             tensor, a tuple (passed as positional arguments), a mapping (as keywords), or any object
             that the model accepts; a mapping whose keys are not parameters of the model's signature
-            is passed as one argument. With `targets` or `forward`, batches may also be mappings or
-            other objects instead of pairs.
+            is passed as one argument. With `targets` or `forward`, batches may be any objects.
         forward: computes the outputs, (model, inputs) -> tensor; by default the model is called.
         reduction: reduction of a plain callable loss: "mean" (over samples), "sum", or a function
             of the targets of a batch that returns the denominator of its mean.
         targets: location of the targets in a batch that is not a pair: the key of a mapping
             (removed from the inputs), the name of an attribute, or a function of the batch. With
             `forward` and without `targets`, such a batch is the inputs and its targets are None.
-        num_samples: number of samples of all batches, or a function (inputs, targets) -> samples of
-            one batch. By default they are counted from outputs and targets. It is the weight of a
-            batch for a plain callable loss with `reduction="mean"`, so it may count tokens.
+        num_samples: samples of all batches, or a function (inputs, targets) -> samples of a batch;
+            counted by default. The weight of a batch in a plain mean, so it may count tokens.
         dtype: dtype of the computation, float32 or float64; by default that of the model.
             Parameters, buffers, data and tensors of the loss are converted in copies, and casts to
             lower precision in the forward pass omitted: for half precision, or less rounding.
