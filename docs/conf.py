@@ -44,6 +44,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,
     "write_computation_times": False,
     "plot_gallery": True,
+    "capture_repr": (),
 }
 suppress_warnings = ["config.cache"]
 autodoc_typehints = "description"
