@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -117,6 +119,29 @@ def test_functions_are_told_apart_by_what_they_capture() -> None:
     assert read(factor) >= first
     assert read(factor) < first // 2
     assert read(factor.clone()) >= first
+
+
+def test_what_cannot_be_hashed_or_compared_is_no_obstacle() -> None:
+    own = fresh()
+    model = own()
+
+    @dataclasses.dataclass
+    class Settings:
+        factor: float = 2.0
+
+    def scaled(by: Any) -> Callable[[Any, Any], Any]:
+        return lambda model, x: model(x) * (by.factor if isinstance(by, Settings) else float(by[0]))
+
+    for captured in (np.array([2.0, 3.0]), Settings(), [2.0]):
+
+        def read(by: Any) -> int:
+            return samples_read(hs.EmpiricalRisk(model, nn.MSELoss(), DATA, forward=scaled(by)))
+
+        first = read(captured)
+        assert read(captured) < first // 2
+    assert read([3.0]) >= first
+    model.table = np.zeros((2, 2))  # type: ignore[assignment]
+    assert samples_read(risk_of(model)) > N
 
 
 class Wrong(torch.autograd.Function):

@@ -7,6 +7,7 @@ still compares derivatives with differences at the new ones.
 
 from __future__ import annotations
 
+import enum
 import functools
 import threading
 import types
@@ -15,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 _KEPT = 64  # architectures that are remembered
 _DEPTH = 4  # of nested functions and containers
 _ITEMS = 32  # of a container: longer ones are data
-_SETTINGS = (bool, int, float, complex, str, bytes, type(None))
+_SETTINGS = (
+    bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, enum.Enum,
+)  # fmt: skip
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _STATE = ("_parameters", "_buffers", "_modules", "_version", "training")
 
@@ -58,7 +62,7 @@ def _module(module: nn.Module) -> tuple[Any, ...]:
     return tuple(
         (
             name,
-            weakref.ref(type(one)),
+            _Same(type(one)),
             tuple(len(getattr(one, hooks)) for hooks in _HOOKS),
             tuple(
                 (key, _mark(value))
@@ -83,31 +87,50 @@ def _mark(value: Any, depth: int = 0) -> Any:
     if isinstance(value, Tensor):
         return ("tensor", tuple(value.shape), str(value.dtype))
     if isinstance(value, nn.Module):
-        return _module(value) if depth <= 1 else weakref.ref(type(value))
+        return _module(value) if depth <= 1 else _Same(type(value))
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
         captured = (*cells, *(value.__defaults__ or ()))
-        return (weakref.ref(value.__code__), *(_captured(one, depth + 1) for one in captured))
+        return (_Same(value.__code__), *(_captured(one, depth + 1) for one in captured))
     if isinstance(value, types.MethodType):
         return (inner(value.__func__), _captured(value.__self__, depth + 1))
     if isinstance(value, functools.partial):
         return (inner(value.func), inner(value.args), inner(value.keywords))
     if isinstance(value, type):
-        return weakref.ref(value)
+        return _Same(value)
     if isinstance(value, (tuple, list)) and len(value) <= _ITEMS:
         return (type(value).__name__, *map(inner, value))
     if isinstance(value, Mapping) and len(value) <= _ITEMS:
         return tuple((str(key), inner(item)) for key, item in value.items())
-    return (weakref.ref(type(value)), getattr(value, "__name__", ""))
+    name = value.__name__ if isinstance(value, types.BuiltinFunctionType) else ""
+    return (_Same(type(value)), name)
 
 
 def _captured(value: Any, depth: int) -> Any:
     """As `_mark`, but objects that a function captures are told apart by identity."""
     plain = (*_SETTINGS, types.FunctionType, types.MethodType, functools.partial, type, tuple)
+    if isinstance(value, plain):
+        return _mark(value, depth)
     try:
-        return _mark(value, depth) if isinstance(value, plain) else weakref.ref(value)
+        return _Same(value)
     except TypeError:  # lists and other objects without weak references
         return _mark(value, depth)
+
+
+class _Same:
+    """Equal to another one of the same living object, whatever its own comparison says."""
+
+    __slots__ = ("_hash", "_object")
+
+    def __init__(self, value: Any) -> None:
+        self._object, self._hash = weakref.ref(value), id(value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        mine = self._object()
+        return mine is not None and isinstance(other, _Same) and other._object() is mine
 
 
 def _filled(cell: types.CellType) -> bool:

@@ -202,3 +202,39 @@ def test_activations_that_are_recomputed_are_left_to_torch() -> None:
     model.forward = lambda x: model.last(model.inner(x))  # type: ignore[method-assign]
     plain = hs.EmpiricalRisk(model, nn.MSELoss(), (draw(9, 3), draw(9, 2, seed=1)))
     torch.testing.assert_close(matrix, hs.Hessian(plain).dense(), rtol=1e-10, atol=1e-12)
+
+
+class Residual(nn.Module):
+    """A differential equation: the forward pass differentiates in its inputs, twice."""
+
+    def __init__(self, *, functional: bool) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(2, 6), nn.SiLU(), nn.LayerNorm(6), nn.Linear(6, 6), nn.GELU(), nn.Linear(6, 1)
+        )
+        self.functional = functional
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.functional:
+            slope = torch.func.grad(lambda one: self.net(one).squeeze())
+            bend = torch.func.jacrev(slope)
+            return torch.func.vmap(slope)(x)[:, :1] - torch.func.vmap(bend)(x)[:, 1, 1:]
+        x = x.detach().requires_grad_()
+        (slopes,) = torch.autograd.grad(self.net(x).sum(), x, create_graph=True)
+        (bends,) = torch.autograd.grad(slopes[:, 1].sum(), x, create_graph=True)
+        return slopes[:, :1] - bends[:, 1:]
+
+
+@pytest.mark.parametrize("functional", [False, True])
+@pytest.mark.parametrize("kind", [hs.Hessian, hs.GaussNewton])
+def test_derivatives_inside_of_a_forward_pass(
+    kind: Any, functional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model = Residual(functional=functional).double()
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (draw(7, 2), draw(7, 1, seed=1)))
+    block = draw(risk.dim, 2, seed=4)
+    found = kind(risk, check=False) @ block
+    monkeypatch.setattr(mode, "_FORMS", {})
+    expected = kind(risk, check=False) @ block
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessium.curvature.closed_forms.native import through_torch
+from hessium.curvature.closed_forms.native import Use, gradient_by_torch, through_torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ class Geometry:
         return torch.convolution(
             x, weight, bias, self.stride, self.padding, self.dilation, False, none, self.groups
         )
+
+    def without_bias(self, x: Tensor, weight: Tensor) -> Tensor:
+        """W * x."""
+        return self.forward(x, weight, None)
 
     def backward(self, g: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Derivatives in x and the weight."""
@@ -53,11 +57,11 @@ class Convolution(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         geometry: Geometry,
-        linear: bool,
+        use: Use,
     ) -> Tensor:
         """By torch's kernel."""
         ctx.save_for_backward(x, weight)
-        ctx.geometry, ctx.biased, ctx.linear = geometry, bias is not None, linear
+        ctx.geometry, ctx.biased, ctx.use = geometry, bias is not None, use
         return geometry.forward(x, weight, bias)
 
     @staticmethod
@@ -67,7 +71,10 @@ class Convolution(torch.autograd.Function):
         (g,) = grads
         in_bias = g.sum(dim=(0, *range(2, g.dim()))) if ctx.biased else None
         if torch.is_grad_enabled():
-            found = _Slope.apply(g, x, weight, ctx.geometry, ctx.linear)  # type: ignore[no-untyped-call]
+            if ctx.use.forward:
+                found = gradient_by_torch(ctx.geometry.without_bias, [x, weight], g)
+                return (*found, in_bias, None, None)
+            found = _Slope.apply(g, x, weight, ctx.geometry, ctx.use.linear)  # type: ignore[no-untyped-call]
             return (*found, in_bias, None, None)
         return (*ctx.geometry.backward(g, x, weight), in_bias, None, None)
 
@@ -88,9 +95,7 @@ class _Slope(torch.autograd.Function):
         g, x, weight = ctx.saved_tensors
         geometry: Geometry = ctx.geometry
         if torch.is_grad_enabled():
-            found = through_torch(
-                lambda x, weight: geometry.forward(x, weight, None), [x, weight], g, grads
-            )
+            found = through_torch(geometry.without_bias, [x, weight], g, grads)
             return (*found, None, None)
         u, v = grads
         in_g = geometry.forward(u, weight, None).add_(geometry.forward(x, v, None))

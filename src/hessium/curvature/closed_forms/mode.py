@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from hessium.curvature.closed_forms.convolution import Convolution, Geometry
+from hessium.curvature.closed_forms.native import Use
 from hessium.curvature.closed_forms.normalisation import Normalisation, group_rows, layer_rows
 from hessium.curvature.closed_forms.pointwise import Activation
 from hessium.problem import EmpiricalRisk
@@ -32,7 +33,18 @@ class ClosedForms(TorchFunctionMode):
 
     def __init__(self, *, linear: bool = False) -> None:
         super().__init__()
-        self._linear = linear
+        self._use = Use(linear=linear)
+
+    def __enter__(self) -> ClosedForms:
+        """A forward pass begins."""
+        self._use.forward = True
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """It ends."""
+        self._use.forward = False
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
 
     def __torch_function__(
         self,
@@ -44,7 +56,7 @@ class ClosedForms(TorchFunctionMode):
         """Forward every other call."""
         form = _FORMS.get(func)
         if form is not None and args and _fits(args[0]):
-            found = form(self._linear, *args, **(kwargs or {}))
+            found = form(self._use, *args, **(kwargs or {}))
             if found is not None:
                 return found
         return func(*args, **(kwargs or {}))
@@ -67,11 +79,12 @@ def _fits(x: Any) -> bool:
         and x.requires_grad
         and x.dtype in (torch.float32, torch.float64)
         and torch.is_grad_enabled()
+        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
     )
 
 
 def _pointwise(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
-    def form(linear: bool, x: Tensor, *args: Any, **keywords: Any) -> Tensor | None:
+    def form(use: Use, x: Tensor, *args: Any, **keywords: Any) -> Tensor | None:
         # in place, or with other tensors as arguments: torch's own
         if any(isinstance(one, Tensor) for one in (*args, *keywords.values())):
             return None
@@ -79,7 +92,7 @@ def _pointwise(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
             return None
         call = functools.partial(_called, function, args, keywords)
         return Activation.apply(  # type: ignore[no-untyped-call]
-            x, call, linear
+            x, call, use
         )
 
     return form
@@ -92,7 +105,7 @@ def _called(
 
 
 def _layer_norm(
-    linear: bool,
+    use: Use,
     x: Tensor,
     shape: Sequence[int],
     weight: Tensor | None = None,
@@ -103,12 +116,12 @@ def _layer_norm(
     if not _plain(x, weight, bias):
         return None
     return Normalisation.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, layer_rows(x, shape, eps), linear
+        x, weight, bias, layer_rows(x, shape, eps), use
     )
 
 
 def _group_norm(
-    linear: bool,
+    use: Use,
     x: Tensor,
     groups: int,
     weight: Tensor | None = None,
@@ -119,13 +132,13 @@ def _group_norm(
     if not _plain(x, weight, bias):
         return None
     return Normalisation.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, group_rows(x, groups, eps), linear
+        x, weight, bias, group_rows(x, groups, eps), use
     )
 
 
 def _convolution(dims: int) -> Callable[..., Tensor | None]:
     def form(
-        linear: bool,
+        use: Use,
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
@@ -143,7 +156,7 @@ def _convolution(dims: int) -> Callable[..., Tensor | None]:
             groups=groups,
         )
         return Convolution.apply(  # type: ignore[no-untyped-call]
-            x, weight, bias, geometry, linear
+            x, weight, bias, geometry, use
         )
 
     return form

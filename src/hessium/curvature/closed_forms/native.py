@@ -1,11 +1,38 @@
-"""Derivatives of third and higher order, by torch's own formulas."""
+"""Derivatives by torch's own formulas: those of higher order, and those in a forward pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+
+@dataclass(slots=True)
+class Use:
+    """How a graph is used.
+
+    Attributes:
+        linear: whether its gradient will be differentiated in the cotangent only.
+        forward: whether the forward pass is under way; what it differentiates is left to torch.
+    """
+
+    linear: bool = False
+    forward: bool = False
+
+
+def gradient_by_torch(
+    function: Callable[..., Tensor], inputs: Sequence[Tensor | None], cotangent: Tensor
+) -> list[Tensor | None]:
+    r"""$J^T g$ with its graph, for a function of the inputs; None where there is no gradient."""
+    with torch.enable_grad():
+        inputs = [None if x is None else x.view_as(x) for x in inputs]
+        free = [x for x in inputs if x is not None and x.requires_grad]
+        value = function(*inputs)
+        pulled = torch.autograd.grad(value, free, cotangent, create_graph=True, allow_unused=True)
+    found = dict(zip(map(id, free), pulled, strict=True))
+    return [None if x is None else found.get(id(x)) for x in inputs]
 
 
 def through_torch(

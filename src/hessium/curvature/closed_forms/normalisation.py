@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from hessium.curvature.closed_forms.native import through_torch
+from hessium.curvature.closed_forms.native import Use, gradient_by_torch, through_torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +71,12 @@ class Normalisation(torch.autograd.Function):
         weight: Tensor | None,
         bias: Tensor | None,
         over: Rows,
-        linear: bool,
+        use: Use,
     ) -> Tensor:
         """By torch's kernel."""
         y, mean, r = over.forward(x, weight, bias)
         ctx.save_for_backward(x, weight, bias, mean, r)
-        ctx.over, ctx.linear = over, linear
+        ctx.over, ctx.use = over, use
         return y
 
     @staticmethod
@@ -85,7 +85,9 @@ class Normalisation(torch.autograd.Function):
         x, weight, bias, mean, r = ctx.saved_tensors
         (g,) = grads
         if torch.is_grad_enabled():
-            found = _Slope.apply(g, x, weight, bias, mean, r, ctx.over, ctx.linear)  # type: ignore[no-untyped-call]
+            if ctx.use.forward:
+                return (*gradient_by_torch(ctx.over.again, [x, weight, bias], g), None, None)
+            found = _Slope.apply(g, x, weight, bias, mean, r, ctx.over, ctx.use.linear)  # type: ignore[no-untyped-call]
             return (*found, None, None)
         wanted = [True, weight is not None, bias is not None]
         return (*ctx.over.backward(g.contiguous(), x, mean, r, weight, wanted), None, None)

@@ -8,23 +8,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hessium.curvature.closed_forms.native import through_torch
+from hessium.curvature.closed_forms.native import Use, gradient_by_torch, through_torch
 
 
 class Activation(torch.autograd.Function):
     """y = f(x), entry by entry."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor], linear: bool) -> Tensor:
+    def forward(ctx: Any, x: Tensor, function: Callable[[Tensor], Tensor], use: Use) -> Tensor:
         """The value; derivatives by torch's own kernels."""
         with torch.enable_grad():
             point = x.detach().requires_grad_()
             value = function(point)
             ones = torch.ones_like(x)
             (first,) = torch.autograd.grad(value, point, ones, create_graph=True)
-            second = None if linear else torch.autograd.grad(first, point, ones)[0]
+            second = None if use.linear else torch.autograd.grad(first, point, ones)[0]
         ctx.save_for_backward(x, first.detach(), second)
-        ctx.function = function
+        ctx.function, ctx.use = function, use
         return value.detach()
 
     @staticmethod
@@ -33,6 +33,8 @@ class Activation(torch.autograd.Function):
         x, first, second = ctx.saved_tensors
         (g,) = grads
         if torch.is_grad_enabled():
+            if ctx.use.forward:
+                return *gradient_by_torch(ctx.function, [x], g), None, None
             found = _Slope.apply(g, x, first, second, ctx.function)  # type: ignore[no-untyped-call]
             return found, None, None
         return g * first, None, None
