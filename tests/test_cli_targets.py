@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,10 +48,10 @@ def _package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     (tmp_path / "user_models").mkdir()
     (tmp_path / "user_models" / "__init__.py").write_text("")
     (tmp_path / "user_models" / "nets.py").write_text(MODULE)
+    importlib.invalidate_caches()
     yield
     for name in set(sys.modules) - before:
         if name.startswith(("user_models", "hessium_target")):
