@@ -1,10 +1,11 @@
 """Coverage of 95 % intervals over noise draws on inverse problems, and what the checks say.
 
-Run: python benchmarks/posterior_coverage.py [draws] [looks] [problem ...]. For each problem and
-noise it prints the coverage of every parameter and of predictions (noise estimated, Student's t),
-the share of draws in which `trust_radius` warns, what it says that the intervals cover on average,
-and the share of the first `looks` draws in which it or `profile_likelihood` warns. The second
-noise of each problem is so large that the quadratic model is bad.
+Run: python benchmarks/posterior_coverage.py [draws] [looks] [profiles] [problem ...]. For each
+problem and noise it prints the coverage of every parameter and of predictions (noise estimated,
+Student's t), then of the first `looks` draws the share in which `trust_radius` warns and what it
+says that the intervals cover, and of the first `profiles` draws the share in which
+`profile_likelihood` of a parameter warns. The noise grows from values at which the quadratic model
+is good to values at which it is bad.
 """
 
 from __future__ import annotations
@@ -96,8 +97,7 @@ class Setting:
     truth: tuple[float, ...]
     sensors: Tensor
     others: Tensor
-    noise: float
-    large: float
+    noises: tuple[float, ...]
 
 
 def settings() -> dict[str, Setting]:
@@ -106,19 +106,19 @@ def settings() -> dict[str, Setting]:
     return {
         "poisson": Setting(
             poisson, (0.3, 1.0, -0.5), torch.arange(2, 32, 3).double()[:, None],
-            torch.tensor([[6.0], [15.0], [26.0]]).double(), 3e-4, 2e-2,
+            torch.tensor([[6.0], [15.0], [26.0]]).double(), (3e-4, 1e-2, 4e-2),
         ),
         "heat": Setting(
             heat, (-2.3, 2.0, -1.0), on_grid, torch.tensor([[2.0, 5.0], [8.0, 10.0]]).double(),
-            3e-4, 0.1,
+            (3e-4, 0.02, 0.1),
         ),
         "logistic": Setting(
             logistic, (1.0, 2.0, 0.2), torch.arange(16).double()[:, None],
-            torch.tensor([[3.0], [7.0], [15.0]]).double(), 0.02, 0.3,
+            torch.tensor([[3.0], [7.0], [15.0]]).double(), (0.02, 0.3),
         ),
         "decay": Setting(
             decay, (2.0, 1.5, 0.5), torch.linspace(0, 3, 10)[:, None].double(),
-            torch.tensor([[0.5], [1.7], [2.9]]).double(), 0.02, 0.5,
+            torch.tensor([[0.5], [1.7], [2.9]]).double(), (0.02, 0.1, 0.5, 1.0),
         ),
     }  # fmt: skip
 
@@ -151,13 +151,13 @@ def fitted(setting: Setting, y: Tensor) -> Tensor:
     return theta
 
 
-def run(name: str, setting: Setting, noise: float, draws: int, looks: int) -> str:
+def run(name: str, setting: Setting, noise: float, draws: int, looks: int, profiles: int) -> str:
     """One line."""
     truth = torch.tensor(setting.truth)
     clean = setting.solve(truth, setting.sensors)
     wanted = setting.solve(truth, setting.others).numpy()[:, 0]
     rng = np.random.default_rng(20)
-    hits, predicted, warned, said, both, done = [], [], [], [], [], 0
+    hits, predicted, warned, said, profiled = [], [], [], [], []
     started = time.process_time()
     for number in range(draws):
         y = clean + noise * torch.from_numpy(rng.standard_normal(clean.shape))
@@ -167,7 +167,6 @@ def run(name: str, setting: Setting, noise: float, draws: int, looks: int) -> st
             post = hs.GaussNewtonPosterior(risk, check=number == 0)
         except (ValueError, ArithmeticError):
             continue
-        done += 1
         factor = post.coverage_factor(CONFIDENCE)
         error = (model.theta.detach() - truth).abs().numpy()
         hits.append(error < factor * post.parameter_std())
@@ -175,35 +174,41 @@ def run(name: str, setting: Setting, noise: float, draws: int, looks: int) -> st
             there = model(setting.others).numpy()[:, 0]
         spread = post.prediction_std(setting.others)[:, 0]
         predicted.append(np.abs(there - wanted) < factor * spread)
-        radius = post.trust_radius(k=0, random=0)
-        warned.append(not radius.believable)
-        said.append(radius.coverage)
         if number < looks:
-            believed = radius.believable
-            for index in range(len(setting.truth)):
-                believed = believed and post.profile_likelihood("theta", index=index).believable
-            both.append(not believed)
-    shares = np.mean(hits, axis=0)
+            radius = post.trust_radius(k=0, random=0)
+            warned.append(not radius.believable)
+            said.append(radius.coverage)
+        if number < profiles:
+            found = [post.profile_likelihood("theta", index=i) for i in range(len(truth))]
+            profiled.append(not all(one.believable for one in found))
     spent = (time.process_time() - started) / draws
-    known = np.nanmedian(np.array([one for one in said if one.size == len(setting.truth)]), axis=0)
-    either = f"{100 * np.mean(both):.0f} %" if both else "not asked"
+    known = np.array([one for one in said if one.size == len(truth)])
     return (
-        f"{name:9s} noise {noise:<7g} {done} draws: parameters {np.round(100 * shares, 1)} %, "
-        f"predictions {np.round(100 * np.mean(predicted, axis=0), 1)} %; trust_radius warns in "
-        f"{100 * np.mean(warned):.0f} %, and says {np.round(100 * known, 1)} % (median); either "
-        f"check in {either} of {len(both)}; {spent:.2f} s"
+        f"{name:9s} noise {noise:<7g} {len(hits)} draws: parameters {_percent(np.mean(hits, 0))}, "
+        f"predictions {_percent(np.mean(predicted, 0))}; trust_radius warns in "
+        f"{_percent(_share(warned))} of {len(warned)}, and says "
+        f"{_percent(np.nanmedian(known, axis=0)) if len(known) else 'nothing'} (median); profiles "
+        f"warn in {_percent(_share(profiled))} of {len(profiled)}; {spent:.2f} s"
     )
+
+
+def _share(answers: list[bool]) -> float:
+    return sum(answers) / len(answers) if answers else math.nan
+
+
+def _percent(shares: object) -> str:
+    return f"{np.round(100 * np.asarray(shares, dtype=float), 1)} %"
 
 
 def main(arguments: list[str]) -> None:
     torch.set_default_dtype(torch.float64)
-    draws = int(arguments[0]) if arguments else 300
-    looks = int(arguments[1]) if len(arguments) > 1 else 10
-    chosen = arguments[2:] or list(settings())
+    numbers = [int(one) for one in arguments if one.isdigit()]
+    draws, looks, profiles = (*numbers, *(300, 100, 0)[len(numbers) :])
+    chosen = [one for one in arguments if not one.isdigit()] or list(settings())
     for name in chosen:
         setting = settings()[name]
-        for noise in (setting.noise, setting.large):
-            print(run(name, setting, noise, draws, looks), flush=True)
+        for noise in setting.noises:
+            print(run(name, setting, noise, draws, looks, profiles), flush=True)
 
 
 if __name__ == "__main__":

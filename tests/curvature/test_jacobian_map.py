@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import hessium as hs
-from hessium.curvature.jacobian_columns import outer_gram, over_columns
+from hessium.curvature.jacobian_columns import cross_gram, outer_gram, over_columns
 from hessium.problem.other_inputs import OnInputs
 from support.posterior_cases import jacobian
 from support.risk_cases import classes, draw, mlp, poisson_loss, seeded, split
@@ -85,10 +85,57 @@ def test_coupled_samples_are_found_and_taken_row_by_row() -> None:
 def test_other_inputs_follow_the_data() -> None:
     model, x, there = mlp(3, 5, 2), draw(7, 3), draw(4, 3, seed=8)
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), split(x, draw(7, 2), 3, 4))
-    both = OnInputs(risk, [there.float()], after_data=True)
+    both = OnInputs(risk, [there.float()]).after(risk)
     assert (both.num_outputs, both.num_samples) == (22, 11)
     expected = np.r_[jacobian(model, x), jacobian(model, there.float().double())]
     np.testing.assert_allclose(outer_gram(both).numpy(), expected @ expected.T, atol=1e-12)
+
+
+class Kernels(nn.Module):
+    """A convolution, a weight that is used twice, and a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.twice, self.last = nn.Conv1d(1, 2, 2), nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.tanh(self.conv(x[:, None])).flatten(1)
+        return torch.tanh(self.last(self.twice(torch.tanh(self.twice(hidden)))))
+
+
+@pytest.mark.parametrize("refuted", [False, True])
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("wide", [False, True])
+def test_rows_at_other_inputs_times_rows_of_the_data(
+    wide: bool, joint: bool, refuted: bool
+) -> None:
+    # by gradients of each parameter, or by inner products of a layer's inputs and derivatives
+    model = mlp(3, 40, 40, 2) if wide else seeded(Kernels())
+    x, there = draw(7, 3), draw(4, 3, seed=8)
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), split(x, draw(7, 2), 3, 4))
+    if refuted:
+        risk.refuted.add("layer-wise")
+    cross, own = cross_gram(risk, OnInputs(risk, [there]), joint=joint)
+    assert (own.dim() == 2) is joint
+    J, G = jacobian(model, x), jacobian(model, there)
+    np.testing.assert_allclose(cross.numpy(), G @ J.T, atol=1e-12)
+    whole = G @ G.T
+    np.testing.assert_allclose(own.numpy(), whole if joint else np.diagonal(whole), atol=1e-12)
+    assert ("layer-wise" in risk.refuted) is refuted
+
+
+def test_samples_that_others_influence_are_found_in_cross_products() -> None:
+    class Coupled(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            f = super().forward(x)
+            return (f - f.mean(dim=0)).tanh()
+
+    model, x, there = seeded(Coupled(3, 2)), draw(5, 3), draw(4, 3, seed=8)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, draw(5, 2)))
+    cross, _ = cross_gram(risk, OnInputs(risk, [there]), joint=False)
+    np.testing.assert_allclose(
+        cross.numpy(), jacobian(model, there) @ jacobian(model, x).T, atol=1e-12
+    )
 
 
 def test_bad_input() -> None:

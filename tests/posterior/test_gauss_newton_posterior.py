@@ -212,6 +212,14 @@ def test_bad_input_names_the_argument() -> None:
         hs.GaussNewtonPosterior(hs.EmpiricalRisk.from_closure(mlp(1, 4, 1), poisson_loss), 0.1)
     with pytest.raises(ValueError, match="n: 0"):
         post.sample(0)
+    with pytest.raises(ValueError, match="model does not take them"):
+        post.prediction_std(draw(4, 5))
+    with pytest.raises(ValueError, match="at least one sample"):
+        post.prediction_std(draw(4, 2)[:0])
+    with pytest.raises(ValueError, match="prior_mean: has entries"):
+        hs.GaussNewtonPosterior(
+            risk, 0.1, 1.0, prior_mean=torch.full((risk.dim,), math.nan, dtype=torch.float64)
+        )
 
 
 def test_the_model_is_untouched_and_the_answer_is_reproducible() -> None:

@@ -147,6 +147,7 @@ def test_coverage_of_a_nonlinear_fit_with_known_noise() -> None:
     assert (held <= high).all()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, when it is imported
 @pytest.mark.parametrize("kind", ["regression", "classification"])
 def test_a_full_laplace_approximation_agrees(kind: str) -> None:
     laplace = pytest.importorskip("laplace")

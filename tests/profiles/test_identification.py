@@ -14,6 +14,7 @@ import torch
 import hessium as hs
 from hessium.cli import main
 from support.posterior_cases import Scalars
+from support.risk_cases import draw, mlp
 
 X = torch.linspace(0, 1, 8, dtype=torch.float64)[:, None]
 NOISE = 0.1
@@ -171,3 +172,13 @@ def test_bad_lines(
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert message in err
+
+
+def test_what_does_not_fit_is_refused_before_the_posterior() -> None:
+    risk = hs.EmpiricalRisk(mlp(2, 3, 1), hs.SquaredError(), (draw(5, 2), draw(5, 1, seed=3)))
+    with pytest.raises(ValueError, match=r"inputs: 3 names \(a, b, c\); there are 2"):
+        hs.identify(risk, inputs=["a", "b", "c"])
+    with pytest.raises(ValueError, match="outputs: 2 names"):
+        hs.identify(risk, outputs=["u", "v"])
+    with pytest.raises(ValueError, match="model does not take them"):
+        hs.identify(risk, candidates=draw(4, 9))

@@ -23,9 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hessium.curvature.gram_target import InnerProducts
 from hessium.curvature.layer_ops import Outer, Swapped
 from hessium.curvature.layer_recorder import TappedBatch, tap
-from hessium.linalg.dense_matrices import mirror_lower_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.output_hessian import OutputHessian
 
@@ -48,13 +48,28 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
         ranks differ (sequences of other lengths), batches use other layers (terms of a sum), or
         one layer alone does not fit.
     """
+    found = inner_products(risk, middle, work, hold)
+    return None if found is None else found.own
+
+
+def inner_products(
+    risk: EmpiricalRisk,
+    middle: Middle,
+    work: int,
+    hold: int,
+    *,
+    first: int = 0,
+    joint: bool = True,
+) -> InnerProducts | None:
+    """As `gram`, without products with each other of the samples of the `first` outputs."""
     groups: list[list[Part]] | None = None
-    matrix: Tensor | None = None
+    target: InnerProducts | None = None
     rank: int | None = None
     layers: list[tuple[type, int | None, int | None]] | None = None
     done = 0
     while groups is None or done < len(groups):
         sizes: list[int] = []
+        outputs, before = 0, 0
         for inputs, targets in risk.batches():
             batch = tap(risk, inputs)
             if batch is None:
@@ -75,17 +90,19 @@ def gram(risk: EmpiricalRisk, middle: Middle, work: int, hold: int) -> Tensor | 
             if not _collect(groups[done], batch, factors, work):
                 return None
             sizes.append(batch.samples)
+            outputs += batch.outputs.numel()
+            before += batch.samples if outputs <= first else 0
         assert groups is not None
         assert rank is not None
-        if matrix is None:
-            total = sum(sizes)
-            matrix = torch.zeros(total, rank, total, rank, dtype=risk.dtype, device=risk.device)
+        if target is None:
+            assert rank is not None
+            target = InnerProducts(sum(sizes), rank, before, joint, risk.theta)
         for part in groups[done]:
-            part.add_to(matrix, work)
+            part.add_to(target, work)
         groups[done] = []
         done += 1
-    assert matrix is not None
-    return mirror_lower_(matrix.view(matrix.shape[0] * matrix.shape[1], -1))
+    assert target is not None
+    return target.close()
 
 
 def jacobian_rows(
@@ -125,8 +142,8 @@ class Part(ABC):
         """Finish a batch after all its columns."""
 
     @abstractmethod
-    def add_to(self, matrix: Tensor, work: int) -> None:
-        """Add to a matrix (N, r, N, r) over the samples of all batches, below its diagonal."""
+    def add_to(self, target: InnerProducts, work: int) -> None:
+        """Add the inner products of the rows of all samples that are wanted."""
 
 
 class Ghost(Part):
@@ -150,18 +167,18 @@ class Ghost(Part):
         self._a.append(call.extended_inputs(batch.samples))
         self._open = []
 
-    def add_to(self, matrix: Tensor, work: int) -> None:
+    def add_to(self, target: InnerProducts, work: int) -> None:
         """One matrix product for each pair of positions, in pieces."""
         b, a = torch.cat(self._b), torch.cat(self._a)
-        samples, rank, positions, _ = b.shape
-        for some in _bands(samples, rank, matrix.itemsize, work):
+        rank, positions = b.shape[1], b.shape[2]
+        for some, seen in target.pairs(work):
             for p in range(positions):
-                left, seen = b[some, :, p].flatten(0, 1), a[some, p]
+                left, inputs = b[some, :, p].flatten(0, 1), a[some, p]
                 for q in range(positions):
-                    right = b[: some.stop, :, q].flatten(0, 1)
-                    part = (left @ right.mT).view(-1, rank, some.stop, rank)
-                    inputs = seen @ a[: some.stop, q].mT
-                    matrix[some, :, : some.stop] += part.mul_(inputs[:, None, :, None])
+                    right = b[seen, :, q].flatten(0, 1)
+                    part = (left @ right.mT).view(len(inputs), rank, -1, rank)
+                    part.mul_((inputs @ a[seen, q].mT)[:, None, :, None])
+                    target.add(some, seen, part.view(len(left), -1))
 
 
 class Rows(Part):
@@ -194,19 +211,20 @@ class Rows(Part):
             self._held.append((batch, whole))
         self._open = []
 
-    def add_to(self, matrix: Tensor, work: int) -> None:
+    def add_to(self, target: InnerProducts, work: int) -> None:
         """Matrix products of pieces of the gradients."""
-        size = matrix.shape[0] * matrix.shape[1]
-        square = matrix.view(size, size)
-        for piece in self._pieces(max(1, work // (size * matrix.itemsize))):
-            for some in _bands(size, 1, matrix.itemsize, work):
-                square[some, : some.stop].addmm_(piece[some], piece[: some.stop].mT)
+        for piece in self._pieces(work, target.itemsize):
+            for some, seen in target.pairs(work):
+                left, right = piece[target.rows(some)], piece[target.rows(seen)]
+                target.multiply(some, seen, left, right)
 
-    def _pieces(self, width: int) -> Iterator[Tensor]:
-        """Columns of the gradients of all rows of the matrix, `width` or a unit at once."""
+    def _pieces(self, work: int, itemsize: int) -> Iterator[Tensor]:
+        """Columns of the gradients of all rows, as many as the work space holds or a unit."""
         if self._formed:
             yield torch.cat(self._rows)
             return
+        rows = sum(b.shape[0] * b.shape[1] for _, held in self._held for b in [*held.values()][:1])
+        width = max(1, work // (rows * itemsize))
         step = max(1, width * self._shape[0] // self._shape.numel())
         for units in self._units().split(step):
             yield torch.cat(
@@ -300,14 +318,6 @@ def _grouped(parts: list[Part], rows_in_all: int, hold: int) -> list[list[Part]]
         groups[-1].append(part)
         used += size
     return groups
-
-
-def _bands(samples: int, rank: int, itemsize: int, work: int) -> Iterator[slice]:
-    """Bands of samples within the work space; thin, since half of each is not needed."""
-    largest = work // (rank * samples * rank * itemsize)
-    step = max(1, min(largest, max(samples // 8, -(-128 // rank))))
-    for start in range(0, samples, step):
-        yield slice(start, min(start + step, samples))
 
 
 def _collect(parts: list[Part], batch: TappedBatch, factors: OutputHessian, work: int) -> bool:

@@ -13,12 +13,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
-from hessium.curvature.gram_assembly import gram, leaf_rows, pulled_blocks, uses_of
+from hessium.curvature.gram_assembly import (
+    gram,
+    inner_products,
+    leaf_rows,
+    pulled_blocks,
+    uses_of,
+)
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layer_recorder import TappedBatch, tap
 from hessium.curvature.product_checks import tolerance
@@ -27,12 +34,16 @@ from hessium.linalg.dense_matrices import symmetrize_
 from hessium.linalg.products import COLUMNS
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
+from hessium.problem.other_inputs import OnInputs
 from hessium.problem.output_hessian import Diagonal
 
 Consumer: TypeAlias = Callable[[slice, Tensor], None]  # (entries of theta, their columns)
 
 _WORK = 2**27  # bytes of one piece of work
 _STORED = 2**30  # bytes of the derivatives in the units that may be kept
+_KEPT = 2**27  # bytes of a vector that is kept with a risk
+
+_PROBES: WeakKeyDictionary[EmpiricalRisk, tuple[Tensor, Tensor]] = WeakKeyDictionary()
 
 
 @full_precision()
@@ -57,10 +68,7 @@ def over_columns(
     Cost: one gradient for each output of a sample (layer-wise), else one for each row of J and
     each block.
     """
-    generator = torch.Generator().manual_seed(risk.num_outputs)
-    u = torch.randn(risk.num_outputs, generator=generator, dtype=torch.float64, device="cpu")
-    u = u.to(device=risk.device, dtype=risk.dtype)
-    pulled = _pull(risk, u)
+    u, pulled = _probe(risk)
     for blocks in (_by_layers, _by_rows):
         if blocks is _by_layers and "layer-wise" in risk.refuted:
             continue
@@ -103,15 +111,12 @@ def outer_gram(risk: EmpiricalRisk, max_bytes: int = 2**31) -> Tensor:
     networks that of `over_columns`.
     """
     size = risk.num_outputs
-    generator = torch.Generator().manual_seed(size)
-    u = torch.randn(size, generator=generator, dtype=torch.float64, device="cpu")
-    u = (u / u.norm()).to(device=risk.device, dtype=risk.dtype)
     if "layer-wise" not in risk.refuted:
         free = max(2**27, max_bytes - size**2 * risk.dtype.itemsize)
         matrix = gram(risk, _identity, min(_WORK, free // 6), free // 2)
         if matrix is not None:
-            expected = float(_pull(risk, u).square().sum())
-            found = float(u @ matrix @ u)
+            u, pulled = _probe(risk)
+            expected, found = float(pulled.square().sum()), float(u @ matrix @ u)
             if abs(found - expected) <= tolerance(risk.dtype) * max(found, expected):
                 return symmetrize_(matrix)
             risk.refuted.add("layer-wise")
@@ -129,8 +134,76 @@ def outer_gram(risk: EmpiricalRisk, max_bytes: int = 2**31) -> Tensor:
     return symmetrize_(matrix)
 
 
+@full_precision()
+@torch.enable_grad()
+def cross_gram(
+    risk: EmpiricalRisk, others: OnInputs, *, joint: bool, max_bytes: int = 2**31
+) -> tuple[Tensor, Tensor]:
+    r"""$J_* J^T$ and $J_* J_*^T$ for the Jacobian J of the data and $J_*$ of other inputs.
+
+    Compared with one backward pass in its bilinear form.
+
+    Args:
+        risk: the data.
+        others: the same network at other inputs.
+        joint: the whole of $J_* J_*^T$; else its diagonal.
+        max_bytes: memory limit.
+
+    Returns:
+        Shapes (m, n), and (m, m) or (m,).
+
+    Cost: one gradient for each output of a sample, of the data as well, and products of the
+    layers' inputs; for other networks that of `over_columns`.
+    """
+    data, later, both = risk.num_outputs, others.num_outputs, others.after(risk)
+    if "layer-wise" not in risk.refuted:
+        stored = later * (data + later if joint else data) * risk.dtype.itemsize
+        free = max(2**27, max_bytes - stored)
+        found = inner_products(
+            both, _identity, min(_WORK, free // 6), free // 2, first=data, joint=joint
+        )
+        if found is not None:
+            (u, right), (v, left) = _probe(risk), _probe(others)
+            missed = abs(float(v @ found.cross @ u) - float(left @ right))
+            if missed <= tolerance(risk.dtype) * float(left.norm() * right.norm()):
+                return found.cross, found.own
+            risk.refuted.add("layer-wise")
+    cross = torch.zeros(later, data, dtype=risk.dtype, device=risk.device)
+    own = cross.new_zeros((later, later) if joint else (later,))
+
+    def begin() -> Consumer:
+        cross.zero_()
+        own.zero_()
+
+        def consume(_: slice, block: Tensor) -> None:
+            there = block[data:]
+            cross.addmm_(there, block[:data].mT)
+            if joint:
+                own.addmm_(there, there.mT)
+            else:
+                own.add_(there.square().sum(dim=1))
+
+        return consume
+
+    over_columns(both, begin, max_bytes // 2)
+    return cross, symmetrize_(own) if joint else own
+
+
 def _identity(outputs: Tensor, _: object) -> Diagonal:
     return Diagonal(torch.ones_like(rows(outputs.detach())))
+
+
+def _probe(risk: EmpiricalRisk) -> tuple[Tensor, Tensor]:
+    """A Gaussian u and J^T u, kept with the risk if it is small."""
+    if (known := _PROBES.get(risk)) is not None:
+        return known
+    generator = torch.Generator().manual_seed(risk.num_outputs)
+    u = torch.randn(risk.num_outputs, generator=generator, dtype=torch.float64, device="cpu")
+    u = u.to(device=risk.device, dtype=risk.dtype)
+    found = u, _pull(risk, u)
+    if found[1].nbytes <= _KEPT:
+        _PROBES[risk] = found
+    return found
 
 
 def _pull(risk: EmpiricalRisk, u: Tensor) -> Tensor:

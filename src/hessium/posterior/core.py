@@ -49,13 +49,13 @@ class PosteriorCore(ABC):
         check: bool = True,
     ) -> None:
         require_outputs(risk, "posterior")
-        if check:
-            check_jacobian(risk, "GaussNewtonPosterior")
         precision = nonnegative("prior_precision", prior_precision)
         max_bytes = memory("max_bytes", max_bytes)
         tol = None if tol is None else fraction("tol", tol)
         noise = None if noise is None else positive("noise", noise)
         fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
+        if check:  # where everything is computed
+            check_jacobian(fine, "GaussNewtonPosterior")
         data = measurements(fine)
         if not data.quadratic and noise is not None:
             msg = f"noise: {noise}; {risk.loss!r} is not a squared error, so it takes no noise"
@@ -273,6 +273,9 @@ def _mean(prior_mean: float | int | Tensor, risk: EmpiricalRisk) -> Tensor:
     if isinstance(prior_mean, Tensor) and prior_mean.dim():
         if prior_mean.shape != (risk.dim,):
             msg = f"prior_mean: shape {tuple(prior_mean.shape)}; ({risk.dim},) is required"
+            raise InputError(msg)
+        if not bool(prior_mean.isfinite().all()):
+            msg = "prior_mean: has entries that are NaN or infinite"
             raise InputError(msg)
         return prior_mean.detach().to(risk.theta)
     return torch.full_like(risk.theta, number("prior_mean", prior_mean))

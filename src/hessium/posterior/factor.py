@@ -23,7 +23,7 @@ from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory
 from hessium.posterior.entries import entries_of
 from hessium.posterior.measurements import Measurements
-from hessium.posterior.scales import scaled_gram
+from hessium.posterior.scales import scaled_cross_gram
 from hessium.problem import EmpiricalRisk
 from hessium.problem.other_inputs import OnInputs
 
@@ -155,7 +155,7 @@ class Factor:
         there = OnInputs(self.risk, [inputs])
         shape = there.shapes[0]
         if self.right is None:
-            return self._outputs_by_gram(inputs, shape, joint=joint), shape
+            return self._outputs_by_gram(there, shape.numel(), joint=joint), shape
         size = shape.numel()
         _require_room(size, self.risk.dim, joint, self.max_bytes)
         G = dense_columns(there, self.max_bytes)[0] / self.scale
@@ -169,17 +169,17 @@ class Factor:
             rest = outside @ outside.mT if joint else outside.square().sum(dim=1)
         return Functionals(along=_array(along), rest=_array(rest), squares=squares), shape
 
-    def _outputs_by_gram(self, inputs: Any, shape: torch.Size, *, joint: bool) -> Functionals:
-        both = OnInputs(self.risk, [inputs], after_data=True)
-        require_memory(both.num_outputs, torch.float64, 4 * self.max_bytes)
-        K = scaled_gram(both, self.scale, 2 * self.max_bytes)
-        data = self.risk.num_outputs
-        cross = self.data.whiten(K[:data, data:]).mT  # (m, rows)
-        along = _array(cross @ self._scaled_left)
-        own = _array(K[data:, data:])
-        squares = np.diagonal(own).copy()
+    def _outputs_by_gram(self, there: OnInputs, size: int, *, joint: bool) -> Functionals:
+        sides = size + self.risk.num_outputs if joint else self.risk.num_outputs
+        require_memory(math.isqrt(size * sides) + 1, torch.float64, 4 * self.max_bytes)
+        cross, own = scaled_cross_gram(
+            self.risk, there, self.scale, joint=joint, max_bytes=2 * self.max_bytes
+        )
+        along = _array(self.data.whiten(cross.mT).mT @ self._scaled_left)
+        rest = _array(own)
+        squares = np.diagonal(rest).copy() if joint else rest
         if joint:
-            rest = own - along @ along.T
+            rest = rest - along @ along.T
         else:
             rest = np.maximum(squares - np.einsum("ij,ij->i", along, along), 0.0)
         return Functionals(along=along, rest=rest, squares=squares)

@@ -232,21 +232,22 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     @full_precision()
     def profile_likelihood(
-        self, name: str, *, index: int = 0, at: Sequence[float] = (-2.0, -1.0, 1.0, 2.0)
+        self, name: str, *, index: int = 0, at: Sequence[float] | None = None
     ) -> ProfileLikelihood:
         """Refits with one entry of a parameter held at some standard deviations from its value.
 
         Args:
             name: of a parameter.
             index: of the entry.
-            at: distances in standard deviations.
+            at: distances in standard deviations; by default the ends of the 95 % interval and the
+                middles between them and the estimate.
 
         Raises:
             InputError: if the entry is undetermined.
 
         Cost: a refit for each distance, some factorisations of the Jacobian each.
         """
-        return profile_likelihood(self._state, self._prior_mean, name, index, at)
+        return profile_likelihood(self._state, self._prior_mean, self._freedom, name, index, at)
 
     @full_precision()
     def trust_radius(
@@ -286,6 +287,9 @@ class GaussNewtonPosterior(MeasurementChoice):
             which: "best": largest singular values first; "worst": smallest determined ones first.
         """
         count("k", k)
+        if which not in ("best", "worst"):
+            msg = f"which: {which!r}; 'best' or 'worst' is required"
+            raise InputError(msg)
         kept = min(self._state.rank.value, self._factor.singular_values.size)
         order = np.arange(kept) if which == "best" else np.arange(kept)[::-1]
         units = np.zeros((self._factor.singular_values.size, min(k, kept)))
@@ -316,4 +320,7 @@ def _names(risk: EmpiricalRisk, names: Names | None) -> list[str] | None:
     """
     if names is None:
         return None
-    return list(risk.layout.select(names if isinstance(names, str) else list(names)).names)
+    if not isinstance(names, Sequence):
+        msg = f"names: {names!r}; a non-empty list of parameter names or globs is required"
+        raise InputError(msg)
+    return list(risk.layout.select(names).names)

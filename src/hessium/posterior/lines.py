@@ -10,12 +10,17 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from hessium.errors import InputError, NonFiniteError, SelfCheckError
 from hessium.posterior.measurements import measurements
 from hessium.problem import EmpiricalRisk
 
 Pair: TypeAlias = tuple[float, float]
 _HALVINGS = 4  # of the bracket of a radius, in the logarithm: to 4 per cent
 _DOUBLINGS = 24  # from the first distance, either way
+
+
+FAILURES = (InputError, NonFiniteError, SelfCheckError, RuntimeError)
+"""Of a model far from the parameters of its risk."""
 
 
 class Line:
@@ -61,7 +66,10 @@ class Line:
         """
         first = quadratic = 0.0
         for s in (-t, t):
-            outputs, value = self._measured(self._risk.at(self._risk.theta + s * d))
+            try:
+                outputs, value = self._measured(self._risk.at(self._risk.theta + s * d))
+            except FAILURES:
+                return math.inf, math.inf
             moved, rise = outputs - self._start, value - self._value
             size = max(float(moved.norm()), abs(s) * float(image.norm()), abs(s) * floor)
             first = max(first, _ratio(float((moved - s * image).norm()), size))

@@ -13,7 +13,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.posterior.entries import NAMED, entries_of, labels_of, scalar_names
-from hessium.posterior.refits import deviances
+from hessium.posterior.refits import bounded_after_all, roots_at_misses
 from hessium.posterior.state import State
 from hessium.posterior.trust_radius import TrustRadius, radii
 
@@ -38,7 +38,16 @@ def posterior_trust_radius(
     directions, labels, lengths = _paths(state, names, k, random, rng)
     law = scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
     reach = float(law.ppf(0.5 + confidence / 2))
-    found, converged = deviances(state, prior_mean, directions, lengths, reach)
+    roots, converged = roots_at_misses(state, prior_mean, directions, lengths, reach)
+    chosen = scalar_names(state.factor.risk) if names is None else names
+    bounded: tuple[str, ...] = ()
+    if chosen and state.prior_precision == 0:
+        open_ = state.statuses(state.factor.parameters(chosen, joint=False)) == "undetermined"
+        at = np.flatnonzero(open_)[:NAMED]
+        entries, known = entries_of(state.factor.risk, chosen), labels_of(state.factor.risk, chosen)
+        bounded = bounded_after_all(
+            state, prior_mean, entries[at].tolist(), [known[i] for i in at], reach
+        )
     first, quadratic, ratios = radii(
         state.factor.risk, directions, within, 1.0, lengths * state.noise
     )
@@ -48,11 +57,13 @@ def posterior_trust_radius(
         quadratic=quadratic,
         curvature_ratio=ratios,
         needed=reach / lengths,
-        misses=law.sf(np.sqrt(found)),
+        # an estimate above the truth leaves it below the interval
+        misses=law.sf(roots[:, ::-1]),
         converged=converged,
         confidence=confidence,
         within=within,
         unit="standard deviations",
+        bounded=bounded,
     )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hessium._typing import BoolArray, FloatArray
-from hessium.errors import InputError, NonFiniteError
+from hessium.curvature.jacobian_map import Jacobian
 from hessium.posterior.factors import Factors
+from hessium.posterior.lines import FAILURES
 from hessium.posterior.measurements import measurements
+from hessium.posterior.pivots import Point, point_of, root_by_search
 from hessium.posterior.state import State
 
 _STEPS = 40  # of a refit
@@ -19,8 +23,10 @@ _DONE = 1e-5  # predicted decrease of the negative log-posterior at which a refi
 _CHORDS = 12  # steps with the precision at the minimum
 _HALVINGS = 3  # of one such step
 _SMALL = 2000  # parameters up to which these are followed by steps with new factorisations
-_FEW = 8  # of these
-_NEAR = 5e-3  # predicted decrease at which such a refit stops
+_FEW = 25  # of these
+_NEAR = 5e-4  # predicted decrease at which such a refit stops
+_NO_EFFECT = 1e-3  # of the noise, on all outputs
+_ENOUGH = 2e-3  # and with which it has converged if no step is left: slow along curved valleys
 
 
 class NegativeLogPosterior:
@@ -40,7 +46,7 @@ class NegativeLogPosterior:
         """Phi; infinite where it cannot be evaluated."""
         try:
             loss = self._risk.at(theta).value() * self._risk.denominator / self._unit
-        except (InputError, NonFiniteError):
+        except FAILURES:
             return math.inf
         value = loss + 0.5 * self._alpha * float((theta - self._mean).square().sum())
         return value if math.isfinite(value) else math.inf
@@ -52,13 +58,13 @@ class NegativeLogPosterior:
         return slope + self._alpha * (theta - self._mean)
 
 
-def deviances(
-    state: State, prior_mean: Tensor, directions: Tensor, lengths: FloatArray, distance: float
+def roots_at_misses(
+    state: State, prior_mean: Tensor, directions: Tensor, lengths: FloatArray, t: float
 ) -> tuple[FloatArray, BoolArray]:
-    r"""Deviance $2(\Phi - \Phi_{min})$ on both sides of conditional paths from the minimum.
+    r"""Roots of the deviance from which on intervals miss, on both sides of conditional paths.
 
     A path d = Q^{-1} g / s is how the parameters move with a functional g, Q the precision and s
-    the standard deviation of g. From the minimum $\pm t d$ the other parameters are refitted by
+    the standard deviation of g. From the minimum $\pm x d$ the other parameters are refitted by
     steps $-Q^{-1} \nabla\Phi$ without the part along d, which leave $g^T \theta$ as it is. Q is
     that of the minimum: no new factorisation, and few steps where the model is nearly linear.
 
@@ -67,14 +73,15 @@ def deviances(
         prior_mean: shape (P,).
         directions: paths d, (P, k).
         lengths: $\sqrt{d^T Q d}$ of each, (k,).
-        distance: t, in standard deviations.
+        t: standard deviations of the interval.
 
     Returns:
-        Deviances at -t and t, (k, 2), and whether both refits converged, (k,).
+        As in `pivots` for x < 0 and x > 0, (k, 2), infinite where no interval misses; and whether
+        the refits converged, (k,).
 
-    Cost: at most 12 gradients and 48 losses for each side; one or two of both near linearity.
-    Where these steps do not converge and there are at most 2,000 parameters, Levenberg-Marquardt
-    steps follow, with a factorisation each.
+    Cost: one to five refits for each side, of at most 12 gradients and 48 losses each; near
+    linearity one, of one or two gradients. Where these steps do not converge and there are at
+    most 2,000 parameters, Levenberg-Marquardt steps follow, with a factorisation each.
     """
     density = NegativeLogPosterior(state, prior_mean)
     start, lowest, settled = _refitted(state, density, state.factor.risk.theta, None)
@@ -82,21 +89,57 @@ def deviances(
     for at, (d, length) in enumerate(zip(directions.unbind(1), lengths.tolist(), strict=True)):
         unit = d.contiguous() / length
         for side, sign in enumerate((-1.0, 1.0)):
-            begin = start + sign * distance * unit
-            there, value, done = _refitted(state, density, begin, unit)
-            if not done and math.isfinite(value) and len(there) <= _SMALL:
-                refits = Refits(state, prior_mean, _precision(state, unit))
-                _, value, done = refits.refit(there, held=True, steps=_FEW, near=_NEAR)
-            found[at, side] = max(2 * (value - lowest), 0.0)
+
+            def held(x: float, path: Tensor = sign * unit) -> Point | None:
+                there, value, done = _refitted(state, density, start + x * path, path)
+                if not done and math.isfinite(value) and len(there) <= _SMALL:
+                    refits = Refits(state, prior_mean, _precision(state, path))
+                    there, value, done = refits.refit(there, held=True, steps=_FEW, near=_NEAR)
+                if not done:
+                    return None
+                return point_of(x, 2 * (value - lowest), float(path @ density.slope(there)))
+
+            found[at, side], done = root_by_search(held, t)
             converged[at] &= done
     return found, converged
+
+
+def bounded_after_all(
+    state: State, prior_mean: Tensor, entries: Sequence[int], labels: Sequence[str], t: float
+) -> tuple[str, ...]:
+    r"""Undetermined parameters that have no effect at the estimate only.
+
+    An effect may vanish where the estimate lies, as that of a rate whose logarithm ran off. A
+    parameter whose move by $m = \max(1, |\theta_i|)$ changes the outputs by less than a thousandth
+    of the noise to first order is moved by m either way and the others are refitted. If then
+    $2(\Phi - \Phi_{min}) > t^2$, the data bound it. Of at most 2,000 parameters.
+    """
+    risk, found = state.factor.risk, []
+    if len(risk.theta) > _SMALL:
+        return ()
+    lowest, J = (
+        NegativeLogPosterior(state, prior_mean).value(risk.theta),
+        Jacobian(risk, check=False),
+    )
+    for entry, label in zip(entries, labels, strict=True):
+        unit = torch.zeros_like(risk.theta)
+        unit[entry] = 1.0
+        far = max(1.0, abs(float(risk.theta[entry])))
+        effect = state.factor.data.whiten((J @ unit)[:, None])
+        if far * float(effect.norm()) > _NO_EFFECT * state.noise:
+            continue
+        refits = Refits(state, prior_mean, unit)
+        ends = (refits.refit(risk.theta + m * unit, held=True, steps=_FEW)[1] for m in (-far, far))
+        if any(math.isfinite(value) and 2 * (value - lowest) > t**2 for value in ends):
+            found.append(label)
+    return tuple(found)
 
 
 def _refitted(
     state: State, density: NegativeLogPosterior, theta: Tensor, held: Tensor | None
 ) -> tuple[Tensor, float, bool]:
     """The minimum by steps with a fixed precision: parameters, value, and convergence."""
-    value = density.value(theta)
+    value, predicted = density.value(theta), math.inf
     if not math.isfinite(value):
         return theta, value, False
     for _ in range(_CHORDS):
@@ -104,7 +147,8 @@ def _refitted(
         step = -_inverse(state, slope)
         if held is not None:
             step = step + held * float(held @ slope)
-        if -0.5 * float(step @ slope) <= _NEAR:
+        predicted = -0.5 * float(step @ slope)
+        if predicted <= _NEAR:
             return theta, value, True
         for _ in range(_HALVINGS + 1):
             there = density.value(theta + step)
@@ -113,8 +157,8 @@ def _refitted(
                 break
             step = step / 2
         else:
-            return theta, value, False
-    return theta, value, False
+            break
+    return theta, value, predicted <= _ENOUGH
 
 
 def _inverse(state: State, vector: Tensor) -> Tensor:
@@ -157,6 +201,10 @@ class Refits:
         """Change of the parameters by one standard deviation of the functional."""
         return _inverse(self._state, self._functional) / std
 
+    def slope(self, theta: Tensor) -> Tensor:
+        """Gradient of the negative log-posterior."""
+        return self._density.slope(theta)
+
     def refit(
         self, theta: Tensor, *, held: bool, steps: int = _STEPS, near: float = _DONE
     ) -> tuple[Tensor, float, bool]:
@@ -171,17 +219,16 @@ class Refits:
         value = self._density.value(theta)
         if not math.isfinite(value):
             return theta, value, False
-        damping = 1e-8
+        damping, predicted = 1e-8, math.inf
         for _ in range(steps):
             risk = self._state.factor.risk.at(theta)
-            data = measurements(risk)
-            state = State(
-                factors=Factors(risk, data, self._state.factor.max_bytes),
-                noise=self._state.noise, prior_precision=self._alpha, tol=self._state.tol,
-            )  # fmt: skip
             try:
+                state = State(
+                    factors=Factors(risk, measurements(risk), self._state.factor.max_bytes),
+                    noise=self._state.noise, prior_precision=self._alpha, tol=self._state.tol,
+                )  # fmt: skip
                 largest = float(state.precisions[0])
-            except InputError:  # the outputs do not depend on the parameters there
+            except FAILURES:  # J vanishes there, or cannot be computed
                 return theta, value, False
             if not 0 < damping * largest < math.inf:
                 return theta, value, False
@@ -198,8 +245,8 @@ class Refits:
                     break
                 damping *= 10
             else:
-                return theta, value, predicted <= 100 * near
-        return theta, value, False
+                break
+        return theta, value, predicted <= _ENOUGH
 
     def _step(self, state: State, slope: Tensor, damping: float, held: bool) -> Tensor:
         """Damped Gauss-Newton step; the functional that is held does not move."""

@@ -11,14 +11,18 @@ scales differ by less than a hundred: $A D^{-2} A^T$ is one Gram matrix for each
 from __future__ import annotations
 
 import math
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from hessium.curvature.jacobian_columns import outer_gram
+from hessium.curvature.jacobian_columns import cross_gram, outer_gram
 from hessium.curvature.jacobian_map import Jacobian
 from hessium.posterior.measurements import Measurements
 from hessium.problem import EmpiricalRisk
+from hessium.problem.other_inputs import OnInputs
+
+Risk = TypeVar("Risk", bound=EmpiricalRisk)
 
 _NOISE = 1e-12  # largest rounding of a scaled column
 _NOTHING = 1e-14  # of the largest: a column is zero if its length and its effect are below
@@ -78,13 +82,39 @@ def tensor_scales(risk: EmpiricalRisk, data: Measurements) -> Tensor:
 
 def scaled_gram(risk: EmpiricalRisk, scale: Tensor, max_bytes: int) -> Tensor:
     """J D^-2 J^T for scales that are equal within each tensor. Cost: a Gram matrix a value."""
-    if bool((scale == scale[0]).all()):
-        return outer_gram(risk, max_bytes) / float(scale[0]) ** 2
-    firsts = scale[torch.tensor(risk.layout.offsets, device=scale.device)].tolist()
     total: Tensor | None = None
-    for value in dict.fromkeys(firsts):
-        names = [n for n, one in zip(risk.names, firsts, strict=True) if one == value]
-        part = outer_gram(risk.restrict(names), max_bytes).div_(value**2)
-        total = part if total is None else total.add_(part)
+    for value, names in _groups(risk, scale).items():
+        found = outer_gram(_part(risk, names), max_bytes).div_(value**2)
+        total = found if total is None else total.add_(found)
     assert total is not None
     return total
+
+
+def scaled_cross_gram(
+    risk: EmpiricalRisk, others: OnInputs, scale: Tensor, *, joint: bool, max_bytes: int
+) -> tuple[Tensor, Tensor]:
+    """J_* D^-2 J^T and J_* D^-2 J_*^T, or its diagonal. Cost: a cross-Gram matrix a value."""
+    total: tuple[Tensor, Tensor] | None = None
+    for value, names in _groups(risk, scale).items():
+        found = cross_gram(
+            _part(risk, names), _part(others, names), joint=joint, max_bytes=max_bytes
+        )
+        for matrix in found:
+            matrix.div_(value**2)
+        total = found if total is None else (total[0].add_(found[0]), total[1].add_(found[1]))
+    assert total is not None
+    return total
+
+
+def _groups(risk: EmpiricalRisk, scale: Tensor) -> dict[float, list[str]]:
+    """Names of the parameters of each scale."""
+    found: dict[float, list[str]] = {}
+    firsts = scale[torch.tensor(risk.layout.offsets, device=scale.device)].tolist()
+    for name, value in zip(risk.names, firsts, strict=True):
+        found.setdefault(value, []).append(name)
+    return found
+
+
+def _part(risk: Risk, names: list[str]) -> Risk:
+    """The risk restricted to some parameters; itself, for all."""
+    return risk if len(names) == len(risk.names) else cast(Risk, risk.restrict(names))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 
+from hessium.errors import InputError
 from hessium.problem.containers import replaced
 from hessium.problem.data import Batch, check_batch, converted
 from hessium.problem.losses import num_rows
@@ -21,17 +23,14 @@ class OnInputs(EmpiricalRisk):
         risk: gives the model, its parameters, `forward=` and the dtype.
         batches: inputs of each batch, as the model takes them. Floating-point tensors are converted
             to the dtype of the risk in a copy.
-        after_data: read the batches of the risk first, then these.
 
     Raises:
         InputError: if a tensor lies on another device or has entries that are not finite.
     """
 
-    def __init__(
-        self, risk: EmpiricalRisk, batches: Sequence[Any], *, after_data: bool = False
-    ) -> None:
+    def __init__(self, risk: EmpiricalRisk, batches: Sequence[Any]) -> None:
         self.__dict__.update(risk.__dict__)
-        self._source = risk if after_data else None
+        self._source: EmpiricalRisk | None = None
         self._others = [
             replaced(inputs, lambda tensor: converted(tensor, risk.dtype)) for inputs in batches
         ]
@@ -47,11 +46,33 @@ class OnInputs(EmpiricalRisk):
         for inputs in self._others:
             yield inputs, None
 
+    def after(self, data: EmpiricalRisk) -> OnInputs:
+        """The batches of some data, then these; shapes stay those of these alone."""
+        other = copy.copy(self)
+        other._source = data
+        return other
+
     @cached_property
     def shapes(self) -> list[torch.Size]:
-        """Shape of the outputs of each batch of other inputs. Cost: one forward pass."""
-        leaves = self.leaves()
-        return [self.outputs(leaves, inputs).shape for inputs in self._others]
+        """Shape of the outputs of each batch of other inputs. Cost: one forward pass.
+
+        Raises:
+            InputError: if the model fails at them, or gives no output.
+        """
+        leaves, found = self.leaves(), []
+        for inputs in self._others:
+            try:
+                shape = self.outputs(leaves, inputs).shape
+            except InputError:
+                raise
+            except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+                msg = f"inputs: the model does not take them ({type(error).__name__}: {error})"
+                raise InputError(msg) from error
+            if not shape.numel():
+                msg = f"inputs: outputs of shape {tuple(shape)}; at least one sample is required"
+                raise InputError(msg)
+            found.append(shape)
+        return found
 
     @property
     def num_samples(self) -> int:

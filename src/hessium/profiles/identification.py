@@ -15,6 +15,7 @@ from hessium import _arguments
 from hessium._display import Displayable
 from hessium._typing import AnyArray, FloatArray
 from hessium.curvature.requirements import require_risk
+from hessium.errors import InputError
 from hessium.estimate import SpectralSum
 from hessium.figures.records import Findings
 from hessium.posterior import (
@@ -254,15 +255,19 @@ def identify(
         refits = _MOST_REFITS if risk.dim <= _REFIT_DIM else 0
     refits = _arguments.count("refits", refits, 0)
     chosen = scalar_names(risk) if names is None else list(risk.layout.select(list(names)).names)
+    if criterion not in ("A", "D"):
+        msg = f"criterion: {criterion!r}; 'A' or 'D' is required"
+        raise InputError(msg)
     start = time.perf_counter()
+    x, y = data_of(risk)
+    there = candidates_of(x, candidates)
+    places = columns_of(there, risk)
+    value = outputs_at(risk, there)
+    measure.require_columns(places.shape[1] if places.size else None, value.shape[1])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         post = GaussNewtonPosterior(risk, noise, prior_precision, tol=tol)
         progress(1, 4, "posterior")
-        x, y = data_of(risk)
-        there = candidates_of(x, candidates)
-        places = columns_of(there, risk)
-        value = outputs_at(risk, there)
         std = post.prediction_std(there).reshape(value.shape)
         gains, design = np.empty(0), None
         if post.noise is not None:

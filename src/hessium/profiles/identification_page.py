@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.records import Findings, Statement, Table, judge
+from hessium.posterior.profile_likelihood import ProfileLikelihood
 from hessium.profiles.identification_charts import charts
 from hessium.profiles.identification_words import advice, answers
 from hessium.profiles.units import plus_minus
@@ -60,8 +62,7 @@ def _answer_table(found: Identification) -> Table:
 def _parameter_table(found: Identification) -> Table:
     table = found.parameters
     assert table is not None
-    checked = {one.label: one.believable for one in found.profiles}
-    words = {True: "agree", False: "disagree"}
+    refits = {one.label: _refits_in_words(one) for one in found.profiles}
     rows = []
     for label, value, std, answer in list(
         zip(table.labels, table.value, table.std, table.answer, strict=True)
@@ -78,7 +79,7 @@ def _parameter_table(found: Identification) -> Table:
                 unit or "—",
                 share,
                 answer,
-                words[checked[label]] if label in checked else "not made",
+                refits.get(label, "not made"),
             )
         )
     combined = found.answers.combinations if found.answers is not None else ()
@@ -96,7 +97,8 @@ def _parameter_table(found: Identification) -> Table:
         ),
         rows=tuple(rows),
         note=f"Intervals are {digits(found.coverage_factor, 4)} standard deviations either way. "
-        "Refits: the deviance of refits with the parameter held beside that of the interval."
+        "Refits hold the parameter and fit the others again: their own 95 % interval, and whether "
+        "the interval beside it covers what it says."
         + (f" {more} more rows are in tables/parameters.csv." if more > 0 else ""),
     )  # fmt: skip
 
@@ -149,6 +151,20 @@ def _direction_table(found: Identification) -> Table:
     )
 
 
+def refitted_interval(profile: ProfileLikelihood) -> tuple[float, float]:
+    """The 95 % interval of refits; NaN where they do not reach so far."""
+    try:
+        return profile.interval()
+    except InputError:
+        return math.nan, math.nan
+
+
+def _refits_in_words(profile: ProfileLikelihood) -> str:
+    lower, upper = refitted_interval(profile)
+    words = "agree" if profile.believable else "disagree"
+    return f"{words}: {digits(lower, 4)} to {digits(upper, 4)}" if lower <= upper else words
+
+
 def _statements(found: Identification) -> tuple[Statement, ...]:
     table, trust = found.parameters, found.trust
     known = None if table is None else np.isfinite(table.std)
@@ -176,7 +192,7 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
             good == made if made else None,
             f"{good} of {made} parameters: "
             + "; ".join(
-                f"{one.label}: roots of the deviance off by {one.departure:.1%}"
+                f"{one.label}: the {100 * one.confidence:.3g} % interval covers {one.coverage:.3f}"
                 + ("" if one.converged.all() else ", not all converged")
                 for one in found.profiles
             )
@@ -192,6 +208,7 @@ def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
     if found.parameters is not None:
         table = found.parameters
         reach = found.coverage_factor * table.std
+        ends = {one.label: refitted_interval(one) for one in found.profiles}
         tables["parameters"] = {
             "parameter": list(table.labels),
             "unit": [found.units.of_label(label) for label in table.labels],
@@ -200,6 +217,8 @@ def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
             "lower": (table.value - reach).tolist(),
             "upper": (table.value + reach).tolist(),
             "answer": list(table.answer),
+            "refits lower": [ends.get(label, (math.nan,) * 2)[0] for label in table.labels],
+            "refits upper": [ends.get(label, (math.nan,) * 2)[1] for label in table.labels],
         }
     places = _place_columns(found, np.arange(len(found.prediction)))
     outputs = found.prediction.shape[1]
@@ -231,11 +250,15 @@ def _place_columns(found: Identification, rows: Any) -> dict[str, Sequence[Any]]
 def summary_of(found: Identification) -> dict[str, Any]:
     """The answers as JSON values."""
     table, design, trust = found.parameters, found.design, found.trust
-    checked = {one.label: one.believable for one in found.profiles}
+    profiles = {one.label: one for one in found.profiles}
     parameters = [] if table is None else [
         {
             "name": label, "unit": found.units.of_label(label), "value": value,
-            "std": _finite(std), "answer": answer, "refits_agree": checked.get(label),
+            "std": _finite(std), "answer": answer,
+            "refits_agree": profiles[label].believable if label in profiles else None,
+            "refits_interval": [_finite(end) for end in refitted_interval(profiles[label])]
+            if label in profiles
+            else None,
         }
         for label, value, std, answer in zip(
             table.labels, table.value.tolist(), table.std.tolist(), table.answer, strict=True

@@ -111,14 +111,27 @@ def _next(found: Identification) -> str:
 
 
 def _trust(found: Identification) -> str:
-    text = "Yes: " if found.trust.believable else "No: "
-    text += f"{found.trust.verdict}."
+    trust = found.trust
     bad = [one.label for one in found.profiles if not one.believable]
+    own = _own(found)
+    if trust.believable:
+        text = f"Yes: {trust.verdict}."
+    elif own and all(own) and not bad:
+        text = f"Those of the parameters, not those of every prediction: {trust.verdict}."
+    else:
+        text = f"No: {trust.verdict}."
     if bad:
         text += f" Refits disagree with the interval of {_listed(bad)}."
     elif found.profiles:
-        text += f" Refits agree with the intervals of {len(found.profiles)} parameters."
+        text += f" Refits agree with the intervals of {_listed([p.label for p in found.profiles])}."
     return text
+
+
+def _own(found: Identification) -> list[bool]:
+    """Which intervals along the parameters that were asked for may be believed."""
+    named = [] if found.parameters is None else list(found.parameters.labels)
+    answered = zip(found.trust.labels, found.trust.trusted.tolist(), strict=True)
+    return [good for label, good in answered if label in named]
 
 
 def advice(found: Identification) -> list[str]:
@@ -141,9 +154,16 @@ def advice(found: Identification) -> list[str]:
     bad = any(not one.believable for one in found.profiles)
     if not found.trust.believable or bad:
         words.append(
-            "Do not use value ± standard deviation where refits disagree: take the interval of the "
-            "profile likelihood (post.profile_likelihood), a parameter in which the model is "
-            "closer to linear (such as its logarithm), or more data."
+            (
+                "Do not use value ± standard deviation where refits disagree: take the interval "
+                "of the refits in the table of parameters, a parameter in which the model is "
+                "closer to linear (such as its logarithm), or more data."
+            )
+            if bad or not all(_own(found))
+            else (
+                "Do not use the errors of predictions without a check, such as a fit to part of "
+                "the data: the model is not linear within them."
+            )
         )
     if found.noise_degrees_of_freedom < _FEW:
         words.append(

@@ -47,6 +47,20 @@ class Units:
             found |= dict.fromkeys(matching, str(unit))
         return cls(parameters=found, inputs=_pairs(inputs), outputs=_pairs(outputs))
 
+    def require_columns(self, inputs: int | None, outputs: int) -> None:
+        """Check that there are not more names than columns (None: of unknown number).
+
+        Raises:
+            InputError: if there are.
+        """
+        for what, names, columns in (
+            ("inputs", self.inputs, inputs), ("outputs", self.outputs, outputs),
+        ):  # fmt: skip
+            if columns is not None and len(names) > columns:
+                given = ", ".join(name for name, _ in names)
+                msg = f"{what}: {len(names)} names ({given}); there are {columns}, in this order"
+                raise InputError(msg)
+
     def of_label(self, label: str) -> str:
         """The unit of an entry such as "kappa" or "w[0, 1]"; "" if it has none."""
         return self.parameters.get(label, self.parameters.get(label.partition("[")[0], ""))

@@ -93,7 +93,7 @@ def design_chart(found: Design, *, label: str = "mean standard deviation") -> Ch
 
 
 def radius_chart(found: TrustRadius) -> Chart:
-    """Radii of both models, by direction; infinite ones are left out.
+    """Radii of both models and the ends of intervals, by direction; infinite ones are left out.
 
     Raises:
         InputError: if the models hold everywhere.
@@ -102,7 +102,7 @@ def radius_chart(found: TrustRadius) -> Chart:
     for label, radii in (
         ("first-order model", found.first_order),
         ("quadratic model", found.quadratic),
-        ("needed", found.needed),
+        ("end of the interval", found.needed),
     ):
         known = np.flatnonzero(np.isfinite(radii) & (radii > 0))
         if known.size:
@@ -110,7 +110,7 @@ def radius_chart(found: TrustRadius) -> Chart:
                 Series(
                     label=label, x=np.asarray(known + 1.0, dtype=np.float64), y=radii[known],
                     error="to 4 per cent",
-                    source="theory" if label == "needed" else "measured", mark="points",
+                    source="theory" if radii is found.needed else "measured", mark="points",
                 )
             )  # fmt: skip
     if not series:
