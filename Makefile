@@ -9,7 +9,7 @@ SAMPLE   ?= 60
 SEED     ?= 0
 PACKAGES ?= linalg spectra estimate landscape
 
-.PHONY: report test test-all mutants lint bench docs clean
+.PHONY: report test test-all test-matrix package mutants lint bench docs clean
 .DELETE_ON_ERROR:
 
 .venv/bin/python:
@@ -37,6 +37,12 @@ test: .venv/.dev      ## the test suite
 test-all: .venv/.dev  ## the test suite with the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m 'not gpu'
 
+test-matrix:          ## the tests with every Python and torch that this machine has (MATRIX="--large" downloads more)
+	$(PYTHON) tools/matrix.py $(MATRIX)
+
+package:              ## build wheel and sdist and try them in an empty environment
+	$(PYTHON) tools/try_package.py
+
 mutants: .venv/.dev   ## do the tests notice errors? SAMPLE=60 SEED=0 PACKAGES="linalg spectra"
 	OMP_NUM_THREADS=1 nice -n 10 $(BIN)/python tools/mutants.py --sample $(SAMPLE) --seed $(SEED) --packages $(PACKAGES)
 
@@ -51,6 +57,7 @@ bench: .venv/.bench   ## speed, as ratios within one run, against the peers
 
 docs: .venv/.docs     ## docs/_build/html/index.html, warnings are errors
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
+	$(BIN)/python tools/check_site.py
 
 clean:                ## remove everything that these targets made, but not your reports
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks docs/_build
+	rm -rf docs/gallery .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks docs/_build

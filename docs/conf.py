@@ -1,17 +1,52 @@
 """Sphinx configuration: warnings are errors (`make docs`)."""
 
 import re
+import sys
 from importlib.metadata import version as _version
+from pathlib import Path
 
 project = "hessium"
 author = copyright = "The hessium developers"
 release = version = _version("hessium")
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
-myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+extensions = [
+    "myst_nb",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "api_links",
+    "mathml",
+]
+html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["hessium.css"]
+autosummary_generate = False
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3  # links to headings of other pages
 html_theme = "furo"
 html_title = f"hessium {release}"
-exclude_patterns = ["_build"]
+exclude_patterns = [
+    "_build",
+    "figures",
+    "gallery/*.py",
+    "gallery/*.ipynb",
+    "sg_execution_times.rst",
+]
+sphinx_gallery_conf = {
+    "examples_dirs": "figures",
+    "gallery_dirs": "gallery",
+    "reference_url": {"hessium": None},  # names in the code are links
+    "download_all_examples": False,
+    "show_memory": False,
+    "min_reported_time": 1e9,
+    "write_computation_times": False,
+    "plot_gallery": True,
+    "capture_repr": (),
+}
+suppress_warnings = ["config.cache"]
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": True}

@@ -49,6 +49,7 @@ def test_reproduce_writes_a_run_directory(
     assert f"page: {out / 'report.html'}" in words
     assert {p.name for p in out.iterdir()} == {
         ".hessium-run",
+        "README.md",
         "arrays",
         "figures",
         "report.html",
@@ -318,7 +319,7 @@ def test_bad_files(
 def test_compare_says_in_words_what_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    example, out = ROOT / "examples" / "relu_landscape.py", tmp_path / "run"
+    example, out = "hessium.examples.relu_landscape", tmp_path / "run"
     assert main(["compare", f"{example}:make", "--out", str(out), "--rotations", "99"]) == 0
     said = capsys.readouterr().out
     assert "does not hold: H₀ is Wishart of the network's ratio." in said

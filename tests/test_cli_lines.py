@@ -139,8 +139,8 @@ def test_settings_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str],
     ("function", "line", "reason"),
     [
         ("inner", 8, "KeyError: 'k'"),  # the last line of the file that was running
-        ("silent", 11, "ValueError ("),
-        ("odd", 18, "Odd ("),
+        ("silent", 11, "ValueError at `raise ValueError`"),
+        ("odd", 18, "Odd at `raise Odd`"),
         ("document", 21, "JSONDecodeError: "),  # not the line within the document
         ("leaves", 24, "SystemExit: 3"),
         ("deep", 27, "RecursionError: "),

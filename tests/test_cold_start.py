@@ -49,7 +49,16 @@ def test_a_module_starts_without_torch(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--version", "--help", "spectrum --help", "list", "theory --ratio 1/4 --energy 0.1"]
+    "line",
+    [
+        "--version",
+        "--help",
+        "spectrum --help",
+        "list",
+        "theory --ratio 1/4 --energy 0.1",
+        "example",
+        "example digits",
+    ],
 )
 def test_a_command_starts_without_torch(line: str) -> None:
     assert loaded(COMMAND, *line.split()) == set()
@@ -58,7 +67,7 @@ def test_a_command_starts_without_torch(line: str) -> None:
 def test_what_computes_loads_torch() -> None:
     """Negative control: the tests above would see it."""
     assert "torch" in loaded(IMPORT, "hessium.curvature")
-    assert {"torch", "rich"} <= loaded(IMPORT, "hessium.cli.commands")
+    assert {"torch", "matplotlib"} <= loaded(IMPORT, "hessium.cli.commands")
 
 
 def test_the_catalogue_says_what_the_experiments_say() -> None:

@@ -75,7 +75,7 @@ def test_versions_agree() -> None:
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
     assert cited is not None
-    assert cited[1] == declared
+    assert cited[1] == declared == hs.__version__
     assert f"## [{declared}]" in (ROOT / "CHANGELOG.md").read_text()
 
 

@@ -71,3 +71,5 @@ from .spectra import RankProfile as RankProfile
 from .spectra import Spectrum as Spectrum
 from .training import Monitor as Monitor
 from .training import precondition as precondition
+
+__version__: str

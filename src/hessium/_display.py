@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from html import escape
 from typing import TYPE_CHECKING, Any
+
+from hessium._extras import missing
+from hessium.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,23 +38,41 @@ class Plottable:
             The axes.
 
         Raises:
-            InputError: if there is nothing to draw.
+            InputError: if there is nothing to draw, or matplotlib is not installed.
+
+        Example:
+            >>> ax = hs.spectrum(H).plot(law=hs.theory.Semicircle(variance=1.0))
+            >>> type(ax).__name__
+            'Axes'
         """
-        axes: Axes = importlib.import_module("hessium.plots.axes").plot(self, ax, **options)
+        axes: Axes = _plots("plot", "axes").plot(self, ax, **options)
         return axes
 
     def _repr_html_(self) -> str:
         """The numbers and the figure, for notebooks."""
-        html: str = importlib.import_module("hessium.plots.notebook").html_of(self)
+        try:
+            html: str = _plots("plot", "notebook").html_of(self)
+        except InputError:  # without matplotlib
+            html = f"<p><code>{escape(repr(self))}</code></p>"
         return html
 
 
 def shown_live(result: Plottable, **options: Any) -> Callable[[], None]:
     """Show a result in a notebook, and return what draws it again in the same place."""
-    refresh: Callable[[], None] = importlib.import_module("hessium.plots.notebook").live(
-        result, **options
-    )
+    refresh: Callable[[], None] = _plots("live", "notebook").live(result, **options)
     return refresh
+
+
+def _plots(what: str, module: str) -> Any:
+    """A module of `hessium.plots`.
+
+    Raises:
+        InputError: if matplotlib is not installed.
+    """
+    try:
+        return importlib.import_module(f"hessium.plots.{module}")
+    except ImportError as error:
+        raise (missing(what, error) or error) from error
 
 
 class Displayable(Plottable):
@@ -63,6 +85,10 @@ class Displayable(Plottable):
 
         Raises:
             InputError: if pandas is not installed.
+
+        Example:
+            >>> list(hs.eigenpairs(H, 2).to_dataframe().columns)[:2]
+            ['values', 'residuals']
         """
         frame: pd.DataFrame = importlib.import_module("hessium.figures.frames").frame_of(self)
         return frame

@@ -87,4 +87,4 @@ def test_a_run_that_is_about_to_mark_its_directory_is_no_stranger(tmp_path: Path
     """Two runs that start together, or one that was killed before its mark was whole."""
     (tmp_path / ".unfinished-mark").write_bytes(b"Written by")
     RunDirectory.create(tmp_path, "hessium reproduce toy")
-    assert [path.name for path in tmp_path.iterdir()] == [".hessium-run"]
+    assert {path.name for path in tmp_path.iterdir()} == {".hessium-run", "README.md"}

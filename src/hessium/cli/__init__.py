@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
+from hessium._extras import missing
 from hessium._text import legible
+from hessium.cli.output import output, printing
 from hessium.cli.signals import Stopped, ending_at_once, interrupted, stopping
 from hessium.cli.streams import lasting_streams
 from hessium.errors import ConvergenceError, InputError, NonFiniteError, SelfCheckError
@@ -45,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with _warnings_on_one_line():
                 with ending_at_once():
                     command, options = _command(given)
-                command(options)
+                with printing(options):
+                    command(options)
                 sys.stdout.flush()
                 return 0
         except (Exception, KeyboardInterrupt) as error:
@@ -83,6 +86,8 @@ def _last_words(error: BaseException) -> tuple[str, int]:
         return f"{interrupted(number)}: {_KEPT}", 128 + number
     if isinstance(error, (InputError, SelfCheckError, NonFiniteError, ConvergenceError)):
         return f"error: {error}", _BAD_INPUT
+    if isinstance(error, ImportError) and (absent := missing("this command", error)):
+        return f"error: {absent}", _BAD_INPUT
     if isinstance(error, BrokenExecutor):
         return f"error: a worker process died, perhaps for want of memory; {_KEPT}", _BAD_INPUT
     if isinstance(error, OSError):  # a full disk, a quota, a directory that has gone
@@ -106,7 +111,7 @@ def _warnings_on_one_line() -> Iterator[None]:
         sys.stderr.write(_one_line(f"warning: {message}") + "\n")
 
     shown: Callable[..., None] = show
-    log, lines = logging.getLogger("hessium"), _Lines(logging.WARNING)
+    log, lines = logging.getLogger("hessium"), _Lines()
     log.addHandler(lines)
     try:
         with warnings.catch_warnings():
@@ -117,7 +122,9 @@ def _warnings_on_one_line() -> Iterator[None]:
 
 
 class _Lines(logging.Handler):
-    """Show the library's log records like warnings."""
+    """Show the library's log records like warnings; those below a warning with --verbose."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING and not output().verbose:
+            return
         sys.stderr.write(_one_line(f"{record.levelname.lower()}: {record.getMessage()}") + "\n")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import cast
 
+from hessium._extras import missing
 from hessium.errors import InputError
 
 
@@ -25,8 +26,7 @@ def executor_at(address: str | None) -> Iterator[Executor | None]:
     try:
         from distributed import Client
     except ImportError as error:
-        msg = "--dask: distributed is not installed; `pip install 'hessium[dask]'` brings it"
-        raise InputError(msg) from error
+        raise (missing("--dask", error) or error) from error
     try:
         client = Client(address, timeout=10)
     except (OSError, ValueError) as error:

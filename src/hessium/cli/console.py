@@ -7,18 +7,12 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from hessium.cli.output import output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -31,7 +25,6 @@ class Bars:
     """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._starts: dict[str, tuple[float, int]] = {}
@@ -39,19 +32,9 @@ class Bars:
         self._last_line = time.monotonic()
 
     def __enter__(self) -> Bars:
-        if self._console.is_terminal:
-            self._bars = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=None),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("left"),
-                TimeRemainingColumn(),
-                console=self._console,
-                # bars that flash by in less than two seconds help nobody, but a first task may
-                # take long, so a bar is there from its start and stays when it ends
-                refresh_per_second=4,
-            )
+        if sys.stderr.isatty() and not output().quiet:
+            self._bars = _bars()
+        if self._bars is not None:
             self._bars.start()
         return self
 
@@ -72,7 +55,7 @@ class Bars:
             if what not in self._tasks:
                 self._tasks[what] = self._bars.add_task(what, total=total)
             self._bars.update(self._tasks[what], completed=done, total=total)
-        elif now - self._last_line >= _SECONDS_BETWEEN_LINES:
+        elif not output().quiet and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
             # the first tasks carry the start of the workers: too few to judge by
             known = done - before >= max(3, total // 20)
@@ -87,6 +70,30 @@ class Bars:
         if self._bars is not None and what in self._tasks:
             self._bars.update(self._tasks[what], description=f"{what} ({text})")
         self._notes[what] = text
+
+
+def _bars() -> Progress | None:
+    """Bars of rich on stderr; None where rich is not installed or the terminal has no control."""
+    try:
+        from rich import progress
+        from rich.console import Console
+    except ImportError:
+        return None
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return None
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=None),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("left"),
+        progress.TimeRemainingColumn(),
+        console=console,
+        # bars that flash by in less than two seconds help nobody, but a first task may
+        # take long, so a bar is there from its start and stays when it ends
+        refresh_per_second=4,
+    )
 
 
 class Tally:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from hessium.cli.streams import say
+from hessium.cli.output import answer, wrote
 from hessium.explore import write_page
 
 
 def explore(options: argparse.Namespace) -> None:
     """Write the page and say where it is."""
     place = write_page(options.out, options.overlay)
-    say(f"page: {place}")
+    wrote(page=place)
+    answer({"page": str(place)})

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 from typing import Any
 
-from hessium.cli.commands import options_named, own_directory, source, write_and_say
 from hessium.cli.console import Bars
-from hessium.cli.streams import say
+from hessium.cli.output import answer
+from hessium.cli.pages import options_named, own_directory, write_and_say
+from hessium.cli.target import Target
 from hessium.errors import InputError
 from hessium.profiles import identify as identified
-from hessium.profiles.report_page import write_page
 
 # arguments of `hessium.identify` by the options that give them
 _ARGUMENTS = {
@@ -34,18 +33,14 @@ def identify(options: argparse.Namespace) -> None:
     """Answer the engineer's questions on one page."""
     target, out, _ = own_directory(options, "identify")
     risk, told = target.question()
-    arguments = _arguments(options, told)
+    arguments = _arguments(options, target, told)
     with options_named(), target.blamed("identifying its risk"), Bars() as bars:
         found = identified(risk, **arguments, progress=bars)
-    if not options.json:
-        write_and_say(found, target, out, options.line)
-        return
-    name = f"{target.name}() in {target.file.name}"
-    page = write_page(found, out, name=name, typed=options.line, more=source(target))
-    say(json.dumps({**found.summary(), "page": str(page)}, allow_nan=False))
+    page = write_and_say(found, target, out, options.line)
+    answer({**found.summary(), "page": str(page)})
 
 
-def _arguments(options: argparse.Namespace, told: dict[str, Any]) -> dict[str, Any]:
+def _arguments(options: argparse.Namespace, target: Target, told: dict[str, Any]) -> dict[str, Any]:
     """What the function told, with what the command line says before it.
 
     Raises:
@@ -55,7 +50,7 @@ def _arguments(options: argparse.Namespace, told: dict[str, Any]) -> dict[str, A
     for name in told:
         if name not in known:
             msg = (
-                f"FILE.py:FUNCTION: the dict has {name!r}; arguments of hessium.identify are "
+                f"{target.argument}: the dict has {name!r}; arguments of hessium.identify are "
                 f"{', '.join(sorted(known))}"
             )
             raise InputError(msg)

@@ -50,7 +50,7 @@ def spectrum_options(parser: argparse.ArgumentParser) -> None:
     large.add_argument(
         "--no-residual", dest="residual", action="store_false", help="leave H1 = H - H0 out"
     )
-    parser.set_defaults(command="hessium.cli.commands:spectrum")
+    parser.set_defaults(command="hessium.cli.measure:spectrum")
 
 
 def compare_options(parser: argparse.ArgumentParser) -> None:
@@ -75,16 +75,12 @@ def compare_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="largest number of parameters",
     )
-    parser.set_defaults(command="hessium.cli.commands:compare")
+    parser.set_defaults(command="hessium.cli.measure:compare")
 
 
 def track_options(parser: argparse.ArgumentParser) -> None:
     """Of `hessium track`."""
-    parser.add_argument(
-        "target",
-        metavar="FILE.py:FUNCTION",
-        help="FUNCTION(path) returns a hessium.EmpiricalRisk, or (risk, optimizer)",
-    )
+    options.target(parser, "FUNCTION(path) returns a hessium.EmpiricalRisk, or (risk, optimizer)")
     parser.add_argument(
         "checkpoints",
         nargs="+",
@@ -112,18 +108,16 @@ def track_options(parser: argparse.ArgumentParser) -> None:
     )
     options.seed(parser, "the random vectors")
     options.workers(parser)
-    options.as_json(parser)
     parser.set_defaults(command="hessium.cli.track:track")
 
 
 def identify_options(parser: argparse.ArgumentParser) -> None:
     """Of `hessium identify`."""
-    parser.add_argument(
-        "target",
-        metavar="FILE.py:FUNCTION",
-        help="FUNCTION() returns a hessium.EmpiricalRisk, or it and a dict of arguments of "
-        "hessium.identify, such as {'noise': 0.1, 'units': {'kappa': 'W/m/K'}}; the options below "
-        "override that dict",
+    options.target(
+        parser,
+        "FUNCTION() returns a hessium.EmpiricalRisk, or it and a dict of arguments of "
+        "hessium.identify, such as {'noise': 0.1, 'units': {'kappa': 'W/m/K'}}, which the options "
+        "below override",
     )
     options.run_directory(parser, "identify")
     parser.add_argument(
@@ -182,7 +176,6 @@ def identify_options(parser: argparse.ArgumentParser) -> None:
         help="number of parameters checked by refits (default: 6)",
     )
     options.seed(parser, "the random directions (default: 0)", default=None)
-    options.as_json(parser)
     parser.set_defaults(command="hessium.cli.identify:identify")
 
 
@@ -273,5 +266,4 @@ def slice_options(parser: argparse.ArgumentParser) -> None:
     options.seed(parser, "the random directions and of restarts")
     options.workers(parser)
     options.figures(parser)
-    options.as_json(parser)
     parser.set_defaults(command="hessium.cli.slices:loss_slice")

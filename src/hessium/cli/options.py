@@ -18,10 +18,39 @@ class HelpFormatter(argparse.HelpFormatter):
         return f"{action.help} (default: %(default)s)"
 
 
-def target(parser: argparse.ArgumentParser, returns: str = "hessium.EmpiricalRisk") -> None:
+def target(
+    parser: argparse.ArgumentParser, returns: str = "FUNCTION() returns a hessium.EmpiricalRisk"
+) -> None:
     """The user's function that makes the model."""
     parser.add_argument(
-        "target", metavar="FILE.py:FUNCTION", help=f"FUNCTION() returns a {returns}"
+        "target",
+        metavar="FILE.py:FUNCTION",
+        help=f"{returns}; a module that can be imported is MODULE:FUNCTION",
+    )
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        type=values.assignment,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="argument of FUNCTION, a Python literal or a word, such as steps=200 or "
+        "'widths=(16, 16)'; may be repeated",
+    )
+
+
+def output(parser: argparse.ArgumentParser) -> None:
+    """What a command prints, of every command."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="one JSON object instead of words")
+    group.add_argument(
+        "--quiet", action="store_true", help="print results only: no words about the work"
+    )
+    group.add_argument(
+        "--verbose", action="store_true", help="versions, the library's log and costs on stderr"
+    )
+    group.add_argument(
+        "--traceback", action="store_true", help="the traceback before the line of an error"
     )
 
 
@@ -52,11 +81,6 @@ def seed(parser: argparse._ActionsContainer, of: str, default: int | None = 0) -
     parser.add_argument(
         "--seed", type=values.seed, default=default, metavar="S", help=f"seed of {of}"
     )
-
-
-def as_json(parser: argparse.ArgumentParser) -> None:
-    """Output for programs."""
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of words")
 
 
 def workers(parser: argparse.ArgumentParser) -> None:

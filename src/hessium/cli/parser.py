@@ -13,8 +13,6 @@ from hessium.cli import model_options, options, values
 from hessium.errors import InputError
 from hessium.runs.fingerprint import versions
 
-_TRACEBACK = "--traceback"  # read by `main`, which removes it
-
 
 class _Parser(argparse.ArgumentParser):
     """Reports a mistake as an `InputError`, so that all mistakes look alike."""
@@ -31,7 +29,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     Raises:
         InputError: if they do not follow the grammar.
     """
-    parsed = _parser().parse_args(arguments)
+    parsed = grammar().parse_args(arguments)
+    if parsed.quiet and parsed.verbose:
+        msg = "--quiet, --verbose: both; give one of them"
+        raise InputError(msg)
     parsed.line = shlex.join(["hessium", *arguments])
     return parsed
 
@@ -46,7 +47,12 @@ def _reproduce(parser: argparse.ArgumentParser) -> None:
 
 
 def _sweep(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("config", type=Path, metavar="CONFIG.toml")
+    parser.add_argument(
+        "config",
+        type=Path,
+        metavar="CONFIG.toml",
+        help="settings of the search, such as size = 12, ratios = [0.5, 1.0], targeted = 100",
+    )
     options.results(parser, "runs/sweep")
     options.computing(parser)
     parser.set_defaults(command="hessium.cli.commands:sweep")
@@ -91,7 +97,6 @@ def _theory(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="mean of the Gauss-Newton spectrum, > 0",
     )
-    options.as_json(parser)
     parser.add_argument(
         "--plot",
         type=values.figure,
@@ -123,9 +128,21 @@ def _explore(parser: argparse.ArgumentParser) -> None:
 
 
 def _report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    parser.add_argument(
+        "run_dir", type=Path, metavar="RUN_DIR", help="run directory of any command"
+    )
     options.figures(parser)
     parser.set_defaults(command="hessium.cli.commands:report")
+
+
+def _example(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="the example (default: list all)")
+    parser.set_defaults(command="hessium.cli.example:example")
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="whose completion")
+    parser.set_defaults(command="hessium.cli.completion:completion")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +152,7 @@ class _Command:
     name: str
     purpose: str
     options: Callable[[argparse.ArgumentParser], None]
-    example: str = ""
+    example: str
 
 
 _COMMANDS = (
@@ -149,18 +166,18 @@ _COMMANDS = (
         "sweep.toml --workers 2",
     ),
     _Command("show", "print one point of a sweep with its certificate", _show, "runs/sweep 3f2a"),
-    _Command("list", "name the experiments and say what each shows", _list),
+    _Command("list", "name the experiments and say what each shows", _list, "--quiet"),
     _Command(
         "spectrum",
         "measure the Hessian of your own model and write a page",
         model_options.spectrum_options,
-        "examples/digits.py:make --out runs/digits",
+        "hessium.examples.digits:make --set steps=400",
     ),
     _Command(
         "compare",
         "test the assumptions of random matrix theory on your own model",
         model_options.compare_options,
-        "examples/digits.py:make --alpha 0.05",
+        "hessium.examples.digits:make --alpha 0.05",
     ),
     _Command(
         "track",
@@ -172,13 +189,13 @@ _COMMANDS = (
         "slice",
         "draw the loss in a plane or on a line, and how far the Hessian reaches",
         model_options.slice_options,
-        "examples/beam.py:make --directions random",
+        "hessium.examples.beam:make --directions random",
     ),
     _Command(
         "identify",
         "say what the data determine, how well, and where to measure next",
         model_options.identify_options,
-        "examples/beam.py:make --noise 0.01",
+        "hessium.examples.beam:make --noise 0.01",
     ),
     _Command(
         "theory",
@@ -193,14 +210,28 @@ _COMMANDS = (
         "--out laws.html",
     ),
     _Command("report", "draw the page of a run directory again", _report, "runs/reproduce"),
+    _Command(
+        "example",
+        "list the examples that are installed, or print the source of one",
+        _example,
+        "digits > digits.py",
+    ),
+    _Command(
+        "completion",
+        "print a script that completes commands and options in a shell",
+        _completion,
+        "bash > ~/.local/share/bash-completion/completions/hessium",
+    ),
 )
 
 
-def _parser() -> argparse.ArgumentParser:
+def grammar() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     parser = _Parser(
         prog="hessium",
         description="Measure the Hessian of a neural network's loss beside what theory predicts.",
-        epilog=f"{_TRACEBACK}, anywhere, adds the traceback to the line that says an error.",
+        epilog="Every command takes --json, --quiet, --verbose and --traceback; its help has an "
+        "example: `hessium COMMAND --help`.",
     )
     parser.add_argument("--version", action="version", version=f"hessium {versions()['hessium']}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -209,8 +240,9 @@ def _parser() -> argparse.ArgumentParser:
             one.name,
             help=one.purpose,
             description=f"{one.purpose[0].upper()}{one.purpose[1:]}.",
-            epilog=f"Example: hessium {one.name} {one.example}" if one.example else None,
+            epilog=f"Example: hessium {one.name} {one.example}",
             formatter_class=options.HelpFormatter,
         )
         one.options(of)
+        options.output(of)
     return parser

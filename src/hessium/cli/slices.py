@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import os
+from collections.abc import Mapping
+from typing import Any
 
-from hessium.cli.commands import export, options_named, own_directory, source, write_and_say
+from hessium.cli.commands import export
 from hessium.cli.console import Bars
-from hessium.cli.streams import say
+from hessium.cli.output import answer, wrote
+from hessium.cli.pages import options_named, own_directory, write_and_say
 from hessium.cli.target import Target
 from hessium.errors import InputError
 from hessium.landscape import find_critical_point
@@ -17,7 +19,6 @@ from hessium.landscape import loss_slice as sliced
 from hessium.plots.paraview import write_vti, write_vtp
 from hessium.plots.surface import write_surface
 from hessium.problem import EmpiricalRisk
-from hessium.profiles.report_page import write_page
 from hessium.profiles.slice_page import SlicePage
 from hessium.runs.run_directory import RunDirectory
 
@@ -52,7 +53,7 @@ def loss_slice(options: argparse.Namespace) -> None:
             within=options.within,
             sampling=options.sampling,
             workers=options.workers,
-            source=functools.partial(_made, target.place),
+            source=functools.partial(_made, target.place, dict(target.settings)),
             checkpoint=out / "values" / f"{options.directions}-{options.seed}-{target.digest()}",
             progress=bars,
             rng=options.seed,
@@ -67,20 +68,14 @@ def loss_slice(options: argparse.Namespace) -> None:
     files = {}
     if len(found.coordinates) == 2:
         files["surface"] = write_surface(found, out / "surface.html", points=points)
-        files["ParaView surface"] = write_vtp(found, out / "slice.vtp", points=points)
+        files["ParaView_surface"] = write_vtp(found, out / "slice.vtp", points=points)
         if not options.refine:
-            files["ParaView grid"] = write_vti(found, out / "slice.vti")
-    if options.json:
-        name = f"{target.name}() in {target.file.name}"
-        html = write_page(page, out, name=name, typed=options.line, more=source(target))
-        written = {name.replace(" ", "_").lower(): str(path) for name, path in files.items()}
-        export(RunDirectory(out), options, quiet=True)
-        say(json.dumps({**page.summary(), "page": str(html), **written}, allow_nan=False))
-        return
-    write_and_say(page, target, out, options.line)
-    for name, path in files.items():
-        say(f"{name}: {path}")
+            files["ParaView_grid"] = write_vti(found, out / "slice.vti")
+    html = write_and_say(page, target, out, options.line)
+    wrote(**files)
     export(RunDirectory(out), options)
+    written = {name.lower(): str(path) for name, path in files.items()}
+    answer({**page.summary(), "page": str(html), **written})
 
 
 def _require_search(options: argparse.Namespace) -> None:
@@ -105,6 +100,6 @@ def _spent() -> float:
     return sum(os.times()[:4])
 
 
-def _made(place: str) -> EmpiricalRisk:
+def _made(place: str, settings: Mapping[str, Any]) -> EmpiricalRisk:
     """The risk in a worker process."""
-    return Target.parse(place).risk()
+    return Target.parse(place, settings).risk()

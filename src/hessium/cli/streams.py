@@ -9,18 +9,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO, TypeVar, cast
 
-from hessium._text import legible
-
 _T = TypeVar("_T")
 _GONE = (errno.EPIPE, errno.EIO, errno.EBADF)  # of a pipe, of a terminal, `>&-`
-
-
-def say(text: str) -> None:
-    """Print one line on stdout; characters that its encoding lacks become question marks."""
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    text = legible(text)
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-    sys.stdout.flush()
 
 
 @contextlib.contextmanager

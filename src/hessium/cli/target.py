@@ -1,61 +1,77 @@
-"""FILE.py:FUNCTION, the function that returns the user's risk."""
+"""FILE.py:FUNCTION or MODULE:FUNCTION, the function that returns the user's risk."""
 
 from __future__ import annotations
 
 import contextlib
-import difflib
-import functools
 import hashlib
-import importlib.util
-import inspect
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from hessium.cli.arguments import require_fit, required, written
+from hessium.cli.imports import a, failure, guarded, imported, last_frame, of_file
 from hessium.errors import InputError, NonFiniteError, SelfCheckError
 from hessium.problem import EmpiricalRisk
 
-_ARGUMENT = "FILE.py:FUNCTION"
 _WITH = ("without arguments", "with the path of a checkpoint")
+_LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A function in a Python file.
+    """A function in a Python file or in a module that can be imported.
 
     Attributes:
-        file: the file.
+        file: the file, also of a module.
+        module: its name, if it was given as a module.
         name: the function's name.
         function: the object of that name.
+        settings: arguments that it is called with, by name.
     """
 
     file: Path
+    module: str = ""
     name: str
     function: Callable[..., Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def parse(cls, target: str, arguments: int = 0) -> Target:
-        """Import the file and find the function.
+    def parse(
+        cls, target: str, settings: Mapping[str, Any] | None = None, positional: int = 0
+    ) -> Target:
+        """Import the file or the module and find the function.
 
-        The folder of the file goes to the front of `sys.path`, as if Python ran the file.
+        The folder of a file goes to the front of `sys.path`, as if Python ran the file; of a
+        module, the current folder.
 
         Args:
-            target: FILE.py:FUNCTION.
-            arguments: with which the function is called: none, or the path of a checkpoint.
+            target: FILE.py:FUNCTION or MODULE:FUNCTION.
+            settings: arguments of the function, by name.
+            positional: other arguments it is called with: none, or the path of a checkpoint.
 
         Raises:
-            InputError: if the file is not there, does not import or has no such function.
+            InputError: if the file is not there, does not import or has no such function, or if
+                the function does not take the arguments.
         """
-        file, separator, name = target.rpartition(":")
-        if not separator or not file or not name.isidentifier():
-            msg = f"{_ARGUMENT}: {target!r}; a Python file, a colon and a function are required"
+        place, _, name = target.rpartition(":")
+        found = imported(target, _WITH[positional])
+        given = require_fit(found.function, name, positional, settings or {})
+        if needed := required(found.function, positional, given):
+            advice = "" if needed == "nothing" else "; --set NAME=VALUE gives others"
+            msg = (
+                f"{found.argument}: {name} needs {needed}; it must be called {_WITH[positional]}"
+                f"{advice}"
+            )
             raise InputError(msg)
-        function = _function(Path(file), name, arguments)
-        return cls(file=Path(file), name=name, function=function)
+        return cls(
+            file=found.file,
+            module="" if of_file(place) else place,
+            name=name,
+            function=found.function,
+            settings=given,
+        )
 
     def risk(self) -> EmpiricalRisk:
         """Call the function.
@@ -71,21 +87,23 @@ class Target:
         Raises:
             InputError: if it fails or returns neither a risk nor a pair of a risk and a dict.
         """
-        found = _guarded(self.function, f"{self.name}()", self.file)
+        call = f"{self.name}()"
+        found = guarded(self.called, self.argument, call, self.file)
         risk, more = found if isinstance(found, tuple) and len(found) == 2 else (found, {})
         if not isinstance(risk, EmpiricalRisk):
-            msg = (
-                f"{_ARGUMENT}: {self.name}() returned {_a(risk)}; "
-                "a hessium.EmpiricalRisk is required"
-            )
+            msg = f"{self.argument}: {call} returned {a(risk)}; a hessium.EmpiricalRisk is required"
             raise InputError(msg)
         if not isinstance(more, dict):
             msg = (
-                f"{_ARGUMENT}: {self.name}() returned {_a(more)} beside the risk; "
+                f"{self.argument}: {call} returned {a(more)} beside the risk; "
                 "a dict of arguments of hessium.identify is required"
             )
             raise InputError(msg)
         return risk, more
+
+    def called(self, *arguments: str) -> Any:
+        """What the function returns with these arguments and the settings."""
+        return self.function(*arguments, **self.settings)
 
     @contextlib.contextmanager
     def blamed(self, what: str) -> Iterator[None]:
@@ -102,30 +120,61 @@ class Target:
         except (InputError, NonFiniteError, SelfCheckError):
             raise
         except Exception as error:
-            line = _line(error, self.file)
-            if line is None:
+            if last_frame(error, self.file) is None:
                 raise
-            raise _failure(error, what, self.file, line) from error
+            raise failure(error, self.argument, what, self.file) from error
+
+    @property
+    def argument(self) -> str:
+        """What errors call the target."""
+        return "MODULE:FUNCTION" if self.module else "FILE.py:FUNCTION"
 
     @property
     def place(self) -> str:
-        """Absolute location of the function."""
-        return f"{self.file.resolve()}:{self.name}"
+        """Location of the function, from any folder if it is in a file."""
+        return f"{self.module or self.file.resolve()}:{self.name}"
+
+    @property
+    def title(self) -> str:
+        """The call and where it is, for headings."""
+        return f"{self.name}({written(self.settings)}) in {self.module or self.file.name}"
+
+    @property
+    def folder(self) -> str:
+        """Name of the run directory if none is given; another one for other settings."""
+        name = f"{self.file.stem}-{self.name}"
+        if not self.settings:
+            return name
+        text = ",".join(f"{one}={value}" for one, value in sorted(self.settings.items()))
+        plain = re.sub(r"[^\w.,=+-]+", "", text.replace(", ", "x"))
+        if len(plain) > _LONGEST:
+            plain = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return f"{name}-{plain}"
+
+    def config(self) -> dict[str, str]:
+        """What tells this target from another one in a run directory."""
+        found = {"file": self.place}
+        return {**found, "arguments": written(self.settings)} if self.settings else found
 
     def digest(self) -> str:
-        """Hash of the file: the version that a page shows."""
-        return hashlib.sha256(self.file.read_bytes()).hexdigest()[:16]
+        """Hash of the file and of the settings: the version that a page shows."""
+        content = self.file.read_bytes()
+        if self.settings:
+            content += repr(sorted(self.settings.items())).encode()
+        return hashlib.sha256(content).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """FILE.py:FUNCTION as a function of the path of a checkpoint, also in worker processes.
+    """A target as a function of the path of a checkpoint, also in worker processes.
 
     Attributes:
-        target: FILE.py:FUNCTION.
+        target: FILE.py:FUNCTION or MODULE:FUNCTION.
+        settings: further arguments of the function, as pairs.
     """
 
     target: str
+    settings: tuple[tuple[str, Any], ...] = ()
 
     def __call__(self, path: str) -> Any:
         """What the function returns for a checkpoint.
@@ -133,105 +182,19 @@ class Builder:
         Raises:
             InputError: if it fails.
         """
-        found = _parsed(self.target)
-        return _guarded(lambda: found.function(path), f"{found.name}({path!r})", found.file)
+        found = self._parsed()
+        call = f"{found.name}({path!r})"
+        return guarded(lambda: found.called(path), found.argument, call, found.file)
 
     def digest(self) -> str:
-        """Hash of the file."""
-        return _parsed(self.target).digest()
+        """Hash of the file and of the settings."""
+        return self._parsed().digest()
+
+    def _parsed(self) -> Target:
+        key = self.target, repr(self.settings)
+        if key not in _PARSED:
+            _PARSED[key] = Target.parse(self.target, dict(self.settings), positional=1)
+        return _PARSED[key]
 
 
-@functools.cache
-def _parsed(target: str) -> Target:
-    return Target.parse(target, arguments=1)
-
-
-def _function(file: Path, name: str, arguments: int) -> Callable[..., Any]:
-    if not file.is_file():
-        msg = f"{_ARGUMENT}: {file} is not a file; give a Python file that exists"
-        raise InputError(msg)
-    module_name = f"hessium_target_{file.stem}".replace("-", "_")
-    spec = importlib.util.spec_from_file_location(module_name, file)
-    if spec is None or spec.loader is None:
-        msg = f"{_ARGUMENT}: {file} is not a Python file; its name must end in .py"
-        raise InputError(msg)
-    module = importlib.util.module_from_spec(spec)
-    loader = spec.loader
-    sys.path.insert(0, str(file.resolve().parent))
-    # dataclasses and pickling look a module up by its name
-    sys.modules[module_name] = module
-    _guarded(lambda: loader.exec_module(module), "its import", file)
-    function = getattr(module, name, None)
-    if not callable(function):
-        found = "no such function" if function is None else f"{_a(function)} of that name"
-        msg = f"{_ARGUMENT}: {file} has {found}; {name} must be a function {_WITH[arguments]}"
-        nearest = difflib.get_close_matches(name, _functions(module), n=1)
-        if nearest:
-            msg = f"{_ARGUMENT}: {file} has {found}: {name}; did you mean {nearest[0]!r}?"
-        raise InputError(msg)
-    if (needed := _required(function, arguments)) is not None:
-        msg = (
-            f"{_ARGUMENT}: {name} needs {needed or 'nothing'}; it must be called {_WITH[arguments]}"
-        )
-        raise InputError(msg)
-    return function
-
-
-def _functions(module: ModuleType) -> list[str]:
-    """Functions defined in the file itself."""
-    return [
-        name
-        for name, value in vars(module).items()
-        if callable(value) and getattr(value, "__module__", None) == module.__name__
-    ]
-
-
-def _guarded(call: Callable[[], Any], what: str, file: Path) -> Any:
-    try:
-        return call()
-    except InputError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise _failure(error, what, file, _line(error, file)) from error
-
-
-def _failure(error: BaseException, what: str, file: Path, line: int | None) -> InputError:
-    place = f"{file}, line {line}" if line else str(file)
-    try:
-        lines = str(error).splitlines()
-    except Exception:  # it is the user's own class
-        lines = []
-    reason = f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
-    return InputError(f"{_ARGUMENT}: {what} fails in {place}: {reason} (--traceback shows all)")
-
-
-def _line(error: BaseException, file: Path) -> int | None:
-    """The last line of the file that was running; of an error of syntax, the line of that."""
-    here = file.resolve()
-    if isinstance(error, SyntaxError) and error.filename and Path(error.filename).resolve() == here:
-        return error.lineno
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == here]
-    return lines[-1] if lines else None
-
-
-def _required(function: Callable[..., Any], arguments: int) -> str | None:
-    """Arguments that a function needs, if it cannot be called with so many."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-    try:
-        signature.bind(*[""] * arguments)
-    except TypeError:
-        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        needed = signature.parameters.values()
-        return ", ".join(p.name for p in needed if p.default is p.empty and p.kind not in variadic)
-    return None
-
-
-def _a(thing: object) -> str:
-    if thing is None:
-        return "None"
-    name = type(thing).__name__
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+_PARSED: dict[tuple[str, str], Target] = {}  # a file is imported once in a process

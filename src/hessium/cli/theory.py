@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from hessium._files import write_atomically
 from hessium._typing import FloatArray
 from hessium.cli.density import bars
-from hessium.cli.streams import say
+from hessium.cli.output import answer, result, say, wrote
 from hessium.errors import InputError
 from hessium.figures.formatting import digits, telling
 from hessium.figures.records import Chart, Series
@@ -57,12 +56,12 @@ def theory(options: argparse.Namespace) -> None:
         raise InputError(msg) from error
     if options.plot is not None:
         _write(options.plot, _chart(law, facts))
-    if options.json:
-        say(json.dumps(facts, allow_nan=False))
-        return
+        facts["figure"] = str(options.plot)
+    answer(facts)
     _print(law, facts)
     if options.plot is not None:
-        say(f"\nfigure: {options.plot}")
+        say("")
+        wrote(figure=options.plot)
 
 
 def _facts(law: LevyLaw, options: argparse.Namespace) -> dict[str, Any]:
@@ -116,13 +115,13 @@ def _print(law: LevyLaw, facts: Mapping[str, Any]) -> None:
         if facts["small_index"]
         else small,
     }
-    say(f"{_NAMES[facts['activation']]}, n → ∞")
-    say(
+    result(f"{_NAMES[facts['activation']]}, n → ∞")
+    result(
         f"ratio {_number(facts['ratio'])}, energy {_number(energy)}, scale "
         f"{_number(facts['scale'])}\n"
     )
     for name, value in lines.items():
-        say(f"{name:<16} {value}")
+        result(f"{name:<16} {value}")
     say("\ndensity")
     for line in bars(law):
         say(line)

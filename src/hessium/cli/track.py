@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-from hessium.cli.commands import say_page
+from hessium.cli.arguments import collected
 from hessium.cli.console import Bars
-from hessium.cli.streams import say
+from hessium.cli.output import answer, say, wrote
+from hessium.cli.pages import write_and_say
 from hessium.cli.target import Builder, Target
 from hessium.errors import InputError
 from hessium.profiles.checkpoint_series import CSV, CheckpointSeries, SeriesPlan
-from hessium.profiles.report_page import write_page
 from hessium.profiles.series_files import files_of
 from hessium.profiles.series_measurement import SeriesMeasurement
 from hessium.runs.run_directory import RunDirectory
@@ -30,31 +29,26 @@ def track(options: argparse.Namespace) -> None:
         name, _, rest = str(error).partition(":")
         msg = f"{'--track' if name == 'track' else 'CHECKPOINT'}:{rest}"
         raise InputError(msg) from error
-    target = Target.parse(options.target, arguments=1)
-    out = options.out or Path("runs") / "track" / f"{target.file.stem}-{target.name}"
+    target = Target.parse(options.target, collected(options.settings), positional=1)
+    out = options.out or Path("runs") / "track" / target.folder
     directory = RunDirectory.create(out, options.line)
-    directory.require_none_but((CheckpointSeries.experiment,), {"file": target.place})
+    directory.require_none_but((CheckpointSeries.experiment,), target.config())
     plan = SeriesPlan(
         track=names, spectra=options.spectra, threshold=options.threshold, seed=options.seed
     )
-    builder = Builder(f"{target.file.resolve()}:{target.name}")
+    builder = Builder(target.place, tuple(target.settings.items()))
     with target.blamed("measuring its risk"), Bars() as bars:
         measurement = SeriesMeasurement(
             builder, files, plan, directory.store(CheckpointSeries.experiment)
         )
         stopped = measurement.run(options.workers, bars)
     found = measurement.result()
-    more = {"file": target.place, "source_sha256": target.digest()}
-    name = f"{target.name}() in {target.file.name}"
-    page = write_page(found, out, name=name, typed=options.line, more=more)
+    if found.reused:
+        say(f"{found.reused} checkpoints from an earlier run")
+    page = write_and_say(found, target, out, options.line)
     found.to_csv(out / CSV)
-    if options.json:
-        say(json.dumps(_summary(found, page), allow_nan=False))
-    else:
-        if found.reused:
-            say(f"{found.reused} checkpoints from an earlier run")
-        say_page(found.findings, page)
-        say(f"table: {out / CSV}")
+    wrote(table=out / CSV)
+    answer(_summary(found, page))
     if stopped is not None:
         raise stopped
 

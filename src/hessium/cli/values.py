@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from hessium._workers import require_workers
 from hessium.errors import InputError
@@ -124,6 +125,21 @@ def figure(text: str) -> Path:
         msg = f"{shown(text)}; a file that ends in .svg or .png is required"
         raise argparse.ArgumentTypeError(msg)
     return Path(text)
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """NAME=VALUE as a pair; the value is a Python literal or a word."""
+    from hessium.cli.arguments import literal
+
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip().isidentifier():
+        msg = f"{shown(text)}; NAME=VALUE is required, such as steps=200"
+        raise argparse.ArgumentTypeError(msg)
+    try:
+        return name.strip(), literal(value.strip())
+    except ValueError as error:
+        msg = f"{shown(text)}; {error}"
+        raise argparse.ArgumentTypeError(msg) from error
 
 
 def named_unit(text: str) -> tuple[str, str]:

@@ -116,6 +116,10 @@ def nonzero(spectrum: Measure | ArrayLike, tol: float = 1e-10) -> Measure:
 
     Raises:
         InputError: if no node remains, or an argument is invalid.
+
+    Example:
+        >>> len(hs.compare.nonzero([0.0, 0.0, 1.0, 2.0]).nodes)
+        2
     """
     measure = as_measure(spectrum)
     kept = ~zeros(measure, _arguments.nonnegative("tol", tol))

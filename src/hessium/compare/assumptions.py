@@ -39,6 +39,11 @@ class Prediction:
         measured: value for H.
         linear: value for Wishart + Wigner at this energy, ratio and scale (eq. 16).
         relu: value for Wishart + product Wishart (eq. 29).
+
+    Example:
+        >>> one = hs.compare.Prediction(quantity="index", measured=0.1, linear=0.12, relu=0.11)
+        >>> one.quantity
+        'index'
     """
 
     quantity: str
@@ -64,6 +69,11 @@ class Assumptions(Displayable):
         wigner: fit of a semicircle to that of H1, None if it fails or H1 is zero.
         free: freeness of H0 and H1, None if H1 is zero.
         alpha: false-alarm rate of each check with a p-value.
+
+    Example:
+        >>> found = hs.compare.assumptions(risk, rotations=99)
+        >>> len(found.checks) > 0, round(found.ratio, 4)
+        (True, 1.0833)
     """
 
     checks: tuple[Check, ...]
@@ -142,6 +152,11 @@ def assumptions(
             matrices do not fit.
 
     Cost: dense H0 and H1, and one eigendecomposition for each draw and rotation.
+
+    Example:
+        >>> found = hs.compare.assumptions(risk, rotations=99)
+        >>> len(found.checks) > 0
+        True
     """
     curvature = as_curvature(risk, "assumptions", max_bytes)
     risk = curvature.risk

@@ -34,6 +34,14 @@ class Check:
             normal statistic has a false-alarm rate of about 1e-4, independent of alpha.
         p_value: of the assumption, or None if the range alone decides.
         holds: whether the assumption is not rejected (at alpha if there is a p-value).
+
+    Example:
+        >>> check = hs.compare.Check(
+        ...     assumption="H0 is Wishart", statistic="distance", value=0.2, low=0.0, high=0.1,
+        ...     coverage="99 %", p_value=0.001, holds=False,
+        ... )
+        >>> check.holds
+        False
     """
 
     assumption: str

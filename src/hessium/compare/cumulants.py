@@ -40,6 +40,11 @@ class Cumulants(Displayable):
         free: free cumulants, shape (k,).
         free_errors: standard errors, shape (k,); NaN where unknown.
         basis: description of the errors.
+
+    Example:
+        >>> found = hs.compare.cumulants(hs.Spectrum.of([0.0, 1.0, 2.0]))
+        >>> float(found.moments[0])
+        1.0
     """
 
     moments: FloatArray
@@ -88,6 +93,11 @@ def cumulants(
 
     Raises:
         InputError: if an argument is invalid.
+
+    Example:
+        >>> s = hs.Spectrum.of(np.linalg.eigvalsh(hs.theory.goe(200, rng=0)))
+        >>> round(float(hs.compare.cumulants(s).free[1]), 1)  # the variance
+        1.0
     """
     if not 1 <= (count := _arguments.count("count", count, 0)) <= 12:
         msg = f"count: {count}; an order from 1 to 12 is required"

@@ -33,6 +33,10 @@ class Family:
         from_zeros: parameters determined exactly by the number of zero eigenvalues and the size of
             the matrix, for laws with an atom at zero.
         nonnegative: whether no matrix of the family has a negative eigenvalue.
+
+    Example:
+        >>> sorted(hs.compare.FAMILIES)[:2]
+        ['marchenko-pastur', 'relu']
     """
 
     name: str

@@ -43,6 +43,11 @@ class Fit(Displayable):
             law describes the bulk without the outliers.
         rival: another member of the family that is not rejected either, with other eigenvalues as
             its outliers, in words, or "".
+
+    Example:
+        >>> s = hs.Spectrum.of(np.linalg.eigvalsh(hs.theory.goe(200, rng=0)))
+        >>> hs.compare.fit(s, "semicircle").p_value > 0.001
+        True
     """
 
     family: str
@@ -149,6 +154,12 @@ def fit(
     Cost: some hundred evaluations of the law on a contour; about a tenth of a second where the
         parameters are well determined, up to a few seconds where profiles are needed
         ("wishart-wigner" at n = 10 to 20, or a poorly determined parameter).
+
+    Example:
+        >>> s = hs.Spectrum.of(np.linalg.eigvalsh(hs.theory.goe(200, rng=0)))
+        >>> found = hs.compare.fit(s, "semicircle")
+        >>> round(found.parameters["variance"].value, 1)
+        1.0
     """
     chosen = family_of(family)
     known = _fixed(fixed, chosen)

@@ -53,6 +53,12 @@ class Freeness(Displayable):
         rotated_distances: of each rotated spectrum from the mean of all others, shape (rotations,).
         distance_p_value: rank of `distance` among these.
         first, second: spectra of A and B.
+
+    Example:
+        >>> a = hs.theory.wishart(60, 120, rng=1)
+        >>> found = hs.compare.freeness(a, a, rotations=19, rng=0)
+        >>> found.p_value < 0.1  # no matrix is free of itself
+        True
     """
 
     size: int
@@ -116,6 +122,11 @@ def freeness(
             identity, which is free of every matrix.
 
     Cost: two eigendecompositions; one, a QR and two products of n x n matrices for each rotation.
+
+    Example:
+        >>> a, b = hs.theory.goe(60, rng=0), hs.theory.wishart(60, 120, rng=1)
+        >>> hs.compare.freeness(a, b, rotations=19, rng=0).p_value > 0.05
+        True
     """
     rotations = _arguments.count("rotations", rotations)
     a, b = pair_of(first, second)

@@ -35,6 +35,12 @@ class MixedMoment(Displayable):
         stderr: standard error: 0 for dense matrices.
         free_mean: expectation for a Haar-rotated pair of this size.
         free_spread: standard deviation there.
+
+    Example:
+        >>> a, b = hs.theory.goe(60, rng=0), hs.theory.wishart(60, 120, rng=1)
+        >>> one = hs.compare.mixed_moments(a, b)[0]
+        >>> one.stderr >= 0
+        True
     """
 
     name: str
@@ -80,6 +86,11 @@ def mixed_moments(
         InputError: if an argument is invalid, or an operator is a multiple of the identity.
 
     Cost: four products with each operator for each probe, and one more each.
+
+    Example:
+        >>> a, b = hs.theory.goe(60, rng=0), hs.theory.wishart(60, 120, rng=1)
+        >>> [one.name for one in hs.compare.mixed_moments(a, b)][:1]
+        ['p1(A) q1(B)']
     """
     probes = _arguments.count("probes", probes, 4)
     given = pair_of(first, second)

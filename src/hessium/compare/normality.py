@@ -27,6 +27,11 @@ class Normality(Displayable):
         kurtosis_error: standard error of it if the sample is normal, sqrt(24/size).
         statistic: Anderson-Darling, corrected for the size.
         p_value: of the statistic for independent normal values of any mean and variance.
+
+    Example:
+        >>> found = hs.compare.normality(np.random.default_rng(0).standard_exponential(300))
+        >>> found.p_value < 0.01
+        True
     """
 
     size: int
@@ -49,6 +54,10 @@ def normality(values: ArrayLike) -> Normality:
 
     Raises:
         InputError: if there are fewer, all are equal, or one is not finite.
+
+    Example:
+        >>> hs.compare.normality(np.random.default_rng(0).standard_normal(300)).p_value > 0.01
+        True
     """
     try:
         given = np.asarray(values)

@@ -36,6 +36,13 @@ class Detached:
             1e-14.
         spike: the $\theta$ that an additive spike $\theta uu^T$ must have, $G(x) = 1/\theta$.
         overlap: predicted $\langle u, v\rangle^2$ with the eigenvector v for such a spike.
+
+    Example:
+        >>> a, _ = hs.theory.spiked(hs.theory.goe(200, rng=0), [4.0], rng=0)
+        >>> found = hs.compare.outliers(np.linalg.eigvalsh(a), hs.theory.Semicircle(1.0))
+        >>> (one,) = found.above
+        >>> round(one.value), round(one.spike)
+        (4, 4)
     """
 
     value: float
@@ -54,6 +61,12 @@ class Outliers(Displayable):
         below: beyond the lower edge, smallest first.
         bulk: the other eigenvalues, ascending.
         alpha: false-alarm rate of each side.
+
+    Example:
+        >>> values = np.linalg.eigvalsh(hs.theory.goe(200, rng=0))
+        >>> found = hs.compare.outliers(values, hs.theory.Semicircle(1.0))
+        >>> found.above, found.below
+        ((), ())
     """
 
     above: tuple[Detached, ...]
@@ -93,6 +106,12 @@ def outliers(
 
     Raises:
         InputError: if an argument is invalid.
+
+    Example:
+        >>> a, _ = hs.theory.spiked(hs.theory.goe(200, rng=0), [4.0], rng=0)
+        >>> found = hs.compare.outliers(np.linalg.eigvalsh(a), hs.theory.Semicircle(1.0))
+        >>> len(found.above), len(found.below)
+        (1, 0)
     """
     alpha = _arguments.fraction("alpha", alpha)
     require_law("law", law)

@@ -32,6 +32,11 @@ class Ranks(Displayable):
         data_rank: rank of the inputs (of the centred inputs where there are biases).
         parameters: size of the matrices.
         tol: relative size of zero.
+
+    Example:
+        >>> found = hs.compare.ranks(risk)
+        >>> found.linear, found.hessian.value <= found.parameters
+        (False, True)
     """
 
     gauss_newton: Count
@@ -98,6 +103,11 @@ def ranks(risk: EmpiricalRisk | Curvature, tol: float = 1e-10, *, max_bytes: int
             not fit.
 
     Cost: dense H0 and H1, and the eigenvalues of three matrices.
+
+    Example:
+        >>> found = hs.compare.ranks(risk)
+        >>> found.parameters, found.gauss_newton.upper <= 12
+        (13, True)
     """
     curvature = as_curvature(risk, "ranks", max_bytes)
     risk = curvature.risk

@@ -24,6 +24,12 @@ class FittedParameter:
         value: best fit.
         low: lower end of its interval, 0 if the data do not bound it from below.
         high: upper end, infinite if they do not bound it from above.
+
+    Example:
+        >>> s = hs.Spectrum.of(np.linalg.eigvalsh(hs.theory.goe(200, rng=0)))
+        >>> one = hs.compare.fit(s, "semicircle").parameters["variance"]
+        >>> one.low < 1.0 < one.high
+        True
     """
 
     value: float

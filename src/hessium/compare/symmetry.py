@@ -29,6 +29,10 @@ class NullSpace:
         name: the symmetry and its layers.
         dimension: of their span.
         error: largest $|H_0 t|$ over $|H_0||t|$ (spectral norm) of its tangents t.
+
+    Example:
+        >>> hs.compare.NullSpace(name="rescalings", dimension=4, error=1e-15).dimension
+        4
     """
 
     name: str
@@ -51,6 +55,11 @@ class Symmetries(Displayable):
         tol: relative size of zero.
         parameters: number of free parameters.
         unread: parts that were not analysed, or "".
+
+    Example:
+        >>> found = hs.compare.symmetries(risk)
+        >>> found.parameters
+        13
     """
 
     parts: tuple[NullSpace, ...]
@@ -112,6 +121,13 @@ def symmetries(
             fit.
 
     Cost: dense $H_0$ and its eigenvalues.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)).double()
+        >>> data = torch.randn(9, 2).double(), torch.zeros(9, 1).double()
+        >>> found = hs.compare.symmetries(hs.EmpiricalRisk(net, loss, data))
+        >>> [part.dimension for part in found.parts]
+        [4]
     """
     curvature = as_curvature(risk, "symmetries", max_bytes)
     risk = curvature.risk

@@ -53,6 +53,12 @@ class TermCurvature(Displayable):
         along_lowest: likewise for the direction of most negative curvature of term a; NaN if a has
             none. A positive entry (a, b) is a conflict: b rises where a falls away.
         num_matvecs: products with matrices of terms.
+
+    Example:
+        >>> ends = hs.EmpiricalRisk(model, loss, (x[[0, -1]], y[[0, -1]]))
+        >>> found = hs.compare.terms(hs.SumRisk({"data": risk, "ends": ends}))
+        >>> found.gradient_cosines.shape
+        (2, 2)
     """
 
     names: tuple[str, ...]
@@ -183,8 +189,10 @@ def terms(
         probes x steps + matvecs products and two eigenpairs, and k eigenpairs of the sum.
 
     Example:
-        >>> found = hs.compare.terms(hs.SumRisk({"residual": a, "boundary": b}))
-        >>> found.trace_shares, found.gradient_cosines, found.conflicts()
+        >>> ends = hs.EmpiricalRisk(model, loss, (x[[0, -1]], y[[0, -1]]))
+        >>> found = hs.compare.terms(hs.SumRisk({"data": risk, "ends": ends}))
+        >>> found.names, round(float(found.trace_shares.sum()), 9)
+        (('data', 'ends'), 1.0)
     """
     if not isinstance(risk, SumRisk):
         msg = f"risk: {type(risk).__name__}; a hessium.SumRisk is required"

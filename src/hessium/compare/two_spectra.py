@@ -37,6 +37,11 @@ class SpectraDistance(Displayable):
             or no such ensemble has both spectra. The false-alarm rate at alpha .05 is .02 to .08
             with 20 eigenvalues and more, .09 to .13 with 10.
         sizes: sizes of the two matrices, None where unknown.
+
+    Example:
+        >>> found = hs.compare.distance(hs.Spectrum.of([0.0, 1.0]), hs.Spectrum.of([0.0, 2.0]))
+        >>> found.kolmogorov, found.wasserstein
+        (0.5, 0.5)
     """
 
     kolmogorov: float

@@ -60,6 +60,10 @@ class RiskOperator(SymmetricOperator):
         InputError: if `risk` is not a risk, its model is in training mode, or the route is unknown.
         SelfCheckError: if a check fails.
         CannotTraceError: if the requested route does not work for this model.
+
+    Example:
+        >>> isinstance(H, hs.curvature.base.RiskOperator), H.shape
+        (True, (13, 13))
     """
 
     _recording_pays: ClassVar[bool] = True

@@ -36,6 +36,11 @@ class GaussNewton(RiskOperator):
 
     Arguments and errors as in `RiskOperator`; closures are rejected. Cost of a product: 1.1 to 1.5
     gradients if the graphs are cached.
+
+    Example:
+        >>> H0 = hs.GaussNewton(risk)
+        >>> hs.inertia(H0).negative.value, hs.rank(H0).upper <= risk.num_samples
+        (0, True)
     """
 
     _pushes = True
@@ -99,6 +104,11 @@ class EmpiricalFisher(RiskOperator):
 
     Arguments and errors as in `RiskOperator`; a closure has none. Cost of a product: as for
     `GaussNewton`.
+
+    Example:
+        >>> F = hs.EmpiricalFisher(risk)
+        >>> hs.inertia(F).negative.value
+        0
     """
 
     _pushes = True

@@ -47,6 +47,13 @@ class Gram(SymmetricOperator):
     backward pass per output of a sample and matrix products layer by layer, without the Jacobian;
     otherwise one backward pass per row, in blocks. With data in several processes one product with
     each unit vector.
+
+    Example:
+        >>> K = hs.Gram(risk)  # as many rows as samples x outputs
+        >>> K.shape
+        (12, 12)
+        >>> bool(np.allclose(hs.spectrum(K).nodes[-3:], hs.spectrum(H0).nodes[-3:]))
+        True
     """
 
     @full_precision()

@@ -40,6 +40,11 @@ class Jacobian:
 
     Cost of a product: one forward pass and one gradient ($J^T u$) or two ($J v$); columns of a
     block share the forward pass.
+
+    Example:
+        >>> J = hs.Jacobian(risk)
+        >>> J.shape, (J @ torch.ones(13, dtype=torch.float64)).shape
+        ((12, 13), torch.Size([12]))
     """
 
     @full_precision()

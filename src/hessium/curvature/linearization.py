@@ -96,6 +96,12 @@ class Linearization:
         InputError: for a closure.
 
     Cost: one forward pass and one graph of the Jacobian, cached.
+
+    Example:
+        >>> lin = hs.Linearization(risk)
+        >>> path = lin.along(1.01 * risk.theta)
+        >>> type(path).__name__
+        'LinearizationPath'
     """
 
     @full_precision()

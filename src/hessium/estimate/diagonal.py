@@ -40,6 +40,10 @@ def diagonal(
     - "exact": products with all n unit vectors; "auto" does this if matvecs >= n.
 
     Arguments, errors and cost as in `hessium.trace`.
+
+    Example:
+        >>> hs.diagonal(torch.eye(3, dtype=torch.float64)).value.tolist()
+        [1.0, 1.0, 1.0]
     """
     one_of(method, ("auto", "hutchinson", "xdiag", "exact"))
     source = Source(op, matvecs, rng, max_bytes, progress)

@@ -61,6 +61,13 @@ class Eigenpairs(Directional):
         num_matvecs: products spent.
         named_shapes: names and shapes of the parameters, if the operator is one of a risk, for
             `by_parameter`. Of a preconditioned operator, vectors are in its own coordinates.
+
+    Example:
+        >>> pairs = hs.eigenpairs(H, 1)
+        >>> pairs.vectors.shape
+        torch.Size([13, 1])
+        >>> bool((H @ pairs.vectors - pairs.vectors * pairs.values[0]).norm() <= 1e-6)
+        True
     """
 
     values: FloatArray
@@ -141,6 +148,11 @@ def eigenpairs(
 
     Cost: `num_matvecs` products (one of them measures the rounding of products), and 4 j n
     multiply-adds for each, with j the size of the basis.
+
+    Example:
+        >>> pairs = hs.eigenpairs(H, 2, which="BE")  # one from each end
+        >>> bool(pairs.values[0] > 0 > pairs.values[-1]), bool(pairs.converged.all())
+        (True, True)
     """
     max_bytes = memory("max_bytes", max_bytes)
     function("progress", progress, "(done, total, what) ")

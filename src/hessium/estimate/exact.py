@@ -48,6 +48,11 @@ def spectrum(op: Operator | SymmetricOperator | Tensor, *, max_bytes: int = 2**3
         InputError: if the dense matrix does not fit.
 
     Cost: the products of `dense`, and $4n^3/3$ multiply-adds with n the smaller size.
+
+    Example:
+        >>> s = hs.spectrum(H)
+        >>> s.exact, s.dim, bool(np.isclose(s.nodes.sum(), torch.trace(H.dense())))
+        (True, 13, True)
     """
     return exact_spectrum(as_operator(op), memory("max_bytes", max_bytes))
 
@@ -90,6 +95,11 @@ def rank_profile(
         InputError: for bad thresholds.
 
     Cost: as for `spectrum`; none if a spectrum is given.
+
+    Example:
+        >>> matrix = torch.diag(torch.tensor([1.0, 1e-3, 1e-9], dtype=torch.float64))
+        >>> hs.rank_profile(matrix, [1e-2, 1e-6]).rank.tolist()
+        [1, 2]
     """
     thresholds(tols)  # before the long work
     found = op if isinstance(op, Spectrum) else spectrum(op, max_bytes=max_bytes)

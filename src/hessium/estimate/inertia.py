@@ -39,6 +39,10 @@ def rank(
     r"""Number of eigenvalues with $|\lambda| > \mathrm{tol} \cdot \max|\lambda|$.
 
     Args, errors and cost as in `inertia`.
+
+    Example:
+        >>> hs.rank(torch.diag(torch.tensor([2.0, 1.0, 0.0], dtype=torch.float64)))
+        rank 2 at |eigenvalue| > 1e-06 x 2
     """
     return inertia(
         op, tol, method=method, max_bytes=max_bytes, probes=probes, steps=steps,
@@ -94,6 +98,10 @@ def inertia(
     Cost: exact, the products of `dense`, and $2n^3/3$ multiply-adds; twice that, or all
     eigenvalues, where one lies near the threshold. Quadrature: probes x steps products and those of
     `eigenpairs`.
+
+    Example:
+        >>> hs.inertia(torch.diag(torch.tensor([2.0, 0.0, -1.0], dtype=torch.float64)))
+        Inertia(1 negative, 1 zero, 1 positive at |eigenvalue| > 1e-06 x 2)
     """
     tol = check_tol(tol)
     max_bytes = memory("max_bytes", max_bytes)

@@ -73,6 +73,11 @@ def spectral_measure(
 
     Cost: probes x steps products and one that verifies them, and about 2 probes x steps^2 x n
     multiply-adds a pass.
+
+    Example:
+        >>> s = hs.spectral_measure(H, probes=4, steps=8)
+        >>> s.exact, s.num_matvecs
+        (False, 33)
     """
     max_bytes = memory("max_bytes", max_bytes)
     function("progress", progress, "(done, total, what) ")

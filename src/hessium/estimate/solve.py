@@ -50,6 +50,11 @@ class Solution(Displayable):
         converged: whether the residual meets the tolerance.
         num_matvecs: products.
         method: "conjugate gradients" or "MINRES".
+
+    Example:
+        >>> found = hs.solve(H0, torch.ones(13, dtype=torch.float64), shift=1.0)
+        >>> found.converged, found.error_bound < 1e-3
+        (True, True)
     """
 
     x: Tensor
@@ -110,6 +115,12 @@ def solve(
 
     Cost: products until convergence, of the order of the square root of the condition number, and
     4 n k multiply-adds for the k-th.
+
+    Example:
+        >>> b = torch.ones(13, dtype=torch.float64)
+        >>> found = hs.solve(H0, b, shift=0.1)
+        >>> bool(torch.allclose(H0 @ found.x + 0.1 * found.x, b, atol=1e-5))
+        True
     """
     operator = as_operator(op)
     shift = number("shift", shift)

@@ -75,6 +75,11 @@ def log_determinant(
     $\exp(-4 \, \mathrm{steps} / \sqrt\kappa)$ with the condition number of A + sI.
 
     Source: Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 38, 2017, section 3.
+
+    Example:
+        >>> found = hs.log_determinant(torch.eye(3, dtype=torch.float64), shift=1.0)
+        >>> round(found.value, 6)  # 3 log 2
+        2.079442
     """
     settings = (probes, steps, smallest, rng, max_bytes, progress)
     return _sum(op, number("shift", shift), method, _log, *settings)
@@ -99,6 +104,11 @@ def effective_dimension(
     4.8, his gamma). $A + sI$ must be positive definite; A need not be.
 
     Arguments, errors and cost as in `log_determinant`.
+
+    Example:
+        >>> matrix = torch.eye(4, dtype=torch.float64)
+        >>> round(hs.effective_dimension(matrix, shift=1.0).value, 6)
+        2.0
     """
     shift = positive("shift", shift)
     settings = (probes, steps, smallest, rng, max_bytes, progress)

@@ -63,6 +63,10 @@ def trace(
         NonFiniteError: if a product is not finite; `partial` holds the samples before it.
 
     Cost: at most N products; for a sketch $O(n N^2)$ operations.
+
+    Example:
+        >>> hs.trace(torch.eye(5, dtype=torch.float64)).value
+        5.0
     """
     one_of(method, ("auto", "hutchinson", "hutch++", "xtrace", "exact"))
     source = Source(op, matvecs, rng, max_bytes, progress)
@@ -117,6 +121,10 @@ def frobenius_norm(
     ("exchangeable", after Epperly, Tropp & Webber 2024). "auto" and "exact" as in `trace`.
 
     Arguments, errors and cost as in `trace`.
+
+    Example:
+        >>> hs.frobenius_norm(2 * torch.eye(4, dtype=torch.float64)).value
+        4.0
     """
     one_of(method, ("auto", "hutchinson", "exchangeable", "exact"))
     source = Source(op, matvecs, rng, max_bytes, progress)

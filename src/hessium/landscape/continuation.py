@@ -70,6 +70,13 @@ def continue_ridge(
 
     Cost: one self-check; a damped solve and a Hessian for each step, 15 to 30 Hessians for each
     certificate.
+
+    Example:
+        >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
+        >>> point = hs.find_critical_point(line, ridge=0.1)
+        >>> path = hs.continue_ridge(line, point, to=0.05)
+        >>> path[-1].ridge, path[-1].kind
+        (0.05, 'critical')
     """
     factor, max_steps = fraction("factor", factor), count("max_steps", max_steps)
     to = nonnegative("to", to)

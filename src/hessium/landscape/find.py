@@ -109,8 +109,10 @@ def find_critical_point(
     Cost: reported in the result; the certificate takes 15 to 30 Hessians with eigenvalues.
 
     Example:
-        >>> point = hs.find_critical_point(risk, method="saddle", index=5, ridge=1e-3, restarts=4)
-        >>> point.kind, point.index, point.certificate.kantorovich
+        >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
+        >>> point = hs.find_critical_point(line)
+        >>> point.kind, point.index.value
+        ('critical', 0)
     """
     tolerance = _check(risk, method, index, index_tolerance, restarts, max_steps)
     ridge = nonnegative("ridge", ridge)

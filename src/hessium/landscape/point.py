@@ -40,6 +40,12 @@ class Certificate(Displayable):
         symmetry_zeros: eigenvalues within t that belong to a manifold of critical points; these are
             not counted in the upper end of the index.
         reason: one sentence.
+
+    Example:
+        >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
+        >>> point = hs.find_critical_point(line)
+        >>> point.certificate.kantorovich < 0.5  # the Newton-Kantorovich theorem holds
+        True
     """
 
     gradient: float
@@ -80,6 +86,12 @@ class CriticalPoint(Displayable):
         num_gradients: in all attempts, like the next two.
         num_hessians: dense Hessians.
         num_matvecs: Hessian products.
+
+    Example:
+        >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
+        >>> point = hs.find_critical_point(line)
+        >>> point.gradient_norm < 1e-9, point.theta.shape
+        (True, torch.Size([2]))
     """
 
     theta: Float[Tensor, " n"]

@@ -52,8 +52,10 @@ class Diagonal(Factor):
         InputError: if it is not a finite, nonnegative float32 or float64 vector.
 
     Example:
-        >>> D = hs.linalg.Diagonal(scales)
-        >>> hs.eigenpairs(D @ hs.Hessian(risk) @ D, 1, which="LA")
+        >>> D = hs.linalg.Diagonal(torch.full((13,), 0.1, dtype=torch.float64))
+        >>> pairs = hs.eigenpairs(D @ H @ D, 1)
+        >>> bool(np.isclose(pairs.values[0], 0.01 * hs.eigenpairs(H, 1).values[0]))
+        True
     """
 
     def __init__(self, entries: Tensor) -> None:
@@ -140,6 +142,12 @@ class BlockKronecker(Factor):
     Raises:
         InputError: if an entry of a vector is negative or not finite, or an eigenvalue of a
             Kronecker block is not positive.
+
+    Example:
+        >>> first, second = torch.ones(4).double(), torch.full((9,), 2.0).double()
+        >>> root = hs.linalg.BlockKronecker([first, second])
+        >>> (root @ H @ root).shape
+        (13, 13)
     """
 
     def __init__(self, blocks: Sequence[Tensor | KroneckerBlock]) -> None:

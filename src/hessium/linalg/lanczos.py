@@ -117,6 +117,12 @@ def lanczos_steps(
         passes: of full reorthogonalisation.
 
     Cost: one product a step, and 4 j n multiply-adds for each pass at step j.
+
+    Example:
+        >>> start = torch.ones(13, dtype=torch.float64)
+        >>> first = next(iter(hs.linalg.lanczos.lanczos_steps(H, start, 3)))
+        >>> type(first).__name__
+        'LanczosProcess'
     """
     process = LanczosProcess(start, steps, passes=passes)
     while not process.finished:

@@ -24,6 +24,13 @@ class IdentityPlusLowRank(Factor):
         InputError: if a number is not positive or a shape does not fit.
 
     Cost of a product: 4 n r multiply-adds for each column.
+
+    Example:
+        >>> u = torch.zeros(13, 1, dtype=torch.float64)
+        >>> u[0] = 1.0
+        >>> root = hs.linalg.IdentityPlusLowRank(1.0, u, torch.tensor([3.0], dtype=torch.float64))
+        >>> (root @ H @ root).shape
+        (13, 13)
     """
 
     def __init__(self, scale: float, basis: Tensor, values: Tensor) -> None:
@@ -96,8 +103,10 @@ def lbfgs_root(
     Cost: one factorisation of n x 2m numbers.
 
     Example:
-        >>> D = hs.linalg.lbfgs_root([s1, s2], [y1, y2])
-        >>> hs.spectrum(D @ hs.Hessian(risk) @ D)
+        >>> step = torch.ones(13, dtype=torch.float64)
+        >>> root = hs.linalg.lbfgs_root([step], [step * 4.0])  # changes of the gradient
+        >>> (root @ H @ root).shape
+        (13, 13)
     """
     if len(steps) == 0 or len(steps) != len(changes):
         msg = f"steps: {len(steps)} and {len(changes)} changes; as many, and at least one pair, are"

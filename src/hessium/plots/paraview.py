@@ -36,6 +36,13 @@ def write_vti(plane: LossSlice, path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: for a slice along one direction, or one that is not equidistant.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> from hessium.plots.paraview import write_vti
+        >>> plane = hs.loss_slice(risk, "random", num=5)
+        >>> write_vti(plane, pathlib.Path(tempfile.mkdtemp()) / "slice.vti").name
+        'slice.vti'
     """
     x, y = plane_axes(plane)
     steps = [np.diff(axis) for axis in (x, y)]
@@ -71,6 +78,13 @@ def write_vtp(
     Raises:
         InputError: for a slice along one direction.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> from hessium.plots.paraview import write_vtp
+        >>> plane = hs.loss_slice(risk, "random", num=5)
+        >>> write_vtp(plane, pathlib.Path(tempfile.mkdtemp()) / "slice.vtp").name
+        'slice.vtp'
     """
     x, y = plane_axes(plane)
     values = clipped(plane.values)

@@ -29,6 +29,13 @@ def write_surface(
     Raises:
         InputError: for a slice along one direction.
         OSError: if the file cannot be written.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> from hessium.plots.surface import write_surface
+        >>> plane = hs.loss_slice(risk, "random", num=5)
+        >>> write_surface(plane, pathlib.Path(tempfile.mkdtemp()) / "surface.html").name
+        'surface.html'
     """
     x, y = plane_axes(plane)
     values = clipped(plane.values)

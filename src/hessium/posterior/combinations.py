@@ -37,6 +37,11 @@ class Combination:
         kind: "product" of powers, "sum", or "local": a gradient at these parameters only.
         value: at the parameters of the risk.
         std: its standard deviation.
+
+    Example:
+        >>> post = hs.GaussNewtonPosterior(risk, noise=0.1)
+        >>> len(post.identifiable(["2.bias"]).combinations) >= 0
+        True
     """
 
     text: str

@@ -63,6 +63,11 @@ class Design(Displayable):
         mean_std: root of the mean variance of the predictions at the targets before the first and
             after every measurement, (k + 1,).
         num_candidates: samples offered.
+
+    Example:
+        >>> post = hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0)
+        >>> post.design(torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None], 2).indices.shape
+        (2,)
     """
 
     criterion: Criterion

@@ -81,6 +81,11 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     Source: MacKay 1992, "A practical Bayesian framework for backpropagation networks"; Woodbury's
     identity; the generalised Gauss-Newton Laplace approximation of Immer et al. 2021.
+
+    Example:
+        >>> post = hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0)
+        >>> post.parameter_std(["2.bias"]).shape, post.prediction_std(x).shape
+        ((1,), (12, 1))
     """
 
     @full_precision()

@@ -34,6 +34,12 @@ class ParameterAnswer:
             are), or "not resolved" (rounding cannot tell).
         value: at the parameters of the risk; the mean of the entries of a tensor.
         std: standard deviation; the largest of a tensor; infinite where not determined.
+
+    Example:
+        >>> post = hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0)
+        >>> (one,) = post.identifiable(["2.bias"]).answers
+        >>> one.name, one.std > 0
+        ('2.bias', True)
     """
 
     name: str
@@ -52,6 +58,11 @@ class Identifiability(Displayable):
         answers: one for each parameter, in the order of the risk.
         combinations: what is determined of the undetermined parameters together.
         open_directions: number of directions of these parameters that stay open.
+
+    Example:
+        >>> post = hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0)
+        >>> len(post.identifiable(["2.bias"]).answers)
+        1
     """
 
     answers: tuple[ParameterAnswer, ...]

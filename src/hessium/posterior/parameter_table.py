@@ -27,6 +27,11 @@ class ParameterTable(Displayable):
         value: at the parameters of the risk, (entries,).
         std: standard deviation, infinite where undetermined, (entries,).
         answer: "determined", "undetermined" or "not resolved", (entries,).
+
+    Example:
+        >>> post = hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0)
+        >>> len(post.parameters(["2.weight"]).labels)
+        4
     """
 
     sentence: str

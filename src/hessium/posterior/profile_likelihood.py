@@ -51,6 +51,12 @@ class ProfileLikelihood(Displayable):
         slope: derivative of half the deviance by the distance, (k,).
         converged: whether each refit converged, (k,).
         freedom: degrees of freedom of the noise, infinite if it is given.
+
+    Example:
+        >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
+        >>> post = hs.GaussNewtonPosterior(line, noise=0.1)
+        >>> post.profile_likelihood("bias").label
+        'bias'
     """
 
     label: str

@@ -32,6 +32,11 @@ class ParameterShares(Displayable):
         shares: shape (names, k).
         values: one number for each direction: its eigenvalue, or its standard deviation, (k,).
         what: the name of these numbers.
+
+    Example:
+        >>> shares = hs.eigenpairs(H, 2).by_parameter()
+        >>> shares.shares.shape, len(shares.names)
+        ((4, 2), 4)
     """
 
     names: tuple[str, ...]
@@ -92,6 +97,11 @@ def by_parameter(
     Raises:
         InputError: if the directions have another length than the parameters, or nothing tells the
             names.
+
+    Example:
+        >>> shares = hs.by_parameter(hs.eigenpairs(H, 1))
+        >>> shares.names, bool(np.isclose(shares.shares.sum(), 1.0))
+        (('0.weight', '0.bias', '2.weight', '2.bias'), True)
     """
     if isinstance(directions, Eigenpairs):
         vectors, values, what = directions.vectors, directions.values, "eigenvalue"

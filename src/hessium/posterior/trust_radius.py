@@ -72,6 +72,11 @@ class TrustRadius(Displayable):
         bounded: undetermined parameters without effect at the estimate that the data bound
             farther away, as refits with each moved by its own size find: such as the logarithm of
             a rate that ran off. The linear model is then wrong for the others as well.
+
+    Example:
+        >>> found = hs.trust_radius(risk, k=1)
+        >>> found.first_order.shape == found.quadratic.shape
+        True
     """
 
     labels: tuple[str, ...]
@@ -203,6 +208,11 @@ def trust_radius(
         InputError: for a closure, or a bad argument.
 
     Cost: about 30 forward passes and 5 gradients for each direction.
+
+    Example:
+        >>> found = hs.trust_radius(risk, k=1)
+        >>> len(found.labels) > 0
+        True
     """
     require_outputs(risk, "trust radius")
     check_jacobian(risk, "trust_radius")

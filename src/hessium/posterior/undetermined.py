@@ -38,6 +38,11 @@ class OpenAnswer:
         moves: names and entries of the direction of unit length that moves it and leaves the data
             as they are, largest first; squares of lengths by parameter tensor in large models.
         advice: what would determine it.
+
+    Example:
+        >>> answers = hs.GaussNewtonPosterior(risk, noise=0.1).undetermined().answers
+        >>> isinstance(answers, tuple)
+        True
     """
 
     label: str
@@ -56,6 +61,12 @@ class Undetermined(Displayable):
         open: number of undetermined entries.
         unresolved: number of entries that rounding cannot tell.
         answers: the first 20 of both kinds.
+
+    Example:
+        >>> post = hs.GaussNewtonPosterior(risk, noise=0.1)
+        >>> found = post.undetermined()
+        >>> found.open >= 1  # 13 parameters, 12 samples
+        True
     """
 
     what: str

@@ -53,8 +53,8 @@ def risk_of(
 
     Example:
         >>> from hessium.problem.deepxde import risk_of
-        >>> risk = risk_of(model, dtype=torch.float64)
-        >>> hs.spectrum(hs.Hessian(risk)), hs.compare.terms(risk)
+        >>> terms = risk_of(model, dtype=torch.float64)  # doctest: +SKIP
+        >>> hs.spectrum(hs.Hessian(terms)), hs.compare.terms(terms)  # doctest: +SKIP
     """
     dde = _package_of(model)
     free = list(getattr(model, "external_trainable_variables", []))

@@ -70,6 +70,12 @@ class SquaredError(Loss):
     Args:
         scale: the factor c > 0.
         reduction: "sum" or "mean" (over samples).
+
+    Example:
+        >>> float(hs.SquaredError()(torch.ones(2, 1), torch.zeros(2, 1)))
+        2.0
+        >>> float(hs.SquaredError(scale=0.5, reduction="mean")(torch.ones(2, 1), torch.zeros(2, 1)))
+        0.5
     """
 
     def __init__(self, scale: float = 1.0, reduction: Reduction = "sum") -> None:

@@ -43,13 +43,11 @@ class EmpiricalRisk(Evaluation):
     where $\ell$ sums over a batch and D is the denominator that the loss itself uses over all
     batches together: 1 for a sum, and for a mean the number of samples, entries, unmasked tokens or
     the total class weight. The value does not depend on how the data are split into batches.
-
     The model is not modified: it is not moved, not switched to evaluation mode, and gets no
     `.grad`. While the risk is evaluated, the model's parameters and buffers are replaced by those
     of the risk; afterwards every attribute of every module refers to the same object as before. The
     loss is evaluated at the same parameters, so it may read them (penalties, learned weights).
     Threads that use risks of one model are serialised; a thread that trains the model is not.
-
     Trainable parameters and buffers are copied when the risk is created, so later training does not
     change it; frozen parameters are shared. To measure during training, use `refreshed`.
 
@@ -60,30 +58,30 @@ class EmpiricalRisk(Evaluation):
         data: a pair (inputs, targets), or a re-iterable of such batches of any sizes. Inputs are a
             tensor, a tuple (passed as positional arguments), a mapping (as keywords), or any object
             that the model accepts; a mapping whose keys are not parameters of the model's signature
-            is passed as one argument. With `targets` or `forward`, batches may also be mappings or
-            other objects instead of pairs.
+            is passed as one argument. With `targets` or `forward`, batches may be any objects.
         forward: computes the outputs, (model, inputs) -> tensor; by default the model is called.
         reduction: reduction of a plain callable loss: "mean" (over samples), "sum", or a function
             of the targets of a batch that returns the denominator of its mean.
         targets: location of the targets in a batch that is not a pair: the key of a mapping
             (removed from the inputs), the name of an attribute, or a function of the batch. With
             `forward` and without `targets`, such a batch is the inputs and its targets are None.
-        num_samples: number of samples of all batches, or a function (inputs, targets) -> samples of
-            one batch. By default they are counted from outputs and targets. It is the weight of a
-            batch for a plain callable loss with `reduction="mean"`, so it may count tokens.
+        num_samples: samples of all batches, or a function (inputs, targets) -> samples of a batch;
+            counted by default. The weight of a batch in a plain mean, so it may count tokens.
         dtype: dtype of the computation, float32 or float64; by default that of the model.
             Parameters, buffers, data and tensors of the loss are converted in copies, and casts to
-            lower precision inside the forward pass are omitted. For models in half or mixed
-            precision, and to remove the rounding of float32 from spectra.
-        check: read the data twice and check shapes, NaN, devices and determinism. Otherwise the
-            data are read once, to count samples.
-        process_group: a group of torch.distributed whose processes each hold a part of the data, of
-            any size. All call the same functions and get the numbers of the whole data set.
+            lower precision in the forward pass omitted: for half precision, or less rounding.
+        check: read the data twice and check shapes, NaN, devices and determinism; else once.
+        process_group: of torch.distributed; each process holds a part of the data, of any size. All
+            call the same functions and get the numbers of the whole data set.
 
     Raises:
         InputError: for input without a well-defined Hessian, before any long computation.
 
     Cost: two forward passes over the data (one with `check=False`).
+
+    Example:
+        >>> hs.EmpiricalRisk(model, nn.MSELoss(), (x, y)).dim  # or batches, or a DataLoader
+        13
     """
 
     @full_precision()

@@ -53,6 +53,12 @@ class SumRisk(EmpiricalRisk):
             the terms have different models or parameters; or if a weight is not positive.
 
     Cost: none; the data were read when the terms were made.
+
+    Example:
+        >>> ends = hs.EmpiricalRisk(model, loss, (x[[0, -1]], y[[0, -1]]))
+        >>> both = hs.SumRisk({"data": risk, "ends": ends}, weights={"data": 1.0, "ends": 10.0})
+        >>> bool(abs(both.value() - risk.value() - 10 * ends.value()) < 1e-9)
+        True
     """
 
     def __init__(

@@ -71,6 +71,14 @@ class CheckpointSeries(Reported, Displayable):
         reused: records from an earlier run.
         missing: checkpoints that were not measured, because the run was stopped.
         stopped: reason if the measurement was stopped before its end, else "".
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "step-3.pt"
+        >>> torch.save({}, path)
+        >>> series = hs.track(lambda _: risk, [path], threshold=2.0)
+        >>> [row["step"] for row in series.rows()]
+        [3]
     """
 
     records: tuple[Record, ...]

@@ -79,6 +79,12 @@ class Identification(Reported, Displayable):
         settings: arguments of `hs.identify`.
         warnings: of the computation.
         seconds: computing time.
+
+    Example:
+        >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
+        >>> found = hs.identify(line, noise=0.1, refits=0)
+        >>> found.noise
+        0.1
     """
 
     parameters: ParameterTable | None
@@ -234,6 +240,12 @@ def identify(
 
     Cost: that of `GaussNewtonPosterior`, one Jacobian at the candidates, about 40 forward passes
     and 15 gradients for each direction that is checked, and some factorisations for each refit.
+
+    Example:
+        >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
+        >>> found = hs.identify(line, noise=0.1, refits=0)
+        >>> found.rank.value
+        2
     """
     require_risk(risk)
     measure = Units.of(units, inputs, outputs, risk.names)

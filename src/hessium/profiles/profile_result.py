@@ -39,6 +39,11 @@ class Profile(Reported, Displayable):
         seconds: computing time of all parts, those of earlier runs included.
         reused: number of parts from an earlier run.
         stopped: reason if the measurement was stopped before its end, else "".
+
+    Example:
+        >>> found = hs.profile(risk)
+        >>> sorted(found.matrices)
+        ['gauss_newton', 'hessian', 'residual']
     """
 
     matrices: Mapping[str, MatrixProfile]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from hessium._extras import missing
 from hessium._files import write_atomically
 from hessium._typing import AnyArray
 from hessium.errors import InputError
@@ -100,13 +101,17 @@ def write_page(
         more: further settings.
 
     Raises:
-        InputError: if the directory holds something else, or cannot be written.
+        InputError: if the directory holds something else, or cannot be written, or matplotlib is
+            not installed.
     """
     if not isinstance(path, (str, Path)):
         msg = f"path: {type(path).__name__}; the path of a directory is required"
         raise InputError(msg)
     # `import hessium` does without matplotlib
-    from hessium.report import write_report
+    try:
+        from hessium.report import write_report
+    except ImportError as error:
+        raise (missing("report", error) or error) from error
 
     directory = RunDirectory.create(Path(path), typed, argument="path")
     directory.require_none_but((result.experiment,))

@@ -87,11 +87,15 @@ def track(
     `probes` for the traces, and 80 for a spectrum; about 30 products for the first one.
 
     Example:
+        >>> import tempfile, pathlib
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> torch.save(model.state_dict(), folder / "step-1.pt")
         >>> def build(path):
-        ...     model = network()
-        ...     model.load_state_dict(torch.load(path, weights_only=True))
-        ...     return hs.EmpiricalRisk(model, loss, data)
-        >>> hs.track(build, sorted(Path("checkpoints").glob("*.pt")), threshold=2 / lr).plot()
+        ...     net = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+        ...     net.load_state_dict(hs.training.read_checkpoint(path))
+        ...     return hs.EmpiricalRisk(net, loss, (x, y))
+        >>> hs.track(build, [folder / "step-1.pt"], threshold=2.0).records[0].step
+        1
     """
     _arguments.function("function", function, "(path) ")
     _arguments.function("progress", progress, "(done, total, what) ")

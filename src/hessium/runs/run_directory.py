@@ -7,6 +7,7 @@ import os
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,19 @@ _MARK = ".hessium-run"
 _WARNING = "Written by hessium, which may overwrite what is here."
 _SUMMARY = "summary.json"
 _LARGEST_SUMMARY = 2**26  # bytes; the largest of ours have some MiB
+_README = "README.md"
 _MOST_CHARTS = 500
 _MOST_POINTS = 500_000
 _LONGEST_COMMAND = 2**16
+_SOURCE = "run_directory_readme.md"
 
 
 class RunDirectory:
     """A folder that hessium wrote.
 
     It holds `summary.json` with one section for each experiment, `arrays/NAME.npz`, the finished
-    tasks in `tasks/NAME`, and what the report layer adds: `figures/*.svg` and `report.html`.
+    tasks in `tasks/NAME`, and what the report layer adds: `figures/*.svg` and `report.html`. Its
+    `README.md` describes them for who finds the folder.
 
     Args:
         path: the folder; use `create` or `open`.
@@ -72,6 +76,8 @@ class RunDirectory:
         try:
             text = f"{_WARNING}\n{command}\n"
             write_atomically(path / _MARK, text.encode("utf-8", "surrogateescape"))
+            if not (path / _README).exists():
+                write_atomically(path / _README, (files(__package__) / _SOURCE).read_bytes())
         except OSError as error:
             msg = (
                 f"{argument}: {path} cannot be written ({error.strerror}); choose another directory"

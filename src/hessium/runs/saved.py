@@ -49,8 +49,11 @@ def save(result: Any, path: str | os.PathLike[str]) -> None:
         OSError: if the file cannot be written.
 
     Example:
-        >>> hs.save(hs.spectrum(matrix), "spectrum.hessium")
-        >>> hs.load("spectrum.hessium")
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "spectrum.hessium"
+        >>> hs.save(hs.spectrum(H), path)
+        >>> hs.load(path).dim
+        13
     """
     arrays: dict[str, AnyArray] = {}
     encoded = _encoded(result, arrays, "result")
@@ -71,6 +74,13 @@ def load(path: str | os.PathLike[str]) -> Any:
 
     Raises:
         InputError: if the file is missing, damaged, or does not hold a result of hessium.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "law.hessium"
+        >>> hs.save(hs.theory.Semicircle(2.0), path)
+        >>> hs.load(path)
+        Semicircle(variance=2.0)
     """
     try:
         document, arrays = read_archive(Path(path))

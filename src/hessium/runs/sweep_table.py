@@ -54,6 +54,14 @@ def load_sweep(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     Raises:
         InputError: if nothing is stored there, or pandas is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> try:
+        ...     hs.load_sweep(tempfile.mkdtemp())
+        ... except hs.errors.InputError as error:
+        ...     print(str(error).split(':')[0])
+        path
     """
     try:
         import pandas as pd

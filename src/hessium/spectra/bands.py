@@ -23,6 +23,11 @@ class Band(Displayable):
         confidence: probability that the true value lies between `lower` and `upper`, at each point;
             None if the bounds are certain.
         reasons: sources of the error: of "rounding", "steps" and "probes".
+
+    Example:
+        >>> band = hs.spectral_measure(H, probes=2, steps=4).cdf_band([0.0, 1.0])
+        >>> bool((band.lower <= band.upper).all())
+        True
     """
 
     x: FloatArray
@@ -51,6 +56,11 @@ class Integral(Displayable):
         confidence: probability that the interval contains the true value, over the random probes;
             None if all eigenvalues are known.
         reasons: source of the error: "rounding" or "probes".
+
+    Example:
+        >>> found = hs.Spectrum.of([1.0, 4.0]).integral(np.sqrt)
+        >>> round(found.value, 6)
+        1.5
     """
 
     value: float

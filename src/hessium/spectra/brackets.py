@@ -21,6 +21,10 @@ class Bracket(Displayable):
 
     Raises:
         InputError: if `value` lies outside of the bracket.
+
+    Example:
+        >>> hs.Bracket(value=2.0, lower=1.9, upper=2.1, confidence=0.95)
+        2 in [1.9, 2.1] with confidence 0.95
     """
 
     value: float

@@ -43,6 +43,11 @@ class Count(Displayable):
 
     Raises:
         InputError: if `value` lies outside of the bracket.
+
+    Example:
+        >>> count = hs.rank(H0)
+        >>> count.lower <= count.value <= count.upper
+        True
     """
 
     value: int

@@ -29,6 +29,11 @@ class Inertia(Displayable):
             rounding and disagreement of products.
         dim: size of the matrix, the sum of the three values.
         method: "ldl" (two factorisations), "eigenvalues" (all of them) or "quadrature".
+
+    Example:
+        >>> found = hs.inertia(H)
+        >>> found.negative.value + found.zero.value + found.positive.value
+        13
     """
 
     negative: Count
@@ -93,6 +98,11 @@ class RankProfile(Displayable):
             affected by rounding.
         confidence: probability that the bracket of one threshold holds, over the random probes;
             None if it is certain.
+
+    Example:
+        >>> profile = hs.rank_profile(H0, [1e-2, 1e-4])
+        >>> bool(profile.rank[0] <= profile.rank[1])
+        True
     """
 
     tol: FloatArray

@@ -162,6 +162,11 @@ class DiscreteMeasure(Measure):
     """A measure given by nodes and weights, such as a quadrature.
 
     Attributes and errors as in `Measure`; the default resolution is that of float64.
+
+    Example:
+        >>> m = hs.DiscreteMeasure(nodes=np.array([0.0, 1.0]), weights=np.array([0.5, 0.5]))
+        >>> float(m.moment(2)), float(m.quantile(0.75))
+        (0.5, 1.0)
     """
 
     resolution: float = -1.0

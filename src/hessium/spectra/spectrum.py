@@ -65,6 +65,11 @@ class Spectrum(SpectralData):
         num_matvecs: matrix-vector products spent.
         nonnegative: whether no eigenvalue can be negative.
         rank_bound: upper bound on the rank; None if no bound below n is known.
+
+    Example:
+        >>> s = hs.Spectrum.of([-1.0, 0.0, 2.0])
+        >>> s.count(-2, 0.5).value, s.rank(1e-6).value, s.moment(1)
+        (2, 2, 0.3333333333333333)
     """
 
     @classmethod

@@ -16,6 +16,11 @@ def goe(n: int, variance: Real = 1.0, rng: Rng = None) -> FloatArray:
 
     Raises:
         InputError: if n < 1 or `variance` is not positive.
+
+    Example:
+        >>> a = hs.theory.goe(50, rng=0)
+        >>> a.shape, bool((a == a.T).all())
+        ((50, 50), True)
     """
     size, v = _check.count("n", n), _check.positive("variance", variance)
     noise = generator(rng).standard_normal((size, size))
@@ -27,6 +32,11 @@ def gue(n: int, variance: Real = 1.0, rng: Rng = None) -> ComplexArray:
 
     Raises:
         InputError: if n < 1 or `variance` is not positive.
+
+    Example:
+        >>> a = hs.theory.gue(4, rng=0)
+        >>> bool(np.allclose(a, a.conj().T))
+        True
     """
     size, v = _check.count("n", n), _check.positive("variance", variance)
     source = generator(rng)
@@ -41,6 +51,11 @@ def wishart(n: int, samples: int, scale: Real = 1.0, rng: Rng = None) -> FloatAr
 
     Raises:
         InputError: if a size is below 1 or `scale` is not positive.
+
+    Example:
+        >>> a = hs.theory.wishart(10, samples=40, rng=0)
+        >>> a.shape, bool(np.linalg.eigvalsh(a)[0] > 0)
+        ((10, 10), True)
     """
     size, columns = _check.count("n", n), _check.count("samples", samples)
     factor = generator(rng).standard_normal((size, columns))
@@ -55,6 +70,11 @@ def haar(n: int, rng: Rng = None) -> FloatArray:
 
     Raises:
         InputError: if n < 1.
+
+    Example:
+        >>> q = hs.theory.haar(5, rng=0)
+        >>> bool(np.allclose(q @ q.T, np.eye(5)))
+        True
     """
     size = _check.count("n", n)
     q, r = np.linalg.qr(generator(rng).standard_normal((size, size)))

@@ -35,7 +35,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         InputError: if the file is missing, is damaged, or holds other objects.
 
     Example:
-        >>> model.load_state_dict(hs.training.read_checkpoint("checkpoint-500.safetensors"))
+        >>> import tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "model.pt"
+        >>> torch.save(model.state_dict(), path)
+        >>> sorted(hs.training.read_checkpoint(path))[0]
+        '0.bias'
     """
     file = Path(path)
     if file.is_dir():

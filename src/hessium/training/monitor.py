@@ -92,13 +92,16 @@ class Monitor(Plottable):
     when the monitor is made; a cold start (10 to 30 products) at the first record.
 
     Example:
-        >>> monitor = hs.Monitor(model, loss, (inputs, targets), optimizer, every=50)
-        >>> for x, y in loader:
+        >>> net = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+        >>> optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+        >>> monitor = hs.Monitor(net, loss, (x, y), optimizer, every=5)
+        >>> for _ in range(10):
         ...     optimizer.zero_grad()
-        ...     loss(model(x), y).backward()
+        ...     loss(net(x), y).backward()
         ...     optimizer.step()
-        ...     monitor.step()
-        >>> monitor.to_dataframe()
+        ...     _ = monitor.step()
+        >>> [record.step for record in monitor.records]
+        [5, 10]
     """
 
     def __init__(

@@ -34,7 +34,11 @@ def precondition(op: SymmetricOperator, optimizer: Any) -> SymmetricOperator:
     Cost: that of the operator.
 
     Example:
-        >>> hs.eigenpairs(hs.precondition(hs.Hessian(risk), optimizer), 1, which="LA").values
+        >>> adam = torch.optim.Adam(model.parameters())
+        >>> loss(model(x), y).backward(); adam.step()
+        >>> P = hs.precondition(hs.Hessian(risk.refreshed()), adam)
+        >>> P.shape
+        (13, 13)
     """
     risk = _risk_of(op)
     parameters = dict(risk.model.named_parameters())

@@ -51,6 +51,11 @@ class Record(Displayable):
         reason: why it holds no curvature, as after a divergence; "" if it does.
         num_matvecs: Hessian-vector products spent.
         seconds: wall time spent.
+
+    Example:
+        >>> record = hs.Monitor(model, loss, (x, y)).measure()
+        >>> record.step, record.sharpness.lower <= record.sharpness.value <= record.sharpness.upper
+        (0, True)
     """
 
     step: int

@@ -47,6 +47,12 @@ def spectrum_chart(
 
     Raises:
         InputError: if `law` is not a law.
+
+    Example:
+        >>> from hessium.figures.views.spectra import spectrum_chart
+        >>> chart = spectrum_chart(hs.spectrum(H), label="H")
+        >>> chart.series[0].label
+        'H'
     """
     if law is not None and not isinstance(law, Law):
         msg = f"law: {type(law).__name__}; a law of hessium.theory is required"

@@ -42,6 +42,11 @@ def align_permutation(
 
     Raises:
         InputError: for another kind of model.
+
+    Example:
+        >>> other = hs.landscape.align_permutation(risk, risk.theta, risk.theta)
+        >>> bool(torch.equal(other, risk.theta))
+        True
     """
     layers = _linear_layers(risk)
     moved = [part.clone() for part in risk.layout.parts(risk.at(theta).theta)]

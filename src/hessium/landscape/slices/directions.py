@@ -105,7 +105,8 @@ def filter_normalised(risk: EmpiricalRisk, k: int = 2, *, rng: Rng = 0) -> Tenso
         InputError: if every weight is zero or has fewer than two dimensions.
 
     Example:
-        >>> hs.loss_slice(risk, filter_normalised(risk, 2), extent=1.0)
+        >>> hs.landscape.filter_normalised(risk, 2).shape
+        torch.Size([13, 2])
     """
     drawn = generator(rng).standard_normal((risk.dim, count("k", k, 1)))
     columns = torch.from_numpy(drawn).to(risk.device, risk.dtype)
@@ -148,6 +149,11 @@ def trajectory_directions(thetas: Sequence[Tensor], k: int = 2) -> tuple[Tensor,
 
     Raises:
         InputError: if there are too few points, or they do not differ.
+
+    Example:
+        >>> thetas = [risk.theta * s for s in (1.0, 0.9, 0.7)] + [risk.theta.flip(0)]
+        >>> [tuple(part.shape) for part in hs.landscape.trajectory_directions(thetas)]
+        [(13, 2), (4, 2), (2,)]
     """
     k = count("k", k, 1)
     if len(thetas) <= k:

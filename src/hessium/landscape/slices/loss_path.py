@@ -56,6 +56,11 @@ class LossPath(Displayable):
         along: the numbers that were asked for at each position, (m,) each.
         bent: whether the segments are optimised curves.
         middles: the middle points of the bent segments, (segments, P); empty if straight.
+
+    Example:
+        >>> path = hs.loss_path(risk, [risk.theta, 0.5 * risk.theta], num=11)
+        >>> bool(np.isclose(path.values[0], risk.value()))
+        True
     """
 
     positions: FloatArray
@@ -122,7 +127,8 @@ def loss_path(
     gradients for a bent segment; the functions in `along` once for each position.
 
     Example:
-        >>> hs.loss_path(risk, [theta_a, theta_b], num=51).barrier
+        >>> hs.loss_path(risk, [risk.theta, 0.5 * risk.theta], num=11).barrier >= 0
+        True
     """
     num = count("num", num, 3)
     asked = _functions(along)

@@ -69,6 +69,11 @@ class LossSlice(Displayable):
             trace, by Student's distribution; infinite if the trace may be zero.
         sampling_stderr: standard error of the values over the samples of the data, of the shape of
             `values`; None unless asked for.
+
+    Example:
+        >>> line = hs.loss_slice(risk, "gradient", extent=0.1, num=5)
+        >>> len(line.coordinates), line.validity_radius > 0
+        (1, True)
     """
 
     coordinates: tuple[FloatArray, ...]
@@ -187,8 +192,9 @@ def loss_slice(
     self-check of the Hessian, and more products for eigenvectors.
 
     Example:
-        >>> found = hs.loss_slice(risk, "eigenvectors", extent=0.5, num=31)
-        >>> found.plot()
+        >>> plane = hs.loss_slice(risk, "eigenvectors", extent=0.5, num=5)
+        >>> plane.values.shape
+        (5, 5)
     """
     extent, within = positive("extent", extent), fraction("within", within)
     num, refine = count("num", num, 3), count("refine", refine, 0)

@@ -37,6 +37,11 @@ def free_product(first: Law, second: Law) -> Law:
 
     Raises:
         InputError: if a law has mass below zero, or all of it at zero.
+
+    Example:
+        >>> law = hs.theory.free_product(*2 * [hs.theory.MarchenkoPastur(0.5)])
+        >>> round(law.mean(), 6), round(law.var(), 6)
+        (1.0, 1.0)
     """
     for name, law in (("first", first), ("second", second)):
         low, high = checked_law(name, law).support()

@@ -34,6 +34,11 @@ def free_sum(*laws: Law) -> Law:
 
     Raises:
         InputError: if no law is given, or the noise is below the rounding of the positions.
+
+    Example:
+        >>> law = hs.theory.free_sum(hs.theory.MarchenkoPastur(0.25), hs.theory.Semicircle(0.2))
+        >>> round(law.mean(), 9), round(law.var(), 9)
+        (1.0, 0.45)
     """
     if not laws:
         msg = "laws: none given; a free sum needs at least one law"

@@ -31,6 +31,11 @@ def free_power(law: Law, exponent: Real) -> Law:
 
     Raises:
         InputError: if the exponent is below 1 and the law is not infinitely divisible.
+
+    Example:
+        >>> law = hs.theory.free_power(hs.theory.Semicircle(1.0), 3.0)
+        >>> round(law.var(), 9)
+        3.0
     """
     checked_law("law", law)
     t = _check.positive("exponent", exponent)
@@ -58,6 +63,11 @@ def free_compression(law: Law, share: Real) -> Law:
 
     Raises:
         InputError: if `share` is not in (0, 1].
+
+    Example:
+        >>> law = hs.theory.free_compression(hs.theory.Semicircle(1.0), 0.5)
+        >>> round(law.var(), 9)
+        0.5
     """
     checked_law("law", law)
     s = _check.positive("share", share)

@@ -33,6 +33,11 @@ class SoftEdge(Plottable):
             $2^{-1/6}$ for beta = 4, where `TracyWidom` has the normalisation of Bornemann's tables.
         side: "left" or "right", where the empty side lies.
         beta: symmetry class.
+
+    Example:
+        >>> edge = hs.theory.soft_edge(hs.theory.MarchenkoPastur(0.25), n=100)
+        >>> edge.side, edge.scale > 0
+        ('right', True)
     """
 
     location: float
@@ -79,6 +84,11 @@ def soft_edge(
     Raises:
         InputError: if an argument breaks its rule, or the edge is not soft (the density does
             not vanish as a square root: Marchenko-Pastur of ratio 1 at zero, arcsine).
+
+    Example:
+        >>> edge = hs.theory.soft_edge(hs.theory.Semicircle(1.0), n=100)
+        >>> round(edge.location, 6), round(edge.scale, 6)
+        (2.0, 0.046416)
     """
     size, stretch = _check.count("n", n), _STRETCH[TracyWidom(beta).beta]
     if side not in ("left", "right"):

@@ -46,6 +46,10 @@ class SpacingRatio(Plottable):
 
     Raises:
         InputError: for any other name.
+
+    Example:
+        >>> round(float(hs.theory.SpacingRatio("goe").mean()), 4)
+        0.5359
     """
 
     ensemble: str = "goe"

@@ -24,6 +24,10 @@ class Outlier:
         spike: eigenvalue theta of the structured part.
         location: limit of the eigenvalue of the sum, $\omega(x) = \theta$.
         overlap: limit of $|\langle u, v\rangle|^2$ of the two eigenvectors, $1/\omega'(x)$.
+
+    Example:
+        >>> hs.theory.outliers([3.0], hs.theory.Semicircle(1.0))[0].overlap < 1
+        True
     """
 
     spike: float
@@ -50,6 +54,11 @@ def outliers(spikes: ArrayLike, noise: Law, base: Law | None = None) -> tuple[Ou
 
     Raises:
         InputError: if a spike lies in the support of the base.
+
+    Example:
+        >>> (one,) = hs.theory.outliers([3.0], hs.theory.Semicircle(1.0))
+        >>> round(one.location, 6)  # 3 + 1/3
+        3.333333
     """
     bulk = Empirical([0.0]) if base is None else checked_law("base", base)
     far = checked_law("noise", noise)._series

@@ -38,6 +38,11 @@ class TracyWidom(Plottable):
 
     Raises:
         InputError: for any other beta.
+
+    Example:
+        >>> law = hs.theory.TracyWidom(beta=1)
+        >>> round(float(law.mean()), 4)
+        -1.2065
     """
 
     beta: int = 1

@@ -67,6 +67,10 @@ def critical_energy(ratio: ArrayLike, activation: str = "linear", scale: Real = 
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> round(float(hs.theory.critical_energy(0.25)), 7)
+        0.0435095
     """
     phi, model = checked_ratios(ratio), checked_activation(activation)
     square = _check.positive("scale", scale) ** 2
@@ -86,6 +90,10 @@ def gap_energy(ratio: ArrayLike, scale: Real = 1.0) -> FloatArray:
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> round(float(hs.theory.gap_energy(2.0)), 6)
+        0.01756
     """
     phi = checked_ratios(ratio)
     square = _check.positive("scale", scale) ** 2
@@ -108,6 +116,10 @@ def wigner_energy(energy: ArrayLike, ratio: ArrayLike) -> FloatArray:
 
     Raises:
         InputError: if a ratio is not positive.
+
+    Example:
+        >>> round(float(hs.theory.wigner_energy(0.1, 0.25)), 6)
+        0.0125
     """
     return np.asarray(_check.reals("energy", energy) * checked_ratios(ratio) / 2)
 
@@ -122,6 +134,11 @@ def ratio_for_critical_energy(energy: Real, activation: str = "linear", scale: R
 
     Raises:
         InputError: if no ratio has that critical energy, or an argument breaks its rule.
+
+    Example:
+        >>> ratio = hs.theory.ratio_for_critical_energy(0.05)
+        >>> round(float(hs.theory.critical_energy(ratio)), 9)
+        0.05
     """
     model = checked_activation(activation)
     wanted = _check.positive("energy", energy) / _check.positive("scale", scale) ** 2
@@ -153,6 +170,10 @@ def minimiser_energy(ratio: ArrayLike, model: str = "linear") -> FloatArray:
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> round(float(hs.theory.minimiser_energy(0.25)), 6)
+        0.4375
     """
     phi = checked_ratios(ratio)
     if model == "linear":

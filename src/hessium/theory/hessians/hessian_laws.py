@@ -29,6 +29,11 @@ def wishart_wigner(energy: Real, ratio: Real, scale: Real = 1.0) -> LevyLaw:
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> law = hs.theory.wishart_wigner(energy=0.1, ratio=0.25)
+        >>> round(law.mean(), 9), round(law.var(), 9)
+        (1.0, 0.45)
     """
     wishart = MarchenkoPastur(ratio=ratio, scale=scale)
     variance = 2 * _check.nonnegative("energy", energy)
@@ -50,6 +55,11 @@ def relu_residual(energy: Real, ratio: Real) -> LevyLaw:
 
     Raises:
         InputError: if an argument is not a positive number.
+
+    Example:
+        >>> law = hs.theory.relu_residual(energy=0.1, ratio=0.25)
+        >>> round(law.mean(), 9)
+        0.0
     """
     share = 0.5 / _check.positive("ratio", ratio)
     jump = ratio * math.sqrt(_check.positive("energy", energy) / 2)
@@ -69,6 +79,10 @@ def relu_hessian(energy: Real, ratio: Real, scale: Real = 1.0) -> LevyLaw:
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> round(hs.theory.relu_hessian(energy=0.1, ratio=0.25).mean(), 9)
+        1.0
     """
     wishart = MarchenkoPastur(ratio=ratio, scale=scale)
     if _check.nonnegative("energy", energy) == 0:

@@ -29,6 +29,10 @@ def hessian_law(
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> hs.theory.hessian_law(0.1, 0.25, "relu") == hs.theory.relu_hessian(0.1, 0.25)
+        True
     """
     make = wishart_wigner if checked_activation(activation) == "linear" else relu_hessian
     return make(energy, ratio, scale)
@@ -51,6 +55,10 @@ def index(
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> round(float(hs.theory.index(0.1, 0.25)), 7)
+        0.0539805
     """
     energies, ratios = np.broadcast_arrays(_check.reals("energy", energy), checked_ratios(ratio))
     values = [
@@ -110,6 +118,10 @@ def index_coefficient(ratio: ArrayLike, activation: str = "linear") -> FloatArra
 
     Raises:
         InputError: if a ratio is not in (0, 1): the critical energy is zero from one on.
+
+    Example:
+        >>> round(float(hs.theory.index_coefficient(0.25)), 7)
+        0.0748327
     """
     phi, model = checked_ratios(ratio), checked_activation(activation)
     if (phi >= 1).any():
@@ -141,6 +153,11 @@ def small_index(
 
     Raises:
         InputError: if a ratio is not in (0, 1) or another argument breaks its rule.
+
+    Example:
+        >>> energy = 1.01 * hs.theory.critical_energy(0.25)
+        >>> bool(abs(hs.theory.small_index(energy, 0.25) / hs.theory.index(energy, 0.25) - 1) < 0.1)
+        True
     """
     energies = _check.reals("energy", energy)
     critical = critical_energy(ratio, activation, scale)
@@ -156,6 +173,11 @@ def energy_for_index(
     Raises:
         InputError: if no energy has that index. At infinite energy the index is 1/2 less half
             of the atom at zero of the residual law; for ratio > 1 it starts above zero.
+
+    Example:
+        >>> energy = hs.theory.energy_for_index(0.05, 0.25)
+        >>> round(float(hs.theory.index(energy, 0.25)), 9)
+        0.05
     """
     phi = _check.positive("ratio", ratio)
     wanted = _check.positive("index_value", index_value)

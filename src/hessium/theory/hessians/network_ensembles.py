@@ -20,6 +20,11 @@ class BlockHessian:
     Attributes:
         gauss_newton: H0, shape (p, p).
         residual: H1, shape (p, p).
+
+    Example:
+        >>> found = hs.theory.two_layer_hessian(4, samples=16, energy=0.1, rng=0)
+        >>> found.residual.shape
+        (32, 32)
     """
 
     gauss_newton: FloatArray
@@ -49,6 +54,11 @@ def two_layer_hessian(
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> found = hs.theory.two_layer_hessian(4, samples=16, energy=0.1, rng=0)
+        >>> found.gauss_newton.shape
+        (32, 32)
     """
     size, m = _check.count("n", n), _check.count("samples", samples)
     e = np.sqrt(2 * _check.nonnegative("energy", energy))
@@ -84,6 +94,10 @@ def product_wishart(n: int, samples: int, energy: Real, rng: Rng = None) -> Floa
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> hs.theory.product_wishart(6, samples=24, energy=0.1, rng=0).shape
+        (12, 12)
     """
     size, m = _check.count("n", n), _check.count("samples", samples, 2)
     source = generator(rng)
@@ -102,6 +116,11 @@ def spiked(
 
     Raises:
         InputError: if there are more spikes than rows.
+
+    Example:
+        >>> a, vectors = hs.theory.spiked(hs.theory.goe(50, rng=0), [3.0], rng=0)
+        >>> a.shape, vectors.shape
+        ((50, 50), (50, 1))
     """
     strengths = _check.spectrum("spikes", spikes)
     square = _check.reals("matrix", matrix)

@@ -19,6 +19,11 @@ class NetworkRank:
         residual: of H1 = H - H0, the functional part.
         hessian: of H.
         parameters: their common size.
+
+    Example:
+        >>> rank = hs.theory.linear_network_rank([4, 2, 3])
+        >>> rank.hessian <= rank.parameters
+        True
     """
 
     gauss_newton: int
@@ -59,6 +64,10 @@ def linear_network_rank(
     Raises:
         InputError: if an argument breaks its rule, or the case with biases has a bottleneck or
             cross-entropy, for which no formula is known.
+
+    Example:
+        >>> hs.theory.linear_network_rank([4, 2, 3]).gauss_newton
+        10
     """
     sizes = [_check.count("widths", width) for width in _check.sequence("widths", widths)]
     if len(sizes) < 3:

@@ -63,6 +63,11 @@ class Sensitivity(Plottable):
     Attributes:
         law: the law.
         parameter: "energy", "ratio" or "scale".
+
+    Example:
+        >>> found = hs.theory.sensitivity("ratio", 0.1, 0.25)
+        >>> type(found.law).__name__
+        'FreeLevy'
     """
 
     law: LevyLaw
@@ -127,6 +132,11 @@ def sensitivity(
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> found = hs.theory.sensitivity("energy", 0.1, 0.25)
+        >>> found.parameter, found.law.var()
+        ('energy', 0.45)
     """
     if parameter not in PARAMETERS:
         msg = f"parameter: {parameter!r}; one of {', '.join(PARAMETERS)} is required"
@@ -174,6 +184,10 @@ def critical_energy_derivative(
 
     Raises:
         InputError: if an argument breaks its rule.
+
+    Example:
+        >>> round(hs.theory.critical_energy_derivative("ratio", 0.25), 4)
+        -0.201
     """
     p, s = _check.positive("ratio", ratio), _check.positive("scale", scale)
     model = checked_activation(activation)

@@ -21,6 +21,10 @@ class Arcsine(Law):
 
     Raises:
         InputError: if `radius` is not a positive number.
+
+    Example:
+        >>> round(hs.theory.Arcsine(radius=2.0).var(), 12)
+        2.0
     """
 
     radius: Real = 2.0

@@ -33,6 +33,10 @@ def moments_from_cumulants(cumulants: FloatArray) -> FloatArray:
 
     Raises:
         InputError: unless a list of real numbers is given.
+
+    Example:
+        >>> hs.theory.moments_from_cumulants(np.array([0.0, 1.0, 0.0, 0.0])).tolist()  # semicircle
+        [0.0, 1.0, 0.0, 2.0]
     """
     return to_moments(_check.flat("cumulants", cumulants))
 
@@ -53,6 +57,10 @@ def cumulants_from_moments(moments: FloatArray) -> FloatArray:
 
     Raises:
         InputError: unless a list of real numbers is given.
+
+    Example:
+        >>> hs.theory.cumulants_from_moments(np.array([0.0, 1.0, 0.0, 2.0])).tolist()
+        [0.0, 1.0, 0.0, 0.0]
     """
     return to_cumulants(_check.flat("moments", moments))
 

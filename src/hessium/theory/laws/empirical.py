@@ -32,6 +32,11 @@ class Empirical(Law):
     Raises:
         InputError: if the spectrum is empty, complex or not finite, or the weights
             are not probabilities.
+
+    Example:
+        >>> law = hs.theory.Empirical([0.0, 1.0, 2.0])
+        >>> law.mean(), len(law.atoms)
+        (1.0, 3)
     """
 
     nodes: FloatArray

@@ -32,6 +32,13 @@ class Law(Distribution):
     and, if it has atoms, `atoms`. It may override `matrix`, where it has an ensemble of its own,
     and `excess_above`, where F - z cancels. Names follow `scipy.stats`; methods take and return
     arrays of any shape. Laws are immutable.
+
+    Example:
+        >>> law = hs.theory.Semicircle(variance=1.0)
+        >>> law.support(), law.mean(), law.var()
+        ((-2.0, 2.0), 0.0, 1.0)
+        >>> round(float(law.cdf(0.0)), 12)
+        0.5
     """
 
     # ------------------------------------------------------------------ methods of subclasses
@@ -174,7 +181,13 @@ class Law(Distribution):
 
 @dataclass(frozen=True)
 class Affine(Law):
-    """The law of factor * X + offset, X of law `base`; made by `shifted` and `scaled`."""
+    """The law of factor * X + offset, X of law `base`; made by `shifted` and `scaled`.
+
+    Example:
+        >>> law = hs.theory.Semicircle(1.0).scaled(2.0).shifted(1.0)
+        >>> law.mean(), law.var()
+        (1.0, 4.0)
+    """
 
     base: Law
     factor: Real
@@ -271,7 +284,13 @@ def checked_law(name: str, value: Any) -> Law:
 
 
 def with_spectrum(law: Law, n: int, rng: Rng = None) -> FloatArray:
-    """Q diag Q^T with Q Haar and the quantiles of a law at (k + 1/2)/n on the diagonal."""
+    """Q diag Q^T with Q Haar and the quantiles of a law at (k + 1/2)/n on the diagonal.
+
+    Example:
+        >>> a = hs.theory.with_spectrum(hs.theory.Semicircle(1.0), 200, rng=0)
+        >>> a.shape
+        (200, 200)
+    """
     size = _check.count("n", n)
     checked_law("law", law)
     q = haar(size, rng)

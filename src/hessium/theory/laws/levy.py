@@ -26,6 +26,11 @@ class LevyLaw(Law):
 
     The class is closed under free sums. A subclass defines `triple` and `reciprocal_above`; all
     else follows from $w = F(z) = 1/G(z)$.
+
+    Example:
+        >>> law = hs.theory.wishart_wigner(0.1, 0.25)
+        >>> isinstance(law, hs.theory.LevyLaw)
+        True
     """
 
     @property
@@ -143,6 +148,11 @@ class FreeLevy(LevyLaw):
 
     Raises:
         InputError: if an argument breaks its rule, or variance and rates are all zero (an atom).
+
+    Example:
+        >>> law = hs.theory.FreeLevy(variance=0.2, rates=(4.0,), jumps=(0.25,))
+        >>> round(law.mean(), 12), round(law.var(), 12)
+        (1.0, 0.45)
     """
 
     drift: Real = 0.0

@@ -29,6 +29,11 @@ class MarchenkoPastur(LevyLaw):
 
     Raises:
         InputError: if an argument is not a positive number.
+
+    Example:
+        >>> law = hs.theory.MarchenkoPastur(ratio=0.25)
+        >>> [round(edge, 6) for edge in law.support()]
+        [0.25, 2.25]
     """
 
     ratio: Real

@@ -24,6 +24,10 @@ class Semicircle(LevyLaw):
 
     Raises:
         InputError: if `variance` is not a positive number.
+
+    Example:
+        >>> hs.theory.Semicircle(variance=0.25).support()
+        (-1.0, 1.0)
     """
 
     variance: Real

@@ -23,6 +23,10 @@ class Uniform(Law):
 
     Raises:
         InputError: if an end is not finite or high <= low.
+
+    Example:
+        >>> float(hs.theory.Uniform(0.0, 2.0).ppf(0.25))
+        0.5
     """
 
     low: Real

@@ -1,8 +1,8 @@
-"""A convolutional network on scikit-learn's digits: `hessium spectrum examples/digits_cnn.py:make`.
+"""A convolutional network: `hessium spectrum hessium.examples.digits_cnn:make`.
 
-What a training script leaves behind: a model with batch normalisation, a DataLoader whose last
-batch is smaller, float32. `make` has 640 parameters, so that all eigenvalues are at hand; `large`
-has more than a hundred thousand.
+What a training script leaves behind: a model of the digits with batch normalisation, a DataLoader
+whose last batch is smaller, float32. `make` has 640 parameters, so that all eigenvalues are at
+hand; `large` has more than a hundred thousand.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A physics-informed network: `hessium spectrum examples/physics_informed.py:make`.
+"""A physics-informed network: `hessium spectrum hessium.examples.physics_informed:make`.
 
 The equation is u'' = -pi^2 sin(pi x) on [0, 1] with u(0) = u(1) = 0. Its residuals are the outputs,
 so the loss is a sum of squares of outputs, and H = H0 + H1 as for any regression. However many

@@ -1,7 +1,7 @@
 """Logistic growth: which of three parameters do early samples determine?
 
-    python examples/logistic_growth.py
-    hessium identify examples/logistic_growth.py:question
+    python -m hessium.examples.logistic_growth
+    hessium identify hessium.examples.logistic_growth:question
 
 u' = r u (1 - u / K) by Runge-Kutta steps. Samples taken before saturation determine the rate and
 the start, not the capacity K; the quadratic model and its checks say so.

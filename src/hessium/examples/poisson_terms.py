@@ -1,7 +1,7 @@
 """A physics-informed loss by its terms: equation, boundary values and data.
 
-    python examples/poisson_terms.py
-    hessium spectrum examples/poisson_terms.py:make
+    python -m hessium.examples.poisson_terms
+    hessium spectrum hessium.examples.poisson_terms:make
 
 kappa u'' = -2 pi^2 sin(pi x) on [0, 1] with u = 0 at both ends, an unknown conductivity kappa, and
 six noisy measurements of u. The true conductivity is 2, where u = sin(pi x). The three terms have
@@ -38,7 +38,7 @@ class Conductor(nn.Module):
 
 
 def residual(model: nn.Module, points: Tensor) -> Tensor:
-    """kappa u'' + 2 pi^2 sin(pi x) at points (n, 1)."""
+    """Kappa u'' + 2 pi^2 sin(pi x) at points (n, 1)."""
     assert isinstance(model, Conductor)
     x = points.detach().clone().requires_grad_()
     (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)

@@ -1,4 +1,4 @@
-"""A ReLU network for `hessium compare examples/relu_landscape.py:make`."""
+"""A ReLU network for `hessium compare hessium.examples.relu_landscape:make`."""
 
 from __future__ import annotations
 

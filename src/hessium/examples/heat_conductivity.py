@@ -1,7 +1,7 @@
 """The heat equation with an unknown conductivity: a network, and a source strength beside it.
 
-    python examples/heat_conductivity.py
-    hessium identify examples/heat_conductivity.py:question
+    python -m hessium.examples.heat_conductivity
+    hessium identify hessium.examples.heat_conductivity:question
 
 u_t = (kappa(x) u_x)_x + q s(x) on [0, 1] with u = 0 at both ends, by implicit steps. kappa is the
 softplus of a small network; its weights are nuisance parameters for q. Sensors at four places.
@@ -39,7 +39,7 @@ class Heat(nn.Module):
         self.double()
 
     def conductivity(self, x: Tensor) -> Tensor:
-        """kappa at places (n,)."""
+        """Kappa at places (n,)."""
         found: Tensor = 0.1 * F.softplus(self.network(x[:, None]))[:, 0]
         return found
 

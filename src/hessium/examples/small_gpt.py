@@ -1,4 +1,4 @@
-"""A small GPT on a page of text: `hessium spectrum examples/small_gpt.py:make`.
+"""A small GPT on a page of text: `hessium spectrum hessium.examples.small_gpt:make`.
 
 One character is one token, one line is one sequence. Lines differ in length, so batches are padded
 and the padding does not count. Attention is fused, as in most libraries; it is replaced by plain

@@ -1,7 +1,7 @@
 """A cantilever beam with 12 deflection samples: what they determine, and where to measure next.
 
-    python examples/beam.py
-    hessium identify examples/beam.py:question
+    python -m hessium.examples.beam
+    hessium identify hessium.examples.beam:question
 
 The flexural rigidity EI(x) = exp(s(x)) is unknown, with s piecewise linear on nine knots. The
 deflection under a uniform load follows from two integrations of M(x) / EI(x). The samples lie on
