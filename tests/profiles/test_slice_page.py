@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from hessium.cli import main
+from hessium.cli import main, slices
+from hessium.cli.signals import Stopped
 from hessium.cli.slices import _spent
 from hessium.profiles.slice_page import SlicePage
 from hessium.report.statements import bases, number
@@ -155,3 +157,47 @@ def test_the_time_counts_processes_that_have_ended() -> None:
     before, own = _spent(), time.process_time()
     subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
     assert _spent() - before > time.process_time() - own + 0.05
+
+
+@pytest.mark.parametrize("during", ["search", "slice"])
+def test_a_slice_is_kept_when_the_search_after_it_is_interrupted(
+    during: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "mine.py").write_text(BOWL)
+    out = tmp_path / "run"
+    line = ["slice", f"{tmp_path / 'mine.py'}:make", "--num", "5", "--out", str(out), "--json"]
+    line += ["--critical", "saddle", "--index", "1"]
+
+    def stopped(*given: object, **more: object) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(slices, "find_critical_point" if during == "search" else "sliced", stopped)
+        assert main(line) == 128 + signal.SIGTERM
+    err = capsys.readouterr().err.splitlines()[-1]
+    if during == "slice":
+        assert err == (
+            "interrupted by SIGTERM: no value of the slice was finished; the same command begins "
+            "again"
+        )
+        assert not (out / "report.html").exists()
+        return
+    assert err == (
+        f"interrupted by SIGTERM: the slice is kept, and its page is {out / 'report.html'}; the "
+        "search by saddle is not kept, and the same command begins it again"
+    )
+    page = (out / "report.html").read_text()
+    assert "<svg" in page
+    assert "The search for a critical point by saddle had not ended" in page
+    assert (out / "surface.html").exists()
+    assert len(list((out / "arrays").rglob("*.npz"))) == 1
+    (state,) = (out / "values").rglob("state.json")
+    before = state.stat().st_mtime_ns
+    assert main(line) == 0
+    assert state.stat().st_mtime_ns == before
+    page = (out / "report.html").read_text()
+    assert "had not ended" not in page
+    assert "critical point, index 1" in page

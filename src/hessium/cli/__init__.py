@@ -83,7 +83,8 @@ def _last_words(error: BaseException) -> tuple[str, int]:
     """The message of an error, and the exit status."""
     if isinstance(error, KeyboardInterrupt):
         number = error.number if isinstance(error, Stopped) else signal.SIGINT
-        return f"{interrupted(number)}: {_KEPT}", 128 + number
+        kept = error.kept if isinstance(error, Stopped) and error.kept else _KEPT
+        return f"{interrupted(number)}: {kept}", 128 + number
     if isinstance(error, (InputError, SelfCheckError, NonFiniteError, ConvergenceError)):
         return f"error: {error}", _BAD_INPUT
     if isinstance(error, ImportError) and (absent := missing("this command", error)):

@@ -95,8 +95,7 @@ def require_shared(risk: EmpiricalRisk, target: Target) -> None:
 
 def write_and_say(found: Reported, target: Target, out: Path, line: str) -> Path:
     """Write the page, print its numbers, notes and verdicts, and return where it is."""
-    more = {**target.config(), "source_sha256": target.digest()}
-    page = write_page(found, out, name=target.title, typed=line, more=more)
+    page = write_silently(found, target, out, line)
     findings = found.findings
     for table in (*findings.quoted[:1], *findings.tables[:1]):
         _say_table(table)
@@ -108,6 +107,12 @@ def write_and_say(found: Reported, target: Target, out: Path, line: str) -> Path
     say_verdicts(findings)
     wrote(page=page)
     return page
+
+
+def write_silently(found: Reported, target: Target, out: Path, line: str) -> Path:
+    """Write the page, and return where it is."""
+    more = {**target.config(), "source_sha256": target.digest()}
+    return write_page(found, out, name=target.title, typed=line, more=more)
 
 
 def summary(found: Reported) -> dict[str, Any]:

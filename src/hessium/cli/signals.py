@@ -21,11 +21,23 @@ class Stopped(KeyboardInterrupt):
 
     Args:
         number: of the signal.
+        kept: what of the work is kept, for the last message; empty for the usual words.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, kept: str = "") -> None:
         super().__init__("Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name)
         self.number = number
+        self.kept = kept
+
+
+@contextlib.contextmanager
+def keeping(kept: Callable[[], str]) -> Iterator[None]:
+    """A signal within the block ends with these words on what is kept, asked for when it comes."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        raise Stopped(number, kept()) from error
 
 
 @contextlib.contextmanager

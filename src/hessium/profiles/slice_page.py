@@ -23,6 +23,7 @@ class SlicePage(Reported):
         risk: what was sliced.
         seed: of random directions.
         points: critical points to be marked.
+        pending: methods of searches that have not ended.
         seconds: processor time of all processes.
     """
 
@@ -32,6 +33,7 @@ class SlicePage(Reported):
     risk: str
     seed: int
     points: tuple[CriticalPoint, ...] = ()
+    pending: tuple[str, ...] = ()
     seconds: float
 
     @property
@@ -145,7 +147,16 @@ class SlicePage(Reported):
             charts=(slice_chart(found, points=self.points),),
             tables=self._critical_points(),
             quoted=(table,),
-            notes=(slice_caption(found),),
+            notes=(slice_caption(found), *self._unfinished()),
+        )
+
+    def _unfinished(self) -> tuple[str, ...]:
+        if not self.pending:
+            return ()
+        methods = " and by ".join(self.pending)
+        return (
+            f"The search for a critical point by {methods} had not ended when this page was "
+            "written, so the point is not marked.",
         )
 
     def _critical_points(self) -> tuple[Table, ...]:
