@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -20,7 +21,7 @@ from hessium.figures.records import Chart
 from hessium.figures.views import chart_of
 from hessium.figures.views.marks import Point, marks
 from hessium.plots import describe, draw, to_svg
-from hessium.plots.fields import interpolated
+from hessium.plots.fields import contour_levels, interpolated
 from hessium.runs.codec import decode, encode
 
 
@@ -148,6 +149,43 @@ def test_contours_are_drawn_between_the_values_without_overshoot() -> None:
     edge = np.ix_(fy <= x[11], fx <= x[11])
     assert (fz[edge] >= smooth[edge].min() - 0.01).all()
     assert fz.min() >= bowl.min() - 0.03
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "log", "expected"),
+    [
+        (0.3, 40.0, True, [0.5, 1, 2, 5, 10, 20]),
+        (1e-9, 1e3, True, [10.0**k for k in range(-8, 3)]),
+        (1.0, 300.0, True, [2, 5, 10, 20, 50, 100, 200]),
+        (2.0, 2.9, True, [2.1, 2.2, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8]),
+        (0.0, 1.0, False, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
+    ],
+)
+def test_contours_are_at_round_numbers_above_the_smallest_value(
+    low: float, high: float, log: bool, expected: list[float]
+) -> None:
+    np.testing.assert_allclose(contour_levels(low, high, log=log), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_plateau_at_the_minimum_is_not_outlined_and_the_bar_ends_there(log: bool) -> None:
+    x = np.linspace(-1, 1, 21)
+    z = np.maximum(np.exp(7 * np.add.outer(x**2, x**2)) if log else np.add.outer(x**2, x**2), 0.2)
+    if log:
+        z = np.maximum(z, 3.0)
+    chart, _ = chart_of(plane())
+    figure = draw(dataclasses.replace(chart, series=(), field=field_of(z, log=log)))
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    filled, lines = (one for one in figure.axes[0].collections if isinstance(one, ContourSet))
+    assert lines.levels[0] > z.min() * 1.001
+    assert (filled.levels[0], filled.levels[-1]) == (z.min(), z.max())
+    assert filled.extend == "neither"
+    bar = figure.axes[1]
+    assert bar.get_ylim() == pytest.approx((z.min(), z.max()))
+    ticks = bar.get_yticks()
+    assert set(ticks) <= set(lines.levels)
+    assert all(np.isclose(float(f"{tick:.2g}"), tick) for tick in ticks)
 
 
 def path(upper: float = 0.9) -> hs.LossPath:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.interpolate import Akima1DInterpolator
 
 from hessium._typing import FloatArray
@@ -17,24 +17,27 @@ from hessium.figures.fields import Field
 from hessium.plots.style import PALETTE
 
 _LEVELS = 12
+_MARGIN = 0.02  # of the range, at either end without a contour
+_TICKS = 13  # of the colour bar
 _FINE = 120  # intervals of an axis, between which contours are straight
 _LABEL = 34  # characters of a line beside the colour bar
 
 
 def draw_field(axes: Axes, field: Field, tick_text: FuncFormatter, *, dark: bool = False) -> None:
     """Draw the values, light to dark on a light page and dark to light on a dark one."""
-    low, high = _range(field.z)
+    low, high = _range(field.z, log=field.log)
     light, deep = ("#10202c", PALETTE[0][1]) if dark else ("#f4f8fb", PALETTE[0][0])
     colours = LinearSegmentedColormap.from_list("hessium", [light, deep])
     norm = LogNorm(low, high) if field.log else Normalize(low, high)
+    levels = contour_levels(low, high, log=field.log)
     if field.style == "cells":
         drawn: Any = axes.pcolormesh(
             _edges(field.x), _edges(field.y), field.z, cmap=colours, norm=norm, shading="flat"
         )
     else:
-        levels = _levels(low, high, log=field.log)
         x, y, z = interpolated(field)
-        drawn = axes.contourf(x, y, z, levels, cmap=colours, norm=norm, extend="both")
+        bounds = np.r_[low, levels, high]
+        drawn = axes.contourf(x, y, z, bounds, cmap=colours, norm=norm)
         ink = "#c8d4dc" if dark else "#3a4a56"
         axes.contour(x, y, z, levels, colors=ink, linewidths=0.5)
     axes.grid(visible=False)
@@ -44,7 +47,8 @@ def draw_field(axes: Axes, field: Field, tick_text: FuncFormatter, *, dark: bool
         axes.set_yticks(field.y, labels=list(field.y_names))
     figure = axes.get_figure()
     if isinstance(figure, Figure):
-        bar = figure.colorbar(drawn, ax=axes, format=tick_text)
+        ticks = None if field.style == "cells" else _ticks(levels)
+        bar = figure.colorbar(drawn, ax=axes, format=tick_text, ticks=ticks, spacing="proportional")
         bar.set_label(field.label)
         bar.outline.set_linewidth(0.6)
         bar.minorticks_off()
@@ -70,18 +74,37 @@ def _finer(axis: FloatArray) -> FloatArray:
     return np.append((axis[:-1, None] + np.diff(axis)[:, None] * steps).reshape(-1), axis[-1])
 
 
-def _range(values: FloatArray) -> tuple[float, float]:
+def _range(values: FloatArray, *, log: bool) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    if high > low:
+        return low, high
+    return (low / 2, high * 2) if log else (low - 0.5, high + 0.5)
 
 
-def _levels(low: float, high: float, *, log: bool) -> FloatArray:
-    if not log:
-        return np.asarray(MaxNLocator(_LEVELS).tick_values(low, high))
-    decades = np.log10(high / low)
-    if decades >= 6:
-        return np.asarray(LogLocator().tick_values(low, high))
-    return np.asarray(np.logspace(np.log10(low), np.log10(high), _LEVELS))
+def contour_levels(low: float, high: float, *, log: bool) -> FloatArray:
+    """Round numbers within the range.
+
+    They have equal steps; with logarithms they are 1, 2 and 5 in each decade, or whole decades
+    where there are many. None is nearer to an end than a fiftieth of the range, of the logarithms where they are drawn:
+    a contour at the smallest value would outline where interpolation ends, not the loss.
+    """
+    if log and high >= 10 * low:
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        decades = np.arange(first, last + 1)
+        steps = (1, 2, 5) if last - first <= _LEVELS // 3 else (1,)
+        every = max(1, math.ceil((last - first) / _LEVELS)) if len(steps) == 1 else 1
+        found = np.array([float(f"{m}e{d}") for d in decades[::every] for m in steps])
+    else:
+        found = np.asarray(MaxNLocator(_LEVELS, steps=[1, 2, 5, 10]).tick_values(low, high))
+        found = found[(found > low) & (found < high)]
+    low, high, place = (np.log(v) if log else v for v in (low, high, found))
+    margin = _MARGIN * (high - low)
+    return np.asarray(found[(place > low + margin) & (place < high - margin)])
+
+
+def _ticks(levels: FloatArray) -> FloatArray:
+    """Every second level or fewer, where there are many."""
+    return levels[:: math.ceil(len(levels) / _TICKS)] if len(levels) else levels
 
 
 def _edges(centres: FloatArray) -> FloatArray:
