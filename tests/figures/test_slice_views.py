@@ -115,6 +115,51 @@ def test_a_plane_has_equal_units_and_states_what_is_drawn() -> None:
     assert "nan" not in caption
 
 
+def scaled(*columns: list[float]) -> hs.LossSlice:
+    return dataclasses.replace(
+        plane(len(columns)),
+        directions=torch.tensor(columns, dtype=torch.float64).mT,
+        labels=tuple(f"direction {i + 1}" for i in range(len(columns))),
+    )
+
+
+def test_directions_of_other_lengths_and_angles_are_stated() -> None:
+    found = scaled([2, 0, 0], [0, 0.5, 0])
+    assert "(lengths per unit 2 and 0.5)" in repr(found)
+    assert "angle" not in repr(found)
+    chart, _ = chart_of(found)
+    assert chart.x_label.replace("\N{NO-BREAK SPACE}", " ") == (
+        "coordinate along direction 1 (per unit: length 2)"
+    )
+    assert "not orthonormal: lengths per unit 2 and 0.5." in chart.caption
+    assert "A distance in the parameters is as long along either axis." in chart.caption
+    figure = draw(chart)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    axes = figure.axes[0]
+    box = axes.get_window_extent()
+    (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+    # pixels for each unit of distance
+    assert box.width / (x1 - x0) / 2 == pytest.approx(box.height / (y1 - y0) / 0.5, rel=1e-6)
+    skew = scaled([1, 0, 0], [0.6, 0.8, 0])
+    assert skew.angle == pytest.approx(math.degrees(math.acos(0.6)))
+    assert "(angle 53.1 degrees)" in repr(skew)
+    caption = chart_of(skew)[0].caption
+    assert "not orthonormal: angle 53.1 degrees." in caption
+    assert "The picture does not keep angles." in caption
+    long = chart_of(scaled([30.6, 0, 0], [0, 1, 0]))[0]
+    assert "The axes have different scales" in long.caption
+    assert long.field is not None
+    assert not long.field.equal
+    assert "(length per unit 30.6)" in repr(scaled([30.6, 0, 0]))
+    for orthonormal in (plane(), plane(1)):
+        assert not orthonormal.units
+        assert "per unit" not in repr(orthonormal)
+        chart, _ = chart_of(orthonormal)
+        assert "orthonormal" not in chart.caption
+        assert "per unit" not in chart.x_label
+
+
 def test_a_line_shows_the_interval_of_its_radius() -> None:
     chart, _ = chart_of(plane(1))
     bound = chart.series[2]

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 import hessium as hs
 from hessium.errors import InputError
 from hessium.landscape import filter_normalised, trajectory_directions
-from hessium.landscape.slices.loss_slice import _plane
-from hessium.landscape.slices.radius import predicted_radius
+from hessium.landscape.slices.radius import plane_of, predicted_radius
 from hessium.problem.many_points import ManyPoints
 from support.risk_cases import draw
 
@@ -95,7 +94,7 @@ def test_third_and_fourth_derivatives_predict_it(
 ) -> None:
     risk = polynomial(cubic, quartic)
     directions = torch.eye(3, dtype=torch.float64)[:, :columns]
-    plane, _ = _plane(hs.Hessian(risk), ManyPoints(risk), directions)
+    plane, _ = plane_of(hs.Hessian(risk), ManyPoints(risk), directions)
     found, worst = predicted_radius(plane, 0.1, 1.0)
     assert found == pytest.approx(exact_radius(cubic, quartic, 0.1), rel=0.01)
     assert abs(worst[0]) == pytest.approx(1.0, abs=0.01)
@@ -106,7 +105,7 @@ def test_both_senses_of_a_direction_are_looked_at(sign: float) -> None:
     """The worse end of the second axis, where cubic and quartic terms add up."""
     risk = polynomial(sign * 0.7, 0.3)
     directions = torch.eye(3, dtype=torch.float64)[:, [1, 0]]
-    plane, _ = _plane(hs.Hessian(risk), ManyPoints(risk), directions)
+    plane, _ = plane_of(hs.Hessian(risk), ManyPoints(risk), directions)
     found, worst = predicted_radius(plane, 0.1, 1.0)
     assert found == pytest.approx(exact_radius(0.7, 0.3, 0.1), rel=0.01)
     assert abs(worst[1]) == pytest.approx(1.0, abs=0.01)
@@ -206,7 +205,7 @@ def test_rounding_beside_a_nearly_perfect_fit_is_no_error_of_the_model() -> None
     targets = model(x).detach() + 1e-6 * draw(40, 3, seed=1)
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), (x, targets))
     columns = torch.linalg.qr(draw(risk.dim, 2, seed=2))[0]
-    plane, _ = _plane(hs.Hessian(risk), ManyPoints(risk), columns)
+    plane, _ = plane_of(hs.Hessian(risk), ManyPoints(risk), columns)
     points = 10.0 ** np.arange(-17, -11)[:, None] * plane.units(6)[:, None, :].reshape(6, 2)
     values = plane.losses(points)
     assert not plane.wrong(points, values, 0.1).any()

@@ -25,7 +25,8 @@ class Field:
         style: filled contours with lines, interpolated between the values, or one cell a value.
         y_names: names of the rows, in place of numbers; empty for none.
         error: meaning of the errors of the values, or "exact".
-        equal: whether a unit is as long on either axis.
+        equal: whether the scales of the axes are tied to each other.
+        unit_ratio: length of a unit of y over that of a unit of x, where they are tied.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Field:
     y_names: tuple[str, ...] = ()
     error: str
     equal: bool = False
+    unit_ratio: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("x", "y", "z"):
@@ -49,6 +51,7 @@ class Field:
             (self.z.shape != shape, f"z of {self.label!r}: {self.z.shape} is not {shape}"),
             (not _increasing(self.x) or not _increasing(self.y), "x, y: must increase"),
             (not bool(np.isfinite(self.z).all()), f"z of {self.label!r}: not all finite"),
+            (not 0 < self.unit_ratio < np.inf, f"unit_ratio: {self.unit_ratio} is not positive"),
             (self.log and not bool((self.z > 0).all()), "log: values must be positive"),
             (
                 len(self.y_names) not in (0, self.y.size),

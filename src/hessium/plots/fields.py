@@ -42,7 +42,7 @@ def draw_field(axes: Axes, field: Field, tick_text: FuncFormatter, *, dark: bool
         axes.contour(x, y, z, levels, colors=ink, linewidths=0.5)
     axes.grid(visible=False)
     if field.equal:
-        axes.set_aspect("equal")
+        axes.set_aspect(field.unit_ratio)
     if field.y_names:
         axes.set_yticks(field.y, labels=list(field.y_names))
     figure = axes.get_figure()
@@ -85,8 +85,9 @@ def contour_levels(low: float, high: float, *, log: bool) -> FloatArray:
     """Round numbers within the range.
 
     They have equal steps; with logarithms they are 1, 2 and 5 in each decade, or whole decades
-    where there are many. None is nearer to an end than a fiftieth of the range, of the logarithms where they are drawn:
-    a contour at the smallest value would outline where interpolation ends, not the loss.
+    where there are many. None is nearer to an end than a fiftieth of the range, of the logarithms
+    where they are drawn: a contour at the smallest value would outline where interpolation ends,
+    not the loss.
     """
     if log and high >= 10 * low:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))

@@ -15,6 +15,8 @@ from hessium.figures.views.marks import Point, clipped, marked
 from hessium.figures.views.paths import path_chart
 from hessium.landscape.slices import LossSlice
 
+_NARROWEST = 5.0  # ratio of the sides of a picture with one scale
+
 
 def slice_chart(found: LossSlice, *, points: Sequence[Point] = ()) -> Chart:
     """The loss and its quadratic model on a line, or contours of the loss in a plane.
@@ -38,11 +40,11 @@ def slice_chart(found: LossSlice, *, points: Sequence[Point] = ()) -> Chart:
         name="loss-slice",
         title="Loss in a plane",
         caption=(
-            f"{slice_caption(found)} Contours run through values that are interpolated between "
-            f"the {x.size} x {y.size} computed ones.{beyond}"
+            f"{slice_caption(found)} {_scale(found)}Contours run through values "
+            f"that are interpolated between the {x.size} x {y.size} computed ones.{beyond}"
         ),
-        x_label=_axis(found.labels[0]),
-        y_label=_axis(found.labels[1]),
+        x_label=_axis(found, 0),
+        y_label=_axis(found, 1),
         series=tuple(one for one in series if one.x.size),
         field=Field(
             label="loss, logarithmic colours" if log else "loss",
@@ -50,17 +52,37 @@ def slice_chart(found: LossSlice, *, points: Sequence[Point] = ()) -> Chart:
             y=y,
             z=z,
             log=log,
-            equal=True,
+            equal=_to_scale(found),
+            unit_ratio=float(found.lengths[1] / found.lengths[0]),
             error="exact for these data",
         ),
     )
 
 
-def _axis(label: str) -> str:
+def _to_scale(found: LossSlice) -> bool:
+    """Whether distances along both axes have one scale in the picture."""
+    size = [n * (axis[-1] - axis[0])
+            for n, axis in zip(found.lengths, found.coordinates, strict=True)]  # fmt: skip
+    return bool(max(size) <= _NARROWEST * min(size))
+
+
+def _scale(found: LossSlice) -> str:
+    """What the picture keeps of distances and angles."""
+    scaled = (
+        "A distance in the parameters is as long along either axis. "
+        if _to_scale(found)
+        else "The axes have different scales, since one direction is much longer than the other. "
+    )
+    return scaled if found.orthogonal else f"{scaled}The picture does not keep angles. "
+
+
+def _axis(found: LossSlice, i: int) -> str:
     """Numbers stay on the line of their names."""
+    label, size = found.labels[i], float(found.lengths[i])
+    per = "" if f"{size:.3g}" == "1" else f" (per unit: length\N{NO-BREAK SPACE}{size:.3g})"
     space = "\N{NO-BREAK SPACE}"
     name = label.replace("direction ", f"direction{space}").replace(" = ", f"{space}={space}")
-    return f"coordinate along {name}"
+    return f"coordinate along {name}{per}"
 
 
 def _line_chart(found: LossSlice, points: Sequence[Point]) -> Chart:
@@ -94,7 +116,7 @@ def _line_chart(found: LossSlice, points: Sequence[Point]) -> Chart:
         name="loss-slice",
         title=f"Loss along {found.labels[0]}",
         caption=slice_caption(found),
-        x_label=_axis(found.labels[0]),
+        x_label=_axis(found, 0),
         y_label="loss",
         series=series,
     )
@@ -173,8 +195,13 @@ def slice_caption(found: LossSlice) -> str:
         )
     return (
         f"{where} the quadratic model errs by at most {100 * found.within:.3g} % of its largest "
-        f"change at the same distance; the slice reaches {reach:.3g}. {held}"
+        f"change at the same distance; the slice reaches {reach:.3g}. {held}{_directions(found)}"
     )
+
+
+def _directions(found: LossSlice) -> str:
+    """Lengths and angle of directions that are not orthonormal."""
+    return f" The directions are not orthonormal: {found.units}." if found.units else ""
 
 
 VIEWS = {"LossSlice": slice_chart, "LossPath": path_chart}

@@ -27,8 +27,7 @@ from hessium.landscape.slices.directions import (
     made_directions,
 )
 from hessium.landscape.slices.radius import (
-    Plane,
-    measured_noise,
+    plane_of,
     predicted_radius,
     radius_of_grid,
 )
@@ -36,13 +35,14 @@ from hessium.landscape.slices.rays import checked_radius
 from hessium.landscape.slices.refinement import refined
 from hessium.landscape.slices.share import trace_share
 from hessium.landscape.slices.slice_state import SliceState
-from hessium.landscape.slices.slice_values import SliceValues, Source
+from hessium.landscape.slices.slice_values import SliceValues, Source, sampling_stderr
 from hessium.problem import EmpiricalRisk
-from hessium.problem.many_points import ManyPoints
 from hessium.progress import Progress, silent
 
 _MOST = 1001  # points along one direction
 _LEVELS = 20  # of refinement
+_UNIT = 5e-3  # of a length: with three digits it is one
+_RIGHT = 0.1  # degrees
 _LOG_FROM = 100.0  # ratio of the largest to the lowest value, from which heights are logarithmic
 
 
@@ -113,6 +113,34 @@ class LossSlice(Displayable):
             found["sampling_stderr"] = self.sampling_stderr
         return {name: array.reshape(-1) for name, array in found.items()}
 
+    @property
+    def lengths(self) -> FloatArray:
+        """Length of a unit of each coordinate, in the parameters (k,)."""
+        return np.asarray(self.directions.double().norm(dim=0).cpu().numpy())
+
+    @property
+    def angle(self) -> float:
+        """Angle between both directions, in degrees; NaN for a line."""
+        if len(self.coordinates) == 1:
+            return math.nan
+        first, second = (self.directions.double() / self.directions.double().norm(dim=0)).unbind(1)
+        return math.degrees(math.acos(max(-1.0, min(1.0, float(first @ second)))))
+
+    @property
+    def orthogonal(self) -> bool:
+        """Whether the directions are at a right angle, to a tenth of a degree; true for a line."""
+        return not abs(self.angle - 90) > _RIGHT
+
+    @property
+    def units(self) -> str:
+        """Lengths of the directions and their angle in words; empty if they are orthonormal."""
+        unit = np.abs(self.lengths - 1).max() < _UNIT
+        sizes = " and ".join(f"{size:.3g}" for size in self.lengths)
+        said = [] if unit else [f"length{'s' * (len(self.lengths) > 1)} per unit {sizes}"]
+        if not self.orthogonal:
+            said.append(f"angle {self.angle:.3g} degrees")
+        return ", ".join(said)
+
     def project(self, theta: Tensor) -> tuple[FloatArray, float]:
         """Coordinates of the closest point of the slice, and the distance from it.
 
@@ -127,11 +155,13 @@ class LossSlice(Displayable):
     def __repr__(self) -> str:
         shape = " x ".join(str(len(c)) for c in self.coordinates)
         low, high = float(np.nanmin(self.values)), float(np.nanmax(self.values))
+        units = f" ({self.units})" if self.units else ""
         return (
             f"LossSlice({shape} values from {low:.4g} to {high:.4g} along "
-            f"{' and '.join(self.labels)}; up to distance {self.validity_radius:.3g} the quadratic "
-            f"model errs by at most {100 * self.within:.3g} % of its largest change there, the "
-            f"slice reaches {self.distances.max():.3g})"
+            f"{' and '.join(self.labels)}{units}; up to distance "
+            f"{self.validity_radius:.3g} the quadratic model errs by at most "
+            f"{100 * self.within:.3g} % of its largest change there, the slice reaches "
+            f"{self.distances.max():.3g})"
         )
 
 
@@ -246,7 +276,7 @@ def loss_slice(
                 _warn_full(level + 1, refine)
                 break
     values = totals.sum(axis=1) / risk.denominator
-    plane, mixing = _plane(hessian, known.many, columns)
+    plane, mixing = plane_of(hessian, known.many, columns)
     points = _grid(axes) @ mixing.T
     quadratic = plane.model(points)
     reach = float(np.linalg.norm(points, axis=1).max())
@@ -272,7 +302,7 @@ def loss_slice(
         trace_share_stderr=share.stderr,
         trace_share_lower=share.lower,
         trace_share_upper=share.upper,
-        sampling_stderr=_sampling_stderr(risk, totals).reshape(shape) if sampling else None,
+        sampling_stderr=sampling_stderr(risk, totals).reshape(shape) if sampling else None,
     )
 
 
@@ -301,37 +331,3 @@ def _heights(values: FloatArray) -> FloatArray:
     top = values[finite].max(initial=0.0) if finite.any() else 0.0
     heights = np.where(finite, values, top)
     return np.log(heights) if _logarithmic(values[finite]) else heights
-
-
-def _plane(hessian: Hessian, many: ManyPoints, columns: Tensor) -> tuple[Plane, FloatArray]:
-    """The quadratic model in an orthonormal basis, and the map from coordinates to that basis."""
-    basis, mixing = torch.linalg.qr(columns.double())
-    basis = basis.to(columns.dtype)
-    risk = hessian.risk
-    products = hessian @ basis
-    bend = (basis.mT @ products).double()
-    slope = (hessian.value_and_gradient()[1] @ basis).double()
-    value = risk.value()
-    plane = Plane(
-        risk=risk,
-        many=many,
-        basis=basis,
-        value=value,
-        slope=slope.cpu().numpy(),
-        bend=((bend + bend.mT) / 2).cpu().numpy(),
-        noise=measured_noise(risk, many, value, np.random.default_rng(0)),
-    )
-    return plane, mixing.cpu().numpy()
-
-
-def _sampling_stderr(risk: EmpiricalRisk, totals: FloatArray) -> FloatArray:
-    """Standard error of the values, from the spread of the batches (ratio estimator)."""
-    counts = []
-    for inputs, targets in risk.batches():
-        outputs = risk.outputs(risk.constants(), inputs, differentiable=False)
-        counts.append(risk.loss.count(outputs, targets))
-    weights = np.array(counts)
-    ratio = totals.sum(axis=1, keepdims=True) / weights.sum()
-    batches = len(weights)
-    variance = ((totals - ratio * weights) ** 2).sum(axis=1) * batches / (batches - 1)
-    return np.asarray(np.sqrt(variance)) / risk.denominator

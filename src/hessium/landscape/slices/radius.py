@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from hessium._typing import BoolArray, FloatArray
+from hessium.curvature import Hessian
 from hessium.problem import EmpiricalRisk
 from hessium.problem.many_points import ManyPoints
 
@@ -230,3 +231,24 @@ def _scale_of(plane: Plane, cubic: FloatArray, quartic: FloatArray) -> float:
     sizes = [bend / abs(c) ** 1 for c in (np.abs(cubic).max(),) if c > 0]
     sizes += [math.sqrt(bend / q) for q in (np.abs(quartic).max(),) if q > 0]
     return min(sizes) if bend > 0 else 1.0
+
+
+def plane_of(hessian: Hessian, many: ManyPoints, columns: Tensor) -> tuple[Plane, FloatArray]:
+    """The quadratic model in an orthonormal basis, and the map from coordinates to that basis."""
+    basis, mixing = torch.linalg.qr(columns.double())
+    basis = basis.to(columns.dtype)
+    risk = hessian.risk
+    products = hessian @ basis
+    bend = (basis.mT @ products).double()
+    slope = (hessian.value_and_gradient()[1] @ basis).double()
+    value = risk.value()
+    plane = Plane(
+        risk=risk,
+        many=many,
+        basis=basis,
+        value=value,
+        slope=slope.cpu().numpy(),
+        bend=((bend + bend.mT) / 2).cpu().numpy(),
+        noise=measured_noise(risk, many, value, np.random.default_rng(0)),
+    )
+    return plane, mixing.cpu().numpy()

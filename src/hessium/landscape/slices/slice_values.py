@@ -226,3 +226,16 @@ def _require_same(found: FloatArray, centre: _Centre, risk: EmpiricalRisk) -> No
         "(seeds, data, buffers)"
     )
     raise InputError(msg)
+
+
+def sampling_stderr(risk: EmpiricalRisk, totals: FloatArray) -> FloatArray:
+    """Standard error of the values, from the spread of the batches (ratio estimator)."""
+    counts = []
+    for inputs, targets in risk.batches():
+        outputs = risk.outputs(risk.constants(), inputs, differentiable=False)
+        counts.append(risk.loss.count(outputs, targets))
+    weights = np.array(counts)
+    ratio = totals.sum(axis=1, keepdims=True) / weights.sum()
+    batches = len(weights)
+    variance = ((totals - ratio * weights) ** 2).sum(axis=1) * batches / (batches - 1)
+    return np.asarray(np.sqrt(variance)) / risk.denominator
