@@ -19,7 +19,7 @@ from hessium.errors import InputError
 from hessium.figures.fields import Field
 from hessium.figures.records import Chart
 from hessium.figures.views import chart_of
-from hessium.figures.views.marks import Point, marks
+from hessium.figures.views.marks import Point, marks, named
 from hessium.plots import describe, draw, to_svg
 from hessium.plots.fields import contour_levels, interpolated
 from hessium.runs.codec import decode, encode
@@ -66,9 +66,9 @@ def test_what_lies_elsewhere_is_hollow_and_says_how_far(columns: int) -> None:
         f"critical point, index 0, 3 from the {kind}",
         f"critical point of L + 0.01 |θ|², index 0, in the {kind}",
         f"end of a diverging search, no critical point, in the {kind}",
-        f"point 5, in the {kind}",
-        f"point 6, 3 from the {kind}",
-        f"point 7, in the {kind}",
+        f"point 1, in the {kind}",
+        f"point 2, 3 from the {kind}",
+        f"point 3, in the {kind}",
     ]
     assert [mark.filled for mark in listed] == [True, False, False, False, True, False, True]
     assert [mark.inside for mark in listed] == [True] * 6 + [False]
@@ -113,6 +113,37 @@ def test_a_plane_has_equal_units_and_states_what_is_drawn() -> None:
     caption = chart_of(nothing)[0].caption
     assert "Wherever it was tried, the quadratic model errs" in caption
     assert "nan" not in caption
+
+
+def test_points_have_the_names_that_are_given() -> None:
+    here, there = torch.tensor([0.5, 0.0, 0.0]), torch.tensor([0.0, 0.5, 0.0])
+    found = plane()
+    names = [mark.label for mark in marks(found, {"start": there, "end": point(here.tolist())})]
+    assert names == ["start, in the plane", "end: critical point, index 0, in the plane"]
+    pairs: list[Any] = [point(here.tolist()), ("b", there), here, there]
+    assert [mark.label.removesuffix(", in the plane") for mark in marks(found, pairs)] == [
+        "critical point, index 0", "b", "point 1", "point 2",
+    ]  # fmt: skip
+    axes = found.plot(points={"start": there}, label="bound")
+    legend = axes.get_legend()
+    assert legend is not None
+    assert "start, in the plane" in [text.get_text() for text in legend.get_texts()]
+    with pytest.raises(InputError, match=r"points: a is \(2,\); critical points"):
+        found.plot(points={"a": here[:2]})
+    with pytest.raises(InputError, match="points: Tensor; a list of critical points or"):
+        named(here)
+    with pytest.raises(InputError, match="points: the name 1; names must be strings"):
+        named({1: here})
+
+
+@pytest.mark.parametrize("radius", [0.3, math.inf])  # with a first series, and without any
+def test_an_option_that_is_none_is_one_sentence(radius: float) -> None:
+    message = (
+        r"^point: no option of the plot of a LossSlice; it has points= and those of a line of "
+        r"matplotlib, such as color=$"
+    )
+    with pytest.raises(InputError, match=message):
+        plane(radius=radius).plot(point=[torch.zeros(3)])
 
 
 def scaled(*columns: list[float]) -> hs.LossSlice:

@@ -47,8 +47,8 @@ def test_the_page_holds_the_values_and_needs_no_network(tmp_path: Path) -> None:
     data = json.loads(re.search(r"const data = (.*);", text).group(1))  # type: ignore[union-attr]
     near, far = data["marks"]
     assert (near["filled"], far["filled"]) == (True, False)
-    assert "<li>point 2, 2 from the plane (hollow)</li>" in text
-    assert far["text"] == "point 2, 2 from the plane"
+    assert "<li>point 1, 2 from the plane (hollow)</li>" in text
+    assert far["text"] == "point 1, 2 from the plane"
     assert (near["loss"], far["loss"]) == (0.75, pytest.approx(0.375))
     assert "a <b>" not in text  # escaped wherever it is markup
     assert not re.search(r"https?://|src=|@import", text)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import textwrap
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib import cbook
+from matplotlib.artist import ArtistInspector
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -41,6 +43,7 @@ def plot(result: Any, ax: Axes | None, **options: Any) -> Axes:
     series = tuple(_coloured(one, len(drawn)) for one in chart.series)
     chart = dataclasses.replace(chart, series=series)
     rest = cbook.normalize_kwargs(rest, Line2D)
+    _require_known(result, rest)
     handles = draw_on(axes, chart, dark=_is_dark(axes), **rest)
     for handle, one in zip(handles, series, strict=True):
         handle.set_label(
@@ -54,6 +57,18 @@ def plot(result: Any, ax: Axes | None, **options: Any) -> Axes:
     if series:
         axes.legend(fontsize="x-small", framealpha=0.7, edgecolor="none")
     return axes
+
+
+def _require_known(result: Any, rest: dict[str, Any]) -> None:
+    """Raise InputError for options that neither the view nor matplotlib knows."""
+    known = {*ArtistInspector(Line2D).get_setters(), *inspect.signature(Axes.errorbar).parameters}
+    if unknown := sorted(set(rest) - known):
+        own = ", ".join(f"{name}=" for name in options_of(result))
+        msg = (
+            f"{unknown[0]}: no option of the plot of a {type(result).__name__}; it has "
+            f"{own + ' and ' if own else ''}those of a line of matplotlib, such as color="
+        )
+        raise InputError(msg)
 
 
 def _coloured(series: Series, drawn: int) -> Series:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from hessium._files import write_atomically
 from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
-from hessium.figures.views.marks import Mark, Point, clipped, marks
+from hessium.figures.views.marks import Mark, Points, clipped, marks
 from hessium.figures.views.slices import plane_axes
 from hessium.landscape.slices import LossSlice
 
@@ -60,9 +60,7 @@ def write_vti(plane: LossSlice, path: str | os.PathLike[str]) -> Path:
     return _written("ImageData", body, path)
 
 
-def write_vtp(
-    plane: LossSlice, path: str | os.PathLike[str], *, points: Sequence[Point] = ()
-) -> Path:
+def write_vtp(plane: LossSlice, path: str | os.PathLike[str], *, points: Points = ()) -> Path:
     """Write a plane slice as a surface (.vtp): points, and a quadrangle for each cell of the grid.
 
     The third coordinate is the loss, or its logarithm where `plane.logarithmic`, shifted and scaled
@@ -73,7 +71,8 @@ def write_vtp(
     Args:
         plane: a slice along two directions, refined or not.
         path: of the file.
-        points: critical points or parameters to be marked, where they project into the slice.
+        points: critical points or parameters, or a mapping from names to them, to be
+            marked, where they project into the slice.
 
     Raises:
         InputError: for a slice along one direction.

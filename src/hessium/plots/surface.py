@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
 
 from hessium._files import write_atomically
-from hessium.figures.views.marks import Mark, Point, clipped, marks
+from hessium.figures.views.marks import Mark, Points, clipped, marks
 from hessium.figures.views.slices import plane_axes, slice_caption
 from hessium.landscape.slices import LossSlice
 
 
-def write_surface(
-    plane: LossSlice, path: str | os.PathLike[str], *, points: Sequence[Point] = ()
-) -> Path:
+def write_surface(plane: LossSlice, path: str | os.PathLike[str], *, points: Points = ()) -> Path:
     """Write the loss over the plane as a surface that can be turned.
 
     Args:
         plane: a slice along two directions.
         path: of the HTML file, which needs no other file and no network.
-        points: critical points or parameters to be marked, where they project into the slice;
-            hollow if they do not lie in it.
+        points: critical points or parameters, or a mapping from names to them, to be
+            marked, where they project into the slice; hollow if they do not lie in it.
 
     Raises:
         InputError: for a slice along one direction.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.interpolate import RegularGridInterpolator
@@ -17,7 +18,8 @@ from hessium.figures.records import Series
 from hessium.landscape import CriticalPoint
 from hessium.landscape.slices import LossSlice
 
-Point: TypeAlias = "CriticalPoint | Tensor"
+Point: TypeAlias = CriticalPoint | Tensor
+Points: TypeAlias = Sequence[Point | tuple[str, Point]] | Mapping[str, Point]
 
 _WITHIN = 0.01  # of the reach of a slice: points that are nearer are drawn as points of it
 _KINDS = {
@@ -40,7 +42,7 @@ class Mark:
         from_centre: distance of the projection from the centre.
         loss: L of a critical point; of other parameters the loss of the slice at the projection.
         filled: whether it is a critical point of L, or other parameters, that lies in the slice.
-        label: kind, function, index and distance.
+        label: name, kind, function, index and distance.
     """
 
     point: CriticalPoint | None
@@ -53,8 +55,14 @@ class Mark:
     label: str
 
 
-def marks(found: LossSlice, points: Sequence[Point]) -> list[Mark]:
+def marks(found: LossSlice, points: Points) -> list[Mark]:
     """Points at their projections into a slice.
+
+    Args:
+        found: the slice.
+        points: critical points or parameters (P,): a list, or a mapping from names to them. A
+            member of a list may be a pair of a name and a point. Parameters without a name are
+            numbered from 1.
 
     Raises:
         InputError: for anything but critical points and parameters (P,).
@@ -63,13 +71,15 @@ def marks(found: LossSlice, points: Sequence[Point]) -> list[Mark]:
     near = _WITHIN * float(found.distances.max())
     kind = "plane" if len(found.coordinates) == 2 else "line"
     listed = []
-    for number, given in enumerate(points):
+    unnamed = itertools.count(1)
+    for number, (name, given) in enumerate(named(points)):
         point = given if isinstance(given, CriticalPoint) else None
-        at, distance = found.project(_parameters(found, given, number))
+        at, distance = found.project(_parameters(found, given, name or f"number {number + 1}"))
         inside = all(
             axis[0] <= c <= axis[-1] for axis, c in zip(found.coordinates, at, strict=True)
         )
-        name = f"point {number + 1}" if point is None else _name(point)
+        kinds = [] if point is None else [_name(point)]
+        called = ": ".join([name] * bool(name) + kinds) or f"point {next(unnamed)}"
         place = f"in the {kind}" if distance <= near else f"{distance:.2g} from the {kind}"
         own = point is None or (point.kind == "critical" and point.ridge == 0)
         listed.append(
@@ -81,13 +91,13 @@ def marks(found: LossSlice, points: Sequence[Point]) -> list[Mark]:
                 from_centre=math.sqrt(at @ gram @ at),
                 loss=_between(found, at) if point is None else point.loss,
                 filled=own and distance <= near,
-                label=f"{name}, {place}",
+                label=f"{called}, {place}",
             )
         )
     return listed
 
 
-def marked(found: LossSlice, points: Sequence[Point]) -> list[Series]:
+def marked(found: LossSlice, points: Points) -> list[Series]:
     """One series for each point that projects into the slice; hollow if it does not lie in it."""
     return [
         Series(
@@ -105,6 +115,29 @@ def marked(found: LossSlice, points: Sequence[Point]) -> list[Series]:
     ]
 
 
+def named(points: Any) -> list[tuple[str, Point]]:
+    """Pairs of a name, empty where there is none, and a point.
+
+    Raises:
+        InputError: for no list or mapping, and for names that are no words.
+    """
+    if isinstance(points, Mapping):
+        pairs: list[Any] = list(points.items())
+    elif isinstance(points, Sequence) and not isinstance(points, str):
+        pairs = [one if isinstance(one, tuple) and len(one) == 2 else ("", one) for one in points]
+    else:
+        msg = (
+            f"points: {type(points).__name__}; a list of critical points or parameters, or a "
+            "mapping from names to them, is required"
+        )
+        raise InputError(msg)
+    for name, _ in pairs:
+        if not isinstance(name, str):
+            msg = f"points: the name {name!r}; names must be strings"
+            raise InputError(msg)
+    return pairs
+
+
 def _name(point: CriticalPoint) -> str:
     of = f" of L + {point.ridge / 2:.3g} |θ|²" if point.ridge else ""
     if point.kind in ("critical", "gradient-flat"):
@@ -112,12 +145,12 @@ def _name(point: CriticalPoint) -> str:
     return f"{_KINDS[point.kind]}{of}"
 
 
-def _parameters(found: LossSlice, given: Point, number: int) -> Tensor:
+def _parameters(found: LossSlice, given: Point, called: str) -> Tensor:
     theta = given.theta if isinstance(given, CriticalPoint) else given
     shape = tuple(theta.shape) if isinstance(theta, Tensor) else type(given).__name__
     if shape != tuple(found.theta.shape):
         msg = (
-            f"points: number {number + 1} is {shape}; critical points or parameters of shape "
+            f"points: {called} is {shape}; critical points or parameters of shape "
             f"{tuple(found.theta.shape)} are required"
         )
         raise InputError(msg)

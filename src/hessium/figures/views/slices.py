@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,14 +10,14 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.figures.fields import Field
 from hessium.figures.records import Chart, Series
-from hessium.figures.views.marks import Point, clipped, marked
+from hessium.figures.views.marks import Points, clipped, marked
 from hessium.figures.views.paths import path_chart
 from hessium.landscape.slices import LossSlice
 
 _NARROWEST = 5.0  # ratio of the sides of a picture with one scale
 
 
-def slice_chart(found: LossSlice, *, points: Sequence[Point] = ()) -> Chart:
+def slice_chart(found: LossSlice, *, points: Points = ()) -> Chart:
     """The loss and its quadratic model on a line, or contours of the loss in a plane.
 
     The dashed line bounds the region in which the quadratic model is right.
@@ -26,7 +25,8 @@ def slice_chart(found: LossSlice, *, points: Sequence[Point] = ()) -> Chart:
     Args:
         found: the slice.
         points: critical points, or parameters (P,), to be marked at their projections: filled if
-            they lie in the slice, hollow if they lie elsewhere, with their distance.
+            they lie in the slice, hollow if they lie elsewhere, with their distance. A list, or a
+            mapping from names to them.
     """
     if len(found.coordinates) == 1:
         return _line_chart(found, points)
@@ -85,7 +85,7 @@ def _axis(found: LossSlice, i: int) -> str:
     return f"coordinate along {name}{per}"
 
 
-def _line_chart(found: LossSlice, points: Sequence[Point]) -> Chart:
+def _line_chart(found: LossSlice, points: Points) -> Chart:
     (x,) = found.coordinates
     values = clipped(found.values)
     band = found.sampling_stderr

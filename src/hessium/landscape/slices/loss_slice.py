@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,18 +33,22 @@ from hessium.landscape.slices.radius import (
     radius_of_grid,
 )
 from hessium.landscape.slices.rays import checked_radius
-from hessium.landscape.slices.refinement import refined
+from hessium.landscape.slices.refinement import heights_of, is_logarithmic, refined
 from hessium.landscape.slices.share import trace_share
 from hessium.landscape.slices.slice_state import SliceState
 from hessium.landscape.slices.slice_values import SliceValues, Source, sampling_stderr
 from hessium.problem import EmpiricalRisk
 from hessium.progress import Progress, silent
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from hessium.figures.views.marks import Points
+
 _MOST = 1001  # points along one direction
 _LEVELS = 20  # of refinement
 _UNIT = 5e-3  # of a length: with three digits it is one
 _RIGHT = 0.1  # degrees
-_LOG_FROM = 100.0  # ratio of the largest to the lowest value, from which heights are logarithmic
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -101,7 +106,7 @@ class LossSlice(Displayable):
     def logarithmic(self) -> bool:
         """Whether heights are drawn, and the slice is refined, by the logarithm of the loss."""
         finite = self.values[np.isfinite(self.values)]
-        return _logarithmic(finite)
+        return is_logarithmic(finite)
 
     @property
     def columns(self) -> dict[str, FloatArray]:
@@ -151,6 +156,26 @@ class LossSlice(Displayable):
         columns = self.directions.double()
         found = torch.linalg.lstsq(columns, move[:, None]).solution[:, 0]
         return found.cpu().numpy(), float((move - columns @ found).norm())
+
+    def plot(self, ax: Axes | None = None, *, points: Points = (), **options: Any) -> Axes:
+        """Draw the loss and its quadratic model on a line, or contours in a plane.
+
+        Args:
+            ax: axes to draw on; new ones in a new figure if None.
+            points: critical points, or parameters (P,), to be marked at their projections: a list,
+                or a mapping from names, which are their labels.
+            options: of a line of matplotlib, such as `color`, for the first series.
+
+        Returns:
+            The axes.
+
+        Raises:
+            InputError: for points of another kind, or an option that is none.
+
+        Example:
+            >>> ax = hs.loss_slice(risk, "random", num=5).plot(points={"here": risk.theta})
+        """
+        return Displayable.plot(self, ax, points=points, **options)
 
     def __repr__(self) -> str:
         shape = " x ".join(str(len(c)) for c in self.coordinates)
@@ -269,7 +294,7 @@ def loss_slice(
         totals = known.at(_grid(axes))
         for level in range(refine):
             values = totals.sum(axis=1) / risk.denominator
-            heights = _heights(values).reshape([len(axis) for axis in axes])
+            heights = heights_of(values).reshape([len(axis) for axis in axes])
             axes = refined(axes, heights, _MOST)
             totals = known.at(_grid(axes))
             if max(len(axis) for axis in axes) == _MOST:
@@ -318,16 +343,3 @@ def _warn_full(level: int, refine: int) -> None:
         ConvergenceWarning,
         stacklevel=4,
     )
-
-
-def _logarithmic(finite: FloatArray) -> bool:
-    low, high = float(finite.min(initial=np.inf)), float(finite.max(initial=0.0))
-    return 0 < low < np.inf and high > _LOG_FROM * low
-
-
-def _heights(values: FloatArray) -> FloatArray:
-    """Values as they are drawn: finite, and logarithms where they span much."""
-    finite = np.isfinite(values)
-    top = values[finite].max(initial=0.0) if finite.any() else 0.0
-    heights = np.where(finite, values, top)
-    return np.log(heights) if _logarithmic(values[finite]) else heights

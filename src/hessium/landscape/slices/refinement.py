@@ -6,6 +6,7 @@ import numpy as np
 
 from hessium._typing import FloatArray
 
+_LOG_FROM = 100.0  # ratio of the largest to the lowest value, from which heights are logarithmic
 _SHARE = 0.25  # of the largest error: intervals with more are halved
 
 
@@ -39,3 +40,17 @@ def _errors(axis: FloatArray, heights: FloatArray) -> FloatArray:
     bend = np.abs(np.diff(slopes, axis=0) / ((steps[1:] + steps[:-1]) / 2)[:, None]).max(axis=1)
     ends = np.r_[bend[0], bend, bend[-1]]
     return np.asarray(steps**2 / 8 * np.maximum(ends[:-1], ends[1:]))
+
+
+def is_logarithmic(finite: FloatArray) -> bool:
+    """Whether finite values span so much that logarithms are drawn."""
+    low, high = float(finite.min(initial=np.inf)), float(finite.max(initial=0.0))
+    return 0 < low < np.inf and high > _LOG_FROM * low
+
+
+def heights_of(values: FloatArray) -> FloatArray:
+    """Values as they are drawn: finite, and logarithms where they span much."""
+    finite = np.isfinite(values)
+    top = values[finite].max(initial=0.0) if finite.any() else 0.0
+    heights = np.where(finite, values, top)
+    return np.log(heights) if is_logarithmic(values[finite]) else heights
