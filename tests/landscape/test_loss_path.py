@@ -113,7 +113,7 @@ def test_numbers_of_the_hessian_along_the_path() -> None:
     middle = hs.Hessian(risk.at((risk.theta + other.theta) / 2)).dense()
     assert found.along["sharpness"][1] == pytest.approx(float(torch.linalg.eigvalsh(middle)[-1]))
     frame = found.to_dataframe()
-    assert list(frame["sharpness"]) == list(found.along["sharpness"])
+    assert list(frame["sharpness"][~frame["refined"]]) == list(found.along["sharpness"])
     wrong: Any = ["sharpness"]
     with pytest.raises((InputError, TypeError), match="along"):
         hs.loss_path(risk, [risk.theta, other.theta], along=wrong)
@@ -128,3 +128,42 @@ def test_the_bound_between_values_holds_for_smooth_functions_and_is_near() -> No
             )
             bound = _between(coarse, num)
             assert dense.max() <= bound <= dense.max() + 4 * 49 / (num - 1) ** 2 / 8
+
+
+def test_the_words_and_the_table_hold_the_refined_peak() -> None:
+    """The loss 4 + x - x^4 on the segment from -1 to 2, where x = 3 t - 1."""
+    model = nn.Module()
+    model.w = nn.Parameter(torch.tensor([0.0], dtype=torch.float64))
+
+    def loss(m: nn.Module) -> Tensor:
+        w: Tensor = m.w  # type: ignore[assignment]
+        return (4 + w - w**4).sum()
+
+    risk = hs.EmpiricalRisk.from_closure(model, loss)
+    ends = [torch.tensor([x], dtype=torch.float64) for x in (-1.0, 2.0)]
+    found = hs.loss_path(risk, ends, num=5, along={"twice": lambda r: 2 * r.value()})
+    # the excess over the chord is largest where 1 - 4 x^3 is the slope of the chord
+    slope = (-10 - 2) / 3
+    x = ((1 - slope) / 4) ** (1 / 3)
+    t, value = (x + 1) / 3, 4 + x - x**4
+    table = found.to_dataframe()
+    assert len(table) == 6
+    (peak,) = table[table["refined"]].to_dict("records")
+    assert peak["positions"] == pytest.approx(t, abs=1e-6)
+    assert peak["values"] == pytest.approx(value, abs=1e-6)
+    assert peak["distances"] == pytest.approx(3 * t, abs=1e-6)
+    assert np.isnan(peak["twice"])
+    assert (np.diff(table["positions"]) > 0).all()
+    rest = table[~table["refined"]]
+    np.testing.assert_array_equal(rest["values"], found.values)
+    assert (rest["twice"] == 2 * rest["values"]).all()
+    # the largest loss is at another point than the largest excess
+    top = max(found.values.max(), value)
+    assert f"loss at the ends 2, -10; largest {top:.4g} at t = " in repr(found)
+    down = hs.loss_path(risk, [ends[0], 1.5 * ends[0]], num=5)
+    assert f"largest {down.peak[0]:.4g} at t = {down.peak[1]:.4g}" in repr(down)
+    two = hs.loss_path(risk, [*ends, ends[0]], num=5)
+    assert "loss at the given points 2, -10, 2; largest" in repr(two)
+    flat = hs.loss_path(hs.EmpiricalRisk.from_closure(model, lambda m: m.w.square().sum()), ends)
+    assert not flat.to_dataframe()["refined"].any()
+    assert "largest 4 at t = 1;" in repr(flat)

@@ -12,6 +12,7 @@ whose middle point w minimises the mean loss over t.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -25,7 +26,7 @@ from hessium._arguments import count
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray
+from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 from hessium.problem.many_points import ManyPoints
@@ -75,19 +76,48 @@ class LossPath(Displayable):
     along: Mapping[str, FloatArray]
 
     @property
-    def columns(self) -> dict[str, FloatArray]:
-        """Positions, distances, values and the numbers in `along`, by name."""
+    def peak(self) -> tuple[float, float]:
+        """The largest loss that was found, and its position: refined where the barrier is."""
+        known = np.where(np.isnan(self.values), -np.inf, self.values)
+        best = int(known.argmax())
+        chord = np.interp(self.barrier_position, np.arange(len(self.knots)), self.knots)
+        refined = float(chord) + self.barrier
+        if self.barrier > 0 and refined > known[best]:
+            return refined, self.barrier_position
+        return float(known[best]), float(self.positions[best])
+
+    @property
+    def columns(self) -> dict[str, AnyArray]:
+        """Positions, distances, values and the numbers in `along`, by name.
+
+        Where the barrier was refined between two positions there is one row more, which
+        `refined` marks; its distance is interpolated, and its numbers in `along` are NaN.
+        """
         own = {"positions": self.positions, "distances": self.distances, "values": self.values}
-        return own | dict(self.along)
+        own |= self.along
+        at, knots = self.barrier_position, np.arange(len(self.knots))
+        row = int(np.searchsorted(self.positions, at))
+        if not self.barrier > 0 or at in self.positions:
+            return own | {"refined": np.zeros(len(self.positions), dtype=bool)}
+        new = dict.fromkeys(own, math.nan) | {
+            "positions": at,
+            "distances": float(np.interp(at, self.positions, self.distances)),
+            "values": float(np.interp(at, knots, self.knots)) + self.barrier,
+        }
+        found = {name: np.insert(array, row, new[name]) for name, array in own.items()}
+        return found | {"refined": np.arange(len(self.positions) + 1) == row}
 
     def __repr__(self) -> str:
         kind = "bent" if self.bent else "straight"
         segments = len(self.knots) - 1
+        ends = ", ".join(f"{value:.4g}" for value in self.knots)
+        place = "ends" if segments == 1 else "given points"
+        top, at = self.peak
         return (
-            f"LossPath({segments} {kind} segment{'s' * (segments > 1)}, loss "
-            f"{np.nanmin(self.values):.4g} to {np.nanmax(self.values):.4g}; barrier "
-            f"{self.barrier:.6g} at {self.barrier_position:.4g}, at most {self.barrier_upper:.6g} "
-            "if smooth between the values)"
+            f"LossPath({segments} {kind} segment{'s' * (segments > 1)}, loss at the {place} "
+            f"{ends}; largest {top:.4g} at t = {at:.4g}; barrier {self.barrier:.6g} at "
+            f"t = {self.barrier_position:.4g}, at most {self.barrier_upper:.6g} if smooth between "
+            "the values)"
         )
 
 
