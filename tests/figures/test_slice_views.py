@@ -232,6 +232,7 @@ def test_contours_are_drawn_between_the_values_without_overshoot() -> None:
     [
         (0.3, 40.0, True, [0.5, 1, 2, 5, 10, 20]),
         (1e-9, 1e3, True, [10.0**k for k in range(-8, 3)]),
+        (0.007, 13.0, True, [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]),
         (1.0, 300.0, True, [2, 5, 10, 20, 50, 100, 200]),
         (2.0, 2.9, True, [2.1, 2.2, 2.3, 2.4, 2.5, 2.6, 2.7, 2.8]),
         (0.0, 1.0, False, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
@@ -254,13 +255,14 @@ def test_a_plateau_at_the_minimum_is_not_outlined_and_the_bar_ends_there(log: bo
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     filled, lines = (one for one in figure.axes[0].collections if isinstance(one, ContourSet))
-    assert lines.levels[0] > z.min() * 1.001
-    assert (filled.levels[0], filled.levels[-1]) == (z.min(), z.max())
+    inner, bounds = np.asarray(lines.levels), np.asarray(filled.levels)
+    assert inner[0] > z.min() * 1.001
+    assert (bounds[0], bounds[-1]) == (z.min(), z.max())
     assert filled.extend == "neither"
     bar = figure.axes[1]
     assert bar.get_ylim() == pytest.approx((z.min(), z.max()))
     ticks = bar.get_yticks()
-    assert set(ticks) <= set(lines.levels)
+    assert set(ticks) <= set(inner)
     assert all(np.isclose(float(f"{tick:.2g}"), tick) for tick in ticks)
 
 

@@ -92,15 +92,16 @@ def contour_levels(low: float, high: float, *, log: bool) -> FloatArray:
     if log and high >= 10 * low:
         first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
         decades = np.arange(first, last + 1)
-        steps = (1, 2, 5) if last - first <= _LEVELS // 3 else (1,)
+        steps = (1, 2, 5) if math.log10(high / low) <= _LEVELS // 3 else (1,)
         every = max(1, math.ceil((last - first) / _LEVELS)) if len(steps) == 1 else 1
         found = np.array([float(f"{m}e{d}") for d in decades[::every] for m in steps])
     else:
         found = np.asarray(MaxNLocator(_LEVELS, steps=[1, 2, 5, 10]).tick_values(low, high))
         found = found[(found > low) & (found < high)]
-    low, high, place = (np.log(v) if log else v for v in (low, high, found))
-    margin = _MARGIN * (high - low)
-    return np.asarray(found[(place > low + margin) & (place < high - margin)])
+    ends = np.array([low, high])
+    (first, last), places = (np.log(ends), np.log(found)) if log else (ends, found)
+    margin = _MARGIN * (last - first)
+    return np.asarray(found[(places > first + margin) & (places < last - margin)])
 
 
 def _ticks(levels: FloatArray) -> FloatArray:
