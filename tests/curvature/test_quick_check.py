@@ -183,6 +183,28 @@ def test_every_batch_has_its_part() -> None:
         hs.Hessian(hs.EmpiricalRisk(Counting(Wrong.apply), nn.MSELoss(), batches))
 
 
+def test_sorted_data_have_their_part() -> None:
+    """The last quarter of the samples alone reaches the wrong derivatives."""
+    x, y = DATA
+    LIMIT[0] = 0.8
+    sorted_x = torch.cat([0.01 * x[:240], 3.0 * x[240:]])
+    with pytest.raises(SelfCheckError, match="products disagree with differences"):
+        hs.Hessian(hs.EmpiricalRisk(Counting(Wrong.apply), nn.MSELoss(), (sorted_x, y)))
+
+
+def test_modules_that_know_their_parents() -> None:
+    own = fresh()
+    model = own()
+    model.one.parent = [model]  # type: ignore[assignment]
+    assert samples_read(risk_of(model)) > N
+
+
+def test_timings_on_a_part_are_not_those_of_all() -> None:
+    risk = risk_of(fresh()())
+    hs.Hessian(risk)
+    assert not any(trial.seconds for trial in risk.trials.values())
+
+
 def test_products_must_be_finite_on_all_samples() -> None:
     """One sample of the last, where a norm has no second derivative."""
     x, y = DATA[0].clone(), DATA[1]

@@ -26,6 +26,7 @@ from hessium.studies.real_networks import (
     rank_theory,
     residual,
     spacings,
+    unit_spectra,
 )
 from hessium.studies.real_networks.setting import plain_network, squared_risk, with_residuals
 from hessium.theory import relu_residual
@@ -141,12 +142,13 @@ def test_averages_over_the_residuals_are_exact() -> None:
     rng = np.random.default_rng(0)
     x, weights = rng.standard_normal((48, 6)), rng.standard_normal((6, 6))
     on = x @ weights.T > 0
-    exact = residual.residual_averages(x, on)
+    exact = unit_spectra.residual_averages(x, on)
     draws = np.array(
         [
             [(v**2).mean(), (v**4).mean()]
             for v in (
-                residual.unit_spectrum(x, 10 * rng.standard_normal((48, 6)), on) for _ in range(400)
+                unit_spectra.unit_spectrum(x, 10 * rng.standard_normal((48, 6)), on)
+                for _ in range(400)
             )
         ]
     )

@@ -127,12 +127,18 @@ class RiskOperator(SymmetricOperator):
 
     def elsewhere(self, risk: EmpiricalRisk, *, graph_bytes: int = 0) -> RiskOperator:
         """The same operator of another risk, without self-check; by default no graph is cached."""
-        return type(self)(risk, check=False, graph_bytes=graph_bytes)
+        # no trials: timings on a part of the data would count as those of all
+        return type(self)(risk, check=False, graph_bytes=graph_bytes, route="retained")
 
     @property
     def multiplies_blocks(self) -> bool:
         """Whether blocks, or recorded programs, take another route than single products."""
         return self._products.multiplies_blocks
+
+    @property
+    def graph_bytes(self) -> int:
+        """Memory limit for cached graphs."""
+        return self._products.graphs.budget
 
     @property
     def programmed(self) -> bool:

@@ -41,7 +41,11 @@ def agrees_on_part(operator: RiskOperator, *, known: bool) -> bool:
         return False
     # programs are checked as they are, on all samples
     part = operator.risk.beginning(SHARE)
-    here = operator if operator.programmed else operator.elsewhere(part, graph_bytes=2**30)
+    here = (
+        operator
+        if operator.programmed
+        else operator.elsewhere(part, graph_bytes=operator.graph_bytes)
+    )
 
     def agrees() -> bool:
         line = Line(here, directions(here.risk)[0])

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from hessium.problem.evaluation import Evaluation
 
 _KEPT = 64  # architectures that are remembered
-_DEPTH = 4  # of nested functions and containers
+_DEPTH = 4  # of nested functions and containers, attributes of a module being at 2
+_LONG = 200  # characters of a setting: of longer ones a hash is kept
 _ITEMS = 32  # of a container: longer ones are data
 _SETTINGS = (
     bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, enum.Enum,
@@ -45,10 +46,14 @@ def proven_before(risk: Evaluation, given: Any, forward: Any) -> set[str]:
     """
     if not risk.ranks.alone:  # processes may know different architectures
         return set()
-    key = (
-        _module(risk.model), _mark(given), _mark(forward), risk.layout.named_shapes,
-        str(risk.dtype), str(risk.device),
-    )  # fmt: skip
+    try:
+        key = (
+            _module(risk.model), _mark(given), _mark(forward), risk.layout.named_shapes,
+            str(risk.dtype), str(risk.device),
+        )  # fmt: skip
+        hash(key)
+    except Exception:  # attributes that cannot be read: such a model is always checked in full
+        return set()
     with _lock:
         proven = _known.setdefault(key, set())
         _known.move_to_end(key)
@@ -65,7 +70,7 @@ def _module(module: nn.Module) -> tuple[Any, ...]:
             _Same(type(one)),
             tuple(len(getattr(one, hooks)) for hooks in _HOOKS),
             tuple(
-                (key, _mark(value))
+                (key, _mark(value, 2))
                 for key, value in vars(one).items()
                 if key not in _STATE and key not in _HOOKS
             ),
@@ -80,7 +85,8 @@ def _mark(value: Any, depth: int = 0) -> Any:
     Functions and types are told apart by identity, without being kept alive.
     """
     if isinstance(value, _SETTINGS):
-        return (type(value).__name__, repr(value))
+        text = repr(value)
+        return (type(value).__name__, text if len(text) < _LONG else hash(text))
     if depth > _DEPTH:
         return type(value).__name__
     inner = functools.partial(_mark, depth=depth + 1)
@@ -90,7 +96,7 @@ def _mark(value: Any, depth: int = 0) -> Any:
         return _module(value) if depth <= 1 else _Same(type(value))
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or () if _filled(cell)]
-        captured = (*cells, *(value.__defaults__ or ()))
+        captured = (*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
         return (_Same(value.__code__), *(_captured(one, depth + 1) for one in captured))
     if isinstance(value, types.MethodType):
         return (inner(value.__func__), _captured(value.__self__, depth + 1))

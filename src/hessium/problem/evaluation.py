@@ -24,33 +24,11 @@ from hessium.problem.losses import CallableLoss, Loss, Value
 from hessium.problem.model_state import padding_rows
 from hessium.problem.output_hessian import Autodiff, OutputHessian
 from hessium.problem.ranks import Ranks
+from hessium.problem.shared import Shared
 from hessium.problem.substitution import Substitution
 from hessium.problem.survey import Survey
 
 Risk = TypeVar("Risk", bound="Evaluation")
-
-
-@dataclasses.dataclass(slots=True)
-class Shared:
-    """State shared by the risks of one model at different parameters.
-
-    Attributes:
-        refuted: shortcuts that failed on this model.
-        proven: operators that passed their full self-check on it.
-        before: operators that passed it on the same architecture, in any risk.
-        warned: whether the user was warned of changed buffers.
-        directions: of the self-check.
-        trials: timings of the routes of products, by the kind of operator.
-        sizes: norms of the largest matrices with which a shortcut agreed.
-    """
-
-    refuted: set[str] = dataclasses.field(default_factory=set)
-    proven: set[str] = dataclasses.field(default_factory=set)
-    before: set[str] = dataclasses.field(default_factory=set)
-    warned: bool = False
-    directions: tuple[Tensor, Tensor] | None = None
-    trials: dict[str, Any] = dataclasses.field(default_factory=dict)
-    sizes: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 class Evaluation(abc.ABC):
@@ -72,6 +50,7 @@ class Evaluation(abc.ABC):
         _shared: findings of the self-checks, for all parameters of one model.
         _ranks: the processes that hold the data.
         _share: share of the samples of every batch that is read; None for all of them.
+        _surveyed: whether the forward pass is that of the survey.
     """
 
     _model: nn.Module
@@ -87,6 +66,7 @@ class Evaluation(abc.ABC):
     _shared: Shared
     _ranks: Ranks
     _share: float | None = None
+    _surveyed: bool = True
 
     @property
     def dim(self) -> int:
@@ -170,6 +150,16 @@ class Evaluation(abc.ABC):
     def survey(self) -> Survey:
         """Counts and findings of the first pass over the data."""
         return self._survey
+
+    @property
+    def share(self) -> float:
+        """Share of the samples of every batch that is read."""
+        return self._share or 1.0
+
+    @property
+    def surveyed(self) -> bool:
+        """Whether the forward pass is the one that the survey looked at."""
+        return self._surveyed
 
     def held(self) -> dict[str, Tensor]:
         """Parameters and buffers at which the risk is taken, by name."""

@@ -1,9 +1,10 @@
-"""The first samples of every batch, for checks that need not read all data."""
+"""A part of the samples of every batch, for checks that need not read all data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ def shortened(batches: Iterable[Batch], share: float | None) -> Iterator[Batch]:
     """Batches with a share of their samples; None: as they are.
 
     A batch is shortened along its first dimension if all of its tensors have the same one, and is
-    left whole otherwise (graphs, tables, sequences with time first beside labels).
+    left whole otherwise (graphs, tables, sequences with time first beside labels). The samples are
+    equally spaced: data may be sorted.
     """
     return iter(batches) if share is None else (_first(batch, share) for batch in batches)
 
@@ -31,19 +33,30 @@ def _first(batch: Batch, share: float) -> Batch:
         return batch
     (size,) = sizes
     rows = max(FEWEST, math.ceil(share * size))
-    if rows >= size:
+    if rows >= size or _may_point(batch[0], size):
         return batch
+    step = size // rows
 
     def cut(tensor: Tensor) -> Tensor:
         if not tensor.dim():
             return tensor
-        return tensor.detach()[:rows].requires_grad_(tensor.requires_grad)
+        return tensor.detach()[::step][:rows].contiguous().requires_grad_(tensor.requires_grad)
 
     try:
         inputs, targets = replaced(batch, cut)
     except InputError:
         return batch
     return inputs, targets
+
+
+def _may_point(inputs: Any, size: int) -> bool:
+    """Whether integers on an accelerator may be numbers of samples, where a wrong one is fatal."""
+    found = [t for t in tensors(inputs) if t.device.type != "cpu" and not _fractions(t)]
+    return any(t.numel() and int(t.max()) < size for t in found)
+
+
+def _fractions(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.dtype is torch.bool
 
 
 def _plain(tensor: Tensor) -> bool:

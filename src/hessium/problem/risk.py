@@ -21,7 +21,7 @@ from hessium.problem.determinism import (
     require_own_memory,
     require_readable,
 )
-from hessium.problem.evaluation import Evaluation, Shared
+from hessium.problem.evaluation import Evaluation
 from hessium.problem.forward import Forward, call, require_vector
 from hessium.problem.losses import CallableLoss, Counted, Loss, Reduction, Value
 from hessium.problem.model_state import ModelState
@@ -29,6 +29,7 @@ from hessium.problem.one_pass import names_used, values, values_and_gradients
 from hessium.problem.part import shortened
 from hessium.problem.ranks import Ranks
 from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
+from hessium.problem.shared import Shared
 from hessium.problem.substitution import Substitution
 from hessium.problem.survey import require_same_model, take_survey
 from hessium.problem.torch_losses import as_loss, loss_in_dtype
@@ -117,9 +118,8 @@ class EmpiricalRisk(Evaluation):
             self._num_samples = check_num_samples(num_samples)
             self._model = model
             self._forward = forward or call
-            self._places = Substitution(
-                model, own_loss if isinstance(own_loss, nn.Module) else None
-            )
+            beside = own_loss if isinstance(own_loss, nn.Module) else None
+            self._places = Substitution(model, beside)
             with self._places.undisturbed():
                 self._state = ModelState(model, dtype)
             self._layout = self._state.layout
@@ -251,7 +251,7 @@ class EmpiricalRisk(Evaluation):
     def through(self, forward: Forward) -> EmpiricalRisk:
         """The same parameters, data and loss with outputs from another function of the module."""
         other = copy.copy(self)
-        other._forward = forward
+        other._forward, other._surveyed = forward, False
         other._shared = Shared()
         return other
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from hessium._arguments import positive
 from hessium.errors import InputError
 from hessium.problem.data import Batch
-from hessium.problem.evaluation import Shared
 from hessium.problem.forward import Forward
 from hessium.problem.passes import Passes
 from hessium.problem.risk import EmpiricalRisk
 from hessium.problem.samples import Counts
+from hessium.problem.shared import Shared
 from hessium.problem.substitution import Substitution
 from hessium.problem.survey import Survey
 from hessium.problem.term_loss import OfTerm, TermForward, TermLoss

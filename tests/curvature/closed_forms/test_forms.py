@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 import hessium as hs
-from hessium.curvature.closed_forms import mode
+from hessium.curvature.closed_forms import mode, pointwise
 from hessium.curvature.closed_forms.mode import ClosedForms
+from hessium.errors import SelfCheckError
 from support.risk_cases import draw
 
 OWN = ("ActivationBackward", "NormalisationBackward", "ConvolutionBackward")
@@ -238,3 +241,65 @@ def test_derivatives_inside_of_a_forward_pass(
     monkeypatch.setattr(mode, "_FORMS", {})
     expected = kind(risk, check=False) @ block
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # inside torch
+def test_transforms_and_duals_around_a_call_are_left_to_torch() -> None:
+    z, scales = inputs((6, 8), (3,))
+    with ClosedForms():
+        found = torch.func.vmap(lambda c: F.gelu(z) * c)(scales).sum(0)
+        with forward_ad.dual_level():
+            pair = forward_ad.unpack_dual(F.gelu(forward_ad.make_dual(z, torch.ones_like(z))))
+    torch.testing.assert_close(found, F.gelu(z) * scales.sum())
+    (slope,) = torch.autograd.grad(F.gelu(z).sum(), z)
+    torch.testing.assert_close(pair.tangent, slope)
+
+
+def test_keywords_of_torch_and_rows_without_samples() -> None:
+    x, w = inputs((4, 5), (4, 5))
+    for function in (
+        lambda x, w: torch.layer_norm(x, normalized_shape=(4, 5), weight=w),
+        lambda x, w: torch.group_norm(x * w, num_groups=5),
+    ):
+        expected = products(function, [x, w], batched=False)
+        found = products(replaced(function), [x, w], batched=True)
+        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
+
+def test_blocks_are_vectorised() -> None:
+    """No operation of a form is without a batching rule, which torch replaces by a slow loop."""
+    for name in CASES:
+        function, shapes = CASES[name]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*batching rule")
+            products(replaced(function), inputs(*shapes), batched=True)
+
+
+def test_a_wrong_form_is_found_whatever_the_size_of_the_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mode, "_SMALLEST", 2**12)
+    right = pointwise._Slope.backward
+
+    def wrong(ctx: Any, *grads: Any) -> Any:
+        in_g, in_x, *rest = right(ctx, *grads)
+        return (in_g, 3 * in_x, *rest)
+
+    monkeypatch.setattr(pointwise._Slope, "backward", staticmethod(wrong))
+    for samples in (64, 100, 128, 600):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 64), nn.GELU(), nn.Linear(64, 3)).double()
+        data = draw(samples, 8), draw(samples, 3, seed=1)
+        with pytest.raises(SelfCheckError, match="products disagree"):
+            hs.Hessian(hs.EmpiricalRisk(model, nn.MSELoss(), data))
+
+
+def test_another_forward_pass_of_the_same_risk_may_recompute() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.GELU(), nn.Linear(4, 2)).double()
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (draw(9, 3), draw(9, 2, seed=1)))
+    again = risk.through(
+        lambda model, x: torch.utils.checkpoint.checkpoint(model, x, use_reentrant=False)
+    )
+    v = draw(risk.dim, seed=2)
+    found = hs.Hessian(again, check=False) @ v
+    torch.testing.assert_close(found, hs.Hessian(risk) @ v, rtol=1e-10, atol=1e-12)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from hessium.curvature.closed_forms.convolution import Convolution, Geometry
@@ -29,10 +30,13 @@ class ClosedForms(TorchFunctionMode):
     Args:
         linear: whether gradients will be differentiated in their cotangents only, not in the
             parameters, as for products with a Jacobian.
+        share: of the samples that are read; smaller inputs are replaced then, so that a check on a
+            part of the samples uses all forms that all samples use.
     """
 
-    def __init__(self, *, linear: bool = False) -> None:
+    def __init__(self, *, linear: bool = False, share: float = 1.0) -> None:
         super().__init__()
+        self._smallest = share * _SMALLEST
         self._use = Use(linear=linear)
 
     def __enter__(self) -> ClosedForms:
@@ -55,7 +59,7 @@ class ClosedForms(TorchFunctionMode):
     ) -> Any:
         """Forward every other call."""
         form = _FORMS.get(func)
-        if form is not None and args and _fits(args[0]):
+        if form is not None and args and _fits(args[0], self._smallest):
             found = form(self._use, *args, **(kwargs or {}))
             if found is not None:
                 return found
@@ -69,17 +73,20 @@ def closed_forms(risk: EmpiricalRisk, *, linear: bool = False) -> AbstractContex
         risk: the risk.
         linear: as in `ClosedForms`.
     """
-    return nullcontext() if risk.survey.recomputes else ClosedForms(linear=linear)
+    if risk.survey.recomputes or not risk.surveyed:
+        return nullcontext()
+    return ClosedForms(linear=linear, share=risk.share)
 
 
-def _fits(x: Any) -> bool:
+def _fits(x: Any, smallest: float) -> bool:
     return (
         type(x) in (Tensor, nn.Parameter)
-        and x.numel() >= _SMALLEST
+        and x.numel() >= smallest
         and x.requires_grad
         and x.dtype in (torch.float32, torch.float64)
         and torch.is_grad_enabled()
-        and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+        and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
     )
 
 
@@ -107,7 +114,7 @@ def _called(
 def _layer_norm(
     use: Use,
     x: Tensor,
-    shape: Sequence[int],
+    normalized_shape: Sequence[int],
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
@@ -116,14 +123,14 @@ def _layer_norm(
     if not _plain(x, weight, bias):
         return None
     return Normalisation.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, layer_rows(x, shape, eps), use
+        x, weight, bias, layer_rows(x, normalized_shape, eps), use
     )
 
 
 def _group_norm(
     use: Use,
     x: Tensor,
-    groups: int,
+    num_groups: int,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
@@ -132,7 +139,7 @@ def _group_norm(
     if not _plain(x, weight, bias):
         return None
     return Normalisation.apply(  # type: ignore[no-untyped-call]
-        x, weight, bias, group_rows(x, groups, eps), use
+        x, weight, bias, group_rows(x, num_groups, eps), use
     )
 
 
@@ -170,9 +177,6 @@ def _plain(x: Tensor, *others: Tensor | None) -> bool:
     return x.is_contiguous() and all(
         t is None or (t.dtype is x.dtype and t.is_contiguous()) for t in others
     )
-
-
-# not tanh, sigmoid and ReLU: torch composes their second derivatives of two or three kernels
 
 
 # not tanh, sigmoid and ReLU: torch composes their second derivatives of two or three kernels

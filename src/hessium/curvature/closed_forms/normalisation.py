@@ -50,15 +50,27 @@ class Rows:
         rows = torch.linalg.vecdot(one.reshape(self.rows), other.reshape(self.rows))
         return rows.unsqueeze(-1) / self.rows[-1]
 
-    def add_(self, summand: Tensor, x: Tensor, factor: Tensor) -> None:
-        """Add x with each row multiplied by a number, in place: new memory costs more than this."""
-        summand.view(self.rows).addcmul_(x.reshape(self.rows), factor)
+    def plus(self, summand: Tensor, x: Tensor, factor: Tensor) -> Tensor:
+        """A summand, which may be overwritten, and x with each row multiplied by a number."""
+        rows = plus(summand.reshape(self.rows), x.reshape(self.rows), factor)
+        return rows.reshape(x.shape)
+
+    def total(self, x: Tensor, like: Tensor) -> Tensor:
+        """Sum over the dimensions that a weight does not have."""
+        return (x.sum(dim=self.summed) if self.summed else x).reshape(like.shape)
 
     def projected(self, u: Tensor, x: Tensor, mean: Tensor, r: Tensor) -> Tensor:
         """R P u."""
         found, _, _ = self.backward(u.contiguous(), x, mean, r, None, [True, False, False])
         assert found is not None
         return found
+
+
+def plus(summand: Tensor, x: Tensor, factor: Tensor) -> Tensor:
+    """Summand + x factor; in place but for blocks of vectors, since new memory costs more."""
+    if torch._C._are_functorch_transforms_active():  # torch cannot vectorise addcmul_
+        return summand + x * factor
+    return summand.addcmul_(x, factor)
 
 
 class Normalisation(torch.autograd.Function):
@@ -122,11 +134,11 @@ class _Slope(torch.autograd.Function):
         in_g = over.projected(u, x, mean, r)
         rest = None if ctx.linear else _of_inputs(ctx, over, u, in_g, of_weight)
         if weight is not None:
-            in_g.mul_(weight.reshape(over.spread))
+            in_g = in_g.mul_(weight.reshape(over.spread))
         if of_weight is not None:
-            in_g.addcmul_(normal, of_weight.reshape(over.spread))
+            in_g = plus(in_g, normal, of_weight.reshape(over.spread))
         if of_bias is not None:
-            in_g.add_(of_bias.reshape(over.spread))
+            in_g = in_g.add_(of_bias.reshape(over.spread))
         return (in_g, *(rest or (None, None)), None, None, None, None, None)
 
 
@@ -137,14 +149,12 @@ def _of_inputs(
     g, x, weight, _, mean, r, normal, h, share = ctx.saved_tensors
     scale = -r.reshape(share.shape)
     q = (u.reshape(over.rows) * (scale * share)).reshape(x.shape)
-    over.add_(q, h, scale * over.mean(u, normal))
+    q = over.plus(q, h, scale * over.mean(u, normal))
     if of_weight is not None:
-        q.addcmul_(g, of_weight.reshape(over.spread))
+        q = plus(q, g, of_weight.reshape(over.spread))
     in_x = over.projected(q, x, mean, r)
-    over.add_(in_x, normal, scale * over.mean(h, pulled))
-    if weight is None:
-        return in_x, None
-    return in_x, (g * pulled).sum(dim=over.summed).reshape(weight.shape)
+    in_x = over.plus(in_x, normal, scale * over.mean(h, pulled))
+    return in_x, None if weight is None else over.total(g * pulled, weight)
 
 
 def layer_rows(x: Tensor, shape: Sequence[int], eps: float) -> Rows:
