@@ -95,8 +95,8 @@ def test_a_checkpoint_and_settings() -> None:
 @pytest.mark.parametrize(
     ("target", "more", "message"),
     [
-        ("user_models.nots:make", "", "MODULE:FUNCTION: there is no module user_models.nots"),
-        ("nowhere:make", "", "there is no module nowhere"),
+        ("user_models.nots:make", "", "MODULE:FUNCTION: no module is named user_models.nots"),
+        ("nowhere:make", "", "no module is named nowhere"),
         ("sys:make", "", "MODULE:FUNCTION: sys has no Python file"),
         ("user_models.nets:mak", "", "did you mean 'make'?"),
         ("user_models.nets:PLAIN", "", "an int of that name"),

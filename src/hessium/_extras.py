@@ -15,10 +15,10 @@ EXTRAS = {
 
 
 def missing(what: str, error: ImportError) -> InputError | None:
-    """The sentence that says which extra is missing; None if it is no package of an extra.
+    """The sentence that says which extra is missing; None if no extra contains the package.
 
     Args:
-        what: needs the package, the start of the sentence.
+        what: the feature that needs the package; the sentence begins with it.
         error: of the import.
     """
     package = (error.name or "").split(".")[0]

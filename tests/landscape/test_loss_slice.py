@@ -143,6 +143,16 @@ def test_a_quadratic_equals_its_model_and_its_radius_is_infinite(directions: Any
     assert found.validity_radius == math.inf
 
 
+def test_the_share_of_the_trace_is_exact_where_few_directions_are_left() -> None:
+    risk, columns = polynomial(0.0, 0.0), draw(3, 2, seed=3)
+    found = hs.loss_slice(risk, columns, num=5)
+    H, basis = hs.Hessian(risk).dense(), torch.linalg.qr(columns)[0]
+    share = float((basis.mT @ H @ basis).trace() / H.trace())
+    assert 0.1 < share < 0.9
+    assert found.trace_share == pytest.approx(share, rel=1e-10)
+    assert found.trace_share_stderr == pytest.approx(0.0, abs=1e-12)
+
+
 def test_values_model_and_shares_are_those_of_the_risk_and_its_dense_hessian() -> None:
     risk = network()
     columns = draw(risk.dim, 2, seed=5) / 4

@@ -16,7 +16,7 @@ def example(options: argparse.Namespace) -> None:
     """List the examples, or print the source of one.
 
     Raises:
-        InputError: if there is no such example.
+        InputError: if no example has this name.
     """
     if options.name is None:
         _list()

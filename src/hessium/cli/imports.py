@@ -152,13 +152,13 @@ def _from_module(name: str) -> tuple[ModuleType, Path]:
         sys.path.insert(0, here)  # as `python -m` does
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError):  # a parent is missing, or is no package
+    except (ImportError, ValueError):  # a parent module is missing or is not a package
         spec = None
     except Exception as error:  # the import of a parent fails
         raise failure(error, _MODULE, f"the import of {name}", Path(name)) from error
     if spec is None:
         msg = (
-            f"{_MODULE}: there is no module {name}; give a module that this folder or the "
+            f"{_MODULE}: no module is named {name}; give a module that this folder or the "
             "environment has, or a file that ends in .py"
         )
         raise InputError(msg)

@@ -1,4 +1,4 @@
-"""The page of the user's own model: its run directory, and what the terminal says of it."""
+"""Pages about the user's own model: the run directory, and the summary in the terminal."""
 
 from __future__ import annotations
 

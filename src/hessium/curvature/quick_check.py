@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from hessium.curvature.differences import Claim
 from hessium.curvature.gradient_check import (
     SLOPE,
     confirmed,
@@ -41,11 +42,8 @@ def agrees_on_part(operator: RiskOperator, *, known: bool) -> bool:
         return False
     # programs are checked as they are, on all samples
     part = operator.risk.beginning(SHARE)
-    here = (
-        operator
-        if operator.programmed
-        else operator.elsewhere(part, graph_bytes=operator.graph_bytes)
-    )
+    part_of_it = operator.elsewhere(part, graph_bytes=operator.graph_bytes)
+    here = operator if operator.programmed else part_of_it
 
     def agrees() -> bool:
         line = Line(here, directions(here.risk)[0])
@@ -66,19 +64,23 @@ def _agrees(line: Line, product: Tensor, fine: EmpiricalRisk) -> bool:
     gradients = operator.differences_gradients
     if not risk.knows(SLOPE) or not (gradients or SLOPE in risk.proven):
         value = functools.partial(line.value, fine) if gradients else None
-        if slopes_agree(risk, fine, value):
-            risk.prove(SLOPE)
-            return True
-        return False
-    if not gradients:
+        agrees = slopes_agree(risk, fine, value)
+    elif gradients:
+        agrees = _slope_agrees(line, claim, fine)
+    else:
         return True
+    if agrees:
+        risk.prove(SLOPE)
+    return agrees
+
+
+def _slope_agrees(line: Line, claim: Claim, fine: EmpiricalRisk) -> bool:
+    """The slope along the direction of a product whose differences are known."""
+    risk = line.operator.risk
     # the mean of the slopes at both ends is that of the values, to the same order
     h = claim.accuracy.steps[0]
     along = line.direction.to(fine.dtype)
     up, down = line.at(fine, h)[1], line.at(fine, -h)[1]
     size = typical_slope(up, along, risk.layout)
     slope = float((up + down) @ along) / 2
-    known = slope_claim(slope, size, lambda x: line.value(fine, x), risk, fine).agrees_at_once()
-    if known:
-        risk.prove(SLOPE)
-    return known
+    return slope_claim(slope, size, lambda x: line.value(fine, x), risk, fine).agrees_at_once()
