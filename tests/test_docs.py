@@ -83,10 +83,12 @@ def test_every_page_is_in_a_table_of_contents() -> None:
     assert pages - listed == set()
 
 
-@pytest.mark.parametrize("page", sources(), ids=lambda page: str(page.relative_to(ROOT)))
+# not the changelog, which names what was removed, and the vision, which names what is planned
+CURRENT = [page for page in sources() if page.name not in ("CHANGELOG.md", "VISION.md")]
+
+
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(ROOT)))
 def test_names_that_pages_mention_exist(page: Path) -> None:
-    if page.name in ("CHANGELOG.md", "VISION.md"):
-        pytest.skip("tells what was, or what is wanted")
     missing = [name for name in NAME.findall(page.read_text()) if not exists(name)]
     assert missing == []
 
