@@ -1,7 +1,8 @@
 # Every target makes the environment it needs, once, in .venv; nothing is installed elsewhere.
 PYTHON ?= python3
 BIN    := .venv/bin
-PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+# not compiled: most files of most packages are never imported
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 # two processes of one thread each: threads that fight for two cores are slower
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 # many processes of the tests and of the report import the package: it is compiled once
