@@ -75,7 +75,7 @@ def compiled_product(name: str, vector: Tensor) -> Callable[[], Tensor]:
         return loss(torch.func.functional_call(model, values, (x,)), y)
 
     def product(values: dict[str, Tensor], along: dict[str, Tensor]) -> Tensor:
-        _, found = torch.func.jvp(torch.func.grad(value), (values,), (along,))
+        found: Any = torch.func.jvp(torch.func.grad(value), (values,), (along,))[1]
         return torch.cat([found[key].reshape(-1) for key in names])
 
     fast = torch.compile(product)
