@@ -72,7 +72,19 @@ _NEAR = r"#.*|data:,|figures/[\w-]+\.(svg|csv)"
 NEAR = r"#.*|data:,|figures/[A-Za-z0-9-]+\.(svg|csv)"
 ALLOWED = {
     *("html", "head", "meta", "title", "link", "style", "body", "header", "h1", "h2", "h3", "p"),
-    *("main", "section", "ul", "li", "span", "div", "figure", "figcaption", "details", "summary"),
+    *(
+        "main",
+        "section",
+        "ul",
+        "ol",
+        "li",
+        "span",
+        "div",
+        "figure",
+        "figcaption",
+        "details",
+        "summary",
+    ),
     *("table", "caption", "thead", "tbody", "tr", "th", "td", "pre", "code", "dl", "dt", "dd"),
     *("footer", "nav", "a", "svg", "desc", "g", "path", "defs", "use", "text", "tspan"),
     *("clippath", "rect", "br", "input", "label", "b", "i"),

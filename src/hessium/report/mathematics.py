@@ -17,6 +17,8 @@ _SCRIPTS = (
 )
 _ATOM = re.compile(
     rf"(?P<root>√)(?P<under>{_LETTER}|\d+)(?!\w)"
+    rf"|(?P<bar>[|‖])(?P<inside>{_LETTER})(?P=bar)(?P<power>{_UNICODE_SUPER})"
+    r"|(?P<twin>[A-Z])(?= (?P=twin)ᵀ)"
     rf"|(?P<base>\d+(?:\.\d+)?×10|10|(?<![^\W\d_]){_LETTER}|[)|‖]){_SCRIPTS}"
 )
 # one symbol, number or sign of a formula
@@ -155,7 +157,7 @@ def _symbols(text: str) -> Markup:
     parts: list[Markup] = []
     end = 0
     for found in _ATOM.finditer(text):
-        if not (found["root"] or found["sub"] or found["sup"]):
+        if not any(found[part] for part in ("root", "bar", "twin", "sub", "sup")):
             continue
         parts += [escape(text[end : found.start()]), _symbol(found)]
         end = found.end()
@@ -165,6 +167,11 @@ def _symbols(text: str) -> Markup:
 def _symbol(found: re.Match[str]) -> Markup:
     if found["root"]:
         return Markup(f"<math><msqrt>{_leaf(found['under'])}</msqrt></math>")
+    if found["twin"]:
+        return Markup(f"<math>{_leaf(found['twin'])}</math>")
+    if found["bar"]:
+        bar, inside = _leaf(found["bar"]), _leaf(found["inside"])
+        return Markup(f"<math>{bar}{inside}{_scripts(bar, None, found['power'])}</math>")
     base, sub, sup = found["base"], found["sub"], found["sup"]
     if base[0].isdigit() and sup and not sub:  # a number stays text
         return escape(base) + Markup("<sup>{}</sup>").format(_plain(sup, _SUPER, "^"))

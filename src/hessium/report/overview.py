@@ -80,9 +80,20 @@ class Overview:
         self.all = [one for section in self.sections for one in section]
         self.refuted = self._failing("source")
         self.listed = sorted(self.refuted, key=lambda one: not one.statement.reason)[:_MOST_LISTED]
-        self.listed.sort(key=self.refuted.index)
+        self.listed.sort(key=lambda one: (self._source(one), self.refuted.index(one)))
         self.broken = self._failing("control")
         self.publications = self._publications()
+
+    def _source(self, one: Placed) -> int:
+        """Position of the publication of a claim: its claims stand together."""
+        names = [
+            found.statement.origin.publication.name
+            for found in self.refuted
+            if found.statement.origin is not None and found.statement.origin.publication is not None
+        ]
+        origin = one.statement.origin
+        publication = None if origin is None else origin.publication
+        return len(names) if publication is None else names.index(publication.name)
 
     @property
     def told(self) -> bool:

@@ -147,7 +147,7 @@ def _charts(config: LinearizationConfig, arrays: Arrays, what: str) -> tuple[Cha
                     measured(f"{label}, measured", widths, arrays[of], what=what, nudge=nudge)
                     for (of, label), nudge in zip(lines.items(), (0.0, 3.0, -3.0), strict=False)
                 ),
-                level("a tenth, the limit used here", widths, _LIMIT, error=CHOSEN),
+                level("10 %, our limit", widths, _LIMIT, error=CHOSEN),
             ),
         )
 
@@ -212,10 +212,10 @@ def _statements(config: LinearizationConfig, arrays: Arrays) -> tuple[Statement,
             "H₀ is constant during training",
             "gram_change",
             "change of the Gram matrix",
-            adcme("eq. 2 and the Hessian after it"),
+            adcme("eq. 2 and the next formula"),
         ),
         (
-            "The linear model is close to the network at its own minimiser",
+            "At the minimiser of the linear model the network is close to it",
             "linear_error",
             "error at that minimiser",
             adcme("eq. 2"),
@@ -233,10 +233,14 @@ def _claim(
     widths, here = config.widths, _PUBLISHED_WIDTH
     small = [bool(column.max() < _LIMIT) for column in values.T]
     held = len(list(takewhile(bool, reversed(small))))
-    since = f"holds from width {widths[-held]} on" if held else "nor for the widest network"
+    since = (
+        f"holds from width {widths[-held]} on"
+        if held
+        else f"does not hold at width {widths[-1]} either"
+    )
     if here not in widths:
         return judge(
-            f"{claim} (within a tenth).",
+            f"{claim} (to 10 %, our limit).",
             None,
             f"width {here} was not run; {since}",
             origin=origin,
@@ -244,14 +248,13 @@ def _claim(
         )
     at = values[:, widths.index(here)]
     return judge(
-        f"{claim} (within a tenth), at width {here}, that of the ADCME tutorial.",
+        f"{claim} at the tutorial's width {here} (to 10 %, our limit).",
         bool((at < _LIMIT).all()),
         f"{name} at width {here}: {between(at, 2)}; at width {widths[-1]}: "
         f"{between(values[:, -1], 2)}; {since}",
         origin=origin,
         shown=shown,
-        reason="A network is close to its linear model in the limit of large widths; this one is "
-        "narrow.",
+        reason=f"The linear model is a limit of large widths; the claim {since}.",
     )
 
 

@@ -50,8 +50,8 @@ def statements(
             f"of {len(passed)} accepted: " + ", ".join(f"{kinds[kind]} {kind}" for kind in KINDS),
             origin=pennington_bahri("protocol of figure 6"),
             shown=_METHODS,
-            reason="The gradient is small, too, at gradient-flat points and on paths along which "
-            "the weights diverge.",
+            reason="The gradient is also small where the weights diverge along a path without a "
+            "minimum, and at gradient-flat points, where H g = 0.",
         ),
         judge_test(
             "The index rises with the power 3/2 of the energy above the critical one, up to an "

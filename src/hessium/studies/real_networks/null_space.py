@@ -146,7 +146,8 @@ def _statements(
         edges.append(float(values[0]) / law.support()[0])
     found.append(
         judge(
-            "The non-zero spectrum of H₀ is Marchenko-Pastur of ratio φ within 0.05.",
+            "The non-zero spectrum of H₀ follows the Marchenko-Pastur law of ratio φ (Kolmogorov "
+            "distance below 0.05).",
             bool(max(distances) < 0.05),
             f"Kolmogorov distance from the law of the same mean {between(distances, 2)}; the "
             f"smallest eigenvalue is {between(edges, 2)} of the law's lower edge",
