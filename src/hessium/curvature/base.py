@@ -25,6 +25,7 @@ from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory
 from hessium.linalg.operator import NamedShapes, SymmetricOperator
 from hessium.linalg.products import COLUMNS
+from hessium.linalg.shares import Shares
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 
@@ -214,6 +215,20 @@ class RiskOperator(SymmetricOperator):
     def writes_checkpoints(self) -> bool:
         """Whether this is the first process of its group."""
         return self.risk.ranks.rank == 0
+
+    @property
+    def shares(self) -> Shares:
+        """Of the risk."""
+        return self.risk.shares
+
+    @property
+    def sums_over_processes(self) -> bool:
+        """Whether products are sums over data, not differences."""
+        return self._difference is None
+
+    def own_product(self, block: Tensor) -> Tensor:
+        """The product of the data of this process, divided by the denominator of all."""
+        return self._products.own(block, self._make)
 
     @property
     def named_shapes(self) -> NamedShapes:

@@ -114,6 +114,10 @@ class RoutedProducts:
             share = self.apply(block, self.over(make, keep=keep), batched=batched)
         return ranks.all_sum(share)
 
+    def own(self, block: Tensor, make: Make) -> Tensor:
+        """The product with a block, from the data of this process alone."""
+        return self.apply(block, self.over(make), batched=self.batched)
+
     def apply(self, block: Tensor, graphs: Iterable[BatchProduct], *, batched: bool) -> Tensor:
         """The part of the product that comes from the data of this process."""
         return self._with(block, Option(self._width(batched=batched), self._one_thread), graphs)

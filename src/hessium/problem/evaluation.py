@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hessium._arithmetic import full_precision
 from hessium._interrupts import deferred_interrupts
 from hessium.errors import InputError
+from hessium.linalg.shares import Shares
 from hessium.problem.data import Batch
 from hessium.problem.forward import Forward
 from hessium.problem.kernels import for_values, twice_differentiable
@@ -23,6 +24,7 @@ from hessium.problem.layout import Layout
 from hessium.problem.losses import CallableLoss, Loss, Value
 from hessium.problem.model_state import padding_rows
 from hessium.problem.output_hessian import Autodiff, OutputHessian
+from hessium.problem.rank_shares import shares_of
 from hessium.problem.ranks import Ranks
 from hessium.problem.shared import Shared
 from hessium.problem.substitution import Substitution
@@ -117,6 +119,11 @@ class Evaluation(abc.ABC):
     def ranks(self) -> Ranks:
         """The processes that hold the data."""
         return self._ranks
+
+    @property
+    def shares(self) -> Shares:
+        """How the coordinates of flat vectors are spread over these processes."""
+        return shares_of(self._ranks, self.dim)
 
     @property
     def own_rows(self) -> slice:

@@ -100,12 +100,16 @@ class Ranks:
         return self
 
     @contextmanager
-    def together(self, work: str, *inputs: Tensor) -> Iterator[None]:
+    def together(self, work: str, *inputs: Tensor) -> Iterator[list[float]]:
         """Context of the work that each rank does on its own data, without communication.
 
         Args:
             work: its name, the same on all ranks.
-            inputs: vectors that must be the same on all ranks.
+            inputs: vectors that must be the same on all ranks, at most two.
+
+        Yields:
+            A list for one number of this rank, if there are no inputs; afterwards it holds the
+            numbers of all ranks.
 
         Raises:
             InputError: if the ranks do different work, or with different inputs.
@@ -114,26 +118,30 @@ class Ranks:
             Exception: the exception of the first rank that raised one, on all ranks; its message
                 names the rank, unless all have the same one.
         """
+        notes: list[float] = []
         if self.size == 1:
-            yield
+            yield notes
             return
         failure: Exception | None = None
         try:
-            yield
+            yield notes
         except Exception as error:
             failure = error
         facts = [float(zlib.crc32(work.encode())), float(failure is not None)]
         for vector in inputs:
             facts += _fingerprint(vector)
+        facts += notes[:1]
         facts += [0.0] * (8 - len(facts))
         mine = torch.tensor(facts, dtype=torch.float64)
-        all_facts = torch.stack(self._gathered(mine))
+        all_facts = torch.stack(self.every(mine))
         if bool(all_facts[:, 1].any()):
             self._raise(failure)
         if bool((all_facts[:, 0] != all_facts[0, 0]).any()):
             self._raise_different(work)
         if inputs:
             self._require_same(all_facts[:, 2:], work)
+        elif notes:
+            notes[:] = all_facts[:, 2].tolist()
 
     @torch.no_grad()
     def all_sum(self, tensor: Tensor) -> Tensor:
@@ -152,7 +160,7 @@ class Ranks:
         """The sum over all ranks of each number, rounded once."""
         if self.size == 1:
             return list(numbers)
-        parts = self._gathered(torch.tensor(list(numbers), dtype=torch.float64))
+        parts = self.every(torch.tensor(list(numbers), dtype=torch.float64))
         return [math.fsum(column) for column in torch.stack(parts).T.tolist()]
 
     def agree(self, flag: bool) -> bool:
@@ -164,18 +172,47 @@ class Ranks:
         if self.size == 1:
             return number
         mine = torch.tensor([float(number)], dtype=torch.float64)
-        return int(torch.cat(self._gathered(mine)).min())
+        return int(torch.cat(self.every(mine)).min())
+
+    def scattered_sum(self, parts: Tensor) -> Tensor:
+        """The sum over all ranks of that part (R, ...) which belongs to this rank.
+
+        Bytes: each rank sends (R - 1) parts.
+        """
+        sent = parts.detach().to(self._device).contiguous()
+        received = torch.empty_like(sent)
+        with _connected():
+            dist.all_to_all_single(received, sent, group=self._group)
+        self._count(sent[0].nbytes)
+        return _in_order(received.unbind(0)).to(parts.device)
+
+    def every(self, tensor: Tensor, out: Tensor | None = None) -> list[Tensor]:
+        """The tensor of each rank, in the order of the ranks; all have one shape.
+
+        Args:
+            tensor: of this rank. Bytes: it is sent (R - 1) times.
+            out: memory for the result, shape (R, ...).
+        """
+        if self.size == 1:
+            return [tensor]
+        mine = tensor.detach().to(self._device).contiguous()
+        found = list(out) if out is not None and out.device == self._device else None
+        parts = found or [torch.empty_like(mine) for _ in range(self.size)]
+        with _connected():
+            dist.all_gather(parts, mine, group=self._group)
+        self._count(mine.nbytes)
+        return [part.to(tensor.device) for part in parts]
 
     def gathered(self, value: Any) -> list[Any]:
         """A value of each rank that JSON can hold, in the order of the ranks."""
         if self.size == 1:
             return [value]
         text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
-        lengths = self._gathered(torch.tensor([len(text)], dtype=torch.int64))
+        lengths = self.every(torch.tensor([len(text)], dtype=torch.int64))
         longest = max(int(length) for length in lengths)
         padded = torch.zeros(longest, dtype=torch.uint8)
         padded[: len(text)] = text
-        parts = self._gathered(padded)
+        parts = self.every(padded)
         return [
             json.loads(bytes(part[: int(length)].tolist()))
             for part, length in zip(parts, lengths, strict=True)
@@ -184,26 +221,12 @@ class Ranks:
     def _summed(self, flat: Tensor) -> Tensor:
         """The sum of a vector over all ranks."""
         if len(flat) <= _SMALL:
-            parts = self._gathered(flat)
-            return _in_order(parts)
+            return _in_order(self.every(flat))
         each = -(-len(flat) // self.size)
-        sent = torch.zeros(self.size, each, dtype=flat.dtype, device=self._device)
-        sent.view(-1)[: len(flat)] = flat.to(self._device)
-        received = torch.empty_like(sent)
-        with _connected():
-            dist.all_to_all_single(received, sent, group=self._group)
-        self._count(sent[0].nbytes)
-        whole = self._gathered(_in_order(list(received.unbind(0))), out=sent)
-        return torch.cat(whole)[: len(flat)].to(flat.device)
-
-    def _gathered(self, tensor: Tensor, out: Tensor | None = None) -> list[Tensor]:
-        """The tensor of each rank; all have one shape."""
-        mine = tensor.detach().to(self._device).contiguous()
-        parts = [torch.empty_like(mine) for _ in range(self.size)] if out is None else list(out)
-        with _connected():
-            dist.all_gather(parts, mine, group=self._group)
-        self._count(mine.nbytes)
-        return [part.to(tensor.device) for part in parts]
+        sent = flat.new_zeros(self.size, each)
+        sent.view(-1)[: len(flat)] = flat
+        whole = self.every(self.scattered_sum(sent), out=sent)
+        return torch.cat(whole)[: len(flat)]
 
     def _count(self, nbytes: int) -> None:
         self.bytes_sent += (self.size - 1) * nbytes
