@@ -55,15 +55,16 @@ def values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Te
 
 
 def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
-    gradients = [torch.zeros_like(risk.theta) for risk in risks]
+    gradients = [torch.zeros_like(risk.own_theta) for risk in risks]
     totals: list[list[float]] = [[] for _ in risks]
     ranks = risks[0].ranks
     with ranks.together("gradients", *_ends(risks)):
         _add_gradients(risks, totals, gradients)
     sums = ranks.all_fsum([math.fsum(one) for one in totals])
     for risk, gradient in zip(risks, gradients, strict=True):
-        ranks.all_sum(gradient).div_(risk.denominator)
-        if not bool(torch.isfinite(gradient).all()):
+        risk.summed(gradient).div_(risk.denominator)
+        finite = bool(torch.isfinite(gradient).all())
+        if not (finite if risk.spread is None else ranks.agree(finite)):
             where = ", ".join(risk.not_finite(gradient))
             msg = f"gradient: has entries that are NaN or infinite, in {where}"
             raise NonFiniteError(msg, partial=gradient)
@@ -75,7 +76,9 @@ def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, T
 
 def _ends(risks: Sequence[EmpiricalRisk]) -> tuple[Tensor, ...]:
     """Parameters of the first and the last, which must be the same in all processes."""
-    return (risks[0].theta, risks[-1].theta) if not risks[0].ranks.alone else ()
+    if risks[0].ranks.alone or risks[0].spread is not None:
+        return ()
+    return risks[0].theta, risks[-1].theta
 
 
 def _add_gradients(

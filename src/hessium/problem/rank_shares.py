@@ -59,15 +59,18 @@ class RankShares(Shares):
         if not sum(largest) <= torch.finfo(vectors.dtype).max:
             msg = f"{who}: product with a finite vector has entries that are NaN or infinite"
             raise NonFiniteError(msg)
-        with torch.no_grad():
-            sent = vectors.new_zeros(len(self.by_process), len(vectors), self.largest)
-            for pieces, there in zip(self.by_process, sent, strict=True):
-                place = 0
-                for start, stop in pieces:
-                    there[:, place : place + stop - start] = vectors[:, start:stop]
-                    place += stop - start
-            del vectors
-            return self._ranks.scattered_sum(sent)[:, : self.count].contiguous()
+        return self.summed(vectors)
+
+    @torch.no_grad()
+    def summed(self, vectors: Tensor) -> Tensor:
+        """Shares (b, m) of the sum over ranks of vectors (b, n). One reduce-scatter."""
+        sent = vectors.new_zeros(len(self.by_process), len(vectors), self.largest)
+        for pieces, there in zip(self.by_process, sent, strict=True):
+            place = 0
+            for start, stop in pieces:
+                there[:, place : place + stop - start] = vectors[:, start:stop]
+                place += stop - start
+        return self._ranks.scattered_sum(sent)[:, : self.count].contiguous()
 
     def together(self, work: str) -> AbstractContextManager[Any]:
         """Context of the work of each rank."""

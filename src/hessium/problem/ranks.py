@@ -78,6 +78,15 @@ class Ranks:
         """Whether there is one process."""
         return self.size == 1
 
+    @property
+    def grouped(self) -> bool:
+        """Whether a process group was given, be it of one process."""
+        return self._group is not None
+
+    def are(self, numbers: Sequence[int]) -> bool:
+        """Whether these are the processes, by their numbers in the default group, in this order."""
+        return self.grouped and dist.get_process_group_ranks(self._group) == list(numbers)
+
     def same_as(self, other: Ranks) -> bool:
         """Whether both are the processes of one group."""
         return self._group is other._group
@@ -179,6 +188,8 @@ class Ranks:
 
         Bytes: each rank sends (R - 1) parts.
         """
+        if self.size == 1:
+            return parts[0].clone()
         sent = parts.detach().to(self._device).contiguous()
         received = torch.empty_like(sent)
         with _connected():
