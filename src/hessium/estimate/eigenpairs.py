@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hessium._arguments import count, fraction, function, memory, nonnegative
+from hessium._arguments import count, flag, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
 from hessium._display import Directional
 from hessium._random import Rng, generator
@@ -177,6 +177,7 @@ def eigenpairs(
     """
     max_bytes = memory("max_bytes", max_bytes)
     function("progress", progress, "(done, total, what) ")
+    flag("gather", gather)
     nonnegative("checkpoint_every", checkpoint_every)
     folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)
