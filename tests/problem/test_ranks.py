@@ -161,6 +161,25 @@ def test_different_estimates_are_refused(answers: Answers) -> None:
             assert told.startswith("InputError: process_group: rank 0 is at 'eigenpairs(k=")
 
 
+@pytest.mark.parametrize(
+    ("backend", "device"),
+    [("gloo", "cpu"), pytest.param("nccl", "cuda", marks=pytest.mark.gpu)],
+    ids=["gloo", "nccl"],
+)
+def test_a_group_of_one_process_gives_the_numbers_without_a_group(
+    backend: str, device: str, tmp_path: Path
+) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    command = [sys.executable, "-m", "support.one_rank", backend, device]
+    file = tmp_path / "errors.json"
+    subprocess.run([*command, str(file)], env=env, check=True, timeout=300)
+    errors = json.loads(file.read_text())
+    assert max(errors.values()) < 1e-12, errors
+
+
 def test_one_process_sends_nothing() -> None:
     ranks, vector = Ranks(), torch.ones(3)
     assert ranks.all_sum(vector) is vector

@@ -38,8 +38,8 @@ _NAMED = {
 class Ranks:
     """The processes of a group, or this process alone.
 
-    Every method that communicates must be called by all ranks in the same order. For one process
-    nothing is sent, copied or counted.
+    Every method that communicates must be called by all ranks in the same order. Without a group
+    nothing is sent or copied.
 
     Args:
         group: a process group of torch.distributed; None for this process alone.
@@ -128,7 +128,7 @@ class Ranks:
                 names the rank, unless all have the same one.
         """
         notes: list[float] = []
-        if self.size == 1:
+        if self._group is None:
             yield notes
             return
         failure: Exception | None = None
@@ -158,7 +158,7 @@ class Ranks:
 
         Bytes: each rank sends 2 (R - 1) / R times the tensor, in one reduce-scatter and one gather.
         """
-        if self.size == 1:
+        if self._group is None:
             return tensor
         flipped = tensor.dim() == 2 and not tensor.is_contiguous()
         place = tensor.mT if flipped else tensor
@@ -167,7 +167,7 @@ class Ranks:
 
     def all_fsum(self, numbers: Sequence[float]) -> list[float]:
         """The sum over all ranks of each number, rounded once."""
-        if self.size == 1:
+        if self._group is None:
             return list(numbers)
         parts = self.every(torch.tensor(list(numbers), dtype=torch.float64))
         return [math.fsum(column) for column in torch.stack(parts).T.tolist()]
@@ -178,7 +178,7 @@ class Ranks:
 
     def smallest(self, number: int) -> int:
         """The smallest of the numbers of all ranks."""
-        if self.size == 1:
+        if self._group is None:
             return number
         mine = torch.tensor([float(number)], dtype=torch.float64)
         return int(torch.cat(self.every(mine)).min())
@@ -188,7 +188,7 @@ class Ranks:
 
         Bytes: each rank sends (R - 1) parts.
         """
-        if self.size == 1:
+        if self._group is None:
             return parts[0].clone()
         sent = parts.detach().to(self._device).contiguous()
         received = torch.empty_like(sent)
@@ -204,7 +204,7 @@ class Ranks:
             tensor: of this rank. Bytes: it is sent (R - 1) times.
             out: memory for the result, shape (R, ...).
         """
-        if self.size == 1:
+        if self._group is None:
             return [tensor]
         mine = tensor.detach().to(self._device).contiguous()
         found = list(out) if out is not None and out.device == self._device else None
@@ -216,7 +216,7 @@ class Ranks:
 
     def gathered(self, value: Any) -> list[Any]:
         """A value of each rank that JSON can hold, in the order of the ranks."""
-        if self.size == 1:
+        if self._group is None:
             return [value]
         text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
         lengths = self.every(torch.tensor([len(text)], dtype=torch.int64))
@@ -282,7 +282,9 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+        # gloo adds general advice behind what happened
+        lines = str(error).partition(". This is typically")[0].strip().splitlines()
+        lines = lines or [type(error).__name__]
         msg = (
             "process_group: another process has ended, or has not answered within the timeout of "
             f"the group ({lines[0]})"
