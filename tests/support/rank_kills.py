@@ -37,7 +37,7 @@ def make():
         process_group=dist.group.WORLD if several else None,
     )
 """
-OPTIONS = ["--max-dim", "20", "--top", "2", "--probes", "3", "--steps", "12"]
+OPTIONS = ["--max-dim", "20", "--top", "1", "--probes", "2", "--steps", "8"]
 PATIENCE = 60.0  # seconds in which the other rank must end
 
 

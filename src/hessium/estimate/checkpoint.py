@@ -63,7 +63,7 @@ class Checkpoint:
             "product": _marks(operator),
         }
         self._shares = operator.shares
-        self._first = operator.writes_checkpoints
+        self._first = operator.writes_checkpoints and self._shares.number == 0
         self._files: list[Entry] = []
         self._last = time.monotonic()
         with self._shares.together("opening a checkpoint"):

@@ -198,6 +198,10 @@ class KrylovSpace:
         j = self.size
         with dense_algebra(j):
             values, vectors = scipy.linalg.eigh(self._projected[:j, :j])
+        if self.shares.divided:  # signs of eigenvectors may depend on the processor
+            both = torch.from_numpy(np.vstack([values, vectors]))
+            values, vectors = np.split(self.shares.from_first(both).numpy(), [1])
+            values = values[0]
         self._scale = max(self._scale, float(np.abs(values).max()))
         residuals = np.zeros(j)
         if self._scale > 0:

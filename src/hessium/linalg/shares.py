@@ -58,6 +58,14 @@ class Shares(ABC):
         """A small tensor of each process, in their order; all have one shape."""
 
     @abstractmethod
+    def from_first(self, tensor: Tensor) -> Tensor:
+        """The tensor of the first process, in all; all have one shape.
+
+        For what libraries compute of it: another processor may round it in another way, and
+        processes that decide by other numbers part.
+        """
+
+    @abstractmethod
     def whole(self, share: Tensor) -> Tensor:
         """Vectors (b, n) from their shares (b, m). One all-gather."""
 
@@ -122,6 +130,10 @@ class Undivided(Shares):
     def every(self, tensor: Tensor) -> Sequence[Tensor]:
         """The tensor."""
         return (tensor,)
+
+    def from_first(self, tensor: Tensor) -> Tensor:
+        """The tensor."""
+        return tensor
 
     def whole(self, share: Tensor) -> Tensor:
         """The share."""

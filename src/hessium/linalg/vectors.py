@@ -97,7 +97,13 @@ def norm(vectors: Tensor, shares: Shares | None = None) -> Tensor:
         shares: how they are spread over processes; None if they are whole.
     """
     if shares is not None and shares.divided:
-        return norm(torch.stack(list(shares.every(norm(vectors))), dim=-1))
+        lengths = shares.every(norm(vectors))
+        largest = torch.stack(list(lengths)).amax(dim=0)
+        unit = torch.where(largest > 0, largest, 1.0)
+        total = torch.zeros_like(largest)
+        for length in lengths:  # in their order: the same bits in all processes
+            total = total + (length / unit).square()
+        return largest * total.sqrt()
     found = torch.linalg.vector_norm(vectors, dim=-1)
     limits = torch.finfo(vectors.dtype)
     if bool(((found > limits.tiny**0.5 / limits.eps) & (found < math.inf)).all()):

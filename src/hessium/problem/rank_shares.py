@@ -36,6 +36,10 @@ class RankShares(Shares):
         """A small tensor of each rank."""
         return self._ranks.every(tensor)
 
+    def from_first(self, tensor: Tensor) -> Tensor:
+        """The tensor of rank 0."""
+        return self._ranks.from_first(tensor)
+
     @torch.no_grad()
     def whole(self, share: Tensor) -> Tensor:
         """Vectors (b, n) from their shares (b, m)."""

@@ -109,12 +109,15 @@ class Ranks:
         return self
 
     @contextmanager
-    def together(self, work: str, *inputs: Tensor) -> Iterator[list[float]]:
+    def together(self, work: str, *inputs: Tensor, in_step: bool = False) -> Iterator[list[float]]:
         """Context of the work that each rank does on its own data, without communication.
 
         Args:
             work: its name, the same on all ranks.
             inputs: vectors that must be the same on all ranks, at most two.
+            in_step: whether the work gathers parameters. Then an exception of one rank is raised
+                there alone, since the others wait for a parameter and cannot be told; they see a
+                lost connection when that rank ends.
 
         Yields:
             A list for one number of this rank, if there are no inputs; afterwards it holds the
@@ -135,6 +138,8 @@ class Ranks:
         try:
             yield notes
         except Exception as error:
+            if in_step:
+                raise
             failure = error
         facts = [float(zlib.crc32(work.encode())), float(failure is not None)]
         for vector in inputs:
@@ -213,6 +218,17 @@ class Ranks:
             dist.all_gather(parts, mine, group=self._group)
         self._count(mine.nbytes)
         return [part.to(tensor.device) for part in parts]
+
+    def from_first(self, tensor: Tensor) -> Tensor:
+        """The tensor of the first rank, on all; all have one shape. Bytes: the first sends them."""
+        if self._group is None:
+            return tensor
+        sent = tensor.detach().to(self._device).clone(memory_format=torch.contiguous_format)
+        with _connected():
+            dist.broadcast(sent, dist.get_global_rank(self._group, 0), group=self._group)
+        if self.rank == 0:
+            self._count(sent.nbytes)
+        return sent.to(tensor.device)
 
     def gathered(self, value: Any) -> list[Any]:
         """A value of each rank that JSON can hold, in the order of the ranks."""

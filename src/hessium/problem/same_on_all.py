@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from hessium.errors import InputError
-from hessium.problem.data import Batches, global_randomness_kept
+from hessium.problem.data import Batches, check_batch, global_randomness_kept
 from hessium.problem.graph_checks import GraphChecks
 
 if TYPE_CHECKING:
@@ -38,13 +38,17 @@ def require_same_model(risk: EmpiricalRisk) -> None:
 
 
 def require_equal_batches(risk: EmpiricalRisk, batches: Batches) -> None:
-    """Check that all processes have as many batches: they gather each parameter together.
+    """Check that all processes have as many batches, and those of each are sound.
+
+    They gather each parameter together, so that none can tell the others of an error then.
 
     Raises:
         InputError: if they do not.
     """
+    own = 0
     with risk.ranks.together("counting batches"), global_randomness_kept(batches, always=True):
-        own = sum(1 for _ in batches)
+        for own, (inputs, targets) in enumerate(batches, start=1):
+            check_batch(inputs, targets, own - 1, risk.device)
     found = risk.ranks.gathered(own)
     if len(set(found)) > 1:
         msg = (

@@ -112,7 +112,8 @@ def take_survey(
         InputError: for data, outputs or losses that break a rule of `EmpiricalRisk`.
     """
     require_same_model(risk)
-    if risk.spread is not None:
+    in_step = risk.spread is not None
+    if in_step:
         require_equal_batches(risk, batches)
     parameters = risk.leaves()
     with risk.undisturbed():
@@ -127,7 +128,7 @@ def take_survey(
                 survey, unused=looks.unused(), read_by_loss=tuple(sorted(looks.read_by_loss))
             )
             if survey.unused:
-                with risk.ranks.together("check of unused parameters"):
+                with risk.ranks.together("check of unused parameters", in_step=in_step):
                     for batch in itertools.islice(batches, 1):
                         _require_no_effect(risk, looks, survey.unused, batch, parameters)
     return survey
@@ -144,7 +145,8 @@ def _first_pass(
     probed = looks is not None and isinstance(loss, CallableLoss)
     adds_up: dict[int | None, Additivity] = {}  # along each dimension that may be the samples
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=looks is not None)
-    with risk.ranks.together("first pass over the data"):
+    in_step = risk.spread is not None
+    with risk.ranks.together("first pass over the data", in_step=in_step):
         for number, (inputs, targets) in enumerate(batches):
             if looks is not None:
                 check_batch(inputs, targets, number, parameters[0].device)
@@ -185,8 +187,9 @@ def _second_pass(
     """Check that a second pass gives the same numbers and uses the same parameters."""
     parameters = risk.leaves()
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=True)
+    in_step = risk.spread is not None
     found = []
-    with risk.ranks.together("second pass over the data"):
+    with risk.ranks.together("second pass over the data", in_step=in_step):
         for number, (inputs, targets) in enumerate(batches):
             with risk.bound(parameters):
                 f, look = _look(passes, inputs, targets, num_samples, number, None)
