@@ -1,22 +1,23 @@
-"""Random vectors by global index, and shares of vectors held by one process."""
+"""Random vectors by global index: any process draws its part of the numbers of one."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from hessium.linalg import vectors
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.shares import Shares, Undivided
+from hessium.linalg.shares import Pieces, Shares
+from support.fixed_shares import FixedShares
 
 
 class Elsewhere(SymmetricOperator):
-    """An operator of which this process holds some coordinates."""
+    """The identity, of which this process holds some coordinates."""
 
-    def __init__(self, by_process: list[tuple[tuple[int, int], ...]], number: int) -> None:
-        self._shares = Undivided(1)
-        Shares.__init__(self._shares, by_process, number)
+    def __init__(self, by_process: list[Pieces], number: int) -> None:
+        self._shares = FixedShares(by_process, number)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -34,7 +35,7 @@ class Elsewhere(SymmetricOperator):
     def shares(self) -> Shares:
         return self._shares
 
-    def _matmat(self, block: torch.Tensor) -> torch.Tensor:
+    def _matmat(self, block: Tensor) -> Tensor:
         return block
 
 
@@ -42,13 +43,13 @@ class Elsewhere(SymmetricOperator):
 def test_drawing_in_parts_gives_the_numbers_of_one_draw(
     dim: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rng = np.random.default_rng(3)
     seed = int(np.random.default_rng(3).integers(2**63))
     expected = torch.randn(dim, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     monkeypatch.setattr(vectors, "_DRAWN", 16)
-    assert torch.equal(vectors.gaussian(Elsewhere([((0, dim),)], 0), rng), expected)
+    whole = vectors.gaussian(Elsewhere([((0, dim),)], 0), np.random.default_rng(3))
+    assert torch.equal(whole, expected)
     cuts = [0, dim // 3, dim // 2, dim]
-    pieces = [((cuts[0], cuts[1]), (cuts[2], cuts[3])), ((cuts[1], cuts[2]),)]
+    pieces: list[Pieces] = [((cuts[0], cuts[1]), (cuts[2], cuts[3])), ((cuts[1], cuts[2]),)]
     for number, mine in enumerate(pieces):
         share = vectors.gaussian_share(Elsewhere(pieces, number), np.random.default_rng(3))
         assert torch.equal(share, torch.cat([expected[a:b] for a, b in mine]))
