@@ -381,7 +381,7 @@ def shared_basis(group: Group) -> dict[str, Any]:
     answer["bytes"] = bytes_of
 
     small = 25 * n * 8
-    few = {"which": "LM", "rng": 0, "max_bytes": small}
+    few: dict[str, Any] = {"which": "LM", "rng": 0, "max_bytes": small}
     answer["refusal"] = message(lambda: hs.eigenpairs(alone, 10, **few))
     pairs = hs.eigenpairs(shared, 10, gather=False, **few)
     expected = hs.eigenpairs(alone, 10, which="LM", rng=0)
@@ -495,7 +495,7 @@ def resumed_by_other_numbers(group: Group) -> list[Any]:
         with contextlib.suppress(StoppedError):
             work(operator, progress=progress, **saved)
 
-    found = list[Any]()
+    found, kinds = list[Any](), {"pairs": "values", "measure": "nodes"}
     for name, work in (
         ("pairs", lambda op, **options: hs.eigenpairs(op, 3, rng=0, **options)),
         ("measure", lambda op, **options: hs.spectral_measure(op, 3, 8, rng=0, **options)),
@@ -514,7 +514,7 @@ def resumed_by_other_numbers(group: Group) -> list[Any]:
                 again = work(alone, **saved)
             else:
                 again = whole
-            values = [one.values if name == "pairs" else one.nodes for one in (whole, again)]
+            values = [getattr(one, kinds[name]) for one in (whole, again)]
             found.append(bool(abs(values[0] - values[1]).max() < 1e-12))
             dist.barrier(group)
     return found

@@ -85,7 +85,7 @@ def checkpointed() -> Case:
 @case
 def frozen() -> Case:
     model, loss, data = dense()
-    model[0].weight.requires_grad_(False)
+    model.get_parameter("0.weight").requires_grad_(False)
     return model, loss, data
 
 
@@ -119,7 +119,7 @@ def compared(make: Callable[[], Case], mesh: DeviceMesh, **options: Any) -> dict
     plain = copy.deepcopy(model)
     group = mesh.get_group()
     if make is partly:
-        fully_shard(model[2], mesh=mesh)
+        fully_shard(model.get_submodule("2"), mesh=mesh)
     else:
         sharded(model, mesh, blocks=make is not tied)  # FSDP unties what is in two units
     before = [local(p).clone() for p in model.parameters()]
@@ -148,6 +148,7 @@ def compared(make: Callable[[], Case], mesh: DeviceMesh, **options: Any) -> dict
         "dense": operator.dense() - expected.dense(),
     }
     total = sum(p.numel() * 8 for p in plain.parameters())
+    assert risk.spread is not None
     return {
         "dims": [risk.dim, whole.dim, list(risk.names) == list(whole.names)],
         "errors": {
@@ -187,7 +188,7 @@ def training(mesh: DeviceMesh) -> list[float]:
     old = hs.Hessian(risk).times_shares(risk.gradient()[None])[0]
     with torch.no_grad():
         for one, other in zip(model.parameters(), plain.parameters(), strict=True):
-            one.to_local().mul_(1.2)
+            local(one).mul_(1.2)
             other.mul_(1.2)
     found = []
     whole = hs.EmpiricalRisk(plain, loss, batches)
@@ -231,7 +232,8 @@ def refusals(mesh: DeviceMesh) -> dict[str, str]:
             self.layer = nn.Linear(4, 3).double()
 
         def forward(self, x: Tensor) -> Tensor:
-            return Once.apply(self.layer(x))
+            found: Tensor = Once.apply(self.layer(x))  # type: ignore[no-untyped-call]
+            return found
 
     jumps = sharded(Jumps(), mesh)
     return {
@@ -265,12 +267,12 @@ class Once(torch.autograd.Function):
     """A smooth function whose backward pass autograd cannot differentiate again."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
         return x.sin()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         with torch.no_grad():
             slope = x.cos()

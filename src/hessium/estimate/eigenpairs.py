@@ -187,9 +187,9 @@ def eigenpairs(
     limit = max(1000, 50 * k) if max_products is None else max_products
     seeds = generator(rng)
     work = {"work": "eigenpairs", "k": k, "which": which, "tol": tol, "block": block}
-    told = {"gather": gather, "start": start is not None, "checkpoint": folder is not None}
-    told |= {"max_bytes": max_bytes}
-    require_same_call(operator.shares, {**work, **told}, seeds)
+    told = {**work, "max_bytes": max_bytes, "gather": gather, "start": start is not None}
+    told["checkpoint"] = folder is not None
+    require_same_call(operator.shares, told, seeds)
     capacity = _capacity(operator, k, block, max_bytes, gather=gather)
     rows = start_rows(operator, start, min(block, n), seeds)
     log = None

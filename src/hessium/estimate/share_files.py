@@ -34,7 +34,7 @@ def read(folder: Path, entry: Entry, shares: Shares, whole: Collection[str]) -> 
     """
     if isinstance(entry, str) and not shares.divided:
         return load_file(folder / entry)
-    files = [[entry, [[0, shares.dim]]]] if isinstance(entry, str) else entry
+    files: list[list[Any]] = [[entry, [[0, shares.dim]]]] if isinstance(entry, str) else entry
     found: dict[str, Tensor] = {}
     for name, pieces in files:
         with safe_open(folder / name, framework="pt") as file:

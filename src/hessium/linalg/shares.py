@@ -34,7 +34,10 @@ class Shares(ABC):
         pieces: of this process.
         count: m, the number of its coordinates.
         largest: of all processes.
+        whole_in_products: whether products with shares hold whole vectors.
     """
+
+    whole_in_products = True
 
     def __init__(self, by_process: Sequence[Pieces], number: int) -> None:
         counts = [sum(stop - start for start, stop in pieces) for pieces in by_process]
@@ -51,7 +54,7 @@ class Shares(ABC):
     @property
     def beside(self) -> int:
         """Numbers that a product with one vector holds beside its shares."""
-        return _WHOLE * self.dim if self.divided else 0
+        return _WHOLE * self.dim if self.divided and self.whole_in_products else 0
 
     @abstractmethod
     def every(self, tensor: Tensor) -> Sequence[Tensor]:

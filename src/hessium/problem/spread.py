@@ -75,12 +75,14 @@ class Spread:
                 for mine, pieces in zip(by_rank, place.shares.by_process, strict=True):
                     mine += [(offset + start, offset + stop) for start, stop in pieces]
                 offset += prod(place.shape)
-            self._shares[key] = RankShares(self._ranks, [tuple(pieces) for pieces in by_rank])
+            shares = RankShares(self._ranks, [tuple(pieces) for pieces in by_rank])
+            shares.whole_in_products = False  # parameter by parameter
+            self._shares[key] = shares
         return self._shares[key]
 
     def gather(self, share: Tensor, place: _Place) -> Tensor:
         """A whole parameter, differentiable in its share."""
-        whole: Tensor = _Gather.apply(share, place)
+        whole: Tensor = _Gather.apply(share, place)  # type: ignore[no-untyped-call]
         self._remember(whole, share.detach(), place)
         return whole
 
@@ -123,26 +125,26 @@ class _Gather(torch.autograd.Function):
     """A whole parameter from its shares."""
 
     @staticmethod
-    def forward(ctx: Any, share: Tensor, place: _Place) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, share: Tensor, place: _Place) -> Tensor:
         ctx.place = place
         return place.shares.whole(share[None])[0].view(place.shape)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Scatter.apply(gradient, ctx.place), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Scatter.apply(gradient, ctx.place), None  # type: ignore[no-untyped-call]
 
 
 class _Scatter(torch.autograd.Function):
     """The share of the sum over ranks of whole tensors."""
 
     @staticmethod
-    def forward(ctx: Any, whole: Tensor, place: _Place) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, whole: Tensor, place: _Place) -> Tensor:
         ctx.place = place
         return place.shares.summed(whole.reshape(1, -1))[0]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        return _Gather.apply(gradient, ctx.place), None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Gather.apply(gradient, ctx.place), None  # type: ignore[no-untyped-call]
 
 
 class _Parameters(dict[str, Any]):
