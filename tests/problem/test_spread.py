@@ -35,7 +35,7 @@ def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         subprocess.Popen([*command, str(rank), str(request.param)], env=env, stderr=subprocess.PIPE)
         for rank in range(request.param)
     ]
-    errors = [process.communicate(timeout=300)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=600)[1].decode() for process in processes]
     assert not any(process.returncode for process in processes), "\n".join(errors)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(request.param)]
 
