@@ -29,7 +29,7 @@ def run(size: int, folder: Path) -> Answers:
         subprocess.Popen([*command, str(rank), str(size)], env=env, stderr=subprocess.PIPE)
         for rank in range(size)
     ]
-    errors = [process.communicate(timeout=300)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=600)[1].decode() for process in processes]
     assert not any(process.returncode for process in processes), "\n".join(errors)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]
 

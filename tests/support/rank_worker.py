@@ -533,7 +533,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     dist.init_process_group(
         "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size,
-        timeout=timedelta(seconds=60),
+        timeout=timedelta(seconds=200),
     )  # fmt: skip
     group = dist.group.WORLD
     answers = {name: function(group) for name, function in CHECKS.items() if name in chosen}
