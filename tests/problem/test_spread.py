@@ -106,7 +106,7 @@ def kinked(slope: float) -> hs.EmpiricalRisk:
     class Kink(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.w = nn.Parameter(torch.tensor([0.1 + 2e-6, 0.5, -0.3], dtype=torch.float64))
+            self.w = nn.Parameter(torch.tensor([0.1 + 1e-9, 0.5, -0.3], dtype=torch.float64))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             bend = slope * torch.relu(self.w[:1] - 0.1)
