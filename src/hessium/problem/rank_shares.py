@@ -31,6 +31,11 @@ class RankShares(Shares):
     def __init__(self, ranks: Ranks, by_rank: Sequence[Pieces]) -> None:
         super().__init__(by_rank, ranks.rank)
         self._ranks = ranks
+        # one interval for each rank, in order: one vector needs no rearrangement
+        self._plain = all(
+            len(pieces) == 1 and pieces[0][0] == min(self.dim, number * self.largest)
+            for number, pieces in enumerate(by_rank)
+        )
 
     def every(self, tensor: Tensor) -> Sequence[Tensor]:
         """A small tensor of each rank."""
@@ -47,6 +52,11 @@ class RankShares(Shares):
         if share.shape[1] < self.largest:
             padded = share.new_zeros(len(share), self.largest)
             padded[:, : share.shape[1]] = share
+        if self._plain and len(share) == 1:
+            out = share.new_empty(len(self.by_process), self.largest)
+            found = self._ranks.every(padded[0], out=out)
+            joined = out if found[0].data_ptr() == out.data_ptr() else torch.stack(found)
+            return joined.view(1, -1)[:, : self.dim]
         vectors = share.new_empty(len(share), self.dim)
         for pieces, found in zip(self.by_process, self._ranks.every(padded), strict=True):
             place = 0
@@ -68,6 +78,11 @@ class RankShares(Shares):
     @torch.no_grad()
     def summed(self, vectors: Tensor) -> Tensor:
         """Shares (b, m) of the sum over ranks of vectors (b, n). One reduce-scatter."""
+        if self._plain and len(vectors) == 1:
+            missing = len(self.by_process) * self.largest - self.dim
+            row = torch.nn.functional.pad(vectors, (0, missing)) if missing else vectors
+            sent = row.contiguous().view(len(self.by_process), 1, self.largest)
+            return self._ranks.scattered_sum(sent)[:, : self.count]
         sent = vectors.new_zeros(len(self.by_process), len(vectors), self.largest)
         for pieces, there in zip(self.by_process, sent, strict=True):
             place = 0

@@ -23,6 +23,10 @@ from hessium.errors import InputError
 ON_ALL_RANKS = "the other ranks raise this exception as well"
 _SMALL = 4096  # entries up to which each rank gets all summands: one collective instead of two
 _DIFFERENT = 1e-3  # of the norm: vectors that differ more are not rounded copies of one vector
+# one function under two names, in versions of torch
+_all_gather: Any = getattr(dist, "all_gather_single", None) or getattr(
+    dist, "all_gather_into_tensor", None
+)
 _NAMED = {
     kind.__name__: kind
     for kind in (
@@ -212,12 +216,12 @@ class Ranks:
         if self._group is None:
             return [tensor]
         mine = tensor.detach().to(self._device).contiguous()
-        found = list(out) if out is not None and out.device == self._device else None
-        parts = found or [torch.empty_like(mine) for _ in range(self.size)]
+        if out is None or out.device != self._device:
+            out = mine.new_empty(self.size, *mine.shape)
         with _connected():
-            dist.all_gather(parts, mine, group=self._group)
+            _all_gather(out.view(-1), mine.view(-1), group=self._group)
         self._count(mine.nbytes)
-        return [part.to(tensor.device) for part in parts]
+        return list(out.to(tensor.device).unbind(0))
 
     def from_first(self, tensor: Tensor) -> Tensor:
         """The tensor of the first rank, on all; all have one shape. Bytes: the first sends them."""
@@ -253,7 +257,8 @@ class Ranks:
         sent = flat.new_zeros(self.size, each)
         sent.view(-1)[: len(flat)] = flat
         whole = self.every(self.scattered_sum(sent), out=sent)
-        return torch.cat(whole)[: len(flat)]
+        joined = sent if whole[0].data_ptr() == sent.data_ptr() else torch.stack(whole)
+        return joined.view(-1)[: len(flat)]
 
     def _count(self, nbytes: int) -> None:
         self.bytes_sent += (self.size - 1) * nbytes
