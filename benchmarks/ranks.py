@@ -156,8 +156,8 @@ def worker(rank: int, folder: Path, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mlp", type=int, default=512, help="samples for the MLP")
-    parser.add_argument("--gpt", type=int, default=8, help="sequences of 64 tokens for the GPT")
+    parser.add_argument("--mlp", type=int, default=2048, help="samples for the MLP")
+    parser.add_argument("--gpt", type=int, default=12, help="sequences of 64 tokens for the GPT")
     parser.add_argument("--probes", type=int, default=10)
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--quick", action="store_true", help="2 x 8 instead of 10 x 80")
