@@ -54,8 +54,8 @@ class RankShares(Shares):
             padded[:, : share.shape[1]] = share
         if self._plain and len(share) == 1:
             out = share.new_empty(len(self.by_process), self.largest)
-            found = self._ranks.every(padded[0], out=out)
-            joined = out if found[0].data_ptr() == out.data_ptr() else torch.stack(found)
+            parts = self._ranks.every(padded[0], out=out)
+            joined = out if parts[0].data_ptr() == out.data_ptr() else torch.stack(parts)
             return joined.view(1, -1)[:, : self.dim]
         vectors = share.new_empty(len(share), self.dim)
         for pieces, found in zip(self.by_process, self._ranks.every(padded), strict=True):
