@@ -92,6 +92,17 @@ def memory(name: str, value: Any) -> int:
     return int(result)
 
 
+def flag(name: str, value: Any) -> None:
+    """Check that an argument is True or False.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        msg = f"{name}: {value!r}; True or False is required"
+        raise InputError(msg)
+
+
 def function(name: str, value: Any, takes: str = "") -> None:
     """`value` can be called, with the arguments that `takes` names for the message.
 

@@ -31,6 +31,7 @@ DEFAULTS: dict[Callable[..., Any], dict[str, Any]] = {
     estimate.eigenpairs: {
         **CHECKPOINTS,
         "start": None,
+        "gather": True,
         "which": "LM",
         "tol": None,
         "block": 1,

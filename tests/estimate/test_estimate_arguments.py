@@ -55,6 +55,7 @@ WRONG: dict[str, list[Any]] = {
     "shift": ["a", "1", None, np.nan, np.inf, 1j, Words()],
     "smallest": ["a", np.nan, 1j, -5.0],
     "rng": [-1, "a", 1.5, True],
+    "gather": [1, None, "a", Words()],
     "checkpoint": [3, Words()],
     "checkpoint_every": [-1, "a", None, np.nan],
     "progress": [3, None, "a"],

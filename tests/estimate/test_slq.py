@@ -114,8 +114,8 @@ def test_standard_errors_of_the_trace_cover_what_they_say(kind: str) -> None:
 
 def test_a_biased_probe_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: probes with entries of one sign lean towards one direction."""
-    drawn = vectors.gaussian
-    monkeypatch.setattr(lanczos_probes, "gaussian", lambda op, rng: drawn(op, rng).abs())
+    drawn = vectors.gaussian_share
+    monkeypatch.setattr(lanczos_probes, "gaussian_share", lambda op, rng: drawn(op, rng).abs())
     matrix, values = network("H", 2, 3, 2)
     biased = [hs.spectral_measure(matrix, 2, 17, rng=seed) for seed in range(100)]
     with pytest.raises(AssertionError):

@@ -24,7 +24,7 @@ DEFAULTS: dict[Callable[..., Any], dict[str, Any]] = {
     Combination.__init__: {"shift": 0.0},
     DenseOperator.dense: {"max_bytes": 2**33},
     KrylovSpace.__init__: {},
-    LanczosProcess.__init__: {"passes": 1},
+    LanczosProcess.__init__: {"passes": 1, "shares": None},
     lanczos_steps: {"passes": 2},
     minres: {"tol": 1e-10, "steps": 200, "truncation": 1e-12},
     ShiftedLDL.nearest: {"iterations": 8},

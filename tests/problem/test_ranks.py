@@ -29,7 +29,7 @@ def run(size: int, folder: Path) -> Answers:
         subprocess.Popen([*command, str(rank), str(size)], env=env, stderr=subprocess.PIPE)
         for rank in range(size)
     ]
-    errors = [process.communicate(timeout=300)[1].decode() for process in processes]
+    errors = [process.communicate(timeout=600)[1].decode() for process in processes]
     assert not any(process.returncode for process in processes), "\n".join(errors)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]
 
@@ -92,9 +92,92 @@ def test_a_product_sends_its_vectors_twice_at_most(answers: Answers) -> None:
         assert sent <= (size - 1) * (2 * (block / size + 8) + header)
 
 
-def test_work_resumes_from_the_state_that_one_rank_wrote(answers: Answers) -> None:
+def test_work_resumes_from_the_state_that_all_ranks_wrote(answers: Answers) -> None:
     for one in answers:
-        assert one["resumed"] == [[["state.json"], True, True]] * 2
+        for files, same, shorter in one["resumed"]:
+            assert same
+            assert shorter
+            assert files.count(".json") == 1
+            assert files.count(".safetensors") % len(answers) == 0
+            assert len(files) > 1
+
+
+def test_another_number_of_processes_resumes(answers: Answers) -> None:
+    assert all(one["resumed_by_other_numbers"] == [True] * 4 for one in answers)
+
+
+def test_every_rank_holds_its_share_of_a_basis(answers: Answers) -> None:
+    for mine, alone in (one["shared_basis"]["bytes"] for one in answers):
+        for share, whole in zip(mine, alone, strict=True):
+            assert whole / len(answers) <= share <= 1.1 * whole / len(answers)
+
+
+def test_products_with_shares_send_every_vector_twice(answers: Answers) -> None:
+    """One all-gather, one reduce-scatter, and a header of 64 bytes."""
+    for one in (answer["shared_basis"] for answer in answers):
+        block = 3 * -(-one["dim"] // len(answers)) * 8
+        assert one["sent"] == (len(answers) - 1) * (2 * block + 64)
+
+
+def test_ranks_hold_together_what_one_process_cannot(answers: Answers) -> None:
+    """Ten eigenvalues within 25 vectors for each process; one process needs 27."""
+    ends = list[int]()
+    for one in (answer["shared_basis"] for answer in answers):
+        assert one["refusal"].startswith("InputError: max_bytes")
+        assert one["eigenvalues"] < 1e-12
+        assert one["residuals"] < 1e-12
+        assert one["lengths"] < 1e-12
+        assert one["same"]
+        shape, ((start, stop),) = one["rows"]
+        assert shape == [stop - start, 10]
+        ends += [start, stop]
+        assert max(one["deflated"]) < 1e-12
+        assert "gathered" in one["partial"]
+    assert ends == sorted(ends)
+    assert (ends[0], ends[-1]) == (0, answers[0]["shared_basis"]["dim"])
+
+
+def test_products_with_shares_are_those_with_whole_vectors(answers: Answers) -> None:
+    for one in answers:
+        for divided, error, untouched in one["sums_of_operators"]:
+            assert divided
+            assert error < 1e-12
+            assert untouched
+
+
+def test_a_product_that_fails_on_one_rank_fails_on_all(answers: Answers) -> None:
+    assert all(one["not_finite_on_one"] == answers[0]["not_finite_on_one"] for one in answers)
+    (nan, kept), (inf, _), (failed, _) = answers[0]["not_finite_on_one"]
+    assert nan.startswith("NonFiniteError")
+    assert nan.endswith("(after 5 products)")
+    assert len(kept) == 3
+    assert inf == nan
+    assert failed == "RuntimeError: rank 1: RuntimeError: out of ideas"
+
+
+def test_different_estimates_are_refused(answers: Answers) -> None:
+    for one in answers:
+        for told in one["different_estimates"]:
+            assert told.startswith("InputError: process_group: rank 0 is at 'eigenpairs(k=")
+
+
+@pytest.mark.parametrize(
+    ("backend", "device"),
+    [("gloo", "cpu"), pytest.param("nccl", "cuda", marks=pytest.mark.gpu)],
+    ids=["gloo", "nccl"],
+)
+def test_a_group_of_one_process_gives_the_numbers_without_a_group(
+    backend: str, device: str, tmp_path: Path
+) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
+    command = [sys.executable, "-m", "support.one_rank", backend, device]
+    file = tmp_path / "errors.json"
+    subprocess.run([*command, str(file)], env=env, check=True, timeout=300)
+    errors = json.loads(file.read_text())
+    assert max(errors.values()) < 1e-12, errors
 
 
 def test_one_process_sends_nothing() -> None:

@@ -6,6 +6,7 @@ process computes the same numbers from all data alone.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -16,12 +17,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 import hessium as hs
+from hessium.estimate.lanczos_probes import Sampler
+from hessium.linalg.krylov import KrylovSpace
+from hessium.linalg.vectors import start_rows
+from hessium.progress import silent
 from support.risk_cases import TiedEmbedding, classes, draw, mlp, seeded
 
 Group = Any
@@ -317,11 +323,11 @@ def resumed(group: Group) -> list[Any]:
     class Stopping(hs.Hessian):
         left = 10**6
 
-        def _matmat(self, block: Tensor) -> Tensor:
+        def own_product(self, block: Tensor) -> Tensor:
             if self.left <= 0:
                 raise StoppedError
             self.left -= block.shape[1]
-            return super()._matmat(block)
+            return super().own_product(block)
 
     found = list[Any]()
     operator = Stopping(plain(group), check=False)
@@ -334,13 +340,183 @@ def resumed(group: Group) -> list[Any]:
         try:
             work(checkpoint=place, checkpoint_every=0.0)
         except StoppedError:
-            states = [path.name for path in place.glob("*") if path.name.startswith("state")]
+            states = sorted(path.suffix for path in place.glob("*"))
         operator.left = 10**6
         again = work(checkpoint=place, checkpoint_every=0.0)
         new = 10**6 - operator.left
         values = [(one.values if hasattr(one, "values") else one.nodes) for one in (whole, again)]
         same = bool(abs(values[0] - values[1]).max() < 1e-12)
         found.append([states, same, new < 0.8 * whole.num_matvecs])
+    return found
+
+
+@check
+def shared_basis(group: Group) -> dict[str, Any]:
+    """Shares of the bases: their bytes, their vectors, and work within a small memory."""
+    model = mlp(15, 30, 4)  # 604 parameters, and 2 or 4 equal shares of them
+    x, y = draw(20, 15), classes(20, high=4)
+    rank, size = dist.get_rank(group), dist.get_world_size(group)
+
+    def risk(**options: Any) -> hs.EmpiricalRisk:
+        part = slice(rank, None, size) if options else slice(None)
+        return hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (x[part], y[part]), **options)
+
+    shared, alone = (hs.Hessian(r, check=False) for r in (risk(process_group=group), risk()))
+    n = shared.shape[0]
+    answer: dict[str, Any] = {"dim": n}
+
+    rows = shared.shares.part(draw(3, n)).contiguous()
+    before = shared.risk.ranks.bytes_sent
+    shared.times_shares(rows)
+    answer["sent"] = shared.risk.ranks.bytes_sent - before
+
+    bytes_of = []
+    for operator in (shared, alone):
+        rng = np.random.default_rng(0)
+        space = KrylovSpace(operator, start_rows(operator, None, 2, rng), 40, rng)
+        sampler = Sampler(operator, None, 30, 1, 2**30, rng)
+        sampler.run(2, silent)
+        lanczos = sum(process.basis.nbytes for process in sampler._idle)
+        bytes_of.append([space.basis.nbytes, lanczos])
+    answer["bytes"] = bytes_of
+
+    small = 25 * n * 8
+    few: dict[str, Any] = {"which": "LM", "rng": 0, "max_bytes": small}
+    answer["refusal"] = message(lambda: hs.eigenpairs(alone, 10, **few))
+    pairs = hs.eigenpairs(shared, 10, gather=False, **few)
+    expected = hs.eigenpairs(alone, 10, which="LM", rng=0)
+    answer["eigenvalues"] = float(abs(pairs.values - expected.values).max() / expected.scale)
+    answer["rows"] = [list(pairs.vectors.shape), [list(piece) for piece in pairs.rows]]
+    whole = pairs.gathered(shared)
+    residual = alone @ whole.vectors - whole.vectors * torch.as_tensor(whole.values)
+    answer["residuals"] = float((residual.norm(dim=0) - torch.as_tensor(pairs.residuals)).max())
+    answer["lengths"] = float((whole.vectors.norm(dim=0) - 1).abs().max())
+    answer["same"] = torch.equal(shared.shares.part(whole.vectors.mT).mT, pairs.vectors)
+    answer["partial"] = message(lambda: hs.by_parameter(pairs))
+
+    answer["deflated"] = [
+        float(abs(one.nodes - other.nodes).max() / expected.scale)
+        for one, other in [
+            (
+                hs.spectral_measure(shared, 3, 10, deflate=known, rng=0),
+                hs.spectral_measure(alone, 3, 10, deflate=known if known == 3 else whole, rng=0),
+            )
+            for known in (3, pairs, whole)
+        ]
+    ]
+    return answer
+
+
+@check
+def sums_of_operators(group: Group) -> list[Any]:
+    """Products with shares, beside those with whole vectors."""
+    risk = plain(group)
+    first, second, gram = hs.Hessian(risk), hs.GaussNewton(risk), hs.Gram(risk)
+    n = risk.dim
+    fixed = draw(n, n)
+    found = list[Any]()
+    for operator in (
+        first,
+        gram,
+        2.0 * first - second,
+        (first + (fixed + fixed.mT)).shifted(0.3),
+        hs.Hessian(risk, check=False, route="finite-difference"),
+        hs.EmpiricalFisher(risk),
+        hs.ResidualHessian(risk),
+    ):
+        shares = operator.shares
+        vectors = draw(3, operator.shape[0])
+        rows = shares.part(vectors).contiguous()
+        before = rows.clone()
+        product = operator.times_shares(rows)
+        expected = shares.part((operator @ vectors.mT).mT)
+        same = float((product - expected).norm() / (expected.norm() or 1.0))
+        alone = operator.times_shares(rows[:1])[0] - expected[0]
+        found.append([shares.divided, max(same, float(alone.norm())), torch.equal(rows, before)])
+    return found
+
+
+@check
+def not_finite_on_one(group: Group) -> list[Any]:
+    """A rank whose part of a product is not finite, or fails, after some products."""
+
+    class Broken(hs.Hessian):
+        left, kind = 5, "nan"
+
+        def own_product(self, block: Tensor) -> Tensor:
+            product = super().own_product(block)
+            self.left -= 1
+            if self.left < 0 and dist.get_rank(group) == 1:
+                if self.kind == "error":
+                    raise RuntimeError("out of ideas")
+                product[0] = float(self.kind)
+            return product
+
+    found = list[Any]()
+    for kind in ("nan", "inf", "error"):
+        operator = Broken(plain(group), check=False)
+        operator.kind = kind
+        try:
+            hs.eigenpairs(operator, 3, rng=0)
+        except Exception as error:
+            partial = getattr(error, "partial", None)
+            kept = None if partial is None else partial.values.tolist()
+            found.append([f"{type(error).__name__}: {error}", kept])
+    return found
+
+
+@check
+def different_estimates(group: Group) -> list[str]:
+    operator = hs.Hessian(plain(group), check=False)
+    first = dist.get_rank(group) == 0
+    return [
+        message(lambda: hs.eigenpairs(operator, 2, rng=int(first))),
+        message(lambda: hs.eigenpairs(operator, 2 + first, rng=0)),
+        message(
+            lambda: hs.eigenpairs(operator, 2) if first else hs.spectral_measure(operator, 2, 3)
+        ),
+    ]
+
+
+@check
+def resumed_by_other_numbers(group: Group) -> list[Any]:
+    """States of all ranks resumed by one process, and a state of one process by all ranks."""
+    folder = Path(sys.argv[1]) / "other"
+    model, loss, batches = squared()
+    rank = dist.get_rank(group)
+    alone = hs.Hessian(hs.EmpiricalRisk(model, loss, batches), check=False)
+    shared = hs.Hessian(plain(group), check=False)
+
+    def stop(work: Callable[..., Any], operator: hs.Hessian, after: int, **saved: Any) -> None:
+        def progress(done: int, total: int | None, what: str) -> None:
+            if done >= after:
+                raise StoppedError
+
+        with contextlib.suppress(StoppedError):
+            work(operator, progress=progress, **saved)
+
+    found, kinds = list[Any](), {"pairs": "values", "measure": "nodes"}
+    for name, work in (
+        ("pairs", lambda op, **options: hs.eigenpairs(op, 3, rng=0, **options)),
+        ("measure", lambda op, **options: hs.spectral_measure(op, 3, 8, rng=0, **options)),
+    ):
+        whole = work(alone)
+        for kind in ("shared", "alone"):
+            place = folder / name / kind
+            saved = {"checkpoint": place, "checkpoint_every": 0.0}
+            if kind == "shared" or rank == 0:
+                first = shared if kind == "shared" else alone
+                stop(work, first, whole.num_matvecs // 2, **saved)
+            dist.barrier(group)
+            if kind == "alone":
+                again = work(shared, **saved)
+            elif rank == 0:
+                again = work(alone, **saved)
+            else:
+                again = whole
+            values = [getattr(one, kinds[name]) for one in (whole, again)]
+            found.append(bool(abs(values[0] - values[1]).max() < 1e-12))
+            dist.barrier(group)
     return found
 
 
@@ -352,14 +528,15 @@ def without_group(group: Group) -> list[str]:
 
 def main() -> None:
     folder, rank, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    chosen = sys.argv[4].split(",") if len(sys.argv) > 4 else list(CHECKS)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     dist.init_process_group(
         "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size,
-        timeout=timedelta(seconds=60),
+        timeout=timedelta(seconds=200),
     )  # fmt: skip
     group = dist.group.WORLD
-    answers = {name: function(group) for name, function in CHECKS.items()}
+    answers = {name: function(group) for name, function in CHECKS.items() if name in chosen}
     (folder / f"{rank}.json").write_text(json.dumps(answers))
     dist.destroy_process_group()
 

@@ -13,26 +13,26 @@ from torch import Tensor
 
 from hessium._arguments import nonnegative
 from hessium._arithmetic import full_precision
-from hessium.curvature.dense_assembly import agrees, work_bytes
+from hessium.curvature.dense_assembly import agrees, rounding_of, work_bytes
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.jacobian import DOUBLE_REVERSE
-from hessium.curvature.product_checks import probe_vectors, tolerance
+from hessium.curvature.product_checks import probe_vectors
 from hessium.curvature.product_plan import BatchProduct, RouteName, require_route
 from hessium.curvature.requirements import require_risk
 from hessium.curvature.routed_products import RoutedProducts
 from hessium.curvature.selfcheck import self_check
-from hessium.errors import InputError
+from hessium.curvature.spread_check import check_spread, require_spread_route
+from hessium.errors import InputError, NonFiniteError
 from hessium.linalg.dense_matrices import require_memory
 from hessium.linalg.operator import NamedShapes, SymmetricOperator
 from hessium.linalg.products import COLUMNS
+from hessium.linalg.shares import Shares
 from hessium.problem import EmpiricalRisk
 from hessium.problem.data import Batch
 
 logger = logging.getLogger(__name__)
 
 _PROBES = 8  # columns that `prepare` times
-_CANCELLED = 4096.0  # last bits of the largest matrix by which two routes may differ elsewhere
-_ROUNDED = 1e-3  # of a matrix: a larger difference is no rounding
 _LATER = 1000  # products that are expected after many that were not announced
 
 
@@ -54,7 +54,8 @@ class RiskOperator(SymmetricOperator):
             or all, and recorded programs, timed on the first products or by `prepare`; last bits
             may differ between them, and between runs. "retained" only caches graphs;
             "streaming" caches nothing; "traced" records at once; "compiled" compiles with torch;
-            "finite-difference" uses differences of gradients.
+            "finite-difference" uses differences of gradients. Of parameters that are spread over
+            processes (`fully_shard`) graphs are rebuilt for every product.
 
     Raises:
         InputError: if `risk` is not a risk, its model is in training mode, or the route is unknown.
@@ -68,6 +69,7 @@ class RiskOperator(SymmetricOperator):
 
     _recording_pays: ClassVar[bool] = True
     _pushes: ClassVar[bool] = False  # whether products with the Jacobian are taken
+    _spreads: ClassVar[bool] = False  # whether products exist where parameters are spread
 
     @full_precision()
     def __init__(
@@ -81,19 +83,22 @@ class RiskOperator(SymmetricOperator):
         require_risk(risk)
         require_route(route)
         graph_bytes = int(nonnegative("graph_bytes", graph_bytes))
+        if risk.spread is not None:
+            require_spread_route(type(self).__name__, route, supported=self._spreads)
         self.risk = risk
         # caching a graph that recomputes activations saves nothing
-        budget = 0 if route == "streaming" or risk.survey.recomputes else graph_bytes
+        rebuilt = route == "streaming" or risk.survey.recomputes or risk.spread is not None
+        budget = 0 if rebuilt else graph_bytes
         self._products = RoutedProducts(risk, route, budget, records=self._recording_pays)
         self._difference = self._differences() if route == "finite-difference" else None
         if check:
             with torch.enable_grad(), self._products.threads():
-                self_check(self)
+                (self_check if risk.spread is None else check_spread)(self)
         self._products.open_trials(type(self).__name__)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(P, P)."""
+        """(P, P), with the parameters of all processes."""
         return (self.risk.dim, self.risk.dim)
 
     @property
@@ -181,6 +186,8 @@ class RiskOperator(SymmetricOperator):
             columns: largest number of columns of one block product.
             choice: value of `choice` when the same work began; used without timing.
         """
+        if self.risk.spread is not None:  # one route, the same in all processes
+            return self
         probes = probe_vectors(self, min(max(columns, 1), _PROBES))
         if choice:
             self._products.take(choice, probes[:, :1], self._make)
@@ -206,7 +213,9 @@ class RiskOperator(SymmetricOperator):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the parameters."""
+        """A hash of the parameters; empty if they are spread over processes."""
+        if self.risk.spread is not None:
+            return ""
         theta = self.risk.theta.cpu().numpy().tobytes()
         return hashlib.blake2b(theta, digest_size=16).hexdigest()
 
@@ -214,6 +223,35 @@ class RiskOperator(SymmetricOperator):
     def writes_checkpoints(self) -> bool:
         """Whether this is the first process of its group."""
         return self.risk.ranks.rank == 0
+
+    @property
+    def shares(self) -> Shares:
+        """Of the risk."""
+        return self.risk.shares
+
+    @property
+    def sums_over_processes(self) -> bool:
+        """Whether products are sums over data with all parameters, not differences."""
+        return self._difference is None and self.risk.spread is None
+
+    def own_product(self, block: Tensor) -> Tensor:
+        """The product of the data of this process, divided by the denominator of all."""
+        return self._products.own(block, self._make)
+
+    @full_precision()
+    def times_shares(self, rows: Tensor) -> Tensor:
+        """Products with shares of vectors; of spread parameters without whole vectors."""
+        if self.risk.spread is None:
+            return super().times_shares(rows)
+        differ = self._difference
+        if differ is None:
+            products = self._products.own(rows.mT, self._make).mT.contiguous()
+        else:
+            products = torch.stack([differ(row) for row in rows])
+        if not self.shares.agree(bool(torch.isfinite(products).all())):
+            msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
+            raise NonFiniteError(msg)
+        return products
 
     @property
     def named_shapes(self) -> NamedShapes:
@@ -228,6 +266,9 @@ class RiskOperator(SymmetricOperator):
         return str(self._products.graphs.route(batched=self._products.batched))
 
     def _matmat(self, block: Tensor) -> Tensor:
+        if self.risk.spread is not None:
+            rows = self.shares.part(block.mT).contiguous()
+            return self.shares.whole(self.times_shares(rows)).mT
         if self._difference is not None:
             return torch.stack([self._difference(column) for column in block.unbind(1)], dim=1)
         product = self._products.multiply(block, self._make)
@@ -263,7 +304,8 @@ class RiskOperator(SymmetricOperator):
         """The matrix of `dense`, and products that it is compared with, all in one pass."""
         max_bytes = require_memory(self.shape[0], self.dtype, max_bytes)
         refuted, ranks = self.risk.refuted, self.risk.ranks
-        if self._difference is None and "layer-wise" not in refuted:
+        plain = self._difference is None and self.risk.spread is None
+        if plain and "layer-wise" not in refuted:
             free = max_bytes - self.shape[0] ** 2 * self.dtype.itemsize
             together = ranks.together("dense matrix", vectors)
             with torch.enable_grad(), self._products.threads(COLUMNS), together:
@@ -277,7 +319,8 @@ class RiskOperator(SymmetricOperator):
                 products = self._products.summed(
                     vectors, self._make, batched=False, keep=self.cached
                 )
-                if agrees(matrix, vectors, products, self._allowed(matrix)):
+                allowed = rounding_of(matrix, type(self).__name__, self.risk.sizes)
+                if agrees(matrix, vectors, products, allowed):
                     return matrix, products
                 refuted.add("layer-wise")  # a property of the model, wherever the risk is taken
                 logger.info("%r: samples see each other; assembling column by column", self)
@@ -285,21 +328,6 @@ class RiskOperator(SymmetricOperator):
         # the width of its blocks follows from sizes, not from timings: the same bits every time
         with self._products.untimed():
             return super().dense(max_bytes=max_bytes), self @ vectors
-
-    def _allowed(self, matrix: Tensor) -> float:
-        """Relative difference of the two routes that is put down to rounding.
-
-        Where residuals cancel, as near a perfect fit, both routes are rounded by last bits of the
-        terms that cancel. Those have the size of the matrices with which the route has agreed.
-        """
-        usual, sizes = tolerance(self.dtype), self.risk.sizes
-        size = float(torch.linalg.matrix_norm(matrix))
-        largest = sizes.get(type(self).__name__, 0.0)
-        bits = _CANCELLED * torch.finfo(self.dtype).eps * largest
-        if 0 < usual * size < bits:
-            return min(bits / size, _ROUNDED)
-        sizes[type(self).__name__] = max(size, largest)
-        return usual
 
     def _columns_within(self, free_bytes: int) -> int:
         per_column = 4 * self.shape[0] * self.dtype.itemsize + self._products.graphs.nbytes

@@ -32,6 +32,7 @@ from hessium.curvature.gram_assembly import jacobian_rows
 from hessium.curvature.graph import differentiate
 from hessium.curvature.layer_ops import Outer
 from hessium.curvature.layer_recorder import TappedBatch, plain_layers, tap
+from hessium.curvature.product_checks import tolerance
 from hessium.linalg.dense_matrices import symmetrize_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
@@ -39,6 +40,8 @@ from hessium.problem.output_hessian import OutputHessian
 
 WORK_BYTES = 2**27  # bytes of one outer product: large enough for BLAS, small for any machine
 _CHUNK_BYTES = 2**22  # of a factor of one matrix product
+_CANCELLED = 4096.0  # last bits of the largest matrix by which two routes may differ elsewhere
+_ROUNDED = 1e-3  # of a matrix: a larger difference is no rounding
 PIECES = 6  # arrays of that size that may be alive at once
 
 
@@ -96,6 +99,26 @@ def dense_outer(
             for pulled in _pulled(batch, factors, work):
                 _add_outer(matrix, risk, layers, pulled, work)
     return symmetrize_(matrix)
+
+
+def rounding_of(matrix: Tensor, kind: str, sizes: dict[str, float]) -> float:
+    """Relative difference of two routes to a matrix that is put down to rounding.
+
+    Where residuals cancel, as near a perfect fit, both routes are rounded by last bits of the terms
+    that cancel. Those have the size of the matrices with which the route has agreed.
+
+    Args:
+        matrix: by one route.
+        kind: of the operator.
+        sizes: norms of the largest matrices of each kind so far; that of this one is added.
+    """
+    usual, size = tolerance(matrix.dtype), float(torch.linalg.matrix_norm(matrix))
+    largest = sizes.get(kind, 0.0)
+    bits = _CANCELLED * torch.finfo(matrix.dtype).eps * largest
+    if 0 < usual * size < bits:
+        return float(min(bits / size, _ROUNDED))
+    sizes[kind] = max(size, largest)
+    return usual
 
 
 def agrees(matrix: Tensor, vectors: Tensor, expected: Tensor, tol: float) -> bool:

@@ -21,10 +21,12 @@ from hessium.errors import SelfCheckError
 from hessium.linalg.dense_matrices import require_memory, symmetrize_
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.products import COLUMNS
+from hessium.linalg.shares import Shares
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
 from hessium.problem.one_pass import rows_of_all
 from hessium.problem.output_hessian import OutputHessian
+from hessium.problem.rank_shares import shares_of
 
 Pulled: TypeAlias = list[Tensor]  # in the parameters' shapes
 
@@ -82,6 +84,11 @@ class Gram(SymmetricOperator):
     def device(self) -> torch.device:
         """Of the parameters."""
         return self.risk.device
+
+    @property
+    def shares(self) -> Shares:
+        """Equal shares of the outputs, for each process of the risk."""
+        return shares_of(self.risk.ranks, self.shape[0])
 
     @property
     def positive_semidefinite(self) -> bool:

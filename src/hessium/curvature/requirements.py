@@ -28,6 +28,13 @@ def require_outputs(risk: Any, what: str) -> None:
         InputError: if it is not, or is a closure.
     """
     require_risk(risk)
+    if risk.spread is not None:
+        msg = (
+            f"risk: its parameters are spread over processes (fully_shard), where there is no "
+            f"{what}; use hs.Hessian, or load the parameters into a plain module, and give "
+            "process_group= for data on several processes"
+        )
+        raise InputError(msg)
     if isinstance(risk, SumRisk):
         for name, term in risk.terms.items():
             try:

@@ -50,7 +50,8 @@ class RoutedProducts:
     ) -> None:
         self._risk, self._asked, self._records = risk, route, records
         self.graphs = Graphs(risk, budget, _PROGRAMS.get(route, ""))
-        self.batched = route != "compiled" and many_at_once(risk)
+        one_by_one = route == "compiled" or risk.spread is not None
+        self.batched = not one_by_one and many_at_once(risk)
         self.preferred = 1  # columns at once that the work which was announced takes
         self._one_thread = False
         self._plain: PlainProducts | None = None
@@ -113,6 +114,10 @@ class RoutedProducts:
         with ranks.together("product", block):
             share = self.apply(block, self.over(make, keep=keep), batched=batched)
         return ranks.all_sum(share)
+
+    def own(self, block: Tensor, make: Make) -> Tensor:
+        """The product with a block, from the data of this process alone."""
+        return self.apply(block, self.over(make), batched=self.batched)
 
     def apply(self, block: Tensor, graphs: Iterable[BatchProduct], *, batched: bool) -> Tensor:
         """The part of the product that comes from the data of this process."""

@@ -6,21 +6,23 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from hessium._arguments import nonnegative
 from hessium._files import replace_atomically, write_atomically
 from hessium.errors import InputError
+from hessium.estimate.share_files import Entry, entry_of, names_in, read
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import gaussian, norm
+from hessium.linalg.shares import Shares
+from hessium.linalg.vectors import gaussian_share, norm
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,8 @@ class Checkpoint:
 
     `state.json` names the files that hold the vectors; it is replaced last, so the folder always
     holds one complete state, the current or the previous one. Of several processes that compute
-    together (`EmpiricalRisk(process_group=)`) one writes, and all read: each must see the folder.
+    together (`EmpiricalRisk(process_group=)`) each writes its share of the vectors and one the
+    state; any number of processes can resume. Each must see the folder.
 
     Args:
         folder: created if it does not exist.
@@ -59,27 +62,47 @@ class Checkpoint:
             "parameters": operator.fingerprint,
             "product": _marks(operator),
         }
-        self._writes = operator.writes_checkpoints
-        self._files: list[str] = []
+        self._shares = operator.shares
+        self._first = operator.writes_checkpoints and self._shares.number == 0
+        self._files: list[Entry] = []
         self._last = time.monotonic()
-        try:
-            if self._writes:
-                folder.mkdir(parents=True, exist_ok=True)
-            if self._writes and not os.access(folder, os.W_OK):
-                raise PermissionError(13, "no permission")
-        except OSError as error:
-            msg = f"checkpoint: {folder} cannot be written ({error.strerror})"
-            raise InputError(msg) from error
+        with self._shares.together("opening a checkpoint"):
+            try:
+                writes = self._first or self._shares.divided
+                if writes:
+                    folder.mkdir(parents=True, exist_ok=True)
+                if writes and not os.access(folder, os.W_OK):
+                    raise PermissionError(13, "no permission")
+            except OSError as error:
+                msg = f"checkpoint: {folder} cannot be written ({error.strerror})"
+                raise InputError(msg) from error
 
-    def load(self, *needed: str) -> tuple[Numbers, list[dict[str, Tensor]]] | None:
+    def load(
+        self, *needed: str, whole: Collection[str] = ()
+    ) -> tuple[Numbers, list[dict[str, Tensor]]] | None:
         """The last state: numbers, and vectors file by file; None if there is none.
 
         Args:
             needed: names of the required numbers.
+            whole: names of the tensors that are no vectors: every process gets all of them.
 
         Raises:
-            InputError: if it belongs to another computation, or cannot be read.
+            InputError: if it belongs to another computation, cannot be read, or is not seen by all
+                processes.
         """
+        with self._shares.together("reading a checkpoint"):
+            found = self._read(needed, whole)
+        if not self._shares.agree(found is None) and not self._shares.agree(found is not None):
+            msg = (
+                f"checkpoint: not every process sees the state in {self._folder}; a folder on a "
+                "disk that all processes share is required"
+            )
+            raise InputError(msg)
+        return found
+
+    def _read(
+        self, needed: Sequence[str], whole: Collection[str]
+    ) -> tuple[Numbers, list[dict[str, Tensor]]] | None:
         path = self._folder / _STATE
         if not path.exists():
             return None
@@ -87,7 +110,7 @@ class Checkpoint:
             document = json.loads(path.read_text(encoding="utf-8"))
             work, numbers, files = document["work"], document["numbers"], document["files"]
             self._require_same(work)
-            found = [load_file(self._folder / name) for name in files]
+            found = [read(self._folder, entry, self._shares, whole) for entry in files]
             for name in needed:
                 numbers[name]
         except InputError:
@@ -102,47 +125,81 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Whether `every` seconds have passed since the last state."""
-        return time.monotonic() - self._last >= self._every
+        """Whether `every` seconds have passed since the last state, by one clock for all."""
+        now = torch.tensor([time.monotonic() - self._last], dtype=torch.float64)
+        return float(self._shares.every(now)[0]) >= self._every
 
     def save(
-        self, numbers: Mapping[str, Any], vectors: Mapping[str, Tensor], *, append: bool
+        self,
+        numbers: Mapping[str, Any],
+        vectors: Mapping[str, Tensor],
+        *,
+        append: bool,
+        whole: Collection[str] = (),
     ) -> bool:
         """Write a state; False if writing fails, in which case the previous state remains.
 
         Args:
             numbers: values that JSON can hold; floats are restored bit for bit.
-            vectors: new tensors.
+            vectors: new tensors; the last dimension are the coordinates of this process.
             append: keep the files of the previous state instead of replacing them.
+            whole: names of the tensors that are no vectors, the same in all processes.
         """
-        if not self._writes:
+        if not (self._first or self._shares.divided):
             self._last = time.monotonic()
             return True
-        name = f"{time.time_ns():020d}.safetensors"
         kept = self._files if append else []
-        files = [*kept, name] if vectors else kept
-        document = {"work": self._work, "numbers": dict(numbers), "files": files}
+        files = [*kept, *([entry_of(_stamp(self._shares), self._shares)] if vectors else ())]
         try:
-            if vectors:
-                tensors = {key: value.contiguous() for key, value in vectors.items()}
-                replace_atomically(self._folder / name, lambda path: save_file(tensors, path))
-            write_atomically(self._folder / _STATE, json.dumps(document).encode())
-        except (OSError, SafetensorError) as error:
-            # a full disk does not stop the computation; the next state may fit
-            logger.warning(
-                "checkpoint %s cannot be written (%s); the computation continues",
-                self._folder,
-                error,
-            )
+            written = not vectors or self._write_share(files[-1], vectors, whole)
+            # the state names files that exist
+            written = self._shares.agree(written) and self._write_state(numbers, files)
+            written = self._shares.agree(written)
+        finally:
             self._last = time.monotonic()
+        if written:
+            self._files = files
+        return written
+
+    def _write_share(
+        self, entry: Entry, vectors: Mapping[str, Tensor], whole: Collection[str]
+    ) -> bool:
+        mine = {k: v.contiguous() for k, v in vectors.items() if self._first or k not in whole}
+        place = self._folder / names_in(entry)[self._shares.number]
+        return self._tried(lambda: replace_atomically(place, lambda path: save_file(mine, path)))
+
+    def _write_state(self, numbers: Mapping[str, Any], files: Sequence[Entry]) -> bool:
+        """Write the state and remove files of older ones; the first process does it for all."""
+        if not self._first:
+            return True
+        names = {name for entry in files for name in names_in(entry)}
+        unseen = sorted(name for name in names if not (self._folder / name).exists())
+        if unseen:
+            self._warn(f"{unseen[0]} of another process is not there")
+            return False
+        document = {"work": self._work, "numbers": dict(numbers), "files": list(files)}
+        state = json.dumps(document).encode()
+        if not self._tried(lambda: write_atomically(self._folder / _STATE, state)):
             return False
         # files of older states, and partial files of a killed process
         for old in (*self._folder.glob("*.safetensors"), *self._folder.glob(".unfinished-*")):
-            if old.name not in files:
+            if old.name not in names:
                 old.unlink(missing_ok=True)
-        self._files = files
-        self._last = time.monotonic()
         return True
+
+    def _tried(self, write: Callable[[], object]) -> bool:
+        """Whether a file was written: a full disk does not stop the computation."""
+        try:
+            write()
+        except (OSError, SafetensorError) as error:
+            self._warn(str(error))
+            return False
+        return True
+
+    def _warn(self, reason: str) -> None:
+        logger.warning(
+            "checkpoint %s cannot be written (%s); the computation continues", self._folder, reason
+        )
 
     def _require_same(self, work: Mapping[str, Any]) -> None:
         for name, mine in self._work.items():
@@ -163,6 +220,8 @@ class Checkpoint:
             raise InputError(msg)
 
     def _close(self, mine: list[float], other: Any) -> bool:
+        if isinstance(other, float):
+            other = [other]
         if not isinstance(other, list) or len(other) != len(mine):
             return False
         difference = np.abs(np.subtract(mine, other)).max(initial=0.0)
@@ -200,14 +259,17 @@ def joined(pieces: Sequence[Tensor], rows: int) -> Tensor:
 
 def _marks(operator: SymmetricOperator) -> list[float]:
     """Inner products of A z with a few vectors, z random: a fingerprint stable to rounding."""
-    rng = np.random.default_rng(0)
-    product = operator @ gaussian(operator, rng)
-    length = norm(product)
+    rng, shares = np.random.default_rng(0), operator.shares
+    product = operator.times_shares(gaussian_share(operator, rng)[None])[0]
+    length = norm(product, shares)
     unit = product / torch.where(length > 0, length, 1.0)
-    return [
-        float(length),
-        *(float(length * (unit @ gaussian(operator, rng))) for _ in range(_MARKS)),
-    ]
+    marks = [float(shares.sum(unit @ gaussian_share(operator, rng))) for _ in range(_MARKS)]
+    return [float(length), *(float(length) * mark for mark in marks)]
+
+
+def _stamp(shares: Shares) -> str:
+    """The time, by one clock for all processes."""
+    return f"{int(shares.every(torch.tensor([time.time_ns()]))[0]):020d}"
 
 
 def _short(value: Any) -> bool:

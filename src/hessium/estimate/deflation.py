@@ -6,10 +6,12 @@ from typing import final
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hessium.errors import InputError
 from hessium.estimate.eigenpairs import Eigenpairs
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.shares import Shares
 from hessium.linalg.vectors import norm
 
 
@@ -44,12 +46,21 @@ class Deflation:
         return f"Deflation({self.pairs!r} of {self.operator!r})"
 
 
+def own_columns(pairs: Eigenpairs, shares: Shares) -> Tensor:
+    """The rows of the vectors that this process holds, shape (m, k)."""
+    return pairs.vectors if pairs.rows else shares.part(pairs.vectors.mT).mT
+
+
 def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
     """Check that eigenpairs belong to the operator, up to their residuals.
 
     Raises:
         InputError: if they do not: they would be counted as exact eigenvalues.
     """
+    shares = operator.shares
+    if pairs.rows and pairs.rows != shares.pieces:
+        msg = f"deflate: eigenpairs of which this process holds other rows than of {operator!r}; "
+        raise InputError(msg + "eigenpairs of this operator are required")
     if pairs.dim != operator.shape[0] or pairs.vectors.dtype != operator.dtype:
         msg = (
             f"deflate: eigenpairs of size {pairs.dim} in {pairs.vectors.dtype}; size "
@@ -59,8 +70,9 @@ def _require_of(operator: SymmetricOperator, pairs: Eigenpairs) -> None:
     # with random signs the errors of many pairs do not cancel
     signs = np.random.default_rng(0).choice([-1.0, 1.0], size=len(pairs))
     weights = torch.from_numpy(np.stack([signs, signs * pairs.values], axis=1)).to(pairs.vectors)
-    vector, expected = (pairs.vectors @ weights).unbind(1)
-    error = float(norm(operator @ vector.contiguous() - expected))
+    vector, expected = (own_columns(pairs, shares) @ weights).unbind(1)
+    product = operator.times_shares(vector[None].contiguous())[0]
+    error = float(norm(product - expected, shares))
     floor = float(torch.finfo(operator.dtype).eps) ** 0.75 * pairs.scale * len(pairs)
     if error > 2 * float(pairs.residuals.sum()) + floor:
         msg = (

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,28 +14,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hessium._arguments import count, fraction, function, memory, nonnegative
+from hessium._arguments import count, flag, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
 from hessium._display import Directional
 from hessium._random import Rng, generator
-from hessium._typing import FloatArray, IntArray
+from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
 from hessium.estimate.checkpoint import Checkpoint, folder_of
+from hessium.estimate.convergence import ORDER, Forecast, Which, bounds_of, wanted
 from hessium.estimate.krylov_checkpoint import KrylovCheckpoint
+from hessium.estimate.same_call import require_same_call
 from hessium.linalg.adapt import Operator, as_operator
-from hessium.linalg.krylov import KrylovSpace, RitzPairs
+from hessium.linalg.krylov import KrylovSpace
 from hessium.linalg.operator import NamedShapes, SymmetricOperator
 from hessium.linalg.vectors import start_rows
 from hessium.progress import Progress, silent
 
-Which = Literal["LA", "SA", "LM", "BE"]
-
-_ORDER: dict[str, str] = {
-    "LA": "largest",
-    "SA": "smallest",
-    "LM": "largest in magnitude",
-    "BE": "from both ends",
-}
 _CHECK_EVERY = 4  # products between two checks of the Ritz values
 
 
@@ -48,7 +42,8 @@ class Eigenpairs(Directional):
 
     Attributes:
         values: in the order of `which`, shape (k,); fewer than requested if the others are zero.
-        vectors: orthonormal columns, shape (n, k), on the operator's device.
+        vectors: orthonormal columns, shape (n, k), on the operator's device; with `gather=False`
+            those of their rows that this process holds, which `rows` lists.
         residuals: $|A x_i - \theta_i x_i|$, shape (k,).
         converged: which residuals meet the tolerance, shape (k,).
         multiplicity_known: whether all copies of an eigenvalue are listed, shape (k,). Copies are
@@ -61,6 +56,7 @@ class Eigenpairs(Directional):
         num_matvecs: products spent.
         named_shapes: names and shapes of the parameters, if the operator is one of a risk, for
             `by_parameter`. Of a preconditioned operator, vectors are in its own coordinates.
+        rows: (start, stop) of the rows of `vectors` that this process holds; empty if all.
 
     Example:
         >>> pairs = hs.eigenpairs(H, 1)
@@ -82,12 +78,32 @@ class Eigenpairs(Directional):
     scale: float
     num_matvecs: int
     named_shapes: NamedShapes = ()
+    rows: tuple[tuple[int, int], ...] = ()
+
+    def gathered(self, op: SymmetricOperator) -> Eigenpairs:
+        """The same pairs with whole vectors; all processes call it together.
+
+        Args:
+            op: the operator of these pairs.
+
+        Raises:
+            InputError: if this process holds other rows of the operator's vectors.
+
+        Bytes: all vectors, gathered one after another.
+        """
+        if not self.rows:
+            return self
+        shares = op.shares
+        if self.rows != shares.pieces or self.dim != shares.dim:
+            msg = f"op: {op!r} holds other rows than these eigenpairs; the operator that they are "
+            raise InputError(msg + "of is required, in the same processes")
+        return dataclasses.replace(self, vectors=shares.whole_columns(self.vectors), rows=())
 
     def __len__(self) -> int:
         return self.values.size
 
     def __repr__(self) -> str:
-        words = [f"{len(self)} eigenvalues {_ORDER[self.which]}"]
+        words = [f"{len(self)} eigenvalues {ORDER[self.which]}"]
         if len(self):
             words[0] += f", {self.values[0]:.6g} to {self.values[-1]:.6g}"
             words[0] += f", residuals up to {self.residuals.max():.1e}"
@@ -112,6 +128,7 @@ def eigenpairs(
     max_bytes: int = 2**33,
     rng: Rng = 0,
     start: Tensor | None = None,
+    gather: bool = True,
     checkpoint: str | Path | None = None,
     checkpoint_every: float = 60.0,
     progress: Progress = silent,
@@ -133,12 +150,16 @@ def eigenpairs(
         block: block size; multiplicities up to block - 1 are resolved.
         max_products: largest number of products; then the pairs so far are returned with a warning.
             By default 50 k, at least 1000.
-        max_bytes: memory limit of the basis; with less memory it restarts more often.
+        max_bytes: memory limit of the basis; with less memory it restarts more often. Of several
+            processes (`EmpiricalRisk(process_group=)`) each holds an equal share of the basis, and
+            this limits the memory of one: more processes hold larger bases.
         rng: seed or generator of the start vectors.
         start: vectors (n,) or (n, j) near those sought, such as `vectors` of an operator that has
             changed since; they replace the random ones up to a hundredth of their length.
+        gather: of several processes, whether each gets whole eigenvectors, or its rows of them.
         checkpoint: a folder for the state of this call; the same call with the same seed resumes
-            from it and gives bit-identical results.
+            from it and gives bit-identical results. Of several processes each writes its share, and
+            another number of processes can resume; all must see the folder.
         checkpoint_every: seconds between two states; work since the last one is lost.
         progress: called with products done and the number predicted from the convergence so far.
 
@@ -156,6 +177,7 @@ def eigenpairs(
     """
     max_bytes = memory("max_bytes", max_bytes)
     function("progress", progress, "(done, total, what) ")
+    flag("gather", gather)
     nonnegative("checkpoint_every", checkpoint_every)
     folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)
@@ -163,17 +185,22 @@ def eigenpairs(
     limit = 1000 if max_products is None else max_products
     tol = _checked(operator, k, which, tol, block, limit)
     limit = max(1000, 50 * k) if max_products is None else max_products
-    capacity = _capacity(operator, k, block, max_bytes)
     seeds = generator(rng)
-    rows = start_rows(operator, start, min(block, n), seeds)
     work = {"work": "eigenpairs", "k": k, "which": which, "tol": tol, "block": block}
+    told = {**work, "max_bytes": max_bytes, "gather": gather, "start": start is not None}
+    told["checkpoint"] = folder is not None
+    require_same_call(operator.shares, told, seeds)
+    capacity = _capacity(operator, k, block, max_bytes, gather=gather)
+    rows = start_rows(operator, start, min(block, n), seeds)
     log = None
     if folder is not None:
-        identity = {**work, "capacity": capacity, "start": float(rows.double().sum())}
+        total = operator.shares.sum(rows.double().sum())
+        identity = {**work, "start": [float(total)]}
         log = KrylovCheckpoint(Checkpoint(folder, identity, operator, checkpoint_every), seeds)
+        capacity = log.capacity(capacity)
     operator = operator.prepare(limit // 10, block, choice=log.choice if log else None)
     space = KrylovSpace(operator, rows, capacity, seeds)
-    forecast = _Forecast(limit)
+    forecast = Forecast(limit)
     checked, done = log.restore(space) if log else (0, False)
     while not done:
         # before the step: a state may have been written between a step and its check
@@ -181,15 +208,15 @@ def eigenpairs(
         if due and space.size >= min(k, n):
             checked = space.num_matvecs
             pairs = space.ritz()
-            chosen = _wanted(pairs.values, which)[:k]
-            bounds = _bounds(pairs.values[chosen], tol, space.scale, operator.dtype)
+            chosen = wanted(pairs.values, which)[:k]
+            bounds = bounds_of(pairs.values[chosen], tol, space.scale, operator.dtype)
             worst = float((pairs.residuals[chosen] / bounds).max())
             done = worst <= 1 or space.complete
             progress(space.num_matvecs, forecast(space.num_matvecs, worst), "products")
             if space.full and not done:
                 kept = k + (space.size - k) // 3
                 kept = min(kept, space.size - space.block)
-                space.restart(pairs, np.sort(_wanted(pairs.values, which)[:kept]))
+                space.restart(pairs, np.sort(wanted(pairs.values, which)[:kept]))
                 if log:
                     log.forget_rows()
         elif space.num_matvecs >= limit:
@@ -200,7 +227,9 @@ def eigenpairs(
             except NonFiniteError as error:
                 msg = f"{error} (after {space.num_matvecs} products)"
                 partial = (
-                    _result(space, space.ritz(), k, which, tol, check=False) if space.size else None
+                    _result(space, k, which, tol, check=False, gather=gather)
+                    if space.size
+                    else None
                 )
                 raise NonFiniteError(msg, partial=partial) from error
             if log:
@@ -208,9 +237,9 @@ def eigenpairs(
     if log:
         log.save(space, checked, done=done)
     try:
-        result = _result(space, space.ritz(), k, which, tol)
+        result = _result(space, k, which, tol, gather=gather)
     except NonFiniteError as error:
-        partial = _result(space, space.ritz(), k, which, tol, check=False)
+        partial = _result(space, k, which, tol, check=False, gather=gather)
         msg = f"{error} (after {space.num_matvecs} products)"
         raise NonFiniteError(msg, partial=partial) from error
     if not done:
@@ -246,17 +275,22 @@ def _checked(
     return fraction("tol", tol)
 
 
-def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -> int:
-    """Rows of the basis: enough for rare restarts, within the memory limit."""
-    n = operator.shape[0]
-    row = n * operator.dtype.itemsize
+def _capacity(
+    operator: SymmetricOperator, k: int, block: int, max_bytes: int, *, gather: bool
+) -> int:
+    """Rows of the basis: enough for rare restarts, within the memory limit of one process."""
+    n, size, shares = operator.shape[0], operator.dtype.itemsize, operator.shares
+    row = shares.largest * size
     # a step: the block behind the basis, its products, these as rows, and what is taken off them;
     # the result: its vectors, and a product with their sum
     beside = max(4 * block, k + 4)
-    fits = max_bytes // row - beside
+    whole = 0
+    if shares.divided:  # vectors in a product, or those of the result and one that is gathered
+        whole = max(block * shares.beside, (k + 2) * n if gather else 0) * size
+    fits = (max_bytes - whole) // row - beside
     least = min(n, k + 2 * block + 1)
     if fits < least:
-        needed = (least + beside) * row
+        needed = (least + beside) * row + whole
         msg = (
             f"max_bytes: {max_bytes / 2**30:.3g} GiB; {k} eigenpairs of an operator of size {n} "
             f"need {needed / 2**30:.3g} GiB (ask for fewer, or raise it)"
@@ -265,36 +299,17 @@ def _capacity(operator: SymmetricOperator, k: int, block: int, max_bytes: int) -
     return min(n, fits, max(3 * k + 2 * block, 120 + 2 * block))
 
 
-def _wanted(values: FloatArray, which: Which) -> IntArray:
-    """Indices into ascending values, in the order of `which`."""
-    j = values.size
-    if which == "LA":
-        return np.arange(j)[::-1]
-    if which == "SA":
-        return np.arange(j)
-    if which == "LM":
-        return np.argsort(-np.abs(values), kind="stable")
-    ends = np.empty(j, dtype=np.int64)
-    ends[0::2] = np.arange(j)[::-1][: (j + 1) // 2]
-    ends[1::2] = np.arange(j // 2)
-    return ends
-
-
-def _bounds(values: FloatArray, tol: float, scale: float, dtype: torch.dtype) -> FloatArray:
-    """Tolerances of the residuals: relative, but not below the rounding of products."""
-    floor = torch.finfo(dtype).eps ** (3 / 4) * scale
-    return np.maximum(tol * np.abs(values), floor or 1.0)
-
-
 def _result(
-    space: KrylovSpace, pairs: RitzPairs, k: int, which: Which, tol: float, *, check: bool = True
+    space: KrylovSpace, k: int, which: Which, tol: float, *, gather: bool, check: bool = True
 ) -> Eigenpairs:
-    n, dtype = space.basis.shape[1], space.basis.dtype
-    chosen = _wanted(pairs.values, which)[:k]
+    shares, dtype, pairs = space.shares, space.basis.dtype, space.ritz()
+    chosen = wanted(pairs.values, which)[:k]
     unit = 4 * float(torch.finfo(dtype).eps) * space.scale  # margin for LAPACK and rounding
     # residuals computed from T exclude the rounding of products; one product measures it
     rounding = max(unit, 2 * space.departure(pairs, chosen)) if check else unit
-    known = np.maximum(pairs.residuals, rounding) <= _bounds(pairs.values, tol, space.scale, dtype)
+    known = np.maximum(pairs.residuals, rounding) <= bounds_of(
+        pairs.values, tol, space.scale, dtype
+    )
     zero = (np.abs(pairs.values[chosen]) <= 100 * unit) & known[chosen] & (space.scale > 0)
     # zero eigenvalues are listed only if all are zero; otherwise a flag reports them
     if zero.all():
@@ -307,37 +322,19 @@ def _result(
     near = np.abs(values[:, None] - pairs.values) <= residuals[:, None] + doubt
     copies = near.sum(axis=1)
     listed = near[:, chosen].sum(axis=1) == copies
+    vectors, whole = space.vectors(pairs, chosen), gather or not shares.divided
     return Eigenpairs(
         values=values,
-        vectors=space.vectors(pairs, chosen),
+        vectors=shares.whole_columns(vectors) if whole else vectors,
         residuals=residuals,
         converged=known[chosen],
         multiplicity_known=listed & ((copies < space.width) | space.complete),
         null_space=bool(zero.any()) or (space.scale == 0.0),
         requested=k,
         which=which,
-        dim=n,
+        dim=shares.dim,
         scale=space.scale,
         num_matvecs=space.num_matvecs,
         named_shapes=space.operator.named_shapes,
+        rows=() if whole else shares.pieces,
     )
-
-
-class _Forecast:
-    """Predicted number of products, from the convergence rate of the residuals so far."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._first: tuple[int, float] | None = None
-
-    def __call__(self, products: int, worst: float) -> int:
-        if worst <= 1:
-            return products
-        level = math.log(worst)
-        if self._first is None:
-            self._first = (products, level)
-        start, high = self._first
-        if level >= high or products == start:
-            return self._limit
-        rate = (high - level) / (products - start)
-        return min(self._limit, products + math.ceil(level / rate))

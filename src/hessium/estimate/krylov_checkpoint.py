@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from hessium.errors import InputError
 from hessium.estimate.checkpoint import Checkpoint, joined
 from hessium.linalg.krylov import KrylovSpace
+
+_NUMBERS = (
+    "size", "block", "num_matvecs", "exhausted", "scale", "rng", "choice", "checked", "done",
+)  # fmt: skip
+_WHOLE = ("projected", "coupling")  # tensors of a state that are no vectors
 
 
 class KrylovCheckpoint:
@@ -13,13 +19,31 @@ class KrylovCheckpoint:
 
     def __init__(self, checkpoint: Checkpoint, seeds: np.random.Generator) -> None:
         self._checkpoint, self._seeds = checkpoint, seeds
-        self._found = checkpoint.load(
-            "size", "block", "num_matvecs", "exhausted", "scale", "rng", "choice", "checked", "done"
-        )
+        self._found = checkpoint.load(*_NUMBERS, whole=_WHOLE)
         self.choice: str | None = None
         if self._found is not None:
             self.choice = str(self._found[0]["choice"])
         self._rows = 0
+
+    def capacity(self, allowed: int) -> int:
+        """Rows of the basis with which the work began.
+
+        Args:
+            allowed: most rows in the memory of this call.
+
+        Raises:
+            InputError: if the basis of the state does not fit.
+        """
+        if self._found is None:
+            return allowed
+        began = int(self._found[0].get("capacity", allowed))
+        if began > allowed:
+            msg = (
+                f"max_bytes: {allowed} vectors fit, and the state of `checkpoint` has {began}; "
+                "raise it, use more processes, or give another folder"
+            )
+            raise InputError(msg)
+        return began
 
     def restore(self, space: KrylovSpace) -> tuple[int, bool]:
         """Restore the space; returns the products at the last check, and whether it was done."""
@@ -52,5 +76,6 @@ class KrylovCheckpoint:
             "checked": checked,
             "done": done,
         }
-        if self._checkpoint.save({**numbers, **extra}, tensors, append=self._rows > 0):
+        appended = self._rows > 0
+        if self._checkpoint.save({**numbers, **extra}, tensors, append=appended, whole=_WHOLE):
             self._rows = space.size + space.block

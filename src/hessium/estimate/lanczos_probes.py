@@ -12,10 +12,11 @@ from torch import Tensor
 from hessium._typing import FloatArray
 from hessium.errors import NonFiniteError
 from hessium.estimate.checkpoint import Checkpoint, joined
+from hessium.estimate.deflation import own_columns
 from hessium.estimate.eigenpairs import Eigenpairs
 from hessium.linalg.lanczos import LanczosProcess, Passes
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import gaussian, norm, subtract_projection_
+from hessium.linalg.vectors import gaussian_share, norm, subtract_projection_
 from hessium.progress import Progress
 from hessium.spectra import GaussRule, Spectrum
 
@@ -46,6 +47,7 @@ class Sampler:
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self._operator, self._passes, self._seeds = operator, passes, seeds
+        self._shares = operator.shares
         self._exact: FloatArray = np.zeros(0)
         self._out: Tensor | None = None
         self._products = 0
@@ -54,13 +56,16 @@ class Sampler:
             keep = known.converged & (known.values != 0)
             keep[operator.shape[0] - 1 :] = False  # at least one direction remains for the probes
             self._exact = known.values[keep]
-            self._out = known.vectors[:, torch.as_tensor(keep, device="cpu")].mT.contiguous()
+            columns = own_columns(known, self._shares)
+            self._out = columns[:, torch.as_tensor(keep, device="cpu")].mT.contiguous()
             self._residual = float(np.linalg.norm(known.residuals[keep]))
             self._products = known.num_matvecs
         self._room = operator.shape[0] - self._exact.size  # dimension of the complement
         self._steps = min(steps, self._room)
-        row = operator.shape[0] * operator.dtype.itemsize
-        self._vectors = max_bytes // row - 2 * self._exact.size  # within memory
+        size = operator.dtype.itemsize
+        self._row = self._shares.largest * size  # bytes
+        self._beside = self._shares.beside * size
+        self._bytes = max_bytes - 2 * self._exact.size * self._row
         self._rules: list[GaussRule] = []
         self._running: list[LanczosProcess] = []
         self._idle: list[LanczosProcess] = []  # finished processes whose memory is reused
@@ -96,7 +101,8 @@ class Sampler:
             self._steps = self._rules[0].diagonal.size
             return
         if not self._running:
-            self._begin(1, max(1, min(most, self._room, self._vectors - BESIDE)))
+            fits = (self._bytes - self._beside) // self._row - BESIDE
+            self._begin(1, max(1, min(most, self._room, fits)))
         (process,) = self._running
         while not process.finished:
             # before the step: a state may have been written between a step and its check
@@ -130,8 +136,8 @@ class Sampler:
         self._seeds.bit_generator.state = numbers["rng"]
         self._products, self._steps = numbers["products"], numbers["steps"]
         self.wanted = numbers["wanted"]
-        if "proof" in files[-1]:
-            self._proof = files[-1]["proof"].to(self._operator.device)
+        if "proofs" in files[-1]:
+            self._proof = files[-1]["proofs"].mT.to(self._operator.device)
         self._rules = [
             GaussRule(diagonal=np.array(d), offdiagonal=np.array(o), mass=m)
             for d, o, m in numbers["rules"]
@@ -139,7 +145,7 @@ class Sampler:
         for i, (alphas, betas, mass, steps) in enumerate(numbers["running"]):
             rows = joined([file[f"basis{i}"] for file in files], _final(alphas, betas, steps))
             rows = rows.to(self._operator.device)
-            process = LanczosProcess(rows[0], steps, passes=self._passes)
+            process = LanczosProcess(rows[0], steps, passes=self._passes, shares=self._shares)
             process.basis[: len(rows)] = rows
             process.alphas, process.betas, process.mass = alphas, betas, mass
             process.finished = len(rows) == len(alphas)
@@ -158,7 +164,7 @@ class Sampler:
             )
         }
         if self._proof is not None:
-            vectors["proof"] = self._proof.cpu()
+            vectors["proofs"] = self._proof.mT.cpu()
         numbers = {
             "rng": self._seeds.bit_generator.state,
             "choice": self._operator.choice,
@@ -174,24 +180,21 @@ class Sampler:
     def _begin(self, count: int, steps: int) -> None:
         self._running, self._saved = [], [0] * count
         for _ in range(count):
-            start = gaussian(self._operator, self._seeds)
+            start = gaussian_share(self._operator, self._seeds)
             if self._out is not None:
-                subtract_projection_(start, self._out)
-                subtract_projection_(start, self._out)
-            if self._idle and len(self._idle[-1].basis) == min(steps, len(start)):
+                subtract_projection_(start, self._out, self._shares)
+                subtract_projection_(start, self._out, self._shares)
+            if self._idle and len(self._idle[-1].basis) == min(steps, self._shares.dim):
                 process = self._idle.pop()
                 process.begin(start, self._passes)
             else:
-                process = LanczosProcess(start, steps, passes=self._passes)
+                process = LanczosProcess(start, steps, passes=self._passes, shares=self._shares)
             self._running.append(process)
 
     def _advance(self, processes: list[LanczosProcess]) -> None:
         try:
-            if len(processes) == 1:
-                products = [self._operator @ processes[0].direction]
-            else:
-                block = torch.stack([p.direction for p in processes], dim=1)
-                products = list((self._operator @ block).mT.contiguous())
+            block = torch.stack([p.direction for p in processes])
+            products = self._operator.times_shares(block)
         except NonFiniteError as error:
             msg = f"{error} (in step {len(processes[0].alphas) + 1})"
             self._rules += [p.rule() for p in processes if p.alphas]
@@ -200,7 +203,7 @@ class Sampler:
         self._products += len(processes)
         for process, product in zip(processes, products, strict=True):
             if self._out is not None:
-                subtract_projection_(product, self._out)
+                subtract_projection_(product, self._out, self._shares)
             process.absorb(product)
         if self._checkpoint is not None and self._checkpoint.due:
             self.save()
@@ -234,11 +237,11 @@ class Sampler:
         if self._proof is None:
             return
         vector, expected = (column.contiguous() for column in self._proof.unbind(1))
-        product = self._operator @ vector
+        product = self._operator.times_shares(vector[None])[0]
         self._products += 1
         if self._out is not None:
-            subtract_projection_(product, self._out)
-        self._departure = 4 * float(norm(product - expected))
+            subtract_projection_(product, self._out, self._shares)
+        self._departure = 4 * float(norm(product - expected, self._shares))
 
     def _leakage(self, reach: float) -> float:
         """Bound on the shift of the other eigenvalues by the residuals of deflated pairs.
@@ -251,7 +254,9 @@ class Sampler:
         return min(self._residual, self._residual**2 / gap) if gap > 0 else self._residual
 
     def _fitting(self) -> int:
-        return max(1, self._vectors // (self._steps + BESIDE))
+        """How many probes fit into memory."""
+        each = (self._steps + BESIDE) * self._row + self._beside
+        return max(1, self._bytes // each)
 
 
 def _final(alphas: Sequence[float], betas: Sequence[float], steps: int) -> int:

@@ -57,7 +57,9 @@ class Quadratures:
         self._source = Source(op, probes * steps, rng, max_bytes, progress)
         self._shift, self._smallest, self._steps = float(shift), smallest, steps
         operator = self._source.operator
-        each = (min(steps, operator.shape[0]) + 4) * operator.shape[0] * operator.dtype.itemsize
+        shares = operator.shares
+        whole = operator.shape[0] + shares.beside if shares.divided else 0
+        each = ((min(steps, shares.dim) + 4) * shares.largest + whole) * operator.dtype.itemsize
         if each > max_bytes:
             msg = (
                 f"max_bytes: {max_bytes / 2**30:.3g} GiB; {steps} steps need {each / 2**30:.3g} "

@@ -17,9 +17,11 @@ from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
 from hessium.estimate.lanczos_probes import BESIDE, Sampler
+from hessium.estimate.same_call import require_same_call
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import Passes
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.shares import Shares
 from hessium.progress import Progress, part_of, silent
 from hessium.spectra import Spectrum
 
@@ -60,10 +62,12 @@ def spectral_measure(
             most four times `steps`), then probes are added (at most 400). A warning is issued if
             the target is not reached.
         reorthogonalize: passes of full reorthogonalisation in every step.
-        max_bytes: memory limit of the bases.
+        max_bytes: memory limit of the bases. Of several processes (`EmpiricalRisk(process_group=)`)
+            each holds an equal share of them, and this limits the memory of one.
         rng: seed or generator of the probes.
         checkpoint: a folder for the state of this call; the same call with the same seed resumes
-            from it and gives bit-identical results.
+            from it and gives bit-identical results. Of several processes each writes its share, and
+            another number of processes can resume; all must see the folder.
         checkpoint_every: seconds between two states; work since the last one is lost.
         progress: called with products done and products in all.
 
@@ -96,6 +100,9 @@ def spectral_measure(
     if until is not None:
         fraction("until", until)
     seeds = generator(rng)
+    told = {"probes": probes, "steps": steps, "deflate": taken, "until": until}
+    told |= {"passes": reorthogonalize, "checkpoint": folder is not None, "max_bytes": max_bytes}
+    require_same_call(operator.shares, {"work": "spectral_measure", **told}, seeds)
     known: Eigenpairs | None = None
     if isinstance(deflate, Deflation):
         if deflate.operator is not operator:
@@ -110,6 +117,7 @@ def spectral_measure(
             min(deflate, n),
             rng=seeds,
             max_bytes=max_bytes,
+            gather=False,
             checkpoint=None if folder is None else folder / "deflation",
             checkpoint_every=checkpoint_every,
             progress=part_of(progress, after=probes * steps),
@@ -118,7 +126,7 @@ def spectral_measure(
     if folder is not None:
         work = {"work": "spectral_measure", "steps": steps, "passes": reorthogonalize}
         work |= {"until": until, "rng": str(seeds.bit_generator.state)}
-        work |= {"deflated": [] if known is None else _marks(known)}
+        work |= {"deflated": [] if known is None else _marks(known, operator.shares)}
         log = Checkpoint(folder, work, operator, checkpoint_every)
         found = log.load("rng", "products", "steps", "wanted", "rules", "running", "choice")
     operator = operator.prepare(
@@ -168,9 +176,9 @@ def check_request(
     count("probes", probes, at_least=1)
     count("steps", steps, at_least=1)
     count("deflate", deflate, at_least=0)
-    n = operator.shape[0]
+    n, shares = operator.shape[0], operator.shares
     vectors = min(steps, n) + BESIDE + 2 * deflate
-    needed = vectors * n * operator.dtype.itemsize
+    needed = (vectors * shares.largest + shares.beside) * operator.dtype.itemsize
     if needed > max_bytes:
         msg = (
             f"max_bytes: {max_bytes / 2**30:.3g} GiB; {vectors} vectors of size {n} for {steps} "
@@ -197,7 +205,9 @@ def _probes_missing(estimate: Spectrum, until: float) -> int | None:
     return max(1, int(np.ceil(estimate.probes * min(factor, 4.0))) - estimate.probes)
 
 
-def _marks(pairs: Eigenpairs) -> list[float]:
+def _marks(pairs: Eigenpairs, shares: Shares) -> list[float]:
     """Numbers that identify a set of eigenpairs."""
     seen = pairs.vectors.mT @ torch.ones_like(pairs.vectors[:, 0])
+    if pairs.rows:
+        seen = shares.sum(seen)
     return [*pairs.values.tolist(), *(seen * pairs.scale).tolist()]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hessium.errors import InputError
 from hessium.linalg.operator import NamedShapes, SymmetricOperator
+from hessium.linalg.shares import Shares
 
 
 class Factor(SymmetricOperator):
@@ -255,6 +256,16 @@ class Congruence(SymmetricOperator):
     def device(self) -> torch.device:
         """Of the operator."""
         return self.operator.device
+
+    @property
+    def shares(self) -> Shares:
+        """Those of the operator."""
+        return self.operator.shares
+
+    @property
+    def writes_checkpoints(self) -> bool:
+        """As the operator."""
+        return self.operator.writes_checkpoints
 
     @property
     def named_shapes(self) -> NamedShapes:

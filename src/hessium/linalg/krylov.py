@@ -14,7 +14,7 @@ from torch import Tensor
 from hessium._typing import FloatArray, IntArray
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.threads import dense_algebra
-from hessium.linalg.vectors import gaussian, norm, subtract_projection_
+from hessium.linalg.vectors import gaussian_share, norm, subtract_projection_
 
 _CANCELLED = 0.7  # fraction of a length; below it rounding is not small relative to the remainder
 
@@ -43,14 +43,16 @@ class KrylovSpace:
     set of Ritz vectors and preserves the relation (Wu & Simon 2000).
 
     Args:
-        operator: A.
+        operator: A. Where its vectors are spread over processes, each holds its share of V, Q and
+            `start`, and all hold T and S.
         start: b vectors as rows, shape (b, n); b bounds the multiplicities that can be resolved.
         capacity: most rows of V, at least 2 b + 1 or n.
         rng: for the random directions that replace missing ones after a breakdown.
 
     Attributes:
         operator: A.
-        basis: V and behind it Q, shape (capacity + b, n).
+        shares: of this process.
+        basis: V and behind it Q, shape (capacity + b, n), or (capacity + b, m) where shared.
         size: j.
         width: b at the start.
         block: b now: smaller only where the whole space is nearly spanned.
@@ -67,10 +69,11 @@ class KrylovSpace:
     ) -> None:
         n = operator.shape[0]
         self.operator, self._rng = operator, rng
+        self.shares = operator.shares
         self._cut = float(torch.finfo(operator.dtype).eps)
         self._capacity = min(capacity, n)
         self.width = self.block = min(start.shape[0], n)
-        self.basis = start.new_empty(min(self._capacity + self.block, n), n)
+        self.basis = start.new_empty(min(self._capacity + self.block, n), start.shape[1])
         self.size = 0
         self.num_matvecs = 0
         self.exhausted = 0
@@ -83,6 +86,7 @@ class KrylovSpace:
         """Everything that `restore` needs, with the rows of the basis from `first` on."""
         numbers = {
             "size": self.size,
+            "capacity": self._capacity,
             "block": self.block,
             "num_matvecs": self.num_matvecs,
             "exhausted": self.exhausted,
@@ -123,8 +127,7 @@ class KrylovSpace:
     def expand(self) -> None:
         """One step: b products. Not when `full`."""
         first, last = self.size, self.size + self.block
-        products = self.operator @ self.basis[first:last].mT
-        rows = products.mT.contiguous()
+        rows = self.operator.times_shares(self.basis[first:last])
         self.num_matvecs += self.block
         basis = self.basis[:last]
         # most of a product lies along the last vectors; removing them first makes one full pass
@@ -132,10 +135,10 @@ class KrylovSpace:
         coefficients = np.zeros((last, self.block))
         near = max(0, first - self.block)
         coefficients[near:] = self._orthogonalize(rows, self.basis[near:last])
-        norms = norm(rows)
+        norms = norm(rows, self.shares)
         coefficients += self._orthogonalize(rows, basis)
         # a second pass is needed if Gram-Schmidt cancelled most of the vector (Kahan, Parlett)
-        if bool((norm(rows) < _CANCELLED * norms).any()):
+        if bool((norm(rows, self.shares) < _CANCELLED * norms).any()):
             coefficients += self._orthogonalize(rows, basis)
         new = slice(first, last)
         self._projected[:last, new] = coefficients
@@ -148,12 +151,11 @@ class KrylovSpace:
         self._coupling = np.zeros((last, self.block))
         self._coupling[new] = coupling
 
-    @staticmethod
-    def _orthogonalize(rows: Tensor, basis: Tensor) -> FloatArray:
+    def _orthogonalize(self, rows: Tensor, basis: Tensor) -> FloatArray:
         if rows.shape[0] == 1:  # matrix-vector products are faster for one row
-            found = subtract_projection_(rows[0], basis)[:, None]
+            found = subtract_projection_(rows[0], basis, self.shares)[:, None]
         else:
-            found = subtract_projection_(rows, basis)
+            found = subtract_projection_(rows, basis, self.shares)
         return np.asarray(found.double().cpu().numpy(), dtype=np.float64)
 
     def _append(self, rows: Tensor) -> FloatArray:
@@ -164,13 +166,14 @@ class KrylovSpace:
         self.block = min(count, n - self.size)
         for i in range(count):
             row, known = rows[i], self.basis[: self.size + min(i, self.block)]
-            before = float(norm(row))
+            before = length = float(norm(row, self.shares))
             for _ in range(2 if i else 0):
-                found = subtract_projection_(row, known[self.size :])
+                found = subtract_projection_(row, known[self.size :], self.shares)
                 coupling[i, : found.shape[0]] += found.double().cpu().numpy()
             if i >= self.block:  # V and Q span the whole space
                 continue
-            length = float(norm(row))
+            if i:
+                length = float(norm(row, self.shares))
             if length > self._cut * self._scale and length > 0:
                 coupling[i, i] = length
                 row = row / length
@@ -179,23 +182,26 @@ class KrylovSpace:
                     row = self._fresh(row, known)
             else:  # invariant subspace: continue in the complement, without coupling
                 self.exhausted += 1
-                row = self._fresh(gaussian(self.operator, self._rng), known)
+                row = self._fresh(gaussian_share(self.operator, self._rng), known)
             self.basis[self.size + i] = row
         return coupling[:, : self.block]
 
-    @staticmethod
-    def _fresh(row: Tensor, known: Tensor) -> Tensor:
+    def _fresh(self, row: Tensor, known: Tensor) -> Tensor:
         for _ in range(3):
-            row = row / norm(row)
+            row = row / norm(row, self.shares)
             if len(known):
-                subtract_projection_(row, known)
-        return row / norm(row)
+                subtract_projection_(row, known, self.shares)
+        return row / norm(row, self.shares)
 
     def ritz(self) -> RitzPairs:
         """All Ritz pairs of the present space. Cost: an eigenproblem of size j, no product."""
         j = self.size
         with dense_algebra(j):
             values, vectors = scipy.linalg.eigh(self._projected[:j, :j])
+        if self.shares.divided:  # signs of eigenvectors may depend on the processor
+            both = torch.from_numpy(np.vstack([values, vectors]))
+            values, vectors = np.split(self.shares.from_first(both).numpy(), [1])
+            values = values[0]
         self._scale = max(self._scale, float(np.abs(values).max()))
         residuals = np.zeros(j)
         if self._scale > 0:
@@ -220,7 +226,7 @@ class KrylovSpace:
         self.size = count
 
     def vectors(self, pairs: RitzPairs, which: IntArray) -> Tensor:
-        """Ritz vectors as columns, shape (n, len(which))."""
+        """Ritz vectors as columns, shape (n, len(which)); where shared, the rows (m, ...)."""
         return self.basis[: self.size].mT @ self._tensor(pairs.coefficients[:, which])
 
     def departure(self, pairs: RitzPairs, which: IntArray) -> float:
@@ -231,12 +237,12 @@ class KrylovSpace:
         signs = (-1.0) ** np.arange(which.size)
         weights = pairs.coefficients[:, which] @ np.stack([signs, signs * pairs.values[which]], 1)
         vector, expected = (self.basis[: self.size].mT @ self._tensor(weights)).unbind(1)
-        product = self.operator @ vector.contiguous() - expected
+        product = self.operator.times_shares(vector[None].contiguous())[0] - expected
         if not self.complete:
             behind = self.basis[self.size : self.size + self.block]
             product -= behind.mT @ self._tensor(self._coupling.T @ weights[:, 0])
         self.num_matvecs += 1
-        return float(norm(product))
+        return float(norm(product, self.shares))
 
     def _rotate(self, chosen: FloatArray) -> None:
         """V := Y^T V in place, over slices of columns, so that no second basis is needed."""

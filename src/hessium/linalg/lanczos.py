@@ -13,6 +13,7 @@ from torch import Tensor
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.shares import Shares
 from hessium.linalg.vectors import norm, subtract_projection_
 from hessium.spectra.gauss_rule import GaussRule
 
@@ -35,25 +36,31 @@ class LanczosProcess:
         start: not zero, shape (n,).
         steps: largest number of products.
         passes: of full reorthogonalisation.
+        shares: how vectors are spread over processes, each of which holds its share (m,) of every
+            vector; None if vectors are whole. Each step then exchanges a few short vectors.
 
     Attributes:
-        basis: V, the first `len(alphas)` rows are final, shape (steps, n).
+        basis: V, the first `len(alphas)` rows are final, shape (steps, n), or (steps, m).
         mass: |start|^2.
         alphas: diagonal of T.
         betas: subdiagonal of T, followed by |r|.
         finished: whether all steps are done or the space is invariant.
     """
 
-    def __init__(self, start: Tensor, steps: int, *, passes: Passes = 1) -> None:
+    def __init__(
+        self, start: Tensor, steps: int, *, passes: Passes = 1, shares: Shares | None = None
+    ) -> None:
         if steps < 1:
             msg = f"steps: {steps}; at least one step is required"
             raise InputError(msg)
-        self.basis = start.new_empty(min(steps, start.shape[0]), start.shape[0])
+        self._shares = shares
+        dim = start.shape[0] if shares is None else shares.dim
+        self.basis = start.new_empty(min(steps, dim), start.shape[0])
         self.begin(start, passes)
 
     def begin(self, start: Tensor, passes: Passes) -> None:
         """Start again from another vector, in the same memory."""
-        length = norm(start)
+        length = norm(start, self._shares)
         if not 0 < float(length) < math.inf:
             msg = "start: the zero vector; a vector that is finite and not zero is required"
             raise InputError(msg)
@@ -74,18 +81,18 @@ class LanczosProcess:
         """Take the product of the operator with `direction`; it is overwritten by r."""
         j = len(self.alphas)
         local = self.basis[max(j - 1, 0) : j + 1]
-        alpha = subtract_projection_(product, local)[-1]
+        alpha = subtract_projection_(product, local, self._shares)[-1]
         for _ in range(self._passes):
-            alpha = alpha + subtract_projection_(product, self.basis[: j + 1])[-1]
-        beta = float(norm(product))
+            alpha = alpha + subtract_projection_(product, self.basis[: j + 1], self._shares)[-1]
+        beta = float(norm(product, self._shares))
         self.alphas.append(float(alpha))
         # relative to the operator: an absolute threshold would depend on the unit of the loss
         scale = max(beta, *map(abs, self.alphas + self.betas))
         if beta < 30 * self._cut * scale:
             # a remainder that consists of rounding errors is not orthogonal to V yet
             for _ in range(2):
-                subtract_projection_(product, self.basis[: j + 1])
-            beta = float(norm(product))
+                subtract_projection_(product, self.basis[: j + 1], self._shares)
+            beta = float(norm(product, self._shares))
         self.betas.append(beta if beta > self._cut * scale else 0.0)
         self.finished = self.betas[-1] == 0.0 or j + 1 == len(self.basis)
         if not self.finished:
@@ -140,16 +147,19 @@ def lanczos_rules(
 
     Args:
         operator: A.
-        starts: one in each column, (n, b), none zero.
+        starts: one in each column, whole, (n, b), none zero.
         steps: of each; fewer where a Krylov space is invariant.
         after_step: called with the number of products of each step.
 
-    Cost: b x steps products, and the memory of b bases.
+    Cost: b x steps products, and the memory of b bases; of each process its share.
     """
-    processes = [LanczosProcess(start.contiguous(), steps) for start in starts.unbind(1)]
+    shares = operator.shares
+    processes = [
+        LanczosProcess(shares.part(start).contiguous(), steps, shares=shares)
+        for start in starts.unbind(1)
+    ]
     while running := [p for p in processes if not p.finished]:
-        block = torch.stack([p.direction for p in running], dim=1)
-        products = (operator @ block).mT.contiguous()
+        products = operator.times_shares(torch.stack([p.direction for p in running]))
         after_step(len(running))
         for process, product in zip(running, products, strict=True):
             process.absorb(product)

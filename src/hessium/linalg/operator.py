@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from hessium._arguments import memory, number
+from hessium._arithmetic import full_precision
 from hessium.errors import InputError
 from hessium.linalg.dense_matrices import require_memory, symmetrize_
 from hessium.linalg.products import MatrixProducts
+from hessium.linalg.shares import Shares, Undivided
 
 # names and shapes of tensors, concatenated to one vector in this order
 NamedShapes: TypeAlias = tuple[tuple[str, tuple[int, ...]], ...]
@@ -193,6 +195,40 @@ class Combination(SymmetricOperator):
     def writes_checkpoints(self) -> bool:
         """Whether the process of all terms does."""
         return all(term.writes_checkpoints for _, term in self.terms)
+
+    @property
+    def shares(self) -> Shares:
+        """Those of a term that runs in several processes, if there is one."""
+        several = (term.shares for _, term in self.terms)
+        return next((one for one in several if one.divided), Undivided(self.shape[0]))
+
+    @property
+    def sums_over_processes(self) -> bool:
+        """Whether a term does."""
+        return any(term.sums_over_processes for _, term in self.terms)
+
+    def own_product(self, block: Tensor) -> Tensor:
+        """The summand of the terms that are sums over processes."""
+        product = torch.zeros_like(block)
+        for factor, term in self.terms:
+            if term.sums_over_processes:
+                product += factor * term.own_product(block)
+        return product
+
+    @full_precision()
+    def times_shares(self, rows: Tensor) -> Tensor:
+        """As for each term; together one all-gather and one reduce-scatter."""
+        shares = self.shares
+        if not shares.divided:
+            return super().times_shares(rows)
+        whole = shares.whole(rows)
+        product = self.shift * rows
+        for factor, term in self.terms:
+            if not term.sums_over_processes:
+                product += factor * shares.part(term._rows(whole))
+        if self.sums_over_processes:
+            product += shares.added(lambda: self.own_product(whole.mT).mT, repr(self))
+        return product
 
     @property
     def named_shapes(self) -> NamedShapes:

@@ -14,6 +14,7 @@ from hessium._arithmetic import full_precision
 from hessium._typing import AnyArray
 from hessium.errors import InputError, NonFiniteError
 from hessium.linalg.dense_matrices import require_memory, symmetrize_
+from hessium.linalg.shares import Shares, Undivided
 
 COLUMNS = 64  # columns of a block product: 64 to 128 are faster than all at once (cache)
 
@@ -77,6 +78,50 @@ class MatrixProducts(ABC):
             msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
             raise NonFiniteError(msg, partial=product)
         return product
+
+    @property
+    def shares(self) -> Shares:
+        """How the coordinates of vectors are spread over processes that compute together."""
+        return Undivided(self.shape[0])
+
+    @property
+    def sums_over_processes(self) -> bool:
+        """Whether a product is the sum of the `own_product` of all processes."""
+        return False
+
+    def own_product(self, block: Tensor) -> Tensor:
+        """The summand of this process of the product with a whole block (n, k).
+
+        No communication. Only where `sums_over_processes`.
+        """
+        raise NotImplementedError
+
+    @full_precision()
+    def times_shares(self, rows: Tensor) -> Tensor:
+        """Products with vectors of which each process holds its share, as shares.
+
+        Args:
+            rows: the share of this process, shape (b, m).
+
+        Returns:
+            That of the products, shape (b, m), contiguous.
+
+        Raises:
+            NonFiniteError: if a product has entries that are not finite.
+
+        Bytes: one all-gather and one reduce-scatter of b vectors where `sums_over_processes`.
+        """
+        shares = self.shares
+        whole = shares.whole(rows)
+        if self.sums_over_processes and shares.divided:
+            return shares.added(lambda: self.own_product(whole.mT).mT, repr(self))
+        return shares.part(self._rows(whole)).contiguous()
+
+    def _rows(self, vectors: Tensor) -> Tensor:
+        """Products with whole vectors (b, n), as rows."""
+        if len(vectors) == 1:  # matrix-vector products are faster for one
+            return (self @ vectors[0])[None]
+        return (self @ vectors.mT).mT
 
     @full_precision()
     def dense(self, *, max_bytes: int = 2**33) -> Tensor:

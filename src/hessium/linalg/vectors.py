@@ -10,7 +10,10 @@ from torch import Tensor
 
 from hessium.errors import InputError
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.shares import Pieces, Shares
 from hessium.linalg.threads import passes_over
+
+_DRAWN = 2**20  # numbers that are drawn at once, a multiple of sixteen
 
 
 def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
@@ -18,19 +21,44 @@ def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
 
     Drawn in float64, so that a seed gives the same vector in every precision.
     """
+    return _drawn(operator, rng, ((0, operator.shape[0]),))
+
+
+def gaussian_share(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
+    """The share of this process (m,) of the vector that `gaussian` would give.
+
+    Every process draws all numbers, a part at a time, and keeps its own.
+    """
+    return _drawn(operator, rng, operator.shares.pieces)
+
+
+def _drawn(operator: SymmetricOperator, rng: np.random.Generator, pieces: Pieces) -> Tensor:
+    """Some coordinates of a standard normal vector (n,)."""
     seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    vector = torch.randn(operator.shape[0], generator=seeded, dtype=torch.float64, device="cpu")
+    n = operator.shape[0]
+    kept, first = list[Tensor](), 0
+    while first < n:
+        # torch draws sixteen numbers at a time, and fewer than sixteen in another way
+        last = n if n - first < 2 * _DRAWN else first + _DRAWN
+        numbers = torch.randn(last - first, generator=seeded, dtype=torch.float64, device="cpu")
+        kept += [
+            numbers[max(start, first) - first : min(stop, last) - first].to(operator.dtype)
+            for start, stop in pieces
+            if start < last and stop > first
+        ]
+        first = last
+    vector = kept[0] if len(kept) == 1 else torch.cat(kept or [torch.empty(0)])
     return vector.to(device=operator.device, dtype=operator.dtype)
 
 
 def start_rows(
     operator: SymmetricOperator, given: Tensor | None, count: int, rng: np.random.Generator
 ) -> Tensor:
-    """Rows (count, n) from which a Krylov space starts: Gaussian, or near given vectors.
+    """Shares (count, m) of vectors from which a Krylov space starts: Gaussian, or near given ones.
 
     Args:
         operator: whose space it is.
-        given: vectors (n,) or (n, j), or None; the i-th is added to row i modulo `count`.
+        given: whole vectors (n,) or (n, j), or None; the i-th is added to row i modulo `count`.
         count: number of rows.
         rng: of the Gaussian rows, which are a hundredth of the length of the given ones: a vector
             that is orthogonal to what is sought would never find it.
@@ -38,7 +66,7 @@ def start_rows(
     Raises:
         InputError: for given vectors of another shape, dtype or device, not finite, or zero.
     """
-    rows = torch.stack([gaussian(operator, rng) for _ in range(count)])
+    rows = torch.stack([gaussian_share(operator, rng) for _ in range(count)])
     if given is None:
         return rows
     n = operator.shape[0]
@@ -54,16 +82,28 @@ def start_rows(
         raise InputError(msg + "vectors other than zero are required")
     rows = rows / (100 * n**0.5)
     for number, column in enumerate((columns / lengths).unbind(1)):
-        rows[number % count] += column
+        rows[number % count] += operator.shares.part(column)
     return rows
 
 
-def norm(vectors: Tensor) -> Tensor:
+def norm(vectors: Tensor, shares: Shares | None = None) -> Tensor:
     """Length of a vector (n,), or of each row (b, n), without under- or overflow.
 
     Squares of entries near 1e-22 in float32, or 1e-160 in float64, underflow; where under- or
     overflow is possible, the entries are scaled first.
+
+    Args:
+        vectors: the vectors, or shares of them.
+        shares: how they are spread over processes; None if they are whole.
     """
+    if shares is not None and shares.divided:
+        lengths = shares.every(norm(vectors))
+        largest = torch.stack(list(lengths)).amax(dim=0)
+        unit = torch.where(largest > 0, largest, 1.0)
+        total = torch.zeros_like(largest)
+        for length in lengths:  # in their order: the same bits in all processes
+            total = total + (length / unit).square()
+        return largest * total.sqrt()
     found = torch.linalg.vector_norm(vectors, dim=-1)
     limits = torch.finfo(vectors.dtype)
     if bool(((found > limits.tiny**0.5 / limits.eps) & (found < math.inf)).all()):
@@ -73,12 +113,14 @@ def norm(vectors: Tensor) -> Tensor:
     return largest * torch.linalg.vector_norm(vectors / unit[..., None], dim=-1)
 
 
-def subtract_projection_(vectors: Tensor, basis: Tensor) -> Tensor:
+def subtract_projection_(vectors: Tensor, basis: Tensor, shares: Shares | None = None) -> Tensor:
     r"""Replace rows W by $W - (W V^T) V$, one pass of classical Gram-Schmidt, in place.
 
     Args:
         vectors: W, shape (n,) or (b, n).
         basis: V, orthonormal rows, shape (j, n).
+        shares: how both are spread over processes, each of which holds its columns; None if they
+            are whole.
 
     Returns:
         The coefficients $V W^T$, shape (j,) or (j, b).
@@ -86,10 +128,12 @@ def subtract_projection_(vectors: Tensor, basis: Tensor) -> Tensor:
     Cost: the basis is read twice, by matrix-vector (b = 1) or matrix-matrix products.
     """
     with passes_over(basis.nbytes):
-        if vectors.dim() == 1:
-            coefficients = basis @ vectors
+        one = vectors.dim() == 1
+        coefficients = basis @ (vectors if one else vectors.mT)
+        if shares is not None:
+            coefficients = shares.sum(coefficients)
+        if one:
             torch.addmv(vectors, basis.mT, coefficients, alpha=-1.0, out=vectors)
         else:
-            coefficients = basis @ vectors.mT
             torch.addmm(vectors, coefficients.mT, basis, alpha=-1.0, out=vectors)
     return coefficients

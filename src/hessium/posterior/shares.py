@@ -104,6 +104,9 @@ def by_parameter(
         (('0.weight', '0.bias', '2.weight', '2.bias'), True)
     """
     if isinstance(directions, Eigenpairs):
+        if directions.rows:
+            msg = "directions: this process holds some rows of the vectors; give pairs.gathered(op)"
+            raise InputError(msg)
         vectors, values, what = directions.vectors, directions.values, "eigenvalue"
     else:
         vectors = directions if directions.dim() == 2 else directions[:, None]

@@ -7,7 +7,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hessium._arithmetic import full_precision
 from hessium._interrupts import deferred_interrupts
 from hessium.errors import InputError
+from hessium.linalg.shares import Shares
 from hessium.problem.data import Batch
 from hessium.problem.forward import Forward
 from hessium.problem.kernels import for_values, twice_differentiable
@@ -23,15 +24,19 @@ from hessium.problem.layout import Layout
 from hessium.problem.losses import CallableLoss, Loss, Value
 from hessium.problem.model_state import padding_rows
 from hessium.problem.output_hessian import Autodiff, OutputHessian
+from hessium.problem.rank_shares import shares_of
 from hessium.problem.ranks import Ranks
-from hessium.problem.shared import Shared
+from hessium.problem.shared import Remembering
 from hessium.problem.substitution import Substitution
 from hessium.problem.survey import Survey
+
+if TYPE_CHECKING:
+    from hessium.problem.spread import Spread
 
 Risk = TypeVar("Risk", bound="Evaluation")
 
 
-class Evaluation(abc.ABC):
+class Evaluation(Remembering, abc.ABC):
     """A model and a loss at one flat vector of parameters, one batch at a time.
 
     The subclass sets the attributes below; this class never changes them.
@@ -47,10 +52,11 @@ class Evaluation(abc.ABC):
         _buffers: buffers of the model, by name.
         _convert_to: dtype of the computation; None for the model's.
         _survey: findings of the first pass over the data.
-        _shared: findings of the self-checks, for all parameters of one model.
         _ranks: the processes that hold the data.
         _share: share of the samples of every batch that is read; None for all of them.
         _surveyed: whether the forward pass is that of the survey.
+        _spread: the shares of the parameters, if each process holds a part of every parameter.
+            Then `_theta`, `_layout` and `_fixed` are those of this process, flat.
     """
 
     _model: nn.Module
@@ -63,20 +69,44 @@ class Evaluation(abc.ABC):
     _buffers: Mapping[str, Tensor]
     _convert_to: torch.dtype | None
     _survey: Survey
-    _shared: Shared
     _ranks: Ranks
     _share: float | None = None
     _surveyed: bool = True
+    _spread: Spread | None = None
 
     @property
     def dim(self) -> int:
-        """Number of free parameters."""
-        return self._layout.dim
+        """Number of free parameters, of all processes."""
+        return self._layout.dim if self._spread is None else self.shares.dim
 
     @property
     def theta(self) -> Float[Tensor, " n"]:
-        """A copy of the parameters of the risk."""
+        """A copy of the parameters of the risk.
+
+        Raises:
+            InputError: if they are spread over processes.
+        """
+        if self._spread is not None:
+            msg = (
+                "risk: its parameters are spread over processes (fully_shard), and this function "
+                "needs all of them in each; of those of this process risk.own_theta is a copy"
+            )
+            raise InputError(msg)
         return self._theta.clone()
+
+    @property
+    def own_theta(self) -> Float[Tensor, " m"]:
+        """A copy of the parameters that this process holds: all, or its `shares` of them."""
+        return self._theta.clone()
+
+    @property
+    def spread(self) -> Spread | None:
+        """The shares of the parameters, if each process holds a part of every parameter."""
+        return self._spread
+
+    def summed(self, gradient: Tensor) -> Tensor:
+        """The sum over processes of a gradient, in place; that of shares is one already."""
+        return gradient if self._spread is not None else self._ranks.all_sum(gradient)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -117,6 +147,13 @@ class Evaluation(abc.ABC):
     def ranks(self) -> Ranks:
         """The processes that hold the data."""
         return self._ranks
+
+    @property
+    def shares(self) -> Shares:
+        """How the coordinates of flat vectors are spread over these processes."""
+        if self._spread is not None:
+            return self._spread.shares(self.names)
+        return shares_of(self._ranks, self.dim)
 
     @property
     def own_rows(self) -> slice:
@@ -171,49 +208,11 @@ class Evaluation(abc.ABC):
         parts = self._layout.unflatten(vector)
         return [n for n, p in zip(self.names, parts, strict=True) if not torch.isfinite(p).all()]
 
-    @property
-    def refuted(self) -> set[str]:
-        """Fast routes that failed on this model; shared by the risk at all parameters."""
-        return self._shared.refuted
-
-    @property
-    def sizes(self) -> dict[str, float]:
-        """Norms of the largest matrices with which a fast route agreed, at any parameters."""
-        return self._shared.sizes
-
-    @property
-    def proven(self) -> set[str]:
-        """Checks that passed on this model; shared by the risk at all parameters."""
-        return self._shared.proven
-
-    def prove(self, check: str) -> None:
-        """Remember that a full check passed, for this model and for its architecture."""
-        self._shared.proven.add(check)
-        self._shared.before.add(check)
-
-    def knows(self, check: str) -> bool:
-        """Whether a full check passed on this model, or on one of the same architecture."""
-        return check in self._shared.proven or check in self._shared.before
-
     def beginning(self: Risk, share: float) -> Risk:
         """The same risk with a share of the samples of every batch, and the same denominator."""
         other = copy.copy(self)
         other._share = share
         return other
-
-    @property
-    def directions(self) -> tuple[Tensor, Tensor] | None:
-        """Random directions of self-checks; shared by the risk at all parameters."""
-        return self._shared.directions
-
-    @directions.setter
-    def directions(self, pair: tuple[Tensor, Tensor]) -> None:
-        self._shared.directions = pair
-
-    @property
-    def trials(self) -> dict[str, Any]:
-        """Timings of the routes of products; shared by the risk at all parameters."""
-        return self._shared.trials
 
     def constant_entries(self) -> list[slice]:
         """Entries of the flat vector that torch keeps constant: padding rows of embeddings."""
@@ -260,7 +259,8 @@ class Evaluation(abc.ABC):
                 # a forward pass may write to its buffers: let it write to copies
                 **{n: b.clone() for n, b in self._buffers.items()},
             }
-            with self._places.hold(values, parameters):
+            saving = nullcontext() if self._spread is None else self._spread.saving_shares()
+            with self._places.hold(values, parameters), saving:
                 yield
 
     def inside(self, parameters: Sequence[Tensor]) -> Callable[[], AbstractContextManager[None]]:

@@ -39,7 +39,8 @@ def values(risks: Sequence[EmpiricalRisk]) -> list[float]:
     """The value of each. Cost: one forward pass for each."""
     totals: list[list[float]] = [[] for _ in risks]
     ranks = risks[0].ranks
-    with network_passes(risks[0].survey.kernel_size), ranks.together("values", *_ends(risks)):
+    together = ranks.together("values", *_ends(risks), in_step=risks[0].spread is not None)
+    with network_passes(risks[0].survey.kernel_size), together:
         for position, risk, batch in in_one_pass(risks):
             totals[position].append(float(risk.total(risk.constants(), batch).detach()))
     sums = ranks.all_fsum([math.fsum(one) for one in totals])
@@ -55,15 +56,16 @@ def values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Te
 
 
 def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
-    gradients = [torch.zeros_like(risk.theta) for risk in risks]
+    gradients = [torch.zeros_like(risk.own_theta) for risk in risks]
     totals: list[list[float]] = [[] for _ in risks]
     ranks = risks[0].ranks
-    with ranks.together("gradients", *_ends(risks)):
+    with ranks.together("gradients", *_ends(risks), in_step=risks[0].spread is not None):
         _add_gradients(risks, totals, gradients)
     sums = ranks.all_fsum([math.fsum(one) for one in totals])
     for risk, gradient in zip(risks, gradients, strict=True):
-        ranks.all_sum(gradient).div_(risk.denominator)
-        if not bool(torch.isfinite(gradient).all()):
+        risk.summed(gradient).div_(risk.denominator)
+        finite = bool(torch.isfinite(gradient).all())
+        if not (finite if risk.spread is None else ranks.agree(finite)):
             where = ", ".join(risk.not_finite(gradient))
             msg = f"gradient: has entries that are NaN or infinite, in {where}"
             raise NonFiniteError(msg, partial=gradient)
@@ -75,7 +77,9 @@ def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, T
 
 def _ends(risks: Sequence[EmpiricalRisk]) -> tuple[Tensor, ...]:
     """Parameters of the first and the last, which must be the same in all processes."""
-    return (risks[0].theta, risks[-1].theta) if not risks[0].ranks.alone else ()
+    if risks[0].ranks.alone or risks[0].spread is not None:
+        return ()
+    return risks[0].theta, risks[-1].theta
 
 
 def _add_gradients(
@@ -123,7 +127,7 @@ def rows_of_all(risk: EmpiricalRisk, own: Tensor) -> Tensor:
 def names_used(risk: EmpiricalRisk) -> set[str]:
     """Names of the free parameters that the loss depends on."""
     used = set[str]()
-    with risk.ranks.together("unused parameters"):
+    with risk.ranks.together("unused parameters", in_step=risk.spread is not None):
         for batch in risk.own_batches():
             leaves = risk.leaves()
             with risk.bound(leaves):

@@ -23,6 +23,10 @@ from hessium.errors import InputError
 ON_ALL_RANKS = "the other ranks raise this exception as well"
 _SMALL = 4096  # entries up to which each rank gets all summands: one collective instead of two
 _DIFFERENT = 1e-3  # of the norm: vectors that differ more are not rounded copies of one vector
+# one function under two names, in versions of torch
+_all_gather: Any = getattr(dist, "all_gather_single", None) or getattr(
+    dist, "all_gather_into_tensor", None
+)
 _NAMED = {
     kind.__name__: kind
     for kind in (
@@ -38,8 +42,8 @@ _NAMED = {
 class Ranks:
     """The processes of a group, or this process alone.
 
-    Every method that communicates must be called by all ranks in the same order. For one process
-    nothing is sent, copied or counted.
+    Every method that communicates must be called by all ranks in the same order. Without a group
+    nothing is sent or copied.
 
     Args:
         group: a process group of torch.distributed; None for this process alone.
@@ -78,6 +82,15 @@ class Ranks:
         """Whether there is one process."""
         return self.size == 1
 
+    @property
+    def grouped(self) -> bool:
+        """Whether a process group was given, be it of one process."""
+        return self._group is not None
+
+    def are(self, numbers: Sequence[int]) -> bool:
+        """Whether these are the processes, by their numbers in the default group, in this order."""
+        return self.grouped and dist.get_process_group_ranks(self._group) == list(numbers)
+
     def same_as(self, other: Ranks) -> bool:
         """Whether both are the processes of one group."""
         return self._group is other._group
@@ -100,12 +113,19 @@ class Ranks:
         return self
 
     @contextmanager
-    def together(self, work: str, *inputs: Tensor) -> Iterator[None]:
+    def together(self, work: str, *inputs: Tensor, in_step: bool = False) -> Iterator[list[float]]:
         """Context of the work that each rank does on its own data, without communication.
 
         Args:
             work: its name, the same on all ranks.
-            inputs: vectors that must be the same on all ranks.
+            inputs: vectors that must be the same on all ranks, at most two.
+            in_step: whether the work gathers parameters. Then an exception of one rank is raised
+                there alone, since the others wait for a parameter and cannot be told; they see a
+                lost connection when that rank ends.
+
+        Yields:
+            A list for one number of this rank, if there are no inputs; afterwards it holds the
+            numbers of all ranks.
 
         Raises:
             InputError: if the ranks do different work, or with different inputs.
@@ -114,26 +134,32 @@ class Ranks:
             Exception: the exception of the first rank that raised one, on all ranks; its message
                 names the rank, unless all have the same one.
         """
-        if self.size == 1:
-            yield
+        notes: list[float] = []
+        if self._group is None:
+            yield notes
             return
         failure: Exception | None = None
         try:
-            yield
+            yield notes
         except Exception as error:
+            if in_step:
+                raise
             failure = error
         facts = [float(zlib.crc32(work.encode())), float(failure is not None)]
         for vector in inputs:
             facts += _fingerprint(vector)
+        facts += notes[:1]
         facts += [0.0] * (8 - len(facts))
         mine = torch.tensor(facts, dtype=torch.float64)
-        all_facts = torch.stack(self._gathered(mine))
+        all_facts = torch.stack(self.every(mine))
         if bool(all_facts[:, 1].any()):
             self._raise(failure)
         if bool((all_facts[:, 0] != all_facts[0, 0]).any()):
             self._raise_different(work)
         if inputs:
             self._require_same(all_facts[:, 2:], work)
+        elif notes:
+            notes[:] = all_facts[:, 2].tolist()
 
     @torch.no_grad()
     def all_sum(self, tensor: Tensor) -> Tensor:
@@ -141,7 +167,7 @@ class Ranks:
 
         Bytes: each rank sends 2 (R - 1) / R times the tensor, in one reduce-scatter and one gather.
         """
-        if self.size == 1:
+        if self._group is None:
             return tensor
         flipped = tensor.dim() == 2 and not tensor.is_contiguous()
         place = tensor.mT if flipped else tensor
@@ -150,9 +176,9 @@ class Ranks:
 
     def all_fsum(self, numbers: Sequence[float]) -> list[float]:
         """The sum over all ranks of each number, rounded once."""
-        if self.size == 1:
+        if self._group is None:
             return list(numbers)
-        parts = self._gathered(torch.tensor(list(numbers), dtype=torch.float64))
+        parts = self.every(torch.tensor(list(numbers), dtype=torch.float64))
         return [math.fsum(column) for column in torch.stack(parts).T.tolist()]
 
     def agree(self, flag: bool) -> bool:
@@ -161,21 +187,63 @@ class Ranks:
 
     def smallest(self, number: int) -> int:
         """The smallest of the numbers of all ranks."""
-        if self.size == 1:
+        if self._group is None:
             return number
         mine = torch.tensor([float(number)], dtype=torch.float64)
-        return int(torch.cat(self._gathered(mine)).min())
+        return int(torch.cat(self.every(mine)).min())
+
+    def scattered_sum(self, parts: Tensor) -> Tensor:
+        """The sum over all ranks of that part (R, ...) which belongs to this rank.
+
+        Bytes: each rank sends (R - 1) parts.
+        """
+        if self._group is None:
+            return parts[0].clone()
+        sent = parts.detach().to(self._device).contiguous()
+        received = torch.empty_like(sent)
+        with _connected():
+            dist.all_to_all_single(received, sent, group=self._group)
+        self._count(sent[0].nbytes)
+        return _in_order(received.unbind(0)).to(parts.device)
+
+    def every(self, tensor: Tensor, out: Tensor | None = None) -> list[Tensor]:
+        """The tensor of each rank, in the order of the ranks; all have one shape.
+
+        Args:
+            tensor: of this rank. Bytes: it is sent (R - 1) times.
+            out: memory for the result, shape (R, ...).
+        """
+        if self._group is None:
+            return [tensor]
+        mine = tensor.detach().to(self._device).contiguous()
+        if out is None or out.device != self._device:
+            out = mine.new_empty(self.size, *mine.shape)
+        with _connected():
+            _all_gather(out.view(-1), mine.view(-1), group=self._group)
+        self._count(mine.nbytes)
+        return list(out.to(tensor.device).unbind(0))
+
+    def from_first(self, tensor: Tensor) -> Tensor:
+        """The tensor of the first rank, on all; all have one shape. Bytes: the first sends them."""
+        if self._group is None:
+            return tensor
+        sent = tensor.detach().to(self._device).clone(memory_format=torch.contiguous_format)
+        with _connected():
+            dist.broadcast(sent, dist.get_global_rank(self._group, 0), group=self._group)
+        if self.rank == 0:
+            self._count(sent.nbytes)
+        return sent.to(tensor.device)
 
     def gathered(self, value: Any) -> list[Any]:
         """A value of each rank that JSON can hold, in the order of the ranks."""
-        if self.size == 1:
+        if self._group is None:
             return [value]
         text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
-        lengths = self._gathered(torch.tensor([len(text)], dtype=torch.int64))
+        lengths = self.every(torch.tensor([len(text)], dtype=torch.int64))
         longest = max(int(length) for length in lengths)
         padded = torch.zeros(longest, dtype=torch.uint8)
         padded[: len(text)] = text
-        parts = self._gathered(padded)
+        parts = self.every(padded)
         return [
             json.loads(bytes(part[: int(length)].tolist()))
             for part, length in zip(parts, lengths, strict=True)
@@ -184,26 +252,13 @@ class Ranks:
     def _summed(self, flat: Tensor) -> Tensor:
         """The sum of a vector over all ranks."""
         if len(flat) <= _SMALL:
-            parts = self._gathered(flat)
-            return _in_order(parts)
+            return _in_order(self.every(flat))
         each = -(-len(flat) // self.size)
-        sent = torch.zeros(self.size, each, dtype=flat.dtype, device=self._device)
-        sent.view(-1)[: len(flat)] = flat.to(self._device)
-        received = torch.empty_like(sent)
-        with _connected():
-            dist.all_to_all_single(received, sent, group=self._group)
-        self._count(sent[0].nbytes)
-        whole = self._gathered(_in_order(list(received.unbind(0))), out=sent)
-        return torch.cat(whole)[: len(flat)].to(flat.device)
-
-    def _gathered(self, tensor: Tensor, out: Tensor | None = None) -> list[Tensor]:
-        """The tensor of each rank; all have one shape."""
-        mine = tensor.detach().to(self._device).contiguous()
-        parts = [torch.empty_like(mine) for _ in range(self.size)] if out is None else list(out)
-        with _connected():
-            dist.all_gather(parts, mine, group=self._group)
-        self._count(mine.nbytes)
-        return [part.to(tensor.device) for part in parts]
+        sent = flat.new_zeros(self.size, each)
+        sent.view(-1)[: len(flat)] = flat
+        whole = self.every(self.scattered_sum(sent), out=sent)
+        joined = sent if whole[0].data_ptr() == sent.data_ptr() else torch.stack(whole)
+        return joined.view(-1)[: len(flat)]
 
     def _count(self, nbytes: int) -> None:
         self.bytes_sent += (self.size - 1) * nbytes
@@ -248,7 +303,9 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+        # gloo adds general advice behind what happened
+        lines = str(error).partition(". This is typically")[0].strip().splitlines()
+        lines = lines or [type(error).__name__]
         msg = (
             "process_group: another process has ended, or has not answered within the timeout of "
             f"the group ({lines[0]})"

@@ -28,12 +28,13 @@ from hessium.problem.model_state import ModelState
 from hessium.problem.one_pass import names_used, values, values_and_gradients
 from hessium.problem.part import shortened
 from hessium.problem.ranks import Ranks
+from hessium.problem.same_on_all import require_same_model
 from hessium.problem.samples import ASK, NumSamples, check_num_samples, count_by
 from hessium.problem.shared import Shared
 from hessium.problem.substitution import Substitution
-from hessium.problem.survey import require_same_model, take_survey
+from hessium.problem.survey import take_survey
 from hessium.problem.torch_losses import as_loss, loss_in_dtype
-from hessium.problem.wrappers import without_wrapper
+from hessium.problem.wrappers import unwrapped
 
 
 class EmpiricalRisk(Evaluation):
@@ -73,7 +74,8 @@ class EmpiricalRisk(Evaluation):
             lower precision in the forward pass omitted: for half precision, or less rounding.
         check: read the data twice and check shapes, NaN, devices and determinism; else once.
         process_group: of torch.distributed; each process holds a part of the data, of any size. All
-            call the same functions and get the numbers of the whole data set.
+            call the same functions and get the numbers of the whole data set. With `fully_shard`
+            each needs the same number of batches, and gradients are shares.
 
     Raises:
         InputError: for input without a well-defined Hessian, before any long computation.
@@ -106,8 +108,8 @@ class EmpiricalRisk(Evaluation):
         if dtype not in (None, torch.float32, torch.float64):
             msg = f"dtype: {dtype}; torch.float32, torch.float64 or None (the model's) is required"
             raise InputError(msg)
-        model = without_wrapper(model)
         self._ranks = Ranks(process_group)
+        model, self._spread = unwrapped(model, self._ranks)
         with self._ranks.together("making a risk"):
             self._given = (loss, reduction)
             own_loss, self._loss = self._loss_in(dtype, model)
@@ -122,8 +124,7 @@ class EmpiricalRisk(Evaluation):
             self._places = Substitution(model, beside)
             with self._places.undisturbed():
                 self._state = ModelState(model, dtype)
-            self._layout = self._state.layout
-            self._theta = self._state.theta
+            self._layout, self._theta = self._state.layout, self._state.theta
             self._fixed = dict(self._state.frozen)
             self._buffers = self._state.buffers
             self._shared = Shared(before=proven_before(self, self._given, self._forward))
@@ -219,9 +220,8 @@ class EmpiricalRisk(Evaluation):
             )
             raise InputError(msg)
         other = copy.copy(self)
-        other._state = state
-        other._fixed, other._buffers = dict(state.frozen), state.buffers
-        other._layout, other._theta = state.layout, state.theta
+        other._state, other._fixed = state, dict(state.frozen)
+        other._buffers, other._layout, other._theta = state.buffers, state.layout, state.theta
         require_same_model(other)
         if self._layout != state.layout:
             restricted = other.restrict(self.names)

@@ -29,3 +29,51 @@ class Shared:
     directions: tuple[Tensor, Tensor] | None = None
     trials: dict[str, Any] = dataclasses.field(default_factory=dict)
     sizes: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Remembering:
+    """A risk that remembers the findings of its self-checks.
+
+    Attributes:
+        _shared: the findings, for all parameters of one model.
+    """
+
+    _shared: Shared
+
+    @property
+    def refuted(self) -> set[str]:
+        """Fast routes that failed on this model; shared by the risk at all parameters."""
+        return self._shared.refuted
+
+    @property
+    def sizes(self) -> dict[str, float]:
+        """Norms of the largest matrices with which a fast route agreed, at any parameters."""
+        return self._shared.sizes
+
+    @property
+    def proven(self) -> set[str]:
+        """Checks that passed on this model; shared by the risk at all parameters."""
+        return self._shared.proven
+
+    def prove(self, check: str) -> None:
+        """Remember that a full check passed, for this model and for its architecture."""
+        self._shared.proven.add(check)
+        self._shared.before.add(check)
+
+    def knows(self, check: str) -> bool:
+        """Whether a full check passed on this model, or on one of the same architecture."""
+        return check in self._shared.proven or check in self._shared.before
+
+    @property
+    def directions(self) -> tuple[Tensor, Tensor] | None:
+        """Random directions of self-checks; shared by the risk at all parameters."""
+        return self._shared.directions
+
+    @directions.setter
+    def directions(self, pair: tuple[Tensor, Tensor]) -> None:
+        self._shared.directions = pair
+
+    @property
+    def trials(self) -> dict[str, Any]:
+        """Timings of the routes of products; shared by the risk at all parameters."""
+        return self._shared.trials

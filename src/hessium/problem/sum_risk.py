@@ -251,6 +251,9 @@ def _require_same(first: EmpiricalRisk, risk: EmpiricalRisk, name: str) -> None:
     Raises:
         InputError: if they are not.
     """
+    if risk.spread is not None:
+        msg = f"terms: {name!r} has parameters that are spread over processes (fully_shard); sums "
+        raise InputError(msg + "of such risks are not supported")
     if risk._model is not first._model:
         msg = (
             f"terms: {name!r} has another model; all terms need one module (put several networks "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import math
 import warnings
@@ -22,6 +21,7 @@ from hessium.problem.determinism import require_same
 from hessium.problem.graph_checks import GraphChecks, nodes_behind
 from hessium.problem.losses import CallableLoss, Counted, Loss, Value
 from hessium.problem.passes import Passes, leading_size
+from hessium.problem.same_on_all import join_reach, require_equal_batches, require_same_model
 from hessium.problem.samples import (
     Counts,
     NumSamples,
@@ -112,6 +112,9 @@ def take_survey(
         InputError: for data, outputs or losses that break a rule of `EmpiricalRisk`.
     """
     require_same_model(risk)
+    in_step = risk.spread is not None
+    if in_step:
+        require_equal_batches(risk, batches)
     parameters = risk.leaves()
     with risk.undisturbed():
         looks = GraphChecks(risk.loss, parameters, risk.names, risk.model) if check else None
@@ -125,7 +128,7 @@ def take_survey(
                 survey, unused=looks.unused(), read_by_loss=tuple(sorted(looks.read_by_loss))
             )
             if survey.unused:
-                with risk.ranks.together("check of unused parameters"):
+                with risk.ranks.together("check of unused parameters", in_step=in_step):
                     for batch in itertools.islice(batches, 1):
                         _require_no_effect(risk, looks, survey.unused, batch, parameters)
     return survey
@@ -142,7 +145,8 @@ def _first_pass(
     probed = looks is not None and isinstance(loss, CallableLoss)
     adds_up: dict[int | None, Additivity] = {}  # along each dimension that may be the samples
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=looks is not None)
-    with risk.ranks.together("first pass over the data"):
+    in_step = risk.spread is not None
+    with risk.ranks.together("first pass over the data", in_step=in_step):
         for number, (inputs, targets) in enumerate(batches):
             if looks is not None:
                 check_batch(inputs, targets, number, parameters[0].device)
@@ -160,7 +164,7 @@ def _first_pass(
                         probe = adds_up.setdefault(axis, Additivity(loss))
                         probe.at_batch(f.detach(), counted, axis)
     if looks is not None:
-        _join_reach(risk, looks)
+        join_reach(risk, looks)
     survey = _survey(found, passes, batches, loss, num_samples)
     with risk.ranks.together("check of the loss"):
         require_additive(list(adds_up.values()), len(found), len(survey.counts.each))
@@ -183,8 +187,9 @@ def _second_pass(
     """Check that a second pass gives the same numbers and uses the same parameters."""
     parameters = risk.leaves()
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=True)
+    in_step = risk.spread is not None
     found = []
-    with risk.ranks.together("second pass over the data"):
+    with risk.ranks.together("second pass over the data", in_step=in_step):
         for number, (inputs, targets) in enumerate(batches):
             with risk.bound(parameters):
                 f, look = _look(passes, inputs, targets, num_samples, number, None)
@@ -262,36 +267,6 @@ def _survey(
         convex=all(look.convex for look in found),
         kernel_size=passes.sizes.typical or math.inf,
     )
-
-
-def require_same_model(risk: EmpiricalRisk) -> None:
-    """Check that all processes hold the same parameters and buffers, bit by bit.
-
-    Raises:
-        InputError: if a process holds others than the first one.
-    """
-    if risk.ranks.alone:
-        return
-    mark = hashlib.blake2b(repr((risk.names, risk.layout.shapes, risk.dtype)).encode())
-    for name, tensor in risk.held().items():
-        mark.update(name.encode())
-        mark.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    marks = risk.ranks.gathered(mark.hexdigest())
-    other = next((rank for rank, one in enumerate(marks) if one != marks[0]), None)
-    if other is not None:
-        msg = (
-            f"model: parameters or buffers of rank {other} differ from those of rank 0; load the "
-            "same state on every rank (the same seed, or one file)"
-        )
-        raise InputError(msg)
-
-
-def _join_reach(risk: EmpiricalRisk, looks: GraphChecks) -> None:
-    """Know which parameters the loss depends on in the data of the other processes."""
-    if not risk.ranks.alone:
-        mine = [sorted(looks.reached), sorted(looks.read_by_loss)]
-        for reached, read_by_loss in risk.ranks.gathered(mine):
-            looks.add_reach(reached, read_by_loss)
 
 
 def _require_no_effect(

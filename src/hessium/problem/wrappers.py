@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from hessium.errors import InputError
+from hessium.problem.ranks import Ranks
+
+if TYPE_CHECKING:
+    from hessium.problem.spread import Spread
 
 _DDP = "torch.nn.parallel.distributed", "DistributedDataParallel"
-_SHARDED = (
-    ("torch.distributed.fsdp", "FullyShardedDataParallel"),
-    ("torch.distributed.fsdp", "FSDPModule"),
+_FSDP1 = "torch.distributed.fsdp", "FullyShardedDataParallel"
+_FSDP2 = "torch.distributed.fsdp", "FSDPModule"
+_REMEDY = (
+    "; no Hessian of it is supported: apply fully_shard (FSDP2), or load the parameters into a "
+    "plain module, and give process_group= for data on several processes"
 )
 
 
-def without_wrapper(model: nn.Module) -> nn.Module:
-    """The module inside DistributedDataParallel, or the module itself.
+def unwrapped(model: nn.Module, ranks: Ranks) -> tuple[nn.Module, Spread | None]:
+    """The module inside a wrapper; a copy of it and the shares of its parameters if sharded.
+
+    Args:
+        model: plain, in DistributedDataParallel, or with `fully_shard` applied to it.
+        ranks: the processes that hold the data.
 
     Raises:
-        InputError: if a part of it is wrapped, or parameters are sharded over processes (FSDP,
-            DTensor).
+        InputError: if a part of it is wrapped in another way, or its parameters are DTensors of
+            tensor parallelism.
     """
+    sharded = _loaded(*_FSDP2)
+    if sharded is None or not any(isinstance(module, sharded) for module in model.modules()):
+        return _without_wrapper(model), None
+    if not ranks.grouped:
+        msg = (
+            "process_group: None, and fully_shard was applied to the model; give the processes "
+            "over which it is sharded (torch.distributed.group.WORLD)"
+        )
+        raise InputError(msg)
+    spread: tuple[nn.Module, Spread] = importlib.import_module(
+        "hessium.problem.spread"
+    ).spread_copy(model, ranks)
+    return spread
+
+
+def _without_wrapper(model: nn.Module) -> nn.Module:
     ddp = _loaded(*_DDP)
     if ddp is not None and isinstance(model, ddp):
         inner: nn.Module = model.module
@@ -36,23 +63,16 @@ def without_wrapper(model: nn.Module) -> nn.Module:
                 "on several processes"
             )
             raise InputError(msg)
-        for place, kind in _SHARDED:
-            sharded = _loaded(place, kind)
-            if sharded is not None and isinstance(module, sharded):
-                raise InputError(_whole(f"{where} is a {kind}"))
+        sharded = _loaded(*_FSDP1)
+        if sharded is not None and isinstance(module, sharded):
+            msg = f"model: {where} is in FullyShardedDataParallel (FSDP1)"
+            raise InputError(msg + _REMEDY)
     tensor = _loaded("torch.distributed.tensor", "DTensor")
     for name, parameter in model.named_parameters() if tensor is not None else ():
         if isinstance(parameter, tensor):
-            raise InputError(_whole(f"parameter '{name}' is a DTensor"))
+            msg = f"model: parameter '{name}' is a DTensor, as of tensor parallelism"
+            raise InputError(msg + _REMEDY)
     return model
-
-
-def _whole(what: str) -> str:
-    return (
-        f"model: {what}, whose parameters are spread over processes; every process needs all "
-        "parameters here: load them into a plain module, and give process_group= for data on "
-        "several processes"
-    )
 
 
 def _loaded(module: str, name: str) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hessium.linalg import SymmetricOperator
 from hessium.linalg.operator import NamedShapes
+from hessium.linalg.shares import Shares
 from hessium.runs.experiment import Result
 
 
@@ -61,6 +62,28 @@ class CountingOperator(SymmetricOperator):
     def writes_checkpoints(self) -> bool:
         """As the inner operator."""
         return self._inner.writes_checkpoints
+
+    @property
+    def shares(self) -> Shares:
+        """Of the operator."""
+        return self._inner.shares
+
+    @property
+    def sums_over_processes(self) -> bool:
+        """As the inner operator."""
+        return self._inner.sums_over_processes
+
+    def own_product(self, block: Tensor) -> Tensor:
+        """Of the inner operator, not counted."""
+        return self._inner.own_product(block)
+
+    def times_shares(self, rows: Tensor) -> Tensor:
+        """Of the inner operator."""
+        start = self._clock()
+        products = self._inner.times_shares(rows)
+        self.seconds += self._clock() - start
+        self.products += len(rows)
+        return products
 
     @property
     def named_shapes(self) -> NamedShapes:

@@ -13,8 +13,8 @@ import numpy as np
 from hessium.curvature import GaussNewton, Hessian, ResidualHessian
 from hessium.errors import ConvergenceWarning, NonFiniteError
 from hessium.estimate import Eigenpairs, eigenpairs, spectral_measure, spectrum
+from hessium.estimate.convergence import Which
 from hessium.estimate.deflation import Deflation
-from hessium.estimate.eigenpairs import Which
 from hessium.problem import EmpiricalRisk
 from hessium.profiles.counting_operator import CountingOperator, Reading, cost_since
 from hessium.profiles.layers import layers
