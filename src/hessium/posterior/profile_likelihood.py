@@ -25,7 +25,7 @@ from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
-from hessium.posterior.pivots import Point, believed, point_of, root_at
+from hessium.posterior.pivots import Point, SignedRoot, believed, point_of
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
 
@@ -86,8 +86,7 @@ class ProfileLikelihood(Displayable):
         """
         if abs(self.shift) > _SHIFTED or not self.converged.all():
             return False
-        misses = np.nan_to_num(self.misses, nan=float(np.nanmean(self.misses)))  # one side only
-        return bool(believed(misses, 1 - self.confidence))
+        return bool(believed(np.array(self.coverage), self.confidence))
 
     @property
     def confidence(self) -> float:
@@ -100,12 +99,14 @@ class ProfileLikelihood(Displayable):
 
         NaN for a side without a refit.
         """
-        t, found = float(np.abs(self.at).max()), []
-        for sign in (1.0, -1.0):
-            rows = zip(self.at * sign, self.deviance, self.slope * sign, strict=True)
-            points = [point_of(x, d, s) for x, d, s in rows if x > 0]
-            found.append(float(self._law.sf(root_at(points, t))) if points else math.nan)
-        return np.array(found)
+        t = float(np.abs(self.at).max())
+        below, above = (self._points(sign) for sign in (-1.0, 1.0))
+        return SignedRoot(below, above).misses(np.zeros(1), t, self._law)[0]
+
+    def _points(self, sign: float) -> list[Point]:
+        """Refits of one side, the nearest first."""
+        rows = sorted(zip(self.at * sign, self.deviance, self.slope * sign, strict=True))
+        return [point_of(x, d, s) for x, d, s in rows if x > 0]
 
     @property
     def _law(self) -> Any:
@@ -128,8 +129,7 @@ class ProfileLikelihood(Displayable):
         level = float(self._law.isf((1 - fraction("confidence", confidence)) / 2))
         ends = []
         for sign in (-1.0, 1.0):
-            rows = sorted(zip(self.at * sign, self.deviance, self.slope * sign, strict=True))
-            points = [point_of(x, d, s) for x, d, s in rows if x > 0]
+            points = self._points(sign)
             reached = max((one.root for one in points), default=0.0)
             if not reached >= _REACH * level:
                 msg = (
