@@ -137,7 +137,7 @@ def _beyond(gap: FloatArray, t: float, mass: FloatArray) -> float:
 def signed_root(
     evaluate: Callable[[float], Point | None], t: float, z: float
 ) -> tuple[SignedRoot, bool]:
-    """h by refits on both sides, as far as truths with |h| <= z need it; and whether they converged.
+    """The curve, as far as truths with |h| <= z need it, and whether its refits converged.
 
     Beyond t a refit may fail: then what was found until there counts.
 

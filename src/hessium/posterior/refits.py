@@ -96,7 +96,9 @@ def signed_roots(
         path = d.contiguous() / length
         solved = {0.0: start}
 
-        def held(x: float, path: Tensor = path, solved: dict[float, Tensor] = solved) -> Point | None:
+        def held(
+            x: float, path: Tensor = path, solved: dict[float, Tensor] = solved
+        ) -> Point | None:
             near = max((one for one in solved if one * x >= 0 and abs(one) < abs(x)), key=abs)
             there, value, done = _refitted(state, density, solved[near] + (x - near) * path, path)
             if not done and math.isfinite(value) and len(there) <= _SMALL:
