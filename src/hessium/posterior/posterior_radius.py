@@ -95,11 +95,13 @@ def _paths(
                 labels.append(label)
                 lengths.append(1.0)
     informed = int((state.precisions[:kept] > alpha).sum()) or min(k, kept)
+    # numbered as in `by_parameter`, the largest variance first
+    total = min(state.rank.value, factor.singular_values.size)
     for i in range(informed - 1, max(informed - 1 - k, -1), -1):
         unit = np.zeros(kept)
         unit[i] = spread[i]
         weights.append(unit)
-        labels.append(f"direction {i}")
+        labels.append(f"direction {total - i}")
         lengths.append(1.0)
     draws = generator(rng)
     for i in range(random):

@@ -80,9 +80,10 @@ class ProfileLikelihood(Displayable):
     def believable(self) -> bool:
         """Whether the intervals at these distances may be believed.
 
-        The rule of `TrustRadius.trusted` for the interval of t standard deviations, t the largest
-        distance on both sides; refits and their slopes tell what it covers. The shift is at most
-        0.25 standard deviations, and all refits converged.
+        The limits of `TrustRadius.trusted`, 93 to 98 % for 95 %, for the interval of t standard
+        deviations, t the largest distance on both sides, with the estimate as the truth;
+        `TrustRadius` looks at other truths too. The shift is at most 0.25 standard deviations, and
+        all refits converged.
         """
         if abs(self.shift) > _SHIFTED or not self.converged.all():
             return False
@@ -158,18 +159,23 @@ class ProfileLikelihood(Displayable):
         """The sentence and the table."""
         return _tables.html(repr(self), self._columns())
 
-    def __repr__(self) -> str:
-        verdict = "may be believed" if self.believable else "may not be believed"
+    @property
+    def verdict(self) -> str:
+        """What the interval covers, and whether it may be believed."""
+        words = "may be believed" if self.believable else "may not be believed"
         failed = int((~self.converged).sum())
         doubt = f", {failed} refits not converged" if failed else ""
         if abs(self.shift) > _SHIFTED:
             doubt += f", the minimum is {self.shift:.2g} standard deviations away"
         return (
-            f"ProfileLikelihood({self.label} = {self.value:.4g} +- {self.std:.2g}: the "
-            f"{100 * self.confidence:.3g} % interval covers {self.coverage:.3f}, roots of the "
-            f"deviance differ from those of the quadratic model by {self.departure:.0%}{doubt}, so "
-            f"the interval {verdict})"
+            f"{self.label} = {self.value:.4g} +- {self.std:.2g}: the "
+            f"{100 * self.confidence:.3g} % interval covers {self.coverage:.3f} if the estimate is "
+            f"the truth, roots of the deviance differ from those of the quadratic model by "
+            f"{self.departure:.0%}{doubt}, so the interval {words}"
         )
+
+    def __repr__(self) -> str:
+        return f"ProfileLikelihood({self.verdict})"
 
 
 def _law_of(freedom: float) -> Any:
