@@ -10,8 +10,8 @@ If the value at $x_0$ is the truth, an experiment that gives the refit at x has 
 standard deviations that misses the truth where $|x - x_0|\,h'(x) > t$, and the probability of such
 experiments is the integral of $F'(h(x) - h(x_0))\,h'(x)$ over these x. $x_0 = 0$ takes the estimate
 for the truth. It is not, so the coverage is also computed for truths within the interval of 90 %,
-$|h(x_0)| \le z$: if it is bad at the truth, it is bad somewhere in that interval with this
-probability, whatever the draw.
+$|h(x_0)| \le z$. That interval contains the truth in about nine experiments of ten, so an interval
+that is bad at the truth is found in about as many, wherever the estimate lies.
 
 For a model that is linear in its parameters h(x) = x, and all of these are the nominal coverage.
 Along one parameter this is the coverage itself; errors of the other directions, which change h' as

@@ -86,7 +86,7 @@ def _parameter_table(found: Identification) -> Table:
                 f"{digits(value - reach, 4)} to {digits(value + reach, 4)}" if known else "none",
                 unit or "—",
                 share,
-                _percent(max(1 - precision * std**2, 0.0)) if precision else answer,
+                _removed(1 - precision * std**2) if precision else answer,
                 refits.get(label, "not made"),
             )
         )
@@ -108,6 +108,10 @@ def _parameter_table(found: Identification) -> Table:
         "the interval beside it covers what it says."
         + (f" {more} more rows are in tables/parameters.csv." if more > 0 else ""),
     )  # fmt: skip
+
+
+def _removed(share: float) -> str:
+    return _percent(share) if share >= 0.001 else "below 0.1 %"
 
 
 def _percent(share: float) -> str:
