@@ -47,7 +47,7 @@ def poisson(theta: Tensor, sensors: Tensor) -> Tensor:
     kappa = torch.exp(theta[0] + theta[1] * (faces - 0.5) + theta[2] * (faces - 0.5) ** 2)
     matrix = torch.diag(kappa[:-1] + kappa[1:])
     matrix = matrix - torch.diag(kappa[1:-1], 1) - torch.diag(kappa[1:-1], -1)
-    u = torch.linalg.solve(matrix * (n + 1) ** 2, torch.ones(n))
+    u = torch.linalg.solve(matrix * (n + 1) ** 2, torch.ones(n, 1))[:, 0]
     return u[sensors[:, 0].long()][:, None]
 
 
@@ -132,7 +132,7 @@ def fitted(setting: Setting, y: Tensor) -> Tensor:
     def residual(at: Tensor, measured: Tensor) -> Tensor:
         return setting.solve(at, setting.sensors)[:, 0] - measured
 
-    residuals, jacobians = torch.func.vmap(residual), torch.func.vmap(torch.func.jacfwd(residual))
+    residuals, jacobians = torch.func.vmap(residual), torch.func.vmap(torch.func.jacrev(residual))
     theta = torch.tensor(setting.truth).repeat(len(y), 1)
     damping = torch.full((len(y),), 1e-6)
     value, open_ = residuals(theta, y).square().sum(dim=1), torch.arange(len(y))
