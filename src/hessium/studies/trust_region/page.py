@@ -137,9 +137,8 @@ def _statements(arrays: dict[str, AnyArray], what: str) -> tuple[Statement, ...]
             "Residuals with noise leave at least three times as many directions as exact values "
             "of the solution.",
             bool((residual.mean(axis=1) >= _TIMES * solved.mean(axis=1)).all()),
-            f"residual {between(residual)}, solution {between(solved)}: the solution is a smooth "
-            "function of the conductivity, with eigenvalues of H₀ that fall fast; differences of "
-            "noisy values of u weight the conductivity at every point by itself",
+            f"residual {between(residual)}, solution {between(solved)}: the solution is an "
+            "integral over the conductivity and smooths it, the residual differentiates it",
             origin=OURS,
             shown=_TABLE.format(what=what),
         ),
