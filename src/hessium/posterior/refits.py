@@ -52,9 +52,12 @@ class NegativeLogPosterior:
         return value if math.isfinite(value) else math.inf
 
     def slope(self, theta: Tensor) -> Tensor:
-        """Its gradient."""
-        risk = self._risk.at(theta)
-        slope = risk.gradient() * risk.denominator / self._unit
+        """Its gradient; NaN where it cannot be computed, which ends a refit."""
+        try:
+            risk = self._risk.at(theta)
+            slope = risk.gradient() * risk.denominator / self._unit
+        except FAILURES:
+            return torch.full_like(theta, math.nan)
         return slope + self._alpha * (theta - self._mean)
 
 
