@@ -52,8 +52,12 @@ lint: .venv/.dev      ## style, types, architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.bench   ## speed, as ratios within one run, against the peers
-	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks $(BIN)/pytest benchmarks -p race -o addopts='' -W default --benchmark-only --benchmark-columns=median,rounds
+bench: .venv/.bench   ## speed, as ratios within one run, against the peers: at the defaults, then on one thread
+	rm -f docs/benchmarks/rows.jsonl
+	for threads in default one; do \
+	  PYTHONPATH=benchmarks $(BIN)/pytest benchmarks -p race -o addopts='' -W default -q \
+	    --threads $$threads --rows docs/benchmarks/rows.jsonl || exit 1; \
+	done
 
 docs: .venv/.docs     ## docs/_build/html/index.html, warnings are errors
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html
