@@ -181,11 +181,11 @@ def _statements(arrays: dict[str, AnyArray], what: str) -> tuple[Statement, ...]
             shown="angle-newton",
         ),
         judge(
-            "Effective degrees of freedom fall along the training.",
+            "The number of positive eigenvalues falls along the training.",
             bool((arrays["positive_end"][:2] < begins[:2])[:, both].all()) if both.any() else None,
             f"{_which(both)}: positive eigenvalues {between(begins[:2])} at initialisation, "
             f"{between(residual)} at the end for the residual, {between(solved)} for the solution; "
-            f"effective dimension of H₀ {between(arrays['effective_start'][:2])} and "
+            f"the effective dimension of H₀ goes from {between(arrays['effective_start'][:2])} to "
             f"{between(arrays['effective_end'][:2])}",
             origin=OURS,
             shown="effective",
