@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,53 +11,98 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from hessium.posterior.pivots import Point, believed, point_of, root_at, root_by_search
+from hessium.posterior.pivots import (
+    Point,
+    SignedRoot,
+    believed,
+    coverages,
+    point_of,
+    signed_root,
+)
 from support.posterior_cases import Scalars
 
-T = 1.96
+T, Z = 1.96, 1.645
+NORMAL = scipy.stats.norm
 
 
-def exponential(s: float, sign: float, distance: float) -> Point:
+def exponential(s: float, distance: float) -> Point:
     """The root of exp(psi) with standard deviation s: h = (exp(s x) - 1) / s."""
-    x = sign * distance
-    h = (math.exp(s * x) - 1) / s
-    return point_of(distance, h**2, sign * h * math.exp(s * x))
+    h = (math.exp(s * distance) - 1) / s
+    slope = math.exp(s * distance)
+    return point_of(abs(distance), h**2, math.copysign(h * slope, abs(distance)))
 
 
-@pytest.mark.parametrize("s", [0.01, 0.1, 0.3])
-def test_roots_at_misses_are_those_of_an_exponential(s: float) -> None:
-    for sign in (-1.0, 1.0):
-        found, converged = root_by_search(partial(exponential, s, sign), T)
-        assert converged
-        # x exp(s x) = +- T
-        inside = np.linspace(0, 2 * T, 200_001)
-        reached = np.flatnonzero(inside * np.exp(sign * s * inside) >= T)
-        if reached.size:
-            x = sign * inside[reached[0]]
-            assert found == pytest.approx(abs(math.exp(s * x) - 1) / s, rel=0.01)
-        else:
-            assert math.isinf(found)
+@pytest.mark.parametrize("s", [0.005, 0.05, 0.15])
+def test_coverage_of_an_exponential_is_that_of_its_draws(s: float) -> None:
+    curve, converged = signed_root(lambda x: exponential(s, x), T, Z)
+    assert converged
+    # in units of the standard deviation: the data u ~ N(u0, 1), x = log(1 + s u) / s
+    misses, plausible = coverages(curve, T, Z, NORMAL)
+    fine = np.linspace(-6, 6, 400_001)
+    known = []
+    for truth in Z * np.array([-1, -0.5, 0, 0.5, 1]):
+        u = truth + fine[1 + s * (truth + fine) > 0]
+        mass = NORMAL.pdf(u - truth) * (fine[1] - fine[0])
+        gap = np.log((1 + s * u) / (1 + s * truth)) / s * (1 + s * u)
+        known.append((mass[gap > T].sum(), mass[gap < -T].sum()))
+    np.testing.assert_allclose(misses, known[2], atol=4e-4)
+    total = 1 - np.sum(known, axis=1)
+    np.testing.assert_allclose(plausible, (total.min(), total.max()), atol=2e-3)
 
 
-def test_a_line_needs_one_refit_and_failures_count_within_the_interval_only() -> None:
+def test_a_line_needs_two_refits_and_failures_count_within_the_interval_only() -> None:
     asked: list[float] = []
 
     def line(x: float) -> Point:
         asked.append(x)
-        return point_of(x, x**2, x)
+        return point_of(abs(x), x**2, abs(x))
 
-    assert root_by_search(line, T)[0] == pytest.approx(T)
-    assert asked == [T]
-    assert root_by_search(lambda _: None, T)[1] is False
-    # w stays below T until the refits fail: no interval misses there
-    found = root_by_search(lambda x: Point(x, x / 4, x / 4) if x <= T else None, T)
-    assert found == (math.inf, True)
-    assert math.isinf(root_at([], T))
+    curve, converged = signed_root(line, T, Z)
+    assert converged
+    assert asked == [-T, T]
+    misses, plausible = coverages(curve, T, Z, NORMAL)
+    np.testing.assert_allclose(misses, NORMAL.sf(T), rtol=1e-3)
+    np.testing.assert_allclose(plausible, 1 - 2 * NORMAL.sf(T), atol=1e-4)
+    assert signed_root(lambda _: None, T, Z)[1] is False
+    assert signed_root(lambda x: line(x) if x > 0 else None, T, Z)[1] is False
+
+    def fails(x: float) -> Point | None:
+        return Point(abs(x), abs(x) * 0.9, abs(x) * 0.7) if abs(x) <= T else None
+
+    curve, converged = signed_root(fails, T, Z)
+    assert converged
+    assert curve.misses(np.zeros(1), T, NORMAL).max() == 0.0  # w falls
+
+
+def test_a_truth_that_the_likelihood_does_not_bound_is_not_believed() -> None:
+    """h = tanh(x): the deviance stays below 1, so the interval of 90 % has no ends."""
+
+    def bounded(x: float) -> Point:
+        h = math.tanh(x)
+        return point_of(abs(x), h**2, abs(h) * (1 - h**2))
+
+    curve, converged = signed_root(bounded, T, Z)
+    assert converged
+    misses, plausible = coverages(curve, T, Z, NORMAL)
+    assert misses.tolist() == [0.0, 0.0]
+    assert np.isnan(plausible).all()
+    assert not believed(plausible, 0.95).any()
+
+
+def test_a_root_that_falls_ends_the_curve() -> None:
+    """A second minimum farther away is none of the refits of this one."""
+    points = [Point(1.0, 1.0, 1.0), Point(2.0, 1.9, 1.8), Point(3.0, 0.5, 0.0)]
+    ended, whole = SignedRoot(points, points), SignedRoot(points[:2], points[:2])
+    at = np.array([0.0, 1.0])
+    np.testing.assert_array_equal(ended.misses(at, T, NORMAL), whole.misses(at, T, NORMAL))
+    beyond = Point(3.0, math.inf, math.nan)
+    same = SignedRoot([*points[:2], beyond], points[:2])
+    np.testing.assert_array_equal(same.misses(at, T, NORMAL), whole.misses(at, T, NORMAL))
 
 
 def test_the_rule_of_belief() -> None:
-    sides = np.array([[0.025, 0.025], [0.05, 0.0], [0.06, 0.02], [0.0, 0.005], [np.nan, 0.02]])
-    assert believed(sides, 0.05).tolist() == [True, True, False, False, False]
+    covers = np.array([0.929, 0.931, 0.979, 0.981, 1.0, np.nan])
+    assert believed(covers, 0.95).tolist() == [False, True, True, False, False, False]
 
 
 def measured(b: float, s: float) -> hs.EmpiricalRisk:

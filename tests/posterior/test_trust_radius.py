@@ -84,16 +84,26 @@ def test_coverage_of_one_parameter_is_that_of_its_estimates(noise: float) -> Non
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, X))
     found = hs.GaussNewtonPosterior(risk, noise=noise).trust_radius(["a"], k=0, random=0)
     z = scipy.stats.norm.ppf(0.975)
-    # a (a - 1) = +- z noise / 2 at estimates whose intervals just miss the truth
-    high = (1 + math.sqrt(1 + 2 * z * noise)) / 2
-    below = scipy.stats.norm.sf((high**2 - 1) / noise)
-    above = 0.0
-    if (root := 1 - 2 * z * noise) > 0:
-        above = scipy.stats.norm.sf((1 - ((1 + math.sqrt(root)) / 2) ** 2) / noise)
+
+    def sides(truth: float) -> tuple[float, float]:
+        # a (a - truth) = +- z noise / 2 at estimates whose intervals just miss the truth
+        high = (truth + math.sqrt(truth**2 + 2 * z * noise)) / 2
+        below = float(scipy.stats.norm.sf((high**2 - truth**2) / noise))
+        if (root := truth**2 - 2 * z * noise) <= 0:
+            return below, 0.0
+        ends = (truth + math.sqrt(root)) / 2, (truth - math.sqrt(root)) / 2
+        low, lower = ((end**2 - truth**2) / noise for end in ends)
+        return below, float(scipy.stats.norm.cdf(low) - scipy.stats.norm.cdf(lower))
+
+    below, above = sides(1.0)
     assert found.misses[0, 0] == pytest.approx(below, rel=0.02)
     assert found.misses[0, 1] == pytest.approx(above, rel=0.02, abs=1e-4)
     assert found.coverage[0] == pytest.approx(1 - below - above, abs=1e-3)
-    assert found.believable is bool(below + above <= 0.06)
+    # truths at the ends of the interval of 90 %, half way, and at the estimate
+    roots = scipy.stats.norm.ppf(0.95) * np.linspace(-1, 1, 5)
+    known = [1 - sum(sides(math.sqrt(1 + noise * u))) for u in roots]
+    np.testing.assert_allclose(found.plausible[0], (min(known), max(known)), atol=2e-3)
+    assert found.believable is bool(min(known) >= 0.93 and max(known) <= 0.98)
     if noise < 0.3:  # the same by draws of y; below that the parameter may vanish
         y = 1 + noise * np.random.default_rng(0).standard_normal(100_000)
         a = np.sqrt(np.maximum(y, 1e-12))

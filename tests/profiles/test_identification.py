@@ -78,6 +78,25 @@ def test_a_line_gets_the_answers_of_linear_regression() -> None:
     assert {s.verdict for s in found.findings.statements} == {"holds"}
 
 
+def test_the_page_says_what_each_interval_covers_and_what_the_data_add_to_a_prior() -> None:
+    found = hs.identify(line(), noise=NOISE, prior_precision=4.0, refits=0)
+    tables = {one.title: one for one in (*found.findings.tables, *found.findings.quoted)}
+    checks = tables["Do the intervals cover what they say?"]
+    assert [row[0] for row in checks.rows] == list(found.trust.labels)
+    assert {row[4] for row in checks.rows} == {"yes"}
+    assert {row[1:4] for row in checks.rows} == {("95 %", "95 %", "95 %")}
+    # one number for a direction in both tables
+    order = [f"direction {row[0]}" for row in tables["Directions of largest variance that the "
+                                                     "data determine"].rows]  # fmt: skip
+    assert [label for label in found.trust.labels if label in order] == order
+    design = np.c_[np.ones(8), X.numpy()]
+    variances = np.diag(np.linalg.inv(design.T @ design / NOISE**2 + 4.0 * np.eye(2)))
+    removed = [row[5] for row in tables["Parameters"].rows]
+    assert removed == [f"{float(f'{100 * (1 - 4.0 * v):.2g}'):g} %" for v in variances]
+    none = hs.identify(line(), noise=1e6, prior_precision=4.0, refits=0)
+    assert [row[5] for row in none.findings.quoted[1].rows] == ["below 0.1 %"] * 2
+
+
 def test_what_is_open_is_said_and_is_null_in_json(tmp_path: Path) -> None:
     model = Scalars(lambda x, p: p["b"] * p["c"] * x, b=2.0, c=3.0)
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))

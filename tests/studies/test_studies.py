@@ -143,13 +143,14 @@ def test_linearization_says_where_it_holds() -> None:
 
 def test_optimisers_lower_the_loss_and_counts_turn_the_verdicts() -> None:
     config, found = SMALL["trust-region"], results("trust-region")
-    for run in found:
-        assert run["loss"][-1] < 0.1 * run["loss"][0]
+    noisy = {"residual of the equation, noise"}  # fitted to a minimum above zero
+    for task, run in zip(REGISTRY["trust-region"].tasks(config), found, strict=True):
+        assert run["loss"][-1] < (1.0 if task["kind"] in noisy else 0.1) * run["loss"][0]
         assert (run["positive"] + run["negative"] <= run["parameters"]).all()
         assert np.isnan(run["to_newton"][-1])  # no step follows the last look
         assert (np.abs(run["to_gradient"][:-1]) <= 1 + 1e-12).all()
     raw, _ = REGISTRY["trust-region"].summarise(config, [{**r, "converged": 0} for r in found])
-    for words in ("than BFGS", "to speak of", "With noise", "At most 35", "direct fit"):
+    for words in ("than BFGS", "to speak of", "more negative", "At most 35", "direct fit"):
         assert verdict(raw, words) == "not tested"
     found = [{**r, "converged": 1} for r in found]
     few = [{**r, "negative": 0 * r["negative"]} for r in found]

@@ -266,7 +266,8 @@ class GaussNewtonPosterior(MeasurementChoice):
         largest variance that the data determine, and random draws; distances are in standard
         deviations.
 
-        Cost: for each direction about 30 forward passes and 4 gradients, and 24 more at most.
+        Cost: for each direction about 30 forward passes and 4 gradients where the model is nearly
+        linear; where it is not, up to 12 refits of at most 12 gradients and 48 losses each.
         """
         chosen = None if names is None else _names(self._factor.risk, names)
         return posterior_trust_radius(

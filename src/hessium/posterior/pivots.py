@@ -2,13 +2,20 @@ r"""What intervals cover, from refits with a functional of the parameters held.
 
 Let x be the distance of the functional from its estimate in standard deviations, and h(x) the root
 of the deviance that is left after a refit of everything else, negative for x < 0. At the refit the
-standard deviation of the functional is $1/h'(x)$ of that at the estimate. So if the estimate were
-the truth and an experiment gave the refit at x, the truth would lie $w(x) = x\,h'(x)$ standard
-deviations of that experiment away, and its interval of t standard deviations would miss the truth
-where $|w| > t$. Errors that lead to x and further have the probability $1 - F(|h(x)|)$.
+standard deviation of the functional is $1/h'(x)$ of that at the estimate, and errors between those
+that lead to x and to y have the probability $F(h(y)) - F(h(x))$, F being the normal law, or
+Student's where the noise is estimated.
 
-For a model that is linear in its parameters h(x) = w(x) = x. Along one parameter this is the
-coverage itself; errors of the other directions, which change h' as well, are left out.
+If the value at $x_0$ is the truth, an experiment that gives the refit at x has an interval of t
+standard deviations that misses the truth where $|x - x_0|\,h'(x) > t$, and the probability of such
+experiments is the integral of $F'(h(x) - h(x_0))\,h'(x)$ over these x. $x_0 = 0$ takes the estimate
+for the truth. It is not, so the coverage is also computed for truths within the interval of 90 %,
+$|h(x_0)| \le z$. That interval contains the truth in about nine experiments of ten, so an interval
+that is bad at the truth is found in about as many, wherever the estimate lies.
+
+For a model that is linear in its parameters h(x) = x, and all of these are the nominal coverage.
+Along one parameter this is the coverage itself; errors of the other directions, which change h' as
+well, are left out.
 
 Source: signed roots as in Bates and Watts 1988, "Nonlinear Regression Analysis", section 6.1.
 """
@@ -17,21 +24,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.interpolate
 
 from hessium._typing import BoolArray, FloatArray
 
-_LEAST, _MOST = 0.2, 1.2  # misses over 1 - confidence with which an interval is believed
-_FAR = 2.0  # distances over t up to which refits go
-_NEAR = 0.03  # relative difference of w and t at which they end
-_POINTS = 4  # refits of one side
+PLAUSIBLE = 0.9
+"""Confidence of the interval of truths for which the coverage is computed."""
+
+_LEAST, _MOST = 0.4, 1.4  # misses over 1 - confidence with which an interval is believed
+_SIDES = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # truths, in units of the ends of that interval
+_LINEAR = 0.02  # relative difference of h, h' x and x at which two refits are enough
+_FAR = 3.0  # distances over t up to which refits go
+_BEYOND = 1.25  # end of the curve over the distance of the last refit
+_STRAIGHT = 2.5  # the same where the model is nearly linear
+_GRID = 400  # points of one side
 
 
 class Point(NamedTuple):
-    """A refit: distance from the estimate, root of the deviance, and w, all not negative."""
+    """A refit: distance from the estimate, root of the deviance, and w = x h', all not negative."""
 
     distance: float
     root: float
@@ -44,70 +57,138 @@ def point_of(distance: float, deviance: float, slope: float) -> Point:
     return Point(distance, root, max(distance * slope / root, 0.0) if root > 0 else 0.0)
 
 
-def root_at(points: Sequence[Point], t: float) -> float:
-    """The root of the deviance at which w = t, between points or a little beyond; infinite if none.
+class SignedRoot:
+    """h and h' along refits: cubics between them, and some way beyond the last.
 
     Args:
-        points: of one side.
-        t: standard deviations of the interval.
+        below: refits on the side of smaller values.
+        above: of larger ones.
+        beyond: end of the curve over the distance of the last refit.
     """
-    known = [Point(0.0, 0.0, 0.0), *sorted(points)]
-    for before, after in pairwise(known):
-        if after.pivot >= t:
-            share = (t - before.pivot) / (after.pivot - before.pivot)
-            return before.root + share * (after.root - before.root)
-    if not points:
-        return math.inf
-    before, after = known[-2:]
-    rise = after.pivot - before.pivot
-    if rise <= 0 or (step := (t - after.pivot) / rise) > 0.5:
-        return math.inf
-    return after.root + step * (after.root - before.root)
+
+    def __init__(
+        self, below: Sequence[Point], above: Sequence[Point], beyond: float = _BEYOND
+    ) -> None:
+        self._known = bool(below), bool(above)
+        sides = _side(below, beyond), _side(above, beyond)
+        self._x, self._h, self._slope = (
+            np.concatenate([sign * side[::-1], other[1:]])
+            for side, other, sign in zip(*sides, (-1.0, -1.0, 1.0), strict=True)
+        )
+
+    def misses(self, truths: FloatArray, t: float, law: Any) -> FloatArray:
+        """Probabilities that a truth lies below and above its interval, (truths, 2).
+
+        NaN for a truth that the curve does not reach, and at the estimate for a side without
+        refits.
+
+        Args:
+            truths: values of h at them.
+            t: standard deviations of the interval.
+            law: of errors in standard deviations.
+        """
+        found = np.full((len(truths), 2), math.nan)
+        for at, truth in enumerate(truths.tolist()):
+            if not self._h[0] <= truth <= self._h[-1]:
+                continue
+            x0 = float(np.interp(truth, self._h, self._x))
+            gap = (self._x - x0) * self._slope
+            mass = law.cdf(self._h - truth)
+            # an estimate above the truth leaves it below the interval
+            found[at, 0] = _beyond(gap, t, np.append(mass, 1.0))
+            found[at, 1] = _beyond(-gap[::-1], t, np.append(1.0 - mass[::-1], 1.0))
+            if truth == 0.0:
+                found[at, ~np.array(self._known[::-1])] = math.nan
+        return found
 
 
-def root_by_search(evaluate: Callable[[float], Point | None], t: float) -> tuple[float, bool]:
-    """The root of the deviance at which w = t, and whether the refits within t converged.
-
-    Beyond the end of the interval a refit may fail: then what was found until there counts.
-
-    Args:
-        evaluate: distance -> refit; None if it does not converge.
-        t: standard deviations of the interval.
-    """
-    points: list[Point] = []
-    x = t
-    while len(points) < _POINTS:
-        found = evaluate(x)
-        if found is None and x <= t:
-            return math.nan, False
-        if found is None:
+def _side(points: Sequence[Point], beyond: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Distances, roots and slopes on a grid of one side, up to where roots no longer increase."""
+    known = [Point(0.0, 0.0, 0.0)]
+    for point in sorted(points):
+        if not known[-1].root < point.root < math.inf or not math.isfinite(point.pivot):
             break
-        points.append(found)
-        if abs(found.pivot - t) <= _NEAR * t or (x >= _FAR * t and found.pivot < t):
-            break
-        x = _next(points, t)
-    return root_at(points, t), True
+        known.append(point)
+    if len(known) == 1:
+        return np.zeros(1), np.zeros(1), np.ones(1)
+    slopes = [1.0, *(one.pivot / one.distance for one in known[1:])]
+    curve = scipy.interpolate.CubicHermiteSpline(
+        [one.distance for one in known], [one.root for one in known], slopes
+    )
+    x = np.linspace(0.0, known[-1].distance * beyond, _GRID)
+    return x, np.maximum.accumulate(curve(x)), np.maximum(curve.derivative()(x), 0.0)
 
 
-def _next(points: Sequence[Point], t: float) -> float:
-    """The distance that straight lines between the points suggest."""
-    known = [Point(0.0, 0.0, 0.0), *sorted(points)]
-    for before, after in pairwise(known):
-        if after.pivot >= t:
-            share = (t - before.pivot) / (after.pivot - before.pivot)
-            return before.distance + min(max(share, 0.1), 0.9) * (after.distance - before.distance)
-    before, after = known[-2:]
-    rise = after.pivot - before.pivot
-    step = (t - after.pivot) / rise if rise > 0 else math.inf
-    return after.distance + min(max(step, 0.2), 1.0) * min(t, after.distance - before.distance)
-
-
-def believed(misses: FloatArray, e: float) -> BoolArray:
-    """Whether an interval that misses with these probabilities on its two sides may be believed.
+def _beyond(gap: FloatArray, t: float, mass: FloatArray) -> float:
+    """Probability that gap > t: a straight line between points, constant beyond the last.
 
     Args:
-        misses: last dimension 2.
-        e: nominal probability, 1 - confidence.
+        gap: at the points, (n,).
+        t: the limit.
+        mass: distribution function at the points, and at infinity, (n + 1,).
     """
-    total = misses.sum(axis=-1)
-    return np.asarray((total >= _LEAST * e) & (total <= _MOST * e))
+    excess, steps = gap - t, np.diff(mass)
+    a, b = excess[:-1], excess[1:]
+    width = np.where(a == b, 1.0, b - a)
+    share = np.clip(np.where((a > 0) == (b > 0), a > 0, np.where(b > 0, b, -a) / width), 0.0, 1.0)
+    return float((share * steps[:-1]).sum() + (excess[-1] > 0) * steps[-1])
+
+
+def signed_root(
+    evaluate: Callable[[float], Point | None], t: float, z: float
+) -> tuple[SignedRoot, bool]:
+    """The curve, as far as truths with |h| <= z need it, and whether its refits converged.
+
+    Beyond t a refit may fail: then what was found until there counts.
+
+    Args:
+        evaluate: signed distance -> refit; None if it does not converge.
+        t: standard deviations of the interval.
+        z: see above.
+    """
+    ends = [evaluate(sign * t) for sign in (-1.0, 1.0)]
+    below, above = ([] if one is None else [one] for one in ends)
+    if not below or not above:
+        return SignedRoot(below, above), False
+    if all(max(abs(p.root - t), abs(p.pivot - t)) <= _LINEAR * t for p in (*below, *above)):
+        return SignedRoot(below, above, _STRAIGHT), True
+    converged = True
+    for sign, points in ((-1.0, below), (1.0, above)):
+        middle = evaluate(sign * t / 2)
+        converged &= middle is not None
+        points[:0] = [] if middle is None else [middle]
+        while not _reached(points, t, z) and (x := points[-1].distance + t / 2) <= _FAR * t:
+            found = evaluate(sign * x)
+            if found is None:
+                break
+            points.append(found)
+    return SignedRoot(below, above), converged
+
+
+def _reached(points: Sequence[Point], t: float, z: float) -> bool:
+    """Whether the interval of the last refit misses a truth at h = z, or h has ended before it."""
+    last = points[-1]
+    if len(points) > 1 and last.root <= points[-2].root:
+        return True
+    if last.root <= z:
+        return False
+    roots, distances = ([0.0, *(one[i] for one in points)] for i in (1, 0))
+    truth = float(np.interp(z, roots, distances))
+    return (last.distance - truth) * last.pivot / last.distance >= t
+
+
+def coverages(curve: SignedRoot, t: float, z: float, law: Any) -> tuple[FloatArray, FloatArray]:
+    """Misses below and above if the estimate is the truth, (2,); least and largest coverage, (2,).
+
+    The latter for truths with |h| <= z; NaN where the curve does not reach them.
+    """
+    misses = curve.misses(_SIDES * z, t, law)
+    total = 1.0 - misses.sum(axis=1)
+    return misses[len(_SIDES) // 2], np.array([total.min(), total.max()])
+
+
+def believed(coverage: FloatArray, confidence: float) -> BoolArray:
+    """Whether intervals of a confidence may be believed that have this coverage."""
+    e = 1.0 - confidence
+    misses = 1.0 - coverage
+    return np.asarray((misses >= _LEAST * e) & (misses <= _MOST * e))

@@ -13,7 +13,8 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.posterior.entries import NAMED, entries_of, labels_of, scalar_names
-from hessium.posterior.refits import bounded_after_all, roots_at_misses
+from hessium.posterior.pivots import PLAUSIBLE, coverages
+from hessium.posterior.refits import bounded_after_all, signed_roots
 from hessium.posterior.state import State
 from hessium.posterior.trust_radius import TrustRadius, radii
 
@@ -38,7 +39,9 @@ def posterior_trust_radius(
     directions, labels, lengths = _paths(state, names, k, random, rng)
     law = scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
     reach = float(law.ppf(0.5 + confidence / 2))
-    roots, converged = roots_at_misses(state, prior_mean, directions, lengths, reach)
+    far = float(law.ppf(0.5 + PLAUSIBLE / 2))
+    curves, converged = signed_roots(state, prior_mean, directions, lengths, reach, far)
+    misses, plausible = zip(*(coverages(one, reach, far, law) for one in curves), strict=True)
     chosen = scalar_names(state.factor.risk) if names is None else names
     bounded: tuple[str, ...] = ()
     if chosen and state.prior_precision == 0:
@@ -57,8 +60,8 @@ def posterior_trust_radius(
         quadratic=quadratic,
         curvature_ratio=ratios,
         needed=reach / lengths,
-        # an estimate above the truth leaves it below the interval
-        misses=law.sf(roots[:, ::-1]),
+        misses=np.array(misses),
+        plausible=np.array(plausible),
         converged=converged,
         confidence=confidence,
         within=within,
@@ -92,11 +95,13 @@ def _paths(
                 labels.append(label)
                 lengths.append(1.0)
     informed = int((state.precisions[:kept] > alpha).sum()) or min(k, kept)
+    # numbered as in `by_parameter`, the largest variance first
+    total = min(state.rank.value, factor.singular_values.size)
     for i in range(informed - 1, max(informed - 1 - k, -1), -1):
         unit = np.zeros(kept)
         unit[i] = spread[i]
         weights.append(unit)
-        labels.append(f"direction {i}")
+        labels.append(f"direction {total - i}")
         lengths.append(1.0)
     draws = generator(rng)
     for i in range(random):

@@ -25,7 +25,7 @@ from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
-from hessium.posterior.pivots import Point, believed, point_of, root_at
+from hessium.posterior.pivots import Point, SignedRoot, believed, point_of
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
 
@@ -80,14 +80,14 @@ class ProfileLikelihood(Displayable):
     def believable(self) -> bool:
         """Whether the intervals at these distances may be believed.
 
-        The rule of `TrustRadius.trusted` for the interval of t standard deviations, t the largest
-        distance on both sides; refits and their slopes tell what it covers. The shift is at most
-        0.25 standard deviations, and all refits converged.
+        The limits of `TrustRadius.trusted`, 93 to 98 % for 95 %, for the interval of t standard
+        deviations, t the largest distance on both sides, with the estimate as the truth;
+        `TrustRadius` looks at other truths too. The shift is at most 0.25 standard deviations, and
+        all refits converged.
         """
         if abs(self.shift) > _SHIFTED or not self.converged.all():
             return False
-        misses = np.nan_to_num(self.misses, nan=float(np.nanmean(self.misses)))  # one side only
-        return bool(believed(misses, 1 - self.confidence))
+        return bool(believed(np.array(self.coverage), self.confidence))
 
     @property
     def confidence(self) -> float:
@@ -100,12 +100,14 @@ class ProfileLikelihood(Displayable):
 
         NaN for a side without a refit.
         """
-        t, found = float(np.abs(self.at).max()), []
-        for sign in (1.0, -1.0):
-            rows = zip(self.at * sign, self.deviance, self.slope * sign, strict=True)
-            points = [point_of(x, d, s) for x, d, s in rows if x > 0]
-            found.append(float(self._law.sf(root_at(points, t))) if points else math.nan)
-        return np.array(found)
+        t = float(np.abs(self.at).max())
+        below, above = (self._points(sign) for sign in (-1.0, 1.0))
+        return SignedRoot(below, above).misses(np.zeros(1), t, self._law)[0]
+
+    def _points(self, sign: float) -> list[Point]:
+        """Refits of one side, the nearest first."""
+        rows = sorted(zip(self.at * sign, self.deviance, self.slope * sign, strict=True))
+        return [point_of(x, d, s) for x, d, s in rows if x > 0]
 
     @property
     def _law(self) -> Any:
@@ -128,8 +130,7 @@ class ProfileLikelihood(Displayable):
         level = float(self._law.isf((1 - fraction("confidence", confidence)) / 2))
         ends = []
         for sign in (-1.0, 1.0):
-            rows = sorted(zip(self.at * sign, self.deviance, self.slope * sign, strict=True))
-            points = [point_of(x, d, s) for x, d, s in rows if x > 0]
+            points = self._points(sign)
             reached = max((one.root for one in points), default=0.0)
             if not reached >= _REACH * level:
                 msg = (
@@ -158,18 +159,23 @@ class ProfileLikelihood(Displayable):
         """The sentence and the table."""
         return _tables.html(repr(self), self._columns())
 
-    def __repr__(self) -> str:
-        verdict = "may be believed" if self.believable else "may not be believed"
+    @property
+    def verdict(self) -> str:
+        """What the interval covers, and whether it may be believed."""
+        words = "may be believed" if self.believable else "may not be believed"
         failed = int((~self.converged).sum())
         doubt = f", {failed} refits not converged" if failed else ""
         if abs(self.shift) > _SHIFTED:
             doubt += f", the minimum is {self.shift:.2g} standard deviations away"
         return (
-            f"ProfileLikelihood({self.label} = {self.value:.4g} +- {self.std:.2g}: the "
-            f"{100 * self.confidence:.3g} % interval covers {self.coverage:.3f}, roots of the "
-            f"deviance differ from those of the quadratic model by {self.departure:.0%}{doubt}, so "
-            f"the interval {verdict})"
+            f"{self.label} = {self.value:.4g} +- {self.std:.2g}: the "
+            f"{100 * self.confidence:.3g} % interval covers {self.coverage:.3f} if the estimate is "
+            f"the truth, roots of the deviance differ from those of the quadratic model by "
+            f"{self.departure:.0%}{doubt}, so the interval {words}"
         )
+
+    def __repr__(self) -> str:
+        return f"ProfileLikelihood({self.verdict})"
 
 
 def _law_of(freedom: float) -> Any:

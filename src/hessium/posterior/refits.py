@@ -14,7 +14,7 @@ from hessium.curvature.jacobian_map import Jacobian
 from hessium.posterior.factors import Factors
 from hessium.posterior.lines import FAILURES
 from hessium.posterior.measurements import measurements
-from hessium.posterior.pivots import Point, point_of, root_by_search
+from hessium.posterior.pivots import Point, SignedRoot, point_of, signed_root
 from hessium.posterior.state import State
 
 _STEPS = 40  # of a refit
@@ -52,21 +52,30 @@ class NegativeLogPosterior:
         return value if math.isfinite(value) else math.inf
 
     def slope(self, theta: Tensor) -> Tensor:
-        """Its gradient."""
-        risk = self._risk.at(theta)
-        slope = risk.gradient() * risk.denominator / self._unit
+        """Its gradient; NaN where it cannot be computed, which ends a refit."""
+        try:
+            risk = self._risk.at(theta)
+            slope = risk.gradient() * risk.denominator / self._unit
+        except FAILURES:
+            return torch.full_like(theta, math.nan)
         return slope + self._alpha * (theta - self._mean)
 
 
-def roots_at_misses(
-    state: State, prior_mean: Tensor, directions: Tensor, lengths: FloatArray, t: float
-) -> tuple[FloatArray, BoolArray]:
-    r"""Roots of the deviance from which on intervals miss, on both sides of conditional paths.
+def signed_roots(
+    state: State,
+    prior_mean: Tensor,
+    directions: Tensor,
+    lengths: FloatArray,
+    t: float,
+    z: float,
+) -> tuple[list[SignedRoot], BoolArray]:
+    r"""Roots of the deviance on both sides of conditional paths.
 
     A path d = Q^{-1} g / s is how the parameters move with a functional g, Q the precision and s
     the standard deviation of g. From the minimum $\pm x d$ the other parameters are refitted by
     steps $-Q^{-1} \nabla\Phi$ without the part along d, which leave $g^T \theta$ as it is. Q is
     that of the minimum: no new factorisation, and few steps where the model is nearly linear.
+    Farther refits start from the nearer one.
 
     Args:
         state: the posterior at the minimum.
@@ -74,34 +83,40 @@ def roots_at_misses(
         directions: paths d, (P, k).
         lengths: $\sqrt{d^T Q d}$ of each, (k,).
         t: standard deviations of the interval.
+        z: root of the deviance of the farthest truth, see `pivots`.
 
     Returns:
-        As in `pivots` for x < 0 and x > 0, (k, 2), infinite where no interval misses; and whether
-        the refits converged, (k,).
+        The curve along each path; and whether the refits converged, (k,).
 
-    Cost: one to five refits for each side, of at most 12 gradients and 48 losses each; near
-    linearity one, of one or two gradients. Where these steps do not converge and there are at
-    most 2,000 parameters, Levenberg-Marquardt steps follow, with a factorisation each.
+    Cost: two refits, or four to twelve where the model is not linear, of at most 12 gradients and
+    48 losses each; near linearity of one or two gradients. Where these steps do not converge and
+    there are at most 2,000 parameters, Levenberg-Marquardt steps follow, with a factorisation each.
     """
     density = NegativeLogPosterior(state, prior_mean)
     start, lowest, settled = _refitted(state, density, state.factor.risk.theta, None)
-    found, converged = np.empty((len(lengths), 2)), np.full(len(lengths), settled)
+    curves, converged = [], np.full(len(lengths), settled)
     for at, (d, length) in enumerate(zip(directions.unbind(1), lengths.tolist(), strict=True)):
-        unit = d.contiguous() / length
-        for side, sign in enumerate((-1.0, 1.0)):
+        path = d.contiguous() / length
+        solved = {0.0: start}
 
-            def held(x: float, path: Tensor = sign * unit) -> Point | None:
-                there, value, done = _refitted(state, density, start + x * path, path)
-                if not done and math.isfinite(value) and len(there) <= _SMALL:
-                    refits = Refits(state, prior_mean, _precision(state, path))
-                    there, value, done = refits.refit(there, held=True, steps=_FEW, near=_NEAR)
-                if not done:
-                    return None
-                return point_of(x, 2 * (value - lowest), float(path @ density.slope(there)))
+        def held(
+            x: float, path: Tensor = path, solved: dict[float, Tensor] = solved
+        ) -> Point | None:
+            near = max((one for one in solved if one * x >= 0 and abs(one) < abs(x)), key=abs)
+            there, value, done = _refitted(state, density, solved[near] + (x - near) * path, path)
+            if not done and math.isfinite(value) and len(there) <= _SMALL:
+                refits = Refits(state, prior_mean, _precision(state, path))
+                there, value, done = refits.refit(there, held=True, steps=_FEW, near=_NEAR)
+            if not done:
+                return None
+            solved[x] = there
+            slope = math.copysign(1.0, x) * float(path @ density.slope(there))
+            return point_of(abs(x), 2 * (value - lowest), slope)
 
-            found[at, side], done = root_by_search(held, t)
-            converged[at] &= done
-    return found, converged
+        curve, done = signed_root(held, t, z)
+        curves.append(curve)
+        converged[at] &= done
+    return curves, converged
 
 
 def bounded_after_all(

@@ -50,13 +50,13 @@ Directions: TypeAlias = Tensor | Literal["eigenvectors", "random"]
 class TrustRadius(Displayable):
     r"""Distances up to which the models hold, along some directions, and what intervals cover.
 
-    Of a posterior, an interval is judged by what it would cover if the estimate were the truth.
-    Refits at some distances find the experiments whose intervals would just miss it, and the
-    deviance $D_\pm$ of their errors: the truth lies beyond an end with probability
-    $1 - F(\sqrt{D_\pm})$, F being the normal law, or Student's where the noise is estimated. For
-    a model that is linear in its parameters these are (1 - confidence) / 2 on either side. The
-    radii say how far the model is linear, which is more than an interval needs: curvature that
-    other parameters make up for, and opposite errors at the two ends, do not change what it covers.
+    Of a posterior, an interval is judged by what it would cover if the estimate were the truth, and
+    if one of the values within its interval of 90 % were. Refits at some distances find the
+    experiments whose intervals would miss it, and the deviance of their errors gives their
+    probability, normal, or by Student's law where the noise is estimated. For a model that is
+    linear in its parameters an interval misses with (1 - confidence) / 2 on either side. The radii
+    say how far the model is linear, which is more than an interval needs: curvature that other
+    parameters make up for, and opposite errors at the two ends, do not change what it covers.
 
     Attributes:
         labels: of the directions, (k,).
@@ -64,7 +64,11 @@ class TrustRadius(Displayable):
         quadratic: radius of the quadratic model of the loss, (k,).
         curvature_ratio: $d^T H_1 d / d^T H_0 d$ at the parameters, (k,).
         needed: distance to the ends of an interval; NaN for directions without a unit.
-        misses: probability that the truth lies below and above an interval, (k, 2), or NaN.
+        misses: probability that the truth lies below and above an interval if the estimate is the
+            truth, (k, 2), or NaN.
+        plausible: least and largest coverage if the truth is one of five values from one end of the
+            interval of 90 % by the likelihood to the other, (k, 2); NaN where the likelihood does
+            not bound that interval, so far as refits go.
         converged: whether the refits behind it converged, (k,).
         confidence: nominal, of the intervals.
         within: the fraction.
@@ -85,6 +89,7 @@ class TrustRadius(Displayable):
     curvature_ratio: FloatArray
     needed: FloatArray
     misses: FloatArray
+    plausible: FloatArray
     converged: BoolArray
     confidence: float
     within: float
@@ -98,19 +103,20 @@ class TrustRadius(Displayable):
 
     @property
     def coverage(self) -> FloatArray:
-        """What the interval along each direction covers, (k,), as refits find it."""
+        """What the interval along each direction covers if the estimate is the truth, (k,)."""
         return 1.0 - np.asarray(self.misses.sum(axis=1))
 
     @property
     def trusted(self) -> BoolArray:
         """Which intervals may be believed, (k,).
 
-        With e = 1 - confidence: the interval misses with a probability between 0.2 e and 1.2 e
-        (95 % intervals cover 94 to 99 %), and the refits converged. Refits along one direction
-        leave out errors of the others, and the estimate is not the truth, so the limit is
-        narrower than what is bad: intervals of 92 % are not believed.
+        With e = 1 - confidence: the interval misses with a probability between 0.4 e and 1.4 e
+        (95 % intervals cover 93 to 98 %) for all of the truths of `plausible`, and the refits
+        converged. So if an interval is bad where the truth is, this says so in nine experiments of
+        ten; an interval may be right, and the data too few to show that it is. Refits along one
+        direction leave out errors of the others; for these there is one per cent of reserve.
         """
-        near = believed(self.misses, 1 - self.confidence)
+        near = believed(self.plausible, self.confidence).all(axis=1)
         return np.asarray(near & self.converged)
 
     @property
@@ -131,16 +137,20 @@ class TrustRadius(Displayable):
         if np.isnan(self.needed).any():
             at = int(self.first_order.argmin())
             return f"{self._departs(at)}; the quadratic model at {self.quadratic.min():.3g}"
-        off = np.abs(self.coverage - self.confidence) + ~self.converged
-        at = int(off.argmax())
-        if self.converged[at]:
-            words = (
-                f"the {100 * self.confidence:.3g} % interval along {self.labels[at]} covers "
-                f"{self.coverage[at]:.3f} by refits ({self.misses[at, 0]:.2g} below, "
-                f"{self.misses[at, 1]:.2g} above it)"
-            )
+        off = np.abs(self.plausible - self.confidence).max(axis=1)
+        at = int((np.nan_to_num(off, nan=1.0) + ~self.converged).argmax())
+        name = f"the {100 * self.confidence:.3g} % interval along {self.labels[at]}"
+        if not self.converged[at]:
+            words = f"refits at the ends of {name} do not converge"
+        elif np.isnan(off[at]):
+            words = f"{name} covers {self.coverage[at]:.3f} if the estimate is the truth, and the "
+            words += "likelihood bounds no interval of 90 % there"
         else:
-            words = f"refits at the ends of the interval along {self.labels[at]} do not converge"
+            low, high = self.plausible[at]
+            words = (
+                f"{name} covers {self.coverage[at]:.3f} if the estimate is the truth, and "
+                f"{low:.3f} to {high:.3f} if another value within the 90 % interval is"
+            )
         words += f", the worst of {len(self.labels)} directions; "
         if self.bounded:
             words = (
@@ -163,6 +173,8 @@ class TrustRadius(Displayable):
             "curvature_ratio": self.curvature_ratio.tolist(),
             "needed": self.needed.tolist(),
             "coverage": self.coverage.tolist(),
+            "least_coverage": self.plausible[:, 0].tolist(),
+            "largest_coverage": self.plausible[:, 1].tolist(),
         }
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -258,6 +270,7 @@ def trust_radius(
         curvature_ratio=ratios,
         needed=unknown,
         misses=np.stack([unknown, unknown], axis=1),
+        plausible=np.stack([unknown, unknown], axis=1),
         converged=np.zeros(len(labels), dtype=np.bool_),
         confidence=math.nan,
         within=within,

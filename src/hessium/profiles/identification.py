@@ -285,7 +285,7 @@ def identify(
             parameters=table,
             answers=post.identifiable(chosen) if chosen else None,
             undetermined=post.undetermined(chosen) if chosen else None,
-            shares=post.by_parameter(5),
+            shares=post.by_parameter(10),
             rank=post.rank,
             effective_dimension=post.effective_dimension,
             noise=post.noise,

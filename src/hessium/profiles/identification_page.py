@@ -27,6 +27,12 @@ _METHOD = (
     "parameters of the risk are nuisance parameters. Undetermined means that a direction exists "
     "along which the parameter moves and the outputs at the data do not change to first order."
 )
+_CHECKS = (
+    "An interval is judged by the share of experiments in which it would contain the truth, if the "
+    "truth were the estimate or another value within the 90 % interval of the likelihood. A 95 % "
+    "interval may be believed if these are 93 to 98 %. It can be right where the first-order model "
+    "is off: other parameters, and errors of opposite sign at its ends, make up for curvature."
+)
 _NEXT = (
     "The next measurements are chosen one after the other; each choice accounts for those before "
     "it by an exact update of the joint covariance of all candidates."
@@ -38,7 +44,7 @@ def identification_findings(found: Identification) -> Findings:
     quoted = [_answer_table(found)]
     if found.parameters is not None:
         quoted.append(_parameter_table(found))
-    tables = [_direction_table(found)]
+    tables = [_check_table(found), _direction_table(found)]
     if found.design is not None and found.candidates.size:
         tables.insert(0, _design_table(found))
     return Findings(
@@ -48,6 +54,7 @@ def identification_findings(found: Identification) -> Findings:
         quoted=tuple(quoted),
         notes=(
             _METHOD,
+            _CHECKS,
             *((_NEXT,) if found.design is not None else ()),
             *(f"Warning: {text}" for text in found.warnings),
         ),
@@ -63,6 +70,7 @@ def _parameter_table(found: Identification) -> Table:
     table = found.parameters
     assert table is not None
     refits = {one.label: _refits_in_words(one) for one in found.profiles}
+    precision = found.settings["prior_precision"]
     rows = []
     for label, value, std, answer in list(
         zip(table.labels, table.value, table.std, table.answer, strict=True)
@@ -78,7 +86,7 @@ def _parameter_table(found: Identification) -> Table:
                 f"{digits(value - reach, 4)} to {digits(value + reach, 4)}" if known else "none",
                 unit or "—",
                 share,
-                answer,
+                _removed(1 - precision * std**2) if precision else answer,
                 refits.get(label, "not made"),
             )
         )
@@ -92,8 +100,7 @@ def _parameter_table(found: Identification) -> Table:
         title="Parameters",
         columns=(
             "parameter", "value ± standard deviation", "95 % interval", "unit",
-            "relative", "by the data" if not found.settings["prior_precision"] else
-            "by data and prior", "refits",
+            "relative", "variance removed by the data" if precision else "by the data", "refits",
         ),
         rows=tuple(rows),
         note=f"Intervals are {digits(found.coverage_factor, 4)} standard deviations either way. "
@@ -101,6 +108,10 @@ def _parameter_table(found: Identification) -> Table:
         "the interval beside it covers what it says."
         + (f" {more} more rows are in tables/parameters.csv." if more > 0 else ""),
     )  # fmt: skip
+
+
+def _removed(share: float) -> str:
+    return _percent(share) if share >= 0.001 else "below 0.1 %"
 
 
 def _percent(share: float) -> str:
@@ -131,6 +142,35 @@ def _design_table(found: Identification) -> Table:
         note=f"Before: {digits(float(found.design.mean_std[0]))} {unit}, over "
         f"{found.design.num_candidates} candidates. Criterion {found.design.criterion}.",
     )
+
+
+def _check_table(found: Identification) -> Table:
+    trust = found.trust
+    rows = tuple(
+        (
+            label,
+            f"{digits(100 * covers, 3)} %" if good else "refits do not converge",
+            "no bound" if math.isnan(least) else f"{digits(100 * least, 3)} %",
+            "no bound" if math.isnan(most) else f"{digits(100 * most, 3)} %",
+            "yes" if trusted else "no",
+            "everywhere" if math.isinf(radius) else digits(radius, 3),
+        )
+        for label, covers, good, (least, most), trusted, radius in zip(
+            trust.labels, trust.coverage.tolist(), trust.converged.tolist(),
+            trust.plausible.tolist(), trust.trusted.tolist(), trust.first_order.tolist(),
+            strict=True,
+        )
+    )  # fmt: skip
+    return Table(
+        title="Do the intervals cover what they say?",
+        columns=(
+            "interval along", "covers, if the estimate is the truth", "least, over other truths",
+            "most", "believed", f"first-order model off by {trust.within:.0%} at",
+        ),
+        rows=rows,
+        note="Other truths: within the 90 % interval of the likelihood. Radii in standard "
+        "deviations. Directions are numbered as in the table of directions.",
+    )  # fmt: skip
 
 
 def _direction_table(found: Identification) -> Table:
@@ -186,7 +226,7 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
             f"the minimum of the quadratic model is {digits(found.distance_from_minimum, 2)} "
             f"standard deviations away, at most {_NEAR} is required",
         ),
-        judge("The linear model behind the errors holds.", trust.believable, f"{trust.verdict}"),
+        judge("The intervals cover what they say.", trust.believable, f"{trust.verdict}"),
         judge(
             "Refits confirm the intervals.",
             good == made if made else None,

@@ -8,6 +8,8 @@ from hessium.errors import InputError
 from hessium.figures.records import Chart, Series
 from hessium.posterior import Design, ParameterTable, ProfileLikelihood, TrustRadius
 
+_NAMED = 12  # directions in a caption
+
 
 def parameters_chart(table: ParameterTable, *, label: str = "parameters") -> Chart:
     """Values with two standard deviations; undetermined ones have no bar and are left out.
@@ -22,10 +24,11 @@ def parameters_chart(table: ParameterTable, *, label: str = "parameters") -> Cha
     at = np.flatnonzero(known)
     value, reach = table.value[at], 2 * table.std[at]
     left_out = int((~known).sum())
+    rest = f" {left_out} undetermined parameters have none." if left_out else ""
     return Chart(
         name="parameters",
         title=f"{at.size} determined parameters",
-        caption=f"Bars are two standard deviations. {left_out} undetermined parameters have none.",
+        caption=f"Bars are two standard deviations.{rest}",
         x_label="parameter, in the order of the risk",
         y_label="value",
         series=(
@@ -50,13 +53,14 @@ def profile_chart(profile: ProfileLikelihood, *, label: str = "refits") -> Chart
     line = np.linspace(-reach, reach, 101)
     return Chart(
         name="profile-likelihood",
-        title=f"profile likelihood of {profile.label}",
-        caption=repr(profile),
+        title=f"Profile likelihood of {profile.label}",
+        caption=f"{profile.verdict[0].upper()}{profile.verdict[1:]}.",
         x_label="distance in standard deviations",
         y_label="deviance",
         series=(
             Series(
-                label=label, x=profile.at[order], y=profile.deviance[order], error="none",
+                label=label, x=profile.at[order], y=profile.deviance[order],
+                error="of refits that stop where they predict a decrease below 10⁻⁵",
                 source="measured", mark="points",
             ),
             Series(
@@ -80,7 +84,7 @@ def design_chart(found: Design, *, label: str = "mean standard deviation") -> Ch
     return Chart(
         name="design",
         title=f"{found.indices.size} next measurements",
-        caption=repr(found),
+        caption=f"Criterion {found.criterion}, one measurement after the other.",
         x_label="measurements added",
         y_label="standard deviation at the targets",
         series=(
@@ -118,13 +122,19 @@ def radius_chart(found: TrustRadius) -> Chart:
         raise InputError(msg)
     return Chart(
         name="trust-radius",
-        title=f"distance at which a model is off by {found.within:.0%}",
-        caption=repr(found),
-        x_label="direction",
+        title=f"Distance at which a model is off by {found.within:.0%}",
+        caption=f"{found.verdict[0].upper()}{found.verdict[1:]}. Directions: "
+        f"{_listed(found.labels)}.",
+        x_label="number of the direction",
         y_label=f"radius, {found.unit}",
         y_scale="log",
         series=tuple(series),
     )
+
+
+def _listed(labels: tuple[str, ...]) -> str:
+    words = [f"{number} {label}" for number, label in enumerate(labels[:_NAMED], start=1)]
+    return ", ".join(words) + (", ..." if len(labels) > _NAMED else "")
 
 
 VIEWS = {

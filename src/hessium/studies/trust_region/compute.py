@@ -19,7 +19,12 @@ from hessium.studies.networks import tanh_network
 from hessium.studies.training import value_and_gradient
 
 METHODS = ("BFGS", "L-BFGS-B", "trust region")
-KINDS = ("with the equation", "without", "with the equation, noise")
+KINDS = (
+    "with the equation",
+    "residual of the equation, noise",
+    "without",
+    "with the equation, noise",
+)
 
 _SOLVERS = {"BFGS": "BFGS", "L-BFGS-B": "L-BFGS-B", "trust region": "trust-exact"}
 _CUT = 1e-6  # of the largest |eigenvalue|, as published
@@ -47,6 +52,30 @@ class TrustRegionConfig:
     max_iterations: int = 1000
     newton_iterations: int = 400
     looks: int = 24
+
+
+class Residual(nn.Module):
+    r"""$-(\kappa u')'$ of measured values of u, by the same differences.
+
+    It is linear in the conductivity.
+
+    Args:
+        network: of the conductivity, which is its output plus 0.5.
+        u: at the inner points and both ends, (cells + 2,).
+    """
+
+    u: Tensor
+
+    def __init__(self, network: nn.Module, u: Tensor) -> None:
+        super().__init__()
+        self.network, self.cells = network, len(u) - 2
+        self.register_buffer("u", u)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """Residual plus load at inner points given by their numbers, (n, 1) to (n, 1)."""
+        kappa = self.network(faces(self.cells))[:, 0] + 0.5
+        flux = kappa * self.u.diff() * (self.cells + 1)
+        return -(flux.diff() * (self.cells + 1))[points[:, 0].long()][:, None]
 
 
 class Poisson(nn.Module):
@@ -87,10 +116,13 @@ def solution(kappa: Tensor) -> Tensor:
 def problem(
     kind: str, widths: tuple[int, ...], cells: int, noise: float, seed: int
 ) -> EmpiricalRisk:
-    """A network for the conductivity, fitted through the equation or to the conductivity itself.
+    """A network for the conductivity, fitted in one of three ways.
+
+    To values of the solution; to the equation with measured values of u in it; or to the
+    conductivity itself.
 
     Args:
-        kind: one of `KINDS`; only the last has noise.
+        kind: one of `KINDS`. The residual has noise in u and in the load.
         widths: of the network.
         cells: measurements.
         noise: relative, uniform; the same draw for all seeds.
@@ -99,14 +131,21 @@ def problem(
     x = faces(cells)
     kappa = 1 + 1 / (1 + x[:, 0] ** 2)
     network = tanh_network(widths, seed)
-    direct = kind == KINDS[1]
-    clean = kappa - 0.5 if direct else solution(kappa)
-    draws = np.random.default_rng(0).uniform(-1, 1, len(clean))
-    size = noise if kind == KINDS[2] else 0.0
-    targets = (clean * (1 + size * torch.from_numpy(draws)))[:, None]
-    if direct:
-        return EmpiricalRisk(network, SquaredError(), (x, targets))
+    rng = np.random.default_rng(0)
+
+    def measured(clean: Tensor) -> Tensor:
+        draws = torch.from_numpy(rng.uniform(-1, 1, len(clean)))
+        return clean * (1 + noise * draws) if kind.endswith("noise") else clean
+
     points = torch.arange(cells, dtype=torch.float64)[:, None]
+    if kind == KINDS[1]:
+        ends = torch.zeros(1, dtype=torch.float64)
+        u = torch.cat([ends, measured(solution(kappa)), ends])
+        load = measured(torch.full((cells,), 10.0, dtype=torch.float64))
+        return EmpiricalRisk(Residual(network, u), SquaredError(), (points, load[:, None]))
+    if kind == KINDS[2]:
+        return EmpiricalRisk(network, SquaredError(), (x, (kappa - 0.5)[:, None]))
+    targets = measured(solution(kappa))[:, None]
     return EmpiricalRisk(Poisson(network, cells), SquaredError(), (points, targets))
 
 
