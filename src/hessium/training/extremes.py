@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -23,20 +24,29 @@ from torch import Tensor
 from hessium.linalg.congruence import Factor
 from hessium.linalg.operator import SymmetricOperator
 from hessium.spectra import Bracket
-from hessium.training.random_walk import Walk, normal
-from hessium.training.ritz_space import End, Side
+from hessium.training.random_walk import Walk, ends, normal, one_step
+from hessium.training.ritz_space import SMALL, End, Side
 from hessium.training.upper_ends import coupled, normal_floor
 
-_JUMP = 0.5  # relative residual from which the kept vectors say little
-_SMALL = 0.05  # an end closer to zero is resolved relative to this part of the other end
+_JUMP = 0.7  # relative residual from which the kept vectors say little
 _MOST = 60  # products of one end in one record
 _CLOSE = 0.95  # ratio of the next eigenvalue to an end from which that one is likely to overtake
+_SAME = 0.9  # cosine of vectors that have changed places
 _SHARED = 0.1  # part of a vector outside of the space of the other spectrum that it must have
+# curvature along a residual relative to the Ritz value, before it is known, by steps taken
+_SLOPES = (0.65, 0.8, 0.8)
+_STEEPEST = 0.95
+_KNOWN = 0.02  # relative residual below which it says nothing about that curvature
 
 
 def next_to(name: str) -> str:
     """Name of the vector that belongs to the Ritz value next to an end."""
     return f"next to {name}"
+
+
+def slope_of(name: str, steps: int) -> str:
+    """Name of the curvature along the residual of an end after some steps along residuals."""
+    return f"{name}, {min(steps, 2)}"
 
 
 @dataclass(slots=True)
@@ -46,10 +56,12 @@ class Warm:
     Attributes:
         vectors: unit vectors (n,) by name of the target, and by `next_to` of it.
         seconds: the Ritz value next to each end, relative to it.
+        slopes: curvature along the residual relative to the Ritz value, by `slope_of`.
     """
 
     vectors: dict[str, Tensor] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    slopes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +95,8 @@ def measure_extremes(
     usual: int = 3,
     most: int | None = None,
     explore: bool = False,
+    exact: bool = True,
+    near: Mapping[str, float] = MappingProxyType({}),
 ) -> Extremes:
     """Brackets of the ends of some spectra; `warm` is replaced by the vectors found.
 
@@ -99,21 +113,28 @@ def measure_extremes(
         most: products after which an end is taken as it is; a block step and one product for the
             bounds are always made.
         explore: whether the vectors next to all ends are multiplied, not the close ones alone.
+        exact: whether all ends are refined to `tol`, also beyond the usual products.
+        near: values by name from which an end is refined to `tol` in any case.
     """
     work = _Work(operator, [Side(operator, *side) for side in sides], warm, rng, tol)
     ends = sum(len(side.targets) for side in work.sides)
     limit = _MOST * ends if most is None else most
-    restarted = work.begin(explore=explore)
+    restarted = work.begin()
     if restarted and steps != 0:
         steps = DEEP
+    work.exact, work.near = exact or restarted or not work.known, near
     planned = 1 if steps is None else steps
     if work.num_matvecs + len(sides) * planned > limit:
         steps = planned = min(planned, 1)
-    work.refine(limit - len(sides) * planned)
+    shared = 1 if planned == 1 else len(sides) * planned
+    if work.num_matvecs + shared + ends <= limit:
+        work.explore(everything=explore)
+    work.refine(usual - shared, limit - shared)
     if steps is None:
         steps = max(1, (usual - work.num_matvecs) // len(sides))
     bounds = work.look_beyond(steps, confidence) if steps else {}
-    work.refine(limit)
+    if steps is None or steps > 1:
+        work.refine(usual, limit)
     return work.result(bounds, confidence, restarted)
 
 
@@ -131,8 +152,12 @@ class _Work:
     ) -> None:
         self.operator, self.sides, self.warm, self.rng, self.tol = operator, sides, warm, rng, tol
         self.num_matvecs = 0
+        self.exact = True
+        self.near: Mapping[str, float] = {}
         self.explored: set[str] = set()
         self.known = all(name in warm.vectors for side in sides for name in side.targets)
+        self._steps = dict.fromkeys((name for side in sides for name in side.targets), 0)
+        self._passed: list[tuple[str, int, float, float]] = []
         factors = [side.factor for side in sides]
         self._common = factors[0] is None and all(f is None or f.invertible for f in factors)
 
@@ -171,14 +196,11 @@ class _Work:
             scaled.join(rows, scaled.lowered(images[0]), _SHARED)
         plain.join(lifted[1], images[1], _SHARED)
 
-    def begin(self, *, explore: bool) -> bool:
+    def begin(self) -> bool:
         """The kept vectors; random ones join them where there are none, or residuals jumped."""
         starts = []
         for side in self.sides:
-            close = {n for n in side.targets if explore or self.warm.seconds.get(n, 0.0) > _CLOSE}
-            self.explored |= close if self.known else set(side.targets)
-            names = [*side.targets, *(next_to(n) for n in side.targets if n in close)]
-            kept = [self.warm.vectors[n] for n in names if n in self.warm.vectors]
+            kept = [self.warm.vectors[n] for n in side.targets if n in self.warm.vectors]
             starts.append(torch.stack(kept or [normal(self.operator, self.rng)]))
         self.extend(starts)
         if not self.known:
@@ -196,85 +218,146 @@ class _Work:
             )
         return any(jumped)
 
-    def refine(self, limit: int) -> None:
-        """Add residuals until the estimated error of each end is within the tolerance."""
+    def explore(self, *, everything: bool) -> None:
+        """Multiply the vectors next to the ends: all, or those that may overtake."""
+        directions = []
+        for side in self.sides:
+            chosen = [
+                self.warm.vectors[next_to(name)]
+                for name, end in side.targets.items()
+                if next_to(name) in self.warm.vectors
+                and (everything or (self._close(name) and self._wanted(side, name, end)))
+            ]
+            directions.append(torch.stack(chosen) if chosen else side.basis[:0])
+            if chosen:
+                self.explored |= set(side.targets)
+        if any(len(d) for d in directions):
+            self.extend(directions)
+
+    def _close(self, name: str) -> bool:
+        return self.warm.seconds.get(name, 0.0) > _CLOSE
+
+    def _wanted(self, side: Side, name: str, end: End) -> bool:
+        """Whether an end is refined at any cost."""
+        if self.exact:
+            return True
+        # the end lies at most so far beyond the Ritz value, unless another one overtook it
+        reach = side.pair(end)[0] + side.residual_norm(end)
+        return name in self.near and reach >= self.near[name]
+
+    def refine(self, usual: int, limit: int) -> None:
+        """Add directions until the estimated error of each end is within the tolerance.
+
+        Args:
+            usual: products after which ends that are not wanted at any cost are left as they are.
+            limit: products after which all are.
+        """
         while self.num_matvecs < limit:
-            directions = []
+            directions, moved = [], []
             for side in self.sides:
-                open_ends = [
-                    side.pair(end)[2]
-                    for name, end in side.targets.items()
-                    if self._error(side, name, end) > self.tol
-                ]
-                directions.append(torch.stack(open_ends) if open_ends else side.basis[:0])
-            if not any(len(d) for d in directions) or not self.extend(directions):
+                found = []
+                for name, end in side.targets.items():
+                    if self.num_matvecs >= usual and not self._wanted(side, name, end):
+                        continue
+                    if self._error(side, name, end) > self.tol:
+                        found.append(self._estimate(side, name, end)[1])
+                        moved.append((side, name, end))
+                directions.append(torch.stack(found) if found else side.basis[:0])
+            for one in moved:
+                self._pass(*one)
+            if not moved or not self.extend(directions):
                 return
 
+    def _pass(self, side: Side, name: str, end: End) -> None:
+        """Note an end before a step along its residual."""
+        value = side.pair(end)[0]
+        self._passed.append((name, self._steps[name], value, side.residual_norm(end)))
+        self._steps[name] += 1
+
     def _scale(self, side: Side, value: float) -> float:
-        return max(abs(value), _SMALL * float(np.abs(side.values).max())) or 1.0
+        return max(abs(value), SMALL * float(np.abs(side.values).max())) or 1.0
 
     def _residual(self, side: Side, end: End) -> float:
-        value, _, residual = side.pair(end)
-        return float(residual.norm()) / self._scale(side, value)
+        return side.residual_norm(end) / self._scale(side, side.pair(end)[0])
+
+    def _estimate(self, side: Side, name: str, end: End) -> tuple[float, Tensor]:
+        """The end with the gain that is expected of one more step, and its vector."""
+        slope = self._slope(name, self._steps[name])
+        idle = None
+        if name not in self.explored and next_to(name) in self.warm.vectors:
+            ratio, value = self.warm.seconds.get(name, 0.0), side.pair(end)[0]
+            idle = (ratio * value, self.warm.vectors[next_to(name)])
+        return side.predicted(end, slope, idle)
+
+    def _slope(self, name: str, steps: int) -> float:
+        return self.warm.slopes.get(slope_of(name, steps), _SLOPES[min(steps, 2)])
 
     def _error(self, side: Side, name: str, end: End) -> float:
         """Estimated relative error of an end: by how much a residual can move it."""
-        value, _, residual = side.pair(end)
+        value, x, _ = side.pair(end)
         sign = 1.0 if end == "largest" else -1.0
         found = side.second(end)
-        second = self.warm.seconds.get(name, 0.0) * value if found is None else found[0]
-        reach = coupled(np.array([sign * value]), np.array([float(residual.norm())]), sign * second)
-        rounding = float(torch.finfo(residual.dtype).eps) ** 0.75 * float(np.abs(side.values).max())
+        second = self.warm.seconds.get(name, 0.0) * value if found is None else found
+        reach = coupled(
+            np.array([sign * value]), np.array([side.residual_norm(end)]), sign * second
+        )
+        rounding = float(torch.finfo(x.dtype).eps) ** 0.75 * float(np.abs(side.values).max())
         return max(float(reach[-1]) - sign * value - rounding, 0.0) / self._scale(side, value)
 
     def look_beyond(self, steps: int, confidence: float) -> dict[str, float]:
         """Bounds of the ends from random vectors in the complements of the Ritz vectors."""
         floor = normal_floor(confidence)
-        if steps == 1 and len(self.sides) > 1:
-            walks = self._shared_walks()
-        else:
-            walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
-        for _ in range(steps - len(walks[0].images)):
+        if steps == 1 and len(self.sides) == 1:
+            (side,) = self.sides
+            start = normal(self.operator, self.rng)
+            image = side.lowered(self.products([side.lifted(start[None])])[0])
+            found = one_step(side, start, image[0], 1.0, floor)
+            return ends(side, [], [], 1.0) if found is None else found
+        if steps == 1 and self._common:
+            shared = self._shared_step(floor)
+            if shared is not None:
+                return shared
+        walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
+        for _ in range(steps):
             going = [walk for walk in walks if not walk.done]
             images = self.products([walk.side.lifted(walk.direction[None]) for walk in going])
             for walk, image in zip(going, images, strict=True):
                 walk.take(walk.side.lowered(image)[0])
-        found: dict[str, float] = {}
+        bounds: dict[str, float] = {}
         for walk in walks:
-            found |= walk.bounds(floor)
+            bounds |= walk.bounds(floor)
             if steps > 1:
                 walk.join()
-        return found
+        return bounds
 
-    def _shared_walks(self) -> list[Walk]:
-        r"""One product for two spectra: with $z = g_1 + s D g_2$.
+    def _shared_step(self, floor: float) -> dict[str, float] | None:
+        r"""Bounds of two spectra from one product, with $z = g_1 + s D g_2$.
 
         Along every unit vector z has at least the variance of $g_1$, and $D^{-1} z$ at least that
-        of $s g_2$, which is all that the bounds need. Without an inverse of D both are drawn.
+        of $s g_2$, which is all that the bounds need.
         """
         plain, scaled = self.sides
-        one, other = (normal(self.operator, self.rng) for _ in range(2))
         factor = scaled.factor
-        if factor is None or not self._common:
-            return [Walk(plain, one), Walk(scaled, other)]
-        sizes = [float(np.abs(side.values).max()) or 1.0 for side in (plain, scaled)]
+        assert factor is not None
+        one, other = (normal(self.operator, self.rng) for _ in range(2))
+        sizes = [float(np.abs(side.values).max()) or 1.0 for side in self.sides]
         share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
-        one, other = plain.beyond(one), share * scaled.beyond(other)
-        start = one + factor @ other
+        other *= share
         inverse = factor.solve(one[:, None])[:, 0]
-        walks = [Walk(plain, start), Walk(scaled, other + inverse, share)]
-        if any(walk.done for walk in walks):
-            return walks
+        start = one.add_(factor @ other)
         (image,) = self.products([start[None]])
-        for walk in walks:
-            walk.take_of_start(walk.side.lowered(image)[0])
-        return walks
+        found = one_step(plain, start, image[0], 1.0, floor)
+        lowered = scaled.lowered(image)[0]
+        more = one_step(scaled, other.add_(inverse), lowered, share, floor)
+        return None if found is None or more is None else found | more
 
     def result(self, bounds: Mapping[str, float], confidence: float, restarted: bool) -> Extremes:
+        """Brackets of all ends; the kept vectors are replaced."""
         brackets, vectors, residuals = {}, {}, {}
         for side in self.sides:
             for name, end in side.targets.items():
-                value, x, residual = side.pair(end)
+                value, x, _ = side.pair(end)
+                estimate, start = self._estimate(side, name, end)
                 largest = float(np.abs(side.values).max())
                 margin = float(torch.finfo(x.dtype).eps) ** 0.75 * largest
                 sign = 1.0 if end == "largest" else -1.0
@@ -282,20 +365,22 @@ class _Work:
                 inner = value - sign * margin
                 outer = max(beyond, value) if sign > 0 else min(beyond, value)
                 brackets[name] = Bracket(
-                    value=value,
+                    value=sign * min(sign * estimate, sign * outer),
                     lower=min(inner, outer),
                     upper=max(inner, outer),
                     confidence=confidence,
                 )
-                vectors[name] = x / x.norm()
-                residuals[name] = float(residual.norm()) / self._scale(side, value)
-                second = side.second(end)
-                if second is not None and value:
-                    ratio = second[0] / value
-                    if name in self.explored or ratio > self.warm.seconds.get(name, -math.inf):
-                        self.warm.seconds[name] = ratio
-                        self.warm.vectors[next_to(name)] = second[1]
-        self.warm.vectors |= vectors
+                vectors[name] = x
+                residuals[name] = self._residual(side, end)
+                if (
+                    self.exact
+                    and self.known
+                    and not restarted
+                    and self._error(side, name, end) <= self.tol
+                ):
+                    self._learn(name, sign, estimate)
+                self._keep_second(side, name, end, start)
+                self.warm.vectors[name] = start
         return Extremes(
             brackets=brackets,
             vectors=vectors,
@@ -303,3 +388,28 @@ class _Work:
             restarted=restarted,
             num_matvecs=self.num_matvecs,
         )
+
+    def _learn(self, name: str, sign: float, found: float) -> None:
+        """Which curvature along the residuals would have predicted an end that is now known."""
+        for other, steps, value, length in self._passed:
+            size = abs(value)
+            if other != name or length <= _KNOWN * size or sign * found <= 0:
+                continue
+            gain = sign * (found - value)
+            slope = 1 + (gain - length**2 / gain) / size if gain > 0 else 0.0
+            slope = min(max(slope, 0.0), _STEEPEST)
+            self.warm.slopes[slope_of(name, steps)] = (self._slope(name, steps) + slope) / 2
+
+    def _keep_second(self, side: Side, name: str, end: End, start: Tensor) -> None:
+        """The vector next to an end, if it is closer than the one that is kept, or newer."""
+        (value, x, _), second = side.pair(end), side.second(end)
+        kept = self.warm.vectors.get(next_to(name))
+        if second is not None and value:
+            ratio = second / value
+            if kept is None or name in self.explored or ratio > self.warm.seconds.get(name, 0.0):
+                self.warm.seconds[name] = ratio
+                kept = side.second_vector(end)
+        if kept is not None:
+            if abs(float(start @ kept)) > _SAME:  # they have changed places
+                kept = x
+            self.warm.vectors[next_to(name)] = kept

@@ -45,6 +45,7 @@ QUANTITIES = (
 )
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
 _EXPLORE_EVERY = 4  # records between two that also multiply the vectors next to the ends
+_NEAR = 0.8  # of the threshold, from which precision matters in every record
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
 
 logger = logging.getLogger(__name__)
@@ -125,12 +126,18 @@ class Measurement:
             self._graph_bytes = 2**30  # graphs of other sizes may not fit
         self.risk, self._settings, self._origin = risk, settings, origin
 
-    def warm(self, vectors: Mapping[str, Tensor], seconds: Mapping[str, float]) -> None:
+    def warm(
+        self,
+        vectors: Mapping[str, Tensor],
+        seconds: Mapping[str, float],
+        slopes: Mapping[str, float],
+    ) -> None:
         """Start the next record from vectors of an earlier one, see `state`."""
         like = self.risk.theta
         self._warm = Warm(
             vectors={name: vector.to(like) for name, vector in vectors.items()},
             seconds=dict(seconds),
+            slopes=dict(slopes),
         )
 
     def parameters(self) -> Tensor:
@@ -155,7 +162,7 @@ class Measurement:
         track = self._settings.track
         ends = sum(name in track for name in ("sharpness", "most_negative"))
         ends += "preconditioned_sharpness" in track
-        return times[1] - times[0], (times[2] - times[1]) / 2, 2 * ends + 1
+        return times[1] - times[0], (times[2] - times[1]) / 2, ends + 1
 
     def record(
         self,
@@ -183,7 +190,8 @@ class Measurement:
         found: dict[str, Any] = {"num_matvecs": 0}
         gradient = self._first_order(operator, found)
         preconditioner = self._preconditioner()
-        extremes = self._extremes(operator, preconditioner, rng, number, most)
+        exact = full or number % _DEEP_EVERY == 0
+        extremes = self._extremes(operator, preconditioner, rng, number, most, exact=exact)
         if extremes is not None:
             found |= {n: b for n, b in extremes.brackets.items() if n in track}
             found["restarted"] = extremes.restarted
@@ -239,6 +247,8 @@ class Measurement:
         rng: np.random.Generator,
         number: int,
         most: int | None,
+        *,
+        exact: bool,
     ) -> Extremes | None:
         track, settings = self._track, self._settings
         plain: dict[str, End] = {}
@@ -258,15 +268,28 @@ class Measurement:
         steps = settings.bound_steps
         if steps is None and number % _DEEP_EVERY == 0:
             steps = DEEP
+        usual = 1 + len(
+            {"sharpness", "preconditioned_sharpness"} & {n for _, one in sides for n in one}
+        )
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
-            usual=2 if len(plain) + scaled == 1 else 3, explore=number % _EXPLORE_EVERY == 0,
+            usual=usual, explore=number % _EXPLORE_EVERY == 0,
+            exact=exact, near=self._near(preconditioner),
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:
             found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]
             found.vectors["preconditioned_sharpness"] = found.vectors["sharpness"]
         return found
+
+    def _near(self, preconditioner: Preconditioner | None) -> dict[str, float]:
+        """Values near the stability threshold, by the ends that have one."""
+        if preconditioner is None:
+            return {}
+        name = "preconditioned_sharpness"
+        kept = self._warm.vectors.get(name)
+        value = _NEAR * preconditioner.threshold_along(kept)
+        return {name: value} | ({"sharpness": value} if preconditioner.factor is None else {})
 
     def _thresholds(
         self, preconditioner: Preconditioner, extremes: Extremes | None, found: dict[str, Any]
@@ -321,12 +344,13 @@ class Measurement:
         return {
             "vectors": dict(self._warm.vectors),
             "seconds": dict(self._warm.seconds),
+            "slopes": dict(self._warm.slopes),
             "origin": self._origin,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`."""
-        self.warm(state["vectors"], state["seconds"])
+        self.warm(state["vectors"], state["seconds"], state.get("slopes", {}))
         if self._origin is not None and state["origin"] is not None:
             self._origin = state["origin"].to(self.risk.theta)
 
