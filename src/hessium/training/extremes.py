@@ -1,20 +1,22 @@
 r"""Extreme eigenvalues of an operator that changes slowly, from vectors of the time before.
 
 A record keeps two vectors for each end of each spectrum: of the end, and of the Ritz value next to
-it. The next record multiplies those of the ends with the new operator, all in one block product,
-and the others where they are close or it is their turn, since their eigenvalue may have overtaken
-the end. A product with A serves both spectra: A z is one of A, and D A z is one of D A D, with the
-vector $D^{-1} z$. Rayleigh-Ritz values are bounds on one side that always hold. Where a residual is
-large, it joins the basis, and the block step is repeated: a locally optimal step (Knyazev 2001)
-whose basis grows within a record. A Gaussian vector that is independent of the deflated vectors
-bounds what lies beyond them, at a stated confidence.
+it. The next record multiplies those of the ends with the new operator, all in one block product. A
+product with A serves both spectra: A z is one of A, and D A z is one of D A D, with the vector
+$D^{-1} z$. Rayleigh-Ritz values are bounds on one side that always hold. What one more step along
+the residual would add to them is estimated without a product, with a curvature along the residual
+that records with such steps have shown: that is the value of the record, and its vector starts the
+next one. An ordinary record stops there. Near a threshold, in exact records, and where the other
+records may take more products, such steps are made until the estimated error is within the
+tolerance: locally optimal steps (Knyazev 2001) whose basis grows within a record. The vectors next
+to the ends are multiplied where their eigenvalues may have overtaken the ends. A Gaussian vector
+that is independent of the deflated vectors bounds what lies beyond them, at a stated confidence.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -27,6 +29,7 @@ from hessium.spectra import Bracket
 from hessium.training.random_walk import Walk, ends, normal, one_step
 from hessium.training.ritz_space import SMALL, End, Side
 from hessium.training.upper_ends import coupled, normal_floor
+from hessium.training.warm_start import Extremes, Warm, next_to, slope_of
 
 _JUMP = 0.7  # relative residual from which the kept vectors say little
 _MOST = 60  # products of one end in one record
@@ -36,51 +39,8 @@ _SHARED = 0.1  # part of a vector outside of the space of the other spectrum tha
 # curvature along a residual relative to the Ritz value, before it is known, by steps taken
 _SLOPES = (0.65, 0.8, 0.8)
 _STEEPEST = 0.95
+_SETTLED = 3.0  # tolerances within which an end shows what a residual should have predicted
 _KNOWN = 0.02  # relative residual below which it says nothing about that curvature
-
-
-def next_to(name: str) -> str:
-    """Name of the vector that belongs to the Ritz value next to an end."""
-    return f"next to {name}"
-
-
-def slope_of(name: str, steps: int) -> str:
-    """Name of the curvature along the residual of an end after some steps along residuals."""
-    return f"{name}, {min(steps, 2)}"
-
-
-@dataclass(slots=True)
-class Warm:
-    """Vectors for the next record.
-
-    Attributes:
-        vectors: unit vectors (n,) by name of the target, and by `next_to` of it.
-        seconds: the Ritz value next to each end, relative to it.
-        slopes: curvature along the residual relative to the Ritz value, by `slope_of`.
-    """
-
-    vectors: dict[str, Tensor] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    slopes: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extremes:
-    """Brackets of extreme eigenvalues.
-
-    Attributes:
-        brackets: by name of the target.
-        vectors: the Ritz vectors (n,), by name.
-        residuals: their residuals relative to the Ritz values.
-        restarted: whether kept vectors had a large residual, so that random ones joined them.
-        num_matvecs: products with the operator.
-    """
-
-    brackets: dict[str, Bracket]
-    vectors: dict[str, Tensor]
-    residuals: Mapping[str, float]
-    restarted: bool
-    num_matvecs: int
 
 
 def measure_extremes(
@@ -93,6 +53,7 @@ def measure_extremes(
     confidence: float,
     steps: int | None,
     usual: int = 3,
+    more: int = 0,
     most: int | None = None,
     explore: bool = False,
     exact: bool = True,
@@ -109,7 +70,8 @@ def measure_extremes(
         confidence: of the random side of each bracket.
         steps: products with the random vector of each spectrum; 0 leaves that side open. After a
             jump there are `DEEP` of them. None for what is left of `usual`, at least one.
-        usual: products of a record where curvature moves slowly.
+        usual: products of an ordinary record.
+        more: further products that it may take where an end is not within `tol`.
         most: products after which an end is taken as it is; a block step and one product for the
             bounds are always made.
         explore: whether the vectors next to all ends are multiplied, not the close ones alone.
@@ -123,18 +85,19 @@ def measure_extremes(
     if restarted and steps != 0:
         steps = DEEP
     work.exact, work.near = exact or restarted or not work.known, near
+    work.learns = exact or more > 0
     planned = 1 if steps is None else steps
     if work.num_matvecs + len(sides) * planned > limit:
         steps = planned = min(planned, 1)
     shared = 1 if planned == 1 else len(sides) * planned
     if work.num_matvecs + shared + ends <= limit:
         work.explore(everything=explore)
-    work.refine(usual - shared, limit - shared)
+    work.refine(usual + more - shared, limit - shared)
     if steps is None:
         steps = max(1, (usual - work.num_matvecs) // len(sides))
     bounds = work.look_beyond(steps, confidence) if steps else {}
     if steps is None or steps > 1:
-        work.refine(usual, limit)
+        work.refine(usual + more, limit)
     return work.result(bounds, confidence, restarted)
 
 
@@ -152,7 +115,7 @@ class _Work:
     ) -> None:
         self.operator, self.sides, self.warm, self.rng, self.tol = operator, sides, warm, rng, tol
         self.num_matvecs = 0
-        self.exact = True
+        self.exact = self.learns = True
         self.near: Mapping[str, float] = {}
         self.explored: set[str] = set()
         self.known = all(name in warm.vectors for side in sides for name in side.targets)
@@ -282,12 +245,19 @@ class _Work:
 
     def _estimate(self, side: Side, name: str, end: End) -> tuple[float, Tensor]:
         """The end with the gain that is expected of one more step, and its vector."""
-        slope = self._slope(name, self._steps[name])
+        slope = min(self._slope(name, self._steps[name]), self._second(side, name, end))
         idle = None
         if name not in self.explored and next_to(name) in self.warm.vectors:
             ratio, value = self.warm.seconds.get(name, 0.0), side.pair(end)[0]
             idle = (ratio * value, self.warm.vectors[next_to(name)])
         return side.predicted(end, slope, idle)
+
+    def _second(self, side: Side, name: str, end: End) -> float:
+        """The largest value next to an end that is known, relative to it; one if none is."""
+        value, found = side.pair(end)[0], side.second(end)
+        ratios = [found / value] if found is not None and value else []
+        ratios += [self.warm.seconds[name]] if name in self.warm.seconds else []
+        return min(max(ratios, default=1.0), 1.0)
 
     def _slope(self, name: str, steps: int) -> float:
         return self.warm.slopes.get(slope_of(name, steps), _SLOPES[min(steps, 2)])
@@ -372,12 +342,8 @@ class _Work:
                 )
                 vectors[name] = x
                 residuals[name] = self._residual(side, end)
-                if (
-                    self.exact
-                    and self.known
-                    and not restarted
-                    and self._error(side, name, end) <= self.tol
-                ):
+                settled = self.learns and self.known and not restarted
+                if settled and self._error(side, name, end) <= _SETTLED * self.tol:
                     self._learn(name, sign, estimate)
                 self._keep_second(side, name, end, start)
                 self.warm.vectors[name] = start

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,57 +18,21 @@ from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
 from hessium.estimate import inertia, spectral_measure
 from hessium.linalg.congruence import Factor
 from hessium.problem import EmpiricalRisk
-from hessium.training.extremes import DEEP, Extremes, Warm, measure_extremes
+from hessium.training.extremes import DEEP, measure_extremes
 from hessium.training.quantities import along, batch_sharpness, traces
 from hessium.training.record import Record
 from hessium.training.ritz_space import End
+from hessium.training.settings import Settings
 from hessium.training.stability import Preconditioner, preconditioner_of
+from hessium.training.warm_start import Extremes, Warm
 
-QUANTITIES = (
-    "loss",
-    "gradient_norm",
-    "distance",
-    "sharpness",
-    "most_negative",
-    "preconditioned_sharpness",
-    "threshold",
-    "trace",
-    "gauss_newton_trace",
-    "layer_traces",
-    "directional_sharpness",
-    "update_sharpness",
-    "batch_sharpness",
-    "gradient_share",
-    "inertia",
-    "spectrum",
-)
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
-_EXPLORE_EVERY = 4  # records between two that also multiply the vectors next to the ends
+_EXPLORE_EVERY = 3  # records between two that also multiply the vectors next to the ends
+_GRAPH_BYTES = 2**30  # limit of the memory of graphs until they are known to fit
 _NEAR = 0.8  # of the threshold, from which precision matters in every record
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Arguments of a monitor.
-
-    Attributes:
-        track: quantities of each record.
-        at_times: more quantities of full records.
-    """
-
-    track: tuple[str, ...]
-    optimizer: Any
-    at_times: tuple[str, ...] = ()
-    tol: float
-    confidence: float
-    bound_steps: int | None
-    probes: int
-    spectrum_every: int
-    seed: int
-    mode: str
 
 
 class Measurement:
@@ -89,7 +52,7 @@ class Measurement:
         self._track = settings.track
         self._origin = risk.theta if "distance" in settings.track else None
         self._checked: set[str] = set()
-        self._graph_bytes = 2**30
+        self._graph_bytes = _GRAPH_BYTES
         if settings.mode == "eval":
             self._operator(Hessian)
             if "gauss_newton_trace" in settings.track:
@@ -118,12 +81,11 @@ class Measurement:
             origin: parameters from which the distance is measured, if it is.
         """
         both = (risk, self.risk)
-        now, before = ((r.names, r.layout.sizes, r.num_batches, r.num_samples) for r in both)
-        if now[:2] != before[:2]:
+        now, before = ((r.names, r.layout.sizes) for r in both)
+        if now != before:
             self._warm = Warm()
             self._checked.clear()
-        if now != before:
-            self._graph_bytes = 2**30  # graphs of other sizes may not fit
+        self._graph_bytes = _GRAPH_BYTES  # graphs of other data may be larger than those before
         self.risk, self._settings, self._origin = risk, settings, origin
 
     def warm(
@@ -268,13 +230,11 @@ class Measurement:
         steps = settings.bound_steps
         if steps is None and number % _DEEP_EVERY == 0:
             steps = DEEP
-        usual = 1 + len(
-            {"sharpness", "preconditioned_sharpness"} & {n for _, one in sides for n in one}
-        )
+        ends, explore = sum(len(one) for _, one in sides), number % _EXPLORE_EVERY == 0
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
-            usual=usual, explore=number % _EXPLORE_EVERY == 0,
+            usual=ends + 1, more=3 * ends if explore else 0, explore=explore,
             exact=exact, near=self._near(preconditioner),
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:

@@ -17,10 +17,11 @@ from hessium._random import Rng, generator
 from hessium.errors import InputError
 from hessium.training.live_risk import LiveRisk
 from hessium.training.log import Log
-from hessium.training.measurement import QUANTITIES, Measurement, Settings, recorded
+from hessium.training.measurement import Measurement, recorded
 from hessium.training.quantities import modules_of
 from hessium.training.record import Record
 from hessium.training.schedule import Budget, Every, Schedule
+from hessium.training.settings import QUANTITIES, Settings
 from hessium.training.stability import require_rules
 from hessium.training.tracking import AT_TIMES, drift, tracked
 from hessium.training.undisturbed import undisturbed
