@@ -29,16 +29,13 @@ from hessium.spectra import Bracket
 from hessium.training.random_walk import Walk, ends, normal, one_step
 from hessium.training.ritz_space import SMALL, End, Side
 from hessium.training.upper_ends import coupled, normal_floor
-from hessium.training.warm_start import Extremes, Warm, next_to, slope_of
+from hessium.training.warm_start import Extremes, Warm, next_to
 
 _JUMP = 0.7  # relative residual from which the kept vectors say little
 _MOST = 60  # products of one end in one record
 _CLOSE = 0.95  # ratio of the next eigenvalue to an end from which that one is likely to overtake
 _SAME = 0.9  # cosine of vectors that have changed places
 _SHARED = 0.1  # part of a vector outside of the space of the other spectrum that it must have
-# curvature along a residual relative to the Ritz value, before it is known, by steps taken
-_SLOPES = (0.65, 0.8, 0.8)
-_STEEPEST = 0.95
 _SETTLED = 3.0  # tolerances within which an end shows what a residual should have predicted
 _KNOWN = 0.02  # relative residual below which it says nothing about that curvature
 
@@ -120,7 +117,7 @@ class _Work:
         self.explored: set[str] = set()
         self.known = all(name in warm.vectors for side in sides for name in side.targets)
         self._steps = dict.fromkeys((name for side in sides for name in side.targets), 0)
-        self._passed: list[tuple[str, int, float, float]] = []
+        self._passed: dict[str, list[tuple[int, float, float]]] = {n: [] for n in self._steps}
         factors = [side.factor for side in sides]
         self._common = factors[0] is None and all(f is None or f.invertible for f in factors)
 
@@ -233,8 +230,8 @@ class _Work:
 
     def _pass(self, side: Side, name: str, end: End) -> None:
         """Note an end before a step along its residual."""
-        value = side.pair(end)[0]
-        self._passed.append((name, self._steps[name], value, side.residual_norm(end)))
+        value = side.pair(end)[0] * (1.0 if end == "largest" else -1.0)
+        self._passed[name].append((self._steps[name], value, side.residual_norm(end)))
         self._steps[name] += 1
 
     def _scale(self, side: Side, value: float) -> float:
@@ -245,7 +242,7 @@ class _Work:
 
     def _estimate(self, side: Side, name: str, end: End) -> tuple[float, Tensor]:
         """The end with the gain that is expected of one more step, and its vector."""
-        slope = min(self._slope(name, self._steps[name]), self._second(side, name, end))
+        slope = min(self.warm.slope(name, self._steps[name]), self._second(side, name, end))
         idle = None
         if name not in self.explored and next_to(name) in self.warm.vectors:
             ratio, value = self.warm.seconds.get(name, 0.0), side.pair(end)[0]
@@ -258,9 +255,6 @@ class _Work:
         ratios = [found / value] if found is not None and value else []
         ratios += [self.warm.seconds[name]] if name in self.warm.seconds else []
         return min(max(ratios, default=1.0), 1.0)
-
-    def _slope(self, name: str, steps: int) -> float:
-        return self.warm.slopes.get(slope_of(name, steps), _SLOPES[min(steps, 2)])
 
     def _error(self, side: Side, name: str, end: End) -> float:
         """Estimated relative error of an end: by how much a residual can move it."""
@@ -340,11 +334,12 @@ class _Work:
                     upper=max(inner, outer),
                     confidence=confidence,
                 )
-                vectors[name] = x
+                vectors[name] = x.clone()  # not a view of all vectors
                 residuals[name] = self._residual(side, end)
                 settled = self.learns and self.known and not restarted
                 if settled and self._error(side, name, end) <= _SETTLED * self.tol:
-                    self._learn(name, sign, estimate)
+                    for one in self._passed[name]:
+                        self.warm.learn(name, *one, sign * estimate)
                 self._keep_second(side, name, end, start)
                 self.warm.vectors[name] = start
         return Extremes(
@@ -355,27 +350,14 @@ class _Work:
             num_matvecs=self.num_matvecs,
         )
 
-    def _learn(self, name: str, sign: float, found: float) -> None:
-        """Which curvature along the residuals would have predicted an end that is now known."""
-        for other, steps, value, length in self._passed:
-            size = abs(value)
-            if other != name or length <= _KNOWN * size or sign * found <= 0:
-                continue
-            gain = sign * (found - value)
-            slope = 1 + (gain - length**2 / gain) / size if gain > 0 else 0.0
-            slope = min(max(slope, 0.0), _STEEPEST)
-            self.warm.slopes[slope_of(name, steps)] = (self._slope(name, steps) + slope) / 2
-
     def _keep_second(self, side: Side, name: str, end: End, start: Tensor) -> None:
         """The vector next to an end, if it is closer than the one that is kept, or newer."""
-        (value, x, _), second = side.pair(end), side.second(end)
-        kept = self.warm.vectors.get(next_to(name))
+        (value, x, _), second, warm = side.pair(end), side.second(end), self.warm
+        kept = warm.vectors.get(next_to(name))
         if second is not None and value:
             ratio = second / value
-            if kept is None or name in self.explored or ratio > self.warm.seconds.get(name, 0.0):
-                self.warm.seconds[name] = ratio
-                kept = side.second_vector(end)
+            if kept is None or name in self.explored or ratio > warm.seconds.get(name, 0.0):
+                warm.seconds[name], kept = ratio, side.second_vector(end)
         if kept is not None:
-            if abs(float(start @ kept)) > _SAME:  # they have changed places
-                kept = x
-            self.warm.vectors[next_to(name)] = kept
+            changed_places = abs(float(start @ kept)) > _SAME
+            warm.vectors[next_to(name)] = x.clone() if changed_places else kept

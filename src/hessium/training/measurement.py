@@ -230,11 +230,12 @@ class Measurement:
         steps = settings.bound_steps
         if steps is None and number % _DEEP_EVERY == 0:
             steps = DEEP
-        ends, explore = sum(len(one) for _, one in sides), number % _EXPLORE_EVERY == 0
+        usual, explore = 1 + sum(len(one) for _, one in sides), number % _EXPLORE_EVERY == 0
+        more = max((settings.matvecs or usual) - usual, 3 * (usual - 1) if explore else 0)
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
-            usual=ends + 1, more=3 * ends if explore else 0, explore=explore,
+            usual=usual, more=more, explore=explore,
             exact=exact, near=self._near(preconditioner),
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:

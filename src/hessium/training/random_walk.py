@@ -17,6 +17,8 @@ def normal(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
     drawn = torch.randn(operator.shape[0], generator=seeded, dtype=operator.dtype)
     return drawn.to(operator.device)
 
+_OUTSIDE = 0.05  # part of a vector outside of a space that it must have to join it
+
 
 class Walk:
     """Lanczos from a random vector in the complement of the Ritz vectors of a side.
@@ -73,7 +75,7 @@ class Walk:
     def join(self) -> None:
         """Add the vectors of the walk to the space of the side."""
         if self.images:
-            self.side.join(self._basis[: len(self.images)], self.images)
+            self.side.join(self._basis[: len(self.images)], self.images, _OUTSIDE)
         self.side.solve()
 
 

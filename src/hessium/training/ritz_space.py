@@ -105,7 +105,7 @@ class Side:
         projected[before:, before:] = (own + own.T) / 2
         self._projected = projected
 
-    def join(self, rows: Iterable[Tensor], images: Iterable[Tensor], least: float = NEW) -> None:
+    def join(self, rows: Iterable[Tensor], images: Iterable[Tensor], least: float) -> None:
         """Extend the space by any vectors with known products.
 
         Args:

@@ -32,6 +32,7 @@ class Settings:
     Attributes:
         track: quantities of each record.
         at_times: more quantities of full records.
+        matvecs: products of an ordinary record for the extreme eigenvalues; None for the fewest.
     """
 
     track: tuple[str, ...]
@@ -44,3 +45,4 @@ class Settings:
     spectrum_every: int
     seed: int
     mode: str
+    matvecs: int | None = None
