@@ -180,6 +180,49 @@ def test_an_eigenvalue_that_overtakes_is_found(explores: bool) -> None:
     assert (max(errors) < 0.01) == explores
 
 
+def test_the_curvature_along_a_residual_is_learnt_from_the_end_that_was_found() -> None:
+    warm, slope = Warm(), 0.3
+    residual = 0.4
+    end = float(np.linalg.eigvalsh([[2.0, residual], [residual, 2.0 * slope]])[-1])
+    for _ in range(12):
+        warm.learn("top", 0, 2.0, residual, end)
+    assert warm.slope("top", 0) == pytest.approx(slope, abs=1e-3)
+    assert warm.slope("top", 1) == Warm().slope("top", 1)  # other steps have their own
+    before = warm.slope("top", 0)
+    warm.learn("top", 0, 2.0, 0.02, end)  # so small a residual says nothing
+    assert warm.slope("top", 0) == before
+
+
+def test_more_products_refine_an_ordinary_record() -> None:
+    costs = []
+    for more in (0, 10):
+        warm = Warm()
+        for t in range(8):
+            found = measure_extremes(
+                as_operator(drifting(200, 0.01 * t)), [(None, {"top": "largest"})], warm,
+                np.random.default_rng(t), tol=1e-4, confidence=0.95, steps=1, usual=2, more=more,
+                exact=t == 0,
+            )  # fmt: skip
+        costs.append(found.num_matvecs)
+        if more:
+            assert found.brackets["top"].value == pytest.approx(9, rel=1e-4)
+    assert costs[0] == 2 < costs[1] <= 12
+
+
+def test_ends_near_a_threshold_are_refined() -> None:
+    found = {}
+    for near in (8.0, 20.0):
+        warm = Warm()
+        for t in range(6):
+            found[near] = measure_extremes(
+                as_operator(drifting(200, 0.02 * t)), [(None, {"top": "largest"})], warm,
+                np.random.default_rng(t), tol=1e-4, confidence=0.95, steps=1, usual=2,
+                exact=t == 0, near={"top": near},
+            )  # fmt: skip
+    assert found[20.0].num_matvecs == 2 < found[8.0].num_matvecs
+    assert found[8.0].brackets["top"].value == pytest.approx(9, rel=1e-4)
+
+
 def test_a_product_serves_both_spectra() -> None:
     """The vector kept for D A D is multiplied as the eigenvector of A, which A alone lacks."""
     n = 80

@@ -17,6 +17,7 @@ def normal(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
     drawn = torch.randn(operator.shape[0], generator=seeded, dtype=operator.dtype)
     return drawn.to(operator.device)
 
+
 _OUTSIDE = 0.05  # part of a vector outside of a space that it must have to join it
 
 
