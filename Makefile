@@ -1,8 +1,12 @@
 # Every target makes the environment it needs, once, in .venv; nothing is installed elsewhere.
 PYTHON ?= python3
 BIN    := .venv/bin
-# tests run in two processes of one thread each: threads that fight for two cores are slower
-PIP    := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+# not compiled: most files of most packages are never imported
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# two processes of one thread each: threads that fight for two cores are slower
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
+# many processes of the tests and of the report import the package: it is compiled once
+export PYTHONDONTWRITEBYTECODE =
 
 # of `make mutants`: mutants a package (0: all of them), and which are drawn
 SAMPLE   ?= 60
@@ -31,11 +35,11 @@ PACKAGES ?= linalg spectra estimate landscape
 report: .venv/.dev    ## run every experiment with its quick preset and write report/report.html
 	$(BIN)/hessium reproduce --preset quick --out report --workers 2
 
-test: .venv/.dev      ## the test suite
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup
+test: .venv/.dev      ## the test suite; tests/test_typechecker.py runs the examples, with --shapes
+	$(PYTEST) --deselect tests/test_docstrings.py::test_examples_run
 
-test-all: .venv/.dev  ## the test suite with the slow tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup -m 'not gpu'
+test-all: .venv/.dev  ## with the slow tests, and types and shapes checked in every call
+	$(PYTEST) --shapes -m 'not gpu'
 
 test-matrix:          ## the tests with every Python and torch that this machine has (MATRIX="--large" downloads more)
 	$(PYTHON) tools/matrix.py $(MATRIX)
@@ -52,8 +56,12 @@ lint: .venv/.dev      ## style, types, architecture
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/.bench   ## speed, as ratios within one run, against the peers
-	OMP_NUM_THREADS=1 PYTHONPATH=benchmarks $(BIN)/pytest benchmarks -p race -o addopts='' -W default --benchmark-only --benchmark-columns=median,rounds
+bench: .venv/.bench   ## speed, as ratios within one run, against the peers: at the defaults, then on one thread
+	rm -f docs/benchmarks/rows.jsonl
+	for threads in default one; do \
+	  PYTHONPATH=benchmarks $(BIN)/pytest benchmarks -p race -o addopts='' -W default -q \
+	    --threads $$threads --rows docs/benchmarks/rows.jsonl || exit 1; \
+	done
 
 docs: .venv/.docs     ## docs/_build/html/index.html, warnings are errors
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html

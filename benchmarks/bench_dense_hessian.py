@@ -70,7 +70,7 @@ def curvlinops(model: nn.Module, loss: Any, x: Tensor, y: Tensor) -> Callable[[]
 @pytest.mark.parametrize("use", ["one-off", "repeated"])
 @pytest.mark.parametrize(("name", "widths", "loss", "samples"), SETTINGS)
 def bench_dense_hessian(
-    benchmark: Any, name: str, widths: tuple[int, ...], loss: nn.Module, samples: int, use: str
+    name: str, widths: tuple[int, ...], loss: nn.Module, samples: int, use: str
 ) -> None:
     """One-off: from model and data, with every check. Repeated: at one of many parameters."""
     model, x, y = problem(widths, loss, samples)
@@ -91,4 +91,4 @@ def bench_dense_hessian(
     for run in contestants.values():
         assert float((run().detach() - expected).norm()) < 1e-5 * float(expected.norm())
     rounds = 5 if risk.dim < 5000 else 3
-    race(benchmark, f"dense Hessian, {name} parameters, {use}", contestants, rounds=rounds)
+    race(f"dense Hessian, {name} parameters, {use}", contestants, rounds=rounds)

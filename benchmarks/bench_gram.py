@@ -33,7 +33,7 @@ print(risk.dim, rank, time.perf_counter() - start, peak() - before)
 
 
 @pytest.mark.parametrize("with_eigenvalues", [False, True])
-def bench_gram_of_270k_parameters(benchmark: Any, with_eigenvalues: bool) -> None:
+def bench_gram_of_270k_parameters(with_eigenvalues: bool) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Linear(784, 256), nn.Tanh(), nn.Linear(256, 256), nn.Tanh(), nn.Linear(256, 10)
@@ -66,19 +66,17 @@ def bench_gram_of_270k_parameters(benchmark: Any, with_eigenvalues: bool) -> Non
     made = eigenvalues if with_eigenvalues else matrix
     what = "Gram matrix and its eigenvalues" if with_eigenvalues else "Gram matrix"
     contestants = {"hessium": made, "one gradient": gradient, "torch.func.jacrev": jacobian}
-    ratios = race(benchmark, f"{what}, 270k parameters, 640 rows", contestants, rounds=5)
-    note(f"  that is {1 / ratios['one gradient']:.1f} gradients")
+    race(f"{what}, 270k parameters, 640 rows", contestants, unit="one gradient")
 
 
-def bench_million_parameters(benchmark: Any) -> None:
+def bench_million_parameters() -> None:
     def run() -> list[float]:
         done = subprocess.run(
             [sys.executable, "-c", MILLION], capture_output=True, text=True, check=True
         )
         return [float(word) for word in done.stdout.split()]
 
-    dim, rank, seconds, gigabytes = benchmark.pedantic(run, rounds=1)
-    benchmark.extra_info.update(dim=dim, rank=rank, gigabytes=gigabytes)
+    dim, rank, seconds, gigabytes = run()
     assert dim >= 1e6
     assert rank == 900
     note(
@@ -137,7 +135,7 @@ def gram_risk(name: str) -> hs.EmpiricalRisk:
 
 
 @pytest.mark.parametrize("name", ["conv net", "transformer"])
-def bench_gram_of_real_layers(benchmark: Any, name: str) -> None:
+def bench_gram_of_real_layers(name: str) -> None:
     """Layer by layer against whole rows of the Jacobian, one backward pass for each."""
     risk = gram_risk(name)
     operator = hs.Gram(risk)
@@ -150,11 +148,10 @@ def bench_gram_of_real_layers(benchmark: Any, name: str) -> None:
         "whole rows": lambda: operator._from_rows(2**33),
     }
     title = f"Gram matrix, {name}, {risk.dim:,} parameters, {operator.shape[0]} rows"
-    ratios = race(benchmark, title, contestants, rounds=3)
-    note(f"  that is {1 / ratios['one gradient']:.0f} gradients")
+    race(title, contestants, unit="one gradient", rounds=3)
 
 
-def bench_gram_equals_dense(benchmark: Any) -> None:
+def bench_gram_equals_dense() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(20, 30), nn.Tanh(), nn.Linear(30, 4)).double()
     data = torch.randn(40, 20).double(), torch.randint(0, 4, (40,))
@@ -162,7 +159,6 @@ def bench_gram_equals_dense(benchmark: Any) -> None:
     dense = torch.linalg.eigvalsh(operator.dense()).numpy()
     np.testing.assert_allclose(hs.spectrum(operator).nodes, dense, atol=1e-13 * dense[-1])
     race(
-        benchmark,
         "spectrum of H0, 754 parameters, 160 rows, through Gram",
         {
             "hessium": lambda: hs.spectrum(operator),

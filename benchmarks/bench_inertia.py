@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from race import race
 
 
 @pytest.mark.parametrize("widths", [(32, 24, 24, 4), (64, 48, 10), (64, 48, 32, 10)])
-def bench_inertia(benchmark: Any, widths: tuple[int, ...]) -> None:
+def bench_inertia(widths: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     layers: list[nn.Module] = []
     for d_in, d_out in itertools.pairwise(widths):
@@ -27,7 +26,6 @@ def bench_inertia(benchmark: Any, widths: tuple[int, ...]) -> None:
     assert found.method == "ldl"
     assert int(found.negative) == int((values < -1e-6 * values.abs().max()).sum())
     race(
-        benchmark,
         f"inertia of a {len(matrix):,} x {len(matrix):,} Hessian",
         {
             "hessium": lambda: hs.inertia(matrix),

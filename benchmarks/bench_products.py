@@ -1,4 +1,4 @@
-"""Curvature products in units of a gradient, against the peers."""
+"""Curvature products as a user calls them, in gradients, against the peers."""
 
 from __future__ import annotations
 
@@ -20,16 +20,11 @@ from hessian_eigenthings import (
 from torch import Tensor, nn
 
 import hessium as hs
-from models import MODELS, gpt
+from models import MODELS
 from race import race
 
 BLOCK = 8
-
-
-def setting(name: str) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
-    if name == "GPT, fused attention":
-        return gpt(fused=True)
-    return MODELS[name]()
+COMPILED = ("MLP", "conv", "GPT")  # a compilation takes up to two minutes
 
 
 def gradient(model: nn.Module, loss: Any, x: Tensor, y: Tensor) -> Callable[[], Tensor]:
@@ -44,29 +39,47 @@ def gradient(model: nn.Module, loss: Any, x: Tensor, y: Tensor) -> Callable[[], 
 
 
 def ours(kind: Any, name: str, block: int) -> tuple[Any, Tensor]:
-    """An operator made ready for a thousand products, and vectors."""
-    model, loss, x, y = setting(name)
+    """An operator as it is made, and vectors."""
+    model, loss, x, y = MODELS[name]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the route of fused attention
         risk = hs.EmpiricalRisk(model, loss, (x, y))
-    operator = kind(risk).prepare(1000, block)
     torch.manual_seed(1)
     vectors = torch.randn(risk.dim, block)
-    return operator, vectors / vectors.norm(dim=0)
+    return kind(risk), vectors / vectors.norm(dim=0)
 
 
 def curvlinops(kind: Any, name: str) -> Any:
-    model, loss, x, y = setting(name)
+    model, loss, x, y = MODELS[name]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return kind(model, loss, list(model.parameters()), [(x, y)], check_deterministic=False)
 
 
 def eigenthings(kind: str, name: str) -> Any:
-    model, loss, x, y = setting(name)
+    model, loss, x, y = MODELS[name]()
     if kind == "hessian":
         return HessianOperator(model, [(x, y)], supervised_loss(loss))
     return GGNOperator(model, [(x, y)], supervised_forward, supervised_loss_of_output(loss))
+
+
+def compiled_product(name: str, vector: Tensor) -> Callable[[], Tensor]:
+    """Forward over reverse of torch.func under torch.compile."""
+    model, loss, x, y = MODELS[name]()
+    names = [key for key, _ in model.named_parameters()]
+    parameters = {key: value.detach() for key, value in model.named_parameters()}
+    parts = vector.split([value.numel() for value in parameters.values()])
+    tangents = {key: part.view_as(parameters[key]) for key, part in zip(names, parts, strict=True)}
+
+    def value(values: dict[str, Tensor]) -> Tensor:
+        return loss(torch.func.functional_call(model, values, (x,)), y)
+
+    def product(values: dict[str, Tensor], along: dict[str, Tensor]) -> Tensor:
+        found: Any = torch.func.jvp(torch.func.grad(value), (values,), (along,))[1]
+        return torch.cat([found[key].reshape(-1) for key in names])
+
+    fast = torch.compile(product)
+    return lambda: fast(parameters, tangents)
 
 
 PEERS = {
@@ -77,64 +90,74 @@ PEERS = {
 
 @pytest.mark.parametrize("what", PEERS)
 @pytest.mark.parametrize("name", MODELS)
-def bench_one_product(benchmark: Any, name: str, what: str) -> None:
-    """Where a peer is wrong, by how much stands beside its name."""
+def bench_one_product(name: str, what: str) -> None:
+    """A peer that is wrong has the relative error beside its name; one that fails is left out."""
     kind, theirs, short = PEERS[what]
     operator, vectors = ours(kind, name, 1)
     vector = vectors[:, 0]
     expected = operator @ vector
     contestants: dict[str, Callable[[], Any]] = {
-        "gradient": gradient(*setting(name)),
+        "gradient": gradient(*MODELS[name]()),
         "hessium": lambda: operator @ vector,
     }
-    peers: dict[str, Any] = {"curvlinops": curvlinops(theirs, name)}
-    peers["hessian-eigenthings"] = eigenthings(short, name)
-    for peer, matrix in peers.items():
-        multiply: Callable[[], Any] = functools.partial(
-            getattr(matrix, "matvec", matrix.__matmul__), vector
-        )
-        error = float((multiply() - expected).norm() / expected.norm())
+    peers: dict[str, Callable[[], Callable[[], Any]]] = {
+        "curvlinops": lambda: functools.partial(curvlinops(theirs, name).__matmul__, vector),
+        "hessian-eigenthings": lambda: functools.partial(eigenthings(short, name).matvec, vector),
+    }
+    if what == "Hessian" and name in COMPILED:
+        peers["torch.func, compiled"] = lambda: compiled_product(name, vector)
+    failed = []
+    for peer, make in peers.items():
+        try:
+            multiply = make()
+            error = float((multiply() - expected).norm() / expected.norm())
+        except (RuntimeError, NotImplementedError) as reason:
+            failed.append(f"{peer} fails: {str(reason).splitlines()[0][:60]}")
+            continue
         contestants[peer if error < 1e-4 else f"{peer} (error {error:.1e})"] = multiply
-    race(benchmark, f"{what} product, {name} [{operator.route}]", contestants, rounds=9)
+    details = "; ".join([operator.route, *failed])
+    race(f"{what} product, {name}", contestants, unit="gradient", rounds=9, details=details)
 
 
 @pytest.mark.parametrize("what", PEERS)
 @pytest.mark.parametrize("name", MODELS)
-def bench_block(benchmark: Any, name: str, what: str) -> None:
-    """Eight vectors at once; ratios are for the whole block."""
+def bench_block(name: str, what: str) -> None:
+    """Eight vectors at once, for each vector."""
     kind, theirs, _ = PEERS[what]
     operator, vectors = ours(kind, name, BLOCK)
-    rival = curvlinops(theirs, name)
+    one = gradient(*MODELS[name]())
+
+    def gradients() -> None:
+        for _ in range(BLOCK):
+            one()
+
     contestants: dict[str, Callable[[], Any]] = {
-        "gradient": gradient(*setting(name)),
+        "gradient": gradients,
         "hessium": lambda: operator @ vectors,
-        "curvlinops": lambda: rival @ vectors,
     }
-    title = f"{what}, block of {BLOCK}, {name} [{operator.route}]"
-    race(benchmark, title, contestants, rounds=5)
+    rival = curvlinops(theirs, name)
+    try:
+        rival @ vectors
+        contestants["curvlinops"] = lambda: rival @ vectors
+    except (RuntimeError, NotImplementedError):
+        pass
+    title = f"{what}, block of {BLOCK}, a vector, {name}"
+    race(title, contestants, unit="gradient", rounds=3, details=operator.route)
 
 
-def bench_fused_attention(benchmark: Any) -> None:
-    """No peer multiplies where attention is torch's fused function; ours runs its MATH kernel."""
-    operator, vectors = ours(hs.Hessian, "GPT, fused attention", 1)
-    plain, _ = ours(hs.Hessian, "GPT", 1)
-    vector = vectors[:, 0]
-    difference = float((operator @ vector - plain @ vector).norm() / (plain @ vector).norm())
-    assert difference < 1e-5
-    attempts: list[Callable[[], Any]] = [
-        lambda: curvlinops(HessianLinearOperator, "GPT, fused attention") @ vector,
-        lambda: eigenthings("hessian", "GPT, fused attention").matvec(vector),
-    ]
-    for make in attempts:
-        with pytest.raises((RuntimeError, NotImplementedError)):
-            make()
-    race(
-        benchmark,
-        "Hessian product, GPT with fused attention",
-        {
-            "gradient": gradient(*setting("GPT, fused attention")),
-            "hessium": lambda: operator @ vector,
-            "hessium on plain attention": lambda: plain @ vector,
-        },
-        rounds=9,
-    )
+@pytest.mark.parametrize("name", MODELS)
+def bench_making(name: str) -> None:
+    """Risk, operator and first product: of a new architecture, and once more."""
+    model, loss, x, y = MODELS[name]()
+    vector = torch.randn(sum(p.numel() for p in model.parameters()))
+
+    def made() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))) @ vector
+
+    contestants = {
+        "gradient": gradient(model, loss, x, y),
+        "hessium, the next risk and one product": made,
+    }
+    race(f"making an operator, {name}", contestants, unit="gradient", rounds=3)

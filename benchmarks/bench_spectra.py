@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +15,8 @@ from torch import Tensor, nn
 
 import hessium as hs
 from bench_products import curvlinops, eigenthings, gradient
-from models import gpt, mlp
-from race import note
+from models import MODELS, gpt, mlp
+from race import tasks
 
 
 def trained(name: str) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
@@ -38,46 +36,18 @@ def trained(name: str) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
     return model, loss, x, y
 
 
-def in_gradients(run: Callable[[], Any], one: Callable[[], Any]) -> tuple[float, Any]:
-    """Processor time of a task over that of a gradient, measured before and after it."""
-
-    def clock() -> float:
-        times = []
-        for _ in range(9):
-            start = time.process_time()
-            one()
-            times.append(time.process_time() - start)
-        return float(np.median(times))
-
-    before = clock()
-    start = time.process_time()
-    result = run()
-    seconds = time.process_time() - start
-    return seconds / np.sqrt(before * clock()), result
-
-
-def report(benchmark: Any, title: str, runs: dict[str, Callable[[], Any]], one: Any) -> None:
-    shown = []
-    for name, run in runs.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            cost, words = in_gradients(run, one)
-        benchmark.extra_info[name] = cost
-        shown.append(f"{name} {cost:.0f} ({words})")
-    note(f"{title}, in gradients: {', '.join(shown)}")
-    benchmark.pedantic(one, rounds=1)
-
-
-def patched(model: nn.Module, loss: Any, x: Tensor, y: Tensor, monkeypatch: Any) -> None:
+def patched(
+    setting: tuple[nn.Module, nn.Module, Tensor, Tensor], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Let the makers of `bench_products` see this setting."""
-    monkeypatch.setattr("bench_products.setting", lambda _: (model, loss, x, y))
+    monkeypatch.setitem(MODELS, name, lambda: setting)
 
 
 @pytest.mark.parametrize("name", ["MLP", "GPT"])
-def bench_ten_eigenvalues(benchmark: Any, name: str, monkeypatch: Any) -> None:
+def bench_ten_eigenvalues(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Largest in magnitude, to a relative residual of 1e-3; everything from model and data on."""
     model, loss, x, y = trained(name)
-    patched(model, loss, x, y, monkeypatch)
+    patched((model, loss, x, y), name, monkeypatch)
     reference = hs.eigenpairs(
         hs.Hessian(hs.EmpiricalRisk(model.double(), loss, (_double(x), y))), 10, tol=1e-7
     ).values
@@ -119,8 +89,7 @@ def bench_ten_eigenvalues(benchmark: Any, name: str, monkeypatch: Any) -> None:
 
         return run
 
-    report(
-        benchmark,
+    tasks(
         f"ten eigenvalues to 1e-3, {name}",
         {
             "hessium with all its checks": ours,
@@ -138,10 +107,10 @@ def _double(x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["MLP", "GPT"])
-def bench_spectral_measure(benchmark: Any, name: str, monkeypatch: Any) -> None:
+def bench_spectral_measure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten probes, eighty steps, one pass of reorthogonalisation."""
     model, loss, x, y = trained(name)
-    patched(model, loss, x, y, monkeypatch)
+    patched((model, loss, x, y), name, monkeypatch)
     cut = 1e-3
 
     def ours() -> str:
@@ -155,8 +124,7 @@ def bench_spectral_measure(benchmark: Any, name: str, monkeypatch: Any) -> None:
         )
         return f"{type(found).__name__}"
 
-    report(
-        benchmark,
+    tasks(
         f"spectral measure 10 x 80, {name}",
         {"hessium": ours, "hessian-eigenthings": rival},
         gradient(model, loss, x, y),
@@ -164,10 +132,10 @@ def bench_spectral_measure(benchmark: Any, name: str, monkeypatch: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["MLP", "GPT"])
-def bench_trace(benchmark: Any, name: str, monkeypatch: Any) -> None:
+def bench_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred products."""
     model, loss, x, y = trained(name)
-    patched(model, loss, x, y, monkeypatch)
+    patched((model, loss, x, y), name, monkeypatch)
 
     def ours() -> str:
         found = hs.trace(hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))), matvecs=100)
@@ -177,9 +145,25 @@ def bench_trace(benchmark: Any, name: str, monkeypatch: Any) -> None:
         found = trace(eigenthings("hessian", name), num_matvecs=100, method="hutchinson", seed=0)
         return f"{float(found.estimate):.4g}"
 
-    report(
-        benchmark,
+    tasks(
         f"trace, 100 products, {name}",
         {"hessium": ours, "hessian-eigenthings": rival},
         gradient(model, loss, x, y),
+    )
+
+
+def bench_default_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten eigenvalues as `eigenpairs(H, 10)` finds them, where labels are random."""
+    setting = mlp()
+    patched(setting, "MLP", monkeypatch)
+
+    def ours() -> str:
+        model, loss, x, y = setting
+        found = hs.eigenpairs(hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))), 10)
+        return f"{found.num_matvecs} products"
+
+    tasks(
+        "ten eigenvalues at the default tolerance, MLP with random labels",
+        {"hessium": ours},
+        gradient(*setting),
     )

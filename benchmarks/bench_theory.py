@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ FASTER, QUANTILES, GROWTH = 20.0, 50.0, 1.35
 
 
 @pytest.mark.parametrize("kind", ["free_sum", "wishart_wigner"])
-def bench_marchenko_pastur_plus_semicircle(benchmark: Any, kind: str) -> None:
+def bench_marchenko_pastur_plus_semicircle(kind: str) -> None:
     energy, ratio = 0.1, 0.25
     if kind == "free_sum":
         summands = (
@@ -39,7 +38,6 @@ def bench_marchenko_pastur_plus_semicircle(benchmark: Any, kind: str) -> None:
         whole = rmtool.Lmz2pdf(polynomial, x)
     np.testing.assert_allclose(law.pdf(x), whole.density, atol=1e-12)
     ratios = race(
-        benchmark,
         f"1,000 density points of Marchenko-Pastur + semicircle, {kind}",
         {
             "hessium": lambda: law.pdf(x),
@@ -49,12 +47,11 @@ def bench_marchenko_pastur_plus_semicircle(benchmark: Any, kind: str) -> None:
         rounds=9,
     )
     after = ratios["rmtool"] - ratios["its setup, one point"]
-    benchmark.extra_info.update(after_setup=after)
     note(f"  rmtool after setup {after:.1f}x (goal: {FASTER:.0f}x)")
 
 
 @pytest.mark.parametrize("kind", ["wishart_wigner", "relu_hessian", "free_sum"])
-def bench_quantiles(benchmark: Any, kind: str) -> None:
+def bench_quantiles(kind: str) -> None:
     laws = {
         "wishart_wigner": hs.theory.wishart_wigner(0.1, 0.25),
         "relu_hessian": hs.theory.relu_hessian(0.7, 0.25),
@@ -67,7 +64,6 @@ def bench_quantiles(benchmark: Any, kind: str) -> None:
     x = law.ppf(levels)
     np.testing.assert_allclose(law.cdf(x), levels, atol=1e-10)
     cost = race(
-        benchmark,
         f"1,000 cdf of {kind}",
         {"hessium cdf": lambda: law.cdf(x), "ppf": lambda: law.ppf(levels)},
     )
@@ -75,7 +71,7 @@ def bench_quantiles(benchmark: Any, kind: str) -> None:
     assert cost["ppf"] < QUANTILES
 
 
-def bench_cost_in_atoms(benchmark: Any) -> None:
+def bench_cost_in_atoms() -> None:
     """Doubling the atoms doubles the time: the exponent is at most 1 but for noise."""
     counts = (100, 200, 400, 800)
     noise = hs.theory.MarchenkoPastur(ratio=0.5)
@@ -92,8 +88,6 @@ def bench_cost_in_atoms(benchmark: Any) -> None:
             times.append(time.perf_counter() - start)
         best[count] = min(times)
     exponent = float(np.polyfit(np.log(counts), np.log(list(best.values())), 1)[0])
-    benchmark.extra_info.update(exponent=exponent)
-    benchmark.pedantic(lambda: law.pdf(x), rounds=1)
     shown = ", ".join(f"{count}: {1e3 * seconds:.1f} ms" for count, seconds in best.items())
     note(f"300 density points of n atoms + Marchenko-Pastur: {shown}; exponent {exponent:.2f}")
     assert exponent < GROWTH

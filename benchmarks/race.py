@@ -1,68 +1,176 @@
 """Ratios that survive a noisy machine: contestants run in turn, each round compared with itself.
 
-One thread each, timed by the clock of the processor: other processes do not disturb it.
+`--threads default` leaves every thread pool as torch and NumPy set it and measures wall time, which
+is what a user waits. `--threads one` gives one thread to each pool and measures processor time,
+which other processes do not disturb.
 """
 
 from __future__ import annotations
 
+import json
+import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
-# one thread, so that numbers mean the same on every machine
-torch.set_num_threads(1)
+WARM = 3  # calls before the clock starts: operators choose their route within them
 
-TABLE: list[str] = []
+_lines: list[str] = []
+_rows: list[dict[str, Any]] = []
+_one = False
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of `make bench`."""
+    parser.addoption(
+        "--threads", choices=("default", "one"), default="default",
+        help="thread pools as they are and wall time, or one thread and processor time",
+    )  # fmt: skip
+    parser.addoption("--rows", type=Path, help="file of JSON lines that rows are appended to")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the threads before any work."""
+    global _one
+    _one = config.getoption("--threads") == "one"
+    if _one:
+        threadpool_limits(1)
+        torch.set_num_threads(1)
+
+
+def clock() -> float:
+    """Seconds: of the processor with one thread, of the wall otherwise."""
+    return time.process_time() if _one else time.perf_counter()
+
+
+def seconds(run: Callable[[], Any], repeats: int = 9) -> float:
+    """The median time of some calls."""
+    times = []
+    for _ in range(repeats):
+        start = clock()
+        run()
+        times.append(clock() - start)
+    return statistics.median(times)
 
 
 def race(
-    benchmark: Any, title: str, contestants: Mapping[str, Callable[[], Any]], *, rounds: int = 5
+    title: str,
+    contestants: Mapping[str, Callable[[], Any]],
+    *,
+    unit: str | None = None,
+    rounds: int = 5,
+    details: str = "",
 ) -> dict[str, float]:
-    """Time all contestants interleaved; the first one is ours.
+    """Time all contestants interleaved.
 
     Args:
-        benchmark: the pytest-benchmark fixture, which records ours and keeps all ratios.
-        title: of the line in the summary.
-        contestants: name -> what to run, already warm.
+        title: of the row.
+        contestants: name -> what to run.
+        unit: the contestant whose time is 1; the first one by default.
         rounds: each runs every contestant once.
+        details: printed beside the title.
 
     Returns:
-        For every other contestant the median over rounds of its time over ours.
+        For every contestant the median over rounds of its time over that of the unit.
     """
-    names = list(contestants)
-    ours = names[0]
-    seconds: dict[str, list[float]] = {name: [] for name in names}
+    unit = unit or next(iter(contestants))
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    waits: dict[str, list[float]] = {name: [] for name in contestants}
     for run in contestants.values():
-        run()
+        for _ in range(WARM if rounds >= WARM else 1):
+            run()
     for _ in range(rounds):
         for name, run in contestants.items():
-            start = time.process_time()
+            wait, start = time.perf_counter(), clock()
             run()
-            seconds[name].append(time.process_time() - start)
-    ratios = {
+            times[name].append(clock() - start)
+            waits[name].append(time.perf_counter() - wait)
+    costs = {
         name: statistics.median(
-            theirs / mine for theirs, mine in zip(seconds[name], seconds[ours], strict=True)
+            theirs / one for theirs, one in zip(times[name], times[unit], strict=True)
         )
-        for name in names[1:]
+        for name in contestants
     }
-    benchmark.extra_info.update(ratios)
-    benchmark.pedantic(contestants[ours], rounds=1)
-    shown = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in ratios.items())
-    note(f"{title}: {ours} 1x, {shown}")
-    return ratios
+    wall = {name: statistics.median(found) for name, found in waits.items()}
+    row(title, costs, unit=unit, details=details, wall=wall)
+    return costs
+
+
+def tasks(
+    title: str, runs: Mapping[str, Callable[[], str]], gradient: Callable[[], Any]
+) -> dict[str, float]:
+    """Whole tasks, each run once, in gradients measured before and after it.
+
+    Args:
+        title: of the row.
+        runs: name -> a task, which returns a few words on its result.
+        gradient: one gradient.
+    """
+    costs, words, wall = {}, [], {}
+    for name, run in runs.items():
+        before = seconds(gradient)
+        wait, start = time.perf_counter(), clock()
+        found = run()
+        taken = clock() - start
+        wall[name] = time.perf_counter() - wait
+        costs[name] = taken / (before * seconds(gradient)) ** 0.5
+        words.append(f"{name}: {found}")
+    row(title, costs, unit="gradient", details="; ".join(words), wall=wall)
+    return costs
+
+
+def row(
+    title: str,
+    costs: Mapping[str, float],
+    *,
+    unit: str,
+    details: str = "",
+    wall: Mapping[str, float] | None = None,
+) -> None:
+    """Add a row to the summary and to the file; `wall` has seconds of wall time."""
+    shown = ", ".join(f"{name} {cost:.3g}" for name, cost in costs.items() if name != unit)
+    note(f"{title} [unit: {unit}]: {shown}" + (f"  ({details})" if details else ""))
+    _rows.append(
+        {
+            "title": title,
+            "unit": unit,
+            "costs": dict(costs),
+            "details": details,
+            "wall": dict(wall or {}),
+        }
+    )
 
 
 def note(line: str) -> None:
     """Add a line to the summary."""
-    TABLE.append(line)
+    _lines.append(line)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the summary after the tables of pytest-benchmark."""
-    terminalreporter.section("ratios within this run (time of others over ours)")
-    for line in TABLE:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the rows and write them."""
+    how = "one thread, processor time" if _one else "default threads, wall time"
+    terminalreporter.section(f"ratios within this run ({how})")
+    for line in _lines:
         terminalreporter.write_line(line)
+    if (path := config.getoption("--rows")) is not None:
+        about = {"threads": "one" if _one else "default", "torch": torch.__version__}
+        about |= {"processor": _processor(), "python": platform.python_version()}
+        with path.open("a", encoding="utf-8") as file:
+            for one in _rows:
+                file.write(json.dumps(about | one) + "\n")
+
+
+def _processor() -> str:
+    """The name of the processor, where the system gives it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]} ({len(names)} cores)" if names else platform.processor()

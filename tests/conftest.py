@@ -1,14 +1,13 @@
-"""Every case with its dense reference, both computed once for the whole session."""
+"""Settings of the whole session; no module of hessium is imported before they are made."""
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
 from hypothesis import settings
-
-from support import type_checker as type_checker  # isort: skip  # before anything that it is to check
-from support.risk_cases import CASES, Case
+from jaxtyping import install_import_hook
 
 # what a background job of a shell ignores, the processes that tests interrupt would ignore too
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -19,26 +18,32 @@ settings.register_profile("suite", deadline=None, derandomize=True, max_examples
 settings.load_profile("suite")
 
 
-@pytest.fixture(params=CASES, ids=str)
-def case(request: pytest.FixtureRequest) -> Case:
-    return request.param
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--shapes",
+        action="store_true",
+        help="check types and shapes of all arguments and results of the library; takes twice "
+        "the time",
+    )
 
 
-WITH_OUTPUTS = [c for c in CASES if c.make().closure is None]
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.shapes:
+        import support.type_checker  # noqa: F401  # before anything that it is to check
+
+        install_import_hook("hessium", "support.type_checker.check")
+    config.pluginmanager.import_plugin("support.shared_cases")
 
 
-@pytest.fixture(params=WITH_OUTPUTS, ids=str)
-def output_case(request: pytest.FixtureRequest) -> Case:
-    return request.param
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.shapes:
+        checked = pytest.mark.skip(reason="the checks of --shapes come first")
+        for item in items:
+            if item.get_closest_marker("unchecked"):
+                item.add_marker(checked)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(c, marks=() if i % 3 == 0 else pytest.mark.slow)
-        for i, c in enumerate(WITH_OUTPUTS)
-    ],
-    ids=str,
-)
-def every_third_case(request: pytest.FixtureRequest) -> Case:
-    """For comparisons of two routes whose numbers other tests assert: the rest is slow."""
-    return request.param
+def pytest_collection_finish() -> None:
+    # what is imported by now stays; visiting it in every collection takes a twentieth of the time
+    gc.collect()
+    gc.freeze()

@@ -13,8 +13,6 @@ import pytest
 
 from support.cli_processes import LARGE, MODEL, ROOT, SWEEP, Process, gone
 
-pytestmark = pytest.mark.xdist_group("cli-processes")  # one process computes what they share
-
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}
 COMMANDS = {
     "spectrum": ("spectrum m.py:build --out measured", "measured/report.html"),

@@ -1,73 +1,77 @@
-"""What starts without torch and without what draws, each in a process of its own."""
+"""What starts without torch and without what draws."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-import pytest
 
 from hessium.studies.catalogue import CATALOGUE
 from hessium.studies.registry import REGISTRY
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ["torch", "matplotlib", "rich", "jinja2", "sklearn", "pandas", "scipy.stats"]
-IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
-COMMAND = """
-import sys
-from hessium.__main__ import main
-try:
-    status = main()
-except SystemExit as stop:
-    status = stop.code
-assert not status, status
+LIGHT = ["hessium", "hessium.theory", "hessium.spectra", "hessium.explore", "hessium.cli"]
+COMMANDS = [
+    "--version",
+    "--help",
+    "spectrum --help",
+    "list",
+    "theory --ratio 1/4 --energy 0.1",
+    "example",
+    "example digits",
+]
+# imports modules and runs commands one after the other, and says what each has brought with it
+STEPS = """
+import contextlib, importlib, io, json, sys
+heavy, modules, commands = json.loads(sys.argv[1])
+found = {}
+def look(step):
+    found[step] = [one for one in heavy if one in sys.modules]
+for module in modules:
+    importlib.import_module(module)
+    look(module)
+for line in commands:
+    from hessium.__main__ import main
+    sys.argv[1:] = line.split()
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            status = main()
+        except SystemExit as stop:
+            status = stop.code
+    assert not status, (line, status)
+    look(line)
+print(json.dumps(found))
 """
 
 
-def loaded(code: str, *arguments: str) -> set[str]:
-    """Which of the heavy packages are there when `code` has run."""
+def loaded(*modules: str, commands: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Which of the heavy packages are there after each step, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{code}\nprint('\\nloaded', *sys.modules)", *arguments],
+        [sys.executable, "-c", STEPS, json.dumps([HEAVY, modules, commands])],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
     )
     assert done.returncode == 0, done.stderr
-    marker, *modules = done.stdout.splitlines()[-1].split()
-    assert marker == "loaded"
-    return set(HEAVY) & set(modules)
+    found: dict[str, list[str]] = json.loads(done.stdout)
+    return found
 
 
-@pytest.mark.parametrize(
-    "module", ["hessium", "hessium.theory", "hessium.spectra", "hessium.explore", "hessium.cli"]
-)
-def test_a_module_starts_without_torch(module: str) -> None:
-    assert loaded(IMPORT, module) == set()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "--version",
-        "--help",
-        "spectrum --help",
-        "list",
-        "theory --ratio 1/4 --energy 0.1",
-        "example",
-        "example digits",
-    ],
-)
-def test_a_command_starts_without_torch(line: str) -> None:
-    assert loaded(COMMAND, *line.split()) == set()
+def test_what_needs_no_model_starts_without_torch() -> None:
+    found = loaded(*LIGHT, commands=COMMANDS)
+    assert found == {step: [] for step in (*LIGHT, *COMMANDS)}
 
 
 def test_what_computes_loads_torch() -> None:
-    """Negative control: the tests above would see it."""
-    assert "torch" in loaded(IMPORT, "hessium.curvature")
-    assert {"torch", "matplotlib"} <= loaded(IMPORT, "hessium.cli.commands")
+    """Negative control: the test above would see it."""
+    found = loaded("hessium.curvature", "hessium.cli.commands")
+    assert "torch" in found["hessium.curvature"]
+    assert {"torch", "matplotlib"} <= set(found["hessium.cli.commands"])
 
 
 def test_the_catalogue_says_what_the_experiments_say() -> None:

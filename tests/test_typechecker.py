@@ -1,8 +1,12 @@
-"""The checker that all other tests rely on does check, with dimensions and without."""
+"""The checker of `pytest --shapes` does check, with dimensions and without; so does a session."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jaxtyping
@@ -11,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-import hessium as hs
+from hessium.landscape.noise_floor import norm_of
 from support.type_checker import check
 
 if TYPE_CHECKING:
@@ -54,7 +58,6 @@ def test_types_are_checked() -> None:
         lambda: Record(wrong),
         lambda: Record(1).plus(wrong),
         lambda: unknown(wrong),
-        lambda: hs.spectral_measure(torch.eye(3), wrong),
     ):
         with pytest.raises(TypeError, match=r"'1'|1\.0"):
             call()
@@ -68,3 +71,28 @@ def test_names_of_dimensions_are_checked() -> None:
         shaped(torch.ones(3, 2), torch.ones(2))
     with pytest.raises(jaxtyping.TypeCheckError):
         shaped(torch.ones(3, 2).int(), torch.ones(3))
+
+
+def test_the_library_is_checked_where_the_session_says_so(request: pytest.FixtureRequest) -> None:
+    wrong = torch.ones(2, 3)  # for a square matrix
+    if request.config.option.shapes:
+        with pytest.raises(jaxtyping.TypeCheckError, match="n n"):
+            norm_of(wrong)
+    else:  # negative control: nothing stops the call before torch does
+        with pytest.raises(RuntimeError, match=r"linalg\.eigh"):
+            norm_of(wrong)
+
+
+def test_examples_of_all_public_names_have_the_types_and_shapes_they_declare(
+    request: pytest.FixtureRequest,
+) -> None:
+    if request.config.option.shapes:
+        pytest.skip("this session checks them")
+    here = Path(__file__)
+    files = [here, here.with_name("test_docstrings.py")]
+    line = [sys.executable, "-m", "pytest", "--shapes", "-p", "no:cacheprovider", *map(str, files)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    done = subprocess.run(
+        line, cwd=here.parents[1], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

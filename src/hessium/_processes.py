@@ -13,19 +13,16 @@ from typing import Any, TypeAlias
 
 import torch
 
-from hessium._workers import STOPPING, start_worker
+from hessium._workers import SECONDS, STOPPING, start_worker
 
 Task: TypeAlias = Mapping[str, Any]
 Result: TypeAlias = Mapping[str, Any]
-SECONDS = "seconds"
+Futures: TypeAlias = dict[Future[Result], str]
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def computed(
-    compute: Callable[[Task], Result],
-    tasks: dict[str, Task],
-    workers: int,
-    executor: Executor | None = None,
+    compute: Callable[[Task], Result], tasks: Mapping[str, Task], workers: int
 ) -> Generator[tuple[str, Result], None, None]:
     """Names and results of tasks as they finish, each computed on one thread.
 
@@ -33,26 +30,28 @@ def computed(
         compute: one computation; a worker must be able to import it.
         tasks: by name.
         workers: processes; 1 computes in this one, in order.
-        executor: where to compute instead.
     """
-    if executor is None and workers <= 1:
+    if workers <= 1:
         for name, task in tasks.items():
             yield name, _work(compute, task)
         return
-    with contextlib.ExitStack() as stack:
-        pool = executor or stack.enter_context(_pool(workers))
-        with _held_signals():  # the first submission starts the workers
-            futures: dict[Future[Result], str] = {
-                pool.submit(_work, compute, task): name for name, task in tasks.items()
-            }
-        try:
-            for future in as_completed(futures):
-                # a result is let go when it is stored: a long sweep must not gather them
-                yield futures.pop(future), future.result()
-        finally:
-            # our own pool cancels them itself, and fails where they are cancelled as workers end
-            for future in futures if executor is not None else ():
-                future.cancel()
+    with pool(workers) as executor:
+        yield from finished(submitted(executor, compute, tasks))
+
+
+def submitted(
+    executor: Executor, compute: Callable[[Task], Result], tasks: Mapping[str, Task]
+) -> Futures:
+    """Tasks given to worker processes, with their names."""
+    with _held_signals():  # the first submission starts the workers
+        return {executor.submit(_work, compute, task): name for name, task in tasks.items()}
+
+
+def finished(futures: Futures) -> Generator[tuple[str, Result], None, None]:
+    """Names and results as they finish; each leaves `futures` then."""
+    for future in as_completed(futures):
+        # a result is let go when it is stored: a long sweep must not gather them
+        yield futures.pop(future), future.result()
 
 
 def _work(compute: Callable[[Task], Result], task: Task) -> Result:
@@ -84,20 +83,20 @@ def _held_signals() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of worker processes, which all end when the block ends, also by an error."""
+def pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, which all end when the block ends, also by an error."""
     before = set(active_children())
     settings = {name: os.environ[name] for name in _THREADS if name in os.environ}
     # the libraries read these once, when a worker first loads them
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     with _held_signals():  # it starts the tracker of semaphores, which does not handle SIGHUP
-        pool = ProcessPoolExecutor(
+        executor = ProcessPoolExecutor(
             workers, mp_context=get_context("spawn"), initializer=start_worker
         )
     try:
-        yield pool
+        yield executor
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        executor.shutdown(wait=False, cancel_futures=True)
         for child in set(active_children()) - before:
             child.kill()  # its task is lost in any case
         raise
@@ -105,4 +104,4 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         for name in _THREADS:
             os.environ.pop(name, None)
         os.environ.update(settings)
-        pool.shutdown(wait=True, cancel_futures=True)
+        executor.shutdown(wait=True, cancel_futures=True)

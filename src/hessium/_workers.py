@@ -9,6 +9,7 @@ from multiprocessing import connection, parent_process
 
 from hessium.errors import InputError
 
+SECONDS = "seconds"  # in a result: what its computation took
 _PROCESSES_PER_CORE = 4
 
 STOPPING = tuple(

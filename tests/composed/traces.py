@@ -61,7 +61,8 @@ class Traces:
         numpy_state = np.random.get_state()  # noqa: NPY002 - the global one is watched
         found["random state of torch"] = torch.get_rng_state()
         found["random state of NumPy"] = tuple(map(str, numpy_state[1:])), numpy_state[1].tobytes()  # type: ignore[index]
-        if "beartype" not in sys.modules:  # which draws from it to check types
+        if not any(type(one).__module__.startswith("jaxtyping") for one in sys.meta_path):
+            # the checks of types and shapes (`pytest --shapes`) draw from it
             found["random state of Python"] = random.getstate()
         found["settings"] = (
             torch.get_default_dtype(), torch.is_grad_enabled(), torch.is_inference_mode_enabled(),

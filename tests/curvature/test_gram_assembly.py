@@ -13,10 +13,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 import hessium as hs
-from hessium.curvature import gram_assembly
+from hessium.curvature import gram_assembly, gram_parts
 from hessium.curvature.dense_assembly import WORK_BYTES, dense_outer
 from hessium.curvature.gram_assembly import gram
-from hessium.curvature.layer_ops import Kernel, Outer
+from hessium.curvature.layer_ops import Kernel, Outer, Swapped
 from support.risk_cases import classes, draw, seeded
 
 
@@ -165,10 +165,10 @@ def test_every_form_and_budget_gives_the_same(name: str, monkeypatch: pytest.Mon
     expected = layer_wise(risk)
     scale = float(expected.norm())
     assert float((layer_wise(risk, work=2**10) - expected).norm()) <= 1e-12 * scale
-    parts: list[list[gram_assembly.Part]] = []
+    parts: list[list[gram_parts.Part]] = []
     grouped = gram_assembly._grouped
 
-    def split(found: list[gram_assembly.Part], rows: int, hold: int) -> Any:
+    def split(found: list[gram_parts.Part], rows: int, hold: int) -> Any:
         parts.extend(made := grouped(found, rows, max(p.per_row for p in found) * rows * 8) or [])
         return made
 
@@ -178,25 +178,28 @@ def test_every_form_and_budget_gives_the_same(name: str, monkeypatch: pytest.Mon
     assert gram(risk, risk.loss.hessian, WORK_BYTES, 2**30) is not None
     monkeypatch.undo()
     assert gram(risk, risk.loss.hessian, WORK_BYTES, 8) is None
-    for kind in ("ghost", "formed", "pieces"):
-        monkeypatch.setattr(gram_assembly, "_parts", lambda b, r, n, kind=kind: forced(b, r, kind))
+    for kind in ("positions", "samples", "formed", "pieces"):
+        monkeypatch.setattr(
+            gram_assembly, "parts_of", lambda b, r, n, c, kind=kind: forced(b, r, kind)
+        )
         assert float((layer_wise(risk, work=2**12) - expected).norm()) <= 1e-12 * scale
 
 
-def forced(batch: Any, risk: hs.EmpiricalRisk, kind: str) -> list[gram_assembly.Part]:
+def forced(batch: Any, risk: hs.EmpiricalRisk, kind: str) -> list[gram_parts.Part]:
     """Every parameter by one form, where it has that form."""
-    uses = gram_assembly.uses_of(batch)
-    parts: list[gram_assembly.Part] = []
-    if kind == "ghost":
+    uses = gram_parts.uses_of(batch)
+    parts: list[gram_parts.Part] = []
+    ways = {"positions": gram_parts.ByPositions, "samples": gram_parts.BySamples}
+    if kind in ways:
         for at, call in enumerate(batch.calls):
             mine = [leaf for leaf in (call.weight, call.bias) if leaf is not None]
             once = all(len(uses[leaf]) == 1 for leaf in mine)
-            if isinstance(call, Outer) and call.weight is not None and once:
-                parts.append(gram_assembly.Ghost(at, 1))
+            if isinstance(call, Outer | Swapped) and call.weight is not None and once:
+                parts.append(ways[kind](at, 1))
                 for leaf in mine:
                     del uses[leaf]
     per_b = 10**9 if kind == "formed" else 1
-    parts += [gram_assembly.Rows(k, at, risk.layout.shapes[k], per_b) for k, at in uses.items()]
+    parts += [gram_parts.ByGradients(k, at, risk.layout.shapes[k], per_b) for k, at in uses.items()]
     return parts
 
 
@@ -215,6 +218,44 @@ def test_outer_products_and_frozen_parameters(name: str) -> None:
         assert risk.refuted == set()
         expected = hs.Gram(risk)._from_rows(2**30)
         assert float((layer_wise(risk) - expected).norm()) <= 1e-12 * float(expected.norm())
+
+
+class Pooled(nn.Module):
+    """A classifier of texts of any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.mix = nn.Embedding(11, 6), nn.Linear(6, 7)
+        self.head = nn.Linear(7, 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.mix(self.tokens(tokens))).mean(dim=1))
+
+
+@pytest.mark.parametrize("kind", ["positions", "samples", "formed"])
+def test_batches_of_other_lengths(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = [classes(3, 5, high=11), classes(2, 2, high=11, seed=1), classes(2, 7, high=11, seed=2)]
+    y = [classes(len(part), high=3, seed=3) for part in x]
+    risk = hs.EmpiricalRisk(
+        seeded(Pooled().double()), nn.CrossEntropyLoss(), list(zip(x, y, strict=True))
+    )
+    expected = hs.Gram(risk)._from_rows(2**30)
+    monkeypatch.setattr(gram_assembly, "parts_of", lambda b, r, n, c: forced(b, r, kind))
+    assert float((layer_wise(risk) - expected).norm()) <= 1e-12 * float(expected.norm())
+
+
+@pytest.mark.filterwarnings("ignore:scaled_dot_product_attention")
+def test_small_probabilities_do_not_slow_the_products() -> None:
+    """Entries below eps^2 of the largest: none is left, and the matrix is the same."""
+    columns = torch.tensor([[[0.5, 1e-3], [1e-12, 3e-14], [2e-16, 1e-40]]])
+    kept = gram_assembly.without_negligible(columns)
+    assert torch.equal(kept == 0, torch.tensor([[[False, False], [False, False], [True, True]]]))
+    risk = risk_of("gpt-tied")
+    theta = risk.theta.clone()
+    theta[risk.layout.slice("tokens.weight")] *= 60.0
+    risk = risk.at(theta)
+    expected = hs.Gram(risk)._from_rows(2**30)
+    assert float((layer_wise(risk) - expected).norm()) <= 1e-12 * float(expected.norm())
 
 
 class Broken(nn.Module):

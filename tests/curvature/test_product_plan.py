@@ -122,6 +122,13 @@ def test_the_fastest_route_is_taken(recorded: bool, batched: bool) -> None:
     assert found == (recorded, batched)
 
 
+def test_blocks_must_win_by_more_than_other_routes() -> None:
+    """Several bases beside the graph cost what a few products in turn do not show."""
+    assert run(lambda _, b: 0.85 if b else 1.0, 8) == (False, False)
+    assert run(lambda _, b: 0.75 if b else 1.0, 8) == (False, True)
+    assert run(lambda r, _: 0.9 if r else 1.0, 8) == (True, False)
+
+
 def test_single_vectors_choose_no_blocks_and_short_work_records_nothing() -> None:
     assert run(lambda r, _: 0.5 if r else 1.0, 1) == (True, False)
     assert run(lambda r, _: 1e-4 if r else 2e-4, 1) == (False, False)

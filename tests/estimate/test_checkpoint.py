@@ -58,14 +58,8 @@ def start(work: str, folder: Path, out: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize(
-    "work",
-    [
-        "eigenpairs",
-        pytest.param("measure", marks=pytest.mark.slow),
-        pytest.param("until", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("work", ["eigenpairs", "measure", "until"])
 def test_killed_work_ends_as_if_undisturbed(work: str, tmp_path: Path) -> None:
     calm = start(work, tmp_path / "calm", tmp_path / "calm.npy")
     assert calm.communicate()[0].count("product") > 60

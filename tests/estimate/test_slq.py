@@ -29,8 +29,6 @@ from hessium.spectra.smoothing import gaussian_kernel, smoothed
 from support.chosen_spectra import SPECTRA, Counted, with_eigenvalues
 from support.risk_cases import classes, draw, mlp
 
-pytestmark = pytest.mark.xdist_group("spectral")  # one process computes what they share
-
 SEEDS = 400
 
 

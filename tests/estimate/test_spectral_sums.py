@@ -16,7 +16,7 @@ from hessium.estimate.probes import sphere
 from support.chosen_spectra import Counted, with_eigenvalues
 from support.risk_cases import draw, mlp
 
-SEEDS = 400
+SEEDS = 200
 VALUES = np.concatenate([np.zeros(20), np.linspace(0.05, 3, 60)])
 A = with_eigenvalues(VALUES)
 SHIFT = 0.02
@@ -53,7 +53,7 @@ def test_brackets_hold_what_the_probe_has(
 
 @pytest.mark.parametrize("which", ["log", pytest.param("dimension", marks=pytest.mark.slow)])
 def test_intervals(which: str) -> None:
-    """Steps enough for the Monte-Carlo error alone; the rate of false alarms as in test_sampled."""
+    """Steps enough for the Monte-Carlo error alone."""
     held, shift = 0, 0.3
     truth = (np.log(VALUES + shift) if which == "log" else VALUES / (VALUES + shift)).sum()
     estimate = hs.log_determinant if which == "log" else hs.effective_dimension
@@ -64,7 +64,7 @@ def test_intervals(which: str) -> None:
         lower, upper = found.interval()
         held += lower <= truth <= upper
         assert found.upper - found.lower < 0.1 * found.stderr
-    assert 0.93 <= held / SEEDS <= 0.97
+    assert 0.92 <= held / SEEDS <= 0.98  # 5 % false alarms over other seeds
 
 
 @pytest.mark.parametrize(("estimate", "f"), SUMS, ids=["log-determinant", "effective dimension"])

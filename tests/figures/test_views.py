@@ -74,7 +74,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "LevelStatistics": lambda: hs.compare.levels(sample()),
     "Ranks": lambda: hs.compare.ranks(risk()),
     "Symmetries": lambda: hs.compare.symmetries(risk()),
-    "Assumptions": lambda: hs.compare.assumptions(risk(), rotations=100, draws=3, rng=0),
+    "Assumptions": lambda: hs.compare.assumptions(risk(), alpha=0.2, rotations=4, draws=2, rng=0),
     "Freeness": lambda: hs.compare.freeness(
         hs.GaussNewton(risk()), hs.ResidualHessian(risk()), rotations=20, rng=0
     ),
@@ -89,8 +89,8 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "LossPath": lambda: hs.loss_path(risk(), [risk().theta, 2 * risk().theta], num=5),
     "Profile": lambda: hs.profile(risk()),
     "LayerProfile": lambda: next(iter(hs.profile(risk()).layers.values())),
-    "Audit": lambda: hs.audit(risk(), rotations=100),
-    "Identification": lambda: hs.identify(risk(), noise=0.1, prior_precision=1.0, k=1),
+    "Audit": lambda: hs.audit(risk(), alpha=0.2, rotations=4),
+    "Identification": lambda: hs.identify(risk(), noise=0.1, prior_precision=1.0, k=1, refits=1),
     "CheckpointSeries": lambda: hs.track(lambda path: risk(), [__file__], threshold=2.0),
     "Certificate": lambda: RESULTS["CriticalPoint"]().certificate,
 }

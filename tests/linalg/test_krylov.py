@@ -14,7 +14,12 @@ from hessium.linalg.krylov import KrylovSpace
 from hessium.linalg.vectors import gaussian
 from support.chosen_spectra import SPECTRA, with_eigenvalues
 
-BLOCKS = [1, 2, 3, 5]
+# every width in one precision; the other one is slow
+SPACES = [
+    pytest.param(block, dtype, marks=() if (block in (1, 3)) == double else pytest.mark.slow)
+    for block in (1, 2, 3, 5)
+    for double, dtype in ((True, torch.float64), (False, torch.float32))
+]
 
 
 def space_on(matrix: Tensor, block: int, capacity: int, seed: int = 0) -> KrylovSpace:
@@ -49,8 +54,7 @@ def check_relation(space: KrylovSpace, matrix: Tensor, orthogonality: float) -> 
     )
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize(("block", "dtype"), SPACES)
 @pytest.mark.parametrize("name", SPECTRA)
 def test_relation_until_the_space_is_complete(name: str, block: int, dtype: torch.dtype) -> None:
     for n in (1, 2, 7, 47):
@@ -67,8 +71,7 @@ def test_relation_until_the_space_is_complete(name: str, block: int, dtype: torc
         )
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize(("block", "dtype"), SPACES)
 @pytest.mark.parametrize("name", SPECTRA)
 def test_relation_through_restarts(name: str, block: int, dtype: torch.dtype) -> None:
     n, capacity = 60, 20

@@ -6,8 +6,6 @@ import copy
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -254,24 +252,22 @@ def test_nothing_of_the_loss_changes(dtype: torch.dtype | None) -> None:
     assert (snapshot(model), snapshot(loss)) == before
 
 
+def random_states() -> tuple[Any, ...]:
+    torch_state = torch.get_rng_state().tolist()
+    return random.getstate(), str(np.random.get_state()), torch_state  # noqa: NPY002
+
+
+@pytest.mark.unchecked  # the checks of types draw from `random`
 def test_random_states_are_kept() -> None:
-    """In a process of its own: the type checks of the test suite draw from `random`."""
-    program = """
-import random, numpy as np, torch, hessium as hs
-from test_user_objects import Drawing, X, Y
-model = Drawing().double()
-state = lambda: (random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist())
-before = state()
-risk = hs.EmpiricalRisk(model, torch.nn.MSELoss(), (X, Y))
-assert state() == before
-hs.Hessian(risk).dense()
-risk.at(2 * risk.theta).value()
-assert state() == before
-model(X)
-assert state() != before
-"""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    model = Drawing().double()
+    before = random_states()
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
+    assert random_states() == before
+    hs.Hessian(risk).dense()
+    risk.at(2 * risk.theta).value()
+    assert random_states() == before
+    model(X)
+    assert random_states() != before
 
 
 def test_the_snapshot_sees_what_torch_leaves_behind() -> None:

@@ -22,8 +22,6 @@ from hessium.progress import Progress, silent
 from hessium.runs.codec import decode, encode
 from hessium.runs.result_store import Store
 
-pytestmark = pytest.mark.xdist_group("product-measurement")  # one process computes what they share
-
 PLAN = Plan(max_dim=60, top=4, probes=8, steps=20, seed=3, tol=1e-2)
 
 

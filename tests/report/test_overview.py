@@ -176,6 +176,25 @@ def test_a_statement_cannot_point_nowhere(run: RunDirectory) -> None:
         ("x^(<3)", "<math><msup><mi>x</mi><mn>&lt;3</mn></msup></math>"),
         ("batch_c", "batch_c"),
         ("H₁ᵀ", "<math><msubsup><mi>H</mi><mn>1</mn><mi>T</mi></msubsup></math>"),
+        (
+            "at φ = 1e-3, a word",
+            "at <math><mi>φ</mi><mo>=</mo><mn>1e-3</mn></math>, a word",
+        ),
+        (
+            "rank H = 2qM − c (eq. 3)",
+            "<math><mi>rank</mi><mspace width='0.17em'/><mi>H</mi><mo>=</mo><mn>2</mn><mi>q</mi>"
+            "<mi>M</mi><mo>−</mo><mi>c</mi></math> (eq. 3)",
+        ),
+        (
+            "R = 2/(1 − φ g²), x",
+            "<math><mi>R</mi><mo>=</mo><mn>2</mn><mo>/</mo>"
+            '<mo stretchy="false">(</mo><mn>1</mn><mo>−</mo><mi>φ</mi>'
+            '<msup><mi>g</mi><mn>2</mn></msup><mo stretchy="false">)</mo></math>, x',
+        ),
+        ("φ = parameters / samples", "φ = parameters / samples"),
+        ("seed = 0, 3 < 4 and a - b", "seed = 0, 3 &lt; 4 and a - b"),
+        ("r = min(s, s′), n = ", "r = min(s, s′), n = "),
+        ("λ ≤ 10⁻⁶", "<math><mi>λ</mi><mo>≤</mo><msup><mn>10</mn><mn>−6</mn></msup></math>"),
     ],
 )
 def test_symbols_become_mathematics(text: str, html: str) -> None:

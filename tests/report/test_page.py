@@ -11,8 +11,6 @@ from hessium.report import Report, write_report
 from hessium.runs.run_directory import RunDirectory
 from support.toy_experiment import fill
 
-pytestmark = pytest.mark.xdist_group("page")  # one process computes what they share
-
 _VOID = {"meta", "link", "br", "img", "input", "hr"}
 
 

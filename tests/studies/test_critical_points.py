@@ -22,8 +22,6 @@ from hessium.studies.critical_points.search import SADDLE, search, tolerance
 from hessium.studies.sweep_config import read_config
 from support.verdicts import require_told
 
-pytestmark = pytest.mark.xdist_group("critical-points")  # one process computes what they share
-
 TINY = """
 size = 3
 ratios = [0.5]

@@ -21,8 +21,6 @@ from hessium.studies.random_hessian.sampling import parts
 from hessium.theory import critical_energy, index_coefficient, relu_residual
 from support.verdicts import require_told
 
-pytestmark = pytest.mark.xdist_group("random-hessian")  # one process computes what they share
-
 SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     "fig1": (
         fig1.EXPERIMENT,

@@ -32,8 +32,6 @@ from hessium.studies.real_networks.setting import plain_network, squared_risk, w
 from hessium.theory import relu_residual
 from support.verdicts import require_told
 
-pytestmark = pytest.mark.xdist_group("real-networks")  # one process computes what they share
-
 SMALL: dict[str, tuple[Experiment[Any], Any]] = {
     "turned": (
         fig2_freeness.EXPERIMENT,

@@ -19,8 +19,6 @@ from hessium.studies.registry import REGISTRY
 from hessium.studies.trust_region.compute import TrustRegionConfig, solution
 from support.verdicts import require_told
 
-pytestmark = pytest.mark.xdist_group("experiments")  # one process computes what they share
-
 SMALL: dict[str, Any] = {
     "rank-vs-samples": RankConfig(sizes=(1, 3, 7), seeds=(2, 23)),
     "rank-vs-duplicates": DuplicateConfig(

@@ -1,4 +1,4 @@
-"""The type checker that the tests put on every function of the library.
+"""The type checker that `pytest --shapes` puts on every function of the library.
 
 The hook of jaxtyping opens a context for the names of dimensions around every call, which costs
 many times what beartype does; where no signature names a dimension, beartype alone checks.

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import shlex
 import textwrap
+from collections import deque
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from hessium._processes import pool
 from hessium.cli.cluster import executor_at
 from hessium.cli.console import Bars, Tally
 from hessium.cli.output import answer, result, say, wrote
@@ -25,11 +29,14 @@ from hessium.runs.codec import encode
 from hessium.runs.experiment import Experiment, settings
 from hessium.runs.fingerprint import versions
 from hessium.runs.run_directory import RunDirectory
-from hessium.runs.runner import run
+from hessium.runs.runner import Started
 from hessium.runs.sweep_table import find_point
 from hessium.studies.critical_points.fig6 import SWEEP
 from hessium.studies.registry import REGISTRY
 from hessium.studies.sweep_config import read_config
+
+_Item = TypeVar("_Item")
+_AHEAD = 3  # experiments that workers have while this process summarises one
 
 
 def reproduce(options: argparse.Namespace) -> None:
@@ -38,11 +45,13 @@ def reproduce(options: argparse.Namespace) -> None:
     directory = RunDirectory.create(options.out, options.line)
     directory.require_none_but([e.name for e in REGISTRY])
     page = Report(directory)
-    with executor_at(options.dask) as executor:
+    with _executor(options) as executor:
         facts = []
-        for experiment, config in chosen:
-            command = f"hessium reproduce {experiment.name} --preset {options.preset}"
-            path, fact = _conduct(experiment, config, directory, page, options, executor, command)
+        waiting = (_started(*one, directory, options, executor) for one in chosen)
+        for started in waiting if executor is None else _ahead(waiting, _AHEAD):
+            name = started.experiment.name
+            command = f"hessium reproduce {name} --preset {options.preset}"
+            path, fact = _conduct(started, directory, page, options, command)
             facts.append(fact)
     export(directory, options)
     wrote(page=path)
@@ -53,10 +62,11 @@ def sweep(options: argparse.Namespace) -> None:
     """Run the searches of a TOML file and write the page."""
     config = read_config(options.config)
     directory = RunDirectory.create(options.out, options.line)
-    with executor_at(options.dask) as executor:
+    with _executor(options) as executor:
         command = shlex.join(["hessium", "sweep", str(options.config)])
         page = Report(directory)
-        path, fact = _conduct(SWEEP, config, directory, page, options, executor, command)
+        started = _started(SWEEP, config, directory, options, executor)
+        path, fact = _conduct(started, directory, page, options, command)
     wrote(page=path)
     answer({"page": str(path), "experiments": [fact]})
 
@@ -85,28 +95,50 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _conduct(
+@contextlib.contextmanager
+def _executor(options: argparse.Namespace) -> Iterator[Executor | None]:
+    """The workers of a command; they start once, at the first task. None: no other process."""
+    if options.dask is None and options.workers > 1:
+        with pool(options.workers) as own:
+            yield own
+    else:
+        with executor_at(options.dask) as executor:
+            yield executor
+
+
+def _ahead(items: Iterable[_Item], count: int) -> Iterator[_Item]:
+    """The items, each when `count` more have been made."""
+    queue: deque[_Item] = deque()
+    for item in items:
+        queue.append(item)
+        if len(queue) > count:
+            yield queue.popleft()
+    yield from queue
+
+
+def _started(
     experiment: Experiment[Any],
     config: Any,
     directory: RunDirectory,
-    page: Report,
     options: argparse.Namespace,
     executor: Executor | None,
+) -> Started[Any]:
+    store = directory.store(experiment.name, points=experiment.points)
+    return Started(experiment, config, store, executor=executor, force=options.force)
+
+
+def _conduct(
+    started: Started[Any],
+    directory: RunDirectory,
+    page: Report,
+    options: argparse.Namespace,
     command: str,
 ) -> tuple[Path, dict[str, Any]]:
     """Run one experiment, write its section and the page; what --json says about it."""
+    experiment, config = started.experiment, started.config
     with Bars() as bars:
         tally = Tally(bars, experiment.name)
-        outcome = run(
-            experiment,
-            config,
-            directory.store(experiment.name, points=experiment.points),
-            workers=options.workers,
-            executor=executor,
-            force=options.force,
-            progress=bars,
-            seen=tally if experiment.points else None,
-        )
+        outcome = started.finish(progress=bars, seen=tally if experiment.points else None)
     findings, arrays = experiment.summarise(config, outcome.results)
     section = Section(
         experiment=experiment.name,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from hessium._workers import SECONDS
 from hessium.cli.output import output
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _bars() -> Progress | None:
 
 
 class Tally:
-    """Counts the points of a sweep by class, and how many certified ones a minute brings.
+    """Counts the points of a sweep by class, and how many certified ones a minute of work brings.
 
     Args:
         bars: where to show it.
@@ -107,15 +108,16 @@ class Tally:
     def __init__(self, bars: Bars, what: str) -> None:
         self._bars, self._what = bars, what
         self._kinds: Counter[str] = Counter()
-        self._start = time.monotonic()
+        self._seconds = 0.0
 
     def __call__(self, result: Mapping[str, Any]) -> None:
         """Count one point."""
         self._kinds[str(result.get("kind", "other"))] += 1
+        self._seconds += float(result.get(SECONDS, 0.0))
         self._bars.note(self._what, str(self))
 
     def __str__(self) -> str:
-        minutes = (time.monotonic() - self._start) / 60
+        minutes = self._seconds / 60
         counts = ", ".join(f"{count} {kind}" for kind, count in self._kinds.most_common())
         rate = self._kinds["critical"] / minutes if minutes > 0.05 else 0.0
-        return counts + (f"; {rate:.3g} critical a minute" if rate else "")
+        return counts + (f"; {rate:.3g} critical a minute of each worker" if rate else "")

@@ -19,13 +19,8 @@ import torch
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
-from hessium.curvature.gram_assembly import (
-    gram,
-    inner_products,
-    leaf_rows,
-    pulled_blocks,
-    uses_of,
-)
+from hessium.curvature.gram_assembly import gram, inner_products, pulled_blocks
+from hessium.curvature.gram_parts import leaf_rows, uses_of
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.layer_recorder import TappedBatch, tap
 from hessium.curvature.product_checks import tolerance

@@ -54,6 +54,13 @@ class Call(ABC):
             return tensor.reshape(*lead, samples, self.width, -1).transpose(-1, -2)
         return tensor.reshape(*lead, samples, -1, self.width)
 
+    def _extended(self, a: Tensor) -> Tensor:
+        """The columns of a where the weight is free, and ones where the bias is."""
+        parts = [a] if self.weight is not None else []
+        if self.bias is not None:
+            parts.append(torch.ones_like(a[..., :1]))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+
     @abstractmethod
     def weight_rows(self, b: Tensor, units: Tensor) -> Tensor:
         """Gradients of some rows of the weight, (samples, columns, units, rest).
@@ -88,10 +95,7 @@ class Outer(Call):
     def extended_inputs(self, samples: int | None = None) -> Tensor:
         """The inputs of the free parameters only: a for the weight, 1 for the bias."""
         a = self.inputs.detach() if samples is None else self.factor(samples)
-        parts = [a] if self.weight is not None else []
-        if self.bias is not None:
-            parts.append(torch.ones_like(a[..., :1]))
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
+        return self._extended(a)
 
     def weight_rows(self, b: Tensor, units: Tensor) -> Tensor:
         """Sum over positions of b a^T, one matrix product for each sample."""
@@ -132,6 +136,12 @@ class Swapped(Call):
         else:
             left = (self.tokens(samples)[..., None] == units).to(b)
         return left.mT[:, None] @ b
+
+    def extended_inputs(self, samples: int) -> Tensor:
+        """Inputs at every position as in `Outer`; of an embedding the tokens, in two dimensions."""
+        if not self.inputs.is_floating_point():
+            return self.tokens(samples)
+        return self._extended(self.inputs.detach().reshape(samples, -1, self.inputs.shape[-1]))
 
     def tokens(self, samples: int) -> Tensor:
         """Tokens of every position, (samples, positions); -1 without a gradient."""

@@ -28,6 +28,8 @@ RouteName = Literal["auto", "retained", "streaming", "traced", "compiled", "fini
 _CACHE_BYTES = 2**24  # tensors of a graph, for all columns of a block
 _SMALL = 2**25  # parameters times outputs of a batch: a product takes a millisecond or two
 _TRACE_SECONDS = 1.0  # what recording takes for one batch, as a guess before it is tried
+_CLEAR = 1.03  # another route must be faster by this factor: less is noise
+_CLEAR_BLOCK = 1.25  # blocks of Krylov processes also hold as many bases beside the graph
 _WORTH = 10.0  # recording is tried where all the work takes this many times as long
 
 
@@ -242,10 +244,11 @@ def fastest(
         else:
             logger.warning("recorded products differ from the graphs or fail; not used")
             graphs.forget()
-    program, best = min(seconds, key=lambda choice: seconds[choice])
-    # keep the plain route unless the difference exceeds timing noise
-    if seconds[False, False] < 1.03 * seconds[program, best]:
-        program, best = False, False
+    judged = {
+        (program, many): cost * (_CLEAR_BLOCK if many else _CLEAR if program else 1.0)
+        for (program, many), cost in seconds.items()
+    }
+    program, best = min(judged, key=lambda choice: judged[choice])
     if not program:
         graphs.forget()
     logger.info("seconds a vector, (recorded, at once): %s", seconds)

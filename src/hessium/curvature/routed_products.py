@@ -27,7 +27,7 @@ from hessium.problem import EmpiricalRisk
 logger = logging.getLogger(__name__)
 
 _PROGRAMS: dict[str, Recorded] = {"traced": "recorded", "compiled": "compiled"}
-_BLOCK_FROM = 2000  # products: blocks are tried where that costs about one percent of the work
+_BLOCK_FROM = 400  # products: blocks are tried where that costs two or three percent of the work
 _THREADS_FROM = 40  # products: one thread is tried beside all where that costs a few percent
 _BLOCK = 8  # columns of the blocks that are tried, and used where they win
 

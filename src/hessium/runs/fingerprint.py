@@ -38,18 +38,19 @@ def fingerprint(module: str) -> str:
     digest = hashlib.sha256(repr(sorted(versions().items())).encode())
     for name, source in sorted(_sources(module).items()):
         digest.update(f"\0{name}\0".encode())
-        digest.update(_code(source).encode())
+        digest.update(_code(source))
     return digest.hexdigest()
 
 
-def _code(source: bytes) -> str:
-    """The syntax tree without positions and docstrings."""
+@functools.cache  # most experiments share most of their sources
+def _code(source: bytes) -> bytes:
+    """Hash of the syntax tree without positions and docstrings."""
     tree = ast.parse(source)
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return hashlib.sha256(ast.dump(tree).encode()).digest()
 
 
 def _sources(module: str) -> dict[str, bytes]:
@@ -80,7 +81,12 @@ def _source_file(module: str) -> Path | None:
     return Path(origin) if origin and origin.endswith(".py") else None
 
 
-def _imports(source: bytes, module: str, is_package: bool) -> Iterator[str]:
+@functools.cache
+def _imports(source: bytes, module: str, is_package: bool) -> tuple[str, ...]:
+    return tuple(_imported(source, module, is_package))
+
+
+def _imported(source: bytes, module: str, is_package: bool) -> Iterator[str]:
     package = module if is_package else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

@@ -6,9 +6,10 @@ import contextlib
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Generic
 
-from hessium._processes import SECONDS, computed
-from hessium._workers import require_workers
+from hessium._processes import Futures, computed, finished, submitted
+from hessium._workers import SECONDS, require_workers
 from hessium.progress import Progress, silent
 from hessium.runs.experiment import Config, Experiment, Result
 from hessium.runs.fingerprint import fingerprint
@@ -32,6 +33,97 @@ class Outcome:
     seconds: float
 
 
+class Started(Generic[Config]):
+    """An experiment whose tasks are with the workers, or wait to be computed here.
+
+    A task runs on one thread, whatever the number of workers, so that its numbers do not depend on
+    what runs beside it. Each is stored, by this process alone, when it ends: a run that was
+    interrupted or killed computes only what is missing.
+
+    Args:
+        experiment: what to run.
+        config: with which settings.
+        store: finished tasks; it is read and added to.
+        executor: workers that compute what is missing in `store`, from now on; None: `finish`
+            computes it.
+        force: compute again what is there.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment[Config],
+        config: Config,
+        store: Store,
+        *,
+        executor: Executor | None = None,
+        force: bool = False,
+    ) -> None:
+        self.experiment, self.config, self._store = experiment, config, store
+        code = fingerprint(experiment.compute.__module__)
+        todo = [Computation(experiment.name, task, code) for task in experiment.tasks(config)]
+        self._names = [key(*computation) for computation in todo]
+        self._found: dict[str, Result] = {}
+        if not force:
+            self._found = {n: r for n in self._names if (r := store.load(n)) is not None}
+        self._missing = {
+            n: c for n, c in zip(self._names, todo, strict=True) if n not in self._found
+        }
+        self._tasks = {name: computation.task for name, computation in self._missing.items()}
+        self._futures: Futures | None = None
+        if executor is not None:
+            self._futures = submitted(executor, experiment.compute, self._tasks)
+
+    def finish(
+        self,
+        *,
+        workers: int = 1,
+        progress: Progress = silent,
+        seen: Callable[[Result], None] | None = None,
+    ) -> Outcome:
+        """Store what the workers compute, or compute it, and return everything.
+
+        Args:
+            workers: processes where there is no executor; 1 computes in this one.
+            progress: called with tasks done, tasks in all, and the experiment's name.
+            seen: called with every result, the stored ones first.
+        """
+        total, name_of_all = len(self._names), self.experiment.name
+        done = reused = total - len(self._missing)
+        progress(done, total, name_of_all)
+        for known in self._found.values():
+            if seen is not None:
+                seen(known)
+        if self._futures is not None:
+            source = finished(self._futures)
+        else:
+            source = computed(self.experiment.compute, self._tasks, min(workers, len(self._tasks)))
+        with contextlib.closing(source):  # workers end before anything is said about an error
+            for name, result in source:
+                self._store.save(self._missing[name], result)
+                done += 1
+                if seen is not None:
+                    seen(result)
+                progress(done, total, name_of_all)
+
+        for name in self._missing:
+            stored = self._store.load(name)
+            if stored is None:
+                msg = f"the result just stored as {name} cannot be read back"
+                raise OSError(msg)
+            self._found[name] = stored
+        return Outcome(
+            results=tuple(self._found[n] for n in self._names),
+            computed=len(self._missing),
+            reused=reused,
+            seconds=sum(float(self._found[n][SECONDS]) for n in dict.fromkeys(self._names)),
+        )
+
+    def cancel(self) -> None:
+        """Take back what no worker has begun."""
+        for future in self._futures or ():
+            future.cancel()
+
+
 def run(
     experiment: Experiment[Config],
     config: Config,
@@ -43,11 +135,7 @@ def run(
     progress: Progress = silent,
     seen: Callable[[Result], None] | None = None,
 ) -> Outcome:
-    """Compute what is missing in `store` and return everything.
-
-    A task runs on one thread, whatever the number of workers, so that its numbers do not depend on
-    what runs beside it. Each is stored, by this process alone, when it ends: a run that was
-    interrupted or killed computes only what is missing.
+    """Compute what is missing in `store` and return everything, as `Started` does.
 
     Args:
         experiment: what to run.
@@ -68,37 +156,8 @@ def run(
     """
     if executor is None:
         require_workers(workers)
-    code = fingerprint(experiment.compute.__module__)
-    todo = [Computation(experiment.name, task, code) for task in experiment.tasks(config)]
-    names = [key(*computation) for computation in todo]
-    found = {} if force else {n: r for n in names if (r := store.load(n)) is not None}
-    missing = {n: c for n, c in zip(names, todo, strict=True) if n not in found}
-
-    done = reused = len(todo) - len(missing)
-    progress(done, len(todo), experiment.name)
-    for known in found.values():
-        if seen is not None:
-            seen(known)
-    tasks = {name: computation.task for name, computation in missing.items()}
-    source = computed(experiment.compute, tasks, min(workers, len(tasks)), executor)
-    with contextlib.closing(source):  # workers end before anything is said about an error
-        for name, result in source:
-            store.save(missing[name], result)
-            done += 1
-            if seen is not None:
-                seen(result)
-            progress(done, len(todo), experiment.name)
-
-    for name in missing:
-        stored = store.load(name)
-        if stored is None:
-            msg = f"the result just stored as {name} cannot be read back"
-            raise OSError(msg)
-        found[name] = stored
-    seconds = sum(float(found[n][SECONDS]) for n in dict.fromkeys(names))
-    return Outcome(
-        results=tuple(found[n] for n in names),
-        computed=len(missing),
-        reused=reused,
-        seconds=seconds,
-    )
+    started = Started(experiment, config, store, executor=executor, force=force)
+    try:
+        return started.finish(workers=workers, progress=progress, seen=seen)
+    finally:
+        started.cancel()

@@ -18,7 +18,8 @@ from hessium.curvature.closed_forms.mode import ClosedForms
 from hessium.errors import SelfCheckError
 from support.risk_cases import draw
 
-OWN = ("ActivationBackward", "NormalisationBackward", "ConvolutionBackward")
+OWN = ("ActivationBackward", "NormalisationBackward", "ConvolutionBackward", "AddcmulBackward0")
+MEAN, VARIANCE = draw(4, seed=7), draw(4, seed=8).square() + 0.5
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +43,12 @@ CASES: dict[str, tuple[Callable[..., Tensor], list[Sequence[int]]]] = {
     "layer norm, bare": (lambda x: F.layer_norm(x, (4, 5, 2)), [X]),
     "group norm": (lambda x, w, b: F.group_norm(x, 2, w, b), [X, (4,), (4,)]),
     "group norm, bare": (lambda x: F.group_norm(x, 4), [X]),
+    "RMS norm": (lambda x, w: F.rms_norm(x, (5, 2), w, 0.1), [X, (5, 2)]),
+    "RMS norm, bare": (lambda x: F.rms_norm(x, (4, 5, 2)), [X]),
+    "batch norm": (
+        lambda x, w, b: F.batch_norm(x, MEAN, VARIANCE, w, b, eps=0.1), [X, (4,), (4,)],
+    ),
+    "batch norm, no bias": (lambda x, w: F.batch_norm(x, MEAN, VARIANCE, w), [(3, 4), (4,)]),
     "convolution": (
         lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1), [X, (6, 4, 3, 2), (6,)],
     ),
@@ -179,6 +186,8 @@ def test_what_has_no_form_is_left_to_torch() -> None:
             F.conv2d(x, w, padding="same"),
             F.gelu(x.detach()),
             F.layer_norm(x.transpose(2, 3), (6, 6)),
+            F.batch_norm(x, MEAN.clone(), VARIANCE.clone(), w[0, :, 0, 0], training=True),
+            F.batch_norm(x, MEAN, VARIANCE),
             torch.tanh(x),
         ]
         with torch.no_grad():

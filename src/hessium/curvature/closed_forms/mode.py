@@ -15,7 +15,12 @@ from torch.overrides import TorchFunctionMode
 
 from hessium.curvature.closed_forms.convolution import Convolution, Geometry
 from hessium.curvature.closed_forms.native import Use
-from hessium.curvature.closed_forms.normalisation import Normalisation, group_rows, layer_rows
+from hessium.curvature.closed_forms.normalisation import (
+    Normalisation,
+    group_rows,
+    layer_rows,
+    rms_rows,
+)
 from hessium.curvature.closed_forms.pointwise import Activation
 from hessium.problem import EmpiricalRisk
 
@@ -143,6 +148,42 @@ def _group_norm(
     )
 
 
+def _rms_norm(
+    use: Use,
+    x: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor | None:
+    if not _plain(x, weight):
+        return None
+    return Normalisation.apply(  # type: ignore[no-untyped-call]
+        x, weight, None, rms_rows(x, normalized_shape, eps), use
+    )
+
+
+def _batch_norm(
+    use: Use,
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor | None:
+    """With fixed statistics: a scale and a shift of each channel."""
+    if training or running_mean is None or running_var is None or weight is None:
+        return None
+    if not running_mean.dtype is running_var.dtype is weight.dtype is x.dtype:
+        return None
+    channels = (1, -1, *(1 for _ in x.shape[2:]))
+    scale = weight * (running_var + eps).rsqrt()
+    shift = -running_mean * scale if bias is None else bias - running_mean * scale
+    return torch.addcmul(shift.view(channels), x, scale.view(channels))
+
+
 def _convolution(dims: int) -> Callable[..., Tensor | None]:
     def form(
         use: Use,
@@ -187,4 +228,6 @@ _FORMS: dict[Any, Callable[..., Tensor | None]] = {
     F.conv3d: _convolution(3),
     **dict.fromkeys((F.layer_norm, torch.layer_norm), _layer_norm),
     **dict.fromkeys((F.group_norm, torch.group_norm), _group_norm),
+    **dict.fromkeys((F.rms_norm, torch.rms_norm), _rms_norm),
+    F.batch_norm: _batch_norm,
 }

@@ -1,4 +1,4 @@
-r"""Layer and group normalisation, $y = \gamma \hat x + \beta$ with $\hat x = r (x - \mu)$ by rows.
+r"""Layer, group and RMS normalisation, $y = \gamma \hat x + \beta$, $\hat x = r (x - \mu)$ by rows.
 
 With $P u = u - \overline{u} - \hat x\, \overline{u \hat x}$, where bars are means over a row, the
 gradient is $J^T g = r P(\gamma g)$. For a vector u, and $h = \gamma g$, the function
@@ -8,7 +8,8 @@ $$\partial_h s = r P u, \qquad
 \partial_x s = -r P(r\, \overline{h \hat x}\, u + r\, \overline{u \hat x}\, h)
                - r \hat x\, \overline{h\, r P u}.$$
 
-$r P$ is one kernel of torch: the backward pass without weights.
+$r P$ is one kernel of torch: the backward pass without weights. RMS normalisation has $\mu = 0$ and
+$P u = u - \hat x\, \overline{u \hat x}$.
 """
 
 from __future__ import annotations
@@ -194,4 +195,34 @@ def group_rows(x: Tensor, groups: int, eps: float) -> Rows:
         forward=forward, backward=backward, rows=(samples, groups, channels // groups * pixels),
         spread=(1, channels, *(1 for _ in x.shape[2:])), summed=(0, *range(2, x.dim())),
         again=lambda x, w, b: F.group_norm(x, groups, w, b, eps),
+    )  # fmt: skip
+
+
+def rms_rows(x: Tensor, shape: Sequence[int], eps: float | None) -> Rows:
+    """Rows of `torch.nn.functional.rms_norm`, which has no kernel of its own on every device."""
+    shape = tuple(shape)
+    lead, size = x.dim() - len(shape), math.prod(shape)
+    rows = (x.numel() // size, size)
+    smallest = torch.finfo(x.dtype).eps if eps is None else eps
+
+    def forward(x: Tensor, w: Tensor | None, b: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        flat = x.reshape(rows)
+        r = torch.linalg.vecdot(flat, flat).div_(size).add_(smallest).rsqrt_().unsqueeze(-1)
+        y = (flat * r).reshape(x.shape)
+        return y if w is None else y * w, r, r
+
+    def backward(
+        g: Tensor, x: Tensor, mean: Tensor, r: Tensor, w: Tensor | None, wanted: list[bool]
+    ) -> tuple[Tensor, Tensor | None, None]:
+        normal, h = x.reshape(rows) * r, (g if w is None else g * w).reshape(rows)
+        share = torch.linalg.vecdot(h, normal).unsqueeze(-1) / -size
+        in_x = plus(h * r, normal, share * r).reshape(x.shape)
+        if not wanted[1]:
+            return in_x, None, None
+        terms = g * normal.reshape(x.shape)
+        return in_x, terms.sum(dim=tuple(range(lead))) if lead else terms, None
+
+    return Rows(
+        forward=forward, backward=backward, rows=rows, spread=shape, summed=tuple(range(lead)),
+        again=lambda x, w, b: F.rms_norm(x, shape, w, eps),
     )  # fmt: skip
