@@ -26,7 +26,7 @@ from torch import Tensor
 from hessium.linalg.congruence import Factor
 from hessium.linalg.operator import SymmetricOperator
 from hessium.spectra import Bracket
-from hessium.training.random_walk import Walk, ends, normal, one_step
+from hessium.training.random_walk import Walk, ends, normal, one_step, shared_step
 from hessium.training.ritz_space import SMALL, End, Side
 from hessium.training.upper_ends import coupled, normal_floor
 from hessium.training.warm_start import Extremes, Warm, next_to
@@ -278,7 +278,8 @@ class _Work:
             found = one_step(side, start, image[0], 1.0, floor)
             return ends(side, [], [], 1.0) if found is None else found
         if steps == 1 and self._common:
-            shared = self._shared_step(floor)
+            drawn = [normal(self.operator, self.rng) for _ in self.sides]
+            shared = shared_step(self.sides, drawn, lambda v: self.products([v[None]])[0][0], floor)
             if shared is not None:
                 return shared
         walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
@@ -293,27 +294,6 @@ class _Work:
             if steps > 1:
                 walk.join()
         return bounds
-
-    def _shared_step(self, floor: float) -> dict[str, float] | None:
-        r"""Bounds of two spectra from one product, with $z = g_1 + s D g_2$.
-
-        Along every unit vector z has at least the variance of $g_1$, and $D^{-1} z$ at least that
-        of $s g_2$, which is all that the bounds need.
-        """
-        plain, scaled = self.sides
-        factor = scaled.factor
-        assert factor is not None
-        one, other = (normal(self.operator, self.rng) for _ in range(2))
-        sizes = [float(np.abs(side.values).max()) or 1.0 for side in self.sides]
-        share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
-        other *= share
-        inverse = factor.solve(one[:, None])[:, 0]
-        start = one.add_(factor @ other)
-        (image,) = self.products([start[None]])
-        found = one_step(plain, start, image[0], 1.0, floor)
-        lowered = scaled.lowered(image)[0]
-        more = one_step(scaled, other.add_(inverse), lowered, share, floor)
-        return None if found is None or more is None else found | more
 
     def result(self, bounds: Mapping[str, float], confidence: float, restarted: bool) -> Extremes:
         """Brackets of all ends; the kept vectors are replaced."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -109,6 +111,41 @@ def one_step(
     alpha = float(beyond @ step) / length**2
     beta = float(step.sub_(beyond, alpha=alpha).norm()) / length
     return ends(side, [alpha], [beta], (length / (deviation * floor)) ** 2)
+
+
+def shared_step(
+    sides: Sequence[Side],
+    drawn: Sequence[Tensor],
+    multiply: Callable[[Tensor], Tensor],
+    floor: float,
+) -> dict[str, float] | None:
+    r"""Bounds of two spectra from one product, with $z = g_1 + s D g_2$.
+
+    Along every unit vector z has at least the variance of $g_1$, and $D^{-1} z$ at least that of
+    $s g_2$, which is all that the bounds need.
+
+    Args:
+        sides: of A and of D A D, with an invertible D.
+        drawn: $g_1$ and $g_2$, standard normal; overwritten.
+        multiply: the product with A.
+        floor: of the size of a standard normal variable.
+
+    Returns:
+        Bounds by name of the target; None as in `one_step`.
+    """
+    (plain, scaled), (one, other) = sides, drawn
+    factor = scaled.factor
+    assert factor is not None
+    sizes = [float(np.abs(side.values).max()) or 1.0 for side in sides]
+    share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
+    other.mul_(share)
+    inverse = factor.solve(one[:, None])[:, 0]
+    start = one.add_(factor @ other)
+    image = multiply(start)
+    found = one_step(plain, start, image, 1.0, floor)
+    lowered = scaled.lowered(image[None])[0]
+    more = one_step(scaled, other.add_(inverse), lowered, share, floor)
+    return None if found is None or more is None else found | more
 
 
 def ends(
