@@ -22,6 +22,7 @@ OPTIMIZERS: dict[str, Make] = {
 }
 EDGE: dict[str, Make] = {
     "gradient descent": lambda p: optim.SGD(p, 0.3),
+    "momentum": lambda p: optim.SGD(p, 0.7, momentum=0.9),
     "adam": lambda p: optim.Adam(p, 0.01),
     "rmsprop": lambda p: optim.RMSprop(p, 1e-3),
 }
@@ -126,14 +127,11 @@ def test_a_hundred_records(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EDGE)
 def test_records_at_the_edge_of_stability(name: str) -> None:
-    """Eigenvalues cross there; with one kept vector the median error was 2 to 5 %.
-
-    Under RMSprop several eigenvalues are at the threshold at once, more than the two vectors that
-    are kept: 1.8 %.
-    """
+    """Eigenvalues cross there; with one kept vector the median error was 2 to 5 %."""
     found = trained(EDGE[name], records=60, every=25, width=16, edge=True)
     assert np.median(found[20:, 9]) == pytest.approx(1, abs=0.15)
     errors = np.median(found[20:, [1, 5]], axis=0)
-    assert errors.max() <= (0.03 if name == "rmsprop" else 0.01)
+    print(f"\n{name}: median errors {errors}, products {np.median(found[20:, 0])}")  # noqa: T201
+    assert errors.max() <= 0.01
     assert found[:, [2, 6]].all()
     assert found[:, [3, 7]].mean(axis=0).min() >= 0.95

@@ -23,8 +23,8 @@ import hessium as hs
 from hessium.errors import InputError
 from hessium.figures.views import chart_of
 from hessium.training import Record
-from hessium.training.measurement import QUANTITIES
 from hessium.training.schedule import Budget
+from hessium.training.settings import QUANTITIES
 
 X = torch.randn(40, 4, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > X[:, 1]).long()

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import hessium as hs
-from hessium.training.measurement import QUANTITIES
+from hessium.training.settings import QUANTITIES
 from hessium.training.undisturbed import undisturbed
 
 Make = Callable[[nn.Module], torch.optim.Optimizer]

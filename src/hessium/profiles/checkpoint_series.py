@@ -20,7 +20,7 @@ from hessium.figures.records import Findings
 from hessium.profiles.report_page import Reported, write_page
 from hessium.profiles.series_page import series_findings
 from hessium.training import Record
-from hessium.training.measurement import QUANTITIES
+from hessium.training.settings import QUANTITIES
 
 CSV = "curvature.csv"
 

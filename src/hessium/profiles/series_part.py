@@ -24,8 +24,9 @@ from hessium.runs.result_store import Computation, Store
 from hessium.runs.saved import packed, unpacked
 from hessium.training import Record
 from hessium.training.checkpoint_files import optimizer_in
-from hessium.training.measurement import Measurement, Settings, recorded
+from hessium.training.measurement import Measurement, recorded
 from hessium.training.quantities import modules_of
+from hessium.training.settings import Settings
 from hessium.training.stability import unwrapped
 from hessium.training.tracking import AT_TIMES, OF_OPTIMIZER, tracked
 
@@ -164,7 +165,9 @@ def _row(
 ) -> Result:
     start = time.perf_counter()
     with torch.enable_grad():
-        record = recorded(file.step, "eval", start, lambda: measurement.record(file.step, 1, None))
+        record = recorded(
+            file.step, "eval", start, lambda: measurement.record(file.step, 1, None, full=True)
+        )
     state = measurement.state()
     return {
         **_packed(record),
@@ -172,6 +175,7 @@ def _row(
         "modules": modules_of(risk.names),
         "optimizer": "" if optimizer is None else type(unwrapped(optimizer)).__name__,
         "ratios": state["seconds"],
+        "slopes": state["slopes"],
         **{_VECTOR + name: v.cpu().numpy() for name, v in state["vectors"].items()},
     }
 
@@ -184,15 +188,16 @@ def _row_without(
     record = Record(step=file.step, loss=math.nan, reason=reason)
     vectors: dict[str, Any] = {}
     ratios: dict[str, float] = {}
+    slopes: dict[str, float] = {}
     if measurement is not None:
         state = measurement.state()
-        ratios = state["seconds"]
+        ratios, slopes = state["seconds"], state["slopes"]
         vectors = {_VECTOR + name: v.cpu().numpy() for name, v in state["vectors"].items()}
     elif before is not None:
-        ratios = before["ratios"]
+        ratios, slopes = before["ratios"], before.get("slopes", {})
         vectors = {name: v for name, v in before.items() if name.startswith(_VECTOR)}
     model = {"model": {}, "modules": [], "optimizer": ""}
-    return {**_packed(record), **model, "ratios": ratios, **vectors}
+    return {**_packed(record), **model, "ratios": ratios, "slopes": slopes, **vectors}
 
 
 def _packed(record: Record) -> Result:
@@ -219,4 +224,4 @@ def _warm(measurement: Measurement, row: Result, size: int) -> None:
         for name, value in row.items()
         if name.startswith(_VECTOR) and len(value) == size
     }
-    measurement.warm(vectors, row["ratios"])
+    measurement.warm(vectors, row["ratios"], row.get("slopes", {}))

@@ -1,20 +1,23 @@
 r"""Extreme eigenvalues of an operator that changes slowly, from vectors of the time before.
 
 A record keeps two vectors for each end of each spectrum: of the end, and of the Ritz value next to
-it. The next record multiplies those of the ends with the new operator, all in one block product,
-and the others where they are close or it is their turn, since their eigenvalue may have overtaken
-the end. A product with A serves both spectra: A z is one of A, and D A z is one of D A D, with the
-vector $D^{-1} z$. Rayleigh-Ritz values are bounds on one side that always hold. Where a residual is
-large, it joins the basis, and the block step is repeated: a locally optimal step (Knyazev 2001)
-whose basis grows within a record. A Gaussian vector that is independent of the deflated vectors
-bounds what lies beyond them, at a stated confidence.
+it. The next record multiplies those of the ends with the new operator, all in one block product. A
+product with A serves both spectra: A z is one of A, and D A z is one of D A D, with the vector
+$D^{-1} z$. Rayleigh-Ritz values are bounds on one side that always hold. What one more step along
+the residual would add to them is estimated without a product, with a curvature along the residual
+that records with such steps have shown: that is the value of the record, and its vector starts the
+next one. An ordinary record stops there. Near a threshold, in exact records, and where the other
+records may take more products, such steps are made until the estimated error is within the
+tolerance: locally optimal steps (Knyazev 2001) whose basis grows within a record. The vectors next
+to the ends are multiplied where their eigenvalues may have overtaken the ends. A Gaussian vector
+that is independent of the deflated vectors bounds what lies beyond them, at a stated confidence.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -23,52 +26,18 @@ from torch import Tensor
 from hessium.linalg.congruence import Factor
 from hessium.linalg.operator import SymmetricOperator
 from hessium.spectra import Bracket
-from hessium.training.random_walk import Walk, normal
-from hessium.training.ritz_space import End, Side
+from hessium.training.random_walk import Walk, ends, normal, one_step, shared_step
+from hessium.training.ritz_space import SMALL, End, Side
 from hessium.training.upper_ends import coupled, normal_floor
+from hessium.training.warm_start import Extremes, Warm, next_to
 
-_JUMP = 0.5  # relative residual from which the kept vectors say little
-_SMALL = 0.05  # an end closer to zero is resolved relative to this part of the other end
+_JUMP = 0.7  # relative residual from which the kept vectors say little
 _MOST = 60  # products of one end in one record
 _CLOSE = 0.95  # ratio of the next eigenvalue to an end from which that one is likely to overtake
+_SAME = 0.9  # cosine of vectors that have changed places
 _SHARED = 0.1  # part of a vector outside of the space of the other spectrum that it must have
-
-
-def next_to(name: str) -> str:
-    """Name of the vector that belongs to the Ritz value next to an end."""
-    return f"next to {name}"
-
-
-@dataclass(slots=True)
-class Warm:
-    """Vectors for the next record.
-
-    Attributes:
-        vectors: unit vectors (n,) by name of the target, and by `next_to` of it.
-        seconds: the Ritz value next to each end, relative to it.
-    """
-
-    vectors: dict[str, Tensor] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extremes:
-    """Brackets of extreme eigenvalues.
-
-    Attributes:
-        brackets: by name of the target.
-        vectors: the Ritz vectors (n,), by name.
-        residuals: their residuals relative to the Ritz values.
-        restarted: whether kept vectors had a large residual, so that random ones joined them.
-        num_matvecs: products with the operator.
-    """
-
-    brackets: dict[str, Bracket]
-    vectors: dict[str, Tensor]
-    residuals: Mapping[str, float]
-    restarted: bool
-    num_matvecs: int
+_SETTLED = 3.0  # tolerances within which an end shows what a residual should have predicted
+_KNOWN = 0.02  # relative residual below which it says nothing about that curvature
 
 
 def measure_extremes(
@@ -81,8 +50,11 @@ def measure_extremes(
     confidence: float,
     steps: int | None,
     usual: int = 3,
+    more: int = 0,
     most: int | None = None,
     explore: bool = False,
+    exact: bool = True,
+    near: Mapping[str, float] = MappingProxyType({}),
 ) -> Extremes:
     """Brackets of the ends of some spectra; `warm` is replaced by the vectors found.
 
@@ -95,25 +67,34 @@ def measure_extremes(
         confidence: of the random side of each bracket.
         steps: products with the random vector of each spectrum; 0 leaves that side open. After a
             jump there are `DEEP` of them. None for what is left of `usual`, at least one.
-        usual: products of a record where curvature moves slowly.
+        usual: products of an ordinary record.
+        more: further products that it may take where an end is not within `tol`.
         most: products after which an end is taken as it is; a block step and one product for the
             bounds are always made.
         explore: whether the vectors next to all ends are multiplied, not the close ones alone.
+        exact: whether all ends are refined to `tol`, also beyond the usual products.
+        near: values by name from which an end is refined to `tol` in any case.
     """
     work = _Work(operator, [Side(operator, *side) for side in sides], warm, rng, tol)
     ends = sum(len(side.targets) for side in work.sides)
     limit = _MOST * ends if most is None else most
-    restarted = work.begin(explore=explore)
+    restarted = work.begin()
     if restarted and steps != 0:
         steps = DEEP
+    work.exact, work.near = exact or restarted or not work.known, near
+    work.learns = exact or more > 0
     planned = 1 if steps is None else steps
     if work.num_matvecs + len(sides) * planned > limit:
         steps = planned = min(planned, 1)
-    work.refine(limit - len(sides) * planned)
+    shared = 1 if planned == 1 else len(sides) * planned
+    if work.num_matvecs + shared + ends <= limit:
+        work.explore(everything=explore)
+    work.refine(usual + more - shared, limit - shared)
     if steps is None:
         steps = max(1, (usual - work.num_matvecs) // len(sides))
     bounds = work.look_beyond(steps, confidence) if steps else {}
-    work.refine(limit)
+    if steps is None or steps > 1:
+        work.refine(usual + more, limit)
     return work.result(bounds, confidence, restarted)
 
 
@@ -131,8 +112,12 @@ class _Work:
     ) -> None:
         self.operator, self.sides, self.warm, self.rng, self.tol = operator, sides, warm, rng, tol
         self.num_matvecs = 0
+        self.exact = self.learns = True
+        self.near: Mapping[str, float] = {}
         self.explored: set[str] = set()
         self.known = all(name in warm.vectors for side in sides for name in side.targets)
+        self._steps = dict.fromkeys((name for side in sides for name in side.targets), 0)
+        self._passed: dict[str, list[tuple[int, float, float]]] = {n: [] for n in self._steps}
         factors = [side.factor for side in sides]
         self._common = factors[0] is None and all(f is None or f.invertible for f in factors)
 
@@ -171,14 +156,11 @@ class _Work:
             scaled.join(rows, scaled.lowered(images[0]), _SHARED)
         plain.join(lifted[1], images[1], _SHARED)
 
-    def begin(self, *, explore: bool) -> bool:
+    def begin(self) -> bool:
         """The kept vectors; random ones join them where there are none, or residuals jumped."""
         starts = []
         for side in self.sides:
-            close = {n for n in side.targets if explore or self.warm.seconds.get(n, 0.0) > _CLOSE}
-            self.explored |= close if self.known else set(side.targets)
-            names = [*side.targets, *(next_to(n) for n in side.targets if n in close)]
-            kept = [self.warm.vectors[n] for n in names if n in self.warm.vectors]
+            kept = [self.warm.vectors[n] for n in side.targets if n in self.warm.vectors]
             starts.append(torch.stack(kept or [normal(self.operator, self.rng)]))
         self.extend(starts)
         if not self.known:
@@ -196,85 +178,130 @@ class _Work:
             )
         return any(jumped)
 
-    def refine(self, limit: int) -> None:
-        """Add residuals until the estimated error of each end is within the tolerance."""
+    def explore(self, *, everything: bool) -> None:
+        """Multiply the vectors next to the ends: all, or those that may overtake."""
+        directions = []
+        for side in self.sides:
+            chosen = [
+                self.warm.vectors[next_to(name)]
+                for name, end in side.targets.items()
+                if next_to(name) in self.warm.vectors
+                and (everything or (self._close(name) and self._wanted(side, name, end)))
+            ]
+            directions.append(torch.stack(chosen) if chosen else side.basis[:0])
+            if chosen:
+                self.explored |= set(side.targets)
+        if any(len(d) for d in directions):
+            self.extend(directions)
+
+    def _close(self, name: str) -> bool:
+        return self.warm.seconds.get(name, 0.0) > _CLOSE
+
+    def _wanted(self, side: Side, name: str, end: End) -> bool:
+        """Whether an end is refined at any cost."""
+        if self.exact:
+            return True
+        # the end lies at most so far beyond the Ritz value, unless another one overtook it
+        reach = side.pair(end)[0] + side.residual_norm(end)
+        return name in self.near and reach >= self.near[name]
+
+    def refine(self, usual: int, limit: int) -> None:
+        """Add directions until the estimated error of each end is within the tolerance.
+
+        Args:
+            usual: products after which ends that are not wanted at any cost are left as they are.
+            limit: products after which all are.
+        """
         while self.num_matvecs < limit:
-            directions = []
+            directions, moved = [], []
             for side in self.sides:
-                open_ends = [
-                    side.pair(end)[2]
-                    for name, end in side.targets.items()
-                    if self._error(side, name, end) > self.tol
-                ]
-                directions.append(torch.stack(open_ends) if open_ends else side.basis[:0])
-            if not any(len(d) for d in directions) or not self.extend(directions):
+                found = []
+                for name, end in side.targets.items():
+                    if self.num_matvecs >= usual and not self._wanted(side, name, end):
+                        continue
+                    if self._error(side, name, end) > self.tol:
+                        found.append(self._estimate(side, name, end)[1])
+                        moved.append((side, name, end))
+                directions.append(torch.stack(found) if found else side.basis[:0])
+            for one in moved:
+                self._pass(*one)
+            if not moved or not self.extend(directions):
                 return
 
+    def _pass(self, side: Side, name: str, end: End) -> None:
+        """Note an end before a step along its residual."""
+        value = side.pair(end)[0] * (1.0 if end == "largest" else -1.0)
+        self._passed[name].append((self._steps[name], value, side.residual_norm(end)))
+        self._steps[name] += 1
+
     def _scale(self, side: Side, value: float) -> float:
-        return max(abs(value), _SMALL * float(np.abs(side.values).max())) or 1.0
+        return max(abs(value), SMALL * float(np.abs(side.values).max())) or 1.0
 
     def _residual(self, side: Side, end: End) -> float:
-        value, _, residual = side.pair(end)
-        return float(residual.norm()) / self._scale(side, value)
+        return side.residual_norm(end) / self._scale(side, side.pair(end)[0])
+
+    def _estimate(self, side: Side, name: str, end: End) -> tuple[float, Tensor]:
+        """The end with the gain that is expected of one more step, and its vector."""
+        slope = min(self.warm.slope(name, self._steps[name]), self._second(side, name, end))
+        idle = None
+        if name not in self.explored and next_to(name) in self.warm.vectors:
+            ratio, value = self.warm.seconds.get(name, 0.0), side.pair(end)[0]
+            idle = (ratio * value, self.warm.vectors[next_to(name)])
+        return side.predicted(end, slope, idle)
+
+    def _second(self, side: Side, name: str, end: End) -> float:
+        """The largest value next to an end that is known, relative to it; one if none is."""
+        value, found = side.pair(end)[0], side.second(end)
+        ratios = [found / value] if found is not None and value else []
+        ratios += [self.warm.seconds[name]] if name in self.warm.seconds else []
+        return min(max(ratios, default=1.0), 1.0)
 
     def _error(self, side: Side, name: str, end: End) -> float:
         """Estimated relative error of an end: by how much a residual can move it."""
-        value, _, residual = side.pair(end)
+        value, x, _ = side.pair(end)
         sign = 1.0 if end == "largest" else -1.0
         found = side.second(end)
-        second = self.warm.seconds.get(name, 0.0) * value if found is None else found[0]
-        reach = coupled(np.array([sign * value]), np.array([float(residual.norm())]), sign * second)
-        rounding = float(torch.finfo(residual.dtype).eps) ** 0.75 * float(np.abs(side.values).max())
+        second = self.warm.seconds.get(name, 0.0) * value if found is None else found
+        reach = coupled(
+            np.array([sign * value]), np.array([side.residual_norm(end)]), sign * second
+        )
+        rounding = float(torch.finfo(x.dtype).eps) ** 0.75 * float(np.abs(side.values).max())
         return max(float(reach[-1]) - sign * value - rounding, 0.0) / self._scale(side, value)
 
     def look_beyond(self, steps: int, confidence: float) -> dict[str, float]:
         """Bounds of the ends from random vectors in the complements of the Ritz vectors."""
         floor = normal_floor(confidence)
-        if steps == 1 and len(self.sides) > 1:
-            walks = self._shared_walks()
-        else:
-            walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
-        for _ in range(steps - len(walks[0].images)):
+        if steps == 1 and len(self.sides) == 1:
+            (side,) = self.sides
+            start = normal(self.operator, self.rng)
+            image = side.lowered(self.products([side.lifted(start[None])])[0])
+            found = one_step(side, start, image[0], 1.0, floor)
+            return ends(side, [], [], 1.0) if found is None else found
+        if steps == 1 and self._common:
+            drawn = [normal(self.operator, self.rng) for _ in self.sides]
+            shared = shared_step(self.sides, drawn, lambda v: self.products([v[None]])[0][0], floor)
+            if shared is not None:
+                return shared
+        walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
+        for _ in range(steps):
             going = [walk for walk in walks if not walk.done]
             images = self.products([walk.side.lifted(walk.direction[None]) for walk in going])
             for walk, image in zip(going, images, strict=True):
                 walk.take(walk.side.lowered(image)[0])
-        found: dict[str, float] = {}
+        bounds: dict[str, float] = {}
         for walk in walks:
-            found |= walk.bounds(floor)
+            bounds |= walk.bounds(floor)
             if steps > 1:
                 walk.join()
-        return found
-
-    def _shared_walks(self) -> list[Walk]:
-        r"""One product for two spectra: with $z = g_1 + s D g_2$.
-
-        Along every unit vector z has at least the variance of $g_1$, and $D^{-1} z$ at least that
-        of $s g_2$, which is all that the bounds need. Without an inverse of D both are drawn.
-        """
-        plain, scaled = self.sides
-        one, other = (normal(self.operator, self.rng) for _ in range(2))
-        factor = scaled.factor
-        if factor is None or not self._common:
-            return [Walk(plain, one), Walk(scaled, other)]
-        sizes = [float(np.abs(side.values).max()) or 1.0 for side in (plain, scaled)]
-        share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
-        one, other = plain.beyond(one), share * scaled.beyond(other)
-        start = one + factor @ other
-        inverse = factor.solve(one[:, None])[:, 0]
-        walks = [Walk(plain, start), Walk(scaled, other + inverse, share)]
-        if any(walk.done for walk in walks):
-            return walks
-        (image,) = self.products([start[None]])
-        for walk in walks:
-            walk.take_of_start(walk.side.lowered(image)[0])
-        return walks
+        return bounds
 
     def result(self, bounds: Mapping[str, float], confidence: float, restarted: bool) -> Extremes:
+        """Brackets of all ends; the kept vectors are replaced."""
         brackets, vectors, residuals = {}, {}, {}
         for side in self.sides:
             for name, end in side.targets.items():
-                value, x, residual = side.pair(end)
+                value, x, _ = side.pair(end)
+                estimate, start = self._estimate(side, name, end)
                 largest = float(np.abs(side.values).max())
                 margin = float(torch.finfo(x.dtype).eps) ** 0.75 * largest
                 sign = 1.0 if end == "largest" else -1.0
@@ -282,20 +309,19 @@ class _Work:
                 inner = value - sign * margin
                 outer = max(beyond, value) if sign > 0 else min(beyond, value)
                 brackets[name] = Bracket(
-                    value=value,
+                    value=sign * min(sign * estimate, sign * outer),
                     lower=min(inner, outer),
                     upper=max(inner, outer),
                     confidence=confidence,
                 )
-                vectors[name] = x / x.norm()
-                residuals[name] = float(residual.norm()) / self._scale(side, value)
-                second = side.second(end)
-                if second is not None and value:
-                    ratio = second[0] / value
-                    if name in self.explored or ratio > self.warm.seconds.get(name, -math.inf):
-                        self.warm.seconds[name] = ratio
-                        self.warm.vectors[next_to(name)] = second[1]
-        self.warm.vectors |= vectors
+                vectors[name] = x.clone()  # not a view of all vectors
+                residuals[name] = self._residual(side, end)
+                settled = self.learns and self.known and not restarted
+                if settled and self._error(side, name, end) <= _SETTLED * self.tol:
+                    for one in self._passed[name]:
+                        self.warm.learn(name, *one, sign * estimate)
+                self._keep_second(side, name, end, start)
+                self.warm.vectors[name] = start
         return Extremes(
             brackets=brackets,
             vectors=vectors,
@@ -303,3 +329,15 @@ class _Work:
             restarted=restarted,
             num_matvecs=self.num_matvecs,
         )
+
+    def _keep_second(self, side: Side, name: str, end: End, start: Tensor) -> None:
+        """The vector next to an end, if it is closer than the one that is kept, or newer."""
+        (value, x, _), second, warm = side.pair(end), side.second(end), self.warm
+        kept = warm.vectors.get(next_to(name))
+        if second is not None and value:
+            ratio = second / value
+            if kept is None or name in self.explored or ratio > warm.seconds.get(name, 0.0):
+                warm.seconds[name], kept = ratio, side.second_vector(end)
+        if kept is not None:
+            changed_places = abs(float(start @ kept)) > _SAME
+            warm.vectors[next_to(name)] = x.clone() if changed_places else kept

@@ -6,7 +6,6 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,56 +18,21 @@ from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
 from hessium.estimate import inertia, spectral_measure
 from hessium.linalg.congruence import Factor
 from hessium.problem import EmpiricalRisk
-from hessium.training.extremes import DEEP, Extremes, Warm, measure_extremes
+from hessium.training.extremes import DEEP, measure_extremes
 from hessium.training.quantities import along, batch_sharpness, traces
 from hessium.training.record import Record
 from hessium.training.ritz_space import End
+from hessium.training.settings import Settings
 from hessium.training.stability import Preconditioner, preconditioner_of
+from hessium.training.warm_start import Extremes, Warm
 
-QUANTITIES = (
-    "loss",
-    "gradient_norm",
-    "distance",
-    "sharpness",
-    "most_negative",
-    "preconditioned_sharpness",
-    "threshold",
-    "trace",
-    "gauss_newton_trace",
-    "layer_traces",
-    "directional_sharpness",
-    "update_sharpness",
-    "batch_sharpness",
-    "gradient_share",
-    "inertia",
-    "spectrum",
-)
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
-_EXPLORE_EVERY = 4  # records between two that also multiply the vectors next to the ends
+_EXPLORE_EVERY = 3  # records between two that also multiply the vectors next to the ends
+_GRAPH_BYTES = 2**30  # limit of the memory of graphs until they are known to fit
+_NEAR = 0.8  # of the threshold, from which precision matters in every record
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Arguments of a monitor.
-
-    Attributes:
-        track: quantities of each record.
-        at_times: more quantities of full records.
-    """
-
-    track: tuple[str, ...]
-    optimizer: Any
-    at_times: tuple[str, ...] = ()
-    tol: float
-    confidence: float
-    bound_steps: int | None
-    probes: int
-    spectrum_every: int
-    seed: int
-    mode: str
 
 
 class Measurement:
@@ -88,7 +52,7 @@ class Measurement:
         self._track = settings.track
         self._origin = risk.theta if "distance" in settings.track else None
         self._checked: set[str] = set()
-        self._graph_bytes = 2**30
+        self._graph_bytes = _GRAPH_BYTES
         if settings.mode == "eval":
             self._operator(Hessian)
             if "gauss_newton_trace" in settings.track:
@@ -117,20 +81,25 @@ class Measurement:
             origin: parameters from which the distance is measured, if it is.
         """
         both = (risk, self.risk)
-        now, before = ((r.names, r.layout.sizes, r.num_batches, r.num_samples) for r in both)
-        if now[:2] != before[:2]:
+        now, before = ((r.names, r.layout.sizes) for r in both)
+        if now != before:
             self._warm = Warm()
             self._checked.clear()
-        if now != before:
-            self._graph_bytes = 2**30  # graphs of other sizes may not fit
+        self._graph_bytes = _GRAPH_BYTES  # graphs of other data may be larger than those before
         self.risk, self._settings, self._origin = risk, settings, origin
 
-    def warm(self, vectors: Mapping[str, Tensor], seconds: Mapping[str, float]) -> None:
+    def warm(
+        self,
+        vectors: Mapping[str, Tensor],
+        seconds: Mapping[str, float],
+        slopes: Mapping[str, float],
+    ) -> None:
         """Start the next record from vectors of an earlier one, see `state`."""
         like = self.risk.theta
         self._warm = Warm(
             vectors={name: vector.to(like) for name, vector in vectors.items()},
             seconds=dict(seconds),
+            slopes=dict(slopes),
         )
 
     def parameters(self) -> Tensor:
@@ -155,7 +124,7 @@ class Measurement:
         track = self._settings.track
         ends = sum(name in track for name in ("sharpness", "most_negative"))
         ends += "preconditioned_sharpness" in track
-        return times[1] - times[0], (times[2] - times[1]) / 2, 2 * ends + 1
+        return times[1] - times[0], (times[2] - times[1]) / 2, ends + 1
 
     def record(
         self,
@@ -183,7 +152,8 @@ class Measurement:
         found: dict[str, Any] = {"num_matvecs": 0}
         gradient = self._first_order(operator, found)
         preconditioner = self._preconditioner()
-        extremes = self._extremes(operator, preconditioner, rng, number, most)
+        exact = full or number % _DEEP_EVERY == 0
+        extremes = self._extremes(operator, preconditioner, rng, number, most, exact=exact)
         if extremes is not None:
             found |= {n: b for n, b in extremes.brackets.items() if n in track}
             found["restarted"] = extremes.restarted
@@ -239,6 +209,8 @@ class Measurement:
         rng: np.random.Generator,
         number: int,
         most: int | None,
+        *,
+        exact: bool,
     ) -> Extremes | None:
         track, settings = self._track, self._settings
         plain: dict[str, End] = {}
@@ -258,15 +230,27 @@ class Measurement:
         steps = settings.bound_steps
         if steps is None and number % _DEEP_EVERY == 0:
             steps = DEEP
+        usual, explore = 1 + sum(len(one) for _, one in sides), number % _EXPLORE_EVERY == 0
+        more = max((settings.matvecs or usual) - usual, 3 * (usual - 1) if explore else 0)
         found = measure_extremes(
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
-            usual=2 if len(plain) + scaled == 1 else 3, explore=number % _EXPLORE_EVERY == 0,
+            usual=usual, more=more, explore=explore,
+            exact=exact, near=self._near(preconditioner),
         )  # fmt: skip
         if identity and "sharpness" in found.brackets:
             found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]
             found.vectors["preconditioned_sharpness"] = found.vectors["sharpness"]
         return found
+
+    def _near(self, preconditioner: Preconditioner | None) -> dict[str, float]:
+        """Values near the stability threshold, by the ends that have one."""
+        if preconditioner is None:
+            return {}
+        name = "preconditioned_sharpness"
+        kept = self._warm.vectors.get(name)
+        value = _NEAR * preconditioner.threshold_along(kept)
+        return {name: value} | ({"sharpness": value} if preconditioner.factor is None else {})
 
     def _thresholds(
         self, preconditioner: Preconditioner, extremes: Extremes | None, found: dict[str, Any]
@@ -321,12 +305,13 @@ class Measurement:
         return {
             "vectors": dict(self._warm.vectors),
             "seconds": dict(self._warm.seconds),
+            "slopes": dict(self._warm.slopes),
             "origin": self._origin,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`."""
-        self.warm(state["vectors"], state["seconds"])
+        self.warm(state["vectors"], state["seconds"], state.get("slopes", {}))
         if self._origin is not None and state["origin"] is not None:
             self._origin = state["origin"].to(self.risk.theta)
 

@@ -17,10 +17,11 @@ from hessium._random import Rng, generator
 from hessium.errors import InputError
 from hessium.training.live_risk import LiveRisk
 from hessium.training.log import Log
-from hessium.training.measurement import QUANTITIES, Measurement, Settings, recorded
+from hessium.training.measurement import Measurement, recorded
 from hessium.training.quantities import modules_of
 from hessium.training.record import Record
 from hessium.training.schedule import Budget, Every, Schedule
+from hessium.training.settings import QUANTITIES, Settings
 from hessium.training.stability import require_rules
 from hessium.training.tracking import AT_TIMES, drift, tracked
 from hessium.training.undisturbed import undisturbed
@@ -42,11 +43,15 @@ class Monitor(Plottable):
     gradients, buffers, modes, the optimiser and all global random states are the same to the last
     bit as without the monitor.
 
-    Extreme eigenvalues start from two vectors of the record before: about three products a record
-    where curvature drifts slowly, more after a jump. The inner end of each bracket is a Rayleigh
+    Extreme eigenvalues start from two vectors of the record before. An ordinary record takes one
+    product for each end and one for the bounds: three with an adaptive optimiser, two without. Its
+    value is the largest Ritz value with the gain that one more step along the residual would bring,
+    by the curvature along residuals in earlier records. Every third record may take three further
+    products an end; every tenth one, those that `measure` makes, and all within a fifth of the
+    stability threshold take as many as `tol` requires. The inner end of each bracket is a Rayleigh
     quotient and always holds, to rounding in the precision of the model. The outer end comes from a
     random vector in the complement of the Ritz vectors; it holds with probability `confidence` and
-    is wide (a factor of 3 to 200 by the number of products, `bound_steps`, and of parameters).
+    is wide (a factor of 3 to 250 by the number of products, `bound_steps`, and of parameters).
 
     Args:
         model: the module that is trained.
@@ -71,11 +76,13 @@ class Monitor(Plottable):
         rng: seed or generator of the random vectors.
         mode: "eval" measures in evaluation mode, whatever the mode of the training. "train" leaves
             the modes as they are, for batch statistics of one fixed batch, without self-checks.
-        tol: estimated relative error at which an extreme eigenvalue is accepted.
+        tol: estimated relative error at which an extreme eigenvalue needs no further product.
+        matvecs: products of an ordinary record for the extreme eigenvalues: where they are not
+            within `tol`, it takes up to so many. By default the fewest; a large number refines
+            every record to `tol`.
         confidence: of the random ends of brackets.
         bound_steps: products with a random vector for the outer ends: 0 leaves them infinite. By
-            default what is left of three products, at least one; every tenth record takes 8, to
-            find eigenvectors that overtook the kept one.
+            default one; every tenth record takes 8, to find eigenvectors that overtook.
         probes: random vectors of the traces.
         spectrum_every: records between two spectra, if `spectrum` is tracked.
         **risk: forward, reduction, targets, num_samples and dtype of `hs.EmpiricalRisk`. Models in
@@ -119,6 +126,7 @@ class Monitor(Plottable):
         rng: Rng = 0,
         mode: Mode = "eval",
         tol: float = 0.01,
+        matvecs: int | None = None,
         confidence: float = 0.95,
         bound_steps: int | None = None,
         probes: int = 10,
@@ -148,6 +156,7 @@ class Monitor(Plottable):
             at_times=at_times,
             optimizer=optimizer,
             tol=positive("tol", tol),
+            matvecs=None if matvecs is None else count("matvecs", matvecs),
             confidence=fraction("confidence", confidence),
             bound_steps=None if bound_steps is None else count("bound_steps", bound_steps, 0),
             probes=count("probes", probes),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,25 +20,26 @@ def normal(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
     return drawn.to(operator.device)
 
 
+_OUTSIDE = 0.05  # part of a vector outside of a space that it must have to join it
+
+
 class Walk:
     """Lanczos from a random vector in the complement of the Ritz vectors of a side.
 
     Args:
         side: the space with the Ritz vectors.
-        start: a Gaussian vector (n,).
-        deviation: its least standard deviation along a unit vector.
+        start: a standard normal vector (n,).
     """
 
-    def __init__(self, side: Side, start: Tensor, deviation: float = 1.0) -> None:
+    def __init__(self, side: Side, start: Tensor) -> None:
         self.side = side
-        self._pairs = [side.pair(end) for end in side.targets.values()]
-        self._start = start
+        self._size = len(side.targets)
         beyond = side.beyond(start)
-        self._length = float(beyond.norm())
-        self._inverse_mass = (self._length / deviation) ** 2
+        length = float(beyond.norm())
+        self._inverse_mass = length**2
         # no complement is left in the smallest of spaces
-        self.done = len(self._pairs) >= len(start) or self._length <= NEW**2 * float(start.norm())
-        self._basis = [] if self.done else [beyond / self._length]
+        self.done = self._size >= len(start) or length <= NEW**2 * float(start.norm())
+        self._basis = [] if self.done else [beyond / length]
         self.images: list[Tensor] = []
         self._alpha: list[float] = []
         self._beta: list[float] = []
@@ -45,12 +48,6 @@ class Walk:
     def direction(self) -> Tensor:
         """The next vector to multiply."""
         return self._basis[-1]
-
-    def take_of_start(self, image: Tensor) -> None:
-        """Go on with the product of the start vector itself, not of its part in the complement."""
-        for value, x, residual in self._pairs:
-            image = image - (value * x + residual) * (x @ self._start)
-        self.take(image / self._length)
 
     def take(self, image: Tensor) -> None:
         """Go on with the product of the last direction."""
@@ -63,7 +60,7 @@ class Walk:
         length = float(step.norm())
         self._beta.append(length)
         scale = abs(self._alpha[-1]) + length
-        full = len(self._basis) + len(self._pairs) >= len(step)
+        full = len(self._basis) + self._size >= len(step)
         self.done = full or length <= float(torch.finfo(step.dtype).eps) ** 0.75 * scale
         if self.done:
             self._beta[-1] = 0.0
@@ -71,25 +68,111 @@ class Walk:
             self._basis.append(step / length)
 
     def bounds(self, floor: float) -> dict[str, float]:
-        """Bounds of the ends of the whole spectrum, by name of the target."""
-        values = np.array([value for value, _, _ in self._pairs])
-        couplings = np.array([float(residual.norm()) for _, _, residual in self._pairs])
-        inverse_mass = max(self._inverse_mass / floor**2, 1.0)
-        found = {}
-        for name, end in self.side.targets.items():
-            sign = 1.0 if end == "largest" else -1.0
-            if not self._alpha:
-                found[name] = sign * float((sign * values + couplings).max())
-                continue
-            beyond = sign * largest_support(
-                [sign * a for a in self._alpha], self._beta, inverse_mass
-            )
-            ends = coupled(values, couplings, beyond)
-            found[name] = float(ends[-1] if end == "largest" else ends[0])
-        return found
+        """Bounds of the ends of the whole spectrum, by name of the target.
+
+        Args:
+            floor: of the size of a standard normal variable.
+        """
+        return ends(self.side, self._alpha, self._beta, self._inverse_mass / floor**2)
 
     def join(self) -> None:
         """Add the vectors of the walk to the space of the side."""
         if self.images:
-            self.side.join(self._basis[: len(self.images)], self.images)
+            self.side.join(self._basis[: len(self.images)], self.images, _OUTSIDE)
         self.side.solve()
+
+
+def one_step(
+    side: Side, start: Tensor, image: Tensor, deviation: float, floor: float
+) -> dict[str, float] | None:
+    """Bounds from one product with a start vector that has parts along the Ritz vectors as well.
+
+    Args:
+        side: the space with the Ritz vectors.
+        start: a Gaussian vector (n,).
+        image: its product.
+        deviation: its least standard deviation along a unit vector.
+        floor: of the size of a standard normal variable.
+
+    Returns:
+        Bounds by name of the target; None if the start vector has no part in the complement.
+    """
+    pairs = [side.pair(end) for end in side.targets.values()]
+    beyond, step = start, image.clone()
+    for _, x, residual in pairs:
+        share = float(x @ start)
+        beyond = torch.sub(beyond, x, alpha=share)
+        step.sub_(residual, alpha=share)  # the part along x is subtracted below
+    length = float(beyond.norm())
+    if len(pairs) >= len(start) or length <= NEW**2 * float(start.norm()):
+        return None
+    for _, x, _ in pairs:
+        step.sub_(x, alpha=float(x @ step))
+    alpha = float(beyond @ step) / length**2
+    beta = float(step.sub_(beyond, alpha=alpha).norm()) / length
+    return ends(side, [alpha], [beta], (length / (deviation * floor)) ** 2)
+
+
+def shared_step(
+    sides: Sequence[Side],
+    drawn: Sequence[Tensor],
+    multiply: Callable[[Tensor], Tensor],
+    floor: float,
+) -> dict[str, float] | None:
+    r"""Bounds of two spectra from one product, with $z = g_1 + s D g_2$.
+
+    Along every unit vector z has at least the variance of $g_1$, and $D^{-1} z$ at least that of
+    $s g_2$, which is all that the bounds need.
+
+    Args:
+        sides: of A and of D A D, with an invertible D.
+        drawn: $g_1$ and $g_2$, standard normal; overwritten.
+        multiply: the product with A.
+        floor: of the size of a standard normal variable.
+
+    Returns:
+        Bounds by name of the target; None as in `one_step`.
+    """
+    (plain, scaled), (one, other) = sides, drawn
+    factor = scaled.factor
+    assert factor is not None
+    sizes = [float(np.abs(side.values).max()) or 1.0 for side in sides]
+    share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
+    other.mul_(share)
+    inverse = factor.solve(one[:, None])[:, 0]
+    start = one.add_(factor @ other)
+    image = multiply(start)
+    found = one_step(plain, start, image, 1.0, floor)
+    lowered = scaled.lowered(image[None])[0]
+    more = one_step(scaled, other.add_(inverse), lowered, share, floor)
+    return None if found is None or more is None else found | more
+
+
+def ends(
+    side: Side, alpha: list[float], beta: list[float], inverse_mass: float
+) -> dict[str, float]:
+    """Bounds of the ends of a spectrum from what is known of the complement of its Ritz vectors.
+
+    Args:
+        side: the space with the Ritz vectors.
+        alpha: coefficients of the measure of a vector in the complement, see `largest_support`;
+            none where there is no complement.
+        beta: likewise.
+        inverse_mass: of the least mass at an end.
+
+    Returns:
+        Bounds by name of the target.
+    """
+    pairs = [side.pair(end) for end in side.targets.values()]
+    values = np.array([value for value, _, _ in pairs])
+    couplings = np.array([side.residual_norm(end) for end in side.targets.values()])
+    found = {}
+    for name, end in side.targets.items():
+        sign = 1.0 if end == "largest" else -1.0
+        if not alpha:
+            found[name] = sign * float((sign * values + couplings).max())
+            continue
+        beyond = sign * largest_support([sign * a for a in alpha], beta, max(inverse_mass, 1.0))
+        both = coupled(values, couplings, beyond)
+        found[name] = float(both[-1] if end == "largest" else both[0])
+    return found

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._typing import FloatArray
 from hessium.linalg.congruence import Factor
 from hessium.linalg.operator import SymmetricOperator
 
 End = Literal["largest", "smallest"]
 
 _ROOM = 4  # vectors for which there is room at first
+_HALF = 0.5  # what is left of a vector, from which one orthogonalisation is enough
+SMALL = 0.05  # an end closer to zero is resolved relative to this part of the other end
 NEW = 1e-3  # part of a unit vector outside of a space, below which it adds nothing
 
 
@@ -38,6 +40,7 @@ class Side:
         self._size = 0
         self._rows = torch.empty(shape, dtype=operator.dtype, device=operator.device)
         self._products = torch.empty_like(self._rows)
+        self._projected = np.zeros((0, 0))
 
     @property
     def basis(self) -> Tensor:
@@ -62,36 +65,47 @@ class Side:
         rounding = float(torch.finfo(rows.dtype).eps) ** 0.75
         found: list[Tensor] = []
         for row in rows:
-            vector, before = row, float(row.norm())
-            for part in (NEW if found else rounding, 0.5):  # what is left of it, twice
-                vector = self._outside(vector, found)
-                length = float(vector.norm())
-                if length <= part * before:
-                    break
-                vector, before = vector / length, 1.0
-            else:
+            vector = self._outside(row, found, NEW if found else rounding)
+            if vector is not None:
                 found.append(vector)
         return torch.stack(found) if found else rows[:0]
 
-    def _outside(self, vector: Tensor, more: Sequence[Tensor]) -> Tensor:
-        """The part of a vector that is orthogonal to the basis and to some more unit vectors."""
-        if self._size:
-            vector = vector - (self.basis @ vector) @ self.basis
-        for known in more:
-            vector = vector - (known @ vector) * known
+    def _outside(self, vector: Tensor, more: Sequence[Tensor], least: float) -> Tensor | None:
+        """Unit vector of the part that is orthogonal to the basis and to some more unit vectors."""
+        before = float(vector.norm())
+        for part in (least, _HALF):
+            if self._size:
+                vector = vector - (self.basis @ vector) @ self.basis
+            for known in more:
+                vector = torch.sub(vector, known, alpha=float(known @ vector))
+            length = float(vector.norm())
+            if length <= part * before:
+                return None
+            enough = length > _HALF * before  # what is left is orthogonal to rounding
+            vector, before = vector / length, 1.0
+            if enough:
+                break
         return vector
 
     def add(self, rows: Tensor, images: Tensor) -> None:
         """Extend the space by orthonormal rows and their products with D A D."""
-        end = self._size + len(rows)
+        before, end = self._size, self._size + len(rows)
         while end > len(self._rows):
             self._rows = torch.cat([self._rows, torch.empty_like(self._rows)])
             self._products = torch.cat([self._products, torch.empty_like(self._products)])
-        self._rows[self._size : end] = rows
-        self._products[self._size : end] = images
+        self._rows[before:end] = rows
+        self._products[before:end] = images
         self._size = end
+        new = (self.basis @ self._products[before:end].mT).double().cpu().numpy()
+        projected = np.zeros((end, end))
+        projected[:before, :before] = self._projected
+        projected[:, before:] = new
+        projected[before:, :before] = new[:before].T
+        own = projected[before:, before:]
+        projected[before:, before:] = (own + own.T) / 2
+        self._projected = projected
 
-    def join(self, rows: Iterable[Tensor], images: Iterable[Tensor], least: float = NEW) -> None:
+    def join(self, rows: Iterable[Tensor], images: Iterable[Tensor], least: float) -> None:
         """Extend the space by any vectors with known products.
 
         Args:
@@ -101,52 +115,120 @@ class Side:
                 errors of the images grow by the inverse of it.
         """
         for row, image in zip(rows, images, strict=True):
-            v, av = row, image
+            v, av, before = row, image, float(row.norm())
+            least_length = least * before
             for _ in range(2):
                 shares = self.basis @ v
-                v, av = v - shares @ self.basis, av - shares @ self.images
-            length = float(v.norm())
-            if length > least * float(row.norm()):
+                v = v - shares @ self.basis
+                length = float(v.norm())
+                if length <= least_length:
+                    break
+                av = av - shares @ self.images
+                if length > _HALF * before:
+                    break
+                before = length
+            if length > least_length:
                 self.add(v[None] / length, av[None] / length)
 
     def solve(self) -> None:
         """Rayleigh-Ritz in the present space."""
-        small = (self.basis @ self.images.mT).double()
-        values, vectors = torch.linalg.eigh((small + small.mT) / 2)
-        self.values: FloatArray = values.cpu().numpy()
-        self._vectors = vectors.to(self.basis.dtype)
+        self.values, self._vectors = np.linalg.eigh(self._projected)
         self._pairs: dict[End, tuple[float, Tensor, Tensor]] = {}
+        self._lengths: dict[End, float] = {}
+
+    def _combined(self, at: int) -> tuple[Tensor, Tensor]:
+        """A Ritz vector and its product."""
+        if self._size == 1:
+            return self.basis[0], self.images[0]
+        weights = torch.from_numpy(self._vectors[:, at].copy()).to(self.basis)
+        return weights @ self.basis, weights @ self.images
 
     def pair(self, end: End) -> tuple[float, Tensor, Tensor]:
         """Ritz value, Ritz vector and residual at one end."""
         if end not in self._pairs:
             at = -1 if end == "largest" else 0
-            weights = self._vectors[:, at]
-            x, image = weights @ self.basis, weights @ self.images
+            x, image = self._combined(at)
             value = float(self.values[at])
-            self._pairs[end] = (value, x, image - value * x)
+            residual = torch.sub(image, x, alpha=value)
+            self._pairs[end] = (value, x, residual)
+            self._lengths[end] = float(residual.norm())
         return self._pairs[end]
+
+    def residual_norm(self, end: End) -> float:
+        """Norm of the residual of `pair`."""
+        self.pair(end)
+        return self._lengths[end]
 
     def beyond(self, vector: Tensor) -> Tensor:
         """The part of a vector orthogonal to the Ritz vectors of all targets."""
         for end in self.targets.values():
             _, x, _ = self.pair(end)
-            vector = vector - (x @ vector) * x
+            vector = torch.sub(vector, x, alpha=float(x @ vector))
         return vector
 
-    def second(self, end: End) -> tuple[float, Tensor] | None:
-        """The Ritz value next to an end, and its unit vector after a step along the residual.
+    def second(self, end: End) -> float | None:
+        """The Ritz value next to an end."""
+        if self.values.size < 2:
+            return None
+        return float(self.values[-2 if end == "largest" else 1])
+
+    def second_vector(self, end: End) -> Tensor:
+        """The unit vector of the value next to an end after a step along its residual.
 
         The step costs no product; with it the vector converges from record to record.
         """
-        if self.values.size < 2:
-            return None
         at, opposite = (-2, 0) if end == "largest" else (1, -1)
         value, far = float(self.values[at]), float(self.values[opposite])
-        weights = self._vectors[:, at]
-        x, image = weights @ self.basis, weights @ self.images
+        x, image = self._combined(at)
         # no component is amplified more than those beyond the value
         scale = max(abs(value), abs(value - far) / 2)
         if scale > 0:
             x = x + (1.0 if end == "largest" else -1.0) * (image - value * x) / scale
-        return value, x / x.norm()
+        return x / x.norm()
+
+    def predicted(
+        self, end: End, slope: float, idle: tuple[float, Tensor] | None
+    ) -> tuple[float, Tensor]:
+        r"""The end of the spectrum as one more product would find it, without that product.
+
+        With the Ritz pair $(\theta, x)$ and its residual r the operator couples x to r alone, by
+        $|r|$. The curvature along r is not known; `slope` $\cdot\,\theta$ is put for it, as
+        earlier records found it. A vector whose value was known in an earlier record is one
+        direction more, with the coupling that r has to it.
+
+        Args:
+            end: of the spectrum.
+            slope: curvature along the residual, relative to the Ritz value.
+            idle: value and unit vector of an earlier record that was not multiplied in this one.
+
+        Returns:
+            Estimate of the end, and its unit vector.
+        """
+        value, x, residual = self.pair(end)
+        sign = 1.0 if end == "largest" else -1.0
+        scale = float(np.abs(self.values).max())
+        rows, sizes, diagonal = [x], [1.0], [sign * value]
+        couplings: list[float] = []
+        if idle is not None:
+            vector = self._outside(idle[1], [], 0.1)
+            if vector is not None:
+                share = float(vector @ residual)
+                residual = torch.sub(residual, vector, alpha=share)
+                rows.append(vector)
+                sizes.append(1.0)
+                diagonal.append(sign * idle[0])
+                couplings.append(sign * share)
+        length = self.residual_norm(end) if len(rows) == 1 else float(residual.norm())
+        if length > float(torch.finfo(x.dtype).eps) ** 0.75 * scale:
+            rows.append(residual)
+            sizes.append(length)
+            diagonal.append(sign * value - (1 - slope) * max(abs(value), SMALL * scale))
+            couplings.append(sign * length)
+        matrix = np.diag(np.array(diagonal))
+        matrix[0, 1:] = matrix[1:, 0] = couplings
+        values, vectors = np.linalg.eigh(matrix)
+        weights = [float(w) / size for w, size in zip(vectors[:, -1], sizes, strict=True)]
+        found = weights[0] * rows[0]
+        for weight, row in zip(weights[1:], rows[1:], strict=True):
+            found.add_(row, alpha=weight)
+        return sign * float(values[-1]), found.div_(found.norm())

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hessium.errors import InputError
-from hessium.training.measurement import QUANTITIES
 from hessium.training.record import Record
+from hessium.training.settings import QUANTITIES
 
 _DEFAULT = ("loss", "gradient_norm", "distance", "sharpness")
 AT_TIMES = (

@@ -1,0 +1,48 @@
+"""Which quantities a record holds, and how they are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+QUANTITIES = (
+    "loss",
+    "gradient_norm",
+    "distance",
+    "sharpness",
+    "most_negative",
+    "preconditioned_sharpness",
+    "threshold",
+    "trace",
+    "gauss_newton_trace",
+    "layer_traces",
+    "directional_sharpness",
+    "update_sharpness",
+    "batch_sharpness",
+    "gradient_share",
+    "inertia",
+    "spectrum",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Arguments of a monitor.
+
+    Attributes:
+        track: quantities of each record.
+        at_times: more quantities of full records.
+        matvecs: products of an ordinary record for the extreme eigenvalues; None for the fewest.
+    """
+
+    track: tuple[str, ...]
+    optimizer: Any
+    at_times: tuple[str, ...] = ()
+    tol: float
+    confidence: float
+    bound_steps: int | None
+    probes: int
+    spectrum_every: int
+    seed: int
+    mode: str
+    matvecs: int | None = None
