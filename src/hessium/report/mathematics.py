@@ -31,6 +31,7 @@ _TOKEN = re.compile(
     r"|(?P<root>√)|(?P<open>\()|(?P<relation>[=≤≥≈∝<>→])|(?P<sign>[+−×·/±])|(?P<infinity>∞)"
 )
 _OPERAND = ("number", "letter", "close", "infinity")
+_PRODUCT = re.compile(rf"(?<!\w)(?![aAI]){_LETTER} $")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -74,6 +75,8 @@ def _run(text: str, at: int) -> list[re.Match[str]]:
     """Tokens from a position on, up to a word or two operands with a space between them."""
     tokens: list[re.Match[str]] = []
     if at and (text[at - 1].isalnum() or text[at - 1] in "_.-'"):
+        return tokens
+    if _PRODUCT.search(text[max(0, at - 3) : at]):  # b c = 6 is about both: names of parameters stay text
         return tokens
     while found := _TOKEN.match(text, at):
         kind = _kind(found)
