@@ -76,7 +76,8 @@ def _run(text: str, at: int) -> list[re.Match[str]]:
     tokens: list[re.Match[str]] = []
     if at and (text[at - 1].isalnum() or text[at - 1] in "_.-'"):
         return tokens
-    if _PRODUCT.search(text[max(0, at - 3) : at]):  # b c = 6 is about both: names of parameters stay text
+    # b c = 6 is about both: names of parameters stay text
+    if _PRODUCT.search(text[max(0, at - 3) : at]):
         return tokens
     while found := _TOKEN.match(text, at):
         kind = _kind(found)
