@@ -12,6 +12,7 @@ other programs on the machine disturb less, but which does not see the time that
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -98,10 +99,12 @@ def measure(name: str, samples: int, probes: int, steps: int, rank: int) -> list
     loss = nn.CrossEntropyLoss()
     part = slice(rank, None, RANKS)
     risk = hs.EmpiricalRisk(model, loss, (x[part], y[part]), process_group=dist.group.WORLD)
-    together = hs.Hessian(risk).prepare(1000)
+    together = hs.Hessian(risk)
+    together.prepare(1000)
     alone = together
     if rank == 0:
-        alone = hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y))).prepare(1000)
+        alone = hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y)))
+        alone.prepare(1000)
     torch.manual_seed(1)
     v = torch.randn(risk.dim)
 
@@ -125,8 +128,8 @@ def measure(name: str, samples: int, probes: int, steps: int, rank: int) -> list
         race = Race(rank)
         for seed in range(probes):
             race.round(
-                lambda seed=seed: hs.spectral_measure(together, 1, steps, rng=seed),
-                lambda seed=seed: hs.spectral_measure(alone, 1, steps, rng=seed),
+                functools.partial(hs.spectral_measure, together, 1, steps, rng=seed),
+                functools.partial(hs.spectral_measure, alone, 1, steps, rng=seed),
             )
         rows.append({"work": f"measure {probes} x {steps}", **race.summary(probes * steps)})
     before = risk.ranks.bytes_sent

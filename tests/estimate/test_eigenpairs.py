@@ -16,7 +16,7 @@ from torch import Tensor
 
 import hessium as hs
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
-from hessium.estimate.eigenpairs import Which
+from hessium.estimate.convergence import Which
 from hessium.linalg import SymmetricOperator
 from support.chosen_spectra import SPECTRA, Counted, with_eigenvalues
 from support.risk_cases import draw, mlp

@@ -108,7 +108,8 @@ def _statements(arrays: dict[str, AnyArray], what: str) -> tuple[Statement, ...]
     published = ", ".join(f"{name} {digits(value)}" for name, value in _POISSON.items())
     to_newton, to_gradient = arrays["to_newton"][1], arrays["to_gradient"][1]
     # optimisers that converged from all seeds, in both kinds that are compared
-    both, plain = (settled[kinds].all(axis=(0, 2)) for kinds in ([0, 1], [0, 2]))
+    both: BoolArray = np.all(settled[[0, 1]], axis=(0, 2))
+    plain: BoolArray = np.all(settled[[0, 2]], axis=(0, 2))
     begins = arrays["positive_start"]
     return (
         judge(
