@@ -260,7 +260,8 @@ def test_a_killed_series_repeats_nothing(
     code = subprocess.run(command, check=False, env=ENVIRONMENT | {"PYTHONPATH": path}).returncode
     assert code == -signal.SIGKILL
     resumed, rest = run("killed")
-    assert rest == check + sum(products[3:])  # the fourth and the fifth, no product of the others
+    # the fourth and the fifth, no product of the others; the check of a known architecture is short
+    assert 0 <= rest - sum(products[3:]) <= check < min(products)
     assert resumed == whole  # warm vectors are kept: to the last digit
 
 
