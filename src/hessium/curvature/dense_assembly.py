@@ -41,7 +41,7 @@ from hessium.problem.output_hessian import OutputHessian
 WORK_BYTES = 2**27  # bytes of one outer product: large enough for BLAS, small for any machine
 _CHUNK_BYTES = 2**22  # of a factor of one matrix product
 _CANCELLED = 4096.0  # last bits of the largest matrix by which two routes may differ elsewhere
-_ROUNDED = 1e-3  # of a matrix: a larger difference is no rounding
+_ROUNDED = 1e-3  # relative to the matrix: a larger difference cannot be a rounding error
 PIECES = 6  # arrays of that size that may be alive at once
 
 

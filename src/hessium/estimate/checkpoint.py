@@ -84,7 +84,7 @@ class Checkpoint:
 
         Args:
             needed: names of the required numbers.
-            whole: names of the tensors that are no vectors: every process gets all of them.
+            whole: names of the tensors that are not shared: every process reads them whole.
 
         Raises:
             InputError: if it belongs to another computation, cannot be read, or is not seen by all
@@ -143,7 +143,7 @@ class Checkpoint:
             numbers: values that JSON can hold; floats are restored bit for bit.
             vectors: new tensors; the last dimension are the coordinates of this process.
             append: keep the files of the previous state instead of replacing them.
-            whole: names of the tensors that are no vectors, the same in all processes.
+            whole: names of the tensors that are not shared; they are equal in all processes.
         """
         if not (self._first or self._shares.divided):
             self._last = time.monotonic()

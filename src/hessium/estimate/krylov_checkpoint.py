@@ -11,7 +11,7 @@ from hessium.linalg.krylov import KrylovSpace
 _NUMBERS = (
     "size", "block", "num_matvecs", "exhausted", "scale", "rng", "choice", "checked", "done",
 )  # fmt: skip
-_WHOLE = ("projected", "coupling")  # tensors of a state that are no vectors
+_WHOLE = ("projected", "coupling")  # small matrices of a state, equal in all processes
 
 
 class KrylovCheckpoint:

@@ -30,7 +30,7 @@ def read(folder: Path, entry: Entry, shares: Shares, whole: Collection[str]) -> 
         entry: from `entry_of`.
         shares: of this process; the files may hold other shares. The last dimension of a tensor
             are the coordinates.
-        whole: names of the tensors that are no vectors, in the file of the first process.
+        whole: names of the tensors that are not shared; the first process writes them.
     """
     if isinstance(entry, str) and not shares.divided:
         return load_file(folder / entry)

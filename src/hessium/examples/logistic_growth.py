@@ -3,8 +3,9 @@
     python -m hessium.examples.logistic_growth
     hessium identify hessium.examples.logistic_growth:question
 
-u' = r u (1 - u / K) by Runge-Kutta steps. Samples taken before saturation determine the start to
-4 % and the capacity K to 17 % only, and the check of its interval says not to use it as it is.
+The equation u' = r u (1 - u / K) is solved by Runge-Kutta steps. Samples taken before saturation
+determine the initial value with a standard error of 4 % and the capacity K with 17 %; for K the
+coverage check warns that the interval of the linear model is not reliable.
 """
 
 from __future__ import annotations

@@ -124,8 +124,8 @@ class Ranks:
                 lost connection when that rank ends.
 
         Yields:
-            A list for one number of this rank, if there are no inputs; afterwards it holds the
-            numbers of all ranks.
+            A list, to which work without inputs may append one number of this rank. On return it
+            holds the numbers of all ranks.
 
         Raises:
             InputError: if the ranks do different work, or with different inputs.

@@ -94,7 +94,7 @@ def _run(text: str, at: int) -> list[re.Match[str]]:
 
 
 def _is_word(text: str, found: re.Match[str], before: list[re.Match[str]]) -> bool:
-    """Whether a letter belongs to a word and is no factor of a product."""
+    """Whether a letter is part of a word; otherwise it is a factor of a product."""
     if before and before[-1].end() == found.start():
         return False  # the letters before it were factors
     word = _WORD.match(text, found.start())

@@ -83,7 +83,8 @@ class Started(Generic[Config]):
         """Store what the workers compute, or compute it, and return everything.
 
         Args:
-            workers: processes where there is no executor; 1 computes in this one.
+            workers: number of processes to start if no executor is given; 1 computes in the calling
+                process.
             progress: called with tasks done, tasks in all, and the experiment's name.
             seen: called with every result, the stored ones first.
         """
