@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,31 +13,17 @@ import torch
 
 from hessium.errors import InputError
 from hessium.problem.ranks import Ranks
+from support.worker_processes import answers_of, environment
 
-TESTS = Path(__file__).parents[1]
 CASES = ["weighted", "tied", "attention", "squared", "lonely", "terms"]
 Answers = list[dict[str, Any]]
-
-
-def run(size: int, folder: Path) -> Answers:
-    """What each of `size` processes found."""
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "support.rank_worker", str(folder)]
-    processes = [
-        subprocess.Popen([*command, str(rank), str(size)], env=env, stderr=subprocess.PIPE)
-        for rank in range(size)
-    ]
-    errors = [process.communicate(timeout=600)[1].decode() for process in processes]
-    assert not any(process.returncode for process in processes), "\n".join(errors)
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]
 
 
 @pytest.fixture(
     scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)], ids=["2 ranks", "4 ranks"]
 )
 def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    return run(request.param, tmp_path_factory.mktemp("ranks"))
+    return answers_of("support.rank_worker", request.param, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -171,11 +156,9 @@ def test_a_group_of_one_process_gives_the_numbers_without_a_group(
 ) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     command = [sys.executable, "-m", "support.one_rank", backend, device]
     file = tmp_path / "errors.json"
-    subprocess.run([*command, str(file)], env=env, check=True, timeout=300)
+    subprocess.run([*command, str(file)], env=environment(), check=True, timeout=300)
     errors = json.loads(file.read_text())
     assert max(errors.values()) < 1e-12, errors
 

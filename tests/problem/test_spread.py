@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +12,8 @@ import hessium as hs
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.errors import SelfCheckWarning
 from support.risk_cases import draw
+from support.worker_processes import answers_of
 
-TESTS = Path(__file__).parents[1]
 CASES = ["dense", "tied", "attention", "checkpointed", "frozen", "partly"]
 RANKS = 2  # more would leave one of them without an entry of these small models
 Answers = list[dict[str, Any]]
@@ -26,17 +21,7 @@ Answers = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    folder = tmp_path_factory.mktemp("spread")
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "support.spread_worker", str(folder)]
-    processes = [
-        subprocess.Popen([*command, str(rank), str(RANKS)], env=env, stderr=subprocess.PIPE)
-        for rank in range(RANKS)
-    ]
-    errors = [process.communicate(timeout=600)[1].decode() for process in processes]
-    assert not any(process.returncode for process in processes), "\n".join(errors)
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(RANKS)]
+    return answers_of("support.spread_worker", RANKS, tmp_path_factory.mktemp("spread"))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import sys
 import warnings
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from hessium.linalg.krylov import KrylovSpace
 from hessium.linalg.vectors import start_rows
 from hessium.progress import silent
 from support.risk_cases import TiedEmbedding, classes, draw, mlp, seeded
+from support.worker_processes import answer
 
 Group = Any
 Batches = list[tuple[Tensor, Tensor]]
@@ -526,20 +525,5 @@ def without_group(group: Group) -> list[str]:
     return [message(lambda: hs.EmpiricalRisk(model, loss, batches, process_group=2))]
 
 
-def main() -> None:
-    folder, rank, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    chosen = sys.argv[4].split(",") if len(sys.argv) > 4 else list(CHECKS)
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size,
-        timeout=timedelta(seconds=200),
-    )  # fmt: skip
-    group = dist.group.WORLD
-    answers = {name: function(group) for name, function in CHECKS.items() if name in chosen}
-    (folder / f"{rank}.json").write_text(json.dumps(answers))
-    dist.destroy_process_group()
-
-
 if __name__ == "__main__":
-    main()
+    answer(CHECKS, lambda _: dist.group.WORLD)

@@ -6,13 +6,8 @@ The model is `fully_shard`ed; one process computes the same numbers with the pla
 from __future__ import annotations
 
 import copy
-import json
-import sys
-import warnings
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 import hessium as hs
 from support.rank_worker import Attention, message
 from support.risk_cases import TiedEmbedding, classes, draw, mlp, seeded
+from support.worker_processes import answer
 
 Case = tuple[nn.Module, Any, list[tuple[Tensor, Tensor]]]
 CASES: dict[str, Callable[[], Case]] = {}
@@ -284,20 +280,5 @@ class Once(torch.autograd.Function):
         return gradient * slope.detach()
 
 
-def main() -> None:
-    folder, rank, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    chosen = sys.argv[4].split(",") if len(sys.argv) > 4 else list(CHECKS)
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=size,
-        timeout=timedelta(seconds=200),
-    )  # fmt: skip
-    mesh = init_device_mesh("cpu", (size,))
-    answers = {name: function(mesh) for name, function in CHECKS.items() if name in chosen}
-    (folder / f"{rank}.json").write_text(json.dumps(answers))
-    dist.destroy_process_group()
-
-
 if __name__ == "__main__":
-    main()
+    answer(CHECKS, lambda size: init_device_mesh("cpu", (size,)))
