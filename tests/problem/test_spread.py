@@ -14,7 +14,7 @@ from hessium.errors import SelfCheckWarning
 from support.risk_cases import draw
 from support.worker_processes import answers_of
 
-CASES = ["dense", "tied", "attention", "checkpointed", "frozen", "partly"]
+CASES = ["dense", "deep", "tied", "attention", "checkpointed", "frozen", "partly"]
 RANKS = 2  # more would leave one of them without an entry of these small models
 Answers = list[dict[str, Any]]
 
@@ -36,9 +36,9 @@ def test_numbers_are_those_of_the_plain_model_in_one_process(answers: Answers, n
 
 
 def test_parameters_are_never_gathered_all_at_once(answers: Answers) -> None:
-    """At most the two largest: an exchange may hold the last one until the next begins."""
-    for name, share in (("dense", (35 + 28) / 93), ("attention", (60 + 20) / 93)):
-        assert all(one[name]["peak"] <= share + 1e-9 for one in answers)
+    """At most three of fifteen layers: exchanges may hold the last ones for a moment."""
+    for one in answers:
+        assert 1 / 18 < one["deep"]["peak"] <= 3 / 15 + 1e-9
 
 
 def test_differences_of_gradients_are_close(answers: Answers) -> None:
@@ -46,7 +46,6 @@ def test_differences_of_gradients_are_close(answers: Answers) -> None:
         assert 0 < max(one["errors"].values()) < 1e-8
         assert one["route"].startswith("differences of gradients")
         assert one["untouched"]
-        assert one["peak"] < 0.7
 
 
 def test_a_risk_keeps_its_parameters_while_fsdp_trains(answers: Answers) -> None:

@@ -43,6 +43,13 @@ def dense() -> Case:
 
 
 @case
+def deep() -> Case:
+    """Fifteen layers of about the same size."""
+    data = [(draw(n, 6, seed=n), classes(n, high=6, seed=n)) for n in (4, 3)]
+    return mlp(*[6] * 16), nn.CrossEntropyLoss(), data
+
+
+@case
 def tied() -> Case:
     """An embedding whose weight is that of the last layer, and no bias."""
     data = [
