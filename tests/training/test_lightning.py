@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 lightning = pytest.importorskip("lightning")
+pytest.importorskip("tensorboard")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 X = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))
@@ -65,49 +67,88 @@ def fit(
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_training_is_the_same_and_records_come(tmp_path: Path, accumulated: int) -> None:
     options: dict[str, Any] = {"accumulate_grad_batches": accumulated}
-    plain, _ = fit(tmp_path, [], 30, **options)
+    plain, _ = fit(tmp_path, [], 20, **options)
     curvature = callback()
-    watched, trainer = fit(tmp_path, [curvature], 30, **options)
+    watched, trainer = fit(tmp_path, [curvature], 20, **options)
     for name, tensor in plain.state_dict().items():
         assert torch.equal(tensor, watched.state_dict()[name]), name
     records = curvature.monitor.records
-    assert [r.step for r in records] == [10, 20, 30]
+    assert [r.step for r in records] == [10, 20]
     assert trainer.callback_metrics["curvature/sharpness"] == pytest.approx(
         records[-1].sharpness.value
     )
 
 
-@pytest.mark.parametrize("steps", [40, pytest.param(500, marks=pytest.mark.slow)])
-def test_events_of_tensorboard_are_the_records(tmp_path: Path, steps: int) -> None:
-    pytest.importorskip("tensorboard")
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    curvature = callback()
-    _, trainer = fit(tmp_path, [curvature], steps, logger=TensorBoardLogger(tmp_path))
-    events = EventAccumulator(trainer.logger.log_dir, size_guidance={"scalars": 0})
-    events.Reload()
-    records = curvature.monitor.records
-    assert [r.step for r in records] == list(range(10, steps + 1, 10))
-    for name in ("loss", "sharpness", "preconditioned_sharpness", "threshold"):
-        found = events.Scalars(f"curvature/{name}")
-        wanted = [getattr(r, name) for r in records]
-        assert [e.step for e in found] == [r.step for r in records]
-        assert [e.value for e in found] == pytest.approx(
-            [getattr(w, "value", w) for w in wanted], rel=1e-6
-        )
+Run = tuple[Path, Any, Any]
 
 
-def test_a_checkpoint_continues_the_records(tmp_path: Path) -> None:
+def logged(folder: Path, steps: int, *more: Any, **options: Any) -> Run:
+    """A training with two loggers: folder, callback and trainer."""
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+    curvature, loggers = callback(), [TensorBoardLogger(folder), CSVLogger(folder)]
+    _, trainer = fit(folder, [curvature, *more], steps, logger=loggers, **options)
+    return folder, curvature, trainer
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
     from lightning.pytorch.callbacks import ModelCheckpoint
 
-    whole, again = callback(), callback()
-    saves = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=20, save_top_k=-1)
+    folder = tmp_path_factory.mktemp("whole")
+    saves = ModelCheckpoint(folder, filename="{step}", every_n_train_steps=20, save_top_k=-1)
+    return logged(folder, 40, saves, shuffle=False, enable_checkpointing=True)
+
+
+NAMES = ("loss", "sharpness", "preconditioned_sharpness", "threshold")
+
+
+def values(curvature: Any, name: str) -> Any:
+    found = [getattr(r, name) for r in curvature.monitor.records]
+    return pytest.approx([getattr(w, "value", w) for w in found], rel=1e-6)
+
+
+def assert_events_are_the_records(run: Run, steps: int) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _, curvature, trainer = run
+    events = EventAccumulator(trainer.logger.log_dir, size_guidance={"scalars": 0})
+    events.Reload()
+    wanted = [r.step for r in curvature.monitor.records]
+    assert wanted == list(range(10, steps + 1, 10))
+    for name in NAMES:
+        found = events.Scalars(f"curvature/{name}")
+        assert [e.step for e in found] == wanted
+        assert [e.value for e in found] == values(curvature, name)
+
+
+def test_events_of_tensorboard_are_the_records(whole: Run) -> None:
+    assert_events_are_the_records(whole, 40)
+
+
+@pytest.mark.slow
+def test_events_of_500_steps_are_the_records(tmp_path: Path) -> None:
+    assert_events_are_the_records(logged(tmp_path, 500), 500)
+
+
+def test_every_logger_of_the_trainer_gets_the_records(whole: Run) -> None:
+    """The second one, which knows nothing of curvature, as Weights & Biases knows nothing."""
+    _, curvature, trainer = whole
+    path = Path(trainer.loggers[1].log_dir) / "metrics.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["curvature/sharpness"]]
+    assert [int(row["step"]) for row in rows] == [10, 20, 30, 40]
+    for name in NAMES:
+        assert [float(row[f"curvature/{name}"]) for row in rows] == values(curvature, name)
+
+
+def test_a_checkpoint_continues_the_records(whole: Run) -> None:
+    folder, curvature, _ = whole
+    again = callback()
     options: dict[str, Any] = {"shuffle": False, "enable_checkpointing": True}
-    fit(tmp_path, [whole, saves], 40, **options)
-    fit(tmp_path, [again], 40, ckpt_path=tmp_path / "step=20.ckpt", **options)
+    fit(folder, [again], 40, ckpt_path=folder / "step=20.ckpt", **options)
     assert [r.sharpness for r in again.monitor.records] == [
-        r.sharpness for r in whole.monitor.records
+        r.sharpness for r in curvature.monitor.records
     ]
 
 

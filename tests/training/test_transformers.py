@@ -11,6 +11,7 @@ import torch
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
+pytest.importorskip("tensorboard")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 IDS = torch.randint(0, 32, (32, 12), generator=torch.Generator().manual_seed(0))
@@ -26,10 +27,14 @@ BATCHES = [
 ]
 
 
-def callback(every: int = 5) -> Any:
+NAMES = ("loss", "sharpness", "preconditioned_sharpness", "threshold")
+
+
+def callback(**options: Any) -> Any:
     from hessium.training.transformers import CurvatureCallback
 
-    return CurvatureCallback(data=BATCHES, every=every)
+    options = {"track": NAMES, "tol": 0.2, **options}  # few products
+    return CurvatureCallback(data=BATCHES, every=5, **options)
 
 
 def train(
@@ -40,7 +45,7 @@ def train(
         vocab_size=32, n_positions=16, n_embd=16, n_layer=1, n_head=2, bos_token_id=0,
         eos_token_id=0,
     )  # fmt: skip
-    resume = options.pop("resume", None)
+    resume, loggers = options.pop("resume", None), options.pop("loggers", [])
     options = {"save_strategy": "no", "report_to": "none", "logging_steps": 5, **options}
     arguments = transformers.TrainingArguments(
         output_dir=str(folder), max_steps=steps, per_device_train_batch_size=8,
@@ -48,7 +53,7 @@ def train(
     )  # fmt: skip
     trainer = transformers.Trainer(
         model=transformers.GPT2LMHeadModel(config), args=arguments, train_dataset=DATA,
-        callbacks=[curvature] if curvature is not None and not attach else [],
+        callbacks=[*loggers, *([curvature] if curvature is not None and not attach else [])],
     )  # fmt: skip
     if attach:
         curvature.attach(trainer)
@@ -60,7 +65,7 @@ def train(
 def test_training_is_the_same_and_records_come(tmp_path: Path, accumulated: int) -> None:
     options: dict[str, Any] = {"gradient_accumulation_steps": accumulated}
     plain = train(tmp_path, **options)
-    curvature = callback()
+    curvature = callback(track=None) if accumulated == 1 else callback()
     watched = train(tmp_path, curvature, attach=accumulated == 1, **options)
     for name, tensor in plain.model.state_dict().items():
         assert torch.equal(tensor, watched.model.state_dict()[name]), name
@@ -70,17 +75,11 @@ def test_training_is_the_same_and_records_come(tmp_path: Path, accumulated: int)
     assert [h["curvature/sharpness"] for h in logged] == [r.sharpness.value for r in records]
     losses = [h["step"] for h in watched.state.log_history if "loss" in h]
     assert losses == [5, 10]  # the Trainer's own log is not lost
-
-
-def test_the_loss_weighs_batches_by_their_labels(tmp_path: Path) -> None:
-    curvature = callback(every=10)
-    trainer = train(tmp_path, curvature)
-    model = trainer.model.eval()
+    # batches weigh by their labels
+    model = watched.model.eval()
     with torch.no_grad():
-        losses = [float(model(**batch).loss) for batch in BATCHES]
-    assert curvature.monitor.records[0].loss == pytest.approx(
-        (8 * losses[0] + 4 * losses[1]) / 12, rel=1e-5
-    )
+        parts = [float(model(**batch).loss) for batch in BATCHES]
+    assert records[-1].loss == pytest.approx((8 * parts[0] + 4 * parts[1]) / 12, rel=1e-5)
 
 
 def test_bfloat16_is_measured_in_single(tmp_path: Path) -> None:
@@ -89,32 +88,81 @@ def test_bfloat16_is_measured_in_single(tmp_path: Path) -> None:
     assert curvature.monitor.records[0].sharpness.value > 0
 
 
-def test_a_checkpoint_continues_the_records(tmp_path: Path) -> None:
-    whole, again = callback(), callback()
-    train(tmp_path, whole, 20, save_strategy="steps", save_steps=10)
-    train(tmp_path, again, 20, resume=str(tmp_path / "checkpoint-10"))
+Run = tuple[Path, Any, list[dict[str, float]]]
+
+
+def logged(folder: Path, steps: int, save: int = 0, **options: Any) -> Run:
+    """A training with TensorBoard and a logger of one's own: folder, callback, what it got."""
+    got: list[dict[str, float]] = []
+
+    class Logger(transformers.TrainerCallback):  # type: ignore[name-defined,misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if any(name.startswith("curvature/") for name in logs):
+                got.append({**logs, "at": state.global_step})
+
+    curvature = callback(**options)
+    saves: dict[str, Any] = {"save_strategy": "steps", "save_steps": save} if save else {}
+    train(
+        folder, curvature, steps, attach=True, loggers=[Logger()], report_to="tensorboard",
+        **saves,
+    )  # fmt: skip
+    return folder, curvature, got
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("whole")
+    return logged(folder, 20, save=10)
+
+
+def test_a_checkpoint_continues_the_records(whole: Run) -> None:
+    folder, curvature, _ = whole
+    again = callback()
+    train(folder, again, 20, resume=str(folder / "checkpoint-10"))
     assert [r.sharpness for r in again.monitor.records] == [
-        r.sharpness for r in whole.monitor.records
+        r.sharpness for r in curvature.monitor.records
     ]
 
 
-@pytest.mark.parametrize("steps", [20, pytest.param(500, marks=pytest.mark.slow)])
-def test_events_of_tensorboard_are_the_records(tmp_path: Path, steps: int) -> None:
-    pytest.importorskip("tensorboard")
+def values(curvature: Any, name: str) -> list[float]:
+    found = [getattr(r, name) for r in curvature.monitor.records]
+    wanted = [getattr(value, "value", value) for value in found]
+    if name == "threshold":  # the last step size is zero, which leaves it infinite
+        assert wanted.pop() == math.inf
+    return wanted
+
+
+def assert_events_are_the_records(run: Run, steps: int) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    curvature = callback()
-    train(tmp_path, curvature, steps, attach=True, report_to="tensorboard")
-    (file,) = tmp_path.rglob("events*")
+    folder, curvature, _ = run
+    (file,) = folder.rglob("events*")
     events = EventAccumulator(str(file), size_guidance={"scalars": 0})
     events.Reload()
-    records = curvature.monitor.records
-    assert [r.step for r in records] == list(range(5, steps + 1, 5))
-    for name in ("loss", "sharpness", "preconditioned_sharpness", "threshold"):
+    due = list(range(5, steps + 1, 5))
+    assert [r.step for r in curvature.monitor.records] == due
+    for name in NAMES:
         found = events.Scalars(f"train/curvature/{name}")
-        values = [getattr(r, name) for r in records]
-        wanted = [getattr(value, "value", value) for value in values]
-        if name == "threshold":  # the last step size is zero, which leaves it infinite
-            assert wanted.pop() == math.inf
-        assert [e.step for e in found] == [r.step for r in records[: len(wanted)]]
+        wanted = values(curvature, name)
+        assert [e.step for e in found] == due[: len(wanted)]
         assert [e.value for e in found] == pytest.approx(wanted, rel=1e-6)
+
+
+def test_events_of_tensorboard_are_the_records(whole: Run) -> None:
+    assert_events_are_the_records(whole, 20)
+
+
+@pytest.mark.slow
+def test_events_of_500_steps_are_the_records(tmp_path: Path) -> None:
+    run = logged(tmp_path, 500, track=None, tol=0.01)
+    assert_events_are_the_records(run, 500)
+
+
+def test_every_logger_of_the_trainer_gets_the_records(whole: Run) -> None:
+    """As the callbacks of Weights & Biases and trackio do, it listens to `on_log` alone."""
+    _, curvature, got = whole
+    assert [one["at"] for one in got] == [5, 10, 15, 20]
+    for name in NAMES:
+        wanted = values(curvature, name)
+        found = [one[f"curvature/{name}"] for one in got[: len(wanted)]]
+        assert found == pytest.approx(wanted, rel=1e-12)
