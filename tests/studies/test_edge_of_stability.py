@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+import hessium as hs
 from hessium.studies import edge_of_stability
 from hessium.studies.edge_of_stability import EdgeConfig, Method
+from hessium.studies.networks import tanh_network
+from hessium.studies.real_data import split
 
 
 @pytest.mark.slow
@@ -20,3 +24,19 @@ def test_gradient_descent_is_at_the_edge_and_its_control_is_not() -> None:
     assert [s.verdict for s in findings.statements] == ["holds"] * 3
     swapped, _ = edge_of_stability.summarise(config, found[::-1])
     assert [s.verdict for s in swapped.statements] == ["does not hold"] * 3
+
+
+def test_no_weight_of_the_control_of_rmsprop_can_reach_its_own_minimum() -> None:
+    """Where one can, P falls to half of step size times curvature there, and the ratio is one."""
+    config = EdgeConfig()
+    (method,) = (one for one in config.methods if one.kind == "RMSprop")
+    (x, labels), _ = split(config.images, 0)
+    x, y = x - x.mean(dim=0), torch.nn.functional.one_hot(labels, 10).double()
+    network = tanh_network((64, config.hidden, config.hidden, 10), 0)
+    risk = hs.EmpiricalRisk(network, hs.SquaredError(scale=0.5, reduction="mean"), (x, y))
+    gradient, curvature = risk.gradient(), hs.Hessian(risk).dense().diagonal()
+    bent = (curvature > 1e-12) & (gradient != 0)
+    distance = (gradient.abs() / curvature)[bent]
+    reach = method.steps * method.lr / method.smaller
+    assert int((distance < reach).sum()) == 0
+    assert int((distance < 1000 * reach).sum()) > 0  # a step size 100 times too small is too large

@@ -64,14 +64,14 @@ _QUICK = (
     Method(name="gradient descent", kind="SGD", lr=0.4, steps=900),
     Method(name="momentum", kind="SGD", lr=0.6, momentum=0.5, steps=700),
     Method(name="Adam", kind="Adam", lr=0.01, steps=700),
-    Method(name="RMSprop", kind="RMSprop", lr=1e-3, steps=900, smaller=100.0),
+    Method(name="RMSprop", kind="RMSprop", lr=1e-3, steps=900, smaller=1e5),
     Method(name="SGD", kind="SGD", lr=0.6, batch=10, steps=1600),
 )
 _PAPER = (
     Method(name="gradient descent", kind="SGD", lr=0.4, steps=6000),
     Method(name="momentum", kind="SGD", lr=0.6, momentum=0.5, steps=4000),
     Method(name="Adam", kind="Adam", lr=0.01, steps=3000, smaller=100.0),
-    Method(name="RMSprop", kind="RMSprop", lr=1e-3, steps=4000, smaller=1000.0),
+    Method(name="RMSprop", kind="RMSprop", lr=1e-3, steps=4000, smaller=1e5),
     Method(name="SGD", kind="SGD", lr=0.6, batch=10, steps=12000),
 )
 
@@ -202,6 +202,12 @@ def summarise(config: EdgeConfig, results: Sequence[Result]) -> Summary:
             "Batch sharpness is the mean over batches of gᵀHg/|g|² with gradient and Hessian of "
             "the batch (arXiv:2412.20553). Here the batches of the measurement are one partition "
             "of the images; those of the training are drawn anew in each step.",
+            "The control of RMSprop: it moves each weight by about η a step, however small the "
+            "gradient. A weight that begins within η times the number of steps of the minimum of "
+            "its own coordinate, |g|/H on the diagonal, reaches it; there P falls to ηH/2, and "
+            "that weight alone brings the ratio to 1. With 500 images, 4000 steps and η/1000, 5 to "
+            "18 of 3300 weights begin so near, and in one of three seeds the ratio reaches 1.1, "
+            "with an eigenvector of one weight. With η/100000 no weight does.",
             f"At the threshold means within {_ROOM:.0%} of it. Stays there: in at least "
             f"{1 - _MOST_OUTSIDE:.0%} of the records of the last third.",
         ),
