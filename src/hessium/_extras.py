@@ -9,6 +9,7 @@ EXTRAS = {
     "rich": "terminal",
     "shtab": "terminal",
     "pandas": "dataframe",
+    "pyarrow": "parquet",
     "sklearn": "studies",
     "distributed": "dask",
 }

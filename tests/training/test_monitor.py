@@ -76,7 +76,9 @@ def test_default_record_and_schedule() -> None:
 
 
 def test_every_quantity_is_right() -> None:
-    model, monitor = trained(4, every=2, track=QUANTITIES, probes=4, rng=1)
+    model, monitor = trained(
+        4, every=2, track=QUANTITIES, probes=4, rng=1, prior_precision=1e-2
+    )  # fmt: skip
     record = monitor.records[-1]
     risk = hs.EmpiricalRisk(model, LOSS, BATCHES)
     dense, gradient = hs.Hessian(risk).dense().double(), risk.gradient().double()
@@ -97,6 +99,10 @@ def test_every_quantity_is_right() -> None:
     assert record.gradient_share == pytest.approx(share, abs=0.05)
     assert record.inertia is not None
     assert int(record.inertia.negative.value) == int((values < -1e-6 * values[-1]).sum())
+    assert record.index is not None
+    assert record.rank is not None
+    assert int((values < -1e-6 * values[-1]).sum()) in record.index
+    assert int((values.abs() > 1e-6 * values[-1]).sum()) in record.rank
     assert record.update_sharpness is not None
     assert values[0] <= record.update_sharpness <= values[-1]
     forms = []
@@ -265,14 +271,6 @@ def test_a_killed_training_resumes(tmp_path: Path) -> None:
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
 
 
-def test_a_file_of_another_run_is_kept(tmp_path: Path) -> None:
-    path = tmp_path / "records.csv"
-    path.write_text("mine")
-    trained(2, every=2, csv=path)
-    assert (tmp_path / "records.csv.1").read_text() == "mine"
-    assert path.read_text().startswith("step,loss")
-
-
 def test_changes_of_the_model_are_followed() -> None:
     model = network()
     monitor = hs.Monitor(model, LOSS, (X, Y), every=1, track=["sharpness"])
@@ -382,7 +380,8 @@ def test_bad_arguments() -> None:
     for wrong in (
         {"every": 0}, {"budget": 1.5}, {"track": ["sharpnes"]}, {"track": ["threshold"]},
         {"confidence": 1.0}, {"tol": 0.0}, {"bound_steps": -1}, {"probes": 0},
-        {"track": ["batch_sharpness"]},
+        {"track": ["batch_sharpness"]}, {"track": ["effective_dimension"]},
+        {"prior_precision": -1.0},
     ):  # fmt: skip
         with pytest.raises(InputError):
             hs.Monitor(model, LOSS, (X, Y), **wrong)
@@ -421,8 +420,3 @@ def test_a_sum_of_risks_is_monitored() -> None:
             hs.Monitor(model, risk, **wrong)
     with pytest.raises(InputError, match="another Sequential"):
         hs.Monitor(network(), risk)
-
-
-def test_a_parquet_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"csv: .*Parquet"):
-        trained(1, csv=tmp_path / "records.parquet")

@@ -106,6 +106,13 @@ def track_options(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="stability threshold of the sharpness, such as 2/lr, where no optimizer says it",
     )
+    parser.add_argument(
+        "--prior",
+        type=values.above_zero,
+        default=None,
+        metavar="A",
+        help="prior precision of effective_dimension: that of a penalty A |theta|^2 / 2",
+    )
     options.seed(parser, "the random vectors")
     options.workers(parser)
     parser.set_defaults(command="hessium.cli.track:track")

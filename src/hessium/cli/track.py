@@ -23,7 +23,9 @@ from hessium.training.tracking import tracked
 def track(options: argparse.Namespace) -> None:
     """Measure each checkpoint, write the page and the table, whole or as far as it came."""
     try:
-        names = None if options.track is None else tracked(options.track, optimizer=True)
+        names = None
+        if options.track is not None:
+            names = tracked(options.track, optimizer=True, prior_precision=options.prior)
         files = files_of(options.checkpoints)
     except InputError as error:
         name, _, rest = str(error).partition(":")
@@ -34,7 +36,11 @@ def track(options: argparse.Namespace) -> None:
     directory = RunDirectory.create(out, options.line)
     directory.require_none_but((CheckpointSeries.experiment,), target.config())
     plan = SeriesPlan(
-        track=names, spectra=options.spectra, threshold=options.threshold, seed=options.seed
+        track=names,
+        spectra=options.spectra,
+        threshold=options.threshold,
+        seed=options.seed,
+        prior_precision=options.prior,
     )
     builder = Builder(target.place, tuple(target.settings.items()))
     with target.blamed("measuring its risk"), Bars() as bars:

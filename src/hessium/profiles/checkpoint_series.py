@@ -38,6 +38,7 @@ class SeriesPlan:
         bound_steps: products with a random vector for the outer ends of brackets.
         probes: random vectors of the traces.
         seed: of the random vectors.
+        prior_precision: of the effective dimension, if it is measured.
     """
 
     track: tuple[str, ...] | None = None
@@ -48,6 +49,7 @@ class SeriesPlan:
     bound_steps: int = 8
     probes: int = 10
     seed: int = 0
+    prior_precision: float | None = None
 
     def key(self) -> dict[str, Any]:
         """What a record depends on."""

@@ -41,6 +41,7 @@ def track(
     bound_steps: int = 8,
     probes: int = 10,
     seed: int = 0,
+    prior_precision: float | None = None,
     workers: int = 1,
     out: Path | str | None = None,
     progress: Progress = silent,
@@ -69,6 +70,7 @@ def track(
         bound_steps: products with a random vector for the outer ends of brackets.
         probes: random vectors of the traces.
         seed: of the random vectors.
+        prior_precision: for effective_dimension, as in `hs.Monitor`.
         workers: processes. Each measures a part of the series and starts cold at its first one.
         out: a run directory that keeps each finished record. The same call resumes: it measures
             what is missing alone. A record is known by the contents of its checkpoint, the settings
@@ -99,8 +101,11 @@ def track(
     """
     _arguments.function("function", function, "(path) ")
     _arguments.function("progress", progress, "(done, total, what) ")
+    if prior_precision is not None:
+        prior_precision = _arguments.positive("prior_precision", prior_precision)
+    names = None if track is None else tracked(track, True, prior_precision)
     plan = SeriesPlan(
-        track=None if track is None else tracked(track, optimizer=True),
+        track=names,
         spectra=bool(spectra),
         threshold=None if threshold is None else _arguments.positive("threshold", threshold),
         tol=_arguments.positive("tol", tol),
@@ -108,6 +113,7 @@ def track(
         bound_steps=_arguments.count("bound_steps", bound_steps, 0),
         probes=_arguments.count("probes", probes),
         seed=_arguments.count("seed", seed, 0),
+        prior_precision=prior_precision,
     )
     require_workers(workers)
     store = None

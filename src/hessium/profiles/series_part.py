@@ -24,8 +24,9 @@ from hessium.runs.result_store import Computation, Store
 from hessium.runs.saved import packed, unpacked
 from hessium.training import Record
 from hessium.training.checkpoint_files import optimizer_in
-from hessium.training.measurement import Measurement, recorded
+from hessium.training.measurement import Measurement
 from hessium.training.quantities import modules_of
+from hessium.training.record import recorded
 from hessium.training.settings import Settings
 from hessium.training.stability import unwrapped
 from hessium.training.tracking import AT_TIMES, OF_OPTIMIZER, tracked
@@ -154,6 +155,7 @@ def _settings(plan: SeriesPlan, optimizer: Any) -> Settings:
         spectrum_every=1,
         seed=plan.seed,
         mode="eval",
+        prior_precision=plan.prior_precision,
     )
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,24 +13,29 @@ from torch import Tensor
 from hessium.curvature import GaussNewton, Hessian
 from hessium.curvature.graph import UNKNOWN
 from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
-from hessium.estimate import inertia, spectral_measure
+from hessium.estimate import spectral_measure
 from hessium.linalg.congruence import Factor
 from hessium.problem import EmpiricalRisk
 from hessium.training.extremes import DEEP, measure_extremes
-from hessium.training.quantities import along, batch_sharpness, traces
-from hessium.training.record import Record
+from hessium.training.quantities import (
+    along,
+    batch_sharpness,
+    counts,
+    effective_dimension,
+    traces,
+)
 from hessium.training.ritz_space import End
 from hessium.training.settings import Settings
 from hessium.training.stability import Preconditioner, preconditioner_of
 from hessium.training.warm_start import Extremes, Warm
 
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
+_OF_GAUSS_NEWTON = frozenset({"gauss_newton_trace", "effective_dimension"})
+_COUNTED = frozenset({"inertia", "rank", "index"})
 _EXPLORE_EVERY = 3  # records between two that also multiply the vectors next to the ends
 _GRAPH_BYTES = 2**30  # limit of the memory of graphs until they are known to fit
 _NEAR = 0.8  # of the threshold, from which precision matters in every record
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
-
-logger = logging.getLogger(__name__)
 
 
 class Measurement:
@@ -55,7 +58,7 @@ class Measurement:
         self._graph_bytes = _GRAPH_BYTES
         if settings.mode == "eval":
             self._operator(Hessian)
-            if "gauss_newton_trace" in settings.track:
+            if not _OF_GAUSS_NEWTON.isdisjoint(settings.track):
                 self._operator(GaussNewton)
 
     def follow(self) -> bool:
@@ -293,8 +296,17 @@ class Measurement:
             part = self._operator(GaussNewton)
             found["gauss_newton_trace"], _ = traces(part, settings.probes, rng, settings.confidence)
             found["num_matvecs"] += settings.probes
-        if "inertia" in track:
-            found["inertia"] = inertia(operator, rng=rng)
+        if "effective_dimension" in track:
+            assert settings.prior_precision is not None
+            found["effective_dimension"], spent = effective_dimension(
+                self._operator(GaussNewton), settings.prior_precision, settings.probes, rng,
+                settings.confidence,
+            )  # fmt: skip
+            found["num_matvecs"] += spent
+        if not _COUNTED.isdisjoint(track):
+            counted, spent = counts(operator, rng)
+            found |= {name: value for name, value in counted.items() if name in track}
+            found["num_matvecs"] += spent
         if "spectrum" in track and number % settings.spectrum_every == 0:
             probes, steps = 2, min(40, self.risk.dim)
             found["spectrum"] = spectral_measure(operator, probes, steps, rng=rng)
@@ -314,22 +326,3 @@ class Measurement:
         self.warm(state["vectors"], state["seconds"], state.get("slopes", {}))
         if self._origin is not None and state["origin"] is not None:
             self._origin = state["origin"].to(self.risk.theta)
-
-
-def recorded(
-    step: int, mode: str, start: float, measure: Callable[[], Mapping[str, Any]]
-) -> Record:
-    """The record of what is measured; where numbers are not finite, one with the loss NaN.
-
-    Args:
-        step: of the training.
-        mode: of the model.
-        start: `time.perf_counter()` when the record began.
-        measure: returns the fields.
-    """
-    try:
-        found = measure()
-    except NonFiniteError as error:
-        logger.warning("step %d: %s; the record holds no curvature", step, error)
-        found = {"loss": math.nan, "reason": str(error)}
-    return Record(step=step, mode=mode, seconds=time.perf_counter() - start, **found)

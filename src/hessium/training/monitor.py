@@ -16,10 +16,10 @@ from hessium._display import Plottable, shown_live
 from hessium._random import Rng, generator
 from hessium.errors import InputError
 from hessium.training.live_risk import LiveRisk
-from hessium.training.log import Log
-from hessium.training.measurement import Measurement, recorded
+from hessium.training.log import logs_of, table_of
+from hessium.training.measurement import Measurement
 from hessium.training.quantities import modules_of
-from hessium.training.record import Record
+from hessium.training.record import Record, recorded
 from hessium.training.schedule import Budget, Every, Schedule
 from hessium.training.settings import QUANTITIES, Settings
 from hessium.training.stability import require_rules
@@ -73,6 +73,7 @@ class Monitor(Plottable):
             batch_sharpness is without error.
         on_record: called with each record.
         csv: file to which each record is appended at once.
+        parquet: file that is written whole with each record, so that it is complete at any time.
         rng: seed or generator of the random vectors.
         mode: "eval" measures in evaluation mode, whatever the mode of the training. "train" leaves
             the modes as they are, for batch statistics of one fixed batch, without self-checks.
@@ -85,6 +86,9 @@ class Monitor(Plottable):
             default one; every tenth record takes 8, to find eigenvectors that overtook.
         probes: random vectors of the traces.
         spectrum_every: records between two spectra, if `spectrum` is tracked.
+        prior_precision: $\alpha$ of `effective_dimension`, in units of the loss: that of a penalty
+            $\alpha |\theta|^2 / 2$ beside it, as weight decay is. For a mean over N samples of
+            negative log-likelihoods, a normal prior of precision a has $\alpha = a / N$.
         **risk: forward, reduction, targets, num_samples and dtype of `hs.EmpiricalRisk`. Models in
             half precision are measured in float32.
 
@@ -123,6 +127,7 @@ class Monitor(Plottable):
         track: Sequence[str] | None = None,
         on_record: Callable[[Record], object] | None = None,
         csv: str | Path | None = None,
+        parquet: str | Path | None = None,
         rng: Rng = 0,
         mode: Mode = "eval",
         tol: float = 0.01,
@@ -131,6 +136,7 @@ class Monitor(Plottable):
         bound_steps: int | None = None,
         probes: int = 10,
         spectrum_every: int = 10,
+        prior_precision: float | None = None,
         **risk: Any,
     ) -> None:
         if mode not in get_args(Mode):
@@ -140,7 +146,9 @@ class Monitor(Plottable):
             function("on_record", on_record, "(record) ")
         if optimizer is not None:
             require_rules(optimizer)
-        always = tracked(track, optimizer)
+        if prior_precision is not None:
+            prior_precision = positive("prior_precision", prior_precision)
+        always = tracked(track, optimizer, prior_precision)
         self._live = LiveRisk(model, loss, data, risk, track=always, evaluation=mode == "eval")
         at_times: tuple[str, ...] = AT_TIMES if track is None else ()
         if not self._live.has_batches:
@@ -163,12 +171,13 @@ class Monitor(Plottable):
             spectrum_every=count("spectrum_every", spectrum_every),
             seed=int(generator(rng).integers(2**62)),
             mode=mode,
+            prior_precision=prior_precision,
         )
         steps = count("every", every)
         self._schedule: Schedule = (
             Every(steps) if budget is None else Budget(fraction("budget", budget))
         )
-        self._log = None if csv is None else Log(csv)
+        self._logs = logs_of(csv, parquet)
         self._step = 0
         self._before: Tensor | None = None  # parameters before the last update
         with self._undisturbed():
@@ -207,8 +216,8 @@ class Monitor(Plottable):
         moved = drift(self.records[-1], record) if self.records else 0.0
         self.records.append(record)
         self._schedule.end(moved, record.num_matvecs)
-        if self._log is not None:
-            self._log.append(self._row(record))
+        for log in self._logs:
+            log.append(self._row(record))
         if self._refresh is not None:
             self._refresh()
         if self.on_record is not None:
@@ -238,17 +247,12 @@ class Monitor(Plottable):
         self._refresh = shown_live(self, **options)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row for each record.
+        """One row for each record; NaN where a quantity was not measured.
 
         Raises:
             InputError: if pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            msg = "to_dataframe: pandas is not installed; pip install 'hessium[dataframe]'"
-            raise InputError(msg) from error
-        return pd.DataFrame([self._row(record) for record in self.records])
+        return table_of([self._row(record) for record in self.records], "to_dataframe")
 
     def numbers(self, record: Record, *, prefix: str = "") -> dict[str, float]:
         """Finite numbers of a record by column name, for loggers."""
@@ -276,7 +280,7 @@ class Monitor(Plottable):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a state: later records are those of the undisturbed training.
 
-        The CSV file, if any, is written again with the records of the state.
+        The files, if any, are written again with the records of the state.
 
         Raises:
             InputError: if the state is not one of a monitor with the same kind of schedule.
@@ -290,8 +294,8 @@ class Monitor(Plottable):
         except (KeyError, TypeError) as error:
             msg = f"state: {type(error).__name__}: {error}; a state_dict of a Monitor is required"
             raise InputError(msg) from error
-        if self._log is not None:
-            self._log.begin([self._row(record) for record in self.records], continues=True)
+        for log in self._logs:
+            log.begin([self._row(record) for record in self.records], continues=True)
 
     def __repr__(self) -> str:
         last = f", last {self.records[-1]!r}" if self.records else ""

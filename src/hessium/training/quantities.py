@@ -8,14 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium import estimate
 from hessium._typing import FloatArray
 from hessium.curvature.base import RiskOperator
+from hessium.estimate import inertia
 from hessium.estimate.estimates import student
+from hessium.estimate.exact import fits
 from hessium.estimate.probes import signs
 from hessium.problem import EmpiricalRisk
-from hessium.spectra import Bracket
+from hessium.spectra import Bracket, Inertia
 
 _COLUMNS = 8  # probes of one block product
+_STEPS = 40  # of the quadrature of an effective dimension
+_MOST_BYTES = 2**28  # for the exact one
+_ENDS = ("value", "lower", "upper")
 
 
 def mean_of(samples: FloatArray, confidence: float) -> Bracket:
@@ -69,6 +75,56 @@ def along(operator: RiskOperator, directions: Mapping[str, Tensor]) -> dict[str,
         values = (block * (operator @ block)).sum(dim=0, dtype=torch.float64).tolist()
         found |= dict(zip(kept, values, strict=True))
     return found
+
+
+def counts(
+    operator: RiskOperator, rng: np.random.Generator
+) -> tuple[dict[str, Bracket | Inertia], int]:
+    r"""Inertia, rank and index of an operator at $10^{-6}$, and the products spent.
+
+    Cost: that of `hs.inertia`: exact where a dense matrix fits into 8 GiB, by quadrature beyond.
+    """
+    spent = 0
+
+    def count(done: int, total: int, what: str) -> None:
+        nonlocal spent
+        del total, what
+        spent = max(spent, done)
+
+    found = inertia(operator, rng=rng, progress=count)
+    each: dict[str, Bracket | Inertia] = {"inertia": found}
+    for name, one in (("rank", found.rank), ("index", found.negative)):
+        ends = (float(end) for end in (one.value, one.lower, one.upper))
+        each[name] = Bracket(**dict(zip(_ENDS, ends, strict=True)), confidence=one.confidence)
+    return each, spent or operator.shape[0]
+
+
+def effective_dimension(
+    operator: RiskOperator,
+    prior_precision: float,
+    probes: int,
+    rng: np.random.Generator,
+    confidence: float,
+) -> tuple[Bracket, int]:
+    r"""$\mathrm{tr} A (A + \alpha I)^{-1}$ of a Gauss-Newton matrix, and the products spent.
+
+    Exact to rounding where matrix or Gram matrix fit into 256 MiB with their work space, at the
+    products of the smaller one; otherwise by `probes` x 40 products.
+    """
+    found = estimate.effective_dimension(
+        operator,
+        prior_precision,
+        method="exact" if fits(operator, _MOST_BYTES) else "quadrature",
+        probes=max(probes, 2),
+        steps=min(_STEPS, max(operator.shape[0], 2)),
+        rng=rng,
+    )
+    if found.steps == 0:
+        lower, upper, sure = found.lower, found.upper, None
+    else:
+        (lower, upper), sure = found.interval(confidence), confidence
+    bracket = Bracket(value=found.value, lower=lower, upper=upper, confidence=sure)
+    return bracket, found.num_matvecs
 
 
 @torch.enable_grad()

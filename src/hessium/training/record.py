@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hessium._display import Displayable
-from hessium.spectra import Bracket, Inertia, Spectrum
+from hessium.errors import NonFiniteError
+from hessium.spectra import Bracket, Count, Inertia, Spectrum
+from hessium.training.record_state import restored, stored
 
 BRACKETS = (
     "sharpness",
@@ -17,9 +22,13 @@ BRACKETS = (
     "trace",
     "gauss_newton_trace",
     "batch_sharpness",
+    "effective_dimension",
+    "rank",
+    "index",
 )
 _TABLES = ("layer_traces",)
-_OBJECTS = ("inertia", "spectrum")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -43,6 +52,10 @@ class Record(Displayable):
         update_sharpness: $u^T H u / |u|^2$ along the last update u.
         batch_sharpness: mean over batches of $g_B^T H_B g_B / |g_B|^2$, with Student's interval.
         gradient_share: share of $|g|^2$ along the eigenvector of `sharpness`.
+        effective_dimension: $\sum_i \lambda_i / (\lambda_i + \alpha)$ over the eigenvalues of the
+            Gauss-Newton matrix, $\alpha$ the `prior_precision` of the monitor.
+        rank: number of eigenvalues of H with $|\lambda| > 10^{-6} \max|\lambda|$.
+        index: number of those below $-10^{-6} \max|\lambda|$.
         inertia: numbers of negative, zero and positive eigenvalues.
         spectrum: an estimated spectrum.
         mode: "eval" or "train": the mode in which the model was measured.
@@ -73,6 +86,9 @@ class Record(Displayable):
     update_sharpness: float | None = None
     batch_sharpness: Bracket | None = None
     gradient_share: float | None = None
+    effective_dimension: Bracket | None = None
+    rank: Bracket | None = None
+    index: Bracket | None = None
     inertia: Inertia | None = None
     spectrum: Spectrum | None = None
     mode: str = "eval"
@@ -98,35 +114,21 @@ class Record(Displayable):
                     found |= _columns(f"{name}.{layer}", (value or {}).get(layer))
             elif name == "inertia":
                 for part in ("negative", "zero", "positive"):
-                    found[part] = "" if value is None else int(getattr(value, part).value)
+                    found |= _columns(part, None if value is None else getattr(value, part))
             elif name != "spectrum":
                 found[name] = "" if value is None else value
         end = ("mode", "restarted", "reason", "num_matvecs", "seconds")
         return found | {name: getattr(self, name) for name in end}
 
     def state(self) -> dict[str, Any]:
-        """Plain numbers, for a checkpoint; inertia and spectrum are left out."""
-        found: dict[str, Any] = {}
-        for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, Bracket):
-                value = dataclasses.asdict(value)
-            elif isinstance(value, Mapping):
-                value = {name: dataclasses.asdict(one) for name, one in value.items()}
-            found[entry.name] = None if entry.name in _OBJECTS else value
-        return found
+        """Plain numbers and tensors, for a checkpoint."""
+        entries = dataclasses.fields(self)
+        return {entry.name: stored(getattr(self, entry.name)) for entry in entries}
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> Record:
         """The record of `state`."""
-        found = dict(state)
-        for name in BRACKETS:
-            if found[name] is not None:
-                found[name] = Bracket(**found[name])
-        for name in _TABLES:
-            if found[name] is not None:
-                found[name] = {layer: Bracket(**one) for layer, one in found[name].items()}
-        return cls(**found)
+        return cls(**{name: restored(value) for name, value in state.items()})
 
     def __repr__(self) -> str:
         words = [f"step {self.step}"]
@@ -139,7 +141,26 @@ class Record(Displayable):
         return f"Record({'; '.join(words)}; {self.num_matvecs} products)"
 
 
-def _columns(name: str, value: Bracket | None) -> dict[str, float | str]:
+def recorded(
+    step: int, mode: str, start: float, measure: Callable[[], Mapping[str, Any]]
+) -> Record:
+    """The record of what is measured; where numbers are not finite, one with the loss NaN.
+
+    Args:
+        step: of the training.
+        mode: of the model.
+        start: `time.perf_counter()` when the record began.
+        measure: returns the fields.
+    """
+    try:
+        found = measure()
+    except NonFiniteError as error:
+        logger.warning("step %d: %s; the record holds no curvature", step, error)
+        found = {"loss": math.nan, "reason": str(error)}
+    return Record(step=step, mode=mode, seconds=time.perf_counter() - start, **found)
+
+
+def _columns(name: str, value: Bracket | Count | None) -> dict[str, float | str]:
     if value is None:
         return {name: "", f"{name}_lower": "", f"{name}_upper": ""}
     return {name: value.value, f"{name}_lower": value.lower, f"{name}_upper": value.upper}

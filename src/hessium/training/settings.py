@@ -20,6 +20,9 @@ QUANTITIES = (
     "update_sharpness",
     "batch_sharpness",
     "gradient_share",
+    "effective_dimension",
+    "rank",
+    "index",
     "inertia",
     "spectrum",
 )
@@ -33,6 +36,7 @@ class Settings:
         track: quantities of each record.
         at_times: more quantities of full records.
         matvecs: products of an ordinary record for the extreme eigenvalues; None for the fewest.
+        prior_precision: of the effective dimension.
     """
 
     track: tuple[str, ...]
@@ -46,3 +50,4 @@ class Settings:
     seed: int
     mode: str
     matvecs: int | None = None
+    prior_precision: float | None = None

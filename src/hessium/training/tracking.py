@@ -22,11 +22,14 @@ AT_TIMES = (
 OF_OPTIMIZER = ("preconditioned_sharpness", "threshold")
 
 
-def tracked(track: Sequence[str] | None, optimizer: Any) -> tuple[str, ...]:
+def tracked(
+    track: Sequence[str] | None, optimizer: Any, prior_precision: float | None = None
+) -> tuple[str, ...]:
     """Names of quantities, the default ones for None.
 
     Raises:
-        InputError: for another name, or one that needs the optimiser where there is none.
+        InputError: for another name, or one that needs the optimiser or the prior precision where
+            there is none.
     """
     if track is None:
         return _DEFAULT + (OF_OPTIMIZER if optimizer is not None else ())
@@ -38,6 +41,9 @@ def tracked(track: Sequence[str] | None, optimizer: Any) -> tuple[str, ...]:
     needed = [name for name in chosen if name in OF_OPTIMIZER]
     if needed and optimizer is None:
         msg = f"track: {', '.join(needed)}; an optimizer is required"
+        raise InputError(msg)
+    if "effective_dimension" in chosen and prior_precision is None:
+        msg = "track: effective_dimension; prior_precision is required, such as the weight decay"
         raise InputError(msg)
     return chosen
 
