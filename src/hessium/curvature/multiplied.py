@@ -26,18 +26,31 @@ def multiplied(
         return _with_vector(block[:, 0].contiguous(), graphs, layout)[:, None]
     # rows are contiguous vectors; the result is transposed for the caller
     vectors = block.mT.contiguous()
-    product = torch.zeros_like(vectors)
+    product = torch.empty_like(vectors)
+    empty = True
     for graph in graphs:
         for start in range(0, len(vectors), width):
             rows = vectors[start : start + width]
             if width > 1:
                 images = graph.product(layout.parts(rows), batched=True)
-                found = torch.cat([p.reshape(len(rows), -1) for p in images], dim=1)
-                product[start : start + width] += found
+                _put(
+                    [p.reshape(len(rows), -1) for p in images],
+                    product[start : start + width],
+                    empty,
+                )
             else:
                 images = graph.product(layout.parts(rows[0]), batched=False)
-                product[start] += torch.cat([p.reshape(-1) for p in images])
-    return product.mT
+                _put([p.reshape(-1) for p in images], product[start], empty)
+        empty = False
+    return (product.zero_() if empty else product).mT  # empty: no data here
+
+
+def _put(parts: list[Tensor], place: Tensor, first: bool) -> None:
+    """Write the parts of vectors to their place, or add them there."""
+    if first:
+        torch.cat(parts, dim=-1, out=place)
+    else:
+        place += torch.cat(parts, dim=-1)
 
 
 def _with_vector(vector: Tensor, graphs: Iterable[BatchProduct], layout: Layout) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,14 @@ class Factor(SymmetricOperator):
         """True."""
         return True
 
+    def times_rows(self, rows: Tensor) -> Tensor:
+        """Products with vectors that are rows (k, n)."""
+        return self._matmat(rows.mT).mT
+
+    def solve_rows(self, rows: Tensor) -> Tensor:
+        """$D^{-1}$ times vectors that are rows (k, n)."""
+        return self.solve(rows.mT).mT
+
     def __matmul__(self, other: Any) -> Any:
         """A product with vectors, or the left half of `D @ op @ D`."""
         if isinstance(other, SymmetricOperator):
@@ -67,9 +76,11 @@ class Diagonal(Factor):
         if entries.dtype not in (torch.float32, torch.float64):
             msg = f"entries: {entries.dtype}; float32 or float64 is required"
             raise InputError(msg)
-        if not bool((torch.isfinite(entries) & (entries >= 0)).all()):
-            msg = f"entries: from {float(entries.min())} to {float(entries.max())}; finite numbers "
-            raise InputError(msg + ">= 0 are required")
+        least, most = (float(end) for end in torch.aminmax(entries))  # NaN if an entry is
+        if not (least >= 0 and most < math.inf):
+            msg = f"entries: from {least} to {most}; finite numbers >= 0 are required"
+            raise InputError(msg)
+        self._least = least
         self.entries = entries.detach().clone()
 
     @property
@@ -90,7 +101,15 @@ class Diagonal(Factor):
     @property
     def invertible(self) -> bool:
         """Whether no entry is zero."""
-        return bool((self.entries > 0).all())
+        return self._least > 0
+
+    def times_rows(self, rows: Tensor) -> Tensor:
+        """Products with vectors that are rows (k, n)."""
+        return rows * self.entries
+
+    def solve_rows(self, rows: Tensor) -> Tensor:
+        """$D^{-1}$ times vectors that are rows (k, n)."""
+        return rows / self.entries
 
     def _matmat(self, block: Tensor) -> Tensor:
         return self.entries[:, None] * block

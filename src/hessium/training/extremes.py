@@ -27,7 +27,7 @@ from hessium.linalg.congruence import Factor
 from hessium.linalg.operator import SymmetricOperator
 from hessium.spectra import Bracket
 from hessium.training.random_walk import Walk, ends, normal, one_step, shared_step
-from hessium.training.ritz_space import SMALL, End, Side
+from hessium.training.ritz_space import SMALL, End, Side, stacked
 from hessium.training.upper_ends import coupled, normal_floor
 from hessium.training.warm_start import Extremes, Warm, next_to
 
@@ -125,7 +125,8 @@ class _Work:
         """Products with A of the rows of some blocks, at once."""
         if not any(len(block) for block in blocks):
             return list(blocks)
-        rows = torch.cat([block for block in blocks if len(block)])
+        used = [block for block in blocks if len(block)]
+        rows = torch.cat(used) if len(used) > 1 else used[0]
         self.num_matvecs += len(rows)
         return list((self.operator @ rows.mT).mT.split([len(block) for block in blocks]))
 
@@ -152,7 +153,7 @@ class _Work:
         plain, scaled = self.sides
         assert scaled.factor is not None
         if len(lifted[0]):
-            rows = scaled.factor.solve(lifted[0].mT).mT
+            rows = scaled.factor.solve_rows(lifted[0])
             scaled.join(rows, scaled.lowered(images[0]), _SHARED)
         plain.join(lifted[1], images[1], _SHARED)
 
@@ -161,7 +162,8 @@ class _Work:
         starts = []
         for side in self.sides:
             kept = [self.warm.vectors[n] for n in side.targets if n in self.warm.vectors]
-            starts.append(torch.stack(kept or [normal(self.operator, self.rng)]))
+            kept = kept or [normal(self.operator, self.rng)]
+            starts.append(stacked(kept, kept[0]))
         self.extend(starts)
         if not self.known:
             return False
@@ -188,7 +190,7 @@ class _Work:
                 if next_to(name) in self.warm.vectors
                 and (everything or (self._close(name) and self._wanted(side, name, end)))
             ]
-            directions.append(torch.stack(chosen) if chosen else side.basis[:0])
+            directions.append(stacked(chosen, side.basis))
             if chosen:
                 self.explored |= set(side.targets)
         if any(len(d) for d in directions):
@@ -222,7 +224,7 @@ class _Work:
                     if self._error(side, name, end) > self.tol:
                         found.append(self._estimate(side, name, end)[1])
                         moved.append((side, name, end))
-                directions.append(torch.stack(found) if found else side.basis[:0])
+                directions.append(stacked(found, side.basis))
             for one in moved:
                 self._pass(*one)
             if not moved or not self.extend(directions):
@@ -278,8 +280,12 @@ class _Work:
             found = one_step(side, start, image[0], 1.0, floor)
             return ends(side, [], [], 1.0) if found is None else found
         if steps == 1 and self._common:
-            drawn = [normal(self.operator, self.rng) for _ in self.sides]
-            shared = shared_step(self.sides, drawn, lambda v: self.products([v[None]])[0][0], floor)
+            shared = shared_step(
+                self.sides,
+                lambda: normal(self.operator, self.rng),
+                lambda v: self.products([v[None]])[0][0],
+                floor,
+            )
             if shared is not None:
                 return shared
         walks = [Walk(side, normal(self.operator, self.rng)) for side in self.sides]
@@ -314,7 +320,7 @@ class _Work:
                     upper=max(inner, outer),
                     confidence=confidence,
                 )
-                vectors[name] = x.clone()  # not a view of all vectors
+                vectors[name] = x.clone() if x._is_view() else x  # not a view of all vectors
                 residuals[name] = self._residual(side, end)
                 settled = self.learns and self.known and not restarted
                 if settled and self._error(side, name, end) <= _SETTLED * self.tol:

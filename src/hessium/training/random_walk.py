@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium.linalg.congruence import Diagonal
 from hessium.linalg.operator import SymmetricOperator
 from hessium.training.ritz_space import NEW, Side
 from hessium.training.upper_ends import coupled, largest_support
@@ -98,13 +99,14 @@ def one_step(
         Bounds by name of the target; None if the start vector has no part in the complement.
     """
     pairs = [side.pair(end) for end in side.targets.values()]
-    beyond, step = start, image.clone()
+    beyond, step, along = start, image, 0.0
     for _, x, residual in pairs:
         share = float(x @ start)
+        along += share**2
         beyond = torch.sub(beyond, x, alpha=share)
-        step.sub_(residual, alpha=share)  # the part along x is subtracted below
+        step = torch.sub(step, residual, alpha=share)  # the part along x is subtracted below
     length = float(beyond.norm())
-    if len(pairs) >= len(start) or length <= NEW**2 * float(start.norm()):
+    if len(pairs) >= len(start) or length <= NEW**2 * (length**2 + along) ** 0.5:
         return None
     for _, x, _ in pairs:
         step.sub_(x, alpha=float(x @ step))
@@ -115,36 +117,39 @@ def one_step(
 
 def shared_step(
     sides: Sequence[Side],
-    drawn: Sequence[Tensor],
+    draw: Callable[[], Tensor],
     multiply: Callable[[Tensor], Tensor],
     floor: float,
 ) -> dict[str, float] | None:
     r"""Bounds of two spectra from one product, with $z = g_1 + s D g_2$.
 
     Along every unit vector z has at least the variance of $g_1$, and $D^{-1} z$ at least that of
-    $s g_2$, which is all that the bounds need.
+    $s g_2$, which is all that the bounds need. For a diagonal D, $(1 + s^2 D^2)^{1/2} g$ has the
+    law of z.
 
     Args:
         sides: of A and of D A D, with an invertible D.
-        drawn: $g_1$ and $g_2$, standard normal; overwritten.
+        draw: returns a new standard normal vector.
         multiply: the product with A.
         floor: of the size of a standard normal variable.
 
     Returns:
         Bounds by name of the target; None as in `one_step`.
     """
-    (plain, scaled), (one, other) = sides, drawn
+    plain, scaled = sides
     factor = scaled.factor
     assert factor is not None
     sizes = [float(np.abs(side.values).max()) or 1.0 for side in sides]
     share = (sizes[0] / sizes[1]) ** 0.5  # makes the parts of both products about equal
-    other.mul_(share)
-    inverse = factor.solve(one[:, None])[:, 0]
-    start = one.add_(factor @ other)
+    start = draw()
+    if isinstance(factor, Diagonal):
+        start.mul_((share * factor.entries).square_().add_(1.0).sqrt_())
+    else:
+        start.add_(factor.times_rows(draw()[None])[0], alpha=share)
     image = multiply(start)
     found = one_step(plain, start, image, 1.0, floor)
     lowered = scaled.lowered(image[None])[0]
-    more = one_step(scaled, other.add_(inverse), lowered, share, floor)
+    more = one_step(scaled, factor.solve_rows(start[None])[0], lowered, share, floor)
     return None if found is None or more is None else found | more
 
 

@@ -20,6 +20,13 @@ SMALL = 0.05  # an end closer to zero is resolved relative to this part of the o
 NEW = 1e-3  # part of a unit vector outside of a space, below which it adds nothing
 
 
+def stacked(vectors: Sequence[Tensor], like: Tensor) -> Tensor:
+    """Vectors as rows (k, n); one alone is not copied."""
+    if len(vectors) == 1:
+        return vectors[0][None]
+    return torch.stack(list(vectors)) if vectors else like[:0]
+
+
 class Side:
     """The Rayleigh-Ritz space of one spectrum: of A itself, or of D A D.
 
@@ -54,11 +61,11 @@ class Side:
 
     def lifted(self, rows: Tensor) -> Tensor:
         """Vectors for the product with A."""
-        return rows if self.factor is None else (self.factor @ rows.mT).mT
+        return rows if self.factor is None else self.factor.times_rows(rows)
 
     def lowered(self, rows: Tensor) -> Tensor:
         """Products with D A D from products with A."""
-        return rows if self.factor is None else (self.factor @ rows.mT).mT
+        return rows if self.factor is None else self.factor.times_rows(rows)
 
     def fresh(self, rows: Tensor) -> Tensor:
         """Orthonormal rows that extend the basis; fewer if some are in its span."""
@@ -68,14 +75,18 @@ class Side:
             vector = self._outside(row, found, NEW if found else rounding)
             if vector is not None:
                 found.append(vector)
-        return torch.stack(found) if found else rows[:0]
+        return stacked(found, rows)
 
-    def _outside(self, vector: Tensor, more: Sequence[Tensor], least: float) -> Tensor | None:
+    def _outside(
+        self, vector: Tensor, more: Sequence[Tensor], least: float, *, unit: bool = False
+    ) -> Tensor | None:
         """Unit vector of the part that is orthogonal to the basis and to some more unit vectors."""
-        before = float(vector.norm())
+        before = 1.0 if unit else float(vector.norm())
+        if not self._size and not more:
+            return vector / before if before > 0 else None
         for part in (least, _HALF):
             if self._size:
-                vector = vector - (self.basis @ vector) @ self.basis
+                vector = self._without(vector, self.basis @ vector, self.basis)
             for known in more:
                 vector = torch.sub(vector, known, alpha=float(known @ vector))
             length = float(vector.norm())
@@ -89,12 +100,19 @@ class Side:
 
     def add(self, rows: Tensor, images: Tensor) -> None:
         """Extend the space by orthonormal rows and their products with D A D."""
-        before, end = self._size, self._size + len(rows)
-        while end > len(self._rows):
+        self._make_room(len(rows))
+        self._rows[self._size : self._size + len(rows)] = rows
+        self._products[self._size : self._size + len(rows)] = images
+        self._grow(len(rows))
+
+    def _make_room(self, count: int) -> None:
+        while self._size + count > len(self._rows):
             self._rows = torch.cat([self._rows, torch.empty_like(self._rows)])
             self._products = torch.cat([self._products, torch.empty_like(self._products)])
-        self._rows[before:end] = rows
-        self._products[before:end] = images
+
+    def _grow(self, count: int) -> None:
+        """Take in rows behind the present ones."""
+        before, end = self._size, self._size + count
         self._size = end
         new = (self.basis @ self._products[before:end].mT).double().cpu().numpy()
         projected = np.zeros((end, end))
@@ -119,16 +137,24 @@ class Side:
             least_length = least * before
             for _ in range(2):
                 shares = self.basis @ v
-                v = v - shares @ self.basis
+                v = self._without(v, shares, self.basis)
                 length = float(v.norm())
                 if length <= least_length:
                     break
-                av = av - shares @ self.images
+                av = self._without(av, shares, self.images)
                 if length > _HALF * before:
                     break
                 before = length
             if length > least_length:
-                self.add(v[None] / length, av[None] / length)
+                self._make_room(1)
+                torch.div(v, length, out=self._rows[self._size])
+                torch.div(av, length, out=self._products[self._size])
+                self._grow(1)
+
+    @staticmethod
+    def _without(vector: Tensor, shares: Tensor, rows: Tensor) -> Tensor:
+        """A vector less its shares of some rows, in one pass."""
+        return torch.addmv(vector, rows.mT, shares, alpha=-1.0)
 
     def solve(self) -> None:
         """Rayleigh-Ritz in the present space."""
@@ -202,7 +228,7 @@ class Side:
             idle: value and unit vector of an earlier record that was not multiplied in this one.
 
         Returns:
-            Estimate of the end, and its unit vector.
+            Estimate of the end, and its vector, of length one to rounding.
         """
         value, x, residual = self.pair(end)
         sign = 1.0 if end == "largest" else -1.0
@@ -210,7 +236,7 @@ class Side:
         rows, sizes, diagonal = [x], [1.0], [sign * value]
         couplings: list[float] = []
         if idle is not None:
-            vector = self._outside(idle[1], [], 0.1)
+            vector = self._outside(idle[1], [], 0.1, unit=True)
             if vector is not None:
                 share = float(vector @ residual)
                 residual = torch.sub(residual, vector, alpha=share)
@@ -231,4 +257,4 @@ class Side:
         found = weights[0] * rows[0]
         for weight, row in zip(weights[1:], rows[1:], strict=True):
             found.add_(row, alpha=weight)
-        return sign * float(values[-1]), found.div_(found.norm())
+        return sign * float(values[-1]), found

@@ -212,8 +212,8 @@ def _adam(group: Mapping[str, Any], *, decoupled: bool = False) -> Rule:
     def preconditioner(parameter: Tensor, state: Mapping[str, Any]) -> Tensor:
         t = float(state["step"])
         second = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"]
-        root = (second / (1 - beta2**t)).sqrt() + eps
-        return (1 - beta1**t) * root
+        root = (second / (1 - beta2**t)).sqrt_().add_(eps)
+        return root.mul_(1 - beta1**t)
 
     return Rule(
         threshold=threshold(lr, beta=beta1, weight=1 - beta1, decay=decay if decoupled else 0.0),
