@@ -349,6 +349,23 @@ def test_the_budget_is_kept(fraction: float) -> None:
     assert len(gaps) > 3
 
 
+def test_a_quiet_training_saves_a_fifth_of_its_budget_at_most() -> None:
+    """A thousand steps whose curvature slows down: a record of nine steps, 50 steps to spend."""
+    clock = Clock()
+    budget = Budget(0.05, clock)
+    budget.price(fixed=3.0, product=2.0, least=3)
+    spent = drift = 1.0
+    for step in range(1, 1001):
+        clock.now += 1.0
+        if budget.due(step):
+            budget.begin()
+            clock.now += 9.0
+            spent += 9.0
+            drift /= 4
+            budget.end(drift, 3)
+    assert 0.04 <= spent / 1000 <= 0.06
+
+
 @pytest.mark.slow
 def test_the_budget_of_a_training_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand steps, by processor time, which other processes do not change."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 _SLOW, _FAST = 0.5, 2.0  # range of the rate relative to the mean one
-_BEHIND = 3.0  # costs of a record: more is not saved for faster times
+_BEHIND = 3.0  # costs of a record: more is not saved for faster times,
+_SAVED = 0.2  # nor more than this part of the budget so far
 _SHARE = 0.1  # of the whole budget so far that one record may take
 
 
@@ -65,8 +66,8 @@ class Budget(Schedule):
 
     A record is due when the time so far pays for one block step, and for the records before. Where
     curvature changes fast records come up to twice as often as on average, where it rests half as
-    often. One record may take a tenth of the whole budget so far, so that it can converge late in a
-    long training, but not early.
+    often, until a fifth of the budget so far is saved. One record may take a tenth of the whole
+    budget so far, so that it can converge late in a long training, but not early.
 
     Args:
         fraction: of the time of the training without records.
@@ -111,7 +112,8 @@ class Budget(Schedule):
             self._credit += passed * self._fraction * self._rate
         self._last = now
         unspent = self._paid - self._spent
-        waiting = self._credit < self._cost and unspent < _BEHIND * self._cost
+        saved = min(_BEHIND * self._cost, _SAVED * self._paid)
+        waiting = self._credit < self._cost and unspent < saved
         return unspent >= self._cost and not waiting
 
     def may_be_due(self, step: int) -> bool:
