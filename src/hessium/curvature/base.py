@@ -212,6 +212,15 @@ class RiskOperator(SymmetricOperator):
         return self._products.preferred
 
     @property
+    def product_bytes(self) -> int:
+        """Of cached graphs, three vectors and one batch: cotangents are as large as activations."""
+        graphs = self._products.graphs
+        if not graphs.largest:
+            self @ torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
+        passing = graphs.largest * (1 if graphs.complete else 2)
+        return graphs.nbytes + passing + 3 * self.shape[0] * self.dtype.itemsize
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the parameters; empty if they are spread over processes."""
         if self.risk.spread is not None:
