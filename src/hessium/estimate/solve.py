@@ -29,7 +29,7 @@ from hessium.errors import ConvergenceWarning, IndefiniteError, InputError
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import LanczosProcess
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import norm
+from hessium.linalg.vectors import inner, norm
 from hessium.spectra.gauss_rule import GaussRule
 
 _EVERY = 5  # steps between two looks at the residual
@@ -235,7 +235,7 @@ def _solved(
         by_form = math.sqrt((upper - lower + eps * upper) / lowest) + eps * float(norm(x))
         bound = min((residual * length + rounding) / lowest, by_form)
     return Solution(
-        x=x, residual=residual, error_bound=bound, form=float(b @ x), form_lower=lower,
+        x=x, residual=residual, error_bound=bound, form=float(inner(b[None], x)), form_lower=lower,
         form_upper=upper, converged=residual <= 2 * tol, num_matvecs=size + 1, method=method,
     )  # fmt: skip
 
