@@ -83,6 +83,7 @@ def test_the_library_is_checked_where_the_session_says_so(request: pytest.Fixtur
             norm_of(wrong)
 
 
+@pytest.mark.slow
 def test_examples_of_all_public_names_have_the_types_and_shapes_they_declare(
     request: pytest.FixtureRequest,
 ) -> None:

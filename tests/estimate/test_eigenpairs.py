@@ -165,6 +165,7 @@ def test_small_ritz_values_are_no_null_space_before_they_converge() -> None:
         assert not found.null_space
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("multiplicity", [1, 2, 3, 4])
 @pytest.mark.parametrize("block", [1, 2, 3, 5])
 @pytest.mark.parametrize("k", [1, 2, 4, 6])

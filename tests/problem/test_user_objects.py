@@ -206,6 +206,7 @@ def use(risk: hs.EmpiricalRisk) -> None:
     hs.eigenpairs(hs.Hessian(risk.refreshed()), 1, rng=0)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [None, torch.float64])
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_of_the_model_changes(name: str, dtype: torch.dtype | None) -> None:
