@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hessium._arguments import nonnegative
 from hessium._arithmetic import full_precision
+from hessium._finite import all_finite
 from hessium.curvature.dense_assembly import agrees, rounding_of, work_bytes
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.jacobian import DOUBLE_REVERSE
@@ -257,7 +258,7 @@ class RiskOperator(SymmetricOperator):
             products = self._products.own(rows.mT, self._make).mT.contiguous()
         else:
             products = torch.stack([differ(row) for row in rows])
-        if not self.shares.agree(bool(torch.isfinite(products).all())):
+        if not self.shares.agree(all_finite(products)):
             msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
             raise NonFiniteError(msg)
         return products

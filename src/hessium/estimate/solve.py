@@ -24,6 +24,7 @@ from torch import Tensor
 from hessium._arguments import count, memory, number, positive
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
+from hessium._finite import all_finite
 from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, IndefiniteError, InputError
 from hessium.linalg.adapt import Operator, as_operator
@@ -173,7 +174,7 @@ def _columns(operator: SymmetricOperator, b: Tensor) -> tuple[Tensor, ...]:
     if (b.dtype, b.device) != (operator.dtype, operator.device):
         msg = f"b: {b.dtype} on {b.device}; {operator.dtype} on {operator.device} is required"
         raise InputError(msg)
-    if not bool(torch.isfinite(b).all()):
+    if not all_finite(b):
         msg = "b: has entries that are NaN or infinite"
         raise InputError(msg)
     return b.detach().reshape(n, -1).unbind(1)
