@@ -13,11 +13,11 @@ from hessium._arguments import count, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
-from hessium.estimate.basis_size import probe_bytes
+from hessium.estimate.basis_size import BESIDE, probe_bytes
 from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
-from hessium.estimate.lanczos_probes import BESIDE, Sampler
+from hessium.estimate.lanczos_probes import Sampler
 from hessium.estimate.same_call import require_same_call
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import Passes
