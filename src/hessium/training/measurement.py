@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hessium._finite import all_finite
 from hessium.curvature import GaussNewton, Hessian
 from hessium.curvature.graph import UNKNOWN
 from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
@@ -185,15 +185,13 @@ class Measurement:
         gradient = None
         if not _OF_GRADIENT.isdisjoint(track):
             loss, gradient = operator.value_and_gradient()
-            length = float(gradient.norm())
-            # one pass suffices in ordinary cases: if the norm is finite, so are the entries
-            if not (math.isfinite(length) or bool(torch.isfinite(gradient).all())):
+            if not all_finite(gradient):
                 msg = "gradient: not finite"
                 raise NonFiniteError(msg)
             if "loss" in track:
                 found["loss"] = loss
             if "gradient_norm" in track:
-                found["gradient_norm"] = length
+                found["gradient_norm"] = float(gradient.norm())
         if self._origin is not None and len(self._origin) == self.risk.dim:
             found["distance"] = float((self.risk.theta - self._origin.to(self.risk.theta)).norm())
         return gradient
