@@ -129,11 +129,13 @@ def _length(vectors: Tensor) -> Tensor:
 
 
 def inner(rows: Tensor, vectors: Tensor) -> Tensor:
-    r"""Inner products $V W^T$ of rows V (j, n) with W, (n,) or (b, n), to rounding.
+    r"""Inner products $V W^T$ of rows V, (j, n) or (n,), with W, (n,) or (b, n), to rounding.
 
     Returns:
-        Shape (j,) or (j, b).
+        Shape (j,) or (j, b); without j for one row.
     """
+    if rows.dim() == 1:
+        return inner(rows[None], vectors)[0]
     n, one = vectors.shape[-1], vectors.dim() == 1
     if n <= _ADDED or vectors.device.type != "cpu":
         return rows @ (vectors if one else vectors.mT)

@@ -16,6 +16,7 @@ from hessium.curvature.graph import UNKNOWN
 from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
 from hessium.estimate import spectral_measure
 from hessium.linalg.congruence import Factor
+from hessium.linalg.vectors import inner, norm
 from hessium.problem import EmpiricalRisk
 from hessium.training.extremes import DEEP, measure_extremes
 from hessium.training.quantities import (
@@ -164,7 +165,7 @@ class Measurement:
             found["num_matvecs"] += extremes.num_matvecs
             if "gradient_share" in track and gradient is not None and bool(gradient.any()):
                 top = extremes.vectors["sharpness"]
-                found["gradient_share"] = float(top @ gradient / gradient.norm()) ** 2
+                found["gradient_share"] = float(inner(top, gradient) / norm(gradient)) ** 2
         if preconditioner is not None:
             self._thresholds(preconditioner, extremes, found)
         self._directions(operator, gradient, before, found)
@@ -191,9 +192,9 @@ class Measurement:
             if "loss" in track:
                 found["loss"] = loss
             if "gradient_norm" in track:
-                found["gradient_norm"] = float(gradient.norm())
+                found["gradient_norm"] = float(norm(gradient))
         if self._origin is not None and len(self._origin) == self.risk.dim:
-            found["distance"] = float((self.risk.theta - self._origin.to(self.risk.theta)).norm())
+            found["distance"] = float(norm(self.risk.theta - self._origin.to(self.risk.theta)))
         return gradient
 
     def _preconditioner(self) -> Preconditioner | None:

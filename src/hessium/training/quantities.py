@@ -15,6 +15,7 @@ from hessium.estimate import inertia
 from hessium.estimate.estimates import student
 from hessium.estimate.exact import fits
 from hessium.estimate.probes import signs
+from hessium.linalg.vectors import norm
 from hessium.problem import EmpiricalRisk
 from hessium.spectra import Bracket, Inertia
 
@@ -67,7 +68,7 @@ def traces(
 
 def along(operator: RiskOperator, directions: Mapping[str, Tensor]) -> dict[str, float | None]:
     r"""$d^T A d / |d|^2$ for some directions; None for a zero one. Cost: a product for each."""
-    lengths = {name: float(d.norm()) for name, d in directions.items()}
+    lengths = {name: float(norm(d)) for name, d in directions.items()}
     kept = {name: d / lengths[name] for name, d in directions.items() if lengths[name] > 0}
     found: dict[str, float | None] = dict.fromkeys(directions)
     if kept:

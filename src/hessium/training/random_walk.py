@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hessium.linalg.congruence import Diagonal
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.vectors import inner, norm
 from hessium.training.ritz_space import NEW, Side
 from hessium.training.upper_ends import coupled, largest_support
 
@@ -36,10 +37,10 @@ class Walk:
         self.side = side
         self._size = len(side.targets)
         beyond = side.beyond(start)
-        length = float(beyond.norm())
+        length = float(norm(beyond))
         self._inverse_mass = length**2
         # no complement is left in the smallest of spaces
-        self.done = self._size >= len(start) or length <= NEW**2 * float(start.norm())
+        self.done = self._size >= len(start) or length <= NEW**2 * float(norm(start))
         self._basis = [] if self.done else [beyond / length]
         self.images: list[Tensor] = []
         self._alpha: list[float] = []
@@ -54,11 +55,11 @@ class Walk:
         """Go on with the product of the last direction."""
         self.images.append(image)
         step = self.side.beyond(image)
-        self._alpha.append(float(self._basis[-1] @ step))
+        self._alpha.append(float(inner(self._basis[-1], step)))
         known = torch.stack(self._basis)
         for _ in range(2):
-            step = step - (known @ step) @ known
-        length = float(step.norm())
+            step = step - inner(known, step) @ known
+        length = float(norm(step))
         self._beta.append(length)
         scale = abs(self._alpha[-1]) + length
         full = len(self._basis) + self._size >= len(step)
@@ -101,17 +102,17 @@ def one_step(
     pairs = [side.pair(end) for end in side.targets.values()]
     beyond, step, along = start, image, 0.0
     for _, x, residual in pairs:
-        share = float(x @ start)
+        share = float(inner(x, start))
         along += share**2
         beyond = torch.sub(beyond, x, alpha=share)
         step = torch.sub(step, residual, alpha=share)  # the part along x is subtracted below
-    length = float(beyond.norm())
+    length = float(norm(beyond))
     if len(pairs) >= len(start) or length <= NEW**2 * (length**2 + along) ** 0.5:
         return None
     for _, x, _ in pairs:
-        step.sub_(x, alpha=float(x @ step))
-    alpha = float(beyond @ step) / length**2
-    beta = float(step.sub_(beyond, alpha=alpha).norm()) / length
+        step.sub_(x, alpha=float(inner(x, step)))
+    alpha = float(inner(beyond, step)) / length**2
+    beta = float(norm(step.sub_(beyond, alpha=alpha))) / length
     return ends(side, [alpha], [beta], (length / (deviation * floor)) ** 2)
 
 

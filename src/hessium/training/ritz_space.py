@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hessium.linalg.congruence import Factor
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.vectors import inner, norm
 
 End = Literal["largest", "smallest"]
 
@@ -81,15 +82,15 @@ class Side:
         self, vector: Tensor, more: Sequence[Tensor], least: float, *, unit: bool = False
     ) -> Tensor | None:
         """Unit vector of the part that is orthogonal to the basis and to some more unit vectors."""
-        before = 1.0 if unit else float(vector.norm())
+        before = 1.0 if unit else float(norm(vector))
         if not self._size and not more:
             return vector / before if before > 0 else None
         for part in (least, _HALF):
             if self._size:
-                vector = self._without(vector, self.basis @ vector, self.basis)
+                vector = self._without(vector, inner(self.basis, vector), self.basis)
             for known in more:
-                vector = torch.sub(vector, known, alpha=float(known @ vector))
-            length = float(vector.norm())
+                vector = torch.sub(vector, known, alpha=float(inner(known, vector)))
+            length = float(norm(vector))
             if length <= part * before:
                 return None
             enough = length > _HALF * before  # what is left is orthogonal to rounding
@@ -114,7 +115,7 @@ class Side:
         """Take in rows behind the present ones."""
         before, end = self._size, self._size + count
         self._size = end
-        new = (self.basis @ self._products[before:end].mT).double().cpu().numpy()
+        new = inner(self.basis, self._products[before:end]).double().cpu().numpy()
         projected = np.zeros((end, end))
         projected[:before, :before] = self._projected
         projected[:, before:] = new
@@ -133,12 +134,12 @@ class Side:
                 errors of the images grow by the inverse of it.
         """
         for row, image in zip(rows, images, strict=True):
-            v, av, before = row, image, float(row.norm())
+            v, av, before = row, image, float(norm(row))
             least_length = least * before
             for _ in range(2):
-                shares = self.basis @ v
+                shares = inner(self.basis, v)
                 v = self._without(v, shares, self.basis)
-                length = float(v.norm())
+                length = float(norm(v))
                 if length <= least_length:
                     break
                 av = self._without(av, shares, self.images)
@@ -177,7 +178,7 @@ class Side:
             value = float(self.values[at])
             residual = torch.sub(image, x, alpha=value)
             self._pairs[end] = (value, x, residual)
-            self._lengths[end] = float(residual.norm())
+            self._lengths[end] = float(norm(residual))
         return self._pairs[end]
 
     def residual_norm(self, end: End) -> float:
@@ -189,7 +190,7 @@ class Side:
         """The part of a vector orthogonal to the Ritz vectors of all targets."""
         for end in self.targets.values():
             _, x, _ = self.pair(end)
-            vector = torch.sub(vector, x, alpha=float(x @ vector))
+            vector = torch.sub(vector, x, alpha=float(inner(x, vector)))
         return vector
 
     def second(self, end: End) -> float | None:
@@ -210,7 +211,7 @@ class Side:
         scale = max(abs(value), abs(value - far) / 2)
         if scale > 0:
             x = x + (1.0 if end == "largest" else -1.0) * (image - value * x) / scale
-        return x / x.norm()
+        return x / norm(x)
 
     def predicted(
         self, end: End, slope: float, idle: tuple[float, Tensor] | None
@@ -238,13 +239,13 @@ class Side:
         if idle is not None:
             vector = self._outside(idle[1], [], 0.1, unit=True)
             if vector is not None:
-                share = float(vector @ residual)
+                share = float(inner(vector, residual))
                 residual = torch.sub(residual, vector, alpha=share)
                 rows.append(vector)
                 sizes.append(1.0)
                 diagonal.append(sign * idle[0])
                 couplings.append(sign * share)
-        length = self.residual_norm(end) if len(rows) == 1 else float(residual.norm())
+        length = self.residual_norm(end) if len(rows) == 1 else float(norm(residual))
         if length > float(torch.finfo(x.dtype).eps) ** 0.75 * scale:
             rows.append(residual)
             sizes.append(length)
