@@ -113,6 +113,22 @@ def test_what_is_open_is_said_and_is_null_in_json(tmp_path: Path) -> None:
     assert "undetermined" in (tmp_path / "run" / "tables" / "parameters.csv").read_text()
 
 
+def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> None:
+    model = Scalars(lambda x, p: torch.exp(p["a"] * x), a=0.5)
+    found = hs.identify(hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach())), noise=1)
+    (row,) = found.summary()["coverage"][:1]
+    assert row["interval_along"] == "a"
+    assert not row["believed"]
+    assert row["coverage"] == found.trust.coverage[0] != pytest.approx(0.95, abs=1e-3)
+    assert row["first_order_radius"] == found.trust.first_order[0] < 2
+    table = found.csv["coverage"]
+    assert table["interval along"][0] == "a"
+    assert table["coverage"][0] == row["coverage"]
+    assert (table["least coverage"][0], table["largest coverage"][0]) == pytest.approx(
+        tuple(found.trust.plausible[0]), nan_ok=True
+    )
+
+
 def test_two_inputs_get_a_map_and_many_get_the_data() -> None:
     rng = np.random.default_rng(0)
     for columns, charts in ((2, {"map-0", "predictions-0"}), (3, set())):
@@ -163,6 +179,14 @@ def test_the_command_writes_a_run_and_prints_json(
     assert found["parameters"][0]["std"] == pytest.approx(2 * exact()[0][0, 0] ** 0.5)
     assert found["parameters"][0]["unit"] == "m"
     assert len(found["next_measurements"]) == 1
+    assert found["confidence"] == 0.95
+    covers = {one.pop("interval_along"): one for one in found["coverage"]}
+    assert list(covers)[:2] == ["a", "b"]
+    for one in covers.values():  # the model is linear
+        assert [one[key] for key in ("coverage", "least", "largest")] == pytest.approx([0.95] * 3)
+        assert (one["believed"], one["refits_converge"]) == (True, True)
+        assert one["first_order_radius"] is None
+    assert [one["refits_coverage"] for one in found["parameters"]] == pytest.approx([0.95] * 2)
     assert main(["identify", f"{file}:make", "--out", str(out)]) == 2
     assert "another run" in capsys.readouterr().err
 

@@ -239,13 +239,14 @@ class GaussNewtonPosterior(MeasurementChoice):
         Args:
             name: of a parameter.
             index: of the entry.
-            at: distances in standard deviations; by default the ends of the 95 % interval and the
-                middles between them and the estimate.
+            at: distances in standard deviations; by default the ends of the 95 % interval, the
+                middles between them and the estimate, and, where the model is not linear, farther
+                ones until the deviance bounds the interval, up to three times as far.
 
         Raises:
             InputError: if the entry is undetermined.
 
-        Cost: a refit for each distance, some factorisations of the Jacobian each.
+        Cost: a refit for each distance (4, up to 12), some factorisations of the Jacobian each.
         """
         return profile_likelihood(self._state, self._prior_mean, self._freedom, name, index, at)
 
