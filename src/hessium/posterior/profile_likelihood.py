@@ -139,20 +139,32 @@ class ProfileLikelihood(Displayable):
         Raises:
             InputError: if 0 < confidence < 1 does not hold, or the refits do not reach so far.
         """
-        level = float(self._law.isf((1 - fraction("confidence", confidence)) / 2))
-        ends = []
-        for sign in (-1.0, 1.0):
-            points = self._points(sign)
-            largest = max((one.root for one in points), default=0.0)
-            if not largest >= _REACH * level:
+        found = self.ends(confidence)
+        for sign, end in zip((-1.0, 1.0), found, strict=True):
+            if math.isnan(end):
+                largest = max((one.root for one in self._points(sign)), default=0.0)
                 msg = (
-                    f"confidence: {confidence:g} needs a root of the deviance of {level:.3g}; the "
-                    f"refits {'above' if sign > 0 else 'below'} the estimate reach {largest:.3g}: "
+                    f"confidence: {confidence:g} needs a root of the deviance of "
+                    f"{self._level(confidence):.3g}; the refits "
+                    f"{'above' if sign > 0 else 'below'} the estimate reach {largest:.3g}: "
                     "give larger distances at="
                 )
                 raise InputError(msg)
-            ends.append(self.value + sign * self.std * _crossing(points, level))
+        return found
+
+    def ends(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The same ends; NaN for one that the refits do not reach."""
+        level, ends = self._level(confidence), []
+        for sign in (-1.0, 1.0):
+            points = self._points(sign)
+            reach = max((one.root for one in points), default=0.0) >= _REACH * level
+            distance = _crossing(points, level) if reach else math.nan
+            ends.append(self.value + sign * self.std * distance)
         return ends[0], ends[1]
+
+    def _level(self, confidence: float) -> float:
+        """Root of the deviance at the ends of an interval."""
+        return float(self._law.isf((1 - fraction("confidence", confidence)) / 2))
 
     def _columns(self) -> _tables.Columns:
         return {
@@ -207,6 +219,8 @@ def _crossing(points: Sequence[Point], level: float) -> float:
     if first is None:
         return known[-1].distance + (level - known[-1].root) / max(slopes[-1], 1e-300)
     low, high = known[first - 1].distance, known[first].distance
+    if float(curve(high)) <= level:  # by rounding
+        return high
     return float(scipy.optimize.brentq(lambda x: float(curve(x)) - level, low, high))
 
 

@@ -8,20 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessium.errors import InputError
-from hessium.posterior.profile_likelihood import ProfileLikelihood
 from hessium.profiles.identification_words import advice
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
-
-
-def refitted_interval(profile: ProfileLikelihood) -> tuple[float, float]:
-    """The 95 % interval of refits; NaN where they do not reach so far."""
-    try:
-        return profile.interval()
-    except InputError:
-        return math.nan, math.nan
 
 
 def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
@@ -30,7 +20,7 @@ def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
     if found.parameters is not None:
         table = found.parameters
         reach = found.coverage_factor * table.std
-        ends = {one.label: refitted_interval(one) for one in found.profiles}
+        ends = {one.label: one.ends() for one in found.profiles}
         tables["parameters"] = {
             "parameter": list(table.labels),
             "unit": [found.units.of_label(label) for label in table.labels],
@@ -93,7 +83,7 @@ def summary_of(found: Identification) -> dict[str, Any]:
             "name": label, "unit": found.units.of_label(label), "value": value,
             "std": _finite(std), "answer": answer,
             "refits_agree": profiles[label].believable if label in profiles else None,
-            "refits_interval": [_finite(end) for end in refitted_interval(profiles[label])]
+            "refits_interval": [_finite(end) for end in profiles[label].ends()]
             if label in profiles
             else None,
             "refits_coverage": _finite(profiles[label].coverage) if label in profiles else None,

@@ -11,9 +11,8 @@ from hessium.figures.formatting import digits
 from hessium.figures.records import Findings, Statement, Table, judge
 from hessium.posterior.profile_likelihood import ProfileLikelihood
 from hessium.profiles.identification_charts import charts
-from hessium.profiles.identification_numbers import refitted_interval
-from hessium.profiles.identification_words import advice, answers
-from hessium.profiles.units import plus_minus
+from hessium.profiles.identification_words import advice, answers, doubtful
+from hessium.profiles.units import plus_minus, quantity
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
@@ -24,7 +23,8 @@ _METHOD = (
     "Standard deviations are those of the Gauss-Newton posterior, (JᵀJ/σ² + αI)⁻¹ with the "
     "Jacobian J of the outputs: exact for a model that is linear in its parameters. All other "
     "parameters of the risk are nuisance parameters. Undetermined means that a direction exists "
-    "along which the parameter moves and the outputs at the data do not change to first order."
+    "along which the parameter moves and the outputs at the data do not change to first order; "
+    "not resolved, that rounding cannot tell whether there is one."
 )
 _CHECKS = (
     "An interval is judged by the share of experiments in which it would contain the truth, if the "
@@ -32,6 +32,10 @@ _CHECKS = (
     "interval may be believed if these are 93 to 98 %. It can be right where the first-order model "
     "is off: other parameters, and errors of opposite sign at its ends, make up for curvature."
 )
+_CRITERIA = {
+    "A": "Each measurement makes the mean variance of the predictions smallest (criterion A).",
+    "D": "Each measurement gives the most information about all parameters (criterion D).",
+}
 _NEXT = (
     "The next measurements are chosen one after the other; each choice accounts for those before "
     "it by an exact update of the joint covariance of all candidates."
@@ -69,6 +73,8 @@ def _parameter_table(found: Identification) -> Table:
     table = found.parameters
     assert table is not None
     refits = {one.label: _refits_in_words(one) for one in found.profiles}
+    believed = dict(zip(found.trust.labels, found.trust.trusted, strict=True))
+    doubted = doubtful(found)
     precision = found.settings["prior_precision"]
     rows = []
     for label, value, std, answer in list(
@@ -81,30 +87,35 @@ def _parameter_table(found: Identification) -> Table:
         rows.append(
             (
                 label,
-                plus_minus(value, std) if known else digits(value),
+                plus_minus(value, std, unit) if known else quantity(value, unit),
                 f"{digits(value - reach, 4)} to {digits(value + reach, 4)}" if known else "none",
-                unit or "—",
+                refits.get(label, "not made" if known else "none"),
+                "no" if label in doubted else "yes" if label in believed else "not checked",
                 share,
                 _removed(1 - precision * std**2) if precision else answer,
-                refits.get(label, "not made"),
             )
         )
     combined = found.answers.combinations if found.answers is not None else ()
     rows += [
-        (one.text, plus_minus(one.value, one.std), "", "", "", "determined", "not made")
+        (
+            one.text, plus_minus(one.value, one.std), "", "not made", "not checked", "",
+            "determined",
+        )
         for one in combined
-    ]
+    ]  # fmt: skip
     more = len(table.labels) - _MOST_ROWS
     return Table(
         title="Parameters",
         columns=(
-            "parameter", "value ± standard deviation", "95 % interval", "unit",
-            "relative", "variance removed by the data" if precision else "by the data", "refits",
+            "parameter", "value ± standard deviation", "95 % interval", "95 % interval of refits",
+            "believed", "relative error",
+            "variance removed by the data" if precision else "by the data alone",
         ),
         rows=tuple(rows),
-        note=f"Intervals are {digits(found.coverage_factor, 4)} standard deviations either way. "
-        "Refits hold the parameter and fit the others again: their own 95 % interval, and whether "
-        "the interval beside it covers what it says."
+        note=f"95 % intervals are {digits(found.coverage_factor, 4)} standard deviations either "
+        "way. Refits hold the parameter and fit the others again; their interval is where the "
+        "likelihood is large enough, and need not be symmetric. Believed: see the table of "
+        "coverage below."
         + (f" {more} more rows are in tables/parameters.csv." if more > 0 else ""),
     )  # fmt: skip
 
@@ -139,7 +150,7 @@ def _design_table(found: Identification) -> Table:
         columns=("measurement", *heads, "gain (nats)", "mean standard deviation after it"),
         rows=tuple(rows),
         note=f"Before: {digits(float(found.design.mean_std[0]))} {unit}, over "
-        f"{found.design.num_candidates} candidates. Criterion {found.design.criterion}.",
+        f"{found.design.num_candidates} candidates. {_CRITERIA[found.design.criterion]}",
     )
 
 
@@ -163,12 +174,13 @@ def _check_table(found: Identification) -> Table:
     return Table(
         title="Do the intervals cover what they say?",
         columns=(
-            "interval along", "covers, if the estimate is the truth", "least, over other truths",
-            "most", "believed", f"first-order model off by {trust.within:.0%} at",
+            "interval along", "if the estimate is the truth", "least, over other truths",
+            "most", "believed", f"first-order model off by {100 * trust.within:.3g} % at",
         ),
         rows=rows,
-        note="Other truths: within the 90 % interval of the likelihood. Radii in standard "
-        "deviations. Directions are numbered as in the table of directions.",
+        note="Share of experiments in which the 95 % interval contains the truth; 93 to 98 % are "
+        "required of all. Other truths: values within the 90 % interval of the likelihood. Last "
+        "column: in standard deviations. Directions are numbered as in the table of directions.",
     )  # fmt: skip
 
 
@@ -191,9 +203,13 @@ def _direction_table(found: Identification) -> Table:
 
 
 def _refits_in_words(profile: ProfileLikelihood) -> str:
-    lower, upper = refitted_interval(profile)
-    words = "agree" if profile.believable else "disagree"
-    return f"{words}: {digits(lower, 4)} to {digits(upper, 4)}" if lower <= upper else words
+    ends = profile.ends()
+    if not any(map(math.isfinite, ends)):
+        return "refits reach no end"
+    lower, upper = (digits(end, 4) if math.isfinite(end) else "" for end in ends)
+    return f"{lower} to {upper}" if lower and upper else f"above {lower}" if lower else (
+        f"below {upper}"
+    )  # fmt: skip
 
 
 def _statements(found: Identification) -> tuple[Statement, ...]:
@@ -219,12 +235,13 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
         ),
         judge("The intervals cover what they say.", trust.believable, f"{trust.verdict}"),
         judge(
-            "Refits confirm the intervals.",
+            "Refits confirm the intervals of parameters.",
             good == made if made else None,
-            f"{good} of {made} parameters: "
-            + "; ".join(
-                f"{one.label}: the {100 * one.confidence:.3g} % interval covers {one.coverage:.3f}"
-                + ("" if one.converged.all() else ", not all converged")
+            f"{good} of {made} parameters; if the estimate is the truth, the 95 % interval "
+            "contains it in this share of experiments: "
+            + ", ".join(
+                f"{one.label} {100 * one.coverage:.1f} %"
+                + ("" if one.converged.all() else " (not all refits converged)")
                 for one in found.profiles
             )
             if made
