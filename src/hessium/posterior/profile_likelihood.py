@@ -194,7 +194,7 @@ class ProfileLikelihood(Displayable):
         name = f"{100 * self.confidence:.3g} % interval"
         return (
             f"{self.label} = {self.value:.4g} ± {self.std:.2g}: within its {name} the root of the "
-            f"deviance differs by up to {100 * self.departure:.2g} % from the quadratic model; the "
+            f"deviance differs by up to {100 * self.departure:.0f} % from the quadratic model; the "
             f"interval contains the truth in {100 * self.coverage:.1f} % of experiments if the "
             f"estimate is the truth{doubt}, so it {words}"
         )

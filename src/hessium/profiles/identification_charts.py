@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.posteriors import parameters_chart, profile_chart, radius_chart
+from hessium.posterior import ProfileLikelihood
 from hessium.profiles.units import axis
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_OUTPUTS = 3  # with a chart of their own
 _SLICES = 4
 _CLASSES = 4  # of a map
-_SEEN = 0.01  # of the range of a chart: width of a line
+_SEEN = 0.02  # of the range of a chart: width of a line, nearly
 _BAND = "bands of two-sided 95 % intervals"
 _EXACT = "exact for the linear model"
 
@@ -44,10 +46,25 @@ def charts(found: Identification) -> tuple[Chart, ...]:
             drawn.append(parameters_chart(table))
     if found.profiles:
         worst = max(found.profiles, key=lambda one: (not one.believable, one.departure))
-        drawn.append(profile_chart(worst))
+        drawn.append(replace(profile_chart(worst), caption=_profile_caption(found, worst)))
     with contextlib.suppress(InputError):  # both models hold everywhere
         drawn.append(radius_chart(found.trust))
     return tuple(drawn)
+
+
+def _profile_caption(found: Identification, profile: ProfileLikelihood) -> str:
+    """Where the 95 % interval of the refits ends; `coverage` has a table of its own."""
+    lower, upper = (digits(end, 4) if math.isfinite(end) else "" for end in profile.ends())
+    unit = found.units.of_label(profile.label)
+    ends = " and ".join(filter(None, (lower, upper)))
+    text = f"Refits hold {profile.label} and fit all other parameters again. "
+    if not ends:
+        return text + "They reach no end of its 95 % interval."
+    level = digits(found.coverage_factor**2, 3)
+    return text + f"The deviance is {level} at {ends} {unit}".rstrip() + (
+        ", the ends of its 95 % interval." if lower and upper else ", an end of its 95 % interval; "
+        "the other end lies beyond the refits, if there is one."
+    )  # fmt: skip
 
 
 def _data(found: Identification, c: int) -> list[Series]:
@@ -103,7 +120,7 @@ def _band_caption(series: list[Series]) -> str:
     ends = [(one.low, one.high) for one in series if one.low is not None and one.high is not None]
     drawn = np.concatenate([one.y for one in series])
     widest = max((float((high - low).max(initial=0.0)) for low, high in ends), default=math.inf)
-    return f"{text} It is narrower than a line." if widest < _SEEN * np.ptp(drawn) else text
+    return f"{text} It is hardly wider than a line." if widest < _SEEN * np.ptp(drawn) else text
 
 
 def _chosen(found: Identification, c: int) -> list[Series]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from hessium.figures.formatting import digits
 from hessium.figures.records import Findings, Statement, Table, judge
-from hessium.posterior.profile_likelihood import ProfileLikelihood
+from hessium.posterior import ProfileLikelihood
 from hessium.profiles.identification_charts import charts
-from hessium.profiles.identification_words import advice, answers, doubtful
+from hessium.profiles.identification_words import advice, answers, doubtful, reason
 from hessium.profiles.units import plus_minus, quantity
 
 if TYPE_CHECKING:
@@ -215,16 +215,17 @@ def _refits_in_words(profile: ProfileLikelihood) -> str:
 def _statements(found: Identification) -> tuple[Statement, ...]:
     table, trust = found.parameters, found.trust
     known = None if table is None else np.isfinite(table.std)
-    made = len(found.profiles)
-    good = sum(one.believable for one in found.profiles)
-    whole = [answer == "determined" for answer in (() if table is None else table.answer)]
+    doubted, named = doubtful(found), set(table.labels) if table is not None else set()
+    checked = [label for label in trust.labels if label in named]
+    others = [label for label in trust.labels if label not in named]
+    believed = dict(zip(trust.labels, trust.trusted, strict=True))
     return (
         judge(
             "Every parameter asked for has a finite error.",
             None if known is None else bool(known.all()),
             "no parameter was named"
             if known is None
-            else f"{int(known.sum())} of {len(whole)}; the data determine {found.rank.bracket} "
+            else f"{int(known.sum())} of {known.size}; the data determine {found.rank.bracket} "
             f"directions of {found.model['parameters']} parameters",
         ),
         judge(
@@ -233,18 +234,20 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
             f"the minimum of the quadratic model is {digits(found.distance_from_minimum, 2)} "
             f"standard deviations away, at most {_NEAR} is required",
         ),
-        judge("The intervals cover what they say.", trust.believable, f"{trust.verdict}"),
         judge(
-            "Refits confirm the intervals of parameters.",
-            good == made if made else None,
-            f"{good} of {made} parameters; if the estimate is the truth, the 95 % interval "
-            "contains it in this share of experiments: "
-            + ", ".join(
-                f"{one.label} {100 * one.coverage:.1f} %"
-                + ("" if one.converged.all() else " (not all refits converged)")
-                for one in found.profiles
-            )
-            if made
-            else "no refit was made",
+            "95 % intervals of parameters contain the truth in 93 to 98 % of experiments.",
+            not doubted and not trust.bounded if checked else None,
+            "; ".join(f"{label}: {reason(found, label)}" for label in checked)
+            + f"; by refits of {len(found.profiles)} parameters as well"
+            * bool(found.profiles and not doubted)
+            if checked
+            else "no parameter with a finite error was named",
+        ),
+        judge(
+            "So do 95 % intervals along directions on which predictions depend.",
+            all(believed[label] for label in others) if others else None,
+            "; ".join(f"{label}: {reason(found, label)}" for label in others)
+            if others
+            else "no direction was looked at",
         ),
     )

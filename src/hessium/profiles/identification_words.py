@@ -130,10 +130,10 @@ def _trust(found: Identification) -> str:
         )
     words = [f"Yes for {_listed(good)}."] if good else []
     if bad:
-        reasons = _listed([f"{label} ({_reason(found, label)})" for label in bad])
+        reasons = _listed([f"{label} ({reason(found, label)})" for label in bad])
         words.append(f"{'Not' if good else 'No, not'} for {reasons}.")
     if others:
-        reasons = _listed([f"{label} ({_reason(found, label)})" for label in others])
+        reasons = _listed([f"{label} ({reason(found, label)})" for label in others])
         start = "Not" if good or bad else "No, not"
         words.append(f"{start} for predictions that vary along {reasons}.")
     return (
@@ -147,8 +147,8 @@ def _named(found: Identification) -> set[str]:
     return set() if found.parameters is None else set(found.parameters.labels)
 
 
-def _reason(found: Identification, label: str) -> str:
-    """Why an interval may not be believed."""
+def reason(found: Identification, label: str) -> str:
+    """What its 95 % interval covers over plausible truths, or why that is not known."""
     trust = found.trust
     at = trust.labels.index(label)
     if not trust.converged[at]:
