@@ -124,7 +124,13 @@ def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> No
     (row,) = found.summary()["coverage"][:1]
     assert row["interval_along"] == "a"
     assert not row["believed"]
+    assert [one["believed"] for one in found.summary()["parameters"]] == [False]
     assert row["coverage"] == found.trust.coverage[0] != pytest.approx(0.95, abs=1e-3)
+    # at this noise the likelihood bounds the interval on one side; at a tenth of it on both
+    few = hs.identify(risk, noise=0.3, refits=0)
+    low, high = few.trust.plausible[0]
+    assert low < high
+    assert [few.summary()["coverage"][0][key] for key in ("least", "largest")] == [low, high]
     assert row["first_order_radius"] == found.trust.first_order[0] < 2
     words = dict(found.findings.quoted[0].rows)
     assert str(words["May the errors be believed?"]).startswith("No, not for a (")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_OUTPUTS = 3  # with a chart of their own
 _SLICES = 4
 _CLASSES = 4  # of a map
-_SEEN = 0.02  # of the range of a chart: width of a line, nearly
+_SEEN = 0.03  # of the range of a chart: width of a line, nearly
 _BAND = "bands of two-sided 95 % intervals"
 _EXACT = "exact for the linear model"
 

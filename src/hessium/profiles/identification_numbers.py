@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessium.profiles.identification_words import advice
+from hessium.profiles.identification_words import advice, doubtful
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
@@ -78,11 +78,13 @@ def summary_of(found: Identification) -> dict[str, Any]:
     """The answers as JSON values."""
     table, design, trust = found.parameters, found.design, found.trust
     profiles = {one.label: one for one in found.profiles}
+    believed: dict[str, bool] = dict(zip(trust.labels, trust.trusted.tolist(), strict=True))
+    believed |= dict.fromkeys(doubtful(found), False)
     parameters = [] if table is None else [
         {
             "name": label, "unit": found.units.of_label(label), "value": value,
             "std": _finite(std), "answer": answer,
-            "refits_agree": profiles[label].believable if label in profiles else None,
+            "believed": believed.get(label),
             "refits_interval": [_finite(end) for end in profiles[label].ends()]
             if label in profiles
             else None,

@@ -238,13 +238,12 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
             "95 % intervals of parameters contain the truth in 93 to 98 % of experiments.",
             not doubted and not trust.bounded if checked else None,
             "; ".join(f"{label}: {reason(found, label)}" for label in checked)
-            + f"; by refits of {len(found.profiles)} parameters as well"
-            * bool(found.profiles and not doubted)
+            + "".join(f"; {one} has an effect away from its value only" for one in trust.bounded)
             if checked
             else "no parameter with a finite error was named",
         ),
         judge(
-            "So do 95 % intervals along directions on which predictions depend.",
+            "95 % intervals along directions on which predictions depend contain it as often.",
             all(believed[label] for label in others) if others else None,
             "; ".join(f"{label}: {reason(found, label)}" for label in others)
             if others
