@@ -132,15 +132,18 @@ def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> No
     assert low < high
     assert [few.summary()["coverage"][0][key] for key in ("least", "largest")] == [low, high]
     assert row["first_order_radius"] == found.trust.first_order[0] < 2
-    words = dict(found.findings.quoted[0].rows)
-    assert str(words["May the errors be believed?"]).startswith("No, not for a (")
+    words = {row[0]: str(row[1]) for row in found.findings.quoted[0].rows}
+    assert words["May the errors be believed?"].startswith("No, not for a (")
     assert "For a, do not use value ± standard deviation: take the interval" in words["What to do?"]
     (parameter,) = found.findings.quoted[1].rows
     assert parameter[4] == "no"
     # where the squares of the residuals grow by 1.96 variances of the noise squared
     x = X.numpy()[:, 0]
-    deviance = lambda a: ((np.exp(a * x) - np.exp(x / 2)) ** 2).sum() - 1.959964**2  # noqa: E731
-    ends = [scipy.optimize.brentq(deviance, *sorted((0.5, far))) for far in (-9.0, 9.0)]
+
+    def excess(a: float) -> float:
+        return float(((np.exp(a * x) - np.exp(x / 2)) ** 2).sum()) - 1.959964**2
+
+    ends = [scipy.optimize.brentq(excess, min(0.5, far), max(0.5, far)) for far in (-9.0, 9.0)]
     assert found.profiles[0].ends() == pytest.approx(tuple(ends), abs=0.03)
     assert found.summary()["parameters"][0]["refits_interval"] == list(found.profiles[0].ends())
     wide = hs.identify(risk, noise=3)  # no exp(a x) is below zero: the data bound one end

@@ -41,10 +41,17 @@ def spread(low: float, high: float, n: int = 40) -> tuple[torch.Tensor, FloatArr
     return (dense + dense.mT) / 2, values.numpy(), q.numpy()
 
 
-def solved(matrix: torch.Tensor, b: torch.Tensor, steps: int, **known: float) -> hs.Solution:
+def solved(
+    matrix: torch.Tensor,
+    b: torch.Tensor,
+    steps: int,
+    *,
+    shift: float = 0.0,
+    smallest: float | None = None,
+) -> hs.Solution:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return hs.solve(matrix, b, max_products=steps, tol=1e-14, **known)
+        return hs.solve(matrix, b, shift, max_products=steps, tol=1e-14, smallest=smallest)
 
 
 def truth(f: Function, values: FloatArray, vectors: FloatArray, b: torch.Tensor) -> float:
