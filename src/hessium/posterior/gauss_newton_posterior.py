@@ -16,6 +16,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
+from hessium.posterior.entries import NAMED, labels_of
 from hessium.posterior.identifiability import Identifiability, identifiability
 from hessium.posterior.measurement_choice import MeasurementChoice
 from hessium.posterior.parameter_table import ParameterTable, parameter_table
@@ -282,7 +283,8 @@ class GaussNewtonPosterior(MeasurementChoice):
     ) -> ParameterShares:
         """Share of each parameter in directions that the data determine best, or worst.
 
-        Without a prior in units in which every column of the Jacobian has length one.
+        Without a prior in units in which every column of the Jacobian has length one. A single
+        tensor of at most 20 entries is taken entry by entry.
 
         Args:
             k: number of directions.
@@ -299,6 +301,8 @@ class GaussNewtonPosterior(MeasurementChoice):
         directions = self._factor.in_units(self._factor.to_parameters(units))
         spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
         known = self.risk.layout.named_shapes
+        if len(known) == 1 and self.risk.dim <= NAMED:
+            known = tuple((label, (1,)) for label in labels_of(self.risk, None))
         return shares(directions, known, spread, "standard deviation")
 
     def to_dataframe(self) -> pd.DataFrame:
