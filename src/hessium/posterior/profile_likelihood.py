@@ -159,7 +159,7 @@ class ProfileLikelihood(Displayable):
             points = self._points(sign)
             reach = max((one.root for one in points), default=0.0) >= _REACH * level
             distance = _crossing(points, level) if reach else math.nan
-            ends.append(self.value + sign * self.std * distance)
+            ends.append(float(self.value + sign * self.std * distance))
         return ends[0], ends[1]
 
     def _level(self, confidence: float) -> float:
@@ -191,10 +191,11 @@ class ProfileLikelihood(Displayable):
         doubt = f", but {failed} refits have not converged" if failed else ""
         if abs(self.shift) > _SHIFTED:
             doubt += f", but the minimum is {self.shift:.2g} standard deviations away"
-        name = f"{100 * self.confidence:.3g} % interval"
+        name, off = f"{100 * self.confidence:.3g} % interval", 100 * self.departure
+        departure = f"{off:.2g}" if off < 99.5 else f"{off:.0f}"
         return (
             f"{self.label} = {self.value:.4g} ± {self.std:.2g}: within its {name} the root of the "
-            f"deviance differs by up to {100 * self.departure:.0f} % from the quadratic model; the "
+            f"deviance differs by up to {departure} % from the quadratic model; the "
             f"interval contains the truth in {100 * self.coverage:.1f} % of experiments if the "
             f"estimate is the truth{doubt}, so it {words}"
         )

@@ -147,10 +147,11 @@ class TrustRadius(Displayable):
             words += "if the estimate is the truth, and the likelihood bounds no interval of 90 % "
             words += "there"
         else:
-            low, high = self.plausible[at]
+            low, high = (f"{100 * one:.1f}" for one in self.plausible[at])
+            other = low if low == high else f"{low} to {high}"
             words = (
                 f"{name} contains the truth in {100 * self.coverage[at]:.1f} % of experiments if "
-                f"the estimate is the truth, and in {100 * low:.1f} to {100 * high:.1f} % if "
+                f"the estimate is the truth, and in {other} % if "
                 "another value within the 90 % interval of the likelihood is"
             )
         words += f", the worst of {len(self.labels)} directions; "
