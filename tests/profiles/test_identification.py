@@ -131,6 +131,7 @@ def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> No
     low, high = few.trust.plausible[0]
     assert low < high
     assert [few.summary()["coverage"][0][key] for key in ("least", "largest")] == [low, high]
+    assert row["curvature_ratio"] == found.trust.curvature_ratio[0]
     assert row["first_order_radius"] == found.trust.first_order[0] < 2
     words = {row[0]: str(row[1]) for row in found.findings.quoted[0].rows}
     assert words["May the errors be believed?"].startswith("No, not for a (")

@@ -63,6 +63,7 @@ def _coverage_columns(found: Identification) -> dict[str, Sequence[Any]]:
         "refits converge": trust.converged.tolist(),
         "believed": trust.trusted.tolist(),
         "first-order radius": trust.first_order.tolist(),
+        "curvature ratio": trust.curvature_ratio.tolist(),
     }
 
 
@@ -127,10 +128,10 @@ def summary_of(found: Identification) -> dict[str, Any]:
         "coverage": [
             {
                 "interval_along": label, "coverage": _finite(covers), "least": _finite(least),
-                "largest": _finite(most), "refits_converge": good, "believed": believed,
-                "first_order_radius": _finite(radius),
+                "largest": _finite(most), "refits_converge": good, "believed": trusted,
+                "first_order_radius": _finite(radius), "curvature_ratio": _finite(ratio),
             }
-            for label, covers, least, most, good, believed, radius in zip(
+            for label, covers, least, most, good, trusted, radius, ratio in zip(
                 *_coverage_columns(found).values(), strict=True
             )
         ],

@@ -164,11 +164,12 @@ def _check_table(found: Identification) -> Table:
             "no bound" if math.isnan(most) else f"{digits(100 * most, 3)} %",
             "yes" if trusted else "no",
             "everywhere" if math.isinf(radius) else digits(radius, 3),
+            digits(abs(ratio), 2) if math.isfinite(ratio) else "no effect",
         )
-        for label, covers, good, (least, most), trusted, radius in zip(
+        for label, covers, good, (least, most), trusted, radius, ratio in zip(
             trust.labels, trust.coverage.tolist(), trust.converged.tolist(),
             trust.plausible.tolist(), trust.trusted.tolist(), trust.first_order.tolist(),
-            strict=True,
+            trust.curvature_ratio.tolist(), strict=True,
         )
     )  # fmt: skip
     return Table(
@@ -176,11 +177,14 @@ def _check_table(found: Identification) -> Table:
         columns=(
             "interval along", "if the estimate is the truth", "least, over other truths",
             "most", "believed", f"first-order model off by {100 * trust.within:.3g} % at",
+            "H₁ over H₀",
         ),
         rows=rows,
         note="Share of experiments in which the 95 % interval contains the truth; 93 to 98 % are "
-        "required of all. Other truths: values within the 90 % interval of the likelihood. Last "
-        "column: in standard deviations. Directions are numbered as in the table of directions.",
+        "required of all. Other truths: values within the 90 % interval of the likelihood. "
+        "Distances are in standard deviations. Last column: how large the part H₁ of the Hessian "
+        "H₀ + H₁ is that the Gauss-Newton matrix H₀ leaves out. Directions are numbered as in the "
+        "table of directions.",
     )  # fmt: skip
 
 
