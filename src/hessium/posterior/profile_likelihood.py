@@ -186,7 +186,9 @@ class ProfileLikelihood(Displayable):
     @property
     def verdict(self) -> str:
         """What the interval covers, and whether it may be believed."""
-        words = "may be believed" if self.believable else "may not be believed"
+        words = "so it may not be believed"
+        if self.believable:
+            words = "so by this check it may be believed (trust_radius looks at other truths too)"
         failed = int((~self.converged).sum())
         doubt = f", but {failed} refits have not converged" if failed else ""
         if abs(self.shift) > _SHIFTED:
@@ -197,7 +199,7 @@ class ProfileLikelihood(Displayable):
             f"{self.label} = {self.value:.4g} ± {self.std:.2g}: within its {name} the root of the "
             f"deviance differs by up to {departure} % from the quadratic model; the "
             f"interval contains the truth in {100 * self.coverage:.1f} % of experiments if the "
-            f"estimate is the truth{doubt}, so it {words}"
+            f"estimate is the truth{doubt}, {words}"
         )
 
     def __repr__(self) -> str:
