@@ -25,12 +25,13 @@ from torch import Tensor
 from hessium._arguments import count, function, memory, number, positive
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
+from hessium._finite import all_finite
 from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, IndefiniteError, InputError
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import LanczosProcess
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import norm
+from hessium.linalg.vectors import inner, norm
 from hessium.spectra.brackets import Bracket
 from hessium.spectra.form_brackets import form_bracket
 from hessium.spectra.gauss_rule import GaussRule
@@ -228,7 +229,7 @@ def _columns(operator: SymmetricOperator, b: Tensor) -> tuple[Tensor, ...]:
     if (b.dtype, b.device) != (operator.dtype, operator.device):
         msg = f"b: {b.dtype} on {b.device}; {operator.dtype} on {operator.device} is required"
         raise InputError(msg)
-    if not bool(torch.isfinite(b).all()):
+    if not all_finite(b):
         msg = "b: has entries that are NaN or infinite"
         raise InputError(msg)
     return b.detach().reshape(n, -1).unbind(1)
@@ -271,7 +272,8 @@ def _solved(
         offdiagonal=np.array(process.betas),
         mass=length**2,
     )
-    bound, form = math.inf, Bracket(value=float(b @ x), lower=-math.inf, upper=math.inf)
+    value, bound = float(inner(b[None], x)), math.inf
+    form = Bracket(value=value, lower=-math.inf, upper=math.inf)
     nodes = rule.gauss()[0]
     eps = float(torch.finfo(b.dtype).eps)
     rounding = 32 * eps * float(np.abs(nodes).max())
@@ -288,7 +290,7 @@ def _solved(
         by_form = math.sqrt((form.upper - form.lower) / lowest) + 8 * eps * float(norm(x))
         bound = min(by_residual / lowest, by_form)
     return Solution(
-        x=x, residual=residual, error_bound=bound, form=float(b @ x), form_lower=form.lower,
+        x=x, residual=residual, error_bound=bound, form=value, form_lower=form.lower,
         form_upper=form.upper, converged=residual <= 2 * tol, num_matvecs=size + 1, method=method,
         rules=(rule,), lowest=-math.inf if lowest is None else lowest, rounding=rounding,
     )  # fmt: skip
