@@ -27,6 +27,10 @@ def test_samples_near_the_support_leave_the_end_to_the_prior() -> None:
     assert post.distance_from_minimum < 1e-6
     free = post.with_prior(0.0)
     assert np.isinf(free.parameter_std()[-3:]).all()
+    best = post.by_parameter(1, "best")  # one tensor: its entries have names
+    direction = np.linalg.svd(hs.Jacobian(post.risk).dense().numpy())[2][0]
+    assert best.names == tuple(f"log_rigidity[{i}]" for i in range(9))
+    np.testing.assert_allclose(best.shares[:, 0], direction**2, atol=1e-9)
     spread = post.prediction_std(CANDIDATES)[:, 0]
     assert spread[-1] == spread.max()
     # the chosen place is beyond the samples

@@ -19,6 +19,7 @@ from hessium.posterior.pivots import (
     point_of,
     signed_root,
 )
+from hessium.posterior.profile_likelihood import _crossing
 from support.posterior_cases import Scalars
 
 T, Z = 1.96, 1.645
@@ -144,6 +145,14 @@ def test_the_interval_of_refits_is_that_of_the_likelihood() -> None:
     assert one_side.believable
     with pytest.raises(ValueError, match="below the estimate reach 0"):
         one_side.interval()
+
+
+def test_an_interval_that_ends_at_a_refit() -> None:
+    """Rounding may put the cubic through a refit a little below its root: no crossing is left."""
+    rng = np.random.default_rng(0)
+    for level, bend in zip(rng.uniform(1.9, 2.1, 200), rng.uniform(0.9, 1.1, 200), strict=True):
+        points = [Point(level / 2, bend * level / 2, level / 2), Point(level, level, level)]
+        assert _crossing(points, float(level)) == pytest.approx(level, rel=1e-9)
 
 
 def test_a_model_that_fails_far_away_ends_a_refit() -> None:

@@ -45,7 +45,7 @@ def test_the_radius_of_a_square_is_that_of_its_formula() -> None:
     found = hs.trust_radius(risk, direction, 0.1)
     assert exact * 0.94 <= found.quadratic[0] <= exact * 1.001
     assert found.curvature_ratio[0] == pytest.approx(0.0, abs=1e-12)  # no residual
-    assert "off by 10%" in repr(found)
+    assert "off by 10 %" in repr(found)
 
 
 def test_the_residual_part_shows_in_the_ratio() -> None:
@@ -158,8 +158,34 @@ def test_a_profile_refits_the_other_parameters() -> None:
         assert deviance == pytest.approx(expected, rel=1e-3, abs=1e-4)
     # with the others fixed the deviance would be larger
     fixed = ((2.0 * np.exp(-b * x.numpy()) - y.numpy()) ** 2).sum() / 0.05**2
-    assert profile.deviance[-1] < 0.9 * fixed
-    assert profile.to_dataframe().shape == (4, 5)
+    at = profile.at.tolist().index(profile.reach)
+    b = 1.5 + profile.reach * profile.std
+    fixed = ((2.0 * np.exp(-b * x.numpy()) - y.numpy()) ** 2).sum() / 0.05**2
+    assert profile.deviance[at] < 0.9 * fixed
+    assert profile.to_dataframe().shape == (len(profile.at), 5)
+
+
+def test_a_profile_goes_on_until_the_likelihood_bounds_the_interval() -> None:
+    """f = 1 - exp(-a): the deviance at +2 standard deviations is far below 4, at -2 far above."""
+    model = Scalars(lambda x, p: (1 - torch.exp(-p["a"])) * x, a=1.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    for noise, more in ((1e-3, 0), (0.05, 1)):
+        post = hs.GaussNewtonPosterior(risk, noise=noise)
+        profile = post.profile_likelihood("a")
+        assert profile.reach == pytest.approx(1.96, abs=1e-3)
+        assert len(profile.at) == 4 + more
+        assert profile.confidence == pytest.approx(0.95)
+        # 1 - exp(-a) is between these for y = 1 - exp(-1)
+        z, y = 1.959964, 1 - math.exp(-1)
+        exact = -np.log(1 - (y + z * noise * np.array([-1, 1])))
+        np.testing.assert_allclose(profile.interval(), exact, rtol=2e-3)
+        # the interval that is judged is the same as that of trust_radius
+        trust = post.trust_radius(["a"], k=0, random=0)
+        assert profile.coverage == pytest.approx(trust.coverage[0], abs=1e-3)
+    wide = hs.GaussNewtonPosterior(risk, noise=0.25).profile_likelihood("a")  # 1 - y < 2 noise
+    assert wide.at.max() > 2 * wide.reach
+    with pytest.raises(ValueError, match="above the estimate"):
+        wide.interval()
 
 
 def test_a_profile_counts_the_prior() -> None:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
 
 import hessium as hs
 from hessium.cli import main
+from hessium.profiles.units import plus_minus
 from support.posterior_cases import Scalars
 from support.risk_cases import draw, mlp
 
@@ -73,8 +75,10 @@ def test_a_line_gets_the_answers_of_linear_regression() -> None:
     assert found.trust.believable
     assert [one.believable for one in found.profiles] == [True, True]
     words = {row[0]: row[1] for row in found.findings.quoted[0].rows}
-    assert "a = (1 ± 0.065) m" in str(words["How well?"])
+    assert "a = (1.000 ± 0.065) m" in str(words["How well?"])
     assert "x = " in str(words["Where to measure next?"])
+    assert str(words["May the errors be believed?"]).startswith("Yes: in 95.0 % of experiments")
+    assert [row[4] for row in found.findings.quoted[1].rows] == ["yes", "yes"]
     assert {s.verdict for s in found.findings.statements} == {"holds"}
 
 
@@ -91,10 +95,10 @@ def test_the_page_says_what_each_interval_covers_and_what_the_data_add_to_a_prio
     assert [label for label in found.trust.labels if label in order] == order
     design = np.c_[np.ones(8), X.numpy()]
     variances = np.diag(np.linalg.inv(design.T @ design / NOISE**2 + 4.0 * np.eye(2)))
-    removed = [row[5] for row in tables["Parameters"].rows]
+    removed = [row[6] for row in tables["Parameters"].rows]
     assert removed == [f"{float(f'{100 * (1 - 4.0 * v):.2g}'):g} %" for v in variances]
     none = hs.identify(line(), noise=1e6, prior_precision=4.0, refits=0)
-    assert [row[5] for row in none.findings.quoted[1].rows] == ["below 0.1 %"] * 2
+    assert [row[6] for row in none.findings.quoted[1].rows] == ["below 0.1 %"] * 2
 
 
 def test_what_is_open_is_said_and_is_null_in_json(tmp_path: Path) -> None:
@@ -111,6 +115,47 @@ def test_what_is_open_is_said_and_is_null_in_json(tmp_path: Path) -> None:
     page = found.report(tmp_path / "run").read_text()
     assert "Together: b c" in page
     assert "undetermined" in (tmp_path / "run" / "tables" / "parameters.csv").read_text()
+
+
+def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> None:
+    model = Scalars(lambda x, p: torch.exp(p["a"] * x), a=0.5)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.identify(risk, noise=1)
+    (row,) = found.summary()["coverage"][:1]
+    assert row["interval_along"] == "a"
+    assert not row["believed"]
+    assert [one["believed"] for one in found.summary()["parameters"]] == [False]
+    assert row["coverage"] == found.trust.coverage[0] != pytest.approx(0.95, abs=1e-3)
+    # at this noise the likelihood bounds the interval on one side; at a tenth of it on both
+    few = hs.identify(risk, noise=0.3, refits=0)
+    low, high = few.trust.plausible[0]
+    assert low < high
+    assert [few.summary()["coverage"][0][key] for key in ("least", "largest")] == [low, high]
+    assert row["curvature_ratio"] == found.trust.curvature_ratio[0]
+    assert row["first_order_radius"] == found.trust.first_order[0] < 2
+    words = {row[0]: str(row[1]) for row in found.findings.quoted[0].rows}
+    assert words["May the errors be believed?"].startswith("No, not for a (")
+    assert "For a, do not use value ± standard deviation: take the interval" in words["What to do?"]
+    (parameter,) = found.findings.quoted[1].rows
+    assert parameter[4] == "no"
+    # where the squares of the residuals grow by 1.96 variances of the noise squared
+    x = X.numpy()[:, 0]
+
+    def excess(a: float) -> float:
+        return float(((np.exp(a * x) - np.exp(x / 2)) ** 2).sum()) - 1.959964**2
+
+    ends = [scipy.optimize.brentq(excess, min(0.5, far), max(0.5, far)) for far in (-9.0, 9.0)]
+    assert found.profiles[0].ends() == pytest.approx(tuple(ends), abs=0.03)
+    assert found.summary()["parameters"][0]["refits_interval"] == list(found.profiles[0].ends())
+    wide = hs.identify(risk, noise=3)  # no exp(a x) is below zero: the data bound one end
+    assert str(wide.findings.quoted[1].rows[0][3]).startswith("below ")
+    assert wide.summary()["parameters"][0]["refits_interval"][0] is None
+    table = found.csv["coverage"]
+    assert table["interval along"][0] == "a"
+    assert table["coverage"][0] == row["coverage"]
+    assert (table["least coverage"][0], table["largest coverage"][0]) == pytest.approx(
+        tuple(found.trust.plausible[0]), nan_ok=True
+    )
 
 
 def test_two_inputs_get_a_map_and_many_get_the_data() -> None:
@@ -137,6 +182,19 @@ def test_a_loss_without_noise_has_no_design() -> None:
     assert "best" not in {row[0] for row in found.findings.quoted[0].rows}
 
 
+@pytest.mark.parametrize(
+    ("value", "std", "text"),
+    [
+        (2, 0.34, "2.00 ± 0.34"), (-0.0015, 0.5, "0.00 ± 0.50"), (1, 0.0995, "1.00 ± 0.10"),
+        (-3.14159, 1e-3, "−3.1416 ± 0.0010"), (123456, 45, "123456 ± 45"),
+        (3.2e-9, 1.5e-10, "3.2×10⁻⁹ ± 1.5×10⁻¹⁰"), (5, 0, "5 ± 0"),
+    ],
+)  # fmt: skip
+def test_a_value_has_as_many_digits_as_its_error(value: float, std: float, text: str) -> None:
+    assert plus_minus(value, std) == text
+    assert plus_minus(value, std, "m") == f"({text}) m"
+
+
 def test_unknown_units_are_refused() -> None:
     with pytest.raises(ValueError, match="units: 'kapa' is not a parameter"):
         hs.identify(line(), noise=NOISE, units={"kapa": "W"})
@@ -151,7 +209,7 @@ def test_the_command_writes_a_run_and_prints_json(
     command = ["identify", f"{file}:asked", "--out", str(out)]
     assert main(command) == 0
     words = capsys.readouterr().out
-    assert "How well?: a = (1 ± 0.065) m" in words
+    assert "How well?: a = (1.000 ± 0.065) m" in words
     assert "Measure at x = " in words
     assert {p.name for p in out.iterdir()} >= {"summary.json", "report.html", "figures", "arrays"}
     text = (out / "tables" / "predictions.csv").read_text()
@@ -163,6 +221,18 @@ def test_the_command_writes_a_run_and_prints_json(
     assert found["parameters"][0]["std"] == pytest.approx(2 * exact()[0][0, 0] ** 0.5)
     assert found["parameters"][0]["unit"] == "m"
     assert len(found["next_measurements"]) == 1
+    assert found["confidence"] == 0.95
+    covers = {one.pop("interval_along"): one for one in found["coverage"]}
+    assert list(covers)[:2] == ["a", "b"]
+    for one in covers.values():  # the model is linear
+        assert [one[key] for key in ("coverage", "least", "largest")] == pytest.approx(
+            [0.95] * 3, abs=1e-4
+        )
+        assert (one["believed"], one["refits_converge"]) == (True, True)
+        assert one["first_order_radius"] is None
+    assert [one["refits_coverage"] for one in found["parameters"]] == pytest.approx(
+        [0.95] * 2, abs=1e-4
+    )
     assert main(["identify", f"{file}:make", "--out", str(out)]) == 2
     assert "another run" in capsys.readouterr().err
 

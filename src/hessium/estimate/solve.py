@@ -8,20 +8,21 @@ $$|x - x_*| \le |r| / \lambda, \qquad
 
 where $q_{Gauss} \le b^T (A + sI)^{-1} b \le q_{Radau}$ are the Gauss rule and the Gauss-Radau rule
 with a node at $\lambda$; their difference bounds the squared error in the norm of $A + sI$ (Golub &
-Meurant 2010, section 12).
+Meurant 2010, section 12). The same rules bracket $b^T f(A + sI)\, b$ for other functions f.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._arguments import count, memory, number, positive
+from hessium._arguments import count, function, memory, number, positive
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
 from hessium._finite import all_finite
@@ -31,6 +32,8 @@ from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import LanczosProcess
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.vectors import inner, norm
+from hessium.spectra.brackets import Bracket
+from hessium.spectra.form_brackets import form_bracket
 from hessium.spectra.gauss_rule import GaussRule
 
 _EVERY = 5  # steps between two looks at the residual
@@ -51,6 +54,9 @@ class Solution(Displayable):
         converged: whether the residual meets the tolerance.
         num_matvecs: products.
         method: "conjugate gradients" or "MINRES".
+        rules: Gauss rules of $A + sI$ in the direction of each column.
+        lowest: the lower bound on the eigenvalues of $A + sI$; minus infinity if none is known.
+        rounding: bound on the rounding errors of eigenvalues.
 
     Example:
         >>> found = hs.solve(H0, torch.ones(13, dtype=torch.float64), shift=1.0)
@@ -67,6 +73,46 @@ class Solution(Displayable):
     converged: bool
     num_matvecs: int
     method: str
+    rules: tuple[GaussRule, ...]
+    lowest: float
+    rounding: float
+
+    def quadratic_form(self, f: Callable[[FloatArray], FloatArray], *, column: int = 0) -> Bracket:
+        r"""$b^T f(A + sI)\, b$ with a lower and an upper bound, from the products already made.
+
+        The value is that of the Gauss rule. The other end of the bracket is the Gauss-Radau rule
+        with a node at `lowest`. This holds for functions whose derivatives from the second on
+        alternate in sign above `lowest`: $1/x$, $\log x$, $x \log x$, $x^p$ with $p < 2$,
+        $e^{-tx}$, $x / (x + s)$, sums of these with positive factors where the signs agree. For
+        $e^{tx}$ solve with -A. The bracket covers rounding; more products (a smaller `tol` of
+        `solve`) make it narrower.
+
+        Args:
+            f: a function of an array of eigenvalues of A + sI.
+            column: of b.
+
+        Returns:
+            A `Bracket`; infinite where no lower bound on the eigenvalues is known.
+
+        Raises:
+            InputError: for a column that b does not have, or a function that does not qualify: NaN
+                at an eigenvalue, or derivatives that do not alternate.
+
+        Cost: no product; two eigenproblems of the size of the number of steps.
+
+        Source: Golub & Meurant 2010, "Matrices, Moments and Quadrature", section 6.2.
+
+        Example:
+            >>> found = hs.solve(H0, torch.ones(13, dtype=torch.float64), shift=1.0)
+            >>> form = found.quadratic_form(np.log)
+            >>> form.lower <= form.value <= form.upper
+            True
+        """
+        function("f", f)
+        if count("column", column, at_least=0) >= len(self.rules):
+            msg = f"column: {column}; b has {len(self.rules)} columns, counted from 0"
+            raise InputError(msg)
+        return form_bracket(f, self.rules[column], self.lowest, self.rounding)
 
     def __repr__(self) -> str:
         bound = (
@@ -150,11 +196,20 @@ def solve(
         converged=all(one.converged for one in found),
         num_matvecs=sum(one.num_matvecs for one in found),
         method=found[0].method,
+        rules=tuple(one.rules[0] for one in found),
+        lowest=found[0].lowest,
+        rounding=max(one.rounding for one in found),
     )  # fmt: skip
     if not whole.converged:
+        exhausted = all(one.converged or one.num_matvecs <= limit for one in found)
+        advice = (
+            f"{operator.dtype} does not allow more; compute in float64, or raise shift"
+            if exhausted and not double
+            else "raise max_products, or shift"
+        )
         msg = (
             f"solve: relative residual {whole.residual:.2g} after {whole.num_matvecs} products, "
-            f"tol {tol:g}; raise max_products, or shift"
+            f"tol {tol:g}; {advice}"
         )
         warnings.warn(msg, ConvergenceWarning, stacklevel=2)
     return whole
@@ -196,6 +251,8 @@ def _solved(
         return Solution(
             x=torch.zeros_like(b), residual=0.0, error_bound=0.0, form=0.0, form_lower=0.0,
             form_upper=0.0, converged=True, num_matvecs=0, method=method,
+            rules=(GaussRule(diagonal=np.zeros(1), offdiagonal=np.zeros(1), mass=0.0),),
+            lowest=-math.inf if lowest is None else lowest, rounding=0.0,
         )  # fmt: skip
     process = LanczosProcess(b, min(limit, operator.shape[0]), passes=2)
     weights = np.empty(0)
@@ -215,29 +272,27 @@ def _solved(
         offdiagonal=np.array(process.betas),
         mass=length**2,
     )
-    lower, upper = -math.inf, math.inf
+    value, bound = float(inner(b[None], x)), math.inf
+    form = Bracket(value=value, lower=-math.inf, upper=math.inf)
+    nodes = rule.gauss()[0]
+    eps = float(torch.finfo(b.dtype).eps)
+    rounding = 32 * eps * float(np.abs(nodes).max())
+    if lowest is not None and nodes[0] < lowest - rounding - 1e-6 * abs(lowest):
+        msg = (
+            f"smallest: {lowest - shift:g}; a Ritz value {nodes[0] - shift:.6g} lies below; a "
+            "lower bound on the eigenvalues is required"
+        )
+        raise IndefiniteError(msg, ritz_value=float(nodes[0]))
     if definite:
         assert lowest is not None
-        nodes = rule.gauss()[0]
-        if nodes[0] < lowest * (1 - 1e-6) - 1e-12 * abs(nodes[-1]):
-            msg = (
-                f"smallest: {lowest - shift:g}; a Ritz value {nodes[0] - shift:.6g} lies below; a "
-                "lower bound on the eigenvalues is required"
-            )
-            raise IndefiniteError(msg, ritz_value=float(nodes[0]))
-        lower, upper = (length**2 * float(w @ (1 / n)) for n, w in (
-            rule.gauss(), rule.radau(min(lowest, float(nodes[0]))),
-        ))  # fmt: skip
-        upper = max(lower, upper)
-    bound = math.inf
-    if definite and lowest is not None:
-        eps = 8 * float(torch.finfo(b.dtype).eps)
-        rounding = eps * (float(nodes[-1]) * float(norm(x)) + length)
-        by_form = math.sqrt((upper - lower + eps * upper) / lowest) + eps * float(norm(x))
-        bound = min((residual * length + rounding) / lowest, by_form)
+        form = form_bracket(np.reciprocal, rule, lowest, rounding)
+        by_residual = residual * length + 8 * eps * (float(nodes[-1]) * float(norm(x)) + length)
+        by_form = math.sqrt((form.upper - form.lower) / lowest) + 8 * eps * float(norm(x))
+        bound = min(by_residual / lowest, by_form)
     return Solution(
-        x=x, residual=residual, error_bound=bound, form=float(inner(b[None], x)), form_lower=lower,
-        form_upper=upper, converged=residual <= 2 * tol, num_matvecs=size + 1, method=method,
+        x=x, residual=residual, error_bound=bound, form=value, form_lower=form.lower,
+        form_upper=form.upper, converged=residual <= 2 * tol, num_matvecs=size + 1, method=method,
+        rules=(rule,), lowest=-math.inf if lowest is None else lowest, rounding=rounding,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
+from hessium.posterior.entries import NAMED, labels_of
 from hessium.posterior.identifiability import Identifiability, identifiability
 from hessium.posterior.measurement_choice import MeasurementChoice
 from hessium.posterior.parameter_table import ParameterTable, parameter_table
@@ -239,13 +240,14 @@ class GaussNewtonPosterior(MeasurementChoice):
         Args:
             name: of a parameter.
             index: of the entry.
-            at: distances in standard deviations; by default the ends of the 95 % interval and the
-                middles between them and the estimate.
+            at: distances in standard deviations; by default the ends of the 95 % interval, the
+                middles between them and the estimate, and, where the model is not linear, farther
+                ones until the deviance bounds the interval, up to three times as far.
 
         Raises:
             InputError: if the entry is undetermined.
 
-        Cost: a refit for each distance, some factorisations of the Jacobian each.
+        Cost: a refit for each distance (4, up to 12), some factorisations of the Jacobian each.
         """
         return profile_likelihood(self._state, self._prior_mean, self._freedom, name, index, at)
 
@@ -281,7 +283,8 @@ class GaussNewtonPosterior(MeasurementChoice):
     ) -> ParameterShares:
         """Share of each parameter in directions that the data determine best, or worst.
 
-        Without a prior in units in which every column of the Jacobian has length one.
+        Without a prior in units in which every column of the Jacobian has length one. A single
+        tensor of at most 20 entries is taken entry by entry.
 
         Args:
             k: number of directions.
@@ -298,6 +301,8 @@ class GaussNewtonPosterior(MeasurementChoice):
         directions = self._factor.in_units(self._factor.to_parameters(units))
         spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
         known = self.risk.layout.named_shapes
+        if len(known) == 1 and self.risk.dim <= NAMED:
+            known = tuple((label, (1,)) for label in labels_of(self.risk, None))
         return shares(directions, known, spread, "standard deviation")
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -37,7 +37,7 @@ PLAUSIBLE = 0.9
 _LEAST, _MOST = 0.4, 1.4  # misses over 1 - confidence with which an interval is believed
 _SIDES = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # truths, in units of the ends of that interval
 _LINEAR = 0.02  # relative difference of h, h' x and x at which two refits are enough
-_FAR = 3.0  # distances over t up to which refits go
+FAR = 3.0  # distances over t up to which refits go
 _BEYOND = 1.25  # end of the curve over the distance of the last refit
 _STRAIGHT = 2.5  # the same where the model is nearly linear
 _GRID = 400  # points of one side
@@ -150,19 +150,38 @@ def signed_root(
     below, above = ([] if one is None else [one] for one in ends)
     if not below or not above:
         return SignedRoot(below, above), False
-    if all(max(abs(p.root - t), abs(p.pivot - t)) <= _LINEAR * t for p in (*below, *above)):
+    if straight(ends, t):
         return SignedRoot(below, above, _STRAIGHT), True
     converged = True
     for sign, points in ((-1.0, below), (1.0, above)):
         middle = evaluate(sign * t / 2)
         converged &= middle is not None
         points[:0] = [] if middle is None else [middle]
-        while not _reached(points, t, z) and (x := points[-1].distance + t / 2) <= _FAR * t:
+        while not _reached(points, t, z) and (x := points[-1].distance + t / 2) <= FAR * t:
             found = evaluate(sign * x)
             if found is None:
                 break
             points.append(found)
     return SignedRoot(below, above), converged
+
+
+def straight(ends: Sequence[Point | None], t: float) -> bool:
+    """Whether refits at the distance t are those of a model that is linear, nearly."""
+    return all(
+        one is not None and max(abs(one.root - t), abs(one.pivot - t)) <= _LINEAR * t
+        for one in ends
+    )
+
+
+def reached(points: Sequence[Point], t: float) -> bool:
+    """Whether refits of one side show where h = t, and which intervals miss the estimate.
+
+    Also if h does not increase any more. Experiments beyond h = 1.5 t are left out.
+    """
+    if len(points) > 1 and points[-1].root <= points[-2].root:
+        return True
+    last = points[-1]
+    return last.root >= t and (last.pivot >= t or last.root >= 1.5 * t)
 
 
 def _reached(points: Sequence[Point], t: float, z: float) -> bool:

@@ -8,9 +8,9 @@ does not have its coverage.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.interpolate
@@ -25,7 +25,15 @@ from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
-from hessium.posterior.pivots import Point, SignedRoot, believed, point_of
+from hessium.posterior.pivots import (
+    FAR,
+    Point,
+    SignedRoot,
+    believed,
+    point_of,
+    reached,
+    straight,
+)
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
 
@@ -50,6 +58,7 @@ class ProfileLikelihood(Displayable):
         predicted: squares of `at`, (k,).
         slope: derivative of half the deviance by the distance, (k,).
         converged: whether each refit converged, (k,).
+        reach: standard deviations of the interval that is judged, on either side.
         freedom: degrees of freedom of the noise, infinite if it is given.
 
     Example:
@@ -68,22 +77,26 @@ class ProfileLikelihood(Displayable):
     predicted: FloatArray
     slope: FloatArray
     converged: BoolArray
+    reach: float
     freedom: float
 
     @property
     def departure(self) -> float:
-        r"""Largest relative difference between $\\sqrt{\\mathrm{deviance}}$ and the distance."""
+        r"""Largest relative difference between $\sqrt{\mathrm{deviance}}$ and the distance.
+
+        Of refits within the interval.
+        """
         roots = np.sqrt(np.maximum(self.deviance, 0.0))
-        return float((np.abs(roots - np.abs(self.at)) / np.abs(self.at)).max())
+        apart = np.abs(roots - np.abs(self.at)) / np.abs(self.at)
+        return float(apart[np.abs(self.at) <= self.reach * (1 + 1e-9)].max())
 
     @property
     def believable(self) -> bool:
         """Whether the intervals at these distances may be believed.
 
-        The limits of `TrustRadius.trusted`, 93 to 98 % for 95 %, for the interval of t standard
-        deviations, t the largest distance on both sides, with the estimate as the truth;
-        `TrustRadius` looks at other truths too. The shift is at most 0.25 standard deviations, and
-        all refits converged.
+        The limits of `TrustRadius.trusted`, 93 to 98 % for 95 %, for the interval of `reach`
+        standard deviations on both sides, with the estimate as the truth; `TrustRadius` looks at
+        other truths too. The shift is at most 0.25 standard deviations, and all refits converged.
         """
         if abs(self.shift) > _SHIFTED or not self.converged.all():
             return False
@@ -91,8 +104,8 @@ class ProfileLikelihood(Displayable):
 
     @property
     def confidence(self) -> float:
-        """Nominal, of the interval of t standard deviations, t the largest distance."""
-        return 1 - 2 * float(self._law.sf(np.abs(self.at).max()))
+        """Nominal, of the interval of `reach` standard deviations."""
+        return 1 - 2 * float(self._law.sf(self.reach))
 
     @property
     def misses(self) -> FloatArray:
@@ -100,9 +113,8 @@ class ProfileLikelihood(Displayable):
 
         NaN for a side without a refit.
         """
-        t = float(np.abs(self.at).max())
         below, above = (self._points(sign) for sign in (-1.0, 1.0))
-        return SignedRoot(below, above).misses(np.zeros(1), t, self._law)[0]
+        return SignedRoot(below, above).misses(np.zeros(1), self.reach, self._law)[0]
 
     def _points(self, sign: float) -> list[Point]:
         """Refits of one side, the nearest first."""
@@ -127,20 +139,32 @@ class ProfileLikelihood(Displayable):
         Raises:
             InputError: if 0 < confidence < 1 does not hold, or the refits do not reach so far.
         """
-        level = float(self._law.isf((1 - fraction("confidence", confidence)) / 2))
-        ends = []
-        for sign in (-1.0, 1.0):
-            points = self._points(sign)
-            reached = max((one.root for one in points), default=0.0)
-            if not reached >= _REACH * level:
+        found = self.ends(confidence)
+        for sign, end in zip((-1.0, 1.0), found, strict=True):
+            if math.isnan(end):
+                largest = max((one.root for one in self._points(sign)), default=0.0)
                 msg = (
-                    f"confidence: {confidence:g} needs a root of the deviance of {level:.3g}; the "
-                    f"refits {'above' if sign > 0 else 'below'} the estimate reach {reached:.3g}: "
+                    f"confidence: {confidence:g} needs a root of the deviance of "
+                    f"{self._level(confidence):.3g}; the refits "
+                    f"{'above' if sign > 0 else 'below'} the estimate reach {largest:.3g}: "
                     "give larger distances at="
                 )
                 raise InputError(msg)
-            ends.append(self.value + sign * self.std * _crossing(points, level))
+        return found
+
+    def ends(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The same ends; NaN for one that the refits do not reach."""
+        level, ends = self._level(confidence), []
+        for sign in (-1.0, 1.0):
+            points = self._points(sign)
+            reach = max((one.root for one in points), default=0.0) >= _REACH * level
+            distance = _crossing(points, level) if reach else math.nan
+            ends.append(float(self.value + sign * self.std * distance))
         return ends[0], ends[1]
+
+    def _level(self, confidence: float) -> float:
+        """Root of the deviance at the ends of an interval."""
+        return float(self._law.isf((1 - fraction("confidence", confidence)) / 2))
 
     def _columns(self) -> _tables.Columns:
         return {
@@ -162,16 +186,20 @@ class ProfileLikelihood(Displayable):
     @property
     def verdict(self) -> str:
         """What the interval covers, and whether it may be believed."""
-        words = "may be believed" if self.believable else "may not be believed"
+        words = "so it may not be believed"
+        if self.believable:
+            words = "so by this check it may be believed (trust_radius looks at other truths too)"
         failed = int((~self.converged).sum())
-        doubt = f", {failed} refits not converged" if failed else ""
+        doubt = f", but {failed} refits have not converged" if failed else ""
         if abs(self.shift) > _SHIFTED:
-            doubt += f", the minimum is {self.shift:.2g} standard deviations away"
+            doubt += f", but the minimum is {self.shift:.2g} standard deviations away"
+        name, off = f"{100 * self.confidence:.3g} % interval", 100 * self.departure
+        departure = f"{off:.2g}" if off < 99.5 else f"{off:.0f}"
         return (
-            f"{self.label} = {self.value:.4g} +- {self.std:.2g}: the "
-            f"{100 * self.confidence:.3g} % interval covers {self.coverage:.3f} if the estimate is "
-            f"the truth, roots of the deviance differ from those of the quadratic model by "
-            f"{self.departure:.0%}{doubt}, so the interval {words}"
+            f"{self.label} = {self.value:.4g} ± {self.std:.2g}: within its {name} the root of the "
+            f"deviance differs by up to {departure} % from the quadratic model; the "
+            f"interval contains the truth in {100 * self.coverage:.1f} % of experiments if the "
+            f"estimate is the truth{doubt}, {words}"
         )
 
     def __repr__(self) -> str:
@@ -194,6 +222,8 @@ def _crossing(points: Sequence[Point], level: float) -> float:
     if first is None:
         return known[-1].distance + (level - known[-1].root) / max(slopes[-1], 1e-300)
     low, high = known[first - 1].distance, known[first].distance
+    if float(curve(high)) <= level:  # by rounding
+        return high
     return float(scipy.optimize.brentq(lambda x: float(curve(x)) - level, low, high))
 
 
@@ -206,13 +236,12 @@ def profile_likelihood(
     at: Sequence[float] | None,
 ) -> ProfileLikelihood:
     """Refits at some distances."""
-    if at is None:
-        t = float(_law_of(freedom).isf(0.025))
-        at = (-t, -t / 2, t / 2, t)
-    distances = reals("at", at).reshape(-1)
-    if not distances.size or bool((distances == 0).any()):
-        msg = f"at: {list(at)}; distances other than zero are required"
-        raise InputError(msg)
+    law = _law_of(freedom)
+    if at is not None:
+        distances = reals("at", at).reshape(-1)
+        if not distances.size or bool((distances == 0).any()):
+            msg = f"at: {list(at)}; distances other than zero are required"
+            raise InputError(msg)
     risk = state.factor.risk
     if len(risk.layout.select([name]).names) > 1:
         msg = f"name: {name!r} matches several parameters; one is required"
@@ -233,24 +262,78 @@ def profile_likelihood(
     fit = Refits(state, prior_mean, unit)
     base, lowest, _ = fit.refit(risk.theta, held=False)
     path = fit.conditional_path(std)
-    deviances, slopes, converged = [], [], []
-    for distance in distances:
-        start = base + distance * path
+    refits: list[_Refit] = []
+
+    def held(distance: float) -> _Refit:
+        near = max(
+            (one for one in refits if one.at * distance > 0 and abs(one.at) < abs(distance)),
+            key=lambda one: abs(one.at), default=None,
+        )  # fmt: skip
+        begin = (base, 0.0) if near is None or not near.converged else (near.theta, near.at)
+        start = begin[0] + (distance - begin[1]) * path
         start[entry] = base[entry] + distance * std
         there, value, done = fit.refit(start, held=True)
-        deviances.append(2 * (value - lowest))
         # at a refit the slope of the density is along the functional that is held
-        slopes.append(float(path @ fit.slope(there)) if math.isfinite(value) else math.nan)
-        converged.append(done)
+        slope = float(path @ fit.slope(there)) if math.isfinite(value) else math.nan
+        return _Refit(distance, 2 * (value - lowest), slope, done, there)
+
+    if at is None:
+        reach = float(law.isf(0.025))
+        _refit_both_sides(held, refits, reach)
+    else:
+        reach = float(np.abs(distances).max())
+        for distance in distances.tolist():
+            refits.append(held(distance))  # noqa: PERF401  (a refit starts from those before it)
     return ProfileLikelihood(
         label=labels[index],
         value=float(base[entry]),
         std=std,
         shift=float(base[entry] - risk.theta[entry]) / std,
-        at=distances,
-        deviance=np.array(deviances),
-        predicted=distances**2,
-        slope=np.array(slopes),
-        converged=np.array(converged),
+        at=np.array([one.at for one in refits]),
+        deviance=np.array([one.deviance for one in refits]),
+        predicted=np.array([one.at**2 for one in refits]),
+        slope=np.array([one.slope for one in refits]),
+        converged=np.array([one.converged for one in refits]),
+        reach=reach,
         freedom=freedom,
     )
+
+
+class _Refit(NamedTuple):
+    """A refit with the parameter held at a signed distance."""
+
+    at: float
+    deviance: float
+    slope: float
+    converged: bool
+    theta: Tensor
+
+    @property
+    def point(self) -> Point:
+        sign = math.copysign(1.0, self.at)
+        return point_of(abs(self.at), self.deviance, sign * self.slope)
+
+
+def _refit_both_sides(held: Callable[[float], _Refit], refits: list[_Refit], t: float) -> None:
+    """Refits at t / 2 and t on both sides, and farther ones where the model is not linear.
+
+    These end where the deviance bounds the interval and its coverage is known, where it does not
+    increase any more, where a refit does not converge, or at 3 t.
+
+    Args:
+        held: makes a refit.
+        refits: to append to, with increasing distance on each side.
+        t: standard deviations of the interval.
+    """
+    for distance in (-t / 2, t / 2, -t, t):
+        refits.append(held(distance))  # noqa: PERF401  (a refit starts from those before it)
+    if not all(one.converged for one in refits) or straight([one.point for one in refits[2:]], t):
+        return
+    for sign in (-1.0, 1.0):
+        side = [one for one in refits if one.at * sign > 0]
+        while not reached([one.point for one in side], t) and len(side) < 2 * FAR:
+            found = held(sign * (len(side) + 1) * t / 2)
+            if not found.converged:
+                break
+            side.append(found)
+            refits.append(found)

@@ -24,7 +24,7 @@ _CHORDS = 12  # steps with the precision at the minimum
 _HALVINGS = 3  # of one such step
 _SMALL = 2000  # parameters up to which these are followed by steps with new factorisations
 _FEW = 25  # of these
-_NEAR = 5e-4  # predicted decrease at which such a refit stops
+_NEAR = 5e-5  # predicted decrease at which such a refit stops
 _NO_EFFECT = 1e-3  # of the noise, on all outputs
 _ENOUGH = 2e-3  # and with which it has converged if no step is left: slow along curved valleys
 

@@ -143,13 +143,16 @@ class TrustRadius(Displayable):
         if not self.converged[at]:
             words = f"refits at the ends of {name} do not converge"
         elif np.isnan(off[at]):
-            words = f"{name} covers {self.coverage[at]:.3f} if the estimate is the truth, and the "
-            words += "likelihood bounds no interval of 90 % there"
+            words = f"{name} contains the truth in {100 * self.coverage[at]:.1f} % of experiments "
+            words += "if the estimate is the truth, and the likelihood bounds no interval of 90 % "
+            words += "there"
         else:
-            low, high = self.plausible[at]
+            low, high = (f"{100 * one:.1f}" for one in self.plausible[at])
+            other = low if low == high else f"{low} to {high}"
             words = (
-                f"{name} covers {self.coverage[at]:.3f} if the estimate is the truth, and "
-                f"{low:.3f} to {high:.3f} if another value within the 90 % interval is"
+                f"{name} contains the truth in {100 * self.coverage[at]:.1f} % of experiments if "
+                f"the estimate is the truth, and in {other} % if "
+                "another value within the 90 % interval of the likelihood is"
             )
         words += f", the worst of {len(self.labels)} directions; "
         if self.bounded:
@@ -161,7 +164,8 @@ class TrustRadius(Displayable):
 
     def _departs(self, at: int) -> str:
         return (
-            f"the first-order model is off by {self.within:.0%} at {self.first_order[at]:.3g} "
+            f"the first-order model is off by {100 * self.within:.3g} % at "
+            f"{self.first_order[at]:.3g} "
             f"{self.unit} along {self.labels[at]}"
         )
 

@@ -37,7 +37,8 @@ from hessium.profiles.identification_data import (
     data_of,
     outputs_at,
 )
-from hessium.profiles.identification_page import csv_tables, identification_findings, summary_of
+from hessium.profiles.identification_numbers import csv_tables, summary_of
+from hessium.profiles.identification_page import identification_findings
 from hessium.profiles.measurement import describe
 from hessium.profiles.report_page import Reported
 from hessium.profiles.units import Units
@@ -135,7 +136,7 @@ class Identification(Reported, Displayable):
 
     @property
     def csv(self) -> dict[str, Mapping[str, Sequence[Any]]]:
-        """Tables that the page stores as CSV: parameters, predictions, next measurements."""
+        """Tables that the page stores as CSV: parameters, coverage, predictions, measurements."""
         return csv_tables(self)
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +14,7 @@ from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.posteriors import parameters_chart, profile_chart, radius_chart
+from hessium.posterior import ProfileLikelihood
 from hessium.profiles.units import axis
 
 if TYPE_CHECKING:
@@ -20,7 +23,8 @@ if TYPE_CHECKING:
 _MOST_OUTPUTS = 3  # with a chart of their own
 _SLICES = 4
 _CLASSES = 4  # of a map
-_BAND = "band: two-sided 95 % interval of the model's output, without the noise of a measurement"
+_SEEN = 0.03  # of the range of a chart: width of a line, nearly
+_BAND = "bands of two-sided 95 % intervals"
 _EXACT = "exact for the linear model"
 
 
@@ -42,10 +46,25 @@ def charts(found: Identification) -> tuple[Chart, ...]:
             drawn.append(parameters_chart(table))
     if found.profiles:
         worst = max(found.profiles, key=lambda one: (not one.believable, one.departure))
-        drawn.append(profile_chart(worst))
+        drawn.append(replace(profile_chart(worst), caption=_profile_caption(found, worst)))
     with contextlib.suppress(InputError):  # both models hold everywhere
         drawn.append(radius_chart(found.trust))
     return tuple(drawn)
+
+
+def _profile_caption(found: Identification, profile: ProfileLikelihood) -> str:
+    """Where the 95 % interval of the refits ends; `coverage` has a table of its own."""
+    lower, upper = (digits(end, 4) if math.isfinite(end) else "" for end in profile.ends())
+    unit = found.units.of_label(profile.label)
+    ends = " and ".join(filter(None, (lower, upper)))
+    text = f"Refits hold {profile.label} and fit all other parameters again. "
+    if not ends:
+        return text + "They reach no end of its 95 % interval."
+    level = digits(found.coverage_factor**2, 3)
+    return text + f"The deviance is {level} at {ends} {unit}".rstrip() + (
+        ", the ends of its 95 % interval." if lower and upper else ", an end of its 95 % interval; "
+        "the other end lies beyond the refits, if there is one."
+    )  # fmt: skip
 
 
 def _data(found: Identification, c: int) -> list[Series]:
@@ -88,11 +107,20 @@ def _band(found: Identification, c: int) -> Chart | None:
     return Chart(
         name=f"predictions-{c}",
         title=f"{name[:1].upper()}{name[1:]}: model, band and data",
-        caption="The band covers the model's output, not a new measurement with its noise.",
+        caption=_band_caption(series),
         x_label=axis(*found.units.input(0)),
         y_label=axis(name, unit),
         series=tuple(series),
     )
+
+
+def _band_caption(series: list[Series]) -> str:
+    """What the band is, and that it is there where it is too narrow to be seen."""
+    text = "The band is for the model's output, not for a new measurement with its noise."
+    ends = [(one.low, one.high) for one in series if one.low is not None and one.high is not None]
+    drawn = np.concatenate([one.y for one in series])
+    widest = max((float((high - low).max(initial=0.0)) for low, high in ends), default=math.inf)
+    return f"{text} It is hardly wider than a line." if widest < _SEEN * np.ptp(drawn) else text
 
 
 def _chosen(found: Identification, c: int) -> list[Series]:
@@ -150,8 +178,8 @@ def _map(found: Identification, c: int) -> Chart:
     if edges is not None:
         for i in range(_CLASSES):
             inside = known & (std >= edges[i] if i == 0 else std > edges[i]) & (std <= edges[i + 1])
-            label = f"standard deviation {digits(edges[i], 2)} to {digits(edges[i + 1], 2)} {unit}"
-            series += _points(found.candidates, inside, label.rstrip(), hues[i], "measured")
+            label = f"{digits(edges[i], 2)} to {digits(edges[i + 1], 2)} {unit}".rstrip()
+            series += _points(found.candidates, inside, label, hues[i], "measured")
     series += _points(found.candidates, ~known, "not determined by the data", 5, "measured")
     data = np.ones(len(found.inputs), dtype=np.bool_)
     if found.inputs.shape[1:] == (2,):
@@ -163,8 +191,8 @@ def _map(found: Identification, c: int) -> Chart:
     return Chart(
         name=f"map-{c}",
         title=f"{name[:1].upper()}{name[1:]}: how well it is known, and where to measure",
-        caption="Each point is a candidate, in one of four classes of equal size by the standard "
-        "deviation of the model's output there.",
+        caption="Each filled point is a candidate. Its colour and shape say the standard deviation "
+        "of the model's output there; the four classes have equally many candidates.",
         x_label=axis(*found.units.input(0)),
         y_label=axis(*found.units.input(1)),
         series=tuple(series),
@@ -178,7 +206,7 @@ def _points(
         return []
     return [
         Series(
-            label=label, x=places[which, 0], y=places[which, 1], error="no error of a place",
+            label=label, x=places[which, 0], y=places[which, 1], error="none, places are exact",
             source="published" if source == "published" else "measured", mark="points", hue=hue,
         )
     ]  # fmt: skip
@@ -214,7 +242,7 @@ def _slices(found: Identification, c: int) -> Chart | None:
     return Chart(
         name=f"predictions-{c}",
         title=f"{name[:1].upper()}{name[1:]}: model and band",
-        caption="The band covers the model's output, not a new measurement with its noise.",
+        caption=_band_caption(series),
         x_label=axis(*found.units.input(0)),
         y_label=axis(name, unit),
         series=tuple(series),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hessium.errors import InputError
 from hessium.figures.formatting import digits
 from hessium.figures.records import Findings, Statement, Table, judge
-from hessium.posterior.profile_likelihood import ProfileLikelihood
+from hessium.posterior import ProfileLikelihood
 from hessium.profiles.identification_charts import charts
-from hessium.profiles.identification_words import advice, answers
-from hessium.profiles.units import plus_minus
+from hessium.profiles.identification_words import advice, answers, doubtful, reason
+from hessium.profiles.units import plus_minus, quantity
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
@@ -25,7 +23,8 @@ _METHOD = (
     "Standard deviations are those of the Gauss-Newton posterior, (JᵀJ/σ² + αI)⁻¹ with the "
     "Jacobian J of the outputs: exact for a model that is linear in its parameters. All other "
     "parameters of the risk are nuisance parameters. Undetermined means that a direction exists "
-    "along which the parameter moves and the outputs at the data do not change to first order."
+    "along which the parameter moves and the outputs at the data do not change to first order; "
+    "not resolved, that rounding cannot tell whether there is one."
 )
 _CHECKS = (
     "An interval is judged by the share of experiments in which it would contain the truth, if the "
@@ -33,6 +32,10 @@ _CHECKS = (
     "interval may be believed if these are 93 to 98 %. It can be right where the first-order model "
     "is off: other parameters, and errors of opposite sign at its ends, make up for curvature."
 )
+_CRITERIA = {
+    "A": "Each measurement makes the mean variance of the predictions smallest (criterion A).",
+    "D": "Each measurement gives the most information about all parameters (criterion D).",
+}
 _NEXT = (
     "The next measurements are chosen one after the other; each choice accounts for those before "
     "it by an exact update of the joint covariance of all candidates."
@@ -70,6 +73,8 @@ def _parameter_table(found: Identification) -> Table:
     table = found.parameters
     assert table is not None
     refits = {one.label: _refits_in_words(one) for one in found.profiles}
+    believed = dict(zip(found.trust.labels, found.trust.trusted, strict=True))
+    doubted = doubtful(found)
     precision = found.settings["prior_precision"]
     rows = []
     for label, value, std, answer in list(
@@ -82,30 +87,35 @@ def _parameter_table(found: Identification) -> Table:
         rows.append(
             (
                 label,
-                plus_minus(value, std) if known else digits(value),
+                plus_minus(value, std, unit) if known else quantity(value, unit),
                 f"{digits(value - reach, 4)} to {digits(value + reach, 4)}" if known else "none",
-                unit or "—",
+                refits.get(label, "not made" if known else "none"),
+                "no" if label in doubted else "yes" if label in believed else "not checked",
                 share,
                 _removed(1 - precision * std**2) if precision else answer,
-                refits.get(label, "not made"),
             )
         )
     combined = found.answers.combinations if found.answers is not None else ()
     rows += [
-        (one.text, plus_minus(one.value, one.std), "", "", "", "determined", "not made")
+        (
+            one.text, plus_minus(one.value, one.std), "", "not made", "not checked", "",
+            "determined",
+        )
         for one in combined
-    ]
+    ]  # fmt: skip
     more = len(table.labels) - _MOST_ROWS
     return Table(
         title="Parameters",
         columns=(
-            "parameter", "value ± standard deviation", "95 % interval", "unit",
-            "relative", "variance removed by the data" if precision else "by the data", "refits",
+            "parameter", "value ± standard deviation", "95 % interval", "95 % interval of refits",
+            "believed", "relative error",
+            "variance removed by the data" if precision else "by the data alone",
         ),
         rows=tuple(rows),
-        note=f"Intervals are {digits(found.coverage_factor, 4)} standard deviations either way. "
-        "Refits hold the parameter and fit the others again: their own 95 % interval, and whether "
-        "the interval beside it covers what it says."
+        note=f"95 % intervals are {digits(found.coverage_factor, 4)} standard deviations either "
+        "way. Refits hold the parameter and fit the others again; their interval is where the "
+        "likelihood is large enough, and need not be symmetric. Believed: see the table of "
+        "coverage below."
         + (f" {more} more rows are in tables/parameters.csv." if more > 0 else ""),
     )  # fmt: skip
 
@@ -140,7 +150,7 @@ def _design_table(found: Identification) -> Table:
         columns=("measurement", *heads, "gain (nats)", "mean standard deviation after it"),
         rows=tuple(rows),
         note=f"Before: {digits(float(found.design.mean_std[0]))} {unit}, over "
-        f"{found.design.num_candidates} candidates. Criterion {found.design.criterion}.",
+        f"{found.design.num_candidates} candidates. {_CRITERIA[found.design.criterion]}",
     )
 
 
@@ -154,22 +164,27 @@ def _check_table(found: Identification) -> Table:
             "no bound" if math.isnan(most) else f"{digits(100 * most, 3)} %",
             "yes" if trusted else "no",
             "everywhere" if math.isinf(radius) else digits(radius, 3),
+            digits(abs(ratio), 2) if math.isfinite(ratio) else "no effect",
         )
-        for label, covers, good, (least, most), trusted, radius in zip(
+        for label, covers, good, (least, most), trusted, radius, ratio in zip(
             trust.labels, trust.coverage.tolist(), trust.converged.tolist(),
             trust.plausible.tolist(), trust.trusted.tolist(), trust.first_order.tolist(),
-            strict=True,
+            trust.curvature_ratio.tolist(), strict=True,
         )
     )  # fmt: skip
     return Table(
         title="Do the intervals cover what they say?",
         columns=(
-            "interval along", "covers, if the estimate is the truth", "least, over other truths",
-            "most", "believed", f"first-order model off by {trust.within:.0%} at",
+            "interval along", "if the estimate is the truth", "least, over other truths",
+            "most", "believed", f"first-order model off by {100 * trust.within:.3g} % at",
+            "H₁ over H₀",
         ),
         rows=rows,
-        note="Other truths: within the 90 % interval of the likelihood. Radii in standard "
-        "deviations. Directions are numbered as in the table of directions.",
+        note="Share of experiments in which the 95 % interval contains the truth; 93 to 98 % are "
+        "required of all. Other truths: values within the 90 % interval of the likelihood. "
+        "Distances are in standard deviations. Last column: how large the part H₁ of the Hessian "
+        "H₀ + H₁ is that the Gauss-Newton matrix H₀ leaves out. Directions are numbered as in the "
+        "table of directions.",
     )  # fmt: skip
 
 
@@ -191,33 +206,30 @@ def _direction_table(found: Identification) -> Table:
     )
 
 
-def refitted_interval(profile: ProfileLikelihood) -> tuple[float, float]:
-    """The 95 % interval of refits; NaN where they do not reach so far."""
-    try:
-        return profile.interval()
-    except InputError:
-        return math.nan, math.nan
-
-
 def _refits_in_words(profile: ProfileLikelihood) -> str:
-    lower, upper = refitted_interval(profile)
-    words = "agree" if profile.believable else "disagree"
-    return f"{words}: {digits(lower, 4)} to {digits(upper, 4)}" if lower <= upper else words
+    ends = profile.ends()
+    if not any(map(math.isfinite, ends)):
+        return "refits reach no end"
+    lower, upper = (digits(end, 4) if math.isfinite(end) else "" for end in ends)
+    return f"{lower} to {upper}" if lower and upper else f"above {lower}" if lower else (
+        f"below {upper}"
+    )  # fmt: skip
 
 
 def _statements(found: Identification) -> tuple[Statement, ...]:
     table, trust = found.parameters, found.trust
     known = None if table is None else np.isfinite(table.std)
-    made = len(found.profiles)
-    good = sum(one.believable for one in found.profiles)
-    whole = [answer == "determined" for answer in (() if table is None else table.answer)]
+    doubted, named = doubtful(found), set(table.labels) if table is not None else set()
+    checked = [label for label in trust.labels if label in named]
+    others = [label for label in trust.labels if label not in named]
+    believed = dict(zip(trust.labels, trust.trusted, strict=True))
     return (
         judge(
             "Every parameter asked for has a finite error.",
             None if known is None else bool(known.all()),
             "no parameter was named"
             if known is None
-            else f"{int(known.sum())} of {len(whole)}; the data determine {found.rank.bracket} "
+            else f"{int(known.sum())} of {known.size}; the data determine {found.rank.bracket} "
             f"directions of {found.model['parameters']} parameters",
         ),
         judge(
@@ -226,119 +238,19 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
             f"the minimum of the quadratic model is {digits(found.distance_from_minimum, 2)} "
             f"standard deviations away, at most {_NEAR} is required",
         ),
-        judge("The intervals cover what they say.", trust.believable, f"{trust.verdict}"),
         judge(
-            "Refits confirm the intervals.",
-            good == made if made else None,
-            f"{good} of {made} parameters: "
-            + "; ".join(
-                f"{one.label}: the {100 * one.confidence:.3g} % interval covers {one.coverage:.3f}"
-                + ("" if one.converged.all() else ", not all converged")
-                for one in found.profiles
-            )
-            if made
-            else "no refit was made",
+            "95 % intervals of parameters contain the truth in 93 to 98 % of experiments.",
+            not doubted and not trust.bounded if checked else None,
+            "; ".join(f"{label}: {reason(found, label)}" for label in checked)
+            + "".join(f"; {one} has an effect away from its value only" for one in trust.bounded)
+            if checked
+            else "no parameter with a finite error was named",
+        ),
+        judge(
+            "95 % intervals along directions on which predictions depend contain it as often.",
+            all(believed[label] for label in others) if others else None,
+            "; ".join(f"{label}: {reason(found, label)}" for label in others)
+            if others
+            else "no direction was looked at",
         ),
     )
-
-
-def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
-    """Columns of parameters, predictions and next measurements, with the units in the heads."""
-    tables: dict[str, Mapping[str, Sequence[Any]]] = {}
-    if found.parameters is not None:
-        table = found.parameters
-        reach = found.coverage_factor * table.std
-        ends = {one.label: refitted_interval(one) for one in found.profiles}
-        tables["parameters"] = {
-            "parameter": list(table.labels),
-            "unit": [found.units.of_label(label) for label in table.labels],
-            "value": table.value.tolist(),
-            "std": table.std.tolist(),
-            "lower": (table.value - reach).tolist(),
-            "upper": (table.value + reach).tolist(),
-            "answer": list(table.answer),
-            "refits lower": [ends.get(label, (math.nan,) * 2)[0] for label in table.labels],
-            "refits upper": [ends.get(label, (math.nan,) * 2)[1] for label in table.labels],
-        }
-    places = _place_columns(found, np.arange(len(found.prediction)))
-    outputs = found.prediction.shape[1]
-    for c in range(outputs):
-        name, unit = found.units.output(c, outputs)
-        head = f"{name} [{unit}]" if unit else name
-        places[head] = found.prediction[:, c].tolist()
-        places[f"std of {head}"] = found.prediction_std[:, c].tolist()
-    if found.gains.size:
-        places["gain [nats]"] = found.gains.tolist()
-    tables["predictions"] = places
-    if found.design is not None:
-        chosen = _place_columns(found, found.design.indices)
-        chosen["candidate"] = found.design.indices.tolist()
-        chosen["gain [nats]"] = found.design.gains.tolist()
-        chosen["mean std after"] = found.design.mean_std[1:].tolist()
-        tables["next_measurements"] = chosen
-    return tables
-
-
-def _place_columns(found: Identification, rows: Any) -> dict[str, Sequence[Any]]:
-    columns: dict[str, Sequence[Any]] = {}
-    for c in range(found.candidates.shape[1] if found.candidates.size else 0):
-        name, unit = found.units.input(c)
-        columns[f"{name} [{unit}]" if unit else name] = found.candidates[rows, c].tolist()
-    return columns
-
-
-def summary_of(found: Identification) -> dict[str, Any]:
-    """The answers as JSON values."""
-    table, design, trust = found.parameters, found.design, found.trust
-    profiles = {one.label: one for one in found.profiles}
-    parameters = [] if table is None else [
-        {
-            "name": label, "unit": found.units.of_label(label), "value": value,
-            "std": _finite(std), "answer": answer,
-            "refits_agree": profiles[label].believable if label in profiles else None,
-            "refits_interval": [_finite(end) for end in refitted_interval(profiles[label])]
-            if label in profiles
-            else None,
-        }
-        for label, value, std, answer in zip(
-            table.labels, table.value.tolist(), table.std.tolist(), table.answer, strict=True
-        )
-    ]  # fmt: skip
-    combined = () if found.answers is None else found.answers.combinations
-    std = found.prediction_std
-    return {
-        "measurements": found.model["outputs"],
-        "num_parameters": found.model["parameters"],
-        "rank": {"value": found.rank.value, "lower": found.rank.lower, "upper": found.rank.upper},
-        "effective_dimension": found.effective_dimension.value,
-        "noise": found.noise,
-        "noise_degrees_of_freedom": _finite(found.noise_degrees_of_freedom),
-        "coverage_factor": found.coverage_factor,
-        "distance_from_minimum": found.distance_from_minimum,
-        "parameters": parameters,
-        "combinations": [{"name": c.text, "value": c.value, "std": c.std} for c in combined],
-        "predictions": {
-            "candidates": len(std),
-            "undetermined": int(np.isinf(std).sum()),
-            "largest_std": _finite(float(np.where(np.isfinite(std), std, 0.0).max(initial=0.0))),
-        },
-        "next_measurements": [] if design is None else [
-            {
-                "candidate": int(at), "inputs": found.candidates[at].tolist()
-                if found.candidates.size else None, "gain": _finite(float(gain)),
-                "mean_std_after": _finite(float(after)),
-            }
-            for at, gain, after in zip(
-                design.indices, design.gains, design.mean_std[1:], strict=True
-            )
-        ],
-        "mean_std_before": None if design is None else _finite(float(design.mean_std[0])),
-        "errors_may_be_believed": trust.believable,
-        "trust": repr(trust),
-        "advice": advice(found),
-        "warnings": list(found.warnings),
-    }  # fmt: skip
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

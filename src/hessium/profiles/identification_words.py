@@ -36,7 +36,7 @@ def _determined(found: Identification) -> str:
     text += "measurements"
     if found.settings["prior_precision"]:
         value = digits(found.effective_dimension.value, 3)
-        text += f"; against the prior, the data decide about {value} of them"
+        text += f"; with the prior their effective number is {value}"
     text += "."
     if found.answers is None:
         return text
@@ -111,27 +111,73 @@ def _next(found: Identification) -> str:
 
 
 def _trust(found: Identification) -> str:
-    trust = found.trust
-    bad = [one.label for one in found.profiles if not one.believable]
-    own = _own(found)
-    if trust.believable:
-        text = f"Yes: {trust.verdict}."
-    elif own and all(own) and not bad:
-        text = f"Those of the parameters, not those of every prediction: {trust.verdict}."
-    else:
-        text = f"No: {trust.verdict}."
+    trust, named = found.trust, _named(found)
+    rows = [
+        (label, bool(good), label in named)
+        for label, good in zip(trust.labels, trust.trusted, strict=True)
+    ]
+    good, bad = ([label for label, ok, own in rows if own and ok is want] for want in (True, False))
+    others = [label for label, ok, own in rows if not own and not ok]
+    if trust.bounded:
+        return (
+            f"No: {_listed(list(trust.bounded))} has no effect on the outputs at its value, but it "
+            "has where refits move it, so the linear model is wrong for the others as well."
+        )
+    if not bad and not others:
+        return (
+            f"Yes: in {_range(found, list(trust.labels))} of experiments a 95 % interval contains "
+            "the truth, whichever of the values that the data leave plausible is the truth."
+        )
+    words = [f"Yes for {_listed(good)}."] if good else []
     if bad:
-        text += f" Refits disagree with the interval of {_listed(bad)}."
-    elif found.profiles:
-        text += f" Refits agree with the intervals of {_listed([p.label for p in found.profiles])}."
-    return text
+        reasons = _listed([f"{label} ({reason(found, label)})" for label in bad])
+        words.append(f"{'Not' if good else 'No, not'} for {reasons}.")
+    if others:
+        reasons = _listed([f"{label} ({reason(found, label)})" for label in others])
+        start = "Not" if good or bad else "No, not"
+        words.append(f"{start} for predictions that vary along {reasons}.")
+    return (
+        f"{' '.join(words)} In brackets: share of experiments in which a 95 % interval contains "
+        "the truth; 93 to 98 % are required."
+    )
 
 
-def _own(found: Identification) -> list[bool]:
-    """Which intervals along the parameters that were asked for may be believed."""
-    named = [] if found.parameters is None else list(found.parameters.labels)
-    answered = zip(found.trust.labels, found.trust.trusted.tolist(), strict=True)
-    return [good for label, good in answered if label in named]
+def _named(found: Identification) -> set[str]:
+    """Parameters that were asked for."""
+    return set() if found.parameters is None else set(found.parameters.labels)
+
+
+def reason(found: Identification, label: str) -> str:
+    """What its 95 % interval covers over plausible truths, or why that is not known."""
+    trust = found.trust
+    at = trust.labels.index(label)
+    if not trust.converged[at]:
+        return "refits do not converge"
+    if np.isnan(trust.plausible[at]).any():
+        return "the likelihood does not bound it"
+    return _range(found, [label])
+
+
+def _range(found: Identification, labels: list[str]) -> str:
+    """Least and largest coverage over plausible truths."""
+    at = [found.trust.labels.index(label) for label in labels]
+    low, high = (
+        f"{100 * one:.1f}"
+        for one in (found.trust.plausible[at, 0].min(), found.trust.plausible[at, 1].max())
+    )
+    return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def doubtful(found: Identification) -> list[str]:
+    """Parameters that were asked for whose intervals may not be believed."""
+    named = _named(found)
+    bad = {one.label for one in found.profiles if not one.believable}
+    bad |= {
+        label
+        for label, good in zip(found.trust.labels, found.trust.trusted, strict=True)
+        if label in named and not good
+    }
+    return [] if found.parameters is None else [x for x in found.parameters.labels if x in bad]
 
 
 def advice(found: Identification) -> list[str]:
@@ -148,22 +194,23 @@ def advice(found: Identification) -> list[str]:
     elif found.answers is not None and any(
         one.answer != "determined" for one in found.answers.answers
     ):
+        left = [one.name for one in found.answers.answers if one.answer != "determined"]
         words.append(
-            "Check the prior: it alone gives an error to parameters that the data leave open."
+            f"Check the prior: without it the data do not determine {_listed(left)}, so these "
+            "errors depend on it."
         )
-    bad = any(not one.believable for one in found.profiles)
-    if not found.trust.believable or bad:
+    if bad := doubtful(found):
+        refitted = {one.label for one in found.profiles} >= set(bad)
         words.append(
-            (
-                "Do not use value ± standard deviation where refits disagree: take the interval "
-                "of the refits in the table of parameters, a parameter in which the model is "
-                "closer to linear (such as its logarithm), or more data."
-            )
-            if bad or not all(_own(found))
-            else (
-                "Do not use the errors of predictions without a check, such as a fit to part of "
-                "the data: the model is not linear within them."
-            )
+            f"For {_listed(bad)}, do not use value ± standard deviation: "
+            + ("take the interval of the refits, " if refitted else "")
+            + "use a parameter in which the model is closer to linear (such as its logarithm), or "
+            "measure more."
+        )
+    elif not found.trust.believable:
+        words.append(
+            "Do not use the errors of predictions without a check, such as a fit to part of the "
+            "data: the model is not linear within them."
         )
     if found.noise_degrees_of_freedom < _FEW:
         words.append(

@@ -97,11 +97,15 @@ def quantity(value: float, unit: str, significant: int = 3) -> str:
 
 
 def plus_minus(value: float, std: float, unit: str = "") -> str:
-    """A value and its standard deviation, to two digits of the latter."""
+    """A value and its standard deviation, both to two digits of the latter."""
     if not math.isfinite(std):
         return f"{quantity(value, unit)} (undetermined)"
-    if std == 0 or value == 0:
-        return f"{digits(value)} ± {digits(std, 2)} {unit}".rstrip()
-    apart = math.floor(math.log10(abs(value))) - math.floor(math.log10(std))
-    text = f"{digits(value, min(max(2, apart + 2), 10))} ± {digits(std, 2)}"
+    places = 1 - int(f"{std:.1e}".partition("e")[2]) if std > 0 else -1
+    if 0 <= places <= 5 and abs(value) < 1e6:
+        text = f"{round(value, places) + 0.0:.{places}f} ± {std:.{places}f}".replace("-", "−")
+    elif std == 0 or value == 0:
+        text = f"{digits(value)} ± {digits(std, 2)}"
+    else:
+        apart = math.floor(math.log10(abs(value))) - math.floor(math.log10(std))
+        text = f"{digits(value, min(max(2, apart + 2), 10))} ± {digits(std, 2)}"
     return f"({text}) {unit}" if unit else text

@@ -20,9 +20,9 @@ Function = Callable[[FloatArray], FloatArray]
 def exact_mean(f: Function, data: SpectralData) -> Integral:
     """The mean over all eigenvalues of an exact spectrum, with bounds for their rounding."""
     known, resolution, floor = data.known, data.resolution, _floor(data)
-    values = _values(f, np.maximum(known, floor))
+    values = values_of(f, np.maximum(known, floor))
     with np.errstate(all="ignore"):
-        ends = [_values(f, np.maximum(known + side * resolution, floor)) for side in (-1, 1)]
+        ends = [values_of(f, np.maximum(known + side * resolution, floor)) for side in (-1, 1)]
     low, high = (reduce([values, *ends]).mean() for reduce in (np.fmin.reduce, np.fmax.reduce))
     return Integral(
         value=float(values.mean()),
@@ -40,11 +40,11 @@ def estimated_mean(f: Function, data: SpectralData, confidence: float) -> Integr
     mean = square = 0.0
     for rule in rules:
         nodes, weights = rule.gauss()
-        values, share = _values(f, np.maximum(nodes, floor)), weights * (rule.mass / total)
+        values, share = values_of(f, np.maximum(nodes, floor)), weights * (rule.mass / total)
         mean += float(share @ values)
         square += float(share @ values**2)
     rest = dim - known.size
-    value = (float(_values(f, np.maximum(known, floor)).sum()) + rest * mean) / dim
+    value = (float(values_of(f, np.maximum(known, floor)).sum()) + rest * mean) / dim
     if any(rule.diagonal.size == 1 and not rule.complete for rule in rules):
         variance = _scatter(f, mean, rules, floor)
     else:
@@ -67,7 +67,7 @@ def _floor(data: SpectralData) -> float:
     return 0.0 if data.nonnegative else -math.inf
 
 
-def _values(f: Function, x: FloatArray) -> FloatArray:
+def values_of(f: Function, x: FloatArray) -> FloatArray:
     """F at some points.
 
     Raises:
@@ -89,6 +89,8 @@ def _scatter(f: Function, mean: float, rules: Sequence[GaussRule], floor: float)
     if count < 2:
         return math.inf
     masses = np.array([rule.mass for rule in rules])
-    parts = np.array([w @ _values(f, np.maximum(x, floor)) for x, w in (r.gauss() for r in rules)])
+    parts = np.array(
+        [w @ values_of(f, np.maximum(x, floor)) for x, w in (r.gauss() for r in rules)]
+    )
     spread = masses / masses.sum() * (parts - mean)
     return float((spread**2).sum() * count / (count - 1))

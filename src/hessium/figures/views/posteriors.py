@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hessium._typing import IntArray
 from hessium.errors import InputError
 from hessium.figures.records import Chart, Series
 from hessium.posterior import Design, ParameterTable, ProfileLikelihood, TrustRadius
@@ -27,9 +28,10 @@ def parameters_chart(table: ParameterTable, *, label: str = "parameters") -> Cha
     rest = f" {left_out} undetermined parameters have none." if left_out else ""
     return Chart(
         name="parameters",
-        title=f"{at.size} determined parameters",
-        caption=f"Bars are two standard deviations.{rest}",
-        x_label="parameter, in the order of the risk",
+        title=f"{at.size} parameters with a finite error",
+        caption=f"In the order of the risk.{rest}",
+        x_label="number of the parameter",
+        x_ticks=_whole(at + 1),
         y_label="value",
         series=(
             Series(
@@ -38,7 +40,7 @@ def parameters_chart(table: ParameterTable, *, label: str = "parameters") -> Cha
                 y=value,
                 low=value - reach,
                 high=value + reach,
-                error="bars are two standard deviations",
+                error="bars of two standard deviations",
                 source="measured",
                 mark="points",
             ),
@@ -54,13 +56,13 @@ def profile_chart(profile: ProfileLikelihood, *, label: str = "refits") -> Chart
     return Chart(
         name="profile-likelihood",
         title=f"Profile likelihood of {profile.label}",
-        caption=f"{profile.verdict[0].upper()}{profile.verdict[1:]}.",
+        caption=f"{profile.verdict}.",
         x_label="distance in standard deviations",
         y_label="deviance",
         series=(
             Series(
                 label=label, x=profile.at[order], y=profile.deviance[order],
-                error="of refits that stop where they predict a decrease below 10⁻⁵",
+                error="deviances of refits, to within 10⁻⁵",
                 source="measured", mark="points",
             ),
             Series(
@@ -113,7 +115,7 @@ def radius_chart(found: TrustRadius) -> Chart:
             series.append(
                 Series(
                     label=label, x=np.asarray(known + 1.0, dtype=np.float64), y=radii[known],
-                    error="to 4 per cent",
+                    error="known to within 4 %",
                     source="theory" if radii is found.needed else "measured", mark="points",
                 )
             )  # fmt: skip
@@ -122,14 +124,20 @@ def radius_chart(found: TrustRadius) -> Chart:
         raise InputError(msg)
     return Chart(
         name="trust-radius",
-        title=f"Distance at which a model is off by {found.within:.0%}",
+        title=f"Distance at which a model is off by {100 * found.within:.3g} %",
         caption=f"{found.verdict[0].upper()}{found.verdict[1:]}. Directions: "
         f"{_listed(found.labels)}.",
         x_label="number of the direction",
+        x_ticks=_whole(np.arange(1, len(found.labels) + 1)),
         y_label=f"radius, {found.unit}",
         y_scale="log",
         series=tuple(series),
     )
+
+
+def _whole(numbers: IntArray) -> tuple[float, ...]:
+    """Ticks at whole numbers, at most ten of them."""
+    return tuple(float(one) for one in numbers[:: -(-numbers.size // 10)])
 
 
 def _listed(labels: tuple[str, ...]) -> str:
