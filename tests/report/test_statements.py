@@ -35,11 +35,12 @@ def test_numbers_carry_their_error() -> None:
     assert number("as it is") == "as it is"
     assert number(exact(5)) == "5"
     assert number(over([4, 5, 7], "3 seeds")) == "5 [4, 7]"
+    assert number(over([4], "1 seed")) == "4"  # one value has no range
     table = Table(
-        title="t", columns=("a", "b"), rows=((exact(1), over([1], "1 seed")), ("x", exact(2)))
+        title="t", columns=("a", "b"), rows=((exact(1), over([1, 2], "2 seeds")), ("x", exact(2)))
     )
     assert bases(table) == (
-        "Numbers: median [least, greatest] over 1 seed. The other numbers are exact."
+        "Numbers: median [least, greatest] over 2 seeds. The other numbers are exact."
     )
     assert bases(Table(title="t", columns=("a",), rows=((exact(1),),))) == "All numbers are exact."
     rounded = Table(title="t", columns=("a",), rows=((Number(value=1.0, basis="to rounding"),),))

@@ -52,7 +52,9 @@ class Series:
         source: origin of the numbers, which decides the style.
         mark: points, a line, both, or steps: y from this x to the next.
         nudge: sideways shift in typographic points, for points that would hide each other.
-        hue: series with the same number share a colour; None takes the next one.
+        hue: series with the same number share a colour. None is the colour of its quantity, if
+            the label begins with one (H, H₀, H₁), of the text for theory, grey for published
+            numbers, else the next one.
         ids: of the runs behind the points, one each, or none.
         hollow: whether markers are drawn hollow, as for points beside the plane of a chart.
     """

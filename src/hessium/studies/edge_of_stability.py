@@ -202,8 +202,8 @@ def summarise(config: EdgeConfig, results: Sequence[Result]) -> Summary:
             "Batch sharpness is the mean over batches of gᵀHg/|g|² with gradient and Hessian of "
             "the batch (arXiv:2412.20553). Here the batches of the measurement are one partition "
             "of the images; those of the training are drawn anew in each step.",
-            f"At the threshold means within {_ROOM:.0%} of it. Stays there: in at least "
-            f"{1 - _MOST_OUTSIDE:.0%} of the records of the last third.",
+            f"At the threshold means within {100 * _ROOM:.0f} % of it. Stays there: in at least "
+            f"{100 - 100 * _MOST_OUTSIDE:.0f} % of the records of the last third.",
         ),
     )
     arrays = {
@@ -248,8 +248,8 @@ def _statements(
             f"{name} stays at the threshold {by}.",
             outside <= _MOST_OUTSIDE,
             f"Ratios of the last third: median {digits(float(np.median(late)))}, from "
-            f"{digits(float(late.min()))} to {digits(float(late.max()))}; {outside:.0%} of the "
-            f"records are more than {_ROOM:.0%} away.",
+            f"{digits(float(late.min()))} to {digits(float(late.max()))}; {100 * outside:.0f} % of "
+            f"the records are more than {100 * _ROOM:.0f} % away.",
             origin=edge(method.kind, method.batch),
             shown=chart,
         ),

@@ -234,13 +234,7 @@ def _departure(config: IndexConfig, cases: tuple[_Case, ...]) -> Chart:
                 )
                 for case in cases
             ),
-            level(
-                "ten percent below the 3/2 law",
-                excess,
-                1 - _OFF,
-                hue=5,
-                error="none, a chosen value",
-            ),
+            level("a tenth below the 3/2 law", excess, 1 - _OFF, error="none, a chosen value"),
         ),
     )
 

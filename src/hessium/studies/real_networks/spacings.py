@@ -131,6 +131,11 @@ def _networks(task: Task) -> dict[str, LevelStatistics]:
     }
 
 
+def _name(spectrum: str) -> str:
+    """As the field writes it."""
+    return {"goe": "GOE", "gue": "GUE", "poisson": "Poisson"}.get(spectrum, spectrum)
+
+
 _RATIOS = "Mean spacing ratios"
 
 
@@ -176,7 +181,7 @@ def summarise(config: SpacingsConfig, results: Sequence[Result]) -> Summary:
                 columns,
                 (
                     (
-                        name,
+                        _name(name),
                         with_error(one.mean, one.stderr, "mean [± one standard error]", 4),
                         one.ratios.size,
                         *(
@@ -256,7 +261,7 @@ def _chart(name: str, title: str, pooled: Mapping[str, _Pooled], chosen: Sequenc
         one = 1 / (ratios.size * (x[1] - x[0]))  # the height of one ratio
         series.append(
             with_stderr(
-                f"{label}, {ratios.size} ratios",
+                f"{_name(label)}, {ratios.size} ratios",
                 x,
                 height,
                 np.sqrt(height * one),
@@ -269,7 +274,6 @@ def _chart(name: str, title: str, pooled: Mapping[str, _Pooled], chosen: Sequenc
             grid,
             SpacingRatio(which).pdf(grid),
             error="exact for 3 x 3 matrices (Poisson: exact)",
-            hue=5,
         )
         for label, which in (("GOE", "goe"), ("Poisson", "poisson"))
     ]
