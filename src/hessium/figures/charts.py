@@ -154,6 +154,7 @@ class Chart:
         x_scale, y_scale: linear, log, or symlog (linear about zero, logarithmic beyond, by asinh).
         x_linear: of symlog, x is at asinh(x / x_linear).
         x_ticks, y_ticks: positions of labelled ticks, or empty for automatic ones.
+        y_range: ends of the y axis, for charts to be compared; None follows the data.
         series: what is drawn, first below.
         field: values in colours below the series, if any.
         panels: charts below this one on the same x axis, without fields and panels of their own.
@@ -169,6 +170,7 @@ class Chart:
     x_linear: float = 1.0
     x_ticks: tuple[float, ...] = ()
     y_ticks: tuple[float, ...] = ()
+    y_range: tuple[float, float] | None = None
     series: tuple[Series, ...]
     field: Field | None = None
     panels: tuple[Chart, ...] = ()
@@ -185,6 +187,11 @@ class Chart:
                 len(ticks) <= _MOST_TICKS and all(map(math.isfinite, ticks)),
                 f"{name} of chart {self.name}: {len(ticks)}; at most {_MOST_TICKS} finite numbers",
             )
+        low, high = (0.0, 1.0) if self.y_range is None else self.y_range
+        require(
+            -math.inf < low < high < math.inf,
+            f"y_range of chart {self.name}: {self.y_range}; must be finite and ascending",
+        )
         drawn = bool(self.series) or self.field is not None
         require(drawn, f"series of chart {self.name}: empty; nothing to draw")
         require(

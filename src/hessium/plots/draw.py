@@ -31,7 +31,7 @@ from hessium.plots.style import DARK_INK, DASHES, INK, MARKERS, PALETTE, RC
 
 _WIDTH, _AXES_HEIGHT, _PANEL_HEIGHT, _LINE = 4.3, 2.9, 1.3, 0.205
 _MOST_LINES = 8
-_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 46, 34, 44
+_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 46, 34, 48
 _NEXT = (0, 3, 1, 4, 2, 5)  # from the marker of a colour to those of further series in it
 _SHORT = 19  # characters of a legend entry, up to which two fit beside each other
 
@@ -219,6 +219,8 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
         ticks = ticks or symlog_ticks(low, high, linear)
     else:
         getattr(axes, f"set_{which}scale")(scale)
+    if which == "y" and chart.y_range is not None:
+        axes.set_ylim(chart.y_range)
     getattr(axes, f"set_{which}label")(
         _balanced(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
     )

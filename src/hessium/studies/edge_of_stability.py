@@ -193,7 +193,7 @@ def summarise(config: EdgeConfig, results: Sequence[Result]) -> Summary:
         tables=(_table(config, trained, controls, what),),
         notes=(
             f"Data: {config.images} images of scikit-learn's digits, the mean image subtracted. "
-            f"Network: tanh, 64-{config.hidden}-{config.hidden}-10, loss |f - y|²/2 averaged over "
+            f"Network: tanh, 64-{config.hidden}-{config.hidden}-10, loss |f − y|²/2 averaged over "
             "the images, float64.",
             "Thresholds: 2/η for gradient descent and RMSprop, (2 + 2β)/η with momentum β, "
             "38/η for Adam with β₁ = 0.9 (Cohen et al. 2021, arXiv:2103.00065; 2022, "

@@ -199,7 +199,7 @@ def _matrix_chart(config: CriticalConfig, models: list[_Model]) -> Chart:
         y_label="energy where the smallest eigenvalue is zero / ε_c",
         x_scale="log",
         x_ticks=tuple(sizes.tolist()),
-        series=(*series, level("law, n → ∞", sizes, 1.0)),
+        series=(*series, level("limit n → ∞", sizes, 1.0)),
     )
 
 

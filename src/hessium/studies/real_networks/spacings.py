@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -133,7 +134,8 @@ def _networks(task: Task) -> dict[str, LevelStatistics]:
 
 def _name(spectrum: str) -> str:
     """As the field writes it."""
-    return {"goe": "GOE", "gue": "GUE", "poisson": "Poisson"}.get(spectrum, spectrum)
+    known = {"goe": "GOE", "gue": "GUE", "poisson": "Poisson"}
+    return known.get(spectrum, spectrum.replace(", start", " at initialisation"))
 
 
 _RATIOS = "Mean spacing ratios"
@@ -240,7 +242,7 @@ def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
         ),
         *(
             judge_test(
-                f"{name}: levels repel like GOE.",
+                f"{_name(name)}: levels repel like GOE.",
                 abs(one.z("goe")) < _LIMIT,
                 f"{one.words()}, {digits(one.z('goe'), 2)} standard errors from GOE, "
                 f"{digits(one.z('poisson'), 2)} from Poisson; {one.zeros} zeros removed",
@@ -259,15 +261,14 @@ def _chart(name: str, title: str, pooled: Mapping[str, _Pooled], chosen: Sequenc
         ratios = pooled[label].ratios
         x, (height,) = histogram([ratios], np.linspace(0, 1, 21))
         one = 1 / (ratios.size * (x[1] - x[0]))  # the height of one ratio
-        series.append(
-            with_stderr(
-                f"{_name(label)}, {ratios.size} ratios",
-                x,
-                height,
-                np.sqrt(height * one),
-                error="density in a bin, bars ± root of the count",
-            )
+        found = with_stderr(
+            f"{_name(label)}, {ratios.size} ratios",
+            x,
+            height,
+            np.sqrt(height * one),
+            error="density in a bin, bars ± root of the count",
         )
+        series.append(dataclasses.replace(found, hollow="ReLU, start" in label or "mixed" in label))
     laws = [
         curve(
             f"{label} law",
