@@ -232,6 +232,7 @@ def test_a_statement_cannot_point_nowhere(run: RunDirectory) -> None:
             '<mn>*</mn></msup><mo form="postfix" stretchy="false">‖</mo></math>, 5\u00a0%',
         ),
         ("a bar ‖ alone", "a bar ‖ alone"),
+        ("0.5 +- 0.1 (99%)", "0.5 ± 0.1 (99\u00a0%)"),
         (
             "λ > tol max λ",
             "<math><mi>λ</mi><mo>&gt;</mo><mtext>tol</mtext><mspace width='0.17em'/><mi>max</mi>"

@@ -63,6 +63,7 @@ def test_a_column_of_numbers_stands_on_the_right_also_where_there_is_none() -> N
         rows=(
             ("Gaussian", exact(2), "0.4", "15 / 15"),
             ("digits", "none", "10⁻⁵", "3 / 3"),
+            ("beam", "below 0.1 %", "2 ± 0.1", "1 of 2"),
         ),
     )
     assert columns(table) == ["words", "number", "number", "words"]
@@ -88,6 +89,7 @@ def test_what_bars_are_and_that_points_were_moved() -> None:
         )
 
     assert said(_points("a", "exact")) == "Points: exact."
+    assert said(_points("a", "bars ± one standard error")) == "Bars ± one standard error."
     moved = said(_points("certified points", "none: one run"), _points("H, all", "exact", 3.0))
     assert moved == (
         "Certified points: no error bars (one run). H, all: exact. "

@@ -35,7 +35,7 @@ _THIN = "<mspace width='0.17em'/>"
 _BARS = ("|", "‖")
 _OPERAND = ("number", "letter", "close", "infinity")
 _PRODUCT = re.compile(rf"(?<!\w)(?![aAI]){_LETTER} $")
-_PERCENT = re.compile(r"(?<=\d) %")
+_PERCENT = re.compile(r"(?<=\d) ?%")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -54,7 +54,7 @@ def mathematics(text: str) -> Markup:
         >>> str(mathematics("at φ = 2"))
         'at <math><mi>φ</mi><mo>=</mo><mn>2</mn></math>'
     """
-    text = _PERCENT.sub("\u00a0%", text)
+    text = _PERCENT.sub("\u00a0%", text).replace(" +- ", " ± ")
     parts: list[Markup] = []
     end = 0
     for start, stop, tokens in _formulas(text):

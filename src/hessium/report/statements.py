@@ -9,7 +9,8 @@ from typing import Any
 from hessium.figures.formatting import digits
 from hessium.figures.records import EXACT, Chart, Number, Series, Table
 
-_NUMBER = re.compile(r"[−-]?\d[\d,.]*(?:×10[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)?(?: \[.*\])?")
+_ONE = r"[−-]?(?:(?:\d[\d,.]*×)?10[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+|\d[\d,.]*)"
+_NUMBER = re.compile(rf"(?:below |above )?{_ONE}(?: ?%| (?:±|to) {_ONE}| \[.*\])?")
 
 
 def number(cell: str | Number) -> str:
@@ -122,11 +123,16 @@ def _upper(name: str) -> str:
     return name[:1].upper() + name[1:] if name[1:2].islower() else name
 
 
-def _sentence(kind: str, name: str = "Points: ") -> str:
+_ALL = "Points: "
+
+
+def _sentence(kind: str, name: str = _ALL) -> str:
     """What the bars of some series are; of none, that there are none."""
     head, _, rest = kind.partition(" ")
     if head in ("none,", "none:"):
         return f"{name}no error bars ({rest})."
+    if name == _ALL and head in ("bars", "band:"):
+        return f"{kind[0].upper()}{kind[1:]}."
     return f"{name}{kind}."
 
 

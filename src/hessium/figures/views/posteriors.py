@@ -24,11 +24,11 @@ def parameters_chart(table: ParameterTable, *, label: str = "parameters") -> Cha
     at = np.flatnonzero(known)
     value, reach = table.value[at], 2 * table.std[at]
     left_out = int((~known).sum())
-    rest = f" {left_out} undetermined parameters have none." if left_out else ""
+    rest = f"{left_out} undetermined parameters are left out." if left_out else ""
     return Chart(
         name="parameters",
         title=f"{at.size} determined parameters",
-        caption=f"Bars are two standard deviations.{rest}",
+        caption=rest,
         x_label="parameter, in the order of the risk",
         y_label="value",
         series=(
