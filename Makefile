@@ -35,8 +35,8 @@ PACKAGES ?= linalg spectra estimate landscape
 report: .venv/.dev    ## run every experiment with its quick preset and write report/report.html
 	$(BIN)/hessium reproduce --preset quick --out report --workers 2
 
-test: .venv/.dev      ## the test suite; tests/test_typechecker.py runs the examples, with --shapes
-	$(PYTEST) --deselect tests/test_docstrings.py::test_examples_run
+test: .venv/.dev      ## the test suite
+	$(PYTEST)
 
 test-all: .venv/.dev  ## with the slow tests, and types and shapes checked in every call
 	$(PYTEST) --shapes -m 'not gpu'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -35,7 +36,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.import_plugin("support.shared_cases")
 
 
+@pytest.hookimpl(tryfirst=True)  # before slow tests are deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    cases = Counter[str]()
+    for item in items:
+        if item.get_closest_marker("sampled") and not item.get_closest_marker("slow"):
+            test = item.nodeid.split("[")[0]
+            if cases[test] % 3:
+                item.add_marker(pytest.mark.slow)
+            cases[test] += 1
     if config.option.shapes:
         checked = pytest.mark.skip(reason="the checks of --shapes come first")
         for item in items:

@@ -46,6 +46,7 @@ QUESTIONS: dict[str, Callable[[hs.EmpiricalRisk, Tensor], Any]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("around", AROUND)
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_world_around_changes_nothing(question: str, around: str) -> None:

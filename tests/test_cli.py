@@ -319,6 +319,7 @@ def test_bad_files(
     )
 
 
+@pytest.mark.slow
 def test_compare_says_in_words_what_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -337,6 +338,7 @@ def test_compare_says_in_words_what_holds(
     )
 
 
+@pytest.mark.slow
 def test_a_folder_holds_one_target(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -360,6 +362,7 @@ def test_a_folder_holds_one_target(
     assert "7 parts from an earlier run" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_out_every_function_has_a_folder(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -222,6 +222,7 @@ def test_what_was_not_foreseen_is_one_line_and_can_be_found(
     assert "in broken" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -47,6 +47,7 @@ LINES = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", LINES)
 def test_one_object_or_the_result_alone(capsys: pytest.CaptureFixture[str], name: str) -> None:
     words, _ = said(capsys, *LINES[name])
@@ -78,6 +79,7 @@ def test_what_the_objects_hold(capsys: pytest.CaptureFixture[str]) -> None:
     assert points["computed"] == 2
 
 
+@pytest.mark.slow
 def test_what_the_user_prints_is_no_part_of_the_object(capsys: pytest.CaptureFixture[str]) -> None:
     Path("model.py").write_text(MODEL.replace("def build():", "def build():\n    print('mine')"))
     out, err = said(capsys, *LINES["spectrum"], "--json")
@@ -193,6 +195,7 @@ def test_without_shtab_the_extra_is_named(
     )
 
 
+@pytest.mark.slow
 def test_a_run_directory_describes_itself(capsys: pytest.CaptureFixture[str]) -> None:
     said(capsys, *LINES["spectrum"])
     folder = Path("runs/spectrum/model-build")

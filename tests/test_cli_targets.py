@@ -128,6 +128,7 @@ def test_a_name_given_twice(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--set: width is given twice" in fails(capsys, *line)
 
 
+@pytest.mark.slow
 def test_other_settings_have_another_folder(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["spectrum", "user_models.nets:make", "--quiet"]
     assert main(line) == 0

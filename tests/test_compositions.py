@@ -48,6 +48,7 @@ FEW = (
 PLAIN = 15  # nothing unusual: every number is right
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", FEW)
 def test_no_number_is_wrong_without_a_word(seed: int) -> None:
     outcome = examine(seed)

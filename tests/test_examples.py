@@ -24,6 +24,7 @@ def risk_of(name: str, function: str) -> hs.EmpiricalRisk:
         return Target.parse(f"hessium.examples.{name}:{function}").risk()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", DENSE)
 def test_small_enough_for_all_eigenvalues_and_the_same_every_time(name: str) -> None:
     state = torch.get_rng_state()

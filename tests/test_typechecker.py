@@ -1,12 +1,8 @@
-"""The checker of `pytest --shapes` does check, with dimensions and without; so does a session."""
+"""The checker of `pytest --shapes` does check, with dimensions and without."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jaxtyping
@@ -81,18 +77,3 @@ def test_the_library_is_checked_where_the_session_says_so(request: pytest.Fixtur
     else:  # negative control: nothing stops the call before torch does
         with pytest.raises(RuntimeError, match=r"linalg\.eigh"):
             norm_of(wrong)
-
-
-def test_examples_of_all_public_names_have_the_types_and_shapes_they_declare(
-    request: pytest.FixtureRequest,
-) -> None:
-    if request.config.option.shapes:
-        pytest.skip("this session checks them")
-    here = Path(__file__)
-    files = [here, here.with_name("test_docstrings.py")]
-    line = [sys.executable, "-m", "pytest", "--shapes", "-p", "no:cacheprovider", *map(str, files)]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    done = subprocess.run(
-        line, cwd=here.parents[1], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr

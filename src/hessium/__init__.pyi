@@ -29,6 +29,7 @@ from .estimate import SpectralSum as SpectralSum
 from .estimate import diagonal as diagonal
 from .estimate import effective_dimension as effective_dimension
 from .estimate import eigenpairs as eigenpairs
+from .estimate import expected_memory as expected_memory
 from .estimate import frobenius_norm as frobenius_norm
 from .estimate import inertia as inertia
 from .estimate import log_determinant as log_determinant

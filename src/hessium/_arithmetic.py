@@ -48,5 +48,5 @@ def full_precision() -> Iterator[None]:
         for device in _DEVICES:
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
-        stack.enter_context(_FULL_PRODUCTS)
+        stack.enter_context(_FULL_PRODUCTS.held())
         yield

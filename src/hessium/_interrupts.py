@@ -33,8 +33,8 @@ def deferred_interrupts() -> Iterator[None]:
         if len(arrived) > 1:
             handlers[number](number, frame)
 
-    _inside = True
     try:
+        _inside = True
         for number in _SIGNALS:
             handler = signal.getsignal(number)
             if callable(handler):
@@ -42,9 +42,17 @@ def deferred_interrupts() -> Iterator[None]:
                 signal.signal(number, record)
         yield
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        _inside = False
+        try:
+            _restore(handlers)
+        finally:  # a signal between two handlers
+            _restore(handlers)
         if len(arrived) == 1:
             number, frame = arrived[0]
             handlers[number](number, frame)
+
+
+def _restore(handlers: dict[int, Any]) -> None:
+    global _inside
+    _inside = False
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import numpy as np
 import scipy.linalg
@@ -30,21 +30,31 @@ class ProcessSetting:
     def __init__(self, change: Callable[[ExitStack], None]) -> None:
         self._change = change
         self._lock = threading.Lock()
-        self._users = 0
+        self._users: set[object] = set()
         self._stack = ExitStack()
 
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._users == 0:
-                with ExitStack() as stack:
-                    self._change(stack)
-                    self._stack = stack.pop_all()
-            self._users += 1
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Context in which the setting is changed; a signal at any moment leaves it restored."""
+        user = object()
+        try:
+            with self._lock:
+                if not self._users:
+                    with ExitStack() as stack:
+                        self._change(stack)
+                        self._stack = stack.pop_all()
+                self._users.add(user)
+            yield
+        finally:
+            try:
+                self._release(user)
+            finally:  # a signal in the middle of the first
+                self._release(user)
 
-    def __exit__(self, *_: object) -> None:
+    def _release(self, user: object) -> None:
         with self._lock:
-            self._users -= 1
-            if self._users == 0:
+            self._users.discard(user)
+            if not self._users:
                 self._stack.close()
 
 
@@ -85,4 +95,4 @@ def blas_threads(rows: int) -> AbstractContextManager[None]:
     Args:
         rows: of the largest matrix.
     """
-    return _ONE_THREAD if rows < SMALL_MATRIX else nullcontext()
+    return _ONE_THREAD.held() if rows < SMALL_MATRIX else nullcontext()

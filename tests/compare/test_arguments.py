@@ -170,6 +170,7 @@ def test_estimates_are_refused_where_eigenvalues_are_required(
     assert compare.distance(ESTIMATE, LAW).p_value > 0
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "values",
     [

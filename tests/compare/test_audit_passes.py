@@ -43,6 +43,7 @@ def test_a_whole_audit_takes_twelve_passes_and_one_dense_matrix_of_each_kind(
     assert made == {"GaussNewton": 1, "ResidualHessian": 1}
 
 
+@pytest.mark.slow
 def test_comparisons_of_a_risk_are_those_of_its_matrices(made: Counter[str]) -> None:
     risk, data = counted_risk(30, nn.CrossEntropyLoss())
     curvature = compare.Curvature(risk)

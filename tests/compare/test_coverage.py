@@ -29,6 +29,7 @@ def coverage(draws: int, spikes: int, unit: float, n: int = 200) -> Any:
     return covered / draws, rejected / draws
 
 
+@pytest.mark.slow
 def test_intervals_cover_in_miniature() -> None:
     # 4 draws at 95 %: fewer than 2 covered with probability 5e-4 each
     for spikes, unit in ((0, 1.0), (5, 1e-6)):
@@ -149,6 +150,7 @@ def test_spikes_in_a_factor_are_covered_as_such() -> None:
     assert covered("marchenko-pastur", 1.0, 5, "population", 6, spikes="sum")["scale"] < 2.5 / 6
 
 
+@pytest.mark.slow
 def test_spikes_in_a_factor_take_columns() -> None:
     values, _ = spiky("marchenko-pastur", 1.0, 5, "signal", np.random.default_rng(901))
     either, inside, added = (

@@ -205,6 +205,7 @@ def test_an_atom_hides_no_bulk(columns: int) -> None:
     assert inside.parameters["energy"].value == pytest.approx(1.0, rel=0.5)
 
 
+@pytest.mark.slow
 def test_a_detached_part_of_the_law_is_no_row_of_spikes() -> None:
     # 4 draws at 95 %: 1 or none covered with probability 5e-4; from a trimmed start none was
     rng, covered, rivals = np.random.default_rng(11), np.zeros(3), 0

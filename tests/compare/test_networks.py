@@ -195,6 +195,7 @@ def test_ranks_of_a_linear_network_and_the_bound_for_others() -> None:
         ranks(hs.EmpiricalRisk(model.float(), nn.CrossEntropyLoss(), (x.float(), y)))
 
 
+@pytest.mark.slow
 def test_the_table_of_assumptions() -> None:
     found = assumptions(risk("relu", 8, 64), draws=5, rotations=99, rng=0)
     held = {check.assumption: check.holds for check in found.checks}
@@ -209,6 +210,7 @@ def test_the_table_of_assumptions() -> None:
     assert "of 10 not rejected" in repr(found)
 
 
+@pytest.mark.slow
 def test_energy_does_not_depend_on_how_the_loss_is_written() -> None:
     here = risk("tanh", 5, 40)
     x, y = next(iter(here.batches()))

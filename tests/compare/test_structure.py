@@ -211,6 +211,7 @@ class Recurrent(nn.Module):
         return self.out(states[:, -1] if self.batch_first else states[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss",
     [

@@ -26,6 +26,7 @@ SECOND_ORDER_COLUMNS = COLUMNS_ONLY | {
 }  # fmt: skip
 
 
+@pytest.mark.sampled
 def test_which_networks_are_assembled_layer_by_layer(
     output_case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +163,7 @@ print(matrix.nbytes, peak() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("route", ["layers", pytest.param("columns", marks=pytest.mark.slow)])
 def test_memory_stays_within_the_stated_budget(route: str) -> None:
     budget = 130 * 2**20  # the matrix takes 73 or 79 MiB of it

@@ -140,6 +140,7 @@ def layer_wise(risk: hs.EmpiricalRisk, work: int = WORK_BYTES, hold: int = 2**30
     return matrix / risk.denominator
 
 
+@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:scaled_dot_product_attention")
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("name", NETS)
@@ -157,6 +158,7 @@ def test_layer_by_layer_equals_whole_rows(name: str, monkeypatch: pytest.MonkeyP
         monkeypatch.undo()
 
 
+@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:scaled_dot_product_attention")
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("name", NETS)
@@ -203,6 +205,7 @@ def forced(batch: Any, risk: hs.EmpiricalRisk, kind: str) -> list[gram_parts.Par
     return parts
 
 
+@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:scaled_dot_product_attention")
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("name", ["image", "gpt-tied", "products"])
@@ -335,6 +338,7 @@ print(4 * risk.dim * matrix.shape[0], peak() - before, int("layer-wise" in risk.
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_within_the_stated_budget() -> None:
     """The Jacobian would take 324 MiB."""
     budget = 100 * 2**20

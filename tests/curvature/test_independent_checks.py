@@ -99,6 +99,7 @@ def risk_of(model: nn.Module, dtype: torch.dtype) -> hs.EmpiricalRisk:
     return hs.EmpiricalRisk(model, nn.MSELoss(), (X.to(dtype), Y.to(dtype)))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("name", OPAQUE)
 def test_opaque_backward_passes(name: str, dtype: torch.dtype) -> None:
@@ -119,6 +120,7 @@ def test_opaque_backward_passes(name: str, dtype: torch.dtype) -> None:
         assert float((one - other).norm()) < 1e-5 * float(other.norm()), kind.__name__
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_gradients_are_refused(name: str, dtype: torch.dtype) -> None:
@@ -167,6 +169,7 @@ def test_every_operator_asks_for_a_right_gradient(kind: Any) -> None:
         kind(risk)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize(
     "activation", [nn.Tanh, nn.ReLU, nn.GELU, nn.Hardtanh, nn.PReLU, nn.Softplus]

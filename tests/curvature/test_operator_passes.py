@@ -27,6 +27,7 @@ def _measured(f: Callable[[], Any], data: CountedData) -> int:
     return data.passes - before
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("samples", [FEW, MANY])
 @pytest.mark.parametrize("loss", [nn.CrossEntropyLoss(), hs.SquaredError(), nn.HuberLoss()])
 @pytest.mark.parametrize("route", ["auto", "streaming"])

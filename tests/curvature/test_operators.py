@@ -33,23 +33,27 @@ def check_all_routes(operator: SymmetricOperator, expected: Tensor, scale: Tenso
     assert_close(SymmetricOperator.dense(operator), expected, scale)
 
 
+@pytest.mark.sampled
 def test_hessian(case: Case) -> None:
     expected = reference_of(case.name).hessian
     check_all_routes(hs.Hessian(build(case)), expected, expected)
 
 
+@pytest.mark.sampled
 def test_gauss_newton(output_case: Case) -> None:
     expected = reference_of(output_case.name).gauss_newton
     assert expected is not None
     check_all_routes(hs.GaussNewton(build(output_case)), expected, expected)
 
 
+@pytest.mark.sampled
 def test_residual(output_case: Case) -> None:
     found = reference_of(output_case.name)
     assert found.residual is not None
     check_all_routes(hs.ResidualHessian(build(output_case)), found.residual, found.hessian)
 
 
+@pytest.mark.sampled
 def test_fisher(output_case: Case) -> None:
     risk = build(output_case)
     fisher = reference_of(output_case.name).fisher
@@ -59,6 +63,7 @@ def test_fisher(output_case: Case) -> None:
     check_all_routes(hs.EmpiricalFisher(risk), expected, expected)
 
 
+@pytest.mark.sampled
 def test_parts_add_up(every_third_case: Case) -> None:
     risk = build(every_third_case)
     total = hs.Hessian(risk).dense()
@@ -67,6 +72,7 @@ def test_parts_add_up(every_third_case: Case) -> None:
     assert float((parts - total).norm()) <= 1e-13 * float(scale.norm() + total.norm())
 
 
+@pytest.mark.sampled
 def test_gram_has_the_spectrum_of_gauss_newton(output_case: Case) -> None:
     risk = build(output_case)
     if not output_case.convex:
@@ -88,6 +94,7 @@ def test_gram_has_the_spectrum_of_gauss_newton(output_case: Case) -> None:
     assert_close(gram @ block, matrix @ block, matrix @ block)
 
 
+@pytest.mark.sampled
 def test_gram_from_rows_in_any_budget(output_case: Case) -> None:
     if not output_case.convex:
         return
@@ -105,6 +112,7 @@ def test_value_and_gradient(case: Case) -> None:
     assert_close(risk.gradient(), expected.gradient)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", [hs.Hessian, hs.GaussNewton, hs.ResidualHessian])
 def test_streaming_equals_keeping(kind: type[RiskOperator], every_third_case: Case) -> None:
     risk = build(every_third_case)

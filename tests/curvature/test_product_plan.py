@@ -19,6 +19,7 @@ from support.risk_cases import Case, build
 KINDS = [hs.Hessian, hs.GaussNewton]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", KINDS)
 def test_recorded_products_are_those_of_the_graphs(
     kind: type[RiskOperator], every_third_case: Case

@@ -56,6 +56,7 @@ def assert_equal(actual: Products, expected: Products, tolerance: float) -> None
 
 @pytest.mark.parametrize("name", MODELS)
 # Python 3.12 warns that workers are forked
+@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_products(name: str) -> None:
     problem = MODELS[name]()

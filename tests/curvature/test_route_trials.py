@@ -109,6 +109,7 @@ def test_announced_work_takes_one_thread_where_that_is_faster(
     assert len(machine.taken) <= 4
 
 
+@pytest.mark.sampled
 def test_plain_products_agree_on_every_route(every_third_case: Case) -> None:
     risk = build(every_third_case)
     operator = hs.Hessian(risk)

@@ -30,6 +30,7 @@ def risks(model: nn.Module, own: bool) -> tuple[hs.EmpiricalRisk, hs.EmpiricalRi
     return hs.EmpiricalRisk(model, loss, loader), hs.EmpiricalRisk(model, loss, (X, Y))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("own", [False, True], ids=["global", "own generator"])
 @pytest.mark.parametrize("model", [convolution, flat])
 def test_nothing_depends_on_the_order(model: type[nn.Module], own: bool) -> None:

@@ -219,6 +219,7 @@ class Turned(nn.Module):
 
 
 # torch's own, inside torch.func
+@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
 @pytest.mark.parametrize("route", ["auto", "streaming", "traced"])
 @pytest.mark.parametrize("name", CASES)

@@ -126,6 +126,7 @@ WIGNER = (WIGNER + WIGNER.mT) / 2
 LOW_RANK = with_eigenvalues(np.concatenate([np.linspace(-3, 4, 12), np.zeros(78)]))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("matrix_", "k", "options"),
     [
@@ -170,6 +171,7 @@ def void(_: object) -> None:
 LOW = np.append(np.geomspace(1e-6, 1, 30), np.zeros(30))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("values", "dtype", "seed", "options"),
     [

@@ -165,6 +165,7 @@ def test_small_ritz_values_are_no_null_space_before_they_converge() -> None:
         assert not found.null_space
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("multiplicity", [1, 2, 3, 4])
 @pytest.mark.parametrize("block", [1, 2, 3, 5])
 @pytest.mark.parametrize("k", [1, 2, 4, 6])
@@ -389,3 +390,36 @@ def test_the_default_tolerance_is_that_of_the_precision(dtype: torch.dtype, tol:
     assert usual.num_matvecs == told.num_matvecs
     assert np.abs(usual.residuals).max() <= tol
     assert hs.eigenpairs(matrix, 3, tol=tol / 50).num_matvecs > told.num_matvecs
+
+
+class Diagonal(SymmetricOperator):
+    """diag(d) in float32, of any size."""
+
+    def __init__(self, entries: Tensor) -> None:
+        self._entries = entries
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (len(self._entries), len(self._entries))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self._entries.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self._entries.device
+
+    def _matmat(self, block: Tensor) -> Tensor:
+        return self._entries[:, None] * block
+
+
+def test_eigenvalues_of_millions_of_parameters_have_the_digits_of_float32() -> None:
+    """With sums that round at every entry the error is 1e-4, more than the stated residual."""
+    n = 3_000_000
+    entries = torch.rand(n, generator=torch.Generator().manual_seed(0))
+    entries[: n // 3] = 5.0  # an eigenvector with a million entries
+    found = hs.eigenpairs(Diagonal(entries), 1, rng=0)
+    assert abs(found.values[0] / 5 - 1) < 2e-6
+    assert abs(float(found.vectors.double().norm()) - 1) < 1e-6
+    assert bool(found.converged.all())

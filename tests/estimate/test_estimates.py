@@ -42,6 +42,7 @@ def draws_of_trace(spectrum: str, method: str, draws: int = DRAWS) -> list[hs.Es
 traces = functools.cache(draws_of_trace)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("spectrum", "method"),
     [
@@ -68,6 +69,7 @@ def test_trace_intervals(spectrum: str, method: str) -> None:
     assert LEAST <= coverage(truth, traces(spectrum, method)) <= MOST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("outliers", "level", "spread"),
     [
@@ -104,6 +106,7 @@ def test_norm_intervals(spectrum: str) -> None:
     assert LEAST <= share <= MOST
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("spectrum", "method"),
     [("flat", "hutchinson"), ("flat", "xdiag"), ("slow", "xdiag"), ("outliers", "xdiag")],
@@ -153,6 +156,7 @@ def spread(A: Tensor, method: str) -> float:
     return float(np.std(values))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("spectrum", "gain"), [("fast", 50.0), ("slow", 3.0), ("outliers", 4.0)])
 def test_sketches_gain_on_spectra_that_decay(spectrum: str, gain: float) -> None:
     """A standard deviation of 100 values is known to 7 percent: the gains here are far beyond."""

@@ -257,6 +257,7 @@ def rotated(pairs: hs.Eigenpairs, matrix: Tensor, size: float, seed: int) -> hs.
     return dataclasses.replace(pairs, values=values.numpy(), vectors=vectors, residuals=residuals)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("size", [1e-8, 1e-5, 1e-3, 1e-2])
 @pytest.mark.parametrize("low", [1.1, 2.0, 8.0])
 def test_the_resolution_holds_what_residuals_of_deflated_pairs_can_do(
@@ -476,6 +477,7 @@ class Diagonal(SymmetricOperator):
         return self.values[:, None] * block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     ["network", *(pytest.param(k, marks=pytest.mark.slow) for k in ("gauss", "null space"))],
@@ -505,6 +507,7 @@ def test_density_bands_hold_also_where_steps_do_not_resolve(
     assert band_coverage(values, sixty, 0.003 * np.abs(values).max()).mean() < 0.9
 
 
+@pytest.mark.slow
 def test_intervals_of_integrals_are_no_wider_than_the_law() -> None:
     """The standard error against the scatter over seeds, and against the formula itself."""
     values = np.concatenate([np.linspace(-1, 1, 60), [5.0]])

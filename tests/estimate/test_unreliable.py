@@ -107,6 +107,7 @@ def test_exact_counts(kind: str, tol: float) -> None:
     assert holds(found.rank, N // 2)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.filterwarnings("ignore::hessium.errors.ConvergenceWarning")
 def test_counts_by_quadrature(kind: str) -> None:

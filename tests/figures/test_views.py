@@ -134,6 +134,7 @@ def test_it_draws_on_given_axes_and_changes_nothing_else(name: str) -> None:
     assert plt.get_fignums() == figures
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", RESULTS | LAWS)
 def test_notebooks_show_words_and_a_figure(name: str) -> None:
     html = made(name)._repr_html_()

@@ -87,6 +87,7 @@ def test_descent_on_the_gradient_norm(start: tuple[float, float], kind: str) -> 
     assert certify(surface, walk, draw(PROBES, 2)).kind == kind
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("start", [(-5.0, 1.0), (-1.6, 0.1), (-2.0, 0.5)])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_quartic_from_the_left_is_critical(start: tuple[float, float], method: str) -> None:
@@ -167,6 +168,7 @@ def stiff(x: Tensor, y: Tensor) -> Tensor:
     return 1e10 * (x - 1) ** 2 + (y - 2) ** 2 + 0.1 * (y - 2) ** 3
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("function", [slope, turned(slope), fading, turned(fading)])
 def test_a_slope_in_a_soft_mode_is_no_critical_point(function: Function, method: str) -> None:
@@ -175,6 +177,7 @@ def test_a_slope_in_a_soft_mode_is_no_critical_point(function: Function, method:
     assert found.kind in ("diverging", "gradient-flat")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("function", [tail, arc, softened])
 @pytest.mark.parametrize("rng", [0, 1])
 def test_a_valley_to_infinity_is_no_symmetry(function: Function, rng: int) -> None:
@@ -184,6 +187,7 @@ def test_a_valley_to_infinity_is_no_symmetry(function: Function, rng: int) -> No
     assert found.kind != "critical"
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "function",
     [
@@ -204,6 +208,7 @@ def test_kinks_beside_a_zero_gradient(function: Function, *, turn: bool) -> None
     assert found.kind != "critical" or off > 0.5  # one of the smooth minima beside
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("function", "start", "index"),
@@ -233,6 +238,7 @@ def test_true_critical_points(
 UNITS = {(1e-6, 1e-60), (1e-6, 1e12), (1.0, 1e-12), (1e6, 1e-60), (1e6, 1e12)}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("unit", "loss"),
     [

@@ -41,6 +41,7 @@ def test_a_minimiser_at_infinity_is_followed_on_its_way() -> None:
     assert last.kind != "critical"
 
 
+@pytest.mark.slow
 def test_a_finite_one_survives() -> None:
     risk = on(lambda m: (m.p[0] ** 2 - 1) ** 2 + m.p[0] * m.p[1] + m.p[1] ** 2, 0.8, 0.1)
     start = hs.find_critical_point(risk, ridge=0.1)
@@ -54,6 +55,7 @@ def test_a_finite_one_survives() -> None:
     assert part.ridge == 0.06
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [-1.0, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_a_fold_ends_the_path(side: float) -> None:
     r"""$x^2 + \tfrac1{16} + r x = 0$ has no root below r = 1/2: a minimum meets a maximum."""

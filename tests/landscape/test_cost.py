@@ -48,6 +48,7 @@ def failures_over_successes(networks: Sequence[nn.Module]) -> float:
     return float(np.mean(costs[False]) / np.mean(costs[True]))
 
 
+@pytest.mark.slow
 def test_a_failure_costs_no_more_than_three_successes() -> None:
     assert failures_over_successes([nn.Tanh(), nn.Identity()]) <= MOST
 

@@ -52,6 +52,7 @@ VANISHING: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "method", [METHODS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in METHODS[1:])]
 )
@@ -82,6 +83,7 @@ def test_a_ridge_decides(name: str, method: str) -> None:
     assert found.index == 0
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("depth", [2, 3, 4])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_origin_of_a_linear_network(depth: int, method: str) -> None:

@@ -34,6 +34,7 @@ def trained(seed: int) -> hs.EmpiricalRisk:
     return hs.EmpiricalRisk(model, LOSS, (X, Y))
 
 
+@pytest.mark.slow
 def test_the_barrier_is_that_of_a_dense_scan() -> None:
     risk, other = trained(1), trained(2)
     a, b = risk.theta, other.theta

@@ -57,6 +57,7 @@ ESCAPES: dict[str, tuple[Function, tuple[float, float]]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -104,6 +105,7 @@ def test_zeros_inside_a_border_are_found(function: Function, start: float, zero:
     assert float((found.theta - zero).abs().max()) < 1e-12
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("method", ["levenberg-marquardt", "newton-mr", "saddle"])
 @pytest.mark.parametrize(
     ("function", "first", "then"),

@@ -54,6 +54,7 @@ def check_relation(space: KrylovSpace, matrix: Tensor, orthogonality: float) -> 
     )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("block", "dtype"), SPACES)
 @pytest.mark.parametrize("name", SPECTRA)
 def test_relation_until_the_space_is_complete(name: str, block: int, dtype: torch.dtype) -> None:
@@ -71,6 +72,7 @@ def test_relation_until_the_space_is_complete(name: str, block: int, dtype: torc
         )
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("block", "dtype"), SPACES)
 @pytest.mark.parametrize("name", SPECTRA)
 def test_relation_through_restarts(name: str, block: int, dtype: torch.dtype) -> None:

@@ -25,6 +25,7 @@ def run(matrix: Tensor, steps: int, passes: Passes = 2, seed: int = 0) -> Lanczo
     return last
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("passes", [1, 2])
 @pytest.mark.parametrize("name", SPECTRA)

@@ -1,4 +1,4 @@
-"""Random vectors by global index: any process draws its part of the numbers of one."""
+"""Random vectors by global index, and sums over many entries."""
 
 from __future__ import annotations
 
@@ -53,3 +53,28 @@ def test_drawing_in_parts_gives_the_numbers_of_one_draw(
     for number, mine in enumerate(pieces):
         share = vectors.gaussian_share(Elsewhere(pieces, number), np.random.default_rng(3))
         assert torch.equal(share, torch.cat([expected[a:b] for a, b in mine]))
+
+
+@pytest.mark.parametrize("n", [2**14, 2**14 + 1, 2_000_003])
+def test_lengths_and_inner_products_of_long_vectors_are_exact_to_rounding(n: int) -> None:
+    """Kernels of torch lose five digits at 10^7 entries: their sums round with every entry."""
+    rng = torch.Generator().manual_seed(0)
+    rows = torch.rand(3, n, generator=rng) + 0.5
+    rows[1] *= 1e-30  # squares underflow
+    exact = rows.double() @ rows.double().mT
+    lengths = exact.diagonal().sqrt()
+    assert float((vectors.norm(rows) / lengths - 1).abs().max()) < 3e-7
+    assert float(vectors.norm(rows[0]) / lengths[0] - 1) < 3e-7
+    block = vectors.inner(rows[::2], rows[::2])
+    assert block.dtype == torch.float32
+    assert float((block / exact[::2, ::2] - 1).abs().max()) < 3e-7
+    assert torch.equal(vectors.inner(rows[::2], rows[0]), vectors.inner(rows[::2], rows[:1])[:, 0])
+
+
+def test_projections_of_long_vectors_leave_nothing_behind() -> None:
+    n = 1_000_000
+    row = torch.rand(1, n, generator=torch.Generator().manual_seed(0)) + 0.5
+    unit = row / row.double().norm().float()
+    left = unit[0].clone()
+    assert abs(float(vectors.subtract_projection_(left, unit)) - 1) < 3e-7
+    assert float(left.double().norm()) < 3e-7

@@ -28,6 +28,7 @@ ANSWERS: dict[str, Callable[[hs.GaussNewtonPosterior], Any]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_result_shows_itself_and_is_stored(name: str, tmp_path: Path) -> None:
     model = line_of_product()

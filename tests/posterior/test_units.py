@@ -46,6 +46,7 @@ def posterior(unit: float, samples: int = 9) -> hs.GaussNewtonPosterior:
     return hs.GaussNewtonPosterior(risk, noise=0.01)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("unit", [1e-9, 1e9])
 @pytest.mark.parametrize("samples", [5, 9])
 def test_ranks_verdicts_and_relative_errors_are_those_of_any_unit(

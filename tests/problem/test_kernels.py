@@ -43,6 +43,7 @@ def by_differences(risk: hs.EmpiricalRisk, h: float = 1e-5) -> Tensor:
     return torch.stack(columns, dim=1)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("normed", [old, new])
 @pytest.mark.parametrize("dim", [0, 1, None])
 def test_weight_norm(normed: Callable[..., nn.Module], dim: int | None) -> None:

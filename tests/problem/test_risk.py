@@ -28,6 +28,7 @@ def same(one: list[object], other: list[object]) -> bool:
     return tensors and one[1:] == other[1:]
 
 
+@pytest.mark.sampled
 def test_nothing_about_the_model_changes(case: Case) -> None:
     problem = case.make()
     before = snapshot(problem.model)

@@ -144,6 +144,7 @@ SPLITS = [(9,), (7, 2), (4, 4, 1)]
 REFUSED = {("time first", "squares, mean"), ("attention", "squares, mean")}
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 @pytest.mark.parametrize("told", [False, True], ids=["counted", "told"])
 @pytest.mark.parametrize("loss", LOSSES)

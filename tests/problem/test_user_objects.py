@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import random
 import signal
@@ -17,6 +18,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 import hessium as hs
+from hessium import _interrupts
+from hessium._arithmetic import _FULL_PRODUCTS
 from hessium.errors import InputError
 from support.risk_cases import draw
 
@@ -203,6 +206,7 @@ def use(risk: hs.EmpiricalRisk) -> None:
     hs.eigenpairs(hs.Hessian(risk.refreshed()), 1, rng=0)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", [None, torch.float64])
 @pytest.mark.parametrize("name", MODELS)
 def test_nothing_of_the_model_changes(name: str, dtype: torch.dtype | None) -> None:
@@ -345,6 +349,9 @@ def test_interrupts_leave_nothing_behind(number: signal.Signals) -> None:
         signal.signal(number, handler)
     assert hits > 30
     assert snapshot(model) == before
+    assert not _interrupts._inside
+    gc.collect()  # of contexts that a traceback held
+    assert not _FULL_PRODUCTS._users
     released: list[bool] = []
     thread = threading.Thread(target=lambda: released.append(bool(risk.gradient().numel())))
     thread.start()

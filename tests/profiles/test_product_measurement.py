@@ -278,6 +278,7 @@ def _values(table: Table) -> list[float]:
     return [cell.value for row in table.rows for cell in row if isinstance(cell, Number)]
 
 
+@pytest.mark.slow
 def test_more_probes_are_added_to_those_there_are(tmp_path: Path) -> None:
     few = Plan(max_dim=60, top=4, probes=2, steps=10, seed=3)
     more = Plan(max_dim=60, top=4, probes=3, steps=10, seed=3)

@@ -76,6 +76,7 @@ def test_a_checkpoint_keeps_what_is_finished(tmp_path: Path) -> None:
     np.testing.assert_array_equal(first.hessian.nodes, again.hessian.nodes)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("measure", "name"),
     [

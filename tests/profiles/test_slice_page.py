@@ -108,6 +108,7 @@ def test_critical_points_refinement_and_figures_for_slides(
     assert not (out / "slice.vti").exists()
 
 
+@pytest.mark.slow
 def test_searches_have_the_arguments_of_the_library(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -127,6 +127,7 @@ def test_figures_are_files_too(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "arrays").iterdir()) == ["other.npz", "toy.npz"]
 
 
+@pytest.mark.slow
 def test_a_chart_is_drawn_once_however_many_sections_follow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -193,6 +193,7 @@ def require_harmless(page: str) -> Elements:
 FAST = (0, 2, 11, 24, 27, 32, 33, 34, 39)
 
 
+@pytest.mark.sampled
 @pytest.mark.filterwarnings("ignore:Glyph")
 @pytest.mark.parametrize(
     "text",
@@ -246,6 +247,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("where", ["experiment", "chart"])
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
 def test_names_that_become_paths_and_identifiers_are_letters_digits_and_hyphens(

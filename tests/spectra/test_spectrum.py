@@ -70,6 +70,7 @@ def test_both_answer_every_question(pair: tuple[hs.Spectrum, hs.Spectrum]) -> No
         assert (density.value <= density.upper).all()
 
 
+@pytest.mark.slow
 def test_a_band_from_too_few_probes_is_not_claimed_to_be_exact(
     pair: tuple[hs.Spectrum, hs.Spectrum],
 ) -> None:

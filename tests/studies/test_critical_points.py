@@ -68,6 +68,7 @@ def test_a_sweep_from_toml_to_page(finished: Path, capsys: pytest.CaptureFixture
     assert "0 tasks computed, 9 from an earlier run" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_table_of_a_sweep(finished: Path) -> None:
     pytest.importorskip("pandas")
     import hessium as hs
@@ -105,6 +106,7 @@ def test_every_task_is_there_once() -> None:
     assert max(config.targets()) == round(0.4 * 512)
 
 
+@pytest.mark.slow
 def test_targeted_points_are_certified_and_repeat() -> None:
     config = CriticalPointsConfig(
         size=6, ratios=(0.5,), targeted=5, published=0, plain=0, others=0, minimisers=0
@@ -130,6 +132,7 @@ def test_linear_networks_end_in_their_classes() -> None:
     assert len(sizes) >= 3
 
 
+@pytest.mark.slow
 def test_linear_networks_have_their_own_least_energy() -> None:
     config = LinearConfig(size=4, ratios=(0.5, 0.25), runs=6)
     findings, _ = linear.summarise(config, [linear_search(task) for task in linear_tasks(config)])

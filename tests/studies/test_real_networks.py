@@ -96,6 +96,7 @@ def verdict(findings: Findings, words: str) -> str:
     return statement.verdict
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n == "assumed" else n for n in SMALL]
 )
@@ -217,6 +218,7 @@ def test_spacings_and_what_turns_them() -> None:
     assert verdict(found("spacings", swapped), "GOE has") == "does not hold"
 
 
+@pytest.mark.slow
 def test_assumptions_and_what_turns_them() -> None:
     findings = found("assumed")
     assert verdict(findings, "H₀ is Wishart") == "does not hold"

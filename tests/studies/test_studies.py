@@ -39,6 +39,7 @@ SMALL: dict[str, Any] = {
         records=4,
     ),
 }
+FAST = ["rank-vs-samples", "rank-vs-duplicates", "linearization"]
 _CACHE: dict[str, list[Result]] = {}
 
 
@@ -59,7 +60,10 @@ def verdict(findings: Findings, words: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in SMALL],
+)
 def test_every_experiment_runs_and_is_worded(name: str) -> None:
     experiment: Experiment[Any] = REGISTRY[name]
     findings, arrays = experiment.summarise(SMALL[name], results(name))
@@ -141,6 +145,7 @@ def test_linearization_says_where_it_holds() -> None:
     assert "holds from width 10 on" in statement.evidence
 
 
+@pytest.mark.slow
 def test_optimisers_lower_the_loss_and_counts_turn_the_verdicts() -> None:
     config, found = SMALL["trust-region"], results("trust-region")
     noisy = {"residual of the equation, noise"}  # fitted to a minimum above zero

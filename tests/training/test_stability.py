@@ -75,6 +75,7 @@ def grows(name: str, curvature: float) -> bool:
     return False
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", CASES)
 def test_a_parabola_diverges_just_above_the_threshold(name: str) -> None:
     model, _, optimizer = prepared(name)

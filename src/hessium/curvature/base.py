@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hessium._arguments import nonnegative
 from hessium._arithmetic import full_precision
+from hessium._finite import all_finite
 from hessium.curvature.dense_assembly import agrees, rounding_of, work_bytes
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.jacobian import DOUBLE_REVERSE
@@ -212,6 +213,15 @@ class RiskOperator(SymmetricOperator):
         return self._products.preferred
 
     @property
+    def product_bytes(self) -> int:
+        """Of cached graphs, three vectors and one batch: cotangents are as large as activations."""
+        graphs = self._products.graphs
+        if not graphs.largest:
+            self @ torch.zeros(self.shape[0], dtype=self.dtype, device=self.device)
+        passing = graphs.largest * (1 if graphs.complete else 2)
+        return graphs.nbytes + passing + 3 * self.shape[0] * self.dtype.itemsize
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the parameters; empty if they are spread over processes."""
         if self.risk.spread is not None:
@@ -248,7 +258,7 @@ class RiskOperator(SymmetricOperator):
             products = self._products.own(rows.mT, self._make).mT.contiguous()
         else:
             products = torch.stack([differ(row) for row in rows])
-        if not self.shares.agree(bool(torch.isfinite(products).all())):
+        if not self.shares.agree(all_finite(products)):
             msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
             raise NonFiniteError(msg)
         return products

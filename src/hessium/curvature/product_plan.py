@@ -114,6 +114,7 @@ class Graphs:
         self._risk, self.budget, self._program = risk, budget, program
         self.kept: list[BatchProduct] = []
         self.nbytes = 0
+        self.largest = 0  # of a batch
         self.complete = False
         self._open = budget > 0
         self._unmeasured = False
@@ -187,6 +188,7 @@ class Graphs:
             # no limit, no measurement: it takes as long as a training step
             size = 0 if self.budget >= UNKNOWN else graph.nbytes()
             self._unmeasured = size == UNKNOWN
+            self.largest = max(self.largest, 0 if size == UNKNOWN else size)
             self._open = self.nbytes + size <= self.budget
             if self._open:
                 self.nbytes += size

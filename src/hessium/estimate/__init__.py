@@ -9,6 +9,8 @@ from hessium.estimate.estimates import NormEstimate as NormEstimate
 from hessium.estimate.estimates import SpectralSum as SpectralSum
 from hessium.estimate.exact import rank_profile as rank_profile
 from hessium.estimate.exact import spectrum as spectrum
+from hessium.estimate.expected_memory import ExpectedMemory as ExpectedMemory
+from hessium.estimate.expected_memory import expected_memory as expected_memory
 from hessium.estimate.inertia import inertia as inertia
 from hessium.estimate.inertia import rank as rank
 from hessium.estimate.slq import spectral_measure as spectral_measure

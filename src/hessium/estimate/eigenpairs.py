@@ -20,6 +20,7 @@ from hessium._display import Directional
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, InputError, NonFiniteError
+from hessium.estimate.basis_size import basis_rows
 from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.convergence import ORDER, Forecast, Which, bounds_of, wanted
 from hessium.estimate.krylov_checkpoint import KrylovCheckpoint
@@ -190,7 +191,7 @@ def eigenpairs(
     told = {**work, "max_bytes": max_bytes, "gather": gather, "start": start is not None}
     told["checkpoint"] = folder is not None
     require_same_call(operator.shares, told, seeds)
-    capacity = _capacity(operator, k, block, max_bytes, gather=gather)
+    capacity = basis_rows(operator, k, block, max_bytes, gather=gather)
     rows = start_rows(operator, start, min(block, n), seeds)
     log = None
     if folder is not None:
@@ -273,30 +274,6 @@ def _checked(
     if tol is None:
         return 1e-6 if operator.dtype == torch.float64 else 1e-4
     return fraction("tol", tol)
-
-
-def _capacity(
-    operator: SymmetricOperator, k: int, block: int, max_bytes: int, *, gather: bool
-) -> int:
-    """Rows of the basis: enough for rare restarts, within the memory limit of one process."""
-    n, size, shares = operator.shape[0], operator.dtype.itemsize, operator.shares
-    row = shares.largest * size
-    # a step: the block behind the basis, its products, these as rows, and what is taken off them;
-    # the result: its vectors, and a product with their sum
-    beside = max(4 * block, k + 4)
-    whole = 0
-    if shares.divided:  # vectors in a product, or those of the result and one that is gathered
-        whole = max(block * shares.beside, (k + 2) * n if gather else 0) * size
-    fits = (max_bytes - whole) // row - beside
-    least = min(n, k + 2 * block + 1)
-    if fits < least:
-        needed = (least + beside) * row + whole
-        msg = (
-            f"max_bytes: {max_bytes / 2**30:.3g} GiB; {k} eigenpairs of an operator of size {n} "
-            f"need {needed / 2**30:.3g} GiB (ask for fewer, or raise it)"
-        )
-        raise InputError(msg)
-    return min(n, fits, max(3 * k + 2 * block, 120 + 2 * block))
 
 
 def _result(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hessium._typing import FloatArray
 from hessium.errors import NonFiniteError
+from hessium.estimate.basis_size import BESIDE
 from hessium.estimate.checkpoint import Checkpoint, joined
 from hessium.estimate.deflation import own_columns
 from hessium.estimate.eigenpairs import Eigenpairs
@@ -19,8 +20,6 @@ from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.vectors import gaussian_share, norm, subtract_projection_
 from hessium.progress import Progress
 from hessium.spectra import GaussRule, Spectrum
-
-BESIDE = 5  # vectors beside the basis: start, product, work of the operator, and the check
 
 
 class Sampler:

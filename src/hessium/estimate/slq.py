@@ -13,10 +13,11 @@ from hessium._arguments import count, fraction, function, memory, nonnegative
 from hessium._arithmetic import full_precision
 from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
+from hessium.estimate.basis_size import BESIDE, probe_bytes
 from hessium.estimate.checkpoint import Checkpoint, folder_of
 from hessium.estimate.deflation import Deflation
 from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
-from hessium.estimate.lanczos_probes import BESIDE, Sampler
+from hessium.estimate.lanczos_probes import Sampler
 from hessium.estimate.same_call import require_same_call
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import Passes
@@ -25,8 +26,8 @@ from hessium.linalg.shares import Shares
 from hessium.progress import Progress, part_of, silent
 from hessium.spectra import Spectrum
 
-_MOST_STEPS = 4  # factor by which `until` may raise the steps
-_MOST_PROBES = 400
+MOST_STEPS = 4  # factor by which `until` may raise the steps
+MOST_PROBES = 400
 
 
 @full_precision()
@@ -142,7 +143,7 @@ def spectral_measure(
         sampler.save()
         sampler.prove()
         return sampler.estimate()
-    sampler.find_steps(until / 2, _MOST_STEPS * steps)
+    sampler.find_steps(until / 2, MOST_STEPS * steps)
     sampler.run(sampler.wanted, progress)  # decided before the interruption
     while True:
         estimate = sampler.estimate()
@@ -151,7 +152,7 @@ def spectral_measure(
             sampler.save()
             sampler.prove()
             return sampler.estimate()
-        if estimate.probes >= probes and (missing is None or estimate.probes >= _MOST_PROBES):
+        if estimate.probes >= probes and (missing is None or estimate.probes >= MOST_PROBES):
             warnings.warn(
                 f"{estimate!r}: target half-width until = {until:g} not reached; increase steps, "
                 "deflate more eigenpairs, or increase until",
@@ -161,7 +162,7 @@ def spectral_measure(
             sampler.save()
             sampler.prove()
             return sampler.estimate()
-        wanted = max(probes, min(_MOST_PROBES, estimate.probes + (missing or 0)))
+        wanted = max(probes, min(MOST_PROBES, estimate.probes + (missing or 0)))
         sampler.run(wanted, progress)
 
 
@@ -176,9 +177,9 @@ def check_request(
     count("probes", probes, at_least=1)
     count("steps", steps, at_least=1)
     count("deflate", deflate, at_least=0)
-    n, shares = operator.shape[0], operator.shares
+    n = operator.shape[0]
     vectors = min(steps, n) + BESIDE + 2 * deflate
-    needed = (vectors * shares.largest + shares.beside) * operator.dtype.itemsize
+    needed = probe_bytes(operator, 1, steps, deflate)
     if needed > max_bytes:
         msg = (
             f"max_bytes: {max_bytes / 2**30:.3g} GiB; {vectors} vectors of size {n} for {steps} "

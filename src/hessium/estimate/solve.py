@@ -24,12 +24,13 @@ from torch import Tensor
 from hessium._arguments import count, memory, number, positive
 from hessium._arithmetic import full_precision
 from hessium._display import Displayable
+from hessium._finite import all_finite
 from hessium._typing import FloatArray
 from hessium.errors import ConvergenceWarning, IndefiniteError, InputError
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.lanczos import LanczosProcess
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import norm
+from hessium.linalg.vectors import inner, norm
 from hessium.spectra.gauss_rule import GaussRule
 
 _EVERY = 5  # steps between two looks at the residual
@@ -173,7 +174,7 @@ def _columns(operator: SymmetricOperator, b: Tensor) -> tuple[Tensor, ...]:
     if (b.dtype, b.device) != (operator.dtype, operator.device):
         msg = f"b: {b.dtype} on {b.device}; {operator.dtype} on {operator.device} is required"
         raise InputError(msg)
-    if not bool(torch.isfinite(b).all()):
+    if not all_finite(b):
         msg = "b: has entries that are NaN or infinite"
         raise InputError(msg)
     return b.detach().reshape(n, -1).unbind(1)
@@ -235,7 +236,7 @@ def _solved(
         by_form = math.sqrt((upper - lower + eps * upper) / lowest) + eps * float(norm(x))
         bound = min((residual * length + rounding) / lowest, by_form)
     return Solution(
-        x=x, residual=residual, error_bound=bound, form=float(b @ x), form_lower=lower,
+        x=x, residual=residual, error_bound=bound, form=float(inner(b[None], x)), form_lower=lower,
         form_upper=upper, converged=residual <= 2 * tol, num_matvecs=size + 1, method=method,
     )  # fmt: skip
 

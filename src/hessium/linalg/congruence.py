@@ -294,6 +294,11 @@ class Congruence(SymmetricOperator):
         return self.operator.choice
 
     @property
+    def product_bytes(self) -> int:
+        """That of the operator, and two vectors between the factors."""
+        return 2 * self.shape[0] * self.dtype.itemsize + self.operator.product_bytes
+
+    @property
     def preferred_columns(self) -> int:
         """That of the operator."""
         return self.operator.preferred_columns

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hessium._typing import FloatArray
 from hessium.linalg.operator import SymmetricOperator
+from hessium.linalg.vectors import inner, norm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,7 +65,7 @@ def minres(
 
     Cost: one product and 4 n k multiply-adds a step.
     """
-    beta = float(vector.norm())
+    beta = float(norm(vector))
     if beta == 0:
         return Solved(
             solution=torch.zeros_like(vector),
@@ -84,14 +85,14 @@ def minres(
     while k < steps:
         image = operator @ basis[k]
         known = basis[: k + 1]
-        along = known @ image
+        along = inner(known, image)
         image = image - along @ known
-        again = known @ image
+        again = inner(known, image)
         image = image - again @ known
         projected[k, k] = float(along[k] + again[k])
         if k:
             projected[k - 1, k] = projected[k, k - 1]
-        rest = float(image.norm())
+        rest = float(norm(image))
         scale = max(scale, abs(projected[k, k]) + rest + (projected[k, k - 1] if k else 0.0))
         k += 1
         broken = rest <= np.finfo(np.float64).eps * 10 * scale

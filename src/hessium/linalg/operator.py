@@ -60,6 +60,11 @@ class SymmetricOperator(MatrixProducts):
         return 1
 
     @property
+    def product_bytes(self) -> int:
+        """Memory that its products hold, or take in passing, beside their vectors."""
+        return 0
+
+    @property
     def fingerprint(self) -> str:
         """Identifies the operator in checkpoints; empty where unknown."""
         return ""
@@ -185,6 +190,12 @@ class Combination(SymmetricOperator):
     def device(self) -> torch.device:
         """Of all terms."""
         return self.terms[0][1].device
+
+    @property
+    def product_bytes(self) -> int:
+        """Of all terms, and two vectors: the sum so far and a summand."""
+        vectors = 2 * self.shape[0] * self.dtype.itemsize
+        return vectors + sum(term.product_bytes for _, term in self.terms)
 
     @property
     def fingerprint(self) -> str:

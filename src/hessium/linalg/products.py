@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
+from hessium._finite import all_finite
 from hessium._typing import AnyArray
 from hessium.errors import InputError, NonFiniteError
 from hessium.linalg.dense_matrices import require_memory, symmetrize_
@@ -69,12 +70,7 @@ class MatrixProducts(ABC):
         product = self._matmat(block).reshape(other.shape)
         if product.data_ptr() == block.data_ptr():
             product = product.clone()  # callers overwrite products; this may be the input
-        # one pass suffices in ordinary cases: if the sum is finite, no entry is NaN
-        if not (
-            bool(torch.isfinite(product.sum()))
-            or bool(torch.isfinite(product).all())
-            or not bool(torch.isfinite(block).all())
-        ):
+        if not all_finite(product) and all_finite(block):
             msg = f"{self!r}: product with a finite vector has entries that are NaN or infinite"
             raise NonFiniteError(msg, partial=product)
         return product

@@ -42,10 +42,10 @@ def torch_threads(*, one: bool) -> Iterator[None]:
     if wanted == before and outer is not None:
         yield
         return
-    _GIVEN.number = given
-    if wanted != before:
-        torch.set_num_threads(wanted)
     try:
+        _GIVEN.number = given
+        if wanted != before:
+            torch.set_num_threads(wanted)
         yield
     finally:
         _GIVEN.number = outer

@@ -14,6 +14,9 @@ from hessium.linalg.shares import Pieces, Shares
 from hessium.linalg.threads import passes_over
 
 _DRAWN = 2**20  # numbers that are drawn at once, a multiple of sixteen
+# entries whose products a CPU kernel of torch adds up in their dtype: its rounding grows with their
+# number, in float32 to 4e-4 of a norm or an inner product of 10^7 entries
+_ADDED = 2**14
 
 
 def gaussian(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
@@ -87,7 +90,7 @@ def start_rows(
 
 
 def norm(vectors: Tensor, shares: Shares | None = None) -> Tensor:
-    """Length of a vector (n,), or of each row (b, n), without under- or overflow.
+    """Length of a vector (n,), or of each row (b, n), to rounding, without under- or overflow.
 
     Squares of entries near 1e-22 in float32, or 1e-160 in float64, underflow; where under- or
     overflow is possible, the entries are scaled first.
@@ -104,13 +107,40 @@ def norm(vectors: Tensor, shares: Shares | None = None) -> Tensor:
         for length in lengths:  # in their order: the same bits in all processes
             total = total + (length / unit).square()
         return largest * total.sqrt()
-    found = torch.linalg.vector_norm(vectors, dim=-1)
+    found = _length(vectors)
     limits = torch.finfo(vectors.dtype)
     if bool(((found > limits.tiny**0.5 / limits.eps) & (found < math.inf)).all()):
         return found
     largest = vectors.abs().amax(dim=-1)
     unit = torch.where(largest > 0, largest, 1.0)
-    return largest * torch.linalg.vector_norm(vectors / unit[..., None], dim=-1)
+    return largest * _length(vectors / unit[..., None])
+
+
+def _length(vectors: Tensor) -> Tensor:
+    """Length of each row, from the lengths of its parts."""
+    n = vectors.shape[-1]
+    if n <= _ADDED or vectors.device.type != "cpu":
+        return torch.linalg.vector_norm(vectors, dim=-1)
+    whole = n - n % _ADDED
+    parts = torch.linalg.vector_norm(vectors[..., :whole].unflatten(-1, (-1, _ADDED)), dim=-1)
+    rest = torch.linalg.vector_norm(vectors[..., whole:], dim=-1)
+    lengths = torch.cat([parts, rest[..., None]], dim=-1)
+    return torch.linalg.vector_norm(lengths, dim=-1, dtype=torch.float64).to(vectors.dtype)
+
+
+def inner(rows: Tensor, vectors: Tensor) -> Tensor:
+    r"""Inner products $V W^T$ of rows V (j, n) with W, (n,) or (b, n), to rounding.
+
+    Returns:
+        Shape (j,) or (j, b).
+    """
+    n, one = vectors.shape[-1], vectors.dim() == 1
+    if n <= _ADDED or vectors.device.type != "cpu":
+        return rows @ (vectors if one else vectors.mT)
+    total = rows.new_zeros((len(rows), *vectors.shape[:-1]), dtype=torch.float64)
+    for left, right in zip(rows.split(_ADDED, -1), vectors.split(_ADDED, -1), strict=True):
+        total += left @ (right if one else right.mT)
+    return total.to(rows.dtype)
 
 
 def subtract_projection_(vectors: Tensor, basis: Tensor, shares: Shares | None = None) -> Tensor:
@@ -128,11 +158,10 @@ def subtract_projection_(vectors: Tensor, basis: Tensor, shares: Shares | None =
     Cost: the basis is read twice, by matrix-vector (b = 1) or matrix-matrix products.
     """
     with passes_over(basis.nbytes):
-        one = vectors.dim() == 1
-        coefficients = basis @ (vectors if one else vectors.mT)
+        coefficients = inner(basis, vectors)
         if shares is not None:
             coefficients = shares.sum(coefficients)
-        if one:
+        if vectors.dim() == 1:
             torch.addmv(vectors, basis.mT, coefficients, alpha=-1.0, out=vectors)
         else:
             torch.addmm(vectors, coefficients.mT, basis, alpha=-1.0, out=vectors)

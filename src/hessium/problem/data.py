@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from torch.utils.data import DataLoader, Dataset
 
+from hessium._finite import all_finite
 from hessium.errors import InputError
 from hessium.problem.containers import entries, first_tensor, replaced, tensors
 
@@ -284,7 +285,7 @@ def check_batch(inputs: Any, targets: Any, number: int, device: torch.device) ->
             if leaf.is_complex():
                 msg = f"data: {what} of batch {number} are complex; real numbers are required"
                 raise InputError(msg)
-            if leaf.is_floating_point() and not bool(torch.isfinite(leaf).all()):
+            if leaf.is_floating_point() and not all_finite(leaf):
                 bad = int((~torch.isfinite(leaf)).sum())
                 msg = (
                     f"data: {what} of batch {number} have {bad} of {leaf.numel()} entries "

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from hessium._finite import all_finite
 from hessium.errors import InputError
 from hessium.problem.containers import tensors
 
@@ -100,6 +101,6 @@ def require_vector(theta: Any, like: Tensor) -> None:
     if not isinstance(theta, Tensor) or (theta.shape, theta.dtype, theta.device) != wanted:
         msg = f"theta: {describe(theta)}; shape ({len(like)},), {like.dtype} on {like.device}"
         raise InputError(msg + " is required")
-    if not bool(torch.isfinite(theta).all()):
+    if not all_finite(theta):
         msg = f"theta: {int((~torch.isfinite(theta)).sum())} entries are NaN or infinite"
         raise InputError(msg)

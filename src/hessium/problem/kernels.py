@@ -37,13 +37,13 @@ def twice_differentiable(device_type: str, dtype: torch.dtype | None = None) -> 
     outer = getattr(_ACTIVE, "dtype", _NONE)
     with ExitStack() as stack:
         stack.enter_context(full_precision())
-        stack.enter_context(_PLAIN_KERNELS)
+        stack.enter_context(_PLAIN_KERNELS.held())
         if device_type == "cuda":
             stack.enter_context(StepwiseRecurrence())
         stack.enter_context(WeightNormByFormula())
         stack.enter_context(at_least(dtype))
         if "torch._dynamo" in sys.modules:  # otherwise nothing can have been compiled
-            stack.enter_context(_EAGER)
+            stack.enter_context(_EAGER.held())
         _ACTIVE.dtype = dtype
         stack.callback(setattr, _ACTIVE, "dtype", outer)
         yield
@@ -56,7 +56,7 @@ def for_values(dtype: torch.dtype | None = None) -> Iterator[None]:
     Args:
         dtype: if given, casts to a lower precision are omitted.
     """
-    with full_precision(), _PLAIN_KERNELS, at_least(dtype):
+    with full_precision(), _PLAIN_KERNELS.held(), at_least(dtype):
         yield
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hessium._arithmetic import full_precision
+from hessium._finite import all_finite
 from hessium.errors import InputError, NonFiniteError
 from hessium.linalg.threads import network_passes
 from hessium.problem.data import Batch
@@ -64,7 +65,7 @@ def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, T
     sums = ranks.all_fsum([math.fsum(one) for one in totals])
     for risk, gradient in zip(risks, gradients, strict=True):
         risk.summed(gradient).div_(risk.denominator)
-        finite = bool(torch.isfinite(gradient).all())
+        finite = all_finite(gradient)
         if not (finite if risk.spread is None else ranks.agree(finite)):
             where = ", ".join(risk.not_finite(gradient))
             msg = f"gradient: has entries that are NaN or infinite, in {where}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from hessium._finite import all_finite
 from hessium.errors import InputError, NonFiniteInputError, OutsideParameterWarning, RouteWarning
 from hessium.problem.additivity import Additivity, require_additive
 from hessium.problem.containers import tensors
@@ -300,7 +301,7 @@ def _check_outputs(f: Tensor, loss: Loss, parameters: Sequence[Tensor], number: 
     if not f.is_floating_point():
         msg = f"model: outputs have dtype {f.dtype}; real floating-point outputs are required"
         raise InputError(msg)
-    if not bool(torch.isfinite(f).all()):
+    if not all_finite(f.detach()):
         if isinstance(loss, Value):
             msg = f"closure: returned {float(f.detach())}; a finite number is required"
             raise NonFiniteInputError(msg)

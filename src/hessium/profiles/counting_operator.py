@@ -49,6 +49,11 @@ class CountingOperator(SymmetricOperator):
         return self._inner.device
 
     @property
+    def product_bytes(self) -> int:
+        """Of the operator."""
+        return self._inner.product_bytes
+
+    @property
     def preferred_columns(self) -> int:
         """Of the operator."""
         return self._inner.preferred_columns

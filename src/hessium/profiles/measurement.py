@@ -13,6 +13,7 @@ import scipy.stats
 from hessium import _arguments
 from hessium.curvature.requirements import require_risk
 from hessium.errors import NonFiniteError
+from hessium.linalg.vectors import norm
 from hessium.problem import EmpiricalRisk
 from hessium.profiles.dense_measurement import dense_spectra
 from hessium.profiles.matrix_profile import LIKELY, LayerProfile, MatrixProfile, exact_layer
@@ -56,7 +57,7 @@ class Measurement:
         if self._large:
             plan.memory(risk)
         self._loss = risk.value()
-        self._gradient_norm = float(risk.gradient().norm())
+        self._gradient_norm = float(norm(risk.gradient()))
         # a changed word of the page leaves stored parts valid
         kind = "product" if self._large else "dense"
         code = fingerprint(f"{__package__}.{kind}_measurement") if store else ""

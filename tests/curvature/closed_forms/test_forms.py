@@ -161,6 +161,7 @@ class Net(nn.Module):
         return self.layers(x)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", [hs.Hessian, hs.ResidualHessian, hs.GaussNewton])
 @pytest.mark.parametrize("route", ["retained", "streaming", "traced"])
 def test_operators_are_the_same_without_them(

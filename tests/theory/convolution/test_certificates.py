@@ -194,6 +194,7 @@ MEMBERS = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "q", "far"), MEMBERS)
 def test_values_over_the_bands_have_all_digits(name: str, q: float, far: float) -> None:
     law, parts, means = member(name, q, far)
@@ -210,6 +211,7 @@ def test_values_over_the_bands_have_all_digits(name: str, q: float, far: float) 
     assert worst < 1
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "q", "far"), MEMBERS)
 def test_bands_integrate_to_their_masses(name: str, q: float, far: float) -> None:
     law = member(name, q, far)[0]

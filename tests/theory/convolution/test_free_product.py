@@ -30,6 +30,7 @@ LAWS: dict[str, Law] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", LAWS)
 def test_against_sampled_matrices(name: Any) -> None:
     law = LAWS[name]

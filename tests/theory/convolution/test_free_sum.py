@@ -115,6 +115,7 @@ def test_the_fast_route_for_levy_noise_agrees_with_the_general_one(base: Law, no
     assert slow.cdf(x) != pytest.approx(free_sum(base, noise.scaled(1.01)).cdf(x), abs=1e-5)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", NAMES)
 def test_general_sums_against_sampled_matrices(name: Any) -> None:
     law = GENERAL[name]

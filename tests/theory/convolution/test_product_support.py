@@ -26,6 +26,7 @@ HARD: dict[str, tuple[Law, Law]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", HARD)
 def test_mass_and_mean_through_the_intervals(name: Any) -> None:
     first, second = HARD[name]

@@ -55,6 +55,7 @@ def masses(law: Law, count: int = 600) -> tuple[FloatArray, FloatArray]:
     return by_density, by_cdf
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "power")) for name in HARD]
 )

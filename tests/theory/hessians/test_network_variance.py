@@ -45,6 +45,7 @@ def score(n: int, samples: int, activation: str, expected: float) -> float:
     return float((found.mean() - expected) / (found.std(ddof=1) / np.sqrt(DRAWS)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 def test_variance_of_sampled_networks(activation: Any) -> None:
     """A false alarm in one of 2,500 runs: Student, Bonferroni over four cases.

@@ -58,6 +58,7 @@ def _power(k: int) -> Callable[[float], float]:
     return power
 
 
+@pytest.mark.sampled
 def test_moments_are_integrals_of_the_density(law: Any) -> None:
     for k in range(4):
         total = sum(w * x**k for x, w in law.atoms.items())

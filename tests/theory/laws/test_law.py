@@ -151,6 +151,7 @@ def test_nan_is_refused_everywhere(name: Any) -> None:
     assert law.free_cumulants(0).shape == (0,)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("scale", [1e-60, 1e-6, 1e6, 1e60])
 def test_laws_scale(scale: float) -> None:
     def laws(s: float) -> list[Law]:
