@@ -248,6 +248,14 @@ def test_lines_of_a_label_are_of_about_the_same_length(label: str, lines: list[s
     assert axes.get_ylabel().split("\n") == lines
 
 
+def test_an_axis_of_numbers_of_things_has_whole_ticks() -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    series = Series(label="a", x=x, y=0.1 * x, error="exact", source="measured", mark="points")
+    axes = draw(_chart(x_scale="linear", series=(series,))).axes[0]
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+    assert any(tick != round(tick) for tick in axes.get_yticks())
+
+
 def test_short_labels_stand_in_two_columns() -> None:
     x = np.array([1.0, 2.0])
 

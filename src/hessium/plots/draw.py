@@ -227,7 +227,7 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
     if ticks:
         axis.set_major_locator(FixedLocator(list(ticks)))
         axis.set_minor_locator(NullLocator())
-    elif scale == "linear" and which == "y" and chart.series and all(map(_counts, chart.series)):
+    elif scale == "linear" and chart.series and all(_counts(one, which) for one in chart.series):
         axis.set_major_locator(MaxNLocator(integer=True))
     elif scale == "log":
         low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
@@ -264,7 +264,9 @@ def symlog_ticks(low: float, high: float, linear: float, most: int = 9) -> tuple
     return tuple(x for x in found if low <= x <= high)
 
 
-def _counts(series: Series) -> bool:
+def _counts(series: Series, which: str) -> bool:
+    if which == "x":
+        return bool((series.x == np.round(series.x)).all())
     ends = [e for e in (series.low, series.high, series.y) if e is not None]
     # the median of an even number of counts is half an integer at most
     return all(bool((2 * e == np.round(2 * e)).all()) for e in ends)

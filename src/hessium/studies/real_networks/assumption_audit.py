@@ -167,10 +167,9 @@ def _tested(config: AuditConfig, runs: ResultTable) -> list[Statement]:
             f"{int(held.sum())} of {held.size} networks {_WHEN[when]}"
             for when, held in holds.items()
         )
+        at_start = {a: runs.select(activation=a, when="random") for a in config.activations}
         by_activation = ", ".join(
-            f"{written(a)} "
-            + between(_values(assumption, runs.select(activation=a, when="random")), 2)
-            for a in config.activations
+            f"{written(a)} {between(_values(assumption, one), 2)}" for a, one in at_start.items()
         )
         evidence = (
             f"not rejected in {counts}; {_statistic(assumption)} at initialisation: {by_activation}"
