@@ -93,6 +93,9 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ([], "COMMAND"),
         (["reproduse"], "'reproduse'"),
+        (["spectrm", "a.py:f"], "COMMAND: there is no 'spectrm'; did you mean 'spectrum'?"),
+        (["completion", "bsh"], "shell: there is no 'bsh'; did you mean 'bash'?"),
+        (["zzz"], "COMMAND: invalid choice: 'zzz'"),
         (["reproduce", "tqy"], "NAME: 'tqy' is not an experiment; did you mean 'toy'?"),
         (["reproduce", "toy", "--preset", "big"], "preset: 'big'; toy has quick, paper"),
         (["reproduce", "--workers", "0"], "--workers: 0; a positive integer is required"),

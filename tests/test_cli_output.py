@@ -115,6 +115,14 @@ def test_every_command_has_an_example_and_the_shared_options() -> None:
                 assert f"(default: {action.default})" in " ".join(help_of[name].split()), action
 
 
+def test_help_breaks_no_path_at_a_hyphen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, parser in _commands():
+        lines = parser.format_help().splitlines()
+        assert not [line for line in lines if line.endswith("-") and line[-2:-1].isalnum()], name
+        assert max(map(len, lines)) <= 90, name  # no word is that long
+
+
 def _commands() -> list[tuple[str, argparse.ArgumentParser]]:
     kind = argparse._SubParsersAction
     (commands,) = (one for one in grammar()._actions if isinstance(one, kind))

@@ -11,10 +11,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from hessium.figures.records import Chart, Series, measured
+from hessium.figures.hues import GAUSS_NEWTON, HESSIAN, PUBLISHED
+from hessium.figures.records import Chart, Series, Source, measured
 from hessium.plots import PALETTE, describe, draw, to_pdf, to_png, to_svg
-from hessium.plots.draw import symlog_ticks, tick_text
-from hessium.plots.style import FAINT, INK
+from hessium.plots.draw import styles_of, symlog_ticks, tick_text
+from hessium.plots.style import DARK_INK, FAINT, INK
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -195,8 +196,78 @@ def test_series_of_one_hue_share_a_colour_and_differ_in_dashes() -> None:
     dashes = [line.get_linestyle() for line in lines]
     assert dashes[0] == dashes[1] != dashes[2] == dashes[3]
     plain = draw(_chart(series=(curve("a", None), curve("b", None)))).axes[0].get_lines()
-    assert len({line.get_color() for line in plain}) == 2
+    assert [line.get_color() for line in plain] == [INK, INK]  # bounds look alike in all charts
     assert len({line.get_linestyle() for line in plain}) == 2
+
+
+def _points(label: str, source: Source = "measured", **options: Any) -> Series:
+    x = np.array([1.0, 2.0])
+    return Series(label=label, x=x, y=x, error="exact", source=source, mark="points", **options)
+
+
+def test_a_quantity_has_its_colour_wherever_it_stands() -> None:
+    first, second, other = styles_of(
+        (_points("H₀ after training"), _points("H, positive"), _points("width 20"))
+    )
+    assert first["color"] == PALETTE[GAUSS_NEWTON][0]
+    assert second["color"] == PALETTE[HESSIAN][0]
+    assert other["color"] == PALETTE[2][0]  # its place in the chart
+    (total,) = styles_of((_points("H₀ + H₁"),))
+    assert total["color"] == PALETTE[0][0]  # a sum is no H₀
+
+
+def test_series_of_one_colour_differ_in_their_markers() -> None:
+    found = styles_of(tuple(_points(f"H, {name}") for name in "abcdef"))
+    assert len({style["marker"] for style in found}) == len(found)
+    hollow, filled = styles_of((_points("H at first", hollow=True), _points("H at last")))
+    assert hollow["marker"] == filled["marker"]
+    assert hollow["markerfacecolor"] == "none" != filled.get("markerfacecolor")
+
+
+def test_published_numbers_are_grey_and_lines_on_dark_axes_are_light() -> None:
+    (dots,) = styles_of((_points("published: figure 4", "published"),))
+    assert dots["color"] == PALETTE[PUBLISHED][0]
+    x = np.array([1.0, 2.0])
+    bound = Series(label="bound", x=x, y=x, error="exact", source="theory", mark="line")
+    assert styles_of((bound,), dark=True)[0]["color"] == DARK_INK
+
+
+@pytest.mark.parametrize(
+    ("label", "lines"),
+    [
+        ("eigenvalues above 10⁻⁶ of the largest", ["eigenvalues above", "10⁻⁶ of the largest"]),
+        ("density", ["density"]),
+        (
+            "interdependencies of many words, each short",
+            ["interdependencies of", "many words, each short"],
+        ),
+    ],
+)
+def test_lines_of_a_label_are_of_about_the_same_length(label: str, lines: list[str]) -> None:
+    axes = draw(_chart(y_label=label)).axes[0]
+    assert axes.get_ylabel().split("\n") == lines
+
+
+def test_an_axis_of_numbers_of_things_has_whole_ticks() -> None:
+    x = np.array([1.0, 2.0, 3.0])
+    series = Series(label="a", x=x, y=0.1 * x, error="exact", source="measured", mark="points")
+    axes = draw(_chart(x_scale="linear", series=(series,))).axes[0]
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+    assert any(tick != round(tick) for tick in axes.get_yticks())
+
+
+def test_short_labels_stand_in_two_columns() -> None:
+    x = np.array([1.0, 2.0])
+
+    def legend(labels: tuple[str, ...]) -> Any:
+        series = tuple(
+            Series(label=one, x=x, y=x, error="exact", source="theory", mark="line")
+            for one in labels
+        )
+        return draw(_chart(series=series)).legends[0]
+
+    assert legend(("BFGS", "L-BFGS-B", "trust region"))._ncols == 2
+    assert legend(("BFGS", "L-BFGS-B", "trust region, plateau as published"))._ncols == 1
 
 
 def test_png_is_a_picture_on_white() -> None:

@@ -1,5 +1,7 @@
 """Short legends: one row for a key and one for a kind, and only where nothing is lost."""
 
+import dataclasses
+
 import numpy as np
 
 from hessium.figures.records import Chart, Series
@@ -39,8 +41,31 @@ def test_what_is_no_product_keeps_its_own_rows() -> None:
     assert texts(mixed) == [each.label for each in mixed]
 
 
-def test_logarithmic_axes_have_two_labels_at_least() -> None:
-    for low, high in ((0.12, 0.46), (0.3, 0.9), (1.1, 1.9), (2.0, 60.0), (0.12, 12.0), (1e-8, 1.0)):
+def test_hollow_and_filled_markers_tell_two_kinds() -> None:
+    series = [
+        dataclasses.replace(one(f"{kind}, n = {k}", k, "measured", "both"), hollow=kind == "ReLU")
+        for kind in ("linear", "ReLU")
+        for k in range(3)
+    ]
+    limit = one("limit", None)
+    assert texts((*series, limit)) == ["n = 0", "n = 1", "n = 2", "linear", "ReLU", "limit"]
+    handles = draw(
+        Chart(name="c", title="t", caption="", x_label="x", y_label="y", series=(*series, limit))
+    ).legends[0]
+    lines = [line for line in handles.get_lines() if line.get_marker() == "o"]
+    assert [line.get_markerfacecolor() == "none" for line in lines] == [False, True]
+
+
+def test_logarithmic_axes_have_three_labels_at_least() -> None:
+    for low, high in (
+        (0.12, 0.46),
+        (0.3, 0.9),
+        (1.1, 1.9),
+        (2.0, 60.0),
+        (0.12, 12.0),
+        (0.03, 7.0),
+        (1e-8, 1.0),
+    ):
         values = Series(
             label="s",
             x=np.array([1.0, 2.0]),
@@ -56,4 +81,4 @@ def test_logarithmic_axes_have_two_labels_at_least() -> None:
         axis = draw(chart).axes[0].yaxis
         bottom, top = axis.get_view_interval()
         ticks = [at for at in axis.get_majorticklocs() if bottom <= at <= top]
-        assert len(ticks) >= 2, (low, high, ticks)
+        assert len(ticks) >= 3, (low, high, ticks)

@@ -149,11 +149,11 @@ def test_a_page_begins_with_the_numbers(arguments: dict[str, Any], tmp_path: Pat
         page.index(words)
         for words in (
             "Curvature of Sequential",
-            ">The matrices <a",
-            ">Layers <a",
+            ">The matrices&nbsp;<a",
+            ">Layers&nbsp;<a",
             "<figure id=",
             'class="statements"',
-            ">Loss and gradient <a",
+            ">Loss and gradient&nbsp;<a",
         )
     ]
     assert places == sorted(places)

@@ -95,6 +95,11 @@ def test_counts_on_top_are_those_of_the_sections(run: RunDirectory, text: str) -
     assert Counter(cards) == expected
     contents = top.split("</nav>")[0]
     assert _tallies(contents) == expected
+    # kinds of claims are counted apart there
+    (first, *_) = re.findall(r'<div class="tallied">(.*?)</div>', contents, re.DOTALL)
+    kinds = [part for part in first.split('<span class="of">') if "verdict" in part]
+    assert [part.split("<")[0] for part in kinds] == ["source", "ours", "control"]
+    assert _tallies(kinds[0]) == {"does not hold": 1, "holds": 1}
     # and for each kind of claim
     overview = Overview(run.sections())
     assert counts(overview.all, "source") == {"does not hold": 2, "holds": 2}
@@ -127,6 +132,28 @@ def test_the_head_lists_what_does_not_hold_and_why(text: str) -> None:
     assert "A control." in head
     assert "Never shown." not in text
     assert "A and B, On edges." in head
+
+
+def test_the_rest_of_a_long_list_is_on_the_page_too(tmp_path: Path) -> None:
+    run = fill(tmp_path)
+    section = run.sections()[0]
+    many = tuple(
+        judge(f"Claim {k}.", False, "0", origin=SOURCE, reason="It is so." if k == 14 else "")
+        for k in range(15)
+    )
+    run.put(
+        replace(section, findings=replace(section.findings, statements=many)),
+        {},
+        order=("toy", "other"),
+    )
+    overview = Overview(run.sections())
+    listed = [one.statement.claim for one in (*overview.listed, *overview.further)]
+    assert sorted(listed) == sorted(one.claim for one in many)
+    assert "Claim 14." in listed[:12]  # those with a reason come first
+    head = write_report(run).read_text("utf-8").split("<main>")[0]
+    assert "<summary>3 more</summary>" in head
+    assert 'start="13"' in head
+    assert all(one.claim in head for one in many)
 
 
 def test_a_page_without_origins_has_no_overview(tmp_path: Path) -> None:
@@ -194,6 +221,23 @@ def test_a_statement_cannot_point_nowhere(run: RunDirectory) -> None:
         ("φ = parameters / samples", "φ = parameters / samples"),
         ("seed = 0, 3 < 4 and a - b", "seed = 0, 3 &lt; 4 and a - b"),
         ("r = min(s, s′), n = ", "r = min(s, s′), n = "),
+        (
+            "|I| = 9",  # both bars close to the letter
+            '<math><mo form="prefix" stretchy="false">|</mo><mi>I</mi>'
+            '<mo form="postfix" stretchy="false">|</mo><mo>=</mo><mn>9</mn></math>',
+        ),
+        (
+            "a norm ‖θ*‖, 5 %",
+            'a norm <math><mo form="prefix" stretchy="false">‖</mo><msup><mi>θ</mi>'
+            '<mn>*</mn></msup><mo form="postfix" stretchy="false">‖</mo></math>, 5\u00a0%',
+        ),
+        ("a bar ‖ alone", "a bar ‖ alone"),
+        ("0.5 +- 0.1 (99%)", "0.5 ± 0.1 (99\u00a0%)"),
+        (
+            "λ > tol max λ",
+            "<math><mi>λ</mi><mo>&gt;</mo><mtext>tol</mtext><mspace width='0.17em'/><mi>max</mi>"
+            "<mspace width='0.17em'/><mi>λ</mi></math>",
+        ),
         ("λ ≤ 10⁻⁶", "<math><mi>λ</mi><mo>≤</mo><msup><mn>10</mn><mn>−6</mn></msup></math>"),
     ],
 )

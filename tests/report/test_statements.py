@@ -1,8 +1,17 @@
+import numpy as np
 import pytest
 
 from hessium.figures.formatting import between, digits
-from hessium.figures.records import Number, Table, exact, over
-from hessium.report.statements import bases, duration, number, setting
+from hessium.figures.records import Chart, Number, Series, Table, exact, over
+from hessium.report.statements import (
+    bases,
+    characters,
+    columns,
+    duration,
+    errors,
+    number,
+    setting,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,15 +44,57 @@ def test_numbers_carry_their_error() -> None:
     assert number("as it is") == "as it is"
     assert number(exact(5)) == "5"
     assert number(over([4, 5, 7], "3 seeds")) == "5 [4, 7]"
+    assert number(over([4], "1 seed")) == "4"  # one value has no range
     table = Table(
-        title="t", columns=("a", "b"), rows=((exact(1), over([1], "1 seed")), ("x", exact(2)))
+        title="t", columns=("a", "b"), rows=((exact(1), over([1, 2], "2 seeds")), ("x", exact(2)))
     )
     assert bases(table) == (
-        "Numbers: median [least, greatest] over 1 seed. The other numbers are exact."
+        "Numbers: median [least, greatest] over 2 seeds. The other numbers are exact."
     )
     assert bases(Table(title="t", columns=("a",), rows=((exact(1),),))) == "All numbers are exact."
     rounded = Table(title="t", columns=("a",), rows=((Number(value=1.0, basis="to rounding"),),))
     assert bases(rounded) == "Numbers: to rounding."
+
+
+def test_a_column_of_numbers_stands_on_the_right_also_where_there_is_none() -> None:
+    table = Table(
+        title="t",
+        columns=("data", "gap", "step", "ranks"),
+        rows=(
+            ("Gaussian", exact(2), "0.4", "15 / 15"),
+            ("digits", "none", "10⁻⁵", "3 / 3"),
+            ("beam", "below 0.1 %", "2 ± 0.1", "1 of 2"),
+        ),
+    )
+    assert columns(table) == ["words", "number", "number", "words"]
+
+
+def test_wide_tables_are_known_by_their_cells() -> None:
+    wide = over([1.234, 1.567, 1.891], "3 seeds")  # 1.57 [1.23, 1.89]
+    table = Table(title="t", columns=("a", "b"), rows=((wide, "a long sentence that wraps"),))
+    assert characters(table) == len("1.57 [1.23, 1.89]") + 2 + 20 + 2
+
+
+def _points(label: str, error: str, nudge: float = 0.0) -> Series:
+    x = np.array([1.0, 2.0])
+    return Series(
+        label=label, x=x, y=x, error=error, source="measured", mark="points", nudge=nudge
+    )  # fmt: skip
+
+
+def test_what_bars_are_and_that_points_were_moved() -> None:
+    def said(*series: Series) -> str:
+        return errors(
+            Chart(name="c", title="t", caption="", x_label="x", y_label="y", series=series)
+        )
+
+    assert said(_points("a", "exact")) == "Points: exact."
+    assert said(_points("a", "bars ± one standard error")) == "Bars ± one standard error."
+    moved = said(_points("certified points", "none: one run"), _points("H, all", "exact", 3.0))
+    assert moved == (
+        "Certified points: no error bars (one run). H, all: exact. "
+        "Points at the same place are set side by side."
+    )
 
 
 def test_an_error_that_no_digit_feels_is_not_printed() -> None:

@@ -179,10 +179,10 @@ def test_overwritten_residuals_reach_the_operator() -> None:
 
 def test_zeros_and_what_turns_them() -> None:
     findings = found("null")
-    for words in ("relu units", "linear units", "tanh units"):
+    for words in ("ReLU units", "linear units", "tanh units"):
         assert verdict(findings, words) == "holds"
     wrong = [{**r, "zeros": r["zeros"] + 1} for r in results("null")]
-    assert verdict(found("null", wrong), "relu units") == "does not hold"
+    assert verdict(found("null", wrong), "ReLU units") == "does not hold"
 
 
 def test_gap_and_what_turns_it() -> None:

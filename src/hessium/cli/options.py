@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from pathlib import Path
 
 from hessium.cli import values
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Adds "(default: ...)" where an option has a default that is a number, a name or a path."""
+    """Adds "(default: ...)" where an option has a default that is a number, a name or a path.
+
+    Lines break at spaces only, so that paths and options can be copied.
+    """
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         stated = isinstance(action.default, (int, float, str, Path))
         if not stated or isinstance(action.default, bool) or action.default == argparse.SUPPRESS:
             return action.help
         return f"{action.help} (default: %(default)s)"
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return textwrap.fill(
+            " ".join(text.split()), width, initial_indent=indent, subsequent_indent=indent,
+            break_on_hyphens=False,
+        )  # fmt: skip
 
 
 def target(

@@ -168,8 +168,10 @@ def say_verdicts(findings: Findings) -> None:
         return
     say("  Claims tested; one that does not hold is a result, not a failure:")
     for statement in findings.statements:
-        say(f"  {statement.verdict}: {statement.claim}")
-        say(f"      {statement.evidence}")
+        said = f"  {statement.verdict}: {statement.claim}"
+        say(textwrap.fill(said, 98, subsequent_indent="    "))
+        indent = " " * 6
+        say(textwrap.fill(statement.evidence, 98, initial_indent=indent, subsequent_indent=indent))
 
 
 def _say_table(table: Table) -> None:

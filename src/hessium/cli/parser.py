@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,12 +15,21 @@ from hessium.cli import model_options, options, values
 from hessium.errors import InputError
 from hessium.runs.fingerprint import versions
 
+_CHOICE = re.compile(
+    r"(?P<name>[^:]+): invalid choice: '(?P<given>[^']*)' \(choose from (?P<allowed>.*)\)"
+)
+
 
 class _Parser(argparse.ArgumentParser):
     """Reports a mistake as an `InputError`, so that all mistakes look alike."""
 
     def error(self, message: str) -> NoReturn:
         text = message.removeprefix("argument ")
+        if found := _CHOICE.fullmatch(text):
+            given, allowed = found["given"], re.findall(r"'([^']+)'", found["allowed"])
+            if nearest := difflib.get_close_matches(given, allowed, n=1):
+                msg = f"{found['name']}: there is no {given!r}; did you mean {nearest[0]!r}?"
+                raise InputError(msg)
         msg = f"{text}; `{self.prog} --help` lists what is possible"
         raise InputError(msg)
 
@@ -38,7 +49,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _reproduce(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="experiments (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="experiments of `hessium list` (default: all)"
+    )
     parser.add_argument("--preset", default="quick", help="quick (minutes) or paper (as published)")
     options.results(parser, "runs/reproduce")
     options.computing(parser)

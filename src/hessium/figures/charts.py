@@ -52,7 +52,9 @@ class Series:
         source: origin of the numbers, which decides the style.
         mark: points, a line, both, or steps: y from this x to the next.
         nudge: sideways shift in typographic points, for points that would hide each other.
-        hue: series with the same number share a colour; None takes the next one.
+        hue: series with the same number share a colour. None is the colour of its quantity, if
+            the label begins with one (H, H₀, H₁), of the text for theory, grey for published
+            numbers, else the next one.
         ids: of the runs behind the points, one each, or none.
         hollow: whether markers are drawn hollow, as for points beside the plane of a chart.
     """
@@ -152,6 +154,7 @@ class Chart:
         x_scale, y_scale: linear, log, or symlog (linear about zero, logarithmic beyond, by asinh).
         x_linear: of symlog, x is at asinh(x / x_linear).
         x_ticks, y_ticks: positions of labelled ticks, or empty for automatic ones.
+        y_range: ends of the y axis, for charts to be compared; None follows the data.
         series: what is drawn, first below.
         field: values in colours below the series, if any.
         panels: charts below this one on the same x axis, without fields and panels of their own.
@@ -167,6 +170,7 @@ class Chart:
     x_linear: float = 1.0
     x_ticks: tuple[float, ...] = ()
     y_ticks: tuple[float, ...] = ()
+    y_range: tuple[float, float] | None = None
     series: tuple[Series, ...]
     field: Field | None = None
     panels: tuple[Chart, ...] = ()
@@ -183,6 +187,11 @@ class Chart:
                 len(ticks) <= _MOST_TICKS and all(map(math.isfinite, ticks)),
                 f"{name} of chart {self.name}: {len(ticks)}; at most {_MOST_TICKS} finite numbers",
             )
+        low, high = (0.0, 1.0) if self.y_range is None else self.y_range
+        require(
+            -math.inf < low < high < math.inf,
+            f"y_range of chart {self.name}: {self.y_range}; must be finite and ascending",
+        )
         drawn = bool(self.series) or self.field is not None
         require(drawn, f"series of chart {self.name}: empty; nothing to draw")
         require(

@@ -20,8 +20,8 @@ def hue_of(label: str) -> int:
 
 
 def is_quantity(label: str) -> bool:
-    """Whether a label names a quantity that has a colour of its own."""
-    return _first_word(label) in BY_LABEL
+    """Whether a label names a quantity that has a colour of its own; sums have none."""
+    return _first_word(label) in BY_LABEL and label.split()[1:2] != ["+"]
 
 
 def _first_word(label: str) -> str:

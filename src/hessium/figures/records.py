@@ -71,7 +71,7 @@ def exact(value: float | int, digits: int = 12) -> Number:
 
 
 def over(values: Numbers, what: str, digits: int = 3) -> Number:
-    """Median of `values`, with their range as the error.
+    """Median of `values`, with their range as the error; a single value has no range.
 
     Args:
         values: repeated measurements, any shape, not empty.
@@ -80,6 +80,8 @@ def over(values: Numbers, what: str, digits: int = 3) -> Number:
     """
     array = np.asarray(values, dtype=np.float64).reshape(-1)
     require(array.size > 0, "values: empty; at least one is needed")
+    if array.size == 1:
+        return Number(value=float(array[0]), basis=f"one value ({what})", digits=digits)
     return Number(
         value=float(np.median(array)),
         low=float(array.min()),

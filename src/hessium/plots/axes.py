@@ -55,7 +55,7 @@ def plot(result: Any, ax: Axes | None, **options: Any) -> Axes:
     elif axes.get_title():
         axes.set_title("")  # of one of several results
     if series:
-        axes.legend(fontsize="x-small", framealpha=0.7, edgecolor="none")
+        axes.legend(fontsize="small", framealpha=0.7, edgecolor="none")
     return axes
 
 

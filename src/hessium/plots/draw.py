@@ -22,15 +22,18 @@ from matplotlib.ticker import (
 from matplotlib.transforms import ScaledTranslation
 
 from hessium.figures.formatting import superscript
+from hessium.figures.hues import PUBLISHED, hue_of, is_quantity
 from hessium.figures.records import Chart, Series
 from hessium.plots.fields import draw_field
 from hessium.plots.legends import keys_and_kinds, short_legend
 from hessium.plots.panels import panels_below
-from hessium.plots.style import DASHES, MARKERS, PALETTE, RC
+from hessium.plots.style import DARK_INK, DASHES, INK, MARKERS, PALETTE, RC
 
-_WIDTH, _AXES_HEIGHT, _PANEL_HEIGHT, _LINE = 4.4, 2.9, 1.3, 0.19
+_WIDTH, _AXES_HEIGHT, _PANEL_HEIGHT, _LINE = 4.3, 2.9, 1.3, 0.205
 _MOST_LINES = 8
-_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 48, 34, 50
+_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 46, 34, 48
+_NEXT = (0, 3, 1, 4, 2, 5)  # from the marker of a colour to those of further series in it
+_SHORT = 19  # characters of a legend entry, up to which two fit beside each other
 
 
 def draw(chart: Chart) -> Figure:
@@ -41,11 +44,11 @@ def draw(chart: Chart) -> Figure:
     with mpl.rc_context(RC):
         short = keys_and_kinds(chart.series)
         labels = [_wrapped(one.label, _LEGEND_CHARACTERS) for one in chart.series]
-        below = [*labels, _wrapped(chart.x_label, _X_CHARACTERS)]
-        height = _AXES_HEIGHT + _PANEL_HEIGHT * len(chart.panels)
-        if short is not None:
-            below = [*[""] * max(map(len, short)), below[-1]]
-        height += _LINE * sum(text.count("\n") + 1 for text in below)
+        columns = 2 if len(labels) > 2 and max(map(len, labels)) <= _SHORT else 1
+        rows = sum(text.count("\n") + 1 for text in labels)
+        rows = -(-rows // columns) if short is None else max(map(len, short))
+        rows += _balanced(chart.x_label, _X_CHARACTERS).count("\n") + 1
+        height = _AXES_HEIGHT + _PANEL_HEIGHT * len(chart.panels) + _LINE * rows
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
         axes = figure.add_subplot()
         handles = draw_on(axes, chart)
@@ -53,7 +56,6 @@ def draw(chart: Chart) -> Figure:
             if series.ids:  # the SVG writer hangs the ids of the runs on these
                 line = handle.lines[0] if hasattr(handle, "lines") else handle
                 line.set_gid(f"points-{number}")
-        columns = 1
         if short is not None:
             handles, labels, columns = *short_legend(chart.series, *short), 2
         figure.legend(
@@ -116,22 +118,43 @@ def _wrapped(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(text, width, max_lines=_MOST_LINES, placeholder=" ..."))
 
 
+def _balanced(text: str, width: int) -> str:
+    """On as few lines of at most this width, of about the same length."""
+    found = _wrapped(text, width)
+    least = max(map(len, ["words", *text.split()]))
+    while width > least and _wrapped(text, width - 1).count("\n") == found.count("\n"):
+        width -= 1
+        found = _wrapped(text, width)
+    return found
+
+
 def styles_of(series: tuple[Series, ...], *, dark: bool = False) -> list[dict[str, Any]]:
-    """Measured: solid and filled. Published: hollow. Theory: dashed, without points."""
+    """Measured: solid and filled. Published: hollow. Theory: dashed, without points.
+
+    The colour is that of the series' hue, else of its quantity (H, H₀, H₁). A theory without either
+    has the colour of the text, so that bounds and thresholds look alike in all charts; published
+    numbers are grey; anything else takes the next colour. Series of one colour differ in their
+    markers.
+    """
     styles = []
     theories: Counter[int | None] = Counter()
+    marked: Counter[tuple[int | None, bool]] = Counter()
     for index, one in enumerate(series):
-        hue = index if one.hue is None else one.hue
-        colour = PALETTE[hue % len(PALETTE)][int(dark)]
+        hue = _hue(one, index)
+        ink = DARK_INK if dark else INK
+        colour = ink if hue is None else PALETTE[hue % len(PALETTE)][int(dark)]
         style: dict[str, Any] = {"color": colour, "linestyle": "-", "marker": "none"}
         if one.source == "theory":
             # series of one colour differ in their dashes; across colours dashes mean the same kind
-            style["linestyle"] = DASHES[theories[one.hue] % len(DASHES)]
-            theories[one.hue] += 1
+            style["linestyle"] = DASHES[theories[hue] % len(DASHES)]
+            theories[hue] += 1
         if one.mark == "steps":
             style["drawstyle"] = "steps-post"
         elif one.mark != "line":
-            style["marker"] = MARKERS[hue % len(MARKERS)]
+            kind = hue, one.source == "published" or one.hollow
+            place = (index if hue is None else hue) + _NEXT[marked[kind] % len(_NEXT)]
+            style["marker"] = MARKERS[place % len(MARKERS)]
+            marked[kind] += 1
         if one.mark == "points":
             style["linestyle"] = "none"
         if one.source == "published":
@@ -140,6 +163,17 @@ def styles_of(series: tuple[Series, ...], *, dark: bool = False) -> list[dict[st
             style |= {"markerfacecolor": "none", "markersize": 6.0, "markeredgewidth": 1.4}
         styles.append(style)
     return styles
+
+
+def _hue(one: Series, index: int) -> int | None:
+    """Number of the colour of a series; None for the colour of the text."""
+    if one.hue is not None:
+        return one.hue
+    if is_quantity(one.label):
+        return hue_of(one.label)
+    if one.source == "published":
+        return PUBLISHED
+    return None if one.source == "theory" else index
 
 
 def _draw_series(axes: Axes, series: Series, style: dict[str, Any]) -> Any:
@@ -185,13 +219,15 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
         ticks = ticks or symlog_ticks(low, high, linear)
     else:
         getattr(axes, f"set_{which}scale")(scale)
+    if which == "y" and chart.y_range is not None:
+        axes.set_ylim(chart.y_range)
     getattr(axes, f"set_{which}label")(
-        _wrapped(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
+        _balanced(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
     )
     if ticks:
         axis.set_major_locator(FixedLocator(list(ticks)))
         axis.set_minor_locator(NullLocator())
-    elif scale == "linear" and which == "y" and chart.series and all(map(_counts, chart.series)):
+    elif scale == "linear" and chart.series and all(_counts(one, which) for one in chart.series):
         axis.set_major_locator(MaxNLocator(integer=True))
     elif scale == "log":
         low, high = axes.get_xlim() if which == "x" else axes.get_ylim()
@@ -206,7 +242,9 @@ def _log_steps(ratio: float) -> tuple[float, ...]:
     """Which multiples of powers of ten are labelled: several on an axis of few decades."""
     if ratio < 5:
         return (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
-    return (1.0, 2.0, 5.0) if ratio < 100 else (1.0,)
+    if ratio < 100:
+        return (1.0, 2.0, 5.0)
+    return (1.0, 3.0) if ratio < 1000 else (1.0,)
 
 
 def _lowest(series: Series) -> float:
@@ -226,7 +264,9 @@ def symlog_ticks(low: float, high: float, linear: float, most: int = 9) -> tuple
     return tuple(x for x in found if low <= x <= high)
 
 
-def _counts(series: Series) -> bool:
+def _counts(series: Series, which: str) -> bool:
+    if which == "x":
+        return bool((series.x == np.round(series.x)).all())
     ends = [e for e in (series.low, series.high, series.y) if e is not None]
     # the median of an even number of counts is half an integer at most
     return all(bool((2 * e == np.round(2 * e)).all()) for e in ends)

@@ -25,11 +25,11 @@ def keys_and_kinds(series: tuple[Series, ...]) -> tuple[dict[str, int], dict[str
     keys: dict[str, int] = {}
     kinds: dict[str, int] = {}
     for number, (one, (kind, _, key)) in enumerate(zip(series, parts, strict=True)):
-        if one.hue is None:
-            return None
         if not kind:  # a series of its own
             kinds[key] = number
             continue
+        if one.hue is None:
+            return None
         first = series[kinds.setdefault(kind, number)]
         if keys.setdefault(key, one.hue) != one.hue or _look(first) != _look(one):
             return None
@@ -38,11 +38,11 @@ def keys_and_kinds(series: tuple[Series, ...]) -> tuple[dict[str, int], dict[str
     return (keys, kinds) if few and len(set(looks)) == len(looks) else None
 
 
-def _look(one: Series) -> tuple[str, str]:
-    return one.source, one.mark
+def _look(one: Series) -> tuple[str, str, bool]:
+    return one.source, one.mark, one.hollow
 
 
-def _dashes(series: tuple[Series, ...], number: int) -> tuple[str, str, int]:
+def _dashes(series: tuple[Series, ...], number: int) -> tuple[str, str, bool, int]:
     """The look of a series, with its place among the theories of its colour."""
     one = series[number]
     before = [s for s in series[:number] if s.hue == one.hue and s.source == "theory"]
@@ -67,9 +67,10 @@ def short_legend(
             look["linestyle"] = "none"
         if one.mark in ("points", "both"):
             look["marker"] = "o"
-        if one.source == "published":
+        if one.source == "published" or one.hollow:
             look["markerfacecolor"] = "none"
-        colour = PALETTE[(one.hue or 0) % len(PALETTE)][0] if alone else INK
+        own = alone and one.hue is not None
+        colour = PALETTE[(one.hue or 0) % len(PALETTE)][0] if own else INK
         right.append((Line2D([], [], color=colour, **look), kind))
     rows = max(len(left), len(right))
     blank = (Patch(color="none"), "")

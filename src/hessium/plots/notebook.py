@@ -23,7 +23,7 @@ def html_of(result: Any, **options: Any) -> str:
         figure = to_svg(draw(chart), chart, f"hessium-{next(_numbers)}")
     except (InputError, ValueError, ArithmeticError):  # nothing to draw, or too large for a figure
         return words
-    return f'<div style="max-width: 34em">{words}{figure}</div>'
+    return f'<div style="max-width: 28em">{words}{figure}</div>'
 
 
 def live(result: Any, **options: Any) -> Callable[[], None]:

@@ -7,6 +7,9 @@ from typing import Any
 INK = "#010203"
 """Stands for the colour of the text around a figure."""
 
+DARK_INK = "#e4e7ea"
+"""The colour of text on a dark background."""
+
 FAINT = "#040506"
 """Stands for the colour of grid lines."""
 
@@ -29,9 +32,9 @@ RC: Any = {
     "font.size": 10.0,
     "axes.titlesize": 10.0,
     "axes.labelsize": 10.0,
-    "legend.fontsize": 9.0,
-    "xtick.labelsize": 9.0,
-    "ytick.labelsize": 9.0,
+    "legend.fontsize": 10.0,
+    "xtick.labelsize": 9.5,
+    "ytick.labelsize": 9.5,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
@@ -13,7 +14,7 @@ _UNICODE_SUB, _UNICODE_SUPER = f"[{''.join(_SUB)}]+", f"[{''.join(_SUPER)}]+"
 _LETTER = "[A-Za-zα-ωΑ-Ω]"
 _SCRIPTS = (
     rf"(?P<sub>{_UNICODE_SUB}|_(?:c|max|min|lin)\b)?"
-    rf"(?P<sup>{_UNICODE_SUPER}|\^(?:\([^()]{{1,12}}\)|[A-Za-z\d]))?"
+    rf"(?P<sup>{_UNICODE_SUPER}|\^(?:\([^()]{{1,12}}\)|[A-Za-z\d])|(?<=[α-ω])\*(?!\w))?"
 )
 _ATOM = re.compile(
     rf"(?P<root>√)(?P<under>{_LETTER}|\d+)(?!\w)"
@@ -23,24 +24,29 @@ _ATOM = re.compile(
 )
 # one symbol, number or sign of a formula
 _TOKEN = re.compile(
-    rf"(?P<function>(?:rank|tr|log|det|min|max|exp)\b(?= ?[({_LETTER[1:-1]}]))"
+    rf"(?P<function>(?:rank|tr|log|det|min|max|exp)\b(?= ?[(|‖{_LETTER[1:-1]}]))"
     rf"|(?P<number>(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?(?:e[-+]?\d+)?)"
     rf"(?P<exponent>{_UNICODE_SUPER})?"
-    rf"|(?P<letter>{_LETTER}){_SCRIPTS}"
+    rf"|(?P<letter>\btol\b|{_LETTER}){_SCRIPTS}"
     r"|(?P<close>[)|‖])(?P<power>[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ᵀ]+|\^(?:\([^()]{1,12}\)|[A-Za-z\d]))?"
     r"|(?P<root>√)|(?P<open>\()|(?P<relation>[=≤≥≈∝<>→])|(?P<sign>[+−×·/±])|(?P<infinity>∞)"
 )
+_THIN = "<mspace width='0.17em'/>"
+_BARS = ("|", "‖")
 _OPERAND = ("number", "letter", "close", "infinity")
 _PRODUCT = re.compile(rf"(?<!\w)(?![aAI]){_LETTER} $")
+_PERCENT = re.compile(r"(?<=\d) ?%")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
 
+@functools.lru_cache(maxsize=8192)  # a page is written again after each of its sections
 def mathematics(text: str) -> Markup:
     r"""Text with formulas such as R(g) = 1/(1 − φg) and symbols such as H₀ as HTML and MathML.
 
-    A formula is a relation between symbols, numbers, signs and brackets; letters that form a word
-    are not part of one, unless a number or a Greek letter stands before them (2qM, φg). Outside of
-    formulas a letter counts as a symbol when it has an index or a power. All else is escaped.
+    A formula is a norm, or a relation between symbols, numbers, signs and brackets; letters that
+    form a word are not part of one, unless a number or a Greek letter stands before them (2qM, φg).
+    Outside of formulas a letter counts as a symbol when it has an index or a power. All else is
+    escaped.
 
     Example:
         >>> str(mathematics("H₀ & more"))
@@ -48,10 +54,11 @@ def mathematics(text: str) -> Markup:
         >>> str(mathematics("at φ = 2"))
         'at <math><mi>φ</mi><mo>=</mo><mn>2</mn></math>'
     """
+    text = _PERCENT.sub("\u00a0%", text).replace(" +- ", " ± ")
     parts: list[Markup] = []
     end = 0
     for start, stop, tokens in _formulas(text):
-        inner = "".join(map(_set, tokens))
+        inner = "".join(_typeset(tokens))
         parts += [_symbols(text[end:start]), Markup(f"<math>{inner}</math>")]
         end = stop
     return Markup("").join([*parts, _symbols(text[end:])])
@@ -95,7 +102,7 @@ def _run(text: str, at: int) -> list[re.Match[str]]:
 
 def _is_word(text: str, found: re.Match[str], before: list[re.Match[str]]) -> bool:
     """Whether a letter is part of a word; otherwise it is a factor of a product."""
-    if before and before[-1].end() == found.start():
+    if found["letter"] == "tol" or (before and before[-1].end() == found.start()):
         return False  # the letters before it were factors
     word = _WORD.match(text, found.start())
     return word is not None and text[word.end() : word.end() + 1] not in _SUPER
@@ -118,7 +125,9 @@ def _relation(tokens: list[re.Match[str]]) -> list[re.Match[str]]:
         while tokens and _kind(tokens[-1]) not in _OPERAND:
             tokens.pop()
     kinds = [_kind(token) for token in tokens]
-    if "relation" not in kinds[1:] or "letter" not in kinds or kinds[0] in ("sign", "relation"):
+    norms = sum(token["close"] == "‖" for token in tokens)
+    told = "relation" in kinds[1:] or (norms > 0 and norms % 2 == 0)
+    if not told or "letter" not in kinds or kinds[0] in ("sign", "relation"):
         return []
     return tokens
 
@@ -138,15 +147,33 @@ def _kind(token: re.Match[str]) -> str:
     return next((name for name in names if token[name]), "infinity")
 
 
+def _typeset(tokens: list[re.Match[str]]) -> Iterator[str]:
+    """Tokens as MathML; of two bars the first one opens, which decides the space around them."""
+    opened: set[str] = set()
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        bar = token["close"]
+        if token["function"] and before and _kind(before) in _OPERAND:
+            yield _THIN
+        if bar in _BARS:
+            opened ^= {bar}
+            yield _scripts(_bar(bar, opening=bar in opened), None, token["power"])
+        else:
+            yield _set(token)
+
+
+def _bar(bar: str, *, opening: bool) -> str:
+    return f'<mo form="{"prefix" if opening else "postfix"}" stretchy="false">{bar}</mo>'
+
+
 def _set(token: re.Match[str]) -> str:
-    """One token as MathML."""
+    """One token that is no bar as MathML."""
     kind = _kind(token)
     if kind == "letter":
         return _scripts(_leaf(token["letter"]), token["sub"], token["sup"])
     if kind == "close":
         return _scripts(_leaf(token["close"]), None, token["power"])
     if kind == "function":
-        return f"<mi>{token.group()}</mi><mspace width='0.17em'/>"
+        return f"<mi>{token.group()}</mi>{_THIN}"
     if kind == "number":
         return _scripts(f"<mn>{token['number']}</mn>", None, token["exponent"])
     if kind == "infinity":
@@ -174,8 +201,9 @@ def _symbol(found: re.Match[str]) -> Markup:
     if found["twin"]:
         return Markup(f"<math>{_leaf(found['twin'])}</math>")
     if found["bar"]:
-        bar, inside = _leaf(found["bar"]), _leaf(found["inside"])
-        return Markup(f"<math>{bar}{inside}{_scripts(bar, None, found['power'])}</math>")
+        inside, closing = _leaf(found["inside"]), _bar(found["bar"], opening=False)
+        power = _scripts(closing, None, found["power"])
+        return Markup(f"<math>{_bar(found['bar'], opening=True)}{inside}{power}</math>")
     base, sub, sup = found["base"], found["sub"], found["sup"]
     if base[0].isdigit() and sup and not sub:  # a number stays text
         return escape(base) + Markup("<sup>{}</sup>").format(_plain(sup, _SUPER, "^"))
@@ -193,6 +221,8 @@ def _scripts(base: str, sub: str | None, sup: str | None) -> str:
 
 
 def _plain(script: str, letters: dict[str, str], mark: str) -> str:
+    if script == "*":
+        return script
     if script.startswith(mark):
         return script[1:].removeprefix("(").removesuffix(")")
     return "".join(letters[one] for one in script)

@@ -71,6 +71,7 @@ class Overview:
         all: the statements of all.
         refuted: claims of sources that do not hold.
         listed: those that the head of the page lists, the reasoned ones first.
+        further: the others.
         broken: controls that do not hold.
         publications: whose claims are tested, with their refuted and their tested claims.
     """
@@ -81,6 +82,7 @@ class Overview:
         self.refuted = self._failing("source")
         self.listed = sorted(self.refuted, key=lambda one: not one.statement.reason)[:_MOST_LISTED]
         self.listed.sort(key=lambda one: (self._source(one), self.refuted.index(one)))
+        self.further = [one for one in self.refuted if one not in self.listed]
         self.broken = self._failing("control")
         self.publications = self._publications()
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from hessium.figures.formatting import digits
 from hessium.figures.records import EXACT, Chart, Number, Series, Table
+
+_ONE = r"[−-]?(?:(?:\d[\d,.]*×)?10[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+|\d[\d,.]*)"
+_NUMBER = re.compile(rf"(?:below |above )?{_ONE}(?: ?%| (?:±|to) {_ONE}| \[.*\])?")
 
 
 def number(cell: str | Number) -> str:
@@ -32,6 +36,34 @@ def lines(table: Table) -> Iterable[str]:
     for label, *cells in table.rows:
         named = (f"{name} {number(cell)}".strip() for name, cell in zip(names, cells, strict=True))
         yield f"{number(label)}: {', '.join(named)}"
+
+
+_WORDS_WRAP = 20
+
+
+def columns(table: Table) -> list[str]:
+    """What each column holds: "words" where no cell is a number, also none in words, else "number".
+
+    Numbers stand on the right, beside "none" for instance.
+    """
+    return [
+        "words" if not any(_is_number(row[k]) for row in table.rows) else "number"
+        for k in range(len(table.columns))
+    ]
+
+
+def _is_number(cell: str | Number) -> bool:
+    return isinstance(cell, Number) or _NUMBER.fullmatch(cell) is not None
+
+
+def characters(table: Table) -> int:
+    """About how many characters wide a table is; words wrap, numbers do not."""
+    total = 0
+    for k, (column, kind) in enumerate(zip(table.columns, columns(table), strict=True)):
+        longest = max((len(number(row[k])) for row in table.rows), default=0)
+        words = max(map(len, column.split()), default=0)
+        total += max(min(longest, _WORDS_WRAP) if kind == "words" else longest, words) + 2
+    return total
 
 
 def bases(table: Table) -> str:
@@ -76,17 +108,31 @@ def errors(chart: Chart) -> str:
     """What the bars and bands of a chart are."""
     found = [one for one in chart.series if one.source == "measured"]
     kinds = list(dict.fromkeys(one.error for one in found))
-    if len(kinds) <= 1:
-        return "".join(_sentence(kind) for kind in kinds)
     labels = [", ".join(one.label for one in found if one.error == kind) for kind in kinds]
-    return " ".join(_sentence(k, f"{name}: ") for k, name in zip(kinds, labels, strict=True))
+    if len(kinds) <= 1:
+        said = [_sentence(kind) for kind in kinds]
+    else:
+        said = [_sentence(k, f"{_upper(name)}: ") for k, name in zip(kinds, labels, strict=True)]
+    if any(one.nudge for one in chart.series):
+        said.append("Points at the same place are set side by side.")
+    return " ".join(said)
 
 
-def _sentence(kind: str, name: str = "Points: ") -> str:
+def _upper(name: str) -> str:
+    """A name at the start of a sentence; a symbol stays as it is."""
+    return name[:1].upper() + name[1:] if name[1:2].islower() else name
+
+
+_ALL = "Points: "
+
+
+def _sentence(kind: str, name: str = _ALL) -> str:
     """What the bars of some series are; of none, that there are none."""
     head, _, rest = kind.partition(" ")
     if head in ("none,", "none:"):
         return f"{name}no error bars ({rest})."
+    if name == _ALL and head in ("bars", "band:"):
+        return f"{kind[0].upper()}{kind[1:]}."
     return f"{name}{kind}."
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -13,6 +14,7 @@ import numpy as np
 from hessium._text import legible
 
 T = TypeVar("T")
+_hints = functools.cache(get_type_hints)  # a page has thousands of records of a few kinds
 _DEEPEST = 20  # lists within lists, where a record may hold anything
 
 
@@ -91,7 +93,7 @@ def _decode_any(data: Any, where: str, depth: int) -> Any:
 
 
 def _decode_record(kind: Any, data: Any, where: str) -> Any:
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     # a field with a default may be younger than the file
     needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
     _checked(isinstance(data, dict) and needed <= set(data) <= set(hints), data, where)

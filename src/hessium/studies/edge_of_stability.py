@@ -193,7 +193,7 @@ def summarise(config: EdgeConfig, results: Sequence[Result]) -> Summary:
         tables=(_table(config, trained, controls, what),),
         notes=(
             f"Data: {config.images} images of scikit-learn's digits, the mean image subtracted. "
-            f"Network: tanh, 64-{config.hidden}-{config.hidden}-10, loss |f - y|²/2 averaged over "
+            f"Network: tanh, 64-{config.hidden}-{config.hidden}-10, loss |f − y|²/2 averaged over "
             "the images, float64.",
             "Thresholds: 2/η for gradient descent and RMSprop, (2 + 2β)/η with momentum β, "
             "38/η for Adam with β₁ = 0.9 (Cohen et al. 2021, arXiv:2103.00065; 2022, "
@@ -204,12 +204,11 @@ def summarise(config: EdgeConfig, results: Sequence[Result]) -> Summary:
             "of the images; those of the training are drawn anew in each step.",
             "The control of RMSprop: it moves each weight by about η a step, however small the "
             "gradient. A weight that begins within η times the number of steps of the minimum of "
-            "its own coordinate, |g|/H on the diagonal, reaches it; there P falls to ηH/2, and "
-            "that weight alone brings the ratio to 1. With 500 images, 4000 steps and η/1000, 5 to "
-            "18 of 3300 weights begin so near, and in one of three seeds the ratio reaches 1.1, "
-            "with an eigenvector of one weight. With η/100000 no weight does.",
-            f"At the threshold means within {_ROOM:.0%} of it. Stays there: in at least "
-            f"{1 - _MOST_OUTSIDE:.0%} of the records of the last third.",
+            "its own coordinate, |g|/H on the diagonal, reaches it; there P falls to ηH/2, and the "
+            "ratio is 1. With η/1000, 5 to 18 of 3300 weights begin so near and the ratio reaches "
+            "1.1 in one of three seeds. With η/100000 no weight does.",
+            f"At the threshold means within {100 * _ROOM:.0f} % of it. Stays there: in at least "
+            f"{100 - 100 * _MOST_OUTSIDE:.0f} % of the records of the last third.",
         ),
     )
     arrays = {
@@ -254,8 +253,8 @@ def _statements(
             f"{name} stays at the threshold {by}.",
             outside <= _MOST_OUTSIDE,
             f"Ratios of the last third: median {digits(float(np.median(late)))}, from "
-            f"{digits(float(late.min()))} to {digits(float(late.max()))}; {outside:.0%} of the "
-            f"records are more than {_ROOM:.0%} away.",
+            f"{digits(float(late.min()))} to {digits(float(late.max()))}; {100 * outside:.0f} % of "
+            f"the records are more than {100 * _ROOM:.0f} % away.",
             origin=edge(method.kind, method.batch),
             shown=chart,
         ),

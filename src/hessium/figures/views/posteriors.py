@@ -25,11 +25,11 @@ def parameters_chart(table: ParameterTable, *, label: str = "parameters") -> Cha
     at = np.flatnonzero(known)
     value, reach = table.value[at], 2 * table.std[at]
     left_out = int((~known).sum())
-    rest = f" {left_out} undetermined parameters have none." if left_out else ""
+    rest = f"{left_out} undetermined parameters are left out." if left_out else ""
     return Chart(
         name="parameters",
         title=f"{at.size} parameters with a finite error",
-        caption=f"In the order of the risk.{rest}",
+        caption=f"In the order of the risk. {rest}".strip(),
         x_label="number of the parameter",
         x_ticks=_whole(at + 1),
         y_label="value",

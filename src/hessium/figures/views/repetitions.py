@@ -161,13 +161,14 @@ def ranges(
     """
     kept = [(at, group) for at, group in zip(_floats(x), groups, strict=True) if len(group)]
     middle = np.median if centre == "median" else np.mean
+    single = all(len(group) == 1 for _, group in kept)
     return Series(
         label=label,
         x=_floats([at for at, _ in kept]),
         y=_floats([middle(group) for _, group in kept]),
-        low=_floats([np.min(group) for _, group in kept]),
-        high=_floats([np.max(group) for _, group in kept]),
-        error=f"{centre}, bars from least to greatest over {what}",
+        low=None if single else _floats([np.min(group) for _, group in kept]),
+        high=None if single else _floats([np.max(group) for _, group in kept]),
+        error=f"none, {what}" if single else f"{centre}, bars from least to greatest over {what}",
         source="measured",
         mark=mark,
         hue=hue,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hessium.figures import hues
 from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.repetitions import curve, points, published, ranges
@@ -60,8 +61,8 @@ def index_chart(
     series += _published(config, ratio)  # on top: there are a few, among hundreds
     energy, network = np.linspace(1e-3, 0.55, 111), "theory with the variance εφ of a network's H₁"
     series += [
-        curve("theory, Wishart + Wigner", energy, index(energy, ratio), hue=4),
-        curve(network, energy, index(wigner_energy(energy, ratio), ratio), hue=4),
+        curve("theory, Wishart + Wigner", energy, index(energy, ratio)),
+        curve(network, energy, index(wigner_energy(energy, ratio), ratio)),
     ]
     if fit is not None:
         label = "3/2 law through the certified points"
@@ -105,15 +106,15 @@ def minimiser_chart(config: CriticalPointsConfig, runs: ResultTable) -> Chart:
     ratios = np.array(config.ratios)
     fine = np.linspace(min(ratios.min(), 0.05), max(ratios.max(), 0.7), 41)
     series = [
-        curve("½ (1 − φ)², published guess", fine, (1 - fine) ** 2 / 2, hue=0),
-        curve("½ (1 − φ/2), linear networks", fine, minimiser_energy(fine), hue=1),
-        curve("ε_c of Wishart + Wigner, scale 1", fine, critical_energy(fine), hue=5),
+        curve("½ (1 − φ)², published guess", fine, (1 - fine) ** 2 / 2, hue=hues.PUBLISHED),
+        curve("½ (1 − φ/2), linear networks", fine, minimiser_energy(fine)),
+        curve("ε_c of Wishart + Wigner, scale 1", fine, critical_energy(fine)),
     ]
     network = 2 * critical_energy(fine) / fine
     shown = network <= 0.6  # at small ratios it lies far above all others
     if shown.any():
         label = "ε_c with the variance of H₁ of a network, εφ"
-        series.append(curve(label, fine[shown], network[shown], hue=4))
+        series.append(curve(label, fine[shown], network[shown]))
     if config.activation == "tanh":
         dots = column_table("pb_fig6b")
         ratio = 32 / dots["num_samples"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -179,16 +180,16 @@ def _matrix_chart(config: CriticalConfig, models: list[_Model]) -> Chart:
     series: list[Series] = []
     for model in models:
         for i, ratio in enumerate(config.sampled):
-            series.append(
-                with_stderr(
-                    f"sampled matrices, {model.name}, φ = {digits(ratio)}",
-                    sizes,
-                    *mean_and_stderr(model.draws[i] / model.matrices.theory[i]),
-                    error=f"mean, bars ± one standard error over {len(config.seeds)} draws",
-                    mark="both",
-                    nudge=2.0 * (len(series) - 2.5),
-                )
+            found = with_stderr(
+                f"{model.name}, φ = {digits(ratio)}",
+                sizes,
+                *mean_and_stderr(model.draws[i] / model.matrices.theory[i]),
+                error=f"mean, bars ± one standard error over {len(config.seeds)} draws",
+                mark="both",
+                hue=i,
+                nudge=2.0 * (len(series) - 2.5),
             )
+            series.append(dataclasses.replace(found, hollow=model.activation == "relu"))
     return Chart(
         name="matrices",
         title="The critical energy of finite matrices",
@@ -198,7 +199,7 @@ def _matrix_chart(config: CriticalConfig, models: list[_Model]) -> Chart:
         y_label="energy where the smallest eigenvalue is zero / ε_c",
         x_scale="log",
         x_ticks=tuple(sizes.tolist()),
-        series=(*series, level("law, n → ∞", sizes, 1.0)),
+        series=(*series, level("limit n → ∞", sizes, 1.0)),
     )
 
 

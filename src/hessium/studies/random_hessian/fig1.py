@@ -191,6 +191,7 @@ def summarise(config: Fig1Config, results: Sequence[Result]) -> Summary:
 
 
 def _chart(config: Fig1Config, runs: _Sampled, ratio: float) -> Chart:
+    highest = max(float(density("", law).y.max()) for law in runs.laws)  # of all charts
     curves, points = [], []
     size, which = config.sizes[-1], [i for i, (phi, _) in enumerate(runs.cases) if phi == ratio]
     for hue, i in enumerate(which):
@@ -216,6 +217,7 @@ def _chart(config: Fig1Config, runs: _Sampled, ratio: float) -> Chart:
         "Points are averages over bins, so they stay below a narrow peak.",
         x_label="eigenvalue λ",
         y_label="density ρ(λ)",
+        y_range=(-0.04 * highest, 1.04 * highest),
         series=(*curves, *points),
     )
 

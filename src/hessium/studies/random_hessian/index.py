@@ -158,9 +158,9 @@ def summarise(config: IndexConfig, results: Sequence[Result]) -> Summary:
         ),
         tables=_tables(config, cases, sampled),
         notes=(
-            "Index: share of negative eigenvalues, α = ∫₋∞⁰ ρ. Exact: from the log-potential of "
-            "the law. 3/2 law: α₀ ((ε − ε_c)/ε_c)^(3/2) with α₀ in closed form, which Pennington & "
-            "Bahri (2017) do not give. Both are limits n → ∞.",
+            "Index: share of negative eigenvalues, α, the mass of the law below zero. Exact: from "
+            "the log-potential of the law. 3/2 law: α₀ ((ε − ε_c)/ε_c)^(3/2) with α₀ in closed "
+            "form, which Pennington & Bahri (2017) do not give. Both are limits n → ∞.",
             f"Matrices of sizes {', '.join(map(str, config.sizes))}, {len(config.seeds)} draws "
             "each, extrapolated to n → ∞ with a correction 1/n. Linear: Wishart plus GOE. ReLU: "
             "Wishart plus one of the equal blocks of H₁, a product of two Gaussian matrices.",
@@ -234,13 +234,7 @@ def _departure(config: IndexConfig, cases: tuple[_Case, ...]) -> Chart:
                 )
                 for case in cases
             ),
-            level(
-                "ten percent below the 3/2 law",
-                excess,
-                1 - _OFF,
-                hue=5,
-                error="none, a chosen value",
-            ),
+            level("a tenth below the 3/2 law", excess, 1 - _OFF, error="none, a chosen value"),
         ),
     )
 

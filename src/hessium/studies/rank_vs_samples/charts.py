@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from hessium.figures.records import Chart, Series, measured
@@ -15,22 +17,16 @@ TOLS = tuple(10.0**-k for k in range(3, 13))
 TICKS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 90.0)
 SAMPLES = "number of samples |I|"
 _SHOWN = 14
-_HUES = {
-    "hessian_end": 0,
-    "gauss_newton_end": 1,
-    "hessian_start": 2,
-    "gauss_newton_start": 3,
-}
-"""A matrix at a time has one colour in all figures."""
 
 
-def _hue(of: str) -> int:
-    return next((hue for name, hue in _HUES.items() if of.endswith(name)), 4)
+def _timed(of: str, series: Series) -> Series:
+    """Hollow markers at initialisation, filled ones after training."""
+    return dataclasses.replace(series, hollow=of.endswith("_start"))
 
 
 def _identity(upto: int) -> Series:
     x = np.arange(1.0, upto + 1)
-    return curve("rank = |I|", x, x, hue=4)
+    return curve("rank = |I|", x, x)
 
 
 def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
@@ -40,21 +36,22 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
     places = np.arange(1.0, _SHOWN + 1)
 
     def counts(label: str, of: str, nudge: float = 0.0) -> Series:
-        return measured(label, sizes, arrays[of], what=what, nudge=nudge, hue=_hue(of))
+        return _timed(of, measured(label, sizes, arrays[of], what=what, nudge=nudge))
 
     def spectrum(label: str, of: str, nudge: float = 0.0) -> Series:
-        return measured(label, places, arrays[of][:, :_SHOWN], what=what, nudge=nudge, hue=_hue(of))
+        shown = arrays[of][:, :_SHOWN]
+        return _timed(of, measured(label, places, shown, what=what, nudge=nudge))
 
     def profile(label: str, of: str, nudge: float = 0.0) -> Series:
         found = [positive_at(row, TOLS) for row in arrays[of]]
-        return measured(label, TOLS, found, what=what, nudge=nudge, hue=_hue(of))
+        return _timed(of, measured(label, TOLS, found, what=what, nudge=nudge))
 
     return (
         Chart(
             name="rank",
             title="Rank of the Hessian after training",
             caption="Up to five samples every sample adds one to the rank; then it stays at 5 to "
-            "7, here and in the ADCME tutorial. Points at equal sizes are set side by side.",
+            "7, here and in the ADCME tutorial.",
             x_label=SAMPLES,
             y_label="eigenvalues above 10⁻⁶ of the largest",
             x_scale="log",
@@ -67,9 +64,8 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
                         table["num_samples"][table["seed"] == seed],
                         table["positive_eigenvalues"][table["seed"] == seed],
                         nudge=nudge,
-                        hue=hue,
                     )
-                    for seed, nudge, hue in zip(seeds, (-4.0, 4.0, 8.0), (5, 3, 1), strict=True)
+                    for seed, nudge in zip(seeds, (-4.0, 4.0, 8.0), strict=True)
                 ),
                 _identity(7),
             ),
@@ -112,7 +108,6 @@ def charts(config: RankConfig, arrays: Arrays, what: str) -> tuple[Chart, ...]:
                     "threshold of the ADCME tutorial, 10⁻⁶",
                     places,
                     config.tol,
-                    hue=5,
                     error="none, a chosen value",
                 ),
             ),

@@ -23,7 +23,7 @@ from hessium.studies.real_networks.assumptions import (
     WIGNER,
     WISHART,
 )
-from hessium.studies.real_networks.setting import plain_network, squared_risk
+from hessium.studies.real_networks.setting import plain_network, squared_risk, written
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Cell, Summary, repeated, study, table
@@ -167,9 +167,9 @@ def _tested(config: AuditConfig, runs: ResultTable) -> list[Statement]:
             f"{int(held.sum())} of {held.size} networks {_WHEN[when]}"
             for when, held in holds.items()
         )
+        at_start = {a: runs.select(activation=a, when="random") for a in config.activations}
         by_activation = ", ".join(
-            f"{a} {between(_values(assumption, runs.select(activation=a, when='random')), 2)}"
-            for a in config.activations
+            f"{written(a)} {between(_values(assumption, one), 2)}" for a, one in at_start.items()
         )
         evidence = (
             f"not rejected in {counts}; {_statistic(assumption)} at initialisation: {by_activation}"
@@ -219,7 +219,7 @@ def _variance(config: AuditConfig, runs: ResultTable) -> Statement:
             closer = np.abs(np.log(measured / network)) < np.abs(np.log(measured / 2))
             nearer, compared = nearer + int(closer.sum()), compared + closer.size
             parts.append(
-                f"{activation} {words}: {between(measured / 2, 2)} and "
+                f"{written(activation)} {words}: {between(measured / 2, 2)} and "
                 f"{between(measured / network, 2)}"
             )
     return judge(
@@ -272,7 +272,7 @@ def _chart(
         mine = shown.select(activation=activation)
         return [_values(assumption, mine.select(ratio=ratio), of) for ratio in config.ratios]
 
-    measured = {f"{a}, measured": by_ratio(a) for a in config.activations}
+    measured = {f"{written(a)}, measured": by_ratio(a) for a in config.activations}
     series = [
         ranges(label, config.ratios, groups, what=what, mark="both", nudge=3.0 * k)
         for k, (label, groups) in enumerate(measured.items())
@@ -305,7 +305,7 @@ def _table(config: AuditConfig, runs: ResultTable, when: str) -> Table:
 
     return table(
         _NOT_REJECTED.format(when=_WHEN[when]),
-        ("assumption", *config.activations),
+        ("assumption", *map(written, config.activations)),
         (
             (short, *(cell(assumption, a) for a in config.activations))
             for assumption, short in SHORT.items()
@@ -324,7 +324,7 @@ def _predictions(config: AuditConfig, runs: ResultTable) -> Table:
             found = at_start.select(activation=activation, ratio=ratio)
             means = found.column(lambda r: [r["predictions"][q] for q in quantities]).mean(axis=0)
             cells = [Number(value=v, basis=basis, digits=2) for v in means.ravel()]
-            rows.append((activation, ratio, *cells))
+            rows.append((written(activation), ratio, *cells))
     heads = (
         f"{quantity}: {which}"
         for quantity in quantities

@@ -11,6 +11,7 @@ from hessium._typing import FloatArray
 from hessium.compare import freeness
 from hessium.curvature import GaussNewton, ResidualHessian
 from hessium.figures.formatting import between, digits
+from hessium.figures.hues import HESSIAN, OTHER
 from hessium.figures.records import (
     Chart,
     Findings,
@@ -196,7 +197,8 @@ def _bulk(config: FreenessConfig, stage: int, runs: ResultTable, what: str) -> C
     def bins(label: str, name: str, mark: Mark) -> Series:
         x, densities = histogram([r[name].ravel() for r in runs], edges)
         groups = list(np.maximum(densities, least).T)
-        return ranges(label, x, groups, what=what, centre="mean", mark=mark)
+        hue = OTHER if name == "rotated" else HESSIAN
+        return ranges(label, x, groups, what=what, centre="mean", mark=mark, hue=hue)
 
     return Chart(
         name=f"bulk-{stage}",
@@ -236,6 +238,7 @@ def _top(config: FreenessConfig, stage: int, runs: ResultTable) -> Chart:
                 rotated,
                 what="the rotations",
                 centre="mean",
+                hue=OTHER,
                 nudge=4.0,
             ),
             largest("H₀ alone, measured", result["gauss_newton"], -4.0),

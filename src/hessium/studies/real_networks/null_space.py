@@ -17,7 +17,7 @@ from hessium.figures.views.repetitions import curve, histogram, published
 from hessium.runs.experiment import Result, Task
 from hessium.spectra import Spectrum
 from hessium.studies.images import digest, small_images
-from hessium.studies.real_networks.setting import plain_network, squared_risk
+from hessium.studies.real_networks.setting import plain_network, squared_risk, written
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import pennington_bahri
 from hessium.studies.study import Summary, repeated, study, table
@@ -91,7 +91,7 @@ def summarise(config: NullSpaceConfig, results: Sequence[Result]) -> Summary:
                 columns,
                 (
                     (
-                        name,
+                        written(name),
                         "; ".join(found.results[0]["names"]) or "none",
                         found.results[0]["forced"],
                         over(found.column("zeros"), what, digits=12),
@@ -130,8 +130,8 @@ def _statements(
         tried = f", their tangents are null to {worst}" if any(r["names"] for r in runs) else ""
         found.append(
             judge(
-                f"With {name} units H₀ has exactly {expected} zero eigenvalues, all forced by "
-                "symmetry.",
+                f"With {written(name)} units H₀ has exactly {expected} zero eigenvalues, all "
+                "forced by symmetry.",
                 bool((zeros == expected).all() and (forced == expected).all()),
                 f"measured {between(zeros, 12)}, forced {between(forced, 12)} ({len(runs)} seeds)"
                 f"{tried}",

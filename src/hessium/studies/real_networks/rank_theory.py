@@ -17,7 +17,7 @@ from hessium.figures.records import OURS, Chart, Findings, Statement, judge
 from hessium.figures.views.repetitions import curve, ranges
 from hessium.problem import EmpiricalRisk
 from hessium.runs.experiment import Result, Task
-from hessium.studies.real_networks.setting import plain_network, squared_risk
+from hessium.studies.real_networks.setting import plain_network, squared_risk, written
 from hessium.studies.results import ResultTable
 from hessium.studies.sources import singh
 from hessium.studies.study import Summary, repeated, study, table
@@ -210,7 +210,8 @@ def _statements(
         worst = zip(_MATRICES.values(), above.max(axis=0).clip(min=0), strict=True)
         found.append(
             judge(
-                f"The formulas bound the ranks of {activation} networks of the same widths.",
+                f"The formulas bound the ranks of {written(activation)} networks of the same "
+                "widths.",
                 within == len(sweep),
                 f"{within} of {len(sweep)} configurations within; largest excess "
                 + ", ".join(f"{label} {digits(int(excess), 12)}" for label, excess in worst),
@@ -239,19 +240,20 @@ def _chart(config: RankTheoryConfig, name: str, sweep: _Sweep, what: str) -> Cha
         series=(
             *(
                 ranges(
-                    f"H of a {activation} network, measured",
+                    f"H of a {written(activation)} network, measured",
                     x,
                     [r["measured"][:, 2] for r in found],
                     what=what,
                     nudge=3.0 * k,
+                    hue=k,
                 )
                 for k, (activation, found) in enumerate(sweep.items())
             ),
             *(
-                curve(f"rank of {label}, formula of the linear network", x, theory[:, k], hue=hue)
-                for k, (label, hue) in enumerate(zip(_MATRICES.values(), (4, 3, 0), strict=True))
+                curve(f"rank of {label}, formula of the linear network", x, theory[:, k])
+                for k, label in enumerate(_MATRICES.values())
             ),
-            curve("number of parameters", x, [r["parameters"] for r in first], hue=5),
+            curve("number of parameters", x, [r["parameters"] for r in first]),
         ),
     )
 

@@ -22,6 +22,11 @@ ACTIVATIONS: dict[str, type[nn.Module] | None] = {
 }
 
 
+def written(activation: str) -> str:
+    """The name of an activation in a sentence."""
+    return {"relu": "ReLU", "gelu": "GELU"}.get(activation, activation)
+
+
 def plain_network(widths: Sequence[int], activation: str, rng: Rng) -> nn.Sequential:
     """A fully connected network without biases, weights N(0, 1/fan-in), linear output, float64.
 

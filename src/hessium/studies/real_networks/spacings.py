@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,12 @@ def _networks(task: Task) -> dict[str, LevelStatistics]:
     }
 
 
+def _name(spectrum: str) -> str:
+    """As the field writes it."""
+    known = {"goe": "GOE", "gue": "GUE", "poisson": "Poisson"}
+    return known.get(spectrum, spectrum.replace(", start", " at initialisation"))
+
+
 _RATIOS = "Mean spacing ratios"
 
 
@@ -176,7 +183,7 @@ def summarise(config: SpacingsConfig, results: Sequence[Result]) -> Summary:
                 columns,
                 (
                     (
-                        name,
+                        _name(name),
                         with_error(one.mean, one.stderr, "mean [± one standard error]", 4),
                         one.ratios.size,
                         *(
@@ -235,7 +242,7 @@ def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
         ),
         *(
             judge_test(
-                f"{name}: levels repel like GOE.",
+                f"{_name(name)}: levels repel like GOE.",
                 abs(one.z("goe")) < _LIMIT,
                 f"{one.words()}, {digits(one.z('goe'), 2)} standard errors from GOE, "
                 f"{digits(one.z('poisson'), 2)} from Poisson; {one.zeros} zeros removed",
@@ -254,22 +261,20 @@ def _chart(name: str, title: str, pooled: Mapping[str, _Pooled], chosen: Sequenc
         ratios = pooled[label].ratios
         x, (height,) = histogram([ratios], np.linspace(0, 1, 21))
         one = 1 / (ratios.size * (x[1] - x[0]))  # the height of one ratio
-        series.append(
-            with_stderr(
-                f"{label}, {ratios.size} ratios",
-                x,
-                height,
-                np.sqrt(height * one),
-                error="density in a bin, bars ± root of the count",
-            )
+        found = with_stderr(
+            f"{_name(label)}, {ratios.size} ratios",
+            x,
+            height,
+            np.sqrt(height * one),
+            error="density in a bin, bars ± root of the count",
         )
+        series.append(dataclasses.replace(found, hollow="ReLU, start" in label or "mixed" in label))
     laws = [
         curve(
             f"{label} law",
             grid,
             SpacingRatio(which).pdf(grid),
             error="exact for 3 x 3 matrices (Poisson: exact)",
-            hue=5,
         )
         for label, which in (("GOE", "goe"), ("Poisson", "poisson"))
     ]

@@ -59,7 +59,7 @@ def summarise(config: TrustRegionConfig, results: Sequence[Result]) -> Summary:
         charts=_charts(kept, solved, first),
         tables=(_counts(arrays, what), _angles(arrays, what)),
         notes=(
-            f"The conductivity of -(κu')' = 10 on (0, 1) is a tanh network of widths "
+            f"The conductivity of −(κu′)′ = 10 on (0, 1) is a tanh network of widths "
             f"{', '.join(map(str, config.widths))} plus 0.5, fitted to {config.cells} exact values "
             f"of u, or to values with {digits(100 * config.noise)} % uniform noise; the true "
             "conductivity is 1 + 1/(1 + x²). Loss: sum of squares. Without the equation the same "
@@ -174,7 +174,7 @@ def _statements(arrays: dict[str, AnyArray], what: str) -> tuple[Statement, ...]
         judge(
             "Steps of BFGS point neither along the gradient nor along the Newton step.",
             bool((to_newton[0] < _ALONG).all() and (to_gradient[0] < _ALONG).all()),
-            f"residual: median cosine with the Newton step {between(to_newton[0])}, with -g "
+            f"residual: median cosine with the Newton step {between(to_newton[0])}, with −g "
             f"{between(to_gradient[0])}; trust region {between(to_newton[2])} and "
             f"{between(to_gradient[2])}; exact values of the solution, BFGS: "
             f"{between(arrays['to_newton'][0, 0])} and {between(arrays['to_gradient'][0, 0])}",
@@ -234,7 +234,7 @@ def _counts(arrays: dict[str, AnyArray], what: str) -> Any:
 def _angles(arrays: dict[str, AnyArray], what: str) -> Any:
     return table(
         f"Cosines of steps, median over the iterations looked at, over {what}",
-        ("optimiser", "with -gradient", "with the Newton step"),
+        ("optimiser", "with −gradient", "with the Newton step"),
         (
             (
                 f"{method}, {KINDS[i]}",
@@ -299,7 +299,7 @@ def _charts(kept: dict[str, Result], solved: dict[str, Result], seed: int) -> tu
         lines("effective", "Effective dimension of H₀", "Sum of λ/(λ + 10⁻⁶ λ_max).",
               "effective dimension", "effective"),
         lines("loss", "Loss", "Sum of squares.", "loss", "loss", log=True),
-        lines("angle-gradient", "Steps and the gradient", "Cosine of the step with -g.",
+        lines("angle-gradient", "Steps and the gradient", "Cosine of the step with −g.",
               "cosine", "to_gradient"),
         lines("angle-newton", "Steps and the Newton step", "Cosine of the step with the Newton "
               "step.", "cosine", "to_newton"),
