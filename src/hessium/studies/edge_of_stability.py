@@ -205,8 +205,7 @@ def summarise(config: EdgeConfig, results: Sequence[Result]) -> Summary:
             "The control of RMSprop: it moves each weight by about η a step, however small the "
             "gradient. A weight that begins within η times the number of steps of the minimum of "
             "its own coordinate, |g|/H on the diagonal, reaches it; there P falls to ηH/2, and the "
-            "ratio is 1. With η/1000, 5 to 18 of 3300 weights begin so near and the ratio reaches "
-            "1.1 in one of three seeds. With η/100000 no weight does.",
+            "ratio is 1. With η/1000, 5 to 18 of 3300 weights begin so near; with η/100000 none.",
             f"At the threshold means within {100 * _ROOM:.0f} % of it. Stays there: in at least "
             f"{100 - 100 * _MOST_OUTSIDE:.0f} % of the records of the last third.",
         ),
