@@ -1,7 +1,11 @@
 """Two processes of one thread against one process of one thread, on the same data.
 
-    OMP_NUM_THREADS=1 python benchmarks/ranks.py           # about three minutes on two free cores
-    OMP_NUM_THREADS=1 python benchmarks/ranks.py --quick   # small, to see that it runs
+    OMP_NUM_THREADS=1 python benchmarks/ranks.py              # about 17 minutes on two free cores
+    OMP_NUM_THREADS=1 python benchmarks/ranks.py --probes 2   # four minutes
+    OMP_NUM_THREADS=1 python benchmarks/ranks.py --quick      # small, to see that it runs
+
+The default batches are so large that half of one takes half of the time: with a quarter of these
+samples half a batch takes 56 to 58 % of it, on one process as well.
 
 Rounds alternate in one run: both processes compute with a half of the data each, then the first
 one alone with all of them, while the second one waits. The parallel efficiency is T1 / (2 T2), from
@@ -159,8 +163,8 @@ def worker(rank: int, folder: Path, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mlp", type=int, default=2048, help="samples for the MLP")
-    parser.add_argument("--gpt", type=int, default=12, help="sequences of 64 tokens for the GPT")
+    parser.add_argument("--mlp", type=int, default=8192, help="samples for the MLP")
+    parser.add_argument("--gpt", type=int, default=48, help="sequences of 64 tokens for the GPT")
     parser.add_argument("--probes", type=int, default=10)
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--quick", action="store_true", help="2 x 8 instead of 10 x 80")
