@@ -62,6 +62,7 @@ bench: .venv/.bench   ## speed, as ratios within one run, against the peers: at 
 	  PYTHONPATH=benchmarks $(BIN)/pytest benchmarks -p race -o addopts='' -W default -q \
 	    --threads $$threads --rows docs/benchmarks/rows.jsonl || exit 1; \
 	done
+	$(BIN)/python tools/benchmark_table.py docs/benchmarks/rows.jsonl > docs/benchmarks/rows.md
 
 docs: .venv/.docs     ## docs/_build/html/index.html, warnings are errors
 	$(BIN)/sphinx-build -W -b html docs docs/_build/html

@@ -30,6 +30,7 @@ html_theme = "furo"
 html_title = f"hessium {release}"
 exclude_patterns = [
     "_build",
+    "benchmarks",
     "figures",
     "gallery/*.py",
     "gallery/*.ipynb",

@@ -69,8 +69,8 @@ def _costs(row: dict[str, Any] | None, unit: str) -> str:
         return "not measured"
     costs = [(name, cost) for name, cost in row["costs"].items() if name != unit]
     shown = [
-        f"**{name} {cost:.3g}**" if not k else f"{name} {cost:.3g}"
-        for k, (name, cost) in enumerate(costs)
+        f"**{name} {cost:.3g}**" if name.startswith("hessium") else f"{name} {cost:.3g}"
+        for name, cost in costs
     ]
     return ", ".join(shown)
 
