@@ -79,6 +79,8 @@ def test_every_page_is_in_a_table_of_contents() -> None:
         for tree in re.findall(r"```{toctree}\n(.*?)```", page.read_text(), re.DOTALL):
             entries = [line for line in tree.splitlines() if line and line[0] != ":"]
             listed |= {(page.parent / entry).with_suffix(".md") for entry in entries}
+        parts = re.findall(r"```{include} (.+)", page.read_text())  # of that page
+        listed |= {page.parent / part for part in parts}
     pages = {page for page in sources() if DOCS in page.parents}
     assert pages - listed == set()
 
