@@ -215,9 +215,9 @@ class Recurrent(nn.Module):
 @pytest.mark.parametrize(
     "loss",
     [
-        pytest.param(hs.SquaredError(0.5, "mean"), marks=pytest.mark.slow),
-        pytest.param(hs.SquaredError(0.5), marks=pytest.mark.slow),
-        pytest.param(nn.MSELoss(), marks=pytest.mark.slow),
+        hs.SquaredError(0.5, "mean"),
+        hs.SquaredError(0.5),
+        nn.MSELoss(),
         nn.MSELoss(reduction="sum"),
     ],
 )

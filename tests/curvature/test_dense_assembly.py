@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +9,7 @@ from torch import Tensor, nn
 import hessium as hs
 from hessium.curvature.dense_assembly import _outer_sum, dense_second_order
 from hessium.linalg.operator import SymmetricOperator
+from support.child_memory import needs_status, numbers_of
 from support.risk_cases import Case, build, draw, mlp, seeded
 
 # parameters act in other ways than in layers, or samples see each other
@@ -120,34 +118,30 @@ def test_gradients_switched_off_around_the_call_do_not_matter() -> None:
 
 
 MANY_OUTPUTS = """
-import resource, sys, torch, hessium as hs
+import sys, torch, hessium as hs
 from torch import nn
 torch.manual_seed(0)
 data = torch.randn(100, 500), torch.randn(100, 500)
 layers = nn.Linear(500, 2), nn.Tanh(), nn.Linear(2, 500)
 operator = hs.GaussNewton(hs.EmpiricalRisk(nn.Sequential(*layers), nn.MSELoss(), data))
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before = peak()
+before = memory("VmHWM")
 matrix = operator.dense(max_bytes=int(sys.argv[1]))
-print(matrix.nbytes, peak() - before)
+print(matrix.nbytes, memory("VmHWM") - before)
 """
 
 
+@needs_status
 @pytest.mark.slow
 def test_many_outputs_stay_within_the_budget() -> None:
     """The factors of the output Hessian alone would take 95 MiB, Jacobian rows 480 MiB."""
     budget = 200 * 2**20
-    done = subprocess.run(
-        [sys.executable, "-c", MANY_OUTPUTS, str(budget)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    matrix, used = map(int, done.stdout.split())
+    matrix, used = numbers_of(MANY_OUTPUTS, budget)
     assert matrix > 20 * 2**20
     assert used <= budget
 
 
 BUDGET = """
-import resource, sys, torch, hessium as hs
+import sys, torch, hessium as hs
 from torch import nn
 torch.manual_seed(0)
 layers = [nn.Linear(40, 60), nn.Tanh(), nn.Linear(60, 10)]
@@ -156,22 +150,18 @@ if sys.argv[1] == "columns":
 data = torch.randn(200, 40).double(), torch.randint(0, 10, (200,))
 risk = hs.EmpiricalRisk(nn.Sequential(*layers).double(), nn.CrossEntropyLoss(), data)
 operator = hs.Hessian(risk)
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before = peak()
+before = memory("VmHWM")
 matrix = operator.dense(max_bytes=int(sys.argv[2]))
-print(matrix.nbytes, peak() - before)
+print(matrix.nbytes, memory("VmHWM") - before)
 """
 
 
+@needs_status
 @pytest.mark.slow
-@pytest.mark.parametrize("route", ["layers", pytest.param("columns", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("route", ["layers", "columns"])
 def test_memory_stays_within_the_stated_budget(route: str) -> None:
     budget = 130 * 2**20  # the matrix takes 73 or 79 MiB of it
-    done = subprocess.run(
-        [sys.executable, "-c", BUDGET, route, str(budget)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    matrix, used = map(int, done.stdout.split())
+    matrix, used = numbers_of(BUDGET, route, budget)
     assert matrix > 70 * 2**20
     assert used <= budget
 

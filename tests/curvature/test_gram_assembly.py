@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +15,7 @@ from hessium.curvature import gram_assembly, gram_parts
 from hessium.curvature.dense_assembly import WORK_BYTES, dense_outer
 from hessium.curvature.gram_assembly import gram
 from hessium.curvature.layer_ops import Kernel, Outer, Swapped
+from support.child_memory import needs_status, numbers_of
 from support.risk_cases import classes, draw, seeded
 
 
@@ -321,7 +320,7 @@ def test_patches_are_those_of_unfold(stride: int, padding: Any, dilation: int) -
 
 
 BUDGET = """
-import resource, sys, torch, hessium as hs
+import sys, torch, hessium as hs
 from torch import nn
 torch.manual_seed(0)
 model = nn.Sequential(
@@ -331,21 +330,18 @@ data = torch.randn(40, 3, 16, 16), torch.randint(0, 10, (40,))
 risk = hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), data)
 operator = hs.Gram(risk)
 risk.gradient()
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-before = peak()
+before = memory("VmHWM")
 matrix = operator.dense(max_bytes=int(sys.argv[1]))
-print(4 * risk.dim * matrix.shape[0], peak() - before, int("layer-wise" in risk.refuted))
+print(4 * risk.dim * matrix.shape[0], memory("VmHWM") - before, int("layer-wise" in risk.refuted))
 """
 
 
+@needs_status
 @pytest.mark.slow
 def test_memory_stays_within_the_stated_budget() -> None:
     """The Jacobian would take 324 MiB."""
     budget = 100 * 2**20
-    done = subprocess.run(
-        [sys.executable, "-c", BUDGET, str(budget)], capture_output=True, text=True, check=True
-    )
-    jacobian, used, refuted = map(int, done.stdout.split())
+    jacobian, used, refuted = numbers_of(BUDGET, budget)
     assert jacobian > 3 * budget
     assert refuted == 0
     assert used <= budget

@@ -75,9 +75,9 @@ def test_trace_intervals(spectrum: str, method: str) -> None:
     [
         (3, 1e-3, 1e-6),
         (1, 1e-3, 1e-6),
-        pytest.param(8, -1e-3, 1e-4, marks=pytest.mark.slow),
-        pytest.param(3, 1e-1, 1e-9, marks=pytest.mark.slow),
-        pytest.param(2, 1e-2, 1e-2, marks=pytest.mark.slow),
+        (8, -1e-3, 1e-4),
+        (3, 1e-1, 1e-9),
+        (2, 1e-2, 1e-2),
     ],
 )
 def test_trace_intervals_of_outliers_above_a_nearly_flat_bulk(

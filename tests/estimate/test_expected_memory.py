@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +10,7 @@ from torch import nn
 
 import hessium as hs
 from hessium.errors import InputError
+from support.child_memory import needs_status, numbers_of
 from support.risk_cases import classes, draw, mlp
 
 CALLS = {
@@ -24,7 +20,7 @@ CALLS = {
     "deflated": "hs.spectral_measure, H, 1, 20, deflate=8",
 }
 PROGRAM = """
-import json, sys, warnings
+import warnings
 import torch
 from torch import nn
 import hessium as hs
@@ -37,30 +33,23 @@ data = torch.randn(32, 500), torch.randint(0, 10, (32,))
 H = hs.Hessian(hs.EmpiricalRisk(net, nn.CrossEntropyLoss(), data))
 expected = hs.expected_memory({call})
 H.prepare(150)
-def memory(name):  # not of resource.getrusage, which knows the process that made this one
-    with open("/proc/self/status") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(name)) * 1024
 before = memory("VmRSS")
 def run(work, *args, **options):
     work(*args, **options)
 run({call})
 peak = memory("VmHWM")
 # the graphs are part of what was stated, and cached by now
-print(json.dumps([expected.total, peak - before + H.product_bytes, H.shape[0] * 4]))
+print(expected.total, peak - before + H.product_bytes, H.shape[0] * 4)
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+@needs_status
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[] if name == "limited" else pytest.mark.slow) for name in CALLS],
 )
 def test_a_call_takes_what_was_stated(name: str) -> None:
-    program = textwrap.dedent(PROGRAM).replace("{call}", CALLS[name])
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    expected, taken, vector = json.loads(done.stdout)
+    expected, taken, vector = numbers_of(PROGRAM.replace("{call}", CALLS[name]))
     # the allocator keeps up to a few vectors
     assert 0.7 * expected <= taken <= 1.1 * expected + 2 * vector
 

@@ -51,7 +51,6 @@ def test_brackets_hold_what_the_probe_has(
     assert found.smallest == pytest.approx(-1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("which", ["log", pytest.param("dimension", marks=pytest.mark.slow)])
 def test_intervals(which: str) -> None:
     """Steps enough for the Monte-Carlo error alone."""

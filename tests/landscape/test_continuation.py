@@ -55,7 +55,6 @@ def test_a_finite_one_survives() -> None:
     assert part.ridge == 0.06
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("side", [-1.0, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_a_fold_ends_the_path(side: float) -> None:
     r"""$x^2 + \tfrac1{16} + r x = 0$ has no root below r = 1/2: a minimum meets a maximum."""

@@ -63,6 +63,28 @@ def _decays(n: int) -> dict[str, FloatArray]:
 MATRICES = {name: with_eigenvalues(values) for name, values in _decays(150).items()}
 
 
+class Diagonal(SymmetricOperator):
+    """diag(d), of any size."""
+
+    def __init__(self, entries: Tensor) -> None:
+        self.entries = entries
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (len(self.entries), len(self.entries))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.entries.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.entries.device
+
+    def _matmat(self, block: Tensor) -> Tensor:
+        return self.entries[:, None] * block
+
+
 class Counted(SymmetricOperator):
     """A matrix that counts its products, and from some product on gives NaN."""
 

@@ -184,7 +184,7 @@ def eigenpairs(
     operator = as_operator(op)
     n = operator.shape[0]
     limit = 1000 if max_products is None else max_products
-    tol = _checked(operator, k, which, tol, block, limit)
+    tol = tolerance_of(operator, k, which, tol, block, limit)
     limit = max(1000, 50 * k) if max_products is None else max_products
     seeds = generator(rng)
     work = {"work": "eigenpairs", "k": k, "which": which, "tol": tol, "block": block}
@@ -259,9 +259,14 @@ def eigenpairs(
     return result
 
 
-def _checked(
+def tolerance_of(
     operator: SymmetricOperator, k: int, which: str, tol: float | None, block: int, limit: int
 ) -> float:
+    """The tolerance, after a check of the arguments.
+
+    Raises:
+        InputError: for a bad one.
+    """
     n = operator.shape[0]
     if count("k", k, at_least=1) > n:
         msg = f"k: {k}; 1 <= k <= {n}, the size of the operator, is required"

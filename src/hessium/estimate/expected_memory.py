@@ -10,7 +10,7 @@ from typing import Any
 from hessium import _arguments
 from hessium.errors import InputError
 from hessium.estimate.basis_size import pairs_bytes, probe_bytes
-from hessium.estimate.eigenpairs import eigenpairs
+from hessium.estimate.eigenpairs import eigenpairs, tolerance_of
 from hessium.estimate.slq import MOST_PROBES, MOST_STEPS, check_request, spectral_measure
 from hessium.linalg.adapt import as_operator
 from hessium.linalg.operator import SymmetricOperator
@@ -61,7 +61,7 @@ def expected_memory(
         InputError: for another estimator, for arguments that it refuses, or if the memory exceeds
             `max_bytes`.
 
-    Cost: a few products, which find the route of the operator, as at the start of the estimator.
+    Cost: a few products, by which the operator chooses its route, as in the estimator.
 
     Example:
         >>> hs.expected_memory(hs.spectral_measure, H, probes=1, steps=8).basis
@@ -84,14 +84,10 @@ def expected_memory(
 
 def _of_eigenpairs(given: dict[str, Any]) -> ExpectedMemory:
     operator: SymmetricOperator = given["op"]
-    n = operator.shape[0]
-    k = _arguments.count("k", given["k"], at_least=1)
-    if k > n:
-        msg = f"k: {k}; 1 <= k <= {n}, the size of the operator, is required"
-        raise InputError(msg)
-    block = min(n, _arguments.count("block", given["block"], at_least=1))
+    k, block, most = given["k"], given["block"], given["max_products"]
+    tolerance_of(operator, k, given["which"], given["tol"], block, 1 if most is None else most)
+    limit = max(1000, 50 * k) if most is None else most
     basis = pairs_bytes(operator, k, block, given["max_bytes"], gather=given["gather"])
-    limit = given["max_products"] or max(1000, 50 * k)
     prepared = operator.prepare(limit // 10, block)
     return ExpectedMemory(basis=basis, products=prepared.product_bytes)
 

@@ -157,7 +157,7 @@ def signed_root(
         middle = evaluate(sign * t / 2)
         converged &= middle is not None
         points[:0] = [] if middle is None else [middle]
-        while not _reached(points, t, z) and (x := points[-1].distance + t / 2) <= FAR * t:
+        while not _covers_truths(points, t, z) and (x := points[-1].distance + t / 2) <= FAR * t:
             found = evaluate(sign * x)
             if found is None:
                 break
@@ -173,7 +173,7 @@ def straight(ends: Sequence[Point | None], t: float) -> bool:
     )
 
 
-def reached(points: Sequence[Point], t: float) -> bool:
+def interval_reached(points: Sequence[Point], t: float) -> bool:
     """Whether refits of one side show where h = t, and which intervals miss the estimate.
 
     Also if h does not increase any more. Experiments beyond h = 1.5 t are left out.
@@ -184,7 +184,7 @@ def reached(points: Sequence[Point], t: float) -> bool:
     return last.root >= t and (last.pivot >= t or last.root >= 1.5 * t)
 
 
-def _reached(points: Sequence[Point], t: float, z: float) -> bool:
+def _covers_truths(points: Sequence[Point], t: float, z: float) -> bool:
     """Whether the interval of the last refit misses a truth at h = z, or h has ended before it."""
     last = points[-1]
     if len(points) > 1 and last.root <= points[-2].root:

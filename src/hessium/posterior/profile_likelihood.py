@@ -30,8 +30,8 @@ from hessium.posterior.pivots import (
     Point,
     SignedRoot,
     believed,
+    interval_reached,
     point_of,
-    reached,
     straight,
 )
 from hessium.posterior.refits import Refits
@@ -331,7 +331,7 @@ def _refit_both_sides(held: Callable[[float], _Refit], refits: list[_Refit], t: 
         return
     for sign in (-1.0, 1.0):
         side = [one for one in refits if one.at * sign > 0]
-        while not reached([one.point for one in side], t) and len(side) < 2 * FAR:
+        while not interval_reached([one.point for one in side], t) and len(side) < 2 * FAR:
             found = held(sign * (len(side) + 1) * t / 2)
             if not found.converged:
                 break

@@ -166,7 +166,7 @@ def _bar(bar: str, *, opening: bool) -> str:
 
 
 def _set(token: re.Match[str]) -> str:
-    """One token that is no bar as MathML."""
+    """MathML of one token, which must not be a bar."""
     kind = _kind(token)
     if kind == "letter":
         return _scripts(_leaf(token["letter"]), token["sub"], token["sup"])

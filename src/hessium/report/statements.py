@@ -119,7 +119,7 @@ def errors(chart: Chart) -> str:
 
 
 def _upper(name: str) -> str:
-    """A name at the start of a sentence; a symbol stays as it is."""
+    """The name with a capital letter, as a sentence begins; a symbol is returned unchanged."""
     return name[:1].upper() + name[1:] if name[1:2].islower() else name
 
 

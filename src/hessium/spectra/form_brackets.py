@@ -33,7 +33,7 @@ def form_bracket(f: Function, rule: GaussRule, lowest: float, rounding: float) -
     Args:
         f: a function of an array whose derivatives from the second on alternate in sign above
             `lowest`.
-        rule: of the start vector b.
+        rule: the Gauss rule of the Lanczos run that started from b.
         lowest: lower bound on the spectrum; minus infinity if none is known. Then the bracket is
             infinite, unless the rule is complete.
         rounding: bound on the rounding errors of nodes. The bracket covers what f changes by it.
