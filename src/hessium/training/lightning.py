@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 from hessium.errors import InputError
 from hessium.training.monitor import Monitor
 
-try:
-    from lightning.pytorch import Callback
-except ImportError:
-    try:
-        from pytorch_lightning import Callback
-    except ImportError as error:
-        msg = "lightning: not installed; pip install 'hessium[lightning]' does that"
-        raise InputError(msg) from error
-
 if TYPE_CHECKING:
+    from lightning.pytorch import Callback
     from torch import nn
+else:
+    try:
+        from lightning.pytorch import Callback
+    except ImportError:
+        try:
+            from pytorch_lightning import Callback
+        except ImportError as error:
+            msg = "lightning: not installed; pip install 'hessium[lightning]' does that"
+            raise InputError(msg) from error
 
 
 class CurvatureMonitor(Callback):
