@@ -350,7 +350,8 @@ import sys, torch, warnings
 import hessium.linalg
 import hessium as hs
 torch.set_num_threads(1)
-n, budget = 2_000_000, int(sys.argv[1])
+# glibc returns an allocation above 32 MiB to the system when it is freed, smaller ones it may keep
+n, budget = 4_500_000, int(sys.argv[1])
 
 class Diagonal(hessium.linalg.SymmetricOperator):
     shape, dtype, device = (n, n), torch.float64, torch.device("cpu")
@@ -363,16 +364,16 @@ operator @ torch.ones(n, dtype=torch.float64)
 warnings.simplefilter("ignore")
 hs.eigenpairs(torch.eye(60, dtype=torch.float64), 4)  # loads LAPACK and the last modules
 before = memory("VmHWM")
-hs.eigenpairs(operator, 4, max_bytes=budget, max_products=120)
+hs.eigenpairs(operator, 4, max_bytes=budget, max_products=80)
 print(memory("VmHWM") - before)
 """
 
 
 @needs_status
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [20, 30, 60])
+@pytest.mark.parametrize("rows", [20, 40])
 def test_memory_stays_within_what_was_allowed(rows: int) -> None:
-    budget = rows * 2_000_000 * 8
+    budget = rows * 4_500_000 * 8
     (used,) = numbers_of(MEMORY, budget)
     assert 0.7 * budget < used <= 1.1 * budget
 
