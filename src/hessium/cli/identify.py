@@ -25,6 +25,7 @@ _ARGUMENTS = {
     "k": "next",
     "criterion": "criterion",
     "refits": "refits",
+    "budget": "budget",
     "seed": "seed",
 }
 

@@ -182,6 +182,13 @@ def identify_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of parameters checked by refits (default: 6)",
     )
+    parser.add_argument(
+        "--budget",
+        type=values.positive,
+        metavar="N",
+        help="factorisations of the Jacobian in all refits, at most; what has not converged then "
+        "is not believed (default: 300)",
+    )
     options.seed(parser, "the random directions (default: 0)", default=None)
     parser.set_defaults(command="hessium.cli.identify:identify")
 

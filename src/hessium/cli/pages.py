@@ -38,6 +38,7 @@ _OPTIONS = {
     "k": "--next",
     "criterion": "--criterion",
     "refits": "--refits",
+    "budget": "--budget",
     "index": "--index",
     "index_tolerance": "--index-tolerance",
     "num": "--num",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from hessium._typing import IntArray
+from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 
 NAMED = 20
@@ -45,3 +48,17 @@ def scalar_names(risk: EmpiricalRisk) -> list[str]:
 
 def _ends(where: slice) -> tuple[int, int]:
     return where.start, where.stop
+
+
+def chosen_names(risk: EmpiricalRisk, names: Sequence[str] | None) -> list[str] | None:
+    """Names of parameters that a list of patterns selects.
+
+    Raises:
+        InputError: if one matches none.
+    """
+    if names is None:
+        return None
+    if not isinstance(names, Sequence):
+        msg = f"names: {names!r}; a non-empty list of parameter names or globs is required"
+        raise InputError(msg)
+    return list(risk.layout.select(names).names)

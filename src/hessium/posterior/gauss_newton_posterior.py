@@ -16,12 +16,13 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
-from hessium.posterior.entries import NAMED, labels_of
+from hessium.posterior.entries import NAMED, chosen_names, labels_of
 from hessium.posterior.identifiability import Identifiability, identifiability
 from hessium.posterior.measurement_choice import MeasurementChoice
 from hessium.posterior.parameter_table import ParameterTable, parameter_table
 from hessium.posterior.posterior_radius import posterior_trust_radius
 from hessium.posterior.profile_likelihood import ProfileLikelihood, profile_likelihood
+from hessium.posterior.refit_budget import BUDGET
 from hessium.posterior.shares import ParameterShares, shares
 from hessium.posterior.state import limits
 from hessium.posterior.trust_radius import TrustRadius
@@ -30,7 +31,6 @@ from hessium.posterior.undetermined import (
     undetermined_outputs,
     undetermined_parameters,
 )
-from hessium.problem import EmpiricalRisk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +104,7 @@ class GaussNewtonPosterior(MeasurementChoice):
 
         Cost: none beyond the posterior's; by the Gram matrix one pass over the columns.
         """
-        chosen = _names(self._factor.risk, names)
+        chosen = chosen_names(self._factor.risk, names)
         if self._factor.left is not None and self.prior_precision > 0:
             return self._streamed_std(chosen)
         return np.sqrt(self._state.variances(self._factor.parameters(chosen, joint=False)))
@@ -123,7 +123,7 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     def parameters(self, names: Names | None = None) -> ParameterTable:
         """Value, standard deviation and answer of each parameter, as a table."""
-        return parameter_table(self._state, repr(self), _names(self._factor.risk, names))
+        return parameter_table(self._state, repr(self), chosen_names(self._factor.risk, names))
 
     @full_precision()
     def covariance(self, names: Names) -> FloatArray:
@@ -135,7 +135,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         Returns:
             Shape (entries, entries), in the order of the risk.
         """
-        g = self._factor.parameters(_names(self._factor.risk, names), joint=True)
+        g = self._factor.parameters(chosen_names(self._factor.risk, names), joint=True)
         return limits(*self._state.covariance(g))
 
     @full_precision()
@@ -145,7 +145,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         Two undetermined parameters have the correlation of the undetermined directions; a
         determined one and an undetermined one have 0.
         """
-        g = self._factor.parameters(_names(self._factor.risk, names), joint=True)
+        g = self._factor.parameters(chosen_names(self._factor.risk, names), joint=True)
         finite, open_part = self._state.covariance(g)
         is_open = np.diagonal(open_part) > 0
         mixed = np.where(np.outer(is_open, is_open), open_part, finite)
@@ -217,14 +217,14 @@ class GaussNewtonPosterior(MeasurementChoice):
 
         All other free parameters are nuisance parameters. See `Identifiability`.
         """
-        chosen = _names(self._factor.risk, names)
+        chosen = chosen_names(self._factor.risk, names)
         assert chosen is not None
         return identifiability(self._state, chosen)
 
     @full_precision()
     def undetermined(self, names: Names | None = None) -> Undetermined:
         """The undetermined entries of some parameters, how they may move, and advice."""
-        return undetermined_parameters(self._state, _names(self._factor.risk, names))
+        return undetermined_parameters(self._state, chosen_names(self._factor.risk, names))
 
     @full_precision()
     def undetermined_predictions(self, inputs: Any) -> Undetermined:
@@ -233,7 +233,12 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     @full_precision()
     def profile_likelihood(
-        self, name: str, *, index: int = 0, at: Sequence[float] | None = None
+        self,
+        name: str,
+        *,
+        index: int = 0,
+        at: Sequence[float] | None = None,
+        budget: int = BUDGET,
     ) -> ProfileLikelihood:
         """Refits with one entry of a parameter held at some standard deviations from its value.
 
@@ -243,13 +248,20 @@ class GaussNewtonPosterior(MeasurementChoice):
             at: distances in standard deviations; by default the ends of the 95 % interval, the
                 middles between them and the estimate, and, where the model is not linear, farther
                 ones until the deviance bounds the interval, up to three times as far.
+            budget: factorisations of the Jacobian in all refits, at most. A refit for which none
+                is left counts as not converged; see `ProfileLikelihood.exhausted`.
 
         Raises:
             InputError: if the entry is undetermined.
 
-        Cost: a refit for each distance (4, up to 12), some factorisations of the Jacobian each.
+        Cost: a refit without constraint, and one for each distance (4, up to 12). A refit makes at
+        most 40 Levenberg-Marquardt steps (3 to 10 where the model is nearly linear), each with one
+        factorisation of the Jacobian, one gradient and at most 16 losses. If a refit finds a larger
+        likelihood than the first, all are made anew, four times at most.
         """
-        return profile_likelihood(self._state, self._prior_mean, self._freedom, name, index, at)
+        return profile_likelihood(
+            self._state, self._prior_mean, self._freedom, name, index, at, budget
+        )
 
     @full_precision()
     def trust_radius(
@@ -261,6 +273,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         random: int = 5,
         confidence: float = 0.95,
         rng: Rng = 0,
+        budget: int = BUDGET,
     ) -> TrustRadius:
         """Whether intervals cover what they say, and how far the first-order model reaches.
 
@@ -268,13 +281,27 @@ class GaussNewtonPosterior(MeasurementChoice):
         largest variance that the data determine, and random draws; distances are in standard
         deviations.
 
+        Args:
+            names: parameters; by default the scalars.
+            within: fraction by which the first-order model may be off.
+            k: directions of largest variance.
+            random: draws.
+            confidence: of the intervals.
+            rng: of the draws.
+            budget: factorisations of the Jacobian in all refits, at most. Each direction may use
+                an equal part of what those before it left; a refit for which none is left counts
+                as not converged; see `TrustRadius.exhausted`.
+
         Cost: for each direction about 30 forward passes and 4 gradients where the model is nearly
-        linear; where it is not, up to 12 refits of at most 12 gradients and 48 losses each.
+        linear. Where it is not, up to 12 refits of at most 12 gradients and 48 losses each; where
+        these do not converge and there are at most 2,000 parameters, each goes on with at most 25
+        Levenberg-Marquardt steps of one factorisation of the Jacobian, one gradient and at most 16
+        losses. For at most 20 undetermined parameters without effect two refits of this kind.
         """
-        chosen = None if names is None else _names(self._factor.risk, names)
+        chosen = None if names is None else chosen_names(self._factor.risk, names)
         return posterior_trust_radius(
             self._state, self._prior_mean, self._freedom, chosen, within=within, k=k,
-            random=random, confidence=confidence, rng=rng,
+            random=random, confidence=confidence, rng=rng, budget=budget,
         )  # fmt: skip
 
     @full_precision()
@@ -316,17 +343,3 @@ class GaussNewtonPosterior(MeasurementChoice):
     def _repr_html_(self) -> str:
         small = self.risk.dim <= 200
         return self.parameters()._repr_html_() if small else _tables.html(repr(self), {})
-
-
-def _names(risk: EmpiricalRisk, names: Names | None) -> list[str] | None:
-    """Names of parameters that a list of patterns selects.
-
-    Raises:
-        InputError: if one matches none.
-    """
-    if names is None:
-        return None
-    if not isinstance(names, Sequence):
-        msg = f"names: {names!r}; a non-empty list of parameter names or globs is required"
-        raise InputError(msg)
-    return list(risk.layout.select(names).names)

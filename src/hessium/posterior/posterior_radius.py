@@ -14,6 +14,7 @@ from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.posterior.entries import NAMED, entries_of, labels_of, scalar_names
 from hessium.posterior.pivots import PLAUSIBLE, coverages
+from hessium.posterior.refit_budget import Budget
 from hessium.posterior.refits import bounded_after_all, signed_roots
 from hessium.posterior.state import State
 from hessium.posterior.trust_radius import TrustRadius, radii
@@ -30,17 +31,19 @@ def posterior_trust_radius(
     random: int,
     confidence: float,
     rng: Rng,
+    budget: int,
 ) -> TrustRadius:
     """Radii in standard deviations, and coverage, in the directions of a posterior."""
     fraction("within", within)
     fraction("confidence", confidence)
     count("k", k, at_least=0)
     count("random", random, at_least=0)
+    spending = Budget(count("budget", budget))
     directions, labels, lengths = _paths(state, names, k, random, rng)
     law = scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
     reach = float(law.ppf(0.5 + confidence / 2))
     far = float(law.ppf(0.5 + PLAUSIBLE / 2))
-    curves, converged = signed_roots(state, prior_mean, directions, lengths, reach, far)
+    curves, converged = signed_roots(state, prior_mean, directions, lengths, reach, far, spending)
     misses, plausible = zip(*(coverages(one, reach, far, law) for one in curves), strict=True)
     chosen = scalar_names(state.factor.risk) if names is None else names
     bounded: tuple[str, ...] = ()
@@ -49,7 +52,7 @@ def posterior_trust_radius(
         at = np.flatnonzero(open_)[:NAMED]
         entries, known = entries_of(state.factor.risk, chosen), labels_of(state.factor.risk, chosen)
         bounded = bounded_after_all(
-            state, prior_mean, entries[at].tolist(), [known[i] for i in at], reach
+            state, prior_mean, entries[at].tolist(), [known[i] for i in at], reach, spending
         )
     first, quadratic, ratios = radii(
         state.factor.risk, directions, within, 1.0, lengths * state.noise
@@ -67,6 +70,8 @@ def posterior_trust_radius(
         within=within,
         unit="standard deviations",
         bounded=bounded,
+        steps=spending.used,
+        exhausted=spending.exhausted,
     )
 
 

@@ -8,9 +8,9 @@ does not have its coverage.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.interpolate
@@ -25,15 +25,9 @@ from hessium._typing import BoolArray, FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
-from hessium.posterior.pivots import (
-    FAR,
-    Point,
-    SignedRoot,
-    believed,
-    interval_reached,
-    point_of,
-    straight,
-)
+from hessium.posterior.held_refits import HeldRefits, refit_both_sides
+from hessium.posterior.pivots import Point, SignedRoot, believed, point_of
+from hessium.posterior.refit_budget import Budget
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
 
@@ -42,6 +36,8 @@ if TYPE_CHECKING:
 
 _REACH = 0.8  # of a level that the last refit must reach
 _SHIFTED = 0.25  # standard deviations from the minimum at which the centre is still right
+_RESTARTS = 4  # of the refit without constraint
+_LOWER = 5e-3  # a deviance below minus this is no rounding: the minimum lies elsewhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -60,6 +56,10 @@ class ProfileLikelihood(Displayable):
         converged: whether each refit converged, (k,).
         reach: standard deviations of the interval that is judged, on either side.
         freedom: degrees of freedom of the noise, infinite if it is given.
+        minimum_found: whether the refit without constraint converged, and no refit found a larger
+            likelihood. If not, `value` is not the estimate and the deviances have no meaning.
+        steps: factorisations of the Jacobian in all refits.
+        exhausted: whether a refit ended because the budget was used up.
 
     Example:
         >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
@@ -79,6 +79,9 @@ class ProfileLikelihood(Displayable):
     converged: BoolArray
     reach: float
     freedom: float
+    minimum_found: bool = True
+    steps: int = 0
+    exhausted: bool = False
 
     @property
     def departure(self) -> float:
@@ -96,9 +99,10 @@ class ProfileLikelihood(Displayable):
 
         The limits of `TrustRadius.trusted`, 93 to 98 % for 95 %, for the interval of `reach`
         standard deviations on both sides, with the estimate as the truth; `TrustRadius` looks at
-        other truths too. The shift is at most 0.25 standard deviations, and all refits converged.
+        other truths too. The shift is at most 0.25 standard deviations, all refits converged, and
+        the minimum was found.
         """
-        if abs(self.shift) > _SHIFTED or not self.converged.all():
+        if abs(self.shift) > _SHIFTED or not (self.minimum_found and self.converged.all()):
             return False
         return bool(believed(np.array(self.coverage), self.confidence))
 
@@ -137,9 +141,13 @@ class ProfileLikelihood(Displayable):
         the last one, up to a quarter of that root, a straight line.
 
         Raises:
-            InputError: if 0 < confidence < 1 does not hold, or the refits do not reach so far.
+            InputError: if 0 < confidence < 1 does not hold, the refits do not reach so far, or no
+                minimum was found.
         """
         found = self.ends(confidence)
+        if not self.minimum_found:
+            msg = f"interval: the refits of {self.label} found no minimum; train the model further"
+            raise InputError(msg)
         for sign, end in zip((-1.0, 1.0), found, strict=True):
             if math.isnan(end):
                 largest = max((one.root for one in self._points(sign)), default=0.0)
@@ -153,12 +161,13 @@ class ProfileLikelihood(Displayable):
         return found
 
     def ends(self, confidence: float = 0.95) -> tuple[float, float]:
-        """The same ends; NaN for one that the refits do not reach."""
+        """The same ends; NaN for one that the refits do not reach, and without a minimum."""
         level, ends = self._level(confidence), []
         for sign in (-1.0, 1.0):
             points = self._points(sign)
             reach = max((one.root for one in points), default=0.0) >= _REACH * level
-            distance = _crossing(points, level) if reach else math.nan
+            known = reach and self.minimum_found
+            distance = _crossing(points, level) if known else math.nan
             ends.append(float(self.value + sign * self.std * distance))
         return ends[0], ends[1]
 
@@ -186,11 +195,18 @@ class ProfileLikelihood(Displayable):
     @property
     def verdict(self) -> str:
         """What the interval covers, and whether it may be believed."""
+        spent = f" ({self.steps} factorisations, the budget, are used up)" if self.exhausted else ""
+        if not self.minimum_found:
+            return (
+                f"{self.label}: the refit without constraint has not converged to a minimum"
+                f"{spent}, so the interval may not be believed: train the model further"
+            )
         words = "so it may not be believed"
         if self.believable:
             words = "so by this check it may be believed (trust_radius looks at other truths too)"
         failed = int((~self.converged).sum())
         doubt = f", but {failed} refits have not converged" if failed else ""
+        doubt += spent
         if abs(self.shift) > _SHIFTED:
             doubt += f", but the minimum is {self.shift:.2g} standard deviations away"
         name, off = f"{100 * self.confidence:.3g} % interval", 100 * self.departure
@@ -234,8 +250,15 @@ def profile_likelihood(
     name: str,
     index: int,
     at: Sequence[float] | None,
+    budget: int,
 ) -> ProfileLikelihood:
-    """Refits at some distances."""
+    """Refits at some distances.
+
+    The minimum is that of a refit without constraint. If it does not converge it goes on from where
+    it ended, and if a refit with the parameter held finds a lower value, it starts again there and
+    all other refits are made anew: four times at most.
+    """
+    budget = count("budget", budget)
     law = _law_of(freedom)
     if at is not None:
         distances = reals("at", at).reshape(-1)
@@ -259,31 +282,30 @@ def profile_likelihood(
     entry = risk.layout.slice(risk.layout.select([name]).names[0]).start + index
     unit = torch.zeros_like(risk.theta)
     unit[entry] = 1.0
-    fit = Refits(state, prior_mean, unit)
-    base, lowest, _ = fit.refit(risk.theta, held=False)
+    fit, spending = Refits(state, prior_mean, unit), Budget(budget)
     path = fit.conditional_path(std)
-    refits: list[_Refit] = []
-
-    def held(distance: float) -> _Refit:
-        near = max(
-            (one for one in refits if one.at * distance > 0 and abs(one.at) < abs(distance)),
-            key=lambda one: abs(one.at), default=None,
-        )  # fmt: skip
-        begin = (base, 0.0) if near is None or not near.converged else (near.theta, near.at)
-        start = begin[0] + (distance - begin[1]) * path
-        start[entry] = base[entry] + distance * std
-        there, value, done = fit.refit(start, held=True)
-        # at a refit the slope of the density is along the functional that is held
-        slope = float(path @ fit.slope(there)) if math.isfinite(value) else math.nan
-        return _Refit(distance, 2 * (value - lowest), slope, done, there)
-
-    if at is None:
-        reach = float(law.isf(0.025))
-        _refit_both_sides(held, refits, reach)
-    else:
-        reach = float(np.abs(distances).max())
-        for distance in distances.tolist():
-            refits.append(held(distance))  # noqa: PERF401  (a refit starts from those before it)
+    reach = float(law.isf(0.025) if at is None else np.abs(distances).max())
+    start, restarts = risk.theta, _RESTARTS
+    while True:
+        base, lowest, settled = fit.refit(start, held=False, budget=spending)
+        while not settled and restarts and not spending.spent:
+            restarts, before = restarts - 1, lowest
+            base, lowest, settled = fit.refit(base, held=False, budget=spending)
+            if not lowest < before:
+                break
+        held = HeldRefits(fit, spending, base, lowest, path, entry, std)
+        if at is None:
+            refit_both_sides(held, reach)
+        else:
+            for distance in distances.tolist():
+                held(distance)
+        least = min(held.refits, key=lambda one: one.deviance)
+        lower = least.deviance < -_LOWER
+        if not lower or not restarts or spending.spent:
+            break
+        restarts -= 1
+        start = least.theta
+    refits = held.refits
     return ProfileLikelihood(
         label=labels[index],
         value=float(base[entry]),
@@ -296,44 +318,7 @@ def profile_likelihood(
         converged=np.array([one.converged for one in refits]),
         reach=reach,
         freedom=freedom,
+        minimum_found=settled and not lower,
+        steps=spending.used,
+        exhausted=spending.exhausted,
     )
-
-
-class _Refit(NamedTuple):
-    """A refit with the parameter held at a signed distance."""
-
-    at: float
-    deviance: float
-    slope: float
-    converged: bool
-    theta: Tensor
-
-    @property
-    def point(self) -> Point:
-        sign = math.copysign(1.0, self.at)
-        return point_of(abs(self.at), self.deviance, sign * self.slope)
-
-
-def _refit_both_sides(held: Callable[[float], _Refit], refits: list[_Refit], t: float) -> None:
-    """Refits at t / 2 and t on both sides, and farther ones where the model is not linear.
-
-    These end where the deviance bounds the interval and its coverage is known, where it does not
-    increase any more, where a refit does not converge, or at 3 t.
-
-    Args:
-        held: makes a refit.
-        refits: to append to, with increasing distance on each side.
-        t: standard deviations of the interval.
-    """
-    for distance in (-t / 2, t / 2, -t, t):
-        refits.append(held(distance))  # noqa: PERF401  (a refit starts from those before it)
-    if not all(one.converged for one in refits) or straight([one.point for one in refits[2:]], t):
-        return
-    for sign in (-1.0, 1.0):
-        side = [one for one in refits if one.at * sign > 0]
-        while not interval_reached([one.point for one in side], t) and len(side) < 2 * FAR:
-            found = held(sign * (len(side) + 1) * t / 2)
-            if not found.converged:
-                break
-            side.append(found)
-            refits.append(found)

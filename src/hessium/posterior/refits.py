@@ -15,10 +15,12 @@ from hessium.posterior.factors import Factors
 from hessium.posterior.lines import FAILURES
 from hessium.posterior.measurements import measurements
 from hessium.posterior.pivots import Point, SignedRoot, point_of, signed_root
+from hessium.posterior.refit_budget import Budget
 from hessium.posterior.state import State
 
 _STEPS = 40  # of a refit
-_TRIES = 8  # dampings of one step
+_TRIES = 16  # dampings of one step
+_LIGHT = 1e-8  # first damping, relative; convergence is judged with no more
 _DONE = 1e-5  # predicted decrease of the negative log-posterior at which a refit stops
 _CHORDS = 12  # steps with the precision at the minimum
 _HALVINGS = 3  # of one such step
@@ -68,6 +70,7 @@ def signed_roots(
     lengths: FloatArray,
     t: float,
     z: float,
+    budget: Budget,
 ) -> tuple[list[SignedRoot], BoolArray]:
     r"""Roots of the deviance on both sides of conditional paths.
 
@@ -84,18 +87,22 @@ def signed_roots(
         lengths: $\sqrt{d^T Q d}$ of each, (k,).
         t: standard deviations of the interval.
         z: root of the deviance of the farthest truth, see `pivots`.
+        budget: of the factorisations; each path may use an equal part of what is left, the first
+            ones first.
 
     Returns:
         The curve along each path; and whether the refits converged, (k,).
 
     Cost: two refits, or four to twelve where the model is not linear, of at most 12 gradients and
     48 losses each; near linearity of one or two gradients. Where these steps do not converge and
-    there are at most 2,000 parameters, Levenberg-Marquardt steps follow, with a factorisation each.
+    there are at most 2,000 parameters, at most 25 Levenberg-Marquardt steps follow, each with one
+    factorisation of the Jacobian, one gradient and at most 16 losses, while the budget lasts.
     """
     density = NegativeLogPosterior(state, prior_mean)
     start, lowest, settled = _refitted(state, density, state.factor.risk.theta, None)
     curves, converged = [], np.full(len(lengths), settled)
     for at, (d, length) in enumerate(zip(directions.unbind(1), lengths.tolist(), strict=True)):
+        budget.share(len(lengths) - at)
         path = d.contiguous() / length
         solved = {0.0: start}
 
@@ -106,7 +113,9 @@ def signed_roots(
             there, value, done = _refitted(state, density, solved[near] + (x - near) * path, path)
             if not done and math.isfinite(value) and len(there) <= _SMALL:
                 refits = Refits(state, prior_mean, _precision(state, path))
-                there, value, done = refits.refit(there, held=True, steps=_FEW, near=_NEAR)
+                there, value, done = refits.refit(
+                    there, held=True, budget=budget, steps=_FEW, near=_NEAR
+                )
             if not done:
                 return None
             solved[x] = there
@@ -120,7 +129,12 @@ def signed_roots(
 
 
 def bounded_after_all(
-    state: State, prior_mean: Tensor, entries: Sequence[int], labels: Sequence[str], t: float
+    state: State,
+    prior_mean: Tensor,
+    entries: Sequence[int],
+    labels: Sequence[str],
+    t: float,
+    budget: Budget,
 ) -> tuple[str, ...]:
     r"""Undetermined parameters that have no effect at the estimate only.
 
@@ -128,6 +142,8 @@ def bounded_after_all(
     parameter whose move by $m = \max(1, |\theta_i|)$ changes the outputs by less than a thousandth
     of the noise to first order is moved by m either way and the others are refitted. If then
     $2(\Phi - \Phi_{min}) > t^2$, the data bound it. Of at most 2,000 parameters.
+
+    A refit that the budget ends says nothing.
     """
     risk, found = state.factor.risk, []
     if len(risk.theta) > _SMALL:
@@ -136,6 +152,7 @@ def bounded_after_all(
         NegativeLogPosterior(state, prior_mean).value(risk.theta),
         Jacobian(risk, check=False),
     )
+    budget.share(1)
     for entry, label in zip(entries, labels, strict=True):
         unit = torch.zeros_like(risk.theta)
         unit[entry] = 1.0
@@ -144,9 +161,14 @@ def bounded_after_all(
         if far * float(effect.norm()) > _NO_EFFECT * state.noise:
             continue
         refits = Refits(state, prior_mean, unit)
-        ends = (refits.refit(risk.theta + m * unit, held=True, steps=_FEW)[1] for m in (-far, far))
-        if any(math.isfinite(value) and 2 * (value - lowest) > t**2 for value in ends):
-            found.append(label)
+        for move in (-far, far):
+            start = risk.theta + move * unit
+            _, value, done = refits.refit(start, held=True, budget=budget, steps=_FEW)
+            if not done and budget.spent:
+                return tuple(found)
+            if math.isfinite(value) and 2 * (value - lowest) > t**2:
+                found.append(label)
+                break
     return tuple(found)
 
 
@@ -221,21 +243,30 @@ class Refits:
         return self._density.slope(theta)
 
     def refit(
-        self, theta: Tensor, *, held: bool, steps: int = _STEPS, near: float = _DONE
+        self,
+        theta: Tensor,
+        *,
+        held: bool,
+        budget: Budget,
+        steps: int = _STEPS,
+        near: float = _DONE,
     ) -> tuple[Tensor, float, bool]:
         """The minimum from a start: parameters, value, and whether it converged.
 
         Args:
             theta: initial parameters.
             held: whether the functional keeps its value.
+            budget: of the factorisations; without one left it has not converged.
             steps: at most so many.
             near: predicted decrease at which it stops.
         """
         value = self._density.value(theta)
         if not math.isfinite(value):
             return theta, value, False
-        damping, predicted = 1e-8, math.inf
+        damping, predicted = _LIGHT, math.inf
         for _ in range(steps):
+            if not budget.spend():
+                return theta, value, False
             risk = self._state.factor.risk.at(theta)
             try:
                 state = State(
@@ -248,11 +279,13 @@ class Refits:
             if not 0 < damping * largest < math.inf:
                 return theta, value, False
             slope = self._density.slope(theta)
+            # a step with much damping is short wherever it is taken
+            light = self._step(state, slope, min(damping, _LIGHT) * largest, held)
+            predicted = -0.5 * float(light @ slope)
+            if predicted <= near:
+                return theta, value, True
             for _ in range(_TRIES):
                 step = self._step(state, slope, damping * largest, held)
-                predicted = -0.5 * float(step @ slope)
-                if predicted <= near:
-                    return theta, value, True
                 there = self._density.value(theta + step)
                 if there < value:
                     theta, value = theta + step, there

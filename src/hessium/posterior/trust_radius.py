@@ -76,6 +76,9 @@ class TrustRadius(Displayable):
         bounded: undetermined parameters without effect at the estimate that the data bound
             farther away, as refits with each moved by its own size find: such as the logarithm of
             a rate that ran off. The linear model is then wrong for the others as well.
+        steps: factorisations of the Jacobian in all refits.
+        exhausted: whether a refit ended because the budget was used up; what has not converged then
+            may converge with a larger budget, and `bounded` may be incomplete.
 
     Example:
         >>> found = hs.trust_radius(risk, k=1)
@@ -95,6 +98,8 @@ class TrustRadius(Displayable):
     within: float
     unit: str
     bounded: tuple[str, ...] = ()
+    steps: int = 0
+    exhausted: bool = False
 
     @property
     def worst(self) -> float:
@@ -129,7 +134,7 @@ class TrustRadius(Displayable):
         if np.isnan(self.needed).any():
             msg = "directions: without standard deviations; use the trust_radius of a posterior"
             raise InputError(msg)
-        return bool(self.trusted.all()) and not self.bounded
+        return bool(self.trusted.all()) and not self.bounded and not self.exhausted
 
     @property
     def verdict(self) -> str:
@@ -151,10 +156,12 @@ class TrustRadius(Displayable):
             other = low if low == high else f"{low} to {high}"
             words = (
                 f"{name} contains the truth in {100 * self.coverage[at]:.1f} % of experiments if "
-                f"the estimate is the truth, and in {other} % if "
-                "another value within the 90 % interval of the likelihood is"
+                f"the estimate is the truth, and in {other} % if the truth is another value "
+                "within the 90 % interval of the likelihood"
             )
         words += f", the worst of {len(self.labels)} directions; "
+        if self.exhausted:
+            words += f"refits ended after {self.steps} factorisations, the budget; "
         if self.bounded:
             words = (
                 f"{', '.join(self.bounded)}: without effect at the estimate, but not where refits "

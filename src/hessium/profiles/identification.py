@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ from hessium.posterior import (
     Undetermined,
 )
 from hessium.posterior.design import Criterion
-from hessium.posterior.entries import labels_of, scalar_names
+from hessium.posterior.entries import scalar_names
 from hessium.problem import EmpiricalRisk
 from hessium.profiles.identification_data import (
     candidates_of,
@@ -39,6 +38,7 @@ from hessium.profiles.identification_data import (
 )
 from hessium.profiles.identification_numbers import csv_tables, summary_of
 from hessium.profiles.identification_page import identification_findings
+from hessium.profiles.identification_refits import profiles_of
 from hessium.profiles.measurement import describe
 from hessium.profiles.report_page import Reported
 from hessium.profiles.units import Units
@@ -46,6 +46,7 @@ from hessium.progress import Progress, silent
 from hessium.spectra import Count
 
 _MOST_REFITS = 6  # parameters whose intervals are checked by refits
+_BUDGET = 300  # factorisations of the Jacobian in all refits
 _REFIT_DIM = 2000  # parameters of a risk up to which refits are made without being asked for
 
 
@@ -135,6 +136,16 @@ class Identification(Reported, Displayable):
         return found
 
     @property
+    def refit_steps(self) -> int:
+        """Factorisations of the Jacobian in all refits."""
+        return self.trust.steps + sum(one.steps for one in self.profiles)
+
+    @property
+    def refits_exhausted(self) -> bool:
+        """Whether a refit ended because the budget was used up."""
+        return self.trust.exhausted or any(one.exhausted for one in self.profiles)
+
+    @property
     def csv(self) -> dict[str, Mapping[str, Sequence[Any]]]:
         """Tables that the page stores as CSV: parameters, coverage, predictions, measurements."""
         return csv_tables(self)
@@ -204,6 +215,7 @@ def identify(
     criterion: Criterion = "A",
     tol: float | None = None,
     refits: int | None = None,
+    budget: int = _BUDGET,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Identification:
@@ -233,6 +245,9 @@ def identify(
         tol: see `GaussNewtonPosterior`.
         refits: number of parameters whose interval is checked by refits; by default 6, and 0 for
             more than 2,000 parameters.
+        budget: factorisations of the Jacobian in all refits, at most: half of them for
+            `trust_radius`, and what it leaves for the intervals of `refits`, in equal parts. A
+            refit for which none is left counts as not converged, and the answer says so.
         seed: of the random directions of `trust_radius`.
         progress: called with steps done and steps in all.
 
@@ -240,7 +255,8 @@ def identify(
         InputError: for a closure, or a bad argument.
 
     Cost: that of `GaussNewtonPosterior`, one Jacobian at the candidates, about 40 forward passes
-    and 15 gradients for each direction that is checked, and some factorisations for each refit.
+    and 15 gradients for each direction that is checked where the model is nearly linear; where it
+    is not, that of `trust_radius` and `profile_likelihood`, with at most `budget` factorisations.
 
     Example:
         >>> line = hs.EmpiricalRisk(nn.Linear(1, 1).double(), loss, (x, y))
@@ -255,6 +271,7 @@ def identify(
     if refits is None:
         refits = _MOST_REFITS if risk.dim <= _REFIT_DIM else 0
     refits = _arguments.count("refits", refits, 0)
+    budget = _arguments.count("budget", budget)
     chosen = scalar_names(risk) if names is None else list(risk.layout.select(list(names)).names)
     if criterion not in ("A", "D"):
         msg = f"criterion: {criterion!r}; 'A' or 'D' is required"
@@ -277,9 +294,11 @@ def identify(
                 there, min(count, len(value)), criterion=criterion, repeat=places.size == 0
             )
         progress(2, 4, "predictions")
-        trust = post.trust_radius(chosen or None, k=2, random=0 if chosen else 3, rng=seed)
+        trust = post.trust_radius(
+            chosen or None, k=2, random=0 if chosen else 3, rng=seed, budget=-(-budget // 2)
+        )
         progress(3, 4, "trust radius")
-        profiles = _profiles(post, chosen, refits)
+        profiles = profiles_of(post, chosen, refits, budget - trust.steps)
         progress(4, 4, "refits")
         table = post.parameters(chosen) if chosen else None
         return Identification(
@@ -306,23 +325,9 @@ def identify(
             model=describe(risk),
             settings={
                 "names": list(chosen), "noise": noise, "prior_precision": prior_precision,
-                "tol": tol, "k": count, "criterion": criterion, "refits": refits, "seed": seed,
+                "tol": tol, "k": count, "criterion": criterion, "refits": refits,
+                "budget": budget, "seed": seed,
             },
             warnings=tuple(dict.fromkeys(str(one.message) for one in caught)),
             seconds=time.perf_counter() - start,
         )  # fmt: skip
-
-
-def _profiles(
-    post: GaussNewtonPosterior, names: list[str], most: int
-) -> tuple[ProfileLikelihood, ...]:
-    """Refits of the first determined entries."""
-    found: list[ProfileLikelihood] = []
-    if not most:
-        return ()
-    for name in names:
-        std = post.parameter_std([name])
-        for index in range(len(labels_of(post.risk, [name]))):
-            if len(found) < most and 0 < std[index] < math.inf:
-                found.append(post.profile_likelihood(name, index=index))
-    return tuple(found)

@@ -136,6 +136,8 @@ def summary_of(found: Identification) -> dict[str, Any]:
             )
         ],
         "errors_may_be_believed": trust.believable,
+        "refit_steps": found.refit_steps,
+        "refits_exhausted": found.refits_exhausted,
         "trust": repr(trust),
         "advice": advice(found),
         "warnings": list(found.warnings),

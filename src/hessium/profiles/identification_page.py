@@ -207,6 +207,8 @@ def _direction_table(found: Identification) -> Table:
 
 
 def _refits_in_words(profile: ProfileLikelihood) -> str:
+    if not profile.minimum_found:
+        return "no minimum found"
     ends = profile.ends()
     if not any(map(math.isfinite, ends)):
         return "refits reach no end"

@@ -152,7 +152,7 @@ def reason(found: Identification, label: str) -> str:
     trust = found.trust
     at = trust.labels.index(label)
     if not trust.converged[at]:
-        return "refits do not converge"
+        return "refits do not converge" + (" within the budget" if trust.exhausted else "")
     if np.isnan(trust.plausible[at]).any():
         return "the likelihood does not bound it"
     return _range(found, [label])
@@ -198,6 +198,11 @@ def advice(found: Identification) -> list[str]:
         words.append(
             f"Check the prior: without it the data do not determine {_listed(left)}, so these "
             "errors depend on it."
+        )
+    if found.refits_exhausted:
+        words.append(
+            f"For intervals of refits that have not converged, give a larger budget than "
+            f"{found.settings['budget']} factorisations, or fewer parameters by name."
         )
     if bad := doubtful(found):
         refitted = {one.label for one in found.profiles} >= set(bad)
