@@ -271,3 +271,66 @@ def test_what_does_not_fit_is_refused_before_the_posterior() -> None:
         hs.identify(risk, outputs=["u", "v"])
     with pytest.raises(ValueError, match="model does not take them"):
         hs.identify(risk, candidates=draw(4, 9))
+
+
+def equation_and_data() -> hs.SumRisk:
+    """u = a + b x with the equation u' = s at 20 points, and 8 measurements of u."""
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=1.0, b=2.0, s=2.0)
+    points = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None]
+    slope = hs.EmpiricalRisk(
+        model,
+        hs.SquaredError(),
+        (points, torch.zeros_like(points)),
+        forward=lambda m, x: m.b - m.s + 0 * x,
+    )
+    data = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    return hs.SumRisk({"equation": slope, "data": data})
+
+
+def test_a_sum_needs_the_term_that_is_measured() -> None:
+    """Candidates, predictions and counts are those of the data; the equation's are residuals."""
+    both = equation_and_data()
+    with pytest.raises(ValueError, match=r"term: None; .*'equation', 'data': name the one"):
+        hs.identify(both, noise=NOISE)
+    with pytest.raises(ValueError, match="term: 'u'; one of 'equation', 'data' is required"):
+        hs.identify(both, noise=NOISE, term="u")
+    with pytest.raises(ValueError, match="term: 'data'; the candidates are of 'equation'"):
+        hs.identify(both, noise=NOISE, term="data", candidates=both.inputs_of("equation", X))
+    with pytest.raises(ValueError, match="term: 'data'; the risk is not a sum"):
+        hs.identify(line(), noise=NOISE, term="data")
+    found = hs.identify(both, noise=NOISE, term="data", refits=0, k=1)
+    assert found.candidates.shape == (101, 1)
+    assert (found.candidates.min(), found.candidates.max()) == (0.0, 1.0)
+    np.testing.assert_allclose(found.prediction[:, 0], 1 + 2 * found.candidates[:, 0], rtol=1e-12)
+    # the equation adds a parameter of its own and nothing about a and b
+    np.testing.assert_allclose(found.prediction_std[:, 0], exact()[1], rtol=1e-8)
+    assert found.targets.shape == (8, 1)
+    summary = found.summary()
+    assert (summary["measurements"], summary["residuals"]) == (8, {"equation": 20})
+    assert repr(found).startswith(
+        "Identification(8 measurements and 20 residuals of other terms (equation) determine 3 "
+    )
+    same = hs.identify(both, noise=NOISE, candidates=both.inputs_of("data", X), refits=0, k=1)
+    np.testing.assert_allclose(same.candidates, X.numpy())
+    np.testing.assert_allclose(same.prediction_std[-1], found.prediction_std[-1], rtol=1e-10)
+
+
+def test_labels_and_masked_outputs_are_counted_as_they_are() -> None:
+    labels = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
+    net = mlp(1, 2, 2)
+    found = hs.identify(
+        hs.EmpiricalRisk(net, torch.nn.CrossEntropyLoss(), (X, labels)),
+        prior_precision=1.0,
+        refits=0,
+    )
+    assert found.summary()["measurements"] == 8
+    assert repr(found).startswith("Identification(8 samples determine")
+    seen = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    masked = hs.EmpiricalRisk(
+        net,
+        lambda f, y: (seen * (f - y) ** 2).sum(),
+        (X, torch.zeros(8, 2).double()),
+        reduction="sum",
+    )
+    counts = hs.identify(masked, noise=1.0, prior_precision=1.0, refits=0).summary()
+    assert counts["measurements"] == 8

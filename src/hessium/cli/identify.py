@@ -16,6 +16,7 @@ from hessium.profiles import identify as identified
 # arguments of `hessium.identify` by the options that give them
 _ARGUMENTS = {
     "names": "parameter",
+    "term": "term",
     "noise": "noise",
     "prior_precision": "prior",
     "units": "unit",

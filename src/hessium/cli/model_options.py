@@ -135,6 +135,11 @@ def identify_options(parser: argparse.ArgumentParser) -> None:
         "(default: all scalars)",
     )
     parser.add_argument(
+        "--term",
+        metavar="NAME",
+        help="of a sum of terms, the one whose outputs are measurements (required there)",
+    )
+    parser.add_argument(
         "--noise",
         type=values.above_zero,
         metavar="S",

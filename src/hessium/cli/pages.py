@@ -30,6 +30,7 @@ _OPTIONS = {
     "rotations": "--rotations",
     "names": "--parameter",
     "noise": "--noise",
+    "term": "--term",
     "prior_precision": "--prior",
     "units": "--unit",
     "inputs": "--input",

@@ -29,16 +29,19 @@ from hessium.posterior import (
 )
 from hessium.posterior.design import Criterion
 from hessium.posterior.entries import scalar_names
-from hessium.problem import EmpiricalRisk
+from hessium.problem import EmpiricalRisk, SumRisk
 from hessium.profiles.identification_data import (
     candidates_of,
     columns_of,
+    counts_of,
     data_of,
     outputs_at,
+    term_of,
 )
 from hessium.profiles.identification_numbers import csv_tables, summary_of
 from hessium.profiles.identification_page import identification_findings
 from hessium.profiles.identification_refits import profiles_of
+from hessium.profiles.identification_words import counted
 from hessium.profiles.measurement import describe
 from hessium.profiles.report_page import Reported
 from hessium.profiles.units import Units
@@ -77,7 +80,9 @@ class Identification(Reported, Displayable):
         trust: how far the linear model holds.
         profiles: checks of single intervals by refits.
         units: of parameters, inputs and outputs.
-        model: class of the model, loss, sizes, dtype and device.
+        model: class of the model, loss, sizes, dtype and device; "measurements" counts outputs of
+            positive weight for a squared error, samples for other losses, of the named term only
+            for a sum, and "residuals" those of each other term.
         settings: arguments of `hs.identify`.
         warnings: of the computation.
         seconds: computing time.
@@ -165,7 +170,7 @@ class Identification(Reported, Displayable):
         """One sentence below the heading."""
         m = self.model
         return (
-            f"{m['outputs']} measurements, {m['parameters']} parameters, loss {m['loss']}: which "
+            f"{counted(self)}, {m['parameters']} parameters, loss {m['loss']}: which "
             "parameters and predictions are determined, with what error, and where to measure next."
         )
 
@@ -190,7 +195,7 @@ class Identification(Reported, Displayable):
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def __repr__(self) -> str:
-        words = [f"{self.model['outputs']} measurements determine {self.rank.bracket} directions"]
+        words = [f"{counted(self)} determine {self.rank.bracket} directions"]
         words[0] += f" of {self.model['parameters']} parameters"
         if self.parameters is not None:
             known = int(np.isfinite(self.parameters.std).sum())
@@ -210,6 +215,7 @@ def identify(
     units: Mapping[str, str] | None = None,
     inputs: Mapping[str, str] | Sequence[str] = (),
     outputs: Mapping[str, str] | Sequence[str] = (),
+    term: str | None = None,
     candidates: Any = None,
     k: int = 3,
     criterion: Criterion = "A",
@@ -237,6 +243,9 @@ def identify(
         units: of parameters by their names (a tensor has one unit).
         inputs: names of the columns of the inputs with their units, in order.
         outputs: names of the outputs with their units, in order.
+        term: of an `hs.SumRisk`, the one whose outputs are measured; required there, unless
+            `candidates` are `risk.inputs_of(term, inputs)`. Those of all other terms are residuals
+            of equations or boundary values.
         candidates: inputs where measurements are possible and predictions wanted, one batch. By
             default a grid over the range of the data for one or two inputs, else the data.
         k: number of next measurements.
@@ -252,7 +261,7 @@ def identify(
         progress: called with steps done and steps in all.
 
     Raises:
-        InputError: for a closure, or a bad argument.
+        InputError: for a closure, a bad argument, or a sum without `term`.
 
     Cost: that of `GaussNewtonPosterior`, one Jacobian at the candidates, about 40 forward passes
     and 15 gradients for each direction that is checked where the model is nearly linear; where it
@@ -277,9 +286,11 @@ def identify(
         msg = f"criterion: {criterion!r}; 'A' or 'D' is required"
         raise InputError(msg)
     start = time.perf_counter()
-    x, y = data_of(risk)
+    term = term_of(risk, term, candidates)
+    x, y = data_of(risk.terms[term] if isinstance(risk, SumRisk) and term else risk)
     there = candidates_of(x, candidates)
-    places = columns_of(there, risk)
+    places = columns_of(there)
+    there = risk.inputs_of(term, there) if isinstance(risk, SumRisk) and term else there
     value = outputs_at(risk, there)
     measure.require_columns(places.shape[1] if places.size else None, value.shape[1])
     with warnings.catch_warnings(record=True) as caught:
@@ -301,6 +312,8 @@ def identify(
         profiles = profiles_of(post, chosen, refits, budget - trust.steps)
         progress(4, 4, "refits")
         table = post.parameters(chosen) if chosen else None
+        samples = risk.num_samples if post.noise is None else post.num_measurements
+        measured, residuals = counts_of(risk, term, int(samples or 0))
         return Identification(
             parameters=table,
             answers=post.identifiable(chosen) if chosen else None,
@@ -322,10 +335,11 @@ def identify(
             trust=trust,
             profiles=profiles,
             units=measure,
-            model=describe(risk),
+            model={**describe(risk), "measurements": measured, "residuals": residuals},
             settings={
-                "names": list(chosen), "noise": noise, "prior_precision": prior_precision,
-                "tol": tol, "k": count, "criterion": criterion, "refits": refits,
+                "names": list(chosen), "term": term, "noise": noise,
+                "prior_precision": prior_precision, "tol": tol, "k": count,
+                "criterion": criterion, "refits": refits,
                 "budget": budget, "seed": seed,
             },
             warnings=tuple(dict.fromkeys(str(one.message) for one in caught)),

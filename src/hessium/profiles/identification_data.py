@@ -10,10 +10,57 @@ from torch import Tensor
 
 from hessium._typing import FloatArray
 from hessium.errors import InputError
-from hessium.problem import EmpiricalRisk
+from hessium.posterior.measurements import measurements
+from hessium.problem import EmpiricalRisk, SumRisk
 from hessium.problem.other_inputs import OnInputs
+from hessium.problem.term_loss import OfTerm
 
 _GRID = {1: 101, 2: 15}  # default candidates along each input
+
+
+def term_of(risk: EmpiricalRisk, term: str | None, candidates: Any) -> str | None:
+    """The term of a sum whose outputs are measurements; None for a risk that is no sum.
+
+    Raises:
+        InputError: if it is not said which, does not exist, or the candidates are of another one.
+    """
+    if not isinstance(risk, SumRisk):
+        if term is not None:
+            msg = f"term: {term!r}; the risk is not a sum of terms, so it takes no term"
+            raise InputError(msg)
+        return None
+    names = ", ".join(map(repr, risk.terms))
+    given = candidates.term if isinstance(candidates, OfTerm) else None
+    if term is None and given is None and len(risk.terms) > 1:
+        msg = (
+            f"term: None; the risk is a sum of the terms {names}: name the one whose outputs are "
+            "measured (term=), or give candidates=risk.inputs_of(name, inputs)"
+        )
+        raise InputError(msg)
+    found = term or given or next(iter(risk.terms))
+    if found not in risk.terms or (given is not None and given != found):
+        wrong = f"the candidates are of {given!r}" if found in risk.terms else f"one of {names}"
+        msg = f"term: {found!r}; {wrong}" + (" is required" if found not in risk.terms else "")
+        raise InputError(msg)
+    return found
+
+
+def counts_of(
+    risk: EmpiricalRisk, term: str | None, num_measurements: int
+) -> tuple[int, dict[str, int]]:
+    """Number of measurements, and of the residuals of each other term of a sum.
+
+    A measurement is an output of positive weight for a squared error, and a sample for every other
+    loss. Cost: one forward pass for a sum.
+    """
+    if not isinstance(risk, SumRisk):
+        return num_measurements, {}
+    found = {}
+    for name, one in risk.terms.items():
+        data = measurements(one if one.dtype == torch.float64 else one.in_dtype(torch.float64))
+        found[name] = data.count if data.quadratic else int(one.num_samples or 0)
+    assert term is not None
+    return found.pop(term), found
 
 
 def data_of(risk: EmpiricalRisk) -> tuple[Any, FloatArray]:
@@ -38,7 +85,7 @@ def data_of(risk: EmpiricalRisk) -> tuple[Any, FloatArray]:
 def candidates_of(x: Any, given: Any) -> Any:
     """Inputs to predict at: those given, a grid over the range of the data, or the data."""
     if given is not None:
-        return given
+        return given.value if isinstance(given, OfTerm) else given
     if not isinstance(x, np.ndarray):
         return x
     low, high = x.min(axis=0), x.max(axis=0)
@@ -48,7 +95,7 @@ def candidates_of(x: Any, given: Any) -> Any:
     return torch.from_numpy(points)
 
 
-def columns_of(inputs: Any, risk: EmpiricalRisk) -> FloatArray:
+def columns_of(inputs: Any) -> FloatArray:
     """Inputs with one or two columns as an array, else an empty one."""
     if not isinstance(inputs, Tensor) or inputs.dim() not in (1, 2):
         return np.empty((0, 0))

@@ -98,7 +98,8 @@ def summary_of(found: Identification) -> dict[str, Any]:
     combined = () if found.answers is None else found.answers.combinations
     std = found.prediction_std
     return {
-        "measurements": found.model["outputs"],
+        "measurements": found.model["measurements"],
+        "residuals": dict(found.model["residuals"]),
         "num_parameters": found.model["parameters"],
         "rank": {"value": found.rank.value, "lower": found.rank.lower, "upper": found.rank.upper},
         "effective_dimension": found.effective_dimension.value,

@@ -30,10 +30,19 @@ def answers(found: Identification) -> list[tuple[str, str]]:
     return rows
 
 
+def counted(found: Identification) -> str:
+    """The data in words: measurements, and the residuals of other terms of a sum."""
+    one = "measurement" if found.noise is not None else "sample"
+    size, others = found.model["measurements"], found.model["residuals"]
+    text = f"{size} {one}" + ("" if size == 1 else "s")
+    if others:
+        text += f" and {sum(others.values())} residuals of other terms ({', '.join(others)})"
+    return text
+
+
 def _determined(found: Identification) -> str:
     size = found.model["parameters"]
-    text = f"{found.rank.bracket} directions of {size} parameters, from {found.model['outputs']} "
-    text += "measurements"
+    text = f"{found.rank.bracket} directions of {size} parameters, from {counted(found)}"
     if found.settings["prior_precision"]:
         value = digits(found.effective_dimension.value, 3)
         text += f"; with the prior their effective number is {value}"
@@ -76,7 +85,7 @@ def _predictions(found: Identification) -> str:
             parts.append(f"{subject} is undetermined at all {std.size} candidates")
             continue
         worst = int(np.where(known, std, -1.0).argmax())
-        where = f" at {place(found, worst)}" if found.candidates.size else ""
+        where = f" at {place(found, worst)}"
         text = (
             f"{subject} has a standard deviation of {digits(std[known].min(), 2)} to "
             f"{quantity(float(std[worst]), unit, 2)} without noise, largest{where}"
