@@ -19,8 +19,9 @@ PACKAGES ?= linalg spectra estimate landscape
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/.dev: pyproject.toml constraints.txt | .venv/bin/python
+.venv/.dev: pyproject.toml constraints.txt tests/requirements.txt | .venv/bin/python
 	$(PIP) -e '.[dev]'
+	$(PIP) --no-deps -r tests/requirements.txt
 	@touch $@
 
 .venv/.docs: .venv/.dev

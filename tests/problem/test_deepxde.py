@@ -15,6 +15,7 @@ from hessium.problem.deepxde import risk_of
 
 os.environ.setdefault("DDE_BACKEND", "pytorch")
 dde: Any = pytest.importorskip("deepxde")
+torch.set_default_device(None)  # where there is a GPU, DeepXDE makes it the default for all tests
 if dde.backend.backend_name != "pytorch":
     pytest.skip("DeepXDE has another backend", allow_module_level=True)
 
