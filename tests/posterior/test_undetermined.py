@@ -195,3 +195,81 @@ def test_a_model_without_dependence_is_refused() -> None:
     model = Scalars(lambda x, p: x + 0 * p["a"], a=1.0)
     with pytest.raises(ValueError, match="determine nothing"):
         hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), (X, X)), noise=0.1)
+
+
+def test_names_are_those_of_weighted_outputs() -> None:
+    """An output of weight zero, and the common shift of logits, count in no name."""
+    model = Scalars(lambda x, p: torch.cat([p["b"] * p["c"] * x, p["b"] * x], dim=1), b=2.0, c=3.0)
+    seen = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    masked = hs.EmpiricalRisk(
+        model, lambda f, y: (seen * (f - y) ** 2).sum(), (X, model(X).detach()), reduction="sum"
+    )
+    (product,) = hs.GaussNewtonPosterior(masked, noise=0.1).identifiable(["b", "c"]).combinations
+    assert (product.text, product.kind, product.parameters) == ("b c", "product", ("b", "c"))
+    net = torch.nn.Linear(1, 2).double()
+    entropy = hs.EmpiricalRisk(net, torch.nn.CrossEntropyLoss(), (X, torch.arange(6) % 2))
+    (shift,) = hs.GaussNewtonPosterior(entropy).identifiable(["bias"]).combinations
+    assert (shift.text, shift.kind) == ("bias[0] - bias[1]", "sum")
+
+
+def oscillator() -> hs.GaussNewtonPosterior:
+    """m, c, k and F enter by their ratios."""
+    model = Scalars(
+        lambda x, p: (p["F"] / p["m"]) * torch.exp(-p["c"] / p["m"] * x)
+        * torch.cos((p["k"] / p["m"]) * x),
+        m=1.5, c=0.6, k=3.0, F=2.0,
+    )  # fmt: skip
+    x = torch.linspace(0, 2, 9, dtype=torch.float64)[:, None]
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, model(x).detach()))
+    return hs.GaussNewtonPosterior(risk, noise=0.01)
+
+
+@pytest.mark.parametrize(
+    ("names", "text"), [(["m", "c"], "m / c"), (["c", "k"], "c / k"), (["m", "F"], "m / F")]
+)
+def test_some_of_several_parameters_in_a_ratio_have_its_name(names: list[str], text: str) -> None:
+    post = oscillator()
+    found = post.identifiable(names)
+    (ratio,) = found.combinations
+    assert (ratio.text, ratio.kind) == (text, "product")
+    top, bottom = (dict(post.risk.model.named_parameters())[n].item() for n in names)
+    assert ratio.value == pytest.approx(top / bottom, rel=1e-12)
+    # with the other free parameters as nuisance and one scale fixed, by the delta method
+    held = next(n for n in post.risk.names if n not in names)
+    free = [n for n in post.risk.names if n != held]
+    fixed = hs.GaussNewtonPosterior(post.risk.restrict(free), noise=0.01)
+    gradient = np.zeros(len(free))
+    gradient[free.index(names[0])], gradient[free.index(names[1])] = 1 / bottom, -top / bottom**2
+    covariance = fixed.covariance(free)
+    assert ratio.std == pytest.approx(float(gradient @ covariance @ gradient) ** 0.5, rel=1e-6)
+    assert found.open_directions == 1
+
+
+def test_advice_follows_the_check_of_the_names() -> None:
+    """No measurement at the data separates what enters by a ratio only."""
+    first = oscillator().undetermined(["m"]).answers[0]
+    assert first.through == ("m / F",)
+    assert first.fix == "fix one of m, F, c, k at a known value"
+    assert "no measurement there separates them" in first.advice
+    assert "next_measurements" not in first.advice
+    other = three_samples().undetermined(["w"]).answers[-1]
+    assert "measure where information_gain is infinite" in other.advice
+
+
+def test_open_directions_are_counted_beyond_the_names() -> None:
+    """One shift of 40 weights is one open direction, though no combinations are looked for."""
+    x = torch.eye(40, dtype=torch.float64) - 1 / 40
+    net = torch.nn.Linear(40, 1, bias=False).double()
+    risk = hs.EmpiricalRisk(net, hs.SquaredError(), (x, net(x).detach()))
+    found = hs.GaussNewtonPosterior(risk, noise=0.1).identifiable(["weight"])
+    assert found["weight"].answer == "not determined"
+    assert (found.open_directions, found.combinations, found.sought) == (1, (), False)
+    assert "at most 30 undetermined entries" in repr(found)
+
+
+def test_a_combination_that_holds_nearby_only_says_so() -> None:
+    model = Scalars(lambda x, p: (p["a"] + p["b"] ** 2) * x, a=1.0, b=0.7)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.GaussNewtonPosterior(risk, noise=0.01).identifiable(["a", "b"])
+    assert "determined to first order (" in repr(found)
+    assert found.combinations[0].parameters == ("a", "b")

@@ -25,6 +25,7 @@ _WHOLE = 1e-5  # distance from a whole number
 _MULTIPLES = (1, 2, 3, 4)
 _LARGEST = 6  # exponent or coefficient
 _STEP = 0.3  # of the move that checks a name
+_VISIBLE = 1e-6  # of the largest coefficient
 _SAME = 1e-6  # relative change of outputs by that move
 
 
@@ -37,6 +38,10 @@ class Combination:
         kind: "product" of powers, "sum", or "local": a gradient at these parameters only.
         value: at the parameters of the risk.
         std: its standard deviation.
+        parameters: labels of the parameters in it.
+
+    A "local" one is determined to first order only: it may have another value at other parameters
+    that fit the data as well.
 
     Example:
         >>> post = hs.GaussNewtonPosterior(risk, noise=0.1)
@@ -48,6 +53,7 @@ class Combination:
     kind: Kind
     value: float
     std: float
+    parameters: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Combination({self.text} = {self.value:.4g} +- {self.std:.2g})"
@@ -60,6 +66,7 @@ def named_combinations(
     units: FloatArray,
     covariance: FloatArray,
     change: Callable[[FloatArray], float] | None,
+    others: int = 0,
 ) -> list[Combination]:
     """The determined combinations of undetermined parameters.
 
@@ -72,6 +79,8 @@ def named_combinations(
         covariance: finite part of the covariance, (k, k).
         change: relative change of the outputs if the parameters become the argument; None if moves
             along undetermined directions involve other parameters, so that no name can be checked.
+        others: number of first parameters that were not asked for; combinations with one of them
+            are left out, and so are local ones.
     """
     found: list[Combination] = []
     for kind in ("product", "sum"):
@@ -82,24 +91,40 @@ def named_combinations(
         if table is None or not _holds(kind, table, theta, change):
             continue
         for row in table:
+            if row[:others].any():
+                continue
             gradient = row / scale
             value = float(np.prod(np.power(theta, row)) if kind == "product" else row @ theta)
             if kind == "product":
                 gradient = gradient * value
-            found.append(_made(_text(kind, row, labels), kind, value, gradient, covariance))
+            text, parts = _text(kind, row, labels), _parts(row, labels)
+            found.append(_made(text, kind, value, gradient, covariance, parts))
         return found
+    if others:
+        return []
     for row in _reduced(basis.T, units):
         row = row / np.linalg.norm(row)
-        text = _text("local", row, labels, np.abs(row / units))
-        found.append(_made(text, "local", float(row @ theta), row, covariance))
+        sizes = np.abs(row / units)
+        text = _text("local", row, labels, sizes)
+        parts = _parts(np.where(sizes > _VISIBLE * sizes.max(), row, 0.0), labels)
+        found.append(_made(text, "local", float(row @ theta), row, covariance, parts))
     return found
 
 
 def _made(
-    text: str, kind: Kind, value: float, gradient: FloatArray, covariance: FloatArray
+    text: str,
+    kind: Kind,
+    value: float,
+    gradient: FloatArray,
+    covariance: FloatArray,
+    parts: tuple[str, ...],
 ) -> Combination:
-    variance = float(gradient @ covariance @ gradient)
-    return Combination(text=text, kind=kind, value=value, std=math.sqrt(max(variance, 0.0)))
+    std = math.sqrt(max(float(gradient @ covariance @ gradient), 0.0))
+    return Combination(text=text, kind=kind, value=value, std=std, parameters=parts)
+
+
+def _parts(row: FloatArray, labels: list[str]) -> tuple[str, ...]:
+    return tuple(label for value, label in zip(row, labels, strict=True) if value)
 
 
 def _reduced(table: FloatArray, scale: FloatArray) -> FloatArray:
@@ -166,7 +191,7 @@ def _text(kind: str, row: FloatArray, labels: list[str], sizes: FloatArray | Non
             if below
             else above
         )
-    large = sizes > 1e-6 * float(sizes.max())
+    large = sizes > _VISIBLE * float(sizes.max())
     visible = [pair for pair, shown in zip(pairs, large, strict=True) if shown]
     words = ""
     for value, name in visible:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from hessium._display import Displayable
 from hessium._typing import AnyArray
 from hessium.curvature.jacobian_columns import dense_columns
 from hessium.posterior import _tables
+from hessium.posterior.combinations import Combination
 from hessium.posterior.entries import entries_of, labels_of
 from hessium.posterior.factor import Functionals
+from hessium.posterior.identifiability import identifiability
 from hessium.posterior.shares import shares
 from hessium.posterior.state import State
 from hessium.problem.other_inputs import OnInputs
@@ -38,6 +41,9 @@ class OpenAnswer:
         moves: names and entries of the direction of unit length that moves it and leaves the data
             as they are, largest first; squares of lengths by parameter tensor in large models.
         advice: what would determine it.
+        fix: the part of the advice on fixing a parameter, or "".
+        through: named combinations on which alone the outputs at the data depend, such as "b c";
+            named in models of at most 50 parameters.
 
     Example:
         >>> answers = hs.GaussNewtonPosterior(risk, noise=0.1).undetermined().answers
@@ -49,6 +55,8 @@ class OpenAnswer:
     answer: str
     moves: tuple[tuple[str, float], ...]
     advice: str
+    fix: str = ""
+    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -147,14 +155,21 @@ def _result(
         kept = g.along[shown].copy()
         kept[:, state.rank.value :] = 0.0
         outside = state.factor.moves_of(vectors) - state.factor.to_parameters(kept.T)
+        small = what == "parameters" and state.dim <= _FEW
+        named = identifiability(state, list(state.factor.risk.names)).combinations if small else ()
         for label, at, direction in zip(labels, shown, outside.unbind(1), strict=True):
             moves = _moves(state, direction)
+            through = [c for c in named if label in c.parameters and c.kind != "local"]
+            partners = _connected(label, named) if through else [name for name, _ in moves]
+            fix = _fix(label if small else None, partners) if state.dim <= _FEW else ""
             found.append(
                 OpenAnswer(
                     label=label,
                     answer=str(answers[at]),
                     moves=moves,
-                    advice=_advice(what, label, str(answers[at]), moves),
+                    advice=_advice(str(answers[at]), fix, through),
+                    fix=fix,
+                    through=tuple(c.text for c in through),
                 )
             )
     return Undetermined(
@@ -191,19 +206,41 @@ def _moves(state: State, direction: Tensor) -> tuple[tuple[str, float], ...]:
     return tuple((name, share) for name, share in table.largest(0, _PARTNERS) if share > _VISIBLE)
 
 
-def _advice(what: str, label: str, answer: str, moves: tuple[tuple[str, float], ...]) -> str:
+def _connected(label: str, named: Sequence[Combination]) -> list[str]:
+    """Parameters that combinations tie to one, any of which determines it."""
+    found, size = {label: None}, 0
+    while len(found) > size:
+        size = len(found)
+        for one in named:
+            if found.keys() & set(one.parameters):
+                found |= dict.fromkeys(one.parameters)
+    return list(found)
+
+
+def _fix(own: str | None, partners: list[str]) -> str:
+    """Which parameter to fix. Weights of a large network have no known values."""
+    others = [name for name in partners if name != own][:_PARTNERS]
+    every = ([own] if own else []) + others
+    if not every:
+        return ""
+    return f"fix {every[0] if len(every) == 1 else 'one of ' + ', '.join(every)} at a known value"
+
+
+def _advice(answer: str, fix: str, through: list[Combination]) -> str:
     if answer == "not resolved":
         return (
             "rounding cannot tell whether the data determine it: give prior_precision, or tol "
             "for the threshold below which a direction counts as undetermined"
         )
-    partners = [name for name, _ in moves if name != label][:2]
-    fix = (
-        f"fix {' or '.join(partners)} at a known value, "
-        if partners
-        else ("fix it at a known value, " if what == "parameters" else "")
-    )
-    return f"{fix}measure where next_measurements says, or give a prior_precision"
+    first = f"{fix}, " if fix else ""
+    if through:
+        texts = ", ".join(one.text for one in through)
+        return (
+            f"{first}or give a prior_precision; the outputs at the data depend on it through "
+            f"{texts} only, so no measurement there separates them: elsewhere, where "
+            "information_gain is infinite"
+        )
+    return f"{first}measure where information_gain is infinite, or give a prior_precision"
 
 
 def _words(moves: tuple[tuple[str, float], ...]) -> str:
