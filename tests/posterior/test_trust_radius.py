@@ -28,7 +28,13 @@ def test_a_linear_model_holds_everywhere() -> None:
     with pytest.raises(ValueError, match="standard deviations"):
         _ = found.believable
     post = hs.GaussNewtonPosterior(risk, noise=0.1)
-    assert post.trust_radius().believable
+    far = post.trust_radius()
+    assert far.trusted.all()  # of a linear model the intervals cover what they say
+    assert (
+        not far.believable
+    )  # but their centre is that of the minimum, 33 standard deviations away
+    fitted = hs.EmpiricalRisk(model, hs.SquaredError(), (draw(9, 3), model(draw(9, 3)).detach()))
+    assert hs.GaussNewtonPosterior(fitted, noise=0.1).trust_radius().believable
 
 
 def test_the_radius_of_a_square_is_that_of_its_formula() -> None:

@@ -334,3 +334,88 @@ def test_labels_and_masked_outputs_are_counted_as_they_are() -> None:
     )
     counts = hs.identify(masked, noise=1.0, prior_precision=1.0, refits=0).summary()
     assert counts["measurements"] == 8
+
+
+def test_figures_of_outputs_in_different_units_are_not_added() -> None:
+    """u in mm and T in K: one figure for each before, and in units of the noise after."""
+    model = Scalars(lambda x, p: torch.cat([p["a"] + p["b"] * x, p["c"] * x], dim=1), a=1, b=2, c=3)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.identify(risk, noise=NOISE, outputs={"u": "mm", "T": "K"}, refits=0, k=1)
+    (table,) = (t for t in found.findings.tables if t.title == "Where to measure next")
+    u, temperature = np.sqrt((found.prediction_std**2).mean(axis=0))
+    assert f"Before: u {u:.3g} mm, T {temperature:.3g} K." in table.note
+    assert str(table.rows[0][-1]).endswith(" times the noise")
+    words = dict(found.findings.quoted[0].rows)["Where to measure next?"]
+    assert "times the noise to" in str(words)
+    assert "mm" not in str(words).partition("goes from")[2]
+    summary = found.summary()
+    assert summary["mean_std_unit"] == "times the noise"
+    both = np.sqrt((u**2 + temperature**2) / 2) / NOISE
+    assert summary["mean_std_before"] == pytest.approx(both)
+    assert "mean std after [times the noise]" in found.csv["next_measurements"]
+    np.testing.assert_allclose(summary["predictions"]["std"], found.prediction_std)
+
+
+def test_the_directions_are_in_units_that_the_note_states() -> None:
+    """Columns of 1 and 1,000: shares of a half each are those of scaled parameters."""
+    x = torch.cat([torch.ones(8, 1).double(), 1000 * X], dim=1)
+    net = torch.nn.Linear(2, 1, bias=False).double()
+    risk = hs.EmpiricalRisk(net, hs.SquaredError(), (x, net(x).detach()))
+
+    def note(found: hs.Identification) -> str:
+        (table,) = (t for t in found.findings.tables if t.title.startswith("Directions"))
+        return str(table.note)
+
+    free = hs.identify(risk, noise=NOISE, refits=0)
+    assert "multiplied by the length of its column of the Jacobian" in note(free)
+    np.testing.assert_allclose(free.shares.shares, 0.5, atol=1e-9)
+    lengths = x.norm(dim=0).numpy()
+    scaled = np.linalg.svd(x.numpy() / lengths, compute_uv=False)
+    np.testing.assert_allclose(free.shares.values, NOISE / scaled[::-1], rtol=1e-9)
+    assert note(hs.identify(risk, noise=NOISE, prior_precision=1.0, refits=0)) == (
+        "In the units of the parameters."
+    )
+
+
+def test_a_model_that_is_not_at_its_minimum_is_not_believed() -> None:
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=1.0, b=2.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach() + 3.0))
+    found = hs.identify(risk, noise=NOISE)
+    assert not found.trust.believable
+    assert found.trust.distance == pytest.approx(3.0 * 8**0.5 / NOISE, rel=1e-6)
+    summary = found.summary()
+    assert summary["errors_may_be_believed"] is False
+    assert summary["advice"][0].startswith("Train further")
+    assert not any("closer to linear" in one for one in summary["advice"])
+    words = dict(found.findings.quoted[0].rows)
+    assert str(words["May the errors be believed?"]).startswith("No: the minimum is 85 standard")
+    assert "the minimum is 85 standard deviations away" in repr(found.trust)
+
+
+def test_what_no_candidate_determines_is_said() -> None:
+    model = Scalars(lambda x, p: p["b"] * p["c"] * x, b=2.0, c=3.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.identify(risk, noise=NOISE, refits=0)
+    assert found.summary()["advice"][0] == (
+        "To determine b: fix one of b, c at a known value, or give a prior_precision; no candidate "
+        "of the measurements determines it."
+    )
+    assert found.csv["combinations"]["combination"] == ["b c"]
+    few = hs.EmpiricalRisk(
+        Scalars(lambda x, p: p["a"] + p["b"] * x, a=1.0, b=2.0), hs.SquaredError(), (X[3:4], X[3:4])
+    )
+    other = hs.identify(few, noise=NOISE, candidates=X, refits=0).summary()["advice"][1]
+    assert "measure where information_gain is infinite" in other
+
+
+def test_the_budget_of_refits_is_kept_and_named() -> None:
+    model = Scalars(lambda x, p: torch.exp(p["a"] * x), a=0.5)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.identify(risk, noise=1, budget=5)
+    assert found.refits_exhausted
+    assert found.refit_steps <= 5
+    assert found.summary()["errors_may_be_believed"] is False
+    assert any("larger budget than 5" in one for one in found.summary()["advice"])
+    free = hs.identify(risk, noise=1)
+    assert 5 < free.refit_steps <= 300
+    assert not free.refits_exhausted

@@ -13,6 +13,8 @@ from hessium.problem import EmpiricalRisk
 NAMED = 20
 """Entries that are looked at one by one without being asked for."""
 
+_OF_LAYERS = ("weight", "bias")  # names of the parameters of layers
+
 
 def names_of(risk: EmpiricalRisk, names: list[str] | None) -> tuple[str, ...]:
     """Names of the parameters that patterns select, in the order of the risk; all by default."""
@@ -39,11 +41,15 @@ def labels_of(risk: EmpiricalRisk, names: list[str] | None) -> list[str]:
 
 
 def scalar_names(risk: EmpiricalRisk) -> list[str]:
-    """Parameters with one entry, at most 20; all parameters of a model with at most 20 entries."""
+    """Parameters with one entry, at most 20; all parameters of a model with at most 20 entries.
+
+    Weights and biases of layers are left out, as that of the last layer with one output.
+    """
     if risk.dim <= NAMED:
         return list(risk.names)
     sizes = zip(risk.names, risk.layout.sizes, strict=True)
-    return [name for name, size in sizes if size == 1][:NAMED]
+    scalars = [name for name, size in sizes if size == 1]
+    return [name for name in scalars if name.rpartition(".")[2] not in _OF_LAYERS][:NAMED]
 
 
 def _ends(where: slice) -> tuple[int, int]:

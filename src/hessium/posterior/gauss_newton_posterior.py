@@ -302,6 +302,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         return posterior_trust_radius(
             self._state, self._prior_mean, self._freedom, chosen, within=within, k=k,
             random=random, confidence=confidence, rng=rng, budget=budget,
+            distance=self.distance_from_minimum,
         )  # fmt: skip
 
     @full_precision()

@@ -26,7 +26,7 @@ class ParameterTable(Displayable):
         labels: name and index of each entry, (entries,).
         value: at the parameters of the risk, (entries,).
         std: standard deviation, infinite where undetermined, (entries,).
-        answer: "determined", "undetermined" or "not resolved", (entries,).
+        answer: "determined", "undetermined" or "not resolved" (rounding cannot tell), (entries,).
 
     Example:
         >>> post = hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0)
@@ -58,7 +58,7 @@ class ParameterTable(Displayable):
 
     def __repr__(self) -> str:
         open_ = sum(one != "determined" for one in self.answer)
-        return f"ParameterTable({len(self.labels)} entries, {open_} not determined)"
+        return f"ParameterTable({len(self.labels)} entries, {open_} undetermined or not resolved)"
 
 
 def parameter_table(state: State, sentence: str, names: list[str] | None) -> ParameterTable:

@@ -1,17 +1,19 @@
 r"""What intervals cover, from refits with a functional of the parameters held.
 
-Let x be the distance of the functional from its estimate in standard deviations, and h(x) the root
-of the deviance that is left after a refit of everything else, negative for x < 0. At the refit the
-standard deviation of the functional is $1/h'(x)$ of that at the estimate, and errors between those
-that lead to x and to y have the probability $F(h(y)) - F(h(x))$, F being the normal law, or
-Student's where the noise is estimated.
+Notation: x is the distance of the functional from its estimate in standard deviations. h(x) is the
+signed root of the deviance that is left after all other parameters were refitted, negative for
+x < 0. F is the distribution function of errors in standard deviations: normal, or Student's t where
+the noise is estimated.
 
-If the value at $x_0$ is the truth, an experiment that gives the refit at x has an interval of t
-standard deviations that misses the truth where $|x - x_0|\,h'(x) > t$, and the probability of such
-experiments is the integral of $F'(h(x) - h(x_0))\,h'(x)$ over these x. $x_0 = 0$ takes the estimate
-for the truth. It is not, so the coverage is also computed for truths within the interval of 90 %,
-$|h(x_0)| \le z$. That interval contains the truth in about nine experiments of ten, so an interval
-that is bad at the truth is found in about as many, wherever the estimate lies.
+Assumptions: h, as a function of the data, has the law F around the truth; and an experiment whose
+estimate is x reports the standard deviation $1/h'(x)$, in units of the one at hand.
+
+If the truth lies at $x_0$, the interval of t standard deviations of an experiment with estimate x
+misses it where $|x - x_0|\,h'(x) > t$. The probability of these experiments is the integral of
+$F'(h(x) - h(x_0))\,h'(x)$ over such x. It is computed for the estimate as the truth, $x_0 = 0$, and
+for other truths within the interval of 90 % of the likelihood, $|h(x_0)| \le z$. That interval
+contains the truth in about 90 % of experiments, so in as many an interval that is bad at the truth
+is found to be bad.
 
 For a model that is linear in its parameters h(x) = x, and all of these are the nominal coverage.
 Along one parameter this is the coverage itself; errors of the other directions, which change h' as
@@ -33,6 +35,9 @@ from hessium._typing import BoolArray, FloatArray
 
 PLAUSIBLE = 0.9
 """Confidence of the interval of truths for which the coverage is computed."""
+
+SHIFTED = 0.25
+"""Standard deviations from the minimum up to which an interval has the right centre."""
 
 _LEAST, _MOST = 0.4, 1.4  # misses over 1 - confidence with which an interval is believed
 _SIDES = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # truths, in units of the ends of that interval

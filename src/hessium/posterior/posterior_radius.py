@@ -32,6 +32,7 @@ def posterior_trust_radius(
     confidence: float,
     rng: Rng,
     budget: int,
+    distance: float,
 ) -> TrustRadius:
     """Radii in standard deviations, and coverage, in the directions of a posterior."""
     fraction("within", within)
@@ -70,6 +71,7 @@ def posterior_trust_radius(
         within=within,
         unit="standard deviations",
         bounded=bounded,
+        distance=distance,
         steps=spending.used,
         exhausted=spending.exhausted,
     )

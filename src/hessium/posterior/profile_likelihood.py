@@ -26,7 +26,7 @@ from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
 from hessium.posterior.held_refits import HeldRefits, refit_both_sides
-from hessium.posterior.pivots import Point, SignedRoot, believed, point_of
+from hessium.posterior.pivots import SHIFTED, Point, SignedRoot, believed, point_of
 from hessium.posterior.refit_budget import Budget
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _REACH = 0.8  # of a level that the last refit must reach
-_SHIFTED = 0.25  # standard deviations from the minimum at which the centre is still right
 _RESTARTS = 4  # of the refit without constraint
 _LOWER = 5e-3  # a deviance below minus this is no rounding: the minimum lies elsewhere
 
@@ -102,7 +101,7 @@ class ProfileLikelihood(Displayable):
         other truths too. The shift is at most 0.25 standard deviations, all refits converged, and
         the minimum was found.
         """
-        if abs(self.shift) > _SHIFTED or not (self.minimum_found and self.converged.all()):
+        if abs(self.shift) > SHIFTED or not (self.minimum_found and self.converged.all()):
             return False
         return bool(believed(np.array(self.coverage), self.confidence))
 
@@ -207,7 +206,7 @@ class ProfileLikelihood(Displayable):
         failed = int((~self.converged).sum())
         doubt = f", but {failed} refits have not converged" if failed else ""
         doubt += spent
-        if abs(self.shift) > _SHIFTED:
+        if abs(self.shift) > SHIFTED:
             doubt += f", but the minimum is {self.shift:.2g} standard deviations away"
         name, off = f"{100 * self.confidence:.3g} % interval", 100 * self.departure
         departure = f"{off:.2g}" if off < 99.5 else f"{off:.0f}"
@@ -277,7 +276,8 @@ def profile_likelihood(
     std = math.sqrt(float(state.variances(g)[index]))
     if not 0 < std < math.inf:
         answer = state.statuses(g)[index]
-        msg = f"name: {labels[index]} is {answer}; a parameter that varies is required"
+        what = "is constant" if std == 0 else f"is {answer}"
+        msg = f"name: {labels[index]} {what}; a parameter with a finite error is required"
         raise InputError(msg)
     entry = risk.layout.slice(risk.layout.select([name]).names[0]).start + index
     unit = torch.zeros_like(risk.theta)

@@ -37,7 +37,7 @@ from hessium.errors import InputError
 from hessium.estimate import eigenpairs
 from hessium.posterior import _tables
 from hessium.posterior.lines import Line, radius
-from hessium.posterior.pivots import believed
+from hessium.posterior.pivots import SHIFTED, believed
 from hessium.problem import EmpiricalRisk
 
 if TYPE_CHECKING:
@@ -76,6 +76,8 @@ class TrustRadius(Displayable):
         bounded: undetermined parameters without effect at the estimate that the data bound
             farther away, as refits with each moved by its own size find: such as the logarithm of
             a rate that ran off. The linear model is then wrong for the others as well.
+        distance: standard deviations from the parameters to the minimum of the quadratic model;
+            above 0.25 the intervals have another centre, whatever they cover.
         steps: factorisations of the Jacobian in all refits.
         exhausted: whether a refit ended because the budget was used up; what has not converged then
             may converge with a larger budget, and `bounded` may be incomplete.
@@ -98,6 +100,7 @@ class TrustRadius(Displayable):
     within: float
     unit: str
     bounded: tuple[str, ...] = ()
+    distance: float = 0.0
     steps: int = 0
     exhausted: bool = False
 
@@ -128,13 +131,18 @@ class TrustRadius(Displayable):
     def believable(self) -> bool:
         """Whether the intervals along all directions may be believed, and infinite ones too.
 
+        Not if the parameters are more than 0.25 standard deviations from the minimum, or if the
+        budget of refits was used up.
+
         Raises:
             InputError: for directions without a posterior.
         """
         if np.isnan(self.needed).any():
             msg = "directions: without standard deviations; use the trust_radius of a posterior"
             raise InputError(msg)
-        return bool(self.trusted.all()) and not self.bounded and not self.exhausted
+        if self.distance > SHIFTED or self.bounded or self.exhausted:
+            return False
+        return bool(self.trusted.all())
 
     @property
     def verdict(self) -> str:
@@ -160,6 +168,11 @@ class TrustRadius(Displayable):
                 "within the 90 % interval of the likelihood"
             )
         words += f", the worst of {len(self.labels)} directions; "
+        if self.distance > SHIFTED:
+            words = (
+                f"the minimum is {self.distance:.2g} standard deviations away, so the intervals "
+                f"have another centre: train further; {words}"
+            )
         if self.exhausted:
             words += f"refits ended after {self.steps} factorisations, the budget; "
         if self.bounded:
@@ -186,6 +199,8 @@ class TrustRadius(Displayable):
             "coverage": self.coverage.tolist(),
             "least_coverage": self.plausible[:, 0].tolist(),
             "largest_coverage": self.plausible[:, 1].tolist(),
+            "converged": self.converged.tolist(),
+            "trusted": self.trusted.tolist(),
         }
 
     def to_dataframe(self) -> pd.DataFrame:

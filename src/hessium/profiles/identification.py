@@ -249,8 +249,9 @@ def identify(
         candidates: inputs where measurements are possible and predictions wanted, one batch. By
             default a grid over the range of the data for one or two inputs, else the data.
         k: number of next measurements.
-        criterion: "A": smallest mean variance of the predictions at the candidates; "D": most
-            information about all parameters.
+        criterion: "A": smallest mean variance of the predictions at the candidates, the default
+            here, because the page shows predictions; "D": most information about all parameters,
+            the default of `GaussNewtonPosterior.design`.
         tol: see `GaussNewtonPosterior`.
         refits: number of parameters whose interval is checked by refits; by default 6, and 0 for
             more than 2,000 parameters.

@@ -108,7 +108,14 @@ def outputs_at(risk: EmpiricalRisk, inputs: Any) -> FloatArray:
     there = OnInputs(
         risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64), [inputs]
     )
-    _ = there.shapes  # what the model does not take is refused
+    try:
+        _ = there.shapes  # what the model does not take is refused
+    except InputError as error:
+        text = str(error).removeprefix("inputs: ")
+        pair = isinstance(inputs, (tuple, list)) and len(inputs) == 2
+        hint = "; give inputs without targets" if pair else ""
+        msg = f"candidates: {text}{hint}"
+        raise InputError(msg) from error
     f = there.outputs(there.leaves(), next(iter(there.batches()))[0]).detach().cpu().double()
     if f.dim() == 0:
         msg = "candidates: the model gives one number for all samples; one row for each is required"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessium.profiles.identification_words import advice, doubtful
+from hessium.profiles.identification_words import advice, doubtful, spread
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
@@ -32,6 +32,14 @@ def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
             "refits lower": [ends.get(label, (math.nan,) * 2)[0] for label in table.labels],
             "refits upper": [ends.get(label, (math.nan,) * 2)[1] for label in table.labels],
         }
+    if found.answers is not None and found.answers.combinations:
+        combined = found.answers.combinations
+        tables["combinations"] = {
+            "combination": [one.text for one in combined],
+            "kind": [one.kind for one in combined],
+            "value": [one.value for one in combined],
+            "std": [one.std for one in combined],
+        }
     tables["coverage"] = _coverage_columns(found)
     places = _place_columns(found, np.arange(len(found.prediction)))
     outputs = found.prediction.shape[1]
@@ -47,7 +55,8 @@ def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
         chosen = _place_columns(found, found.design.indices)
         chosen["candidate"] = found.design.indices.tolist()
         chosen["gain [nats]"] = found.design.gains.tolist()
-        chosen["mean std after"] = found.design.mean_std[1:].tolist()
+        values, unit = spread(found)
+        chosen[f"mean std after [{unit}]" if unit else "mean std after"] = values[1:].tolist()
         tables["next_measurements"] = chosen
     return tables
 
@@ -97,6 +106,7 @@ def summary_of(found: Identification) -> dict[str, Any]:
     ]  # fmt: skip
     combined = () if found.answers is None else found.answers.combinations
     std = found.prediction_std
+    values, unit = (np.zeros(1), "") if design is None else spread(found)
     return {
         "measurements": found.model["measurements"],
         "residuals": dict(found.model["residuals"]),
@@ -112,6 +122,7 @@ def summary_of(found: Identification) -> dict[str, Any]:
         "predictions": {
             "candidates": len(std),
             "undetermined": int(np.isinf(std).sum()),
+            "std": [[_finite(one) for one in row] for row in std.tolist()],
             "largest_std": _finite(float(np.where(np.isfinite(std), std, 0.0).max(initial=0.0))),
         },
         "next_measurements": [] if design is None else [
@@ -121,10 +132,11 @@ def summary_of(found: Identification) -> dict[str, Any]:
                 "mean_std_after": _finite(float(after)),
             }
             for at, gain, after in zip(
-                design.indices, design.gains, design.mean_std[1:], strict=True
+                design.indices, design.gains, values[1:], strict=True
             )
         ],
-        "mean_std_before": None if design is None else _finite(float(design.mean_std[0])),
+        "mean_std_before": None if design is None else _finite(float(values[0])),
+        "mean_std_unit": unit,
         "confidence": trust.confidence,
         "coverage": [
             {

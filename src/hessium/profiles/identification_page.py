@@ -10,14 +10,14 @@ import numpy as np
 from hessium.figures.formatting import digits
 from hessium.figures.records import Findings, Statement, Table, judge
 from hessium.posterior import ProfileLikelihood
+from hessium.posterior.pivots import SHIFTED
 from hessium.profiles.identification_charts import charts
-from hessium.profiles.identification_words import advice, answers, doubtful, reason
+from hessium.profiles.identification_words import advice, answers, doubtful, reason, spread
 from hessium.profiles.units import plus_minus, quantity
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
 
-_NEAR = 0.25  # standard deviations from the minimum at which intervals keep their centre
 _MOST_ROWS = 40
 _METHOD = (
     "Standard deviations are those of the Gauss-Newton posterior, (JᵀJ/σ² + αI)⁻¹ with the "
@@ -99,7 +99,7 @@ def _parameter_table(found: Identification) -> Table:
     rows += [
         (
             one.text, plus_minus(one.value, one.std), "", "not made", "not checked", "",
-            "determined",
+            "determined" + (" to first order" if one.kind == "local" else ""),
         )
         for one in combined
     ]  # fmt: skip
@@ -133,25 +133,39 @@ def _design_table(found: Identification) -> Table:
     columns = range(found.candidates.shape[1])
     heads = [" ".join(filter(None, (name, unit and f"({unit})"))) for name, unit in
              (found.units.input(c) for c in columns)]  # fmt: skip
-    unit = found.units.output(0, found.prediction.shape[1])[1]
+    outputs = found.prediction.shape[1]
+    values, unit = spread(found)
     rows = [
         (
             str(number + 1),
             *(digits(float(found.candidates[at, c]), 4) for c in columns),
             digits(float(gain)) + (" (a new direction)" if math.isinf(gain) else ""),
-            f"{digits(float(after))} {unit}".rstrip(),
+            "" if math.isnan(after) else quantity(float(after), unit),
         )
         for number, (at, gain, after) in enumerate(
-            zip(found.design.indices, found.design.gains, found.design.mean_std[1:], strict=True)
+            zip(found.design.indices, found.design.gains, values[1:], strict=True)
         )
     ]
     return Table(
         title="Where to measure next",
-        columns=("measurement", *heads, "gain (nats)", "mean standard deviation after it"),
+        columns=(
+            "measurement", *heads, "gain (nats)", "root mean square standard deviation after it",
+        ),
         rows=tuple(rows),
-        note=f"Before: {digits(float(found.design.mean_std[0]))} {unit}, over "
-        f"{found.design.num_candidates} candidates. {_CRITERIA[found.design.criterion]}",
-    )
+        note=f"Root mean squares are over {found.design.num_candidates} candidates"
+        + (" and all outputs, in units of the noise" if outputs > 1 else "")
+        + f". Before: {_before(found)}. {_CRITERIA[found.design.criterion]}",
+    )  # fmt: skip
+
+
+def _before(found: Identification) -> str:
+    """Root mean square of the standard deviations of each output, in its own unit."""
+    outputs, words = found.prediction.shape[1], []
+    for c, value in enumerate(np.sqrt(np.square(found.prediction_std).mean(axis=0))):
+        name, unit = found.units.output(c, outputs)
+        text = quantity(float(value), unit) if math.isfinite(value) else "undetermined"
+        words.append(f"{name} {text}" if outputs > 1 else text)
+    return ", ".join(words)
 
 
 def _check_table(found: Identification) -> Table:
@@ -202,7 +216,10 @@ def _direction_table(found: Identification) -> Table:
         title="Directions of largest variance that the data determine",
         columns=("direction", "standard deviation", "squared length by parameter"),
         rows=rows,
-        note="In the units of the parameters.",
+        note="In the units of the parameters."
+        if found.settings["prior_precision"]
+        else "Each parameter is multiplied by the length of its column of the Jacobian, so that "
+        "shares do not depend on its unit; standard deviations are of these products.",
     )
 
 
@@ -236,9 +253,9 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
         ),
         judge(
             "The parameters are at the minimum.",
-            found.distance_from_minimum <= _NEAR,
+            found.distance_from_minimum <= SHIFTED,
             f"the minimum of the quadratic model is {digits(found.distance_from_minimum, 2)} "
-            f"standard deviations away, at most {_NEAR} is required",
+            f"standard deviations away, at most {SHIFTED} is required",
         ),
         judge(
             "95 % intervals of parameters contain the truth in 93 to 98 % of experiments.",

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hessium.figures.formatting import digits
+from hessium.posterior.pivots import SHIFTED
 from hessium.profiles.units import plus_minus, quantity
 
 if TYPE_CHECKING:
+    from hessium._typing import FloatArray
+    from hessium.posterior.undetermined import OpenAnswer
     from hessium.profiles.identification import Identification
 
 _FEW = 5  # degrees of freedom below which an estimated noise is a weak one
-_FAR = 0.25
 _SHOWN = 4
 
 
@@ -50,13 +52,20 @@ def _determined(found: Identification) -> str:
     if found.answers is None:
         return text
     closed = [a.name for a in found.answers.answers if a.answer == "determined"]
-    rest = [f"{a.name} ({a.answer})" for a in found.answers.answers if a.answer != "determined"]
+    rest = [
+        f"{a.name} ({a.answer.replace('not determined', 'undetermined')})"
+        for a in found.answers.answers
+        if a.answer != "determined"
+    ]
     if closed:
         text += f" By the data alone: {_listed(closed)}."
     if rest:
         text += f" Not by the data alone: {_listed(rest)}."
     if found.answers.combinations:
-        names = [f"{c.text} = {plus_minus(c.value, c.std)}" for c in found.answers.combinations]
+        names = [
+            f"{c.text} = {plus_minus(c.value, c.std)}" + (" to first order" * (c.kind == "local"))
+            for c in found.answers.combinations
+        ]
         text += f" Together: {_listed(names)}."
     return text
 
@@ -111,12 +120,33 @@ def place(found: Identification, at: int) -> str:
 def _next(found: Identification) -> str:
     design = found.design
     assert design is not None
-    unit = found.units.output(0, found.prediction.shape[1])[1]
     where = "; then ".join(place(found, int(at)) for at in design.indices)
-    before, after = float(design.mean_std[0]), float(design.mean_std[-1])
-    text = f"At {where}. The mean standard deviation of the predictions goes from "
-    text += "undetermined" if math.isinf(before) else quantity(before, unit)
-    return text + f" to {'undetermined' if math.isinf(after) else quantity(after, unit)}."
+    values, unit = spread(found)
+    before, after = (
+        "undetermined" if math.isinf(one) else quantity(float(one), unit)
+        for one in (values[0], values[-1])
+    )
+    if np.isnan(values).any():
+        return f"At {where}."
+    return (
+        f"At {where}. The root mean square of the standard deviations of the predictions goes from "
+        f"{before} to {after}."
+    )
+
+
+def spread(found: Identification) -> tuple[FloatArray, str]:
+    """Root mean squares of the standard deviations at the candidates, and their unit.
+
+    Before the first and after every next measurement. Of several outputs, which may have different
+    units, in units of the noise; NaN where each has a noise of its own.
+    """
+    assert found.design is not None
+    values, outputs = found.design.mean_std, found.prediction.shape[1]
+    if outputs == 1:
+        return values, found.units.output(0, 1)[1]
+    if not isinstance(found.noise, (int, float)):
+        return np.full(values.shape, math.nan), ""
+    return values / found.noise, "times the noise"
 
 
 def _trust(found: Identification) -> str:
@@ -127,6 +157,11 @@ def _trust(found: Identification) -> str:
     ]
     good, bad = ([label for label, ok, own in rows if own and ok is want] for want in (True, False))
     others = [label for label, ok, own in rows if not own and not ok]
+    if trust.distance > SHIFTED:
+        return (
+            f"No: the minimum is {digits(trust.distance, 2)} standard deviations away, so the "
+            "intervals have another centre."
+        )
     if trust.bounded:
         return (
             f"No: {_listed(list(trust.bounded))} has no effect on the outputs at its value, but it "
@@ -135,7 +170,7 @@ def _trust(found: Identification) -> str:
     if not bad and not others:
         return (
             f"Yes: in {_range(found, list(trust.labels))} of experiments a 95 % interval contains "
-            "the truth, whichever of the values that the data leave plausible is the truth."
+            "the truth, whichever value within the 90 % interval of the likelihood is the truth."
         )
     words = [f"Yes for {_listed(good)}."] if good else []
     if bad:
@@ -145,10 +180,11 @@ def _trust(found: Identification) -> str:
         reasons = _listed([f"{label} ({reason(found, label)})" for label in others])
         start = "Not" if good or bad else "No, not"
         words.append(f"{start} for predictions that vary along {reasons}.")
-    return (
-        f"{' '.join(words)} In brackets: share of experiments in which a 95 % interval contains "
-        "the truth; 93 to 98 % are required."
-    )
+    text = " ".join(words)
+    if "%" in text:
+        text += " In brackets: share of experiments in which a 95 % interval contains the truth; "
+        text += "93 to 98 % are required."
+    return text
 
 
 def _named(found: Identification) -> set[str]:
@@ -157,7 +193,7 @@ def _named(found: Identification) -> set[str]:
 
 
 def reason(found: Identification, label: str) -> str:
-    """What its 95 % interval covers over plausible truths, or why that is not known."""
+    """What its 95 % interval covers over other truths, or why that is not known."""
     trust = found.trust
     at = trust.labels.index(label)
     if not trust.converged[at]:
@@ -168,7 +204,7 @@ def reason(found: Identification, label: str) -> str:
 
 
 def _range(found: Identification, labels: list[str]) -> str:
-    """Least and largest coverage over plausible truths."""
+    """Least and largest coverage over truths within the 90 % interval of the likelihood."""
     at = [found.trust.labels.index(label) for label in labels]
     low, high = (
         f"{100 * one:.1f}"
@@ -192,14 +228,15 @@ def doubtful(found: Identification) -> list[str]:
 def advice(found: Identification) -> list[str]:
     """What to do next, the most important first."""
     words = []
-    if found.distance_from_minimum > _FAR:
+    far = found.distance_from_minimum > SHIFTED
+    if far:
         words.append(
             f"Train further: the minimum is {digits(found.distance_from_minimum, 2)} standard "
             "deviations away, so the intervals have another centre."
         )
-    if found.undetermined is not None and found.undetermined.answers:
-        first = found.undetermined.answers[0]
-        words.append(f"To determine {first.label}: {first.advice}.")
+    prior = bool(found.settings["prior_precision"])
+    if not prior and found.undetermined is not None and found.undetermined.answers:
+        words.append(_to_determine(found, found.undetermined.answers[0]))
     elif found.answers is not None and any(
         one.answer != "determined" for one in found.answers.answers
     ):
@@ -213,8 +250,14 @@ def advice(found: Identification) -> list[str]:
             f"For intervals of refits that have not converged, give a larger budget than "
             f"{found.settings['budget']} factorisations, or fewer parameters by name."
         )
-    if bad := doubtful(found):
-        refitted = {one.label for one in found.profiles} >= set(bad)
+    if far:
+        pass  # what intervals cover is known at the minimum only
+    elif bad := doubtful(found):
+        refitted = {
+            one.label
+            for one in found.profiles
+            if one.converged.all() and all(map(math.isfinite, one.ends()))
+        } >= set(bad)
         words.append(
             f"For {_listed(bad)}, do not use value ± standard deviation: "
             + ("take the interval of the refits, " if refitted else "")
@@ -232,8 +275,17 @@ def advice(found: Identification) -> list[str]:
             "of freedom estimate it poorly."
         )
     if found.design is not None:
-        words.append(f"Measure at {place(found, int(found.design.indices[0]))}.")
+        words.append(f"Measure at {place(found, int(found.design.indices[0]))} next.")
     return words or ["Nothing more is needed."]
+
+
+def _to_determine(found: Identification, first: OpenAnswer) -> str:
+    """Advice on an undetermined parameter; measurements only where a candidate determines more."""
+    text = first.advice
+    if first.answer == "undetermined" and found.gains.size and not np.isinf(found.gains).any():
+        ways = ", or ".join(filter(None, (first.fix, "give a prior_precision")))
+        text = f"{ways}; no candidate of the measurements determines it"
+    return f"To determine {first.label}: {text}."
 
 
 def _listed(words: list[str]) -> str:
