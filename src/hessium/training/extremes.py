@@ -85,15 +85,17 @@ def measure_extremes(
     work.learns = exact or more > 0
     planned = 1 if steps is None else steps
     if work.num_matvecs + len(sides) * planned > limit:
-        steps = planned = min(planned, 1)
+        planned = min(planned, 1)
+        steps = None if steps is None else planned
     shared = 1 if planned == 1 else len(sides) * planned
     if work.num_matvecs + shared + ends <= limit:
         work.explore(everything=explore)
     work.refine(usual + more - shared, limit - shared)
     if steps is None:
-        steps = max(1, (usual - work.num_matvecs) // len(sides))
+        refined = explore or work.exact or work.num_matvecs > ends
+        steps = int(refined and work.num_matvecs < limit)
     bounds = work.look_beyond(steps, confidence) if steps else {}
-    if steps is None or steps > 1:
+    if steps > 1:
         work.refine(usual + more, limit)
     return work.result(bounds, confidence, restarted)
 

@@ -129,7 +129,7 @@ class Measurement:
         track = self._settings.track
         ends = sum(name in track for name in ("sharpness", "most_negative"))
         ends += "preconditioned_sharpness" in track
-        return times[1] - times[0], (times[2] - times[1]) / 2, ends + 1
+        return times[1] - times[0], (times[2] - times[1]) / 2, max(ends, 1)
 
     def record(
         self,
