@@ -89,6 +89,9 @@ class Monitor(Plottable):
         prior_precision: $\alpha$ of `effective_dimension`, in units of the loss: that of a penalty
             $\alpha |\theta|^2 / 2$ beside it, as weight decay is. For a mean over N samples of
             negative log-likelihoods, a normal prior of precision a has $\alpha = a / N$.
+        top: eigenvectors of the top space of `gradient_share`. With one, that of `sharpness` is
+            used, without further products; several are found by `hs.eigenpairs`, from those of the
+            record before, where `gradient_share` is tracked.
         **risk: forward, reduction, targets, num_samples and dtype of `hs.EmpiricalRisk`. Models in
             half precision are measured in float32.
 
@@ -137,6 +140,7 @@ class Monitor(Plottable):
         probes: int = 10,
         spectrum_every: int = 10,
         prior_precision: float | None = None,
+        top: int = 1,
         **risk: Any,
     ) -> None:
         if mode not in get_args(Mode):
@@ -172,6 +176,7 @@ class Monitor(Plottable):
             seed=int(generator(rng).integers(2**62)),
             mode=mode,
             prior_precision=prior_precision,
+            top=count("top", top),
         )
         steps = count("every", every)
         self._schedule: Schedule = (
