@@ -120,10 +120,11 @@ def test_a_hundred_records(name: str) -> None:
     print(f"\n{name}: products median {np.median(found[1:, 0]):.1f}", end="")  # noqa: T201
     for part, column in (("sharpness", 1), ("preconditioned", 5)):
         errors, lower, both, width = found[:, column : column + 4].T
+        closed = np.isfinite(width)
         print(  # noqa: T201
             f"; {part}: error median {np.median(errors):.2%}, largest {errors.max():.1%}, lower "
-            f"ends {lower.mean():.1%}, closed brackets {both[np.isfinite(width)].mean():.1%} of "
-            f"{np.isfinite(width).sum()}, upper / truth median {np.median(width[width < np.inf]):.2g}",
+            f"ends {lower.mean():.1%}, closed brackets {both[closed].mean():.1%} of "
+            f"{closed.sum()}, upper / truth median {np.median(width[closed]):.2g}",
             end="",
         )
     assert np.median(found[:, [1, 5]], axis=0).max() <= 0.01

@@ -41,7 +41,8 @@ class Record(Displayable):
         gradient_norm: $|g|$.
         distance: $|\theta - \theta_0|$ from the parameters when the monitor was made.
         sharpness: largest eigenvalue of H, estimated (see `Monitor`). The lower end is a Rayleigh
-            quotient and always holds; the upper end holds with probability `confidence`.
+            quotient and always holds; the upper end holds with probability `confidence`, and is
+            infinite in ordinary records.
         most_negative: smallest eigenvalue of H; here the upper end always holds.
         preconditioned_sharpness: largest eigenvalue of $P^{-1/2} H P^{-1/2}$.
         threshold: stability threshold of the optimiser for `preconditioned_sharpness`.
