@@ -65,10 +65,12 @@ def parameter_table(state: State, sentence: str, names: list[str] | None) -> Par
     """The table of some parameters, all by default."""
     risk = state.factor.risk
     g = state.factor.parameters(names, joint=False)
+    alone = state.data_alone
+    own = g if alone is state else alone.factor.parameters(names, joint=False)
     return ParameterTable(
         sentence=sentence,
         labels=tuple(labels_of(risk, names)),
         value=risk.theta.cpu().numpy()[entries_of(risk, names)],
         std=np.sqrt(state.variances(g)),
-        answer=tuple(state.statuses(g).tolist()),
+        answer=tuple(alone.statuses(own).tolist()),
     )
