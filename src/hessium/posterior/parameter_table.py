@@ -25,8 +25,9 @@ class ParameterTable(Displayable):
         sentence: the posterior in words.
         labels: name and index of each entry, (entries,).
         value: at the parameters of the risk, (entries,).
-        std: standard deviation, infinite where undetermined, (entries,).
-        answer: "determined", "undetermined" or "not resolved", (entries,).
+        std: standard deviation of data and prior, (entries,); without a prior infinite where
+            undetermined.
+        answer: of the data alone: "determined", "undetermined" or "not resolved", (entries,).
 
     Example:
         >>> post = hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0)
