@@ -91,7 +91,7 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     @full_precision()
     def parameter_std(self, names: Names | None = None) -> FloatArray:
-        """Standard deviations of parameters; without a prior infinite where the data leave them open.
+        """Standard deviations of parameters; infinite where data and prior leave them open.
 
         All other free parameters of the risk are nuisance parameters: these are the diagonal
         entries of the inverse, not the inverses of diagonal entries.
@@ -223,7 +223,7 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     @full_precision()
     def undetermined(self, names: Names | None = None) -> Undetermined:
-        """Entries of some parameters that the data alone leave open, their directions, and advice."""
+        """Entries of parameters that the data alone leave open, their directions, and advice."""
         return undetermined_parameters(self._state, _names(self._factor.risk, names))
 
     @full_precision()
