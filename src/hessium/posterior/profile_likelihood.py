@@ -275,9 +275,8 @@ def profile_likelihood(
     g = state.factor.parameters([name], joint=False)
     std = math.sqrt(float(state.variances(g)[index]))
     if not 0 < std < math.inf:
-        answer = state.statuses(g)[index]
-        what = "is constant" if std == 0 else f"is {answer}"
-        msg = f"name: {labels[index]} {what}; a parameter with a finite error is required"
+        answer = "constant" if std == 0 else state.statuses(g)[index]
+        msg = f"name: {labels[index]} is {answer}; a parameter with a finite error is required"
         raise InputError(msg)
     entry = risk.layout.slice(risk.layout.select([name]).names[0]).start + index
     unit = torch.zeros_like(risk.theta)
