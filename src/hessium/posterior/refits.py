@@ -145,7 +145,8 @@ def bounded_after_all(
 
     A refit that the budget ends says nothing.
     """
-    risk, found = state.factor.risk, []
+    risk = state.factor.risk
+    found: list[str] = []
     if len(risk.theta) > _SMALL:
         return ()
     lowest, J = (
