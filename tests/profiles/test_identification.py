@@ -345,7 +345,7 @@ def test_figures_of_outputs_in_different_units_are_not_added() -> None:
     u, temperature = np.sqrt((found.prediction_std**2).mean(axis=0))
     assert f"Before: u {u:.3g} mm, T {temperature:.3g} K." in table.note
     assert str(table.rows[0][-1]).endswith(" times the noise")
-    (words,) = (str(r[1]) for r in found.findings.quoted[0].rows if r[0].startswith("Where"))
+    (words,) = (str(r[1]) for r in found.findings.quoted[0].rows if str(r[0]).startswith("Where"))
     assert "times the noise to" in words
     assert "mm" not in words.partition("goes from")[2]
     summary = found.summary()
@@ -387,7 +387,7 @@ def test_a_model_that_is_not_at_its_minimum_is_not_believed() -> None:
     assert summary["errors_may_be_believed"] is False
     assert summary["advice"][0].startswith("Train further")
     assert not any("closer to linear" in one for one in summary["advice"])
-    (words,) = (str(r[1]) for r in found.findings.quoted[0].rows if r[0].startswith("May"))
+    (words,) = (str(r[1]) for r in found.findings.quoted[0].rows if str(r[0]).startswith("May"))
     assert words.startswith("No: the minimum is 85 standard")
     assert "the minimum is 85 standard deviations away" in repr(found.trust)
 
