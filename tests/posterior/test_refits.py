@@ -76,3 +76,15 @@ def test_directions_share_the_budget_of_a_trust_radius() -> None:
     assert f"ended after {few.steps} factorisations, the budget" in repr(few)
     with pytest.raises(ValueError, match="budget: 0"):
         post.trust_radius(budget=0)
+
+
+def test_a_refit_that_chords_do_not_end_is_ended_by_new_factorisations() -> None:
+    """Near the minimum of the valley all converges; far from it another minimum is not taken."""
+    near = rosenbrock(0.9, 0.81 + 1e-3).trust_radius(["a"], k=0, random=0)
+    assert near.converged.all()
+    assert near.steps > 0
+    # with b refitted the deviance is that of 1 - a
+    assert near.coverage[0] == pytest.approx(0.95, abs=0.02)
+    far = rosenbrock(-1.2, 1.0).trust_radius(["a"], k=0, random=0)
+    assert not far.converged.any()
+    assert not far.believable

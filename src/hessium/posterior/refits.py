@@ -14,7 +14,7 @@ from hessium.curvature.jacobian_map import Jacobian
 from hessium.posterior.factors import Factors
 from hessium.posterior.lines import FAILURES
 from hessium.posterior.measurements import measurements
-from hessium.posterior.pivots import Point, SignedRoot, point_of, signed_root
+from hessium.posterior.pivots import SHIFTED, Point, SignedRoot, point_of, signed_root
 from hessium.posterior.refit_budget import Budget
 from hessium.posterior.state import State
 
@@ -78,7 +78,8 @@ def signed_roots(
     the standard deviation of g. From the minimum $\pm x d$ the other parameters are refitted by
     steps $-Q^{-1} \nabla\Phi$ without the part along d, which leave $g^T \theta$ as it is. Q is
     that of the minimum: no new factorisation, and few steps where the model is nearly linear.
-    Farther refits start from the nearer one.
+    Farther refits start from the nearer one. If the refit without constraint does not converge, or
+    ends more than 0.25 standard deviations away by its deviance, none has converged.
 
     Args:
         state: the posterior at the minimum.
@@ -99,7 +100,16 @@ def signed_roots(
     factorisation of the Jacobian, one gradient and at most 16 losses, while the budget lasts.
     """
     density = NegativeLogPosterior(state, prior_mean)
-    start, lowest, settled = _refitted(state, density, state.factor.risk.theta, None)
+    theta = state.factor.risk.theta
+    start, lowest, settled = _refitted(state, density, theta, None)
+    if not settled and math.isfinite(lowest) and len(theta) <= _SMALL:
+        budget.share(len(lengths) + 1)
+        refits = Refits(state, prior_mean, directions[:, 0])
+        start, lowest, settled = refits.refit(
+            start, held=False, budget=budget, steps=_FEW, near=_NEAR
+        )
+        # another minimum than that of the intervals
+        settled &= 2 * (density.value(theta) - lowest) <= SHIFTED**2
     curves, converged = [], np.full(len(lengths), settled)
     for at, (d, length) in enumerate(zip(directions.unbind(1), lengths.tolist(), strict=True)):
         budget.share(len(lengths) - at)
