@@ -15,7 +15,7 @@ from hessium.estimate.basis_size import BESIDE
 from hessium.estimate.checkpoint import Checkpoint, joined
 from hessium.estimate.deflation import own_columns
 from hessium.estimate.eigenpairs import Eigenpairs
-from hessium.linalg.lanczos import LanczosProcess, Passes
+from hessium.linalg.lanczos import LanczosProcess, Passes, absorb_products
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.vectors import gaussian_share, norm, subtract_projection_
 from hessium.progress import Progress
@@ -200,10 +200,12 @@ class Sampler:
             partial = self.estimate() if self._rules else None
             raise NonFiniteError(msg, partial=partial) from error
         self._products += len(processes)
-        for process, product in zip(processes, products, strict=True):
-            if self._out is not None:
-                subtract_projection_(product, self._out, self._shares)
-            process.absorb(product)
+        if self._out is not None:
+            # matrix-vector products are faster for one row
+            subtract_projection_(
+                products if len(products) > 1 else products[0], self._out, self._shares
+            )
+        absorb_products(processes, products.unbind(0))
         if self._checkpoint is not None and self._checkpoint.due:
             self.save()
 
