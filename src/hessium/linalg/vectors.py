@@ -104,7 +104,8 @@ def norm(vectors: Tensor, shares: Shares | None = None) -> Tensor:
         return _joined(shares.every(norm(vectors)))
     found = _length(vectors)
     limits = torch.finfo(vectors.dtype)
-    if bool(((found > limits.tiny**0.5 / limits.eps) & (found < math.inf)).all()):
+    usual = (found > limits.tiny**0.5 / limits.eps) & (found < math.inf)
+    if not vectors.shape[-1] or bool(usual.all()):
         return found
     largest = vectors.abs().amax(dim=-1)
     unit = torch.where(largest > 0, largest, 1.0)
