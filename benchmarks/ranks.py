@@ -209,12 +209,13 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['model']} {row['parameters']:,} parameters, {row['samples']} samples in batches "
-            f"of {row['batch']}, {row['work']}: efficiency {row['efficiency']:.1%} (rounds {row['lowest']:.0%} to "
-            f"{row['highest']:.0%}), by processor time {row['processor efficiency']:.1%}; "
-            f"{row['ms alone']:.1f} ms a product alone, {row['ms together']:.1f} together "
-            f"(processor: {row['processor ms alone']:.1f}, {row['processor ms together']:.1f}); "
-            f"basis {row['basis']:.1%} a rank, {row['bytes sent']:,} bytes sent a product, "
-            f"products differ by {row['difference']:.1e}"
+            f"of {row['batch']}, {row['work']}: efficiency {row['efficiency']:.1%} (rounds "
+            f"{row['lowest']:.0%} to {row['highest']:.0%}), by processor time "
+            f"{row['processor efficiency']:.1%}; {row['ms alone']:.1f} ms a product alone, "
+            f"{row['ms together']:.1f} together (processor: {row['processor ms alone']:.1f}, "
+            f"{row['processor ms together']:.1f}); basis {row['basis']:.1%} a rank, "
+            f"{row['bytes sent']:,} bytes sent a product, products differ by "
+            f"{row['difference']:.1e}"
         )
     print(f"{time.perf_counter() - start:.0f} s in all")
 
