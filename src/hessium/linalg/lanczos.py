@@ -195,6 +195,7 @@ def lanczos_rules(
     starts: Tensor,
     steps: int,
     after_step: Callable[[int], None] = lambda products: None,
+    project_: Callable[[Tensor], Tensor] = lambda vector: vector,
 ) -> list[GaussRule]:
     """Gauss rules of several start vectors, computed by block products.
 
@@ -203,16 +204,18 @@ def lanczos_rules(
         starts: one in each column, whole, (n, b), none zero.
         steps: of each; fewer where a Krylov space is invariant.
         after_step: called with the number of products of each step.
+        project_: orthogonal projection of a vector, or the share of one, in place: the rules are
+            those of the operator between two such projections.
 
     Cost: b x steps products, and the memory of b bases; of each process its share.
     """
     shares = operator.shares
     processes = [
-        LanczosProcess(shares.part(start).contiguous(), steps, shares=shares)
+        LanczosProcess(project_(shares.part(start).clone()), steps, shares=shares)
         for start in starts.unbind(1)
     ]
     while running := [p for p in processes if not p.finished]:
         products = operator.times_shares(torch.stack([p.direction for p in running]))
         after_step(len(running))
-        absorb_products(running, products.unbind(0))
+        absorb_products(running, [project_(product) for product in products])
     return [process.rule() for process in processes]
