@@ -14,7 +14,7 @@ from hessium.estimate.basis_size import BESIDE
 from hessium.estimate.checkpoint import Checkpoint, joined
 from hessium.estimate.deflation import Deflated
 from hessium.estimate.eigenpairs import Eigenpairs
-from hessium.linalg.lanczos import LanczosProcess, Passes
+from hessium.linalg.lanczos import LanczosProcess, Passes, absorb_products
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.vectors import gaussian_share, norm
 from hessium.progress import Progress
@@ -189,9 +189,10 @@ class Sampler:
             partial = self.estimate() if self._rules else None
             raise NonFiniteError(msg, partial=partial) from error
         self._products += len(processes)
-        for process, product in zip(processes, products, strict=True):
-            self._out.project_out_(product, self._shares)
-            process.absorb(product)
+        # matrix-vector products are faster for one row
+        rows = products if len(products) > 1 else products[0]
+        self._out.project_out_(rows, self._shares)
+        absorb_products(processes, products.unbind(0))
         if self._checkpoint is not None and self._checkpoint.due:
             self.save()
 
