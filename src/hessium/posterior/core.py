@@ -20,10 +20,19 @@ from hessium.curvature.jacobian import check_jacobian
 from hessium.curvature.requirements import require_outputs
 from hessium.errors import InputError
 from hessium.estimate import SpectralSum
+from hessium.posterior.equal_noise import warn_of_unequal_noise
 from hessium.posterior.factor import Factor
 from hessium.posterior.factors import Factors
 from hessium.posterior.fit import best_prior_precision, noise_of
 from hessium.posterior.measurements import measurements
+from hessium.posterior.noises import (
+    KnownNoises,
+    Noise,
+    NoiseArgument,
+    noise_argument,
+    noise_words,
+    require_terms_named,
+)
 from hessium.posterior.state import State
 from hessium.problem import EmpiricalRisk
 from hessium.spectra import Count
@@ -40,7 +49,7 @@ class PosteriorCore(ABC):
     def __init__(
         self,
         risk: EmpiricalRisk,
-        noise: float | int | None = None,
+        noise: NoiseArgument = None,
         prior_precision: float | int = 0.0,
         *,
         prior_mean: float | int | Tensor = 0.0,
@@ -52,16 +61,28 @@ class PosteriorCore(ABC):
         precision = nonnegative("prior_precision", prior_precision)
         max_bytes = memory("max_bytes", max_bytes)
         tol = None if tol is None else fraction("tol", tol)
-        noise = None if noise is None else positive("noise", noise)
+        given = noise_argument(noise, risk)
         fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
         if check:  # where everything is computed
             check_jacobian(fine, "GaussNewtonPosterior")
         data = measurements(fine)
-        if not data.quadratic and noise is not None:
-            msg = f"noise: {noise}; {risk.loss!r} is not a squared error, so it takes no noise"
+        if not data.quadratic and given is not None:
+            msg = (
+                f"noise: {noise_words(given)}; {risk.loss!r} is not a squared error, so it takes "
+                "no noise"
+            )
             raise InputError(msg)
+        if data.quadratic and given is None:
+            require_terms_named(risk)
+        scale = given if isinstance(given, float) else None
+        if given is not None and scale is None:
+            fine = KnownNoises(fine, given)
+            data = measurements(fine)
+            scale = 1 / math.sqrt(data.largest_weight)
         mean = _mean(prior_mean, fine)
-        self._prepare(risk, Factors(fine, data, max_bytes), noise, precision, mean, tol)
+        self._prepare(risk, Factors(fine, data, max_bytes), scale, precision, mean, tol)
+        if data.quadratic and given is None:
+            warn_of_unequal_noise(self._state)
 
     def _prepare(
         self,
@@ -92,7 +113,17 @@ class PosteriorCore(ABC):
             _ = self._state.rank  # and so is a bad tol
 
     def with_prior(self: P, prior_precision: float | int, *, noise: float | int | None = None) -> P:
-        """The same data with another prior precision (and noise), without new derivatives."""
+        """The same data with another prior precision (and noise), without new derivatives.
+
+        Raises:
+            InputError: for a noise, if one was given for each output or each term.
+        """
+        if noise is not None and isinstance(self._factors.risk, KnownNoises):
+            msg = (
+                f"noise: {noise!r}; this posterior has {noise_words(self._factors.risk.noise)} of "
+                "its own, so make a new one with other noises"
+            )
+            raise InputError(msg)
         other = object.__new__(type(self))
         other._prepare(
             self.risk, self._factors,
@@ -106,8 +137,13 @@ class PosteriorCore(ABC):
         return self._state.factor
 
     @property
-    def noise(self) -> float | None:
-        r"""$\sigma$, given or estimated; None if the loss is not a squared error."""
+    def noise(self) -> Noise | None:
+        r"""$\sigma$, given or estimated; None if the loss is not a squared error.
+
+        An array or a dict if it was given for each output or each term.
+        """
+        if isinstance(self._factors.risk, KnownNoises):
+            return self._factors.risk.noise
         return self._state.noise if self._factor.data.quadratic else None
 
     @property
@@ -239,7 +275,9 @@ class PosteriorCore(ABC):
         alpha = best_prior_precision(
             lambda a: float((precisions / (precisions + a)).sum()), self._squared_distance
         )
-        return self.with_prior(alpha, noise=self.noise)
+        return self.with_prior(
+            alpha, noise=None if isinstance(self._factors.risk, KnownNoises) else self.noise
+        )
 
     @property
     def _squared_distance(self) -> float:
@@ -262,7 +300,7 @@ class PosteriorCore(ABC):
             how = (
                 "given" if math.isinf(self._freedom) else f"estimated, {self._freedom:.4g} degrees"
             )
-            words.append(f"noise {self.noise:.4g} ({how})")
+            words.append(f"noise {noise_words(self.noise)} ({how})")
         words.append(f"prior precision {state.prior_precision:g}")
         if self.distance_from_minimum > _FAR:
             words.append(f"minimum {self.distance_from_minimum:.2g} standard deviations away")

@@ -64,7 +64,12 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     Args:
         risk: a loss of outputs at its minimum.
-        noise: $\sigma$ > 0; None: estimated from the residuals, for a squared error.
+        noise: of a squared error: $\sigma$ > 0, of a measurement of the largest weight; or one
+            number for each output of a sample, in the shape of its outputs; or, for an
+            `hs.SumRisk`, a number for every term by name. Given for outputs or terms, measurements
+            have these standard deviations whatever the weights of the loss; only a weight of zero
+            (a mask) stays. None: one $\sigma$ for all measurements, estimated from the residuals,
+            with a warning if those of different outputs differ by more than chance (0.1 % false).
         prior_precision: $\alpha \ge 0$.
         prior_mean: of `log_evidence`: a number, or a vector (P,).
         tol: eigenvalues of $J^T J$ below this fraction of the largest count as zero, where there is
@@ -75,10 +80,12 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     Raises:
         InputError: for a closure, a loss that is not convex in the outputs, a noise for a loss that
-            is not a squared error, or no noise and no degrees of freedom left.
+            is not a squared error, no noise and no degrees of freedom left, or no noise for a sum
+            of several terms: residuals of an equation have not the noise of the data.
 
     Cost: one gradient for each output of a sample if the layers are known, else one for each row of
-    J; a factorisation of n x P numbers, or of n x n.
+    J; a factorisation of n x P numbers, or of n x n. Where the noise of several outputs is
+    estimated, the rows of J once more.
 
     Source: MacKay 1992, "A practical Bayesian framework for backpropagation networks"; Woodbury's
     identity; the generalised Gauss-Newton Laplace approximation of Immer et al. 2021.
