@@ -47,7 +47,7 @@ def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
         chosen = _place_columns(found, found.design.indices)
         chosen["candidate"] = found.design.indices.tolist()
         chosen["gain [nats]"] = found.design.gains.tolist()
-        chosen["mean std after"] = found.design.mean_std[1:].tolist()
+        chosen["RMS std after [noises]"] = found.design.rms_std[1:].tolist()
         tables["next_measurements"] = chosen
     return tables
 
@@ -117,13 +117,13 @@ def summary_of(found: Identification) -> dict[str, Any]:
             {
                 "candidate": int(at), "inputs": found.candidates[at].tolist()
                 if found.candidates.size else None, "gain": _finite(float(gain)),
-                "mean_std_after": _finite(float(after)),
+                "rms_std_after": _finite(float(after)),
             }
             for at, gain, after in zip(
-                design.indices, design.gains, design.mean_std[1:], strict=True
+                design.indices, design.gains, design.rms_std[1:], strict=True
             )
         ],
-        "mean_std_before": None if design is None else _finite(float(design.mean_std[0])),
+        "rms_std_before": None if design is None else _finite(float(design.rms_std[0])),
         "confidence": trust.confidence,
         "coverage": [
             {

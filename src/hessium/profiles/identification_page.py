@@ -133,24 +133,25 @@ def _design_table(found: Identification) -> Table:
     columns = range(found.candidates.shape[1])
     heads = [" ".join(filter(None, (name, unit and f"({unit})"))) for name, unit in
              (found.units.input(c) for c in columns)]  # fmt: skip
-    unit = found.units.output(0, found.prediction.shape[1])[1]
     rows = [
         (
             str(number + 1),
             *(digits(float(found.candidates[at, c]), 4) for c in columns),
             digits(float(gain)) + (" (a new direction)" if math.isinf(gain) else ""),
-            f"{digits(float(after))} {unit}".rstrip(),
+            digits(float(after)),
         )
         for number, (at, gain, after) in enumerate(
-            zip(found.design.indices, found.design.gains, found.design.mean_std[1:], strict=True)
+            zip(found.design.indices, found.design.gains, found.design.rms_std[1:], strict=True)
         )
     ]
     return Table(
         title="Where to measure next",
-        columns=("measurement", *heads, "gain (nats)", "mean standard deviation after it"),
+        columns=("measurement", *heads, "gain (nats)", "RMS standard deviation after it (noises)"),
         rows=tuple(rows),
-        note=f"Before: {digits(float(found.design.mean_std[0]))} {unit}, over "
-        f"{found.design.num_candidates} candidates. {_CRITERIA[found.design.criterion]}",
+        note=f"Before: {digits(float(found.design.rms_std[0]))}, over "
+        f"{found.design.num_candidates} candidates: root mean square of the standard deviations of "
+        "the predictions, each over the noise of a measurement of its output. "
+        f"{_CRITERIA[found.design.criterion]}",
     )
 
 

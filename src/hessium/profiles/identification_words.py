@@ -102,12 +102,12 @@ def place(found: Identification, at: int) -> str:
 def _next(found: Identification) -> str:
     design = found.design
     assert design is not None
-    unit = found.units.output(0, found.prediction.shape[1])[1]
     where = "; then ".join(place(found, int(at)) for at in design.indices)
-    before, after = float(design.mean_std[0]), float(design.mean_std[-1])
-    text = f"At {where}. The mean standard deviation of the predictions goes from "
-    text += "undetermined" if math.isinf(before) else quantity(before, unit)
-    return text + f" to {'undetermined' if math.isinf(after) else quantity(after, unit)}."
+    before, after = float(design.rms_std[0]), float(design.rms_std[-1])
+    text = f"At {where}. The root mean square standard deviation of the predictions goes from "
+    text += "undetermined" if math.isinf(before) else digits(before)
+    text += f" to {'undetermined' if math.isinf(after) else digits(after)}"
+    return text + " times the noise of a measurement."
 
 
 def _trust(found: Identification) -> str:
