@@ -101,6 +101,16 @@ def test_weights_of_samples_and_of_coupled_outputs() -> None:
     expected = gains_of(turned, np.einsum("cr,scp->srp", root, G), np.ones(2), 0.5)
     np.testing.assert_allclose(post.information_gain(there), expected, rtol=1e-8)
 
+    # a matrix of each sample: the loss does not say, so the noise is that of the largest weight
+    def own(f: Tensor, t: Tensor) -> Tensor:
+        return 0.5 * (weights[:, None] * ((f - t) @ W * (f - t))).sum()
+
+    risk = hs.EmpiricalRisk(model, own, (x, draw(6, 2, seed=3)), reduction="sum", check=False)
+    post = hs.GaussNewtonPosterior(risk, 0.3, 0.5, check=False)
+    turned = turned.reshape(6, 2, -1) * np.sqrt(weights.numpy())[:, None, None]
+    expected = gains_of(turned.reshape(12, -1), G / 0.3, np.ones(2), 0.5)
+    np.testing.assert_allclose(post.information_gain(there), expected, rtol=1e-8)
+
 
 def test_a_candidate_of_a_sum_is_measured_by_one_of_its_terms() -> None:
     model, x, z = mlp(2, 4, 2), draw(4, 2), draw(5, 2, seed=4)
@@ -221,6 +231,12 @@ def test_targets_that_are_determined_get_better_although_candidates_open_directi
     assert found.indices.tolist() == [1]
     assert found.rms_std[1] == pytest.approx((7.25 + 1) ** -0.5)
     assert post.design(there, 1).indices.tolist() == [0]
+    # two that open the same: the one with less finite variance, although it comes second
+    wide = torch.zeros(2, 20, dtype=F64)
+    wide[:, 1], wide[0, 0] = 1.0, 3.0
+    found = post.design(wide, 1, criterion="A", targets=torch.eye(20, dtype=F64)[1:2])
+    assert found.indices.tolist() == [1]
+    assert found.rms_std[1] == pytest.approx(1.0)
 
 
 def test_a_small_new_direction_counts_beside_a_large_one() -> None:

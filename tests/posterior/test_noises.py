@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import hessium as hs
 from hessium._typing import FloatArray
 from hessium.errors import InputError, SelfCheckWarning
-from hessium.posterior.equal_noise import unequal
+from hessium.posterior.equal_noise import left_vectors, unequal
 from support.posterior_cases import jacobian
 from support.risk_cases import draw, mlp
 
@@ -226,6 +226,72 @@ def test_the_test_of_one_noise_is_false_as_often_as_it_says() -> None:
     ratio = np.square(r[:, 0]).sum() / np.square(r[:, 1]).sum()
     law = scipy.stats.f(6, 6)
     assert p[0] == pytest.approx(2 * min(law.cdf(ratio), law.sf(ratio)), rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [3, 30])
+def test_left_vectors_are_those_of_the_whitened_jacobian(size: int) -> None:
+    model, x = mlp(2, size, 2), draw(11, 2)
+    w = torch.tensor([1.0, 0.01], dtype=F64)
+
+    def loss(f: Tensor, t: Tensor) -> Tensor:
+        return (w * (f - t).square()).sum()
+
+    batches = [(x[:4], x[:4]), (x[4:], x[4:])]
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, loss, batches, reduction="sum"), 0.1)
+    A = jacobian(model, x) * np.tile(np.sqrt(w.numpy()), 11)[:, None]
+    U = left_vectors(post._factor)[:, : post.rank.lower]
+    np.testing.assert_allclose(U.T @ U, np.eye(U.shape[1]), atol=1e-9)
+    if size == 30:
+        np.testing.assert_allclose(np.linalg.matrix_rank(A), U.shape[1])
+    np.testing.assert_allclose(U @ (U.T @ A), A, atol=1e-7)
+
+
+def test_intervals_beside_an_equation_cover_with_a_noise_of_each_term() -> None:
+    """u a cubic, law u'' = s up to 0.01: 95 % intervals of s over 2,000 draws of the data.
+
+    93.5 to 96.3 % with a false-alarm rate of 0.5 %. Negative control: one noise from the residuals
+    of both terms, as these were pooled before, covers less than 60 %.
+    """
+    law, data = torch.linspace(0, 1, 60, dtype=F64)[:, None], torch.linspace(0, 1, 8, dtype=F64)
+    data = data[:, None]
+
+    def powers(x: Tensor) -> Tensor:
+        return torch.cat([x**k for k in range(4)], dim=1)
+
+    class Cubic(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.c = nn.Parameter(torch.tensor([0.3, 1.0, 1.0, 0.0], dtype=F64))
+            self.s = nn.Parameter(torch.tensor([2.0], dtype=F64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return powers(x) @ self.c[:, None]
+
+    def residual(m: Any, x: Tensor) -> Tensor:
+        out: Tensor = 2 * m.c[2] + 6 * m.c[3] * x - m.s
+        return out
+
+    model, loss = Cubic(), hs.SquaredError(reduction="mean")
+    risk = hs.SumRisk(
+        {
+            "law": hs.EmpiricalRisk(model, loss, (law, 0 * law), forward=residual),
+            "data": hs.EmpiricalRisk(model, loss, (data, model(data).detach())),
+        }
+    )
+    rng, noise = np.random.default_rng(11), {"law": 0.01, "data": 0.05}
+    std = hs.GaussNewtonPosterior(risk, noise).parameter_std(["s"])[0]
+    ones, zeros = np.ones((60, 1)), np.zeros((60, 2))
+    A = np.r_[np.c_[zeros, 2 * ones, 6 * law.numpy(), -ones], np.c_[powers(data).numpy(), 0 * data]]
+    errors = rng.standard_normal((68, 2000)) * np.repeat([0.01, 0.05], [60, 8])[:, None]
+    w = 1 / np.repeat([0.01, 0.05], [60, 8])[:, None]
+    fits = np.linalg.lstsq(w * A, w * errors, rcond=None)[0]
+    low, high = scipy.stats.binom.ppf([0.0025, 0.9975], 2000, 0.95)
+    assert low <= (np.abs(fits[4]) <= scipy.stats.norm.ppf(0.975) * std).sum() <= high
+    w = np.repeat([60.0, 8.0], [60, 8])[:, None] ** -0.5  # the weights of two means
+    fits = np.linalg.lstsq(w * A, w * errors, rcond=None)[0]
+    left = np.square(w * (A @ fits - errors)).sum(axis=0) / 63
+    pooled = np.sqrt(left * np.linalg.inv((w * A).T @ (w * A))[4, 4])
+    assert (np.abs(fits[4]) <= scipy.stats.t(63).ppf(0.975) * pooled).mean() < 0.6
 
 
 def test_the_warning_names_the_output_and_the_noises() -> None:

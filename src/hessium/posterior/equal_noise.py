@@ -49,7 +49,7 @@ def warn_of_unequal_noise(state: State) -> None:
     squares, seen = residuals.square().cpu().numpy(), weights.cpu().numpy() > 0
     if seen.any(axis=0).sum() < 2:
         return
-    U = _left_vectors(state.factor)
+    U = left_vectors(state.factor)
     if state.prior_precision > 0:
         s = state.factor.singular_values
         share = s**2 / (s**2 + state.prior_precision * state.noise**2)
@@ -115,8 +115,8 @@ def unequal(
     return np.minimum(p * tests, 1.0), np.sqrt(sums / np.maximum(free, 1e-300))
 
 
-def _left_vectors(factor: Factor) -> FloatArray:
-    """U, (rows, r)."""
+def left_vectors(factor: Factor) -> FloatArray:
+    """U, (rows, r). Cost: none, or the rows of the Jacobian once more."""
     if factor.left is not None:
         return np.asarray(factor.left.cpu().numpy())
     assert factor.right is not None
