@@ -84,6 +84,47 @@ def test_noises_of_outputs_are_those_of_the_measurements_whatever_the_weights(lo
     assert best.profile_likelihood("a", index=1).shift == pytest.approx(0.0, abs=1e-4)
 
 
+def one_and_two() -> tuple[hs.GaussNewtonPosterior, hs.GaussNewtonPosterior, Tensor]:
+    """A loss with weights and one noise, and a loss without weights and two noises."""
+    model = mlp(1, 1, 2)
+    x = torch.linspace(-1, 1, 9, dtype=F64)[:, None]
+    y = torch.cat([x + 0.02 * x**2, torch.sin(2 * x)], dim=1)
+    w = torch.tensor([1.0, 1 / 400], dtype=F64)
+
+    def loss(f: Tensor, t: Tensor) -> Tensor:
+        return (w * (f - t).square()).sum()
+
+    first = hs.EmpiricalRisk(model, loss, (x, y), reduction="sum")
+    one = hs.GaussNewtonPosterior(first, 0.1, 0.3)
+    plain = hs.EmpiricalRisk(model, nn.MSELoss(), (x, y))
+    return one, hs.GaussNewtonPosterior(plain, [0.1, 2.0], 0.3), x
+
+
+def test_noises_give_what_weights_give() -> None:
+    one, two, x = one_and_two()
+    assert two.log_evidence == pytest.approx(one.log_evidence, rel=1e-12)
+    assert two.distance_from_minimum == pytest.approx(one.distance_from_minimum, rel=1e-9)
+    np.testing.assert_allclose(
+        two.with_prior(2.0).parameter_std(), one.with_prior(2.0).parameter_std()
+    )
+    assert two.with_largest_evidence().prior_precision == pytest.approx(
+        one.with_largest_evidence().prior_precision
+    )
+    np.testing.assert_allclose(two.information_gain(x), one.information_gain(x), rtol=1e-9)
+
+
+@pytest.mark.slow
+def test_noises_give_the_refits_and_radii_that_weights_give() -> None:
+    one, two, _ = one_and_two()
+    names = ["0.weight"]
+    a, b = (post.profile_likelihood(*names, at=[-1.0, 1.0]) for post in (one, two))
+    np.testing.assert_allclose(a.deviance, b.deviance, rtol=1e-4, atol=1e-4)
+    a, b = (post.trust_radius(names, k=1, random=0) for post in (one, two))
+    np.testing.assert_allclose(a.first_order, b.first_order, rtol=1e-6)
+    np.testing.assert_allclose(a.quadratic, b.quadratic, rtol=1e-6)
+    np.testing.assert_allclose(a.coverage, b.coverage, rtol=1e-3)
+
+
 def test_noises_of_very_different_units_are_kept() -> None:
     model, x = Two(), draw(7, 2)
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, draw(7, 2, seed=3)))

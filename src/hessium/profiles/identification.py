@@ -30,6 +30,7 @@ from hessium.posterior import (
 )
 from hessium.posterior.design import Criterion
 from hessium.posterior.entries import labels_of, scalar_names
+from hessium.posterior.noises import Noise, NoiseArgument
 from hessium.problem import EmpiricalRisk
 from hessium.profiles.identification_data import (
     candidates_of,
@@ -62,7 +63,8 @@ class Identification(Reported, Displayable):
         shares: parameter tensors in the directions of largest variance that the data determine.
         rank: directions that the data determine.
         effective_dimension: the same against the prior.
-        noise: standard deviation of a measurement; None unless the loss is a squared error.
+        noise: standard deviation of a measurement, or that of each output or term as it was given;
+            None unless the loss is a squared error.
         noise_degrees_of_freedom: of its estimate; infinite if it was given.
         coverage_factor: standard deviations of a 95 % interval.
         distance_from_minimum: of the parameters, in standard deviations.
@@ -94,7 +96,7 @@ class Identification(Reported, Displayable):
     shares: ParameterShares
     rank: Count
     effective_dimension: SpectralSum
-    noise: float | None
+    noise: Noise | None
     noise_degrees_of_freedom: float
     coverage_factor: float
     distance_from_minimum: float
@@ -194,7 +196,7 @@ def identify(
     risk: EmpiricalRisk,
     *,
     names: Sequence[str] | None = None,
-    noise: float | None = None,
+    noise: NoiseArgument = None,
     prior_precision: float = 0.0,
     units: Mapping[str, str] | None = None,
     inputs: Mapping[str, str] | Sequence[str] = (),
@@ -220,7 +222,8 @@ def identify(
         risk: a loss of outputs at its minimum.
         names: of the parameters to report, as in `restrict`; all others are nuisance parameters.
             By default the scalar parameters, or all entries of a model with at most 20.
-        noise: standard deviation of a measurement; None: estimated from the residuals.
+        noise: standard deviation of a measurement, or of each output, or of each term of a sum by
+            name, as in `GaussNewtonPosterior`; None: estimated from the residuals.
         prior_precision: of the parameters.
         units: of parameters by their names (a tensor has one unit).
         inputs: names of the columns of the inputs with their units, in order.

@@ -102,7 +102,7 @@ def summary_of(found: Identification) -> dict[str, Any]:
         "num_parameters": found.model["parameters"],
         "rank": {"value": found.rank.value, "lower": found.rank.lower, "upper": found.rank.upper},
         "effective_dimension": found.effective_dimension.value,
-        "noise": found.noise,
+        "noise": found.noise.tolist() if isinstance(found.noise, np.ndarray) else found.noise,
         "noise_degrees_of_freedom": _finite(found.noise_degrees_of_freedom),
         "coverage_factor": found.coverage_factor,
         "distance_from_minimum": found.distance_from_minimum,
