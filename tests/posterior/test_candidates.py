@@ -40,7 +40,7 @@ def test_an_output_has_the_noise_of_its_measurements(how: str) -> None:
         return (w * (f - t).square()).mean()
 
     plain: Any = hs.SquaredError() if how == "noises" else loss
-    reduction = None if how == "noises" else "mean"
+    reduction: Any = None if how == "noises" else "mean"
     risk = hs.EmpiricalRisk(model, plain, (x, y), reduction=reduction)
     post = hs.GaussNewtonPosterior(risk, 0.1 if how == "weights" else SIGMAS, 0.5)
     J = jacobian(model, x) / np.tile(SIGMAS, 6)[:, None]
@@ -202,7 +202,8 @@ def test_without_a_prior_a_lowers_the_open_part_at_the_targets_first(outputs: in
     G = (mixes @ span).reshape(8, outputs, 20)
     there, T = torch.from_numpy(G.reshape(8, -1)), torch.from_numpy(targets.reshape(3, -1))
     found = post.design(there, 4, criterion="A", targets=T)
-    rows, seen = data, []
+    rows = data
+    seen: list[int] = []
     for step in range(4):
         left = vanishing_prior(rows, G, targets, scale, 1e-7)
         left[seen] = np.inf
@@ -212,7 +213,7 @@ def test_without_a_prior_a_lowers_the_open_part_at_the_targets_first(outputs: in
     assert set(found.indices[: 2 // outputs]) <= {3, 4, 5}
     closed = np.isfinite(found.rms_std)
     assert closed.any()
-    for step in np.flatnonzero(closed):
+    for step in np.flatnonzero(closed).tolist():
         rows = np.r_[data, *G[found.indices[:step]]]
         C = np.linalg.pinv(rows.T @ rows, rcond=1e-11)
         expected = np.sqrt(np.trace(targets @ C @ targets.T) / len(targets))

@@ -33,6 +33,12 @@ class Two(nn.Module):
         return torch.stack([x @ self.a[:2], x[:, 0] * self.a[2] + x[:, 1] * self.a[1]], dim=1)
 
 
+def bounds(draws: int, probability: float) -> tuple[float, float]:
+    """Counts that a right probability leaves with a probability of 0.5 %."""
+    law = scipy.stats.binom(draws, probability)
+    return float(law.ppf(0.0025)), float(law.ppf(0.9975))
+
+
 def dense(J: FloatArray, sigma: FloatArray, alpha: float) -> FloatArray:
     A = J / sigma[:, None]
     return np.asarray(np.linalg.inv(A.T @ A + alpha * np.eye(J.shape[1])))
@@ -119,10 +125,10 @@ def test_noises_give_the_refits_and_radii_that_weights_give() -> None:
     names = ["0.weight"]
     a, b = (post.profile_likelihood(*names, at=[-1.0, 1.0]) for post in (one, two))
     np.testing.assert_allclose(a.deviance, b.deviance, rtol=1e-4, atol=1e-4)
-    a, b = (post.trust_radius(names, k=1, random=0) for post in (one, two))
-    np.testing.assert_allclose(a.first_order, b.first_order, rtol=1e-6)
-    np.testing.assert_allclose(a.quadratic, b.quadratic, rtol=1e-6)
-    np.testing.assert_allclose(a.coverage, b.coverage, rtol=1e-3)
+    c, d = (post.trust_radius(names, k=1, random=0) for post in (one, two))
+    np.testing.assert_allclose(c.first_order, d.first_order, rtol=1e-6)
+    np.testing.assert_allclose(c.quadratic, d.quadratic, rtol=1e-6)
+    np.testing.assert_allclose(c.coverage, d.coverage, rtol=1e-3)
 
 
 def test_noises_of_very_different_units_are_kept() -> None:
@@ -227,7 +233,7 @@ def test_coverage_with_a_noise_of_each_output() -> None:
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, y[0]))
     std = hs.GaussNewtonPosterior(risk, noise=SIGMAS).parameter_std().reshape(2, 2)
     hits = (solutions.abs().numpy() <= scipy.stats.norm.ppf(0.975) * std).sum(axis=0)
-    low, high = scipy.stats.binom.ppf([0.0025, 0.9975], 2000, 0.95)
+    low, high = bounds(2000, 0.95)
     assert (hits >= low).all()
     assert (hits <= high).all()
     one, warned = np.zeros(2), 0
@@ -250,7 +256,7 @@ def test_the_test_of_one_noise_is_false_as_often_as_it_says() -> None:
     rng = np.random.default_rng(0)
     U = np.linalg.qr(rng.standard_normal((24, 7)) * np.repeat([30.0, 1.0], 12)[:, None])[0]
     seen = np.ones((8, 3), dtype=bool)
-    low, high = scipy.stats.binom.ppf([0.0025, 0.9975], 4000, 0.01)
+    low, high = bounds(4000, 0.01)
     wrong = 0
     for _ in range(4000):
         e = rng.standard_normal(24)
@@ -326,7 +332,7 @@ def test_intervals_beside_an_equation_cover_with_a_noise_of_each_term() -> None:
     errors = rng.standard_normal((68, 2000)) * np.repeat([0.01, 0.05], [60, 8])[:, None]
     w = 1 / np.repeat([0.01, 0.05], [60, 8])[:, None]
     fits = np.linalg.lstsq(w * A, w * errors, rcond=None)[0]
-    low, high = scipy.stats.binom.ppf([0.0025, 0.9975], 2000, 0.95)
+    low, high = bounds(2000, 0.95)
     assert low <= (np.abs(fits[4]) <= scipy.stats.norm.ppf(0.975) * std).sum() <= high
     w = np.repeat([60.0, 8.0], [60, 8])[:, None] ** -0.5  # the weights of two means
     fits = np.linalg.lstsq(w * A, w * errors, rcond=None)[0]

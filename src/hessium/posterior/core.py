@@ -75,7 +75,7 @@ class PosteriorCore(ABC):
         if data.quadratic and given is None:
             require_terms_named(risk)
         scale = given if isinstance(given, float) else None
-        if given is not None and scale is None:
+        if given is not None and not isinstance(given, float):
             fine = KnownNoises(fine, given)
             data = measurements(fine)
             scale = 1 / math.sqrt(data.largest_weight)
@@ -275,9 +275,8 @@ class PosteriorCore(ABC):
         alpha = best_prior_precision(
             lambda a: float((precisions / (precisions + a)).sum()), self._squared_distance
         )
-        return self.with_prior(
-            alpha, noise=None if isinstance(self._factors.risk, KnownNoises) else self.noise
-        )
+        noise = self.noise  # one that was given for outputs or terms stays in the risk
+        return self.with_prior(alpha, noise=noise if isinstance(noise, float) else None)
 
     @property
     def _squared_distance(self) -> float:

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from scipy.special import betainc, betaincc
 
-from hessium._typing import FloatArray
+from hessium._typing import BoolArray, FloatArray
 from hessium.curvature.jacobian_columns import dense_columns
 from hessium.errors import SelfCheckWarning
 from hessium.posterior.factor import Factor
@@ -74,7 +74,7 @@ def warn_of_unequal_noise(state: State) -> None:
 
 
 def unequal(
-    squares: FloatArray, seen: FloatArray, factor: FloatArray
+    squares: FloatArray, seen: BoolArray, factor: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Two-sided p-values of each output, corrected for their number, and its standard deviation.
 
@@ -101,7 +101,7 @@ def unequal(
     sums = np.where(seen, squares, 0.0).sum(axis=0)
     p = np.ones(outputs)
     tested = np.flatnonzero((free > _FITTED * total) & (free < (1 - _FITTED) * total))
-    for g in tested:
+    for g in tested.tolist():
         m = free[g] / total
         cross = rows[g] - own[g]
         rest = all_squares - 2 * rows[g] + own[g]
