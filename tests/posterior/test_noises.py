@@ -182,6 +182,34 @@ def test_noises_of_terms() -> None:
     np.testing.assert_allclose(one.covariance(["a"]), dense(J, sigma, 0.1), rtol=1e-10)
 
 
+@pytest.mark.parametrize("dtype", [F64, torch.float32])
+def test_an_equation_that_differentiates_has_a_noise(dtype: torch.dtype) -> None:
+    net = mlp(1, 20, 1).to(dtype)
+    x, z = draw(6, 1).to(dtype), draw(9, 1, seed=2).to(dtype)
+
+    def decay(m: nn.Module, at: Tensor) -> Tensor:
+        at = at.detach().clone().requires_grad_()
+        u = m(at)
+        (slope,) = torch.autograd.grad(u.sum(), at, create_graph=True)
+        return slope + u
+
+    law = hs.EmpiricalRisk(net, nn.MSELoss(), [(z[:4], 0 * z[:4]), (z[4:], 0 * z[4:])],
+                           forward=decay)  # fmt: skip
+    data = hs.EmpiricalRisk(net, nn.MSELoss(), (x, torch.exp(-x)))
+    risk, noise = hs.SumRisk({"law": law, "data": data}), {"law": 0.2, "data": 0.05}
+    J = np.r_[
+        hs.Jacobian(law.in_dtype(F64)).dense().numpy() / 0.2,
+        hs.Jacobian(data.in_dtype(F64)).dense().numpy() / 0.05,
+    ]
+    C = np.linalg.inv(J.T @ J + 0.7 * np.eye(J.shape[1]))
+    for max_bytes, method in ((2**30, "orthogonal factorisation"), (25_000, "Gram matrix")):
+        post = hs.GaussNewtonPosterior(risk, noise, 0.7, max_bytes=max_bytes)
+        assert post.method == method
+        np.testing.assert_allclose(post.parameter_std(), np.sqrt(np.diag(C)), rtol=1e-8)
+    with torch.no_grad():
+        assert hs.GaussNewtonPosterior(risk, noise, 0.7).noise == noise
+
+
 def test_what_does_not_name_noises_is_refused() -> None:
     risk, model, x, _ = two_terms()
     plain = hs.EmpiricalRisk(model, hs.SquaredError(), (x, draw(5, 2, seed=7)))

@@ -122,11 +122,12 @@ class KnownNoises(EmpiricalRisk):
             yield inputs, known
 
 
+@torch.enable_grad()
 def _known(risk: EmpiricalRisk, noise: FloatArray | dict[str, float]) -> list[Known]:
     read: list[tuple[str | None, Tensor, Tensor, Tensor]] = []
     tops: dict[str | None, float] = {}
     for inputs, targets in risk.batches():
-        f = risk.outputs(risk.leaves(), inputs, differentiable=False).detach()
+        f = risk.outputs(risk.leaves(), inputs).detach()  # a forward pass may differentiate
         middle = simplest(risk.output_hessian(f, targets), len(rows(f)))
         if not isinstance(middle, Diagonal):
             msg = (
