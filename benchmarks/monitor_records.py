@@ -61,7 +61,7 @@ def costs(name: str, track: list[str] | None, steps: int) -> str:
     return (
         f"median {np.median(ratios):.1f} training steps with {np.median(products):g} products; "
         f"{np.median(ratios[few]):.1f} in the {few.sum()} of {few.size} records with "
-        f"{products.min():g}"
+        f"{products.min():g}; mean {ratios.mean():.1f}"
     )
 
 

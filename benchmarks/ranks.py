@@ -4,8 +4,11 @@
     OMP_NUM_THREADS=1 python benchmarks/ranks.py --probes 2   # four minutes
     OMP_NUM_THREADS=1 python benchmarks/ranks.py --quick      # small, to see that it runs
 
-The default batches are so large that half of one takes half of the time: with a quarter of these
-samples half a batch takes 56 to 58 % of it, on one process as well.
+The data are a list of batches, as of a loader, and each process has every second one. So many
+samples are needed that half of them take half of the time: work of the size of the parameters does
+not shrink. Batches are so small that a graph of one stays in the cache of a core; with all samples
+in one batch (`--batches 8192,48`) products allocate hundreds of MiB anew, and two processes share
+the bandwidth of the memory.
 
 Rounds alternate in one run: both processes compute with a half of the data each, then the first
 one alone with all of them, while the second one waits. The parallel efficiency is T1 / (2 T2), from
@@ -97,17 +100,22 @@ class Race:
         }
 
 
-def measure(name: str, samples: int, probes: int, steps: int, rank: int) -> list[dict[str, Any]]:
-    """Rows of the table for one model."""
+def measure(
+    name: str, samples: int, size: int, probes: int, steps: int, rank: int
+) -> list[dict[str, Any]]:
+    """Rows of the table for one model, with batches of at most `size` samples."""
     model, x, y = {"MLP": mlp, "GPT": gpt}[name](samples)
     loss = nn.CrossEntropyLoss()
-    part = slice(rank, None, RANKS)
-    risk = hs.EmpiricalRisk(model, loss, (x[part], y[part]), process_group=dist.group.WORLD)
+    data = list(zip(x.split(size), y.split(size), strict=True))
+    part = data[rank::RANKS]
+    if len(data) == 1:  # half of it
+        part = [(x[rank::RANKS], y[rank::RANKS])]
+    risk = hs.EmpiricalRisk(model, loss, part, process_group=dist.group.WORLD)
     together = hs.Hessian(risk)
     together.prepare(1000)
     alone = together
     if rank == 0:
-        alone = hs.Hessian(hs.EmpiricalRisk(model, loss, (x, y)))
+        alone = hs.Hessian(hs.EmpiricalRisk(model, loss, data))
         alone.prepare(1000)
     torch.manual_seed(1)
     v = torch.randn(risk.dim)
@@ -139,7 +147,13 @@ def measure(name: str, samples: int, probes: int, steps: int, rank: int) -> list
     before = risk.ranks.bytes_sent
     together.times_shares(together.shares.part(v[None]).contiguous())
     sent = risk.ranks.bytes_sent - before
-    facts = {"model": name, "samples": samples, "parameters": risk.dim, "difference": error}
+    facts = {
+        "model": name,
+        "samples": samples,
+        "batch": size,
+        "parameters": risk.dim,
+        "difference": error,
+    }
     basis = steps * together.shares.largest / (steps * risk.dim)
     return [{**facts, **row, "bytes sent": sent, "basis": basis} for row in rows]
 
@@ -154,8 +168,10 @@ def worker(rank: int, folder: Path, options: argparse.Namespace) -> None:
         "gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=RANKS
     )
     rows = []
-    for name, samples in (("MLP", options.mlp), ("GPT", options.gpt)):
-        rows += measure(name, samples, options.probes, options.steps, rank)
+    sizes = map(int, options.batches.split(","))
+    for name, samples, size in zip(("MLP", "GPT"), (options.mlp, options.gpt), sizes, strict=True):
+        if samples:
+            rows += measure(name, samples, size, options.probes, options.steps, rank)
     if rank == 0:
         (folder / "rows.json").write_text(json.dumps(rows))
     dist.destroy_process_group()
@@ -163,8 +179,11 @@ def worker(rank: int, folder: Path, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mlp", type=int, default=8192, help="samples for the MLP")
-    parser.add_argument("--gpt", type=int, default=48, help="sequences of 64 tokens for the GPT")
+    parser.add_argument("--mlp", type=int, default=8192, help="samples for the MLP, or 0")
+    parser.add_argument(
+        "--gpt", type=int, default=48, help="sequences of 64 tokens for the GPT, or 0"
+    )
+    parser.add_argument("--batches", default="1024,12", help="most samples of a batch, for each")
     parser.add_argument("--probes", type=int, default=10)
     parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--quick", action="store_true", help="2 x 8 instead of 10 x 80")
@@ -189,13 +208,14 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
     for row in rows:
         print(
-            f"{row['model']} {row['parameters']:,} parameters, {row['samples']} samples, "
-            f"{row['work']}: efficiency {row['efficiency']:.1%} (rounds {row['lowest']:.0%} to "
-            f"{row['highest']:.0%}), by processor time {row['processor efficiency']:.1%}; "
-            f"{row['ms alone']:.1f} ms a product alone, {row['ms together']:.1f} together "
-            f"(processor: {row['processor ms alone']:.1f}, {row['processor ms together']:.1f}); "
-            f"basis {row['basis']:.1%} a rank, {row['bytes sent']:,} bytes sent a product, "
-            f"products differ by {row['difference']:.1e}"
+            f"{row['model']} {row['parameters']:,} parameters, {row['samples']} samples in batches "
+            f"of {row['batch']}, {row['work']}: efficiency {row['efficiency']:.1%} (rounds "
+            f"{row['lowest']:.0%} to {row['highest']:.0%}), by processor time "
+            f"{row['processor efficiency']:.1%}; {row['ms alone']:.1f} ms a product alone, "
+            f"{row['ms together']:.1f} together (processor: {row['processor ms alone']:.1f}, "
+            f"{row['processor ms together']:.1f}); basis {row['basis']:.1%} a rank, "
+            f"{row['bytes sent']:,} bytes sent a product, products differ by "
+            f"{row['difference']:.1e}"
         )
     print(f"{time.perf_counter() - start:.0f} s in all")
 

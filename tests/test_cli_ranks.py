@@ -153,6 +153,33 @@ def test_processes_end_after_their_launcher_is_killed(model: Path, tmp_path: Pat
     assert numbers(out) == numbers(other)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("seconds", [0.0, 2.0])
+def test_processes_end_whose_launcher_is_killed_before_they_meet(
+    model: Path, tmp_path: Path, seconds: float
+) -> None:
+    started = launched("spectrum", f"{model}:make", "--out", str(tmp_path / "out"))
+    begun, children = time.monotonic(), list[str]()
+    try:
+        while len(children) < 2:
+            assert time.monotonic() - begun < 150
+            assert started.poll() is None, started.communicate()[1]
+            listed = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text()
+            children = listed.split()
+            time.sleep(0.01)
+        time.sleep(seconds)
+        started.kill()
+        begun = time.monotonic()
+        while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
+            assert time.monotonic() - begun < 60
+            time.sleep(0.5)
+    finally:
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        started.communicate()
+
+
 def test_other_commands_refuse_several_processes(model: Path, tmp_path: Path) -> None:
     found = together("compare", f"{model}:make", "--out", str(tmp_path / "out"))
     assert found.returncode != 0

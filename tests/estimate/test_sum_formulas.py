@@ -13,14 +13,16 @@ import torch
 import hessium as hs
 from hessium.errors import ConvergenceWarning, IndefiniteError, InputError
 from hessium.estimate import Estimate, NormEstimate, SpectralSum
+from hessium.estimate.deflation import Deflated
 from hessium.estimate.exact import assembled, fits
-from hessium.estimate.lanczos_quadrature import FAILURE, Quadratures
+from hessium.estimate.lanczos_quadrature import FAILURE, Quadratures, Summand
 from hessium.linalg import SymmetricOperator, as_operator
 from hessium.progress import silent
 from support.chosen_spectra import with_eigenvalues
 from support.risk_cases import draw, mlp
 
 VALUES = np.linspace(0.5, 3.0, 400)
+LOG = Summand(value=np.log, slope=lambda x: 1 / x, bend=lambda x: 1 / x**2)
 
 
 class Smaller(SymmetricOperator):
@@ -51,7 +53,8 @@ class Smaller(SymmetricOperator):
 
 def quadratures(shift: float, smallest: float | None = None, steps: int = 20) -> Quadratures:
     A = as_operator(with_eigenvalues(VALUES))
-    return Quadratures(A, shift, 4, steps, smallest, 0, 2**33, silent)
+    none = Deflated.of(A, None)
+    return Quadratures(A, none, shift, 4, steps, smallest, 0, 2**33, silent)
 
 
 def proven(found: Quadratures, steps: int) -> float:
@@ -65,26 +68,26 @@ def proven(found: Quadratures, steps: int) -> float:
 
 def test_the_bound_on_the_smallest_eigenvalue() -> None:
     found = quadratures(3.0)
-    total = found.total(np.log)
+    total = found.total(LOG)
     assert total.smallest == pytest.approx(proven(found, 20), rel=1e-12)
     assert total.smallest < 0.5
     # with a shift that just makes it positive, or just does not
     for shift, finite in ((-total.smallest + 0.01, True), (-total.smallest - 0.01, False)):
-        other = quadratures(shift).total(np.log)
+        other = quadratures(shift).total(LOG)
         assert math.isfinite(other.lower) == finite
         assert other.smallest == (pytest.approx(total.smallest) if finite else -math.inf)
         middle = other.brackets.mean(axis=1) if finite else other.brackets[:, 1]
         np.testing.assert_allclose(other.samples, middle)
     # too few steps prove nothing
-    assert quadratures(3.0, steps=4).total(np.log).smallest == -math.inf
+    assert quadratures(3.0, steps=4).total(LOG).smallest == -math.inf
 
 
 def test_a_proven_bound_is_used_where_it_is_better() -> None:
-    proof = quadratures(3.0).total(np.log).smallest
-    assert quadratures(3.0, smallest=0.45).total(np.log).smallest == 0.45
-    assert quadratures(3.0, smallest=-2.5).total(np.log).smallest == proof
+    proof = quadratures(3.0).total(LOG).smallest
+    assert quadratures(3.0, smallest=0.45).total(LOG).smallest == 0.45
+    assert quadratures(3.0, smallest=-2.5).total(LOG).smallest == proof
     with pytest.raises(InputError, match=r"smallest: 0\.7; a Ritz value"):
-        quadratures(3.0, smallest=0.7).total(np.log)
+        quadratures(3.0, smallest=0.7).total(LOG)
     assert hs.log_determinant(torch.eye(3).double(), shift=0.3, smallest=0.2).smallest == 0.2
     with pytest.raises(InputError, match="it must be positive"):
         hs.log_determinant(torch.eye(3).double(), shift=0.3, smallest=-0.3)
@@ -210,3 +213,58 @@ def test_traces_of_a_multiple_of_the_identity_and_a_few_more(
     values = 5 + np.concatenate([np.arange(1.0, 11.0), np.zeros(190)])
     found = hs.trace(with_eigenvalues(values), 100, method=method)
     assert abs(found.value - values.sum()) < 6 * found.stderr + 1e-9 * values.sum()
+
+
+def test_residuals_of_deflated_pairs_widen_the_bracket() -> None:
+    """The sum over A lies between that over its part in and beside their space, and the bound."""
+    values, vectors = np.linalg.eigh(with_eigenvalues(VALUES).numpy())
+    rng = np.random.default_rng(0)
+    for size in (1e-1, 1e-2, 1e-3):
+        basis, _ = np.linalg.qr(vectors[:, -8:] + size / 20 * rng.standard_normal((400, 8)))
+        A = vectors @ np.diag(values) @ vectors.T
+        ritz, turn = np.linalg.eigh(basis.T @ A @ basis)
+        basis = basis @ turn
+        residuals = np.linalg.norm(A @ basis - basis * ritz, axis=0)
+        inside = basis @ basis.T
+        split = inside @ A @ inside + (A - inside @ A - A @ inside + inside @ A @ inside)
+        lost = np.log(np.linalg.eigvalsh(split)).sum() - np.log(values).sum()
+        rows = torch.from_numpy(basis.T.copy())
+        pairs = Deflated(values=ritz, residuals=residuals, rows=rows, num_matvecs=0)
+        made = Quadratures(
+            as_operator(torch.from_numpy(A)), pairs, 0.0, 2, 20, 0.4, 0, 2**33, silent
+        )
+        bound = made._lost(LOG, 0.4)
+        assert 0 < lost <= bound < 40 * size
+        total = made.total(LOG)
+        assert total.upper - total.lower > bound * (1 - 1e-6)
+        # without the bound the bracket would leave the truth out where all probes agree
+        assert bound < 1e4 * lost
+
+
+def test_quadrature_beside_deflated_pairs() -> None:
+    """The projected probes sample the rest: what a probe has is known from the eigenvectors."""
+    spread = np.concatenate([np.geomspace(1e-3, 0.05, 140), np.geomspace(1, 30, 10)])
+    A = with_eigenvalues(spread)
+    truth, errors = np.log(spread + 0.1).sum(), []
+    for deflate in (0, 10):
+        found = hs.log_determinant(
+            A, shift=0.1, method="quadrature", deflate=deflate, steps=40, smallest=0.0
+        )
+        low, high = found.interval(0.999)
+        assert low <= truth <= high
+        errors.append(found.stderr)
+        assert (found.num_matvecs > 400) == (deflate > 0)
+    assert errors[1] < errors[0] / 3
+    pairs = hs.eigenpairs(A, 10)
+    again = hs.log_determinant(A, shift=0.01, method="quadrature", deflate=pairs, smallest=0.0)
+    assert again.num_matvecs == pairs.num_matvecs + 800
+    with pytest.raises(InputError, match="deflate: "):
+        hs.log_determinant(2 * A, shift=0.01, method="quadrature", deflate=pairs)
+    with pytest.raises(IndefiniteError):
+        hs.log_determinant(-A, shift=0.01, method="quadrature", deflate=3)
+
+
+def test_all_but_one_direction_deflated_is_exact() -> None:
+    A = with_eigenvalues(np.array([1.0, 2.0, 3.0, 5.0, 8.0]))
+    found = hs.log_determinant(A, method="quadrature", deflate=5, smallest=0.5)
+    assert found.value == pytest.approx(math.log(240.0), rel=1e-9)

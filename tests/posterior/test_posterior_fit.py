@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 import hessium as hs
+from hessium.errors import ConvergenceWarning
 from support.posterior_cases import Scalars, jacobian
 from support.risk_cases import draw, mlp
 
@@ -78,14 +80,84 @@ def test_the_evidence_of_a_linear_model_is_that_of_the_data() -> None:
 def test_the_largest_evidence_is_found() -> None:
     model, x, y = mlp(2, 6, 1), draw(9, 2), draw(9, 1, seed=3)
     post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, nn.MSELoss(), (x, y)), 0.3, 1.0)
-    best = post.with_largest_evidence()
-    at = [post.with_prior(best.prior_precision * f).log_evidence for f in (0.98, 1.0, 1.02)]
+    # the network is not trained
+    with pytest.warns(ConvergenceWarning, match="train with this prior"):
+        best = post.with_largest_evidence()
+    with pytest.warns(ConvergenceWarning, match="standard deviations from the maximum"):
+        at = [post.with_prior(best.prior_precision * f).log_evidence for f in (0.98, 1.0, 1.02)]
     assert max(at) == at[1]
     gamma = float(best.effective_dimension)
     assert best.prior_precision * float(post.risk.theta.square().sum()) == pytest.approx(gamma)
     at_mean = hs.GaussNewtonPosterior(post.risk, 0.3, 1.0, prior_mean=post.risk.theta)
     with pytest.raises(ValueError, match="prior_mean"):
         at_mean.with_largest_evidence()
+
+
+def test_the_largest_evidence_does_not_depend_on_where_the_search_begins() -> None:
+    """Columns of very different lengths, from no prior, a weak one and a strong one."""
+    X = np.random.default_rng(0).standard_normal((30, 5)) * np.geomspace(1e-3, 1e2, 5)
+    theta = np.array([1.0, -1.0, 0.5, 0.1, 0.02])
+    y = X @ theta + 0.1 * np.random.default_rng(1).standard_normal(30)
+    model = nn.Linear(5, 1, bias=False).double()
+    with torch.no_grad():
+        model.weight.copy_(torch.from_numpy(theta[None]))
+    data = (torch.from_numpy(X), torch.from_numpy(y[:, None]))
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), data)
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # not at the maximum
+        for alpha in (0.0, 1e-6, 1.0):
+            post = hs.GaussNewtonPosterior(risk, 0.1, alpha, check=False)
+            found.append(post.with_largest_evidence().prior_precision)
+        grid = np.geomspace(found[0] / 3, found[0] * 3, 201)
+        values = [post.with_prior(float(a)).log_evidence for a in grid]
+    np.testing.assert_allclose(found, found[0], rtol=1e-9)
+    assert grid[int(np.argmax(values))] == pytest.approx(found[0], rel=0.02)
+
+
+def test_an_estimated_noise_stays_an_estimate() -> None:
+    model, x, y, _ = linear_problem(7, 0.3, 0)
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, nn.MSELoss(), (x, y)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best = post.with_largest_evidence()
+    assert best.noise == post.noise
+    assert best.noise_degrees_of_freedom == post.noise_degrees_of_freedom == 3
+    assert best.coverage_factor() == pytest.approx(scipy.stats.t.ppf(0.975, 3))
+    assert "estimated, 3 degrees" in repr(best)
+
+
+def test_away_from_the_maximum_the_evidence_says_what_is_missing() -> None:
+    """The linear model's evidence is exact: what is said to be missing is what is missing."""
+    rng = np.random.default_rng(3)
+    X, noise, alpha = rng.standard_normal((7, 3)), 0.4, 1.7
+    y = X @ np.array([1.0, -0.5, 0.2]) + noise * rng.standard_normal(7)
+    model = nn.Linear(3, 1, bias=False).double()
+    data = (torch.from_numpy(X), torch.from_numpy(y[:, None]))
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), data), noise, alpha)
+    expected = scipy.stats.multivariate_normal.logpdf(
+        y, np.zeros(7), noise**2 * np.eye(7) + X @ X.T / alpha
+    )
+    with pytest.warns(ConvergenceWarning, match="log_evidence: the parameters are") as told:
+        value = post.log_evidence
+    assert value + post.distance_from_minimum**2 / 2 == pytest.approx(expected, rel=1e-10)
+    assert f"{expected - value:.3g} nats larger" in str(told[0].message)
+
+
+def test_a_rank_that_is_not_resolved_leaves_the_noise_between_two_values() -> None:
+    x = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None]
+    powers = torch.cat([x**k for k in range(16)], dim=1)
+    model = nn.Linear(16, 1, bias=False).double()
+    y = draw(20, 1, seed=4)
+    with torch.no_grad():
+        model.weight.copy_(torch.linalg.lstsq(powers, y, driver="gelsd").solution.mT)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (powers * (1 + 1e-16), y), check=False)
+    # columns of length one: the smallest singular value is near rounding
+    spectrum = hs.GaussNewtonPosterior(risk, noise=1.0, check=False)
+    if spectrum.rank.lower == spectrum.rank.upper:
+        pytest.skip("rounding resolves the rank here")
+    with pytest.warns(ConvergenceWarning, match=r"the rank is between \d+ and \d+"):
+        hs.GaussNewtonPosterior(risk, check=False)
 
 
 def test_the_distance_from_the_minimum_is_a_mahalanobis_length() -> None:

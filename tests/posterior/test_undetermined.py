@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 import hessium as hs
+from hessium.errors import ConvergenceWarning
 from support.posterior_cases import THREE_ROWS, Linear6, Scalars, jacobian, line_of_product
 from support.risk_cases import draw, mlp
 
@@ -195,3 +198,100 @@ def test_a_model_without_dependence_is_refused() -> None:
     model = Scalars(lambda x, p: x + 0 * p["a"], a=1.0)
     with pytest.raises(ValueError, match="determine nothing"):
         hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), (X, X)), noise=0.1)
+
+
+def linear_risk(X: torch.Tensor, seed: int = 0) -> hs.EmpiricalRisk:
+    """A linear model without bias that fits its data exactly."""
+    torch.manual_seed(seed)
+    model = torch.nn.Linear(X.shape[1], 1, bias=False).double()
+    return hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()), check=False)
+
+
+def test_determined_parameters_among_many_open_ones() -> None:
+    """Rows of no special form: the part outside is below the rounding of a difference."""
+    for seed in range(10):
+        generator = torch.Generator().manual_seed(seed)
+
+        def rotation(n: int, random: torch.Generator = generator) -> torch.Tensor:
+            normal = torch.randn(n, n, generator=random, dtype=torch.float64)
+            return torch.linalg.qr(normal).Q
+
+        X = torch.zeros(12, 20, dtype=torch.float64)
+        X[:6, :6], X[6:, 6:] = rotation(6), rotation(14)[:6]
+        post = hs.GaussNewtonPosterior(linear_risk(X, seed), noise=0.1, check=seed == 0)
+        std = post.parameter_std()
+        np.testing.assert_allclose(std[:6], 0.1, rtol=1e-12)
+        assert np.isinf(std[6:]).all()
+        units = torch.eye(20, dtype=torch.float64)
+        np.testing.assert_allclose(post.prediction_std(units)[:, 0], std, rtol=1e-12)
+        diagonal = np.diag(post.covariance(["weight"]))
+        np.testing.assert_allclose(np.sqrt(diagonal), std, rtol=1e-12)
+        assert np.isinf(diagonal[6:]).all()
+
+
+class Decoupled(torch.nn.Module):
+    """Two constants in one half of the samples, a network in the other half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.tensor(1.0, dtype=torch.float64))
+        self.b = torch.nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(1, 10), torch.nn.Tanh(), torch.nn.Linear(10, 1)
+        ).double()
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        t, which = z[:, :1], z[:, 1:]
+        return torch.where(which > 0, self.a * torch.exp(-self.b * t), self.net(t))
+
+
+@pytest.mark.parametrize("tol", [None, 1e-6])
+def test_weak_directions_of_a_network_leave_other_parameters_determined(tol: float | None) -> None:
+    """The rank is not resolved, and the answer for a and b does not need it."""
+    unresolved = 0
+    for seed in range(6):
+        torch.manual_seed(seed)
+        model = Decoupled()
+        generator = torch.Generator().manual_seed(seed)
+        t = torch.rand(20, 1, generator=generator, dtype=torch.float64)
+        z = torch.cat([t, (torch.arange(20) % 2)[:, None].to(t)], dim=1)
+        risk = hs.EmpiricalRisk(model, hs.SquaredError(), (z, model(z).detach()), check=False)
+        post = hs.GaussNewtonPosterior(risk, noise=0.01, tol=tol, check=seed == 0)
+        alone = hs.GaussNewtonPosterior(risk.restrict(["a", "b"]), noise=0.01, check=False)
+        np.testing.assert_allclose(post.parameter_std(["a", "b"]), alone.parameter_std(), rtol=1e-9)
+        unresolved += post.rank.lower < post.rank.upper
+    assert unresolved >= 1 or tol
+
+
+def test_a_prior_does_not_make_parameters_determined() -> None:
+    """Answers are those of the data; standard deviations are those of data and prior."""
+    post = three_samples().with_prior(1.0)
+    assert np.isfinite(post.parameter_std()).all()
+    answers = post.parameters().answer
+    assert answers == three_samples().parameters().answer
+    assert answers.count("undetermined") == 4
+    assert post.undetermined().open == 4
+    assert post.undetermined_predictions(torch.eye(6, dtype=torch.float64)).open == 4
+
+
+def test_by_the_gram_matrix_what_rounding_hides_is_said() -> None:
+    """Beside the orthogonal factorisation, which resolves the small singular values."""
+    generator = torch.Generator().manual_seed(1)
+    left = torch.linalg.qr(torch.randn(20, 20, generator=generator, dtype=torch.float64)).Q
+    right = torch.linalg.qr(torch.randn(200, 20, generator=generator, dtype=torch.float64)).Q
+    s = torch.logspace(0, -9, 20, dtype=torch.float64)
+    risk = linear_risk((left * s) @ right.mT)
+    there = right.mT[[0, 17]]
+    fine = hs.GaussNewtonPosterior(risk, noise=1e-9, prior_precision=1.0)
+    exact = 1 / np.sqrt(s[[0, 17]].numpy() ** 2 / 1e-18 + 1)
+    np.testing.assert_allclose(fine.prediction_std(there)[:, 0], exact, rtol=1e-6)
+    coarse = hs.GaussNewtonPosterior(risk, noise=1e-9, prior_precision=1.0, max_bytes=100_000)
+    assert coarse.method == "Gram matrix"
+    with pytest.warns(ConvergenceWarning, match=r"100 % of a variance may be rounding"):
+        assert coarse.prediction_std(there)[1, 0] > 2 * exact[1]
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        missing = coarse.log_evidence - fine.log_evidence
+    texts = [str(w.message) for w in told if "too large" in str(w.message)]
+    assert len(texts) == 1
+    assert 0 < missing <= float(texts[0].split()[3])

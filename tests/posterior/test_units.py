@@ -62,7 +62,9 @@ def test_ranks_verdicts_and_relative_errors_are_those_of_any_unit(
     np.testing.assert_allclose(rescaled, std * factor, rtol=1e-6)
     assert list(one.to_dataframe()["answer"]) == list(other.to_dataframe()["answer"])
     there = draw(4, 1, seed=3)
-    np.testing.assert_allclose(one.prediction_std(there), other.prediction_std(there), rtol=1e-6)
+    # by the Gram matrix the least square that counts is 900 times its rounding
+    near = 1e-6 if route == "factorisation" else 1 / 900
+    np.testing.assert_allclose(one.prediction_std(there), other.prediction_std(there), rtol=near)
     # the Gram matrix squares the condition number, and with it rounding
     near = 1e-6 if route == "factorisation" else 1e-2
     np.testing.assert_allclose(

@@ -33,6 +33,12 @@ def test_few_samples_stay_together() -> None:
     assert sizes((zeros(20, 3), zeros(20)))[0][0] == FEWEST
 
 
+def test_few_samples_with_many_entries_are_a_part() -> None:
+    assert sizes((zeros(8, 64), zeros(8, 64))) == [(2, 64), (2, 64)]
+    assert sizes((zeros(8, 3, 32, 32), zeros(8)))[0][0] == 2  # one would have no variance
+    assert sizes((zeros(14, 16), zeros(14)))[0][0] == 8
+
+
 @pytest.mark.parametrize(
     "batch",
     [

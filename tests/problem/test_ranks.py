@@ -77,6 +77,14 @@ def test_a_product_sends_its_vectors_twice_at_most(answers: Answers) -> None:
         assert sent <= (size - 1) * (2 * (block / size + 8) + header)
 
 
+def test_a_step_waits_four_times_for_the_other_ranks(answers: Answers) -> None:
+    """Gather, header, reduce-scatter and one sum; a fifth of the steps may need one more."""
+    for lanczos, three, krylov in (one["exchanges"] for one in answers):
+        assert 4 <= lanczos <= 4.8
+        assert 4 <= three <= 4.8
+        assert 6 <= krylov <= 6.8
+
+
 def test_work_resumes_from_the_state_that_all_ranks_wrote(answers: Answers) -> None:
     for one in answers:
         for files, same, shorter in one["resumed"]:

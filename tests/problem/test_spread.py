@@ -15,13 +15,14 @@ from support.risk_cases import draw
 from support.worker_processes import answers_of
 
 CASES = ["dense", "deep", "tied", "attention", "checkpointed", "frozen", "partly"]
-RANKS = 2  # more would leave one of them without an entry of these small models
 Answers = list[dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    return answers_of("support.spread_worker", RANKS, tmp_path_factory.mktemp("spread"))
+@pytest.fixture(
+    scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)], ids=["2 ranks", "4 ranks"]
+)
+def answers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    return answers_of("support.spread_worker", request.param, tmp_path_factory.mktemp("spread"))
 
 
 @pytest.mark.parametrize("name", CASES)

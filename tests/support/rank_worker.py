@@ -24,6 +24,7 @@ from torch import Tensor, nn
 import hessium as hs
 from hessium.estimate.lanczos_probes import Sampler
 from hessium.linalg.krylov import KrylovSpace
+from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.vectors import start_rows
 from hessium.progress import silent
 from support.risk_cases import TiedEmbedding, classes, draw, mlp, seeded
@@ -308,6 +309,28 @@ def traffic(group: Group) -> list[int]:
     before = operator.risk.ranks.bytes_sent
     operator @ v
     return [operator.shape[0], operator.risk.ranks.bytes_sent - before]
+
+
+@check
+def exchanges(group: Group) -> list[float]:
+    """Exchanges in a step of Lanczos, of one process and of three together, and of eigenpairs."""
+    model = mlp(15, 30, 4)
+    x, y = draw(20, 15), classes(20, high=4)
+    rank, size = dist.get_rank(group), dist.get_world_size(group)
+    data = (x[rank::size], y[rank::size])
+    loss = nn.CrossEntropyLoss()
+    operator = hs.Hessian(hs.EmpiricalRisk(model, loss, data, process_group=group), check=False)
+    ranks, steps, found = operator.risk.ranks, 40, list[float]()
+    for width in (1, 3):
+        before = ranks.exchanges
+        lanczos_rules(operator, draw(operator.shape[0], width, seed=2), steps)
+        found.append((ranks.exchanges - before) / steps)
+    rng = np.random.default_rng(0)
+    space = KrylovSpace(operator, start_rows(operator, None, 1, rng), 60, rng)
+    before = ranks.exchanges
+    for _ in range(steps):
+        space.expand()
+    return [*found, (ranks.exchanges - before) / steps]
 
 
 class StoppedError(Exception):

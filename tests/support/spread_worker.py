@@ -44,8 +44,8 @@ def dense() -> Case:
 
 @case
 def deep() -> Case:
-    """Fifteen layers of about the same size."""
-    data = [(draw(n, 6, seed=n), classes(n, high=6, seed=n)) for n in (4, 3)]
+    """Fifteen layers of about the same size; of four ranks the last one holds no entry."""
+    data = [(draw(n, 6, seed=n), classes(n, high=6, seed=n)) for n in (4, 3, 2, 3)]
     return mlp(*[6] * 16), nn.CrossEntropyLoss(), data
 
 

@@ -97,12 +97,20 @@ def trained(make: Make, records: int, every: int, width: int, *, edge: bool = Fa
     return np.array(rows)
 
 
+def require_brackets(found: FloatArray) -> None:
+    """Inner ends hold always, outer ends where there are any in 95 of a hundred."""
+    assert found[:, [2, 6]].all()
+    for column in (3, 7):
+        closed = np.isfinite(found[:, column + 1])
+        assert closed.sum() >= len(found) // 3
+        assert found[closed, column].mean() >= 0.95
+
+
 @pytest.mark.parametrize("name", ["momentum", "adam"])
 def test_a_few_records(name: str) -> None:
     found = trained(OPTIMIZERS[name], records=12, every=4, width=6)
     assert np.median(found[:, [1, 5]], axis=0).max() <= 0.01
-    assert found[:, [2, 6]].all()
-    assert found[:, [3, 7]].mean() >= 0.95
+    require_brackets(found)
 
 
 @pytest.mark.slow
@@ -112,15 +120,15 @@ def test_a_hundred_records(name: str) -> None:
     print(f"\n{name}: products median {np.median(found[1:, 0]):.1f}", end="")  # noqa: T201
     for part, column in (("sharpness", 1), ("preconditioned", 5)):
         errors, lower, both, width = found[:, column : column + 4].T
+        closed = np.isfinite(width)
         print(  # noqa: T201
             f"; {part}: error median {np.median(errors):.2%}, largest {errors.max():.1%}, lower "
-            f"ends {lower.mean():.1%}, brackets {both.mean():.1%}, upper / truth "
-            f"median {np.median(width):.2g}",
+            f"ends {lower.mean():.1%}, closed brackets {both[closed].mean():.1%} of "
+            f"{closed.sum()}, upper / truth median {np.median(width[closed]):.2g}",
             end="",
         )
     assert np.median(found[:, [1, 5]], axis=0).max() <= 0.01
-    assert found[:, [2, 6]].all()
-    assert found[:, [3, 7]].mean(axis=0).min() >= 0.95
+    require_brackets(found)
     assert np.median(found[1:, 0]) <= 3
 
 
@@ -133,5 +141,4 @@ def test_records_at_the_edge_of_stability(name: str) -> None:
     errors = np.median(found[20:, [1, 5]], axis=0)
     print(f"\n{name}: median errors {errors}, products {np.median(found[20:, 0])}")  # noqa: T201
     assert errors.max() <= 0.01
-    assert found[:, [2, 6]].all()
-    assert found[:, [3, 7]].mean(axis=0).min() >= 0.95
+    require_brackets(found)

@@ -143,6 +143,36 @@ def test_what_is_not_tracked_costs_nothing() -> None:
     assert record.loss is None
 
 
+def test_outer_ends_are_open_where_a_record_takes_its_block_step_alone() -> None:
+    _, monitor = trained(13, every=1, track=["sharpness"], tol=0.5)
+    brackets = [r.sharpness for r in monitor.records]
+    assert all(b is not None and b.lower <= b.value <= b.upper for b in brackets)
+    closed = [b is not None and b.upper < math.inf for b in brackets]
+    assert closed == [number % 3 == 0 or number == 10 for number in range(13)]
+    spent = [
+        r.num_matvecs for r, has_end in zip(monitor.records, closed, strict=True) if not has_end
+    ]
+    assert spent == [1] * 7
+    _, always = trained(3, every=1, track=["sharpness"], bound_steps=1)
+    assert all(r.sharpness is not None and r.sharpness.upper < math.inf for r in always.records)
+
+
+def test_share_of_the_gradient_in_a_top_space() -> None:
+    model, monitor = trained(6, every=2, track=["gradient_share"], top=4)
+    risk = hs.EmpiricalRisk(model, LOSS, BATCHES)
+    gradient = risk.gradient().double()
+    _, vectors = torch.linalg.eigh(hs.Hessian(risk).dense().double())
+    share = float((vectors[:, -4:].mT @ gradient).square().sum() / gradient.square().sum())
+    alone = float(vectors[:, -1] @ gradient) ** 2 / float(gradient.square().sum())
+    assert monitor.records[-1].gradient_share == pytest.approx(share, abs=0.01)
+    assert abs(share - alone) > 0.03  # the test tells them apart
+    warm, cold = (r.num_matvecs for r in (monitor.records[-1], monitor.records[0]))
+    assert 0 < warm <= cold
+    # more eigenvectors than parameters are all of them
+    _, whole = trained(1, every=1, track=["gradient_share"], top=10**6)
+    assert whole.records[0].gradient_share == pytest.approx(1, abs=1e-4)
+
+
 def test_table_and_chart() -> None:
     _, monitor = trained(4, every=2, track=["sharpness", "layer_traces", "preconditioned_sharpness",
                                             "threshold"], probes=2)  # fmt: skip

@@ -18,6 +18,7 @@ from typing import Any
 
 from hessium._extras import missing
 from hessium._text import legible
+from hessium.cli.launcher import end_with_launcher
 from hessium.cli.output import output, printing
 from hessium.cli.signals import Stopped, ending_at_once, interrupted, stopping
 from hessium.cli.streams import lasting_streams
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with lasting_streams(), stopping() as end:
         try:
             with _warnings_on_one_line():
+                end_with_launcher()
                 with ending_at_once():
                     command, options = _command(given)
                 with printing(options):

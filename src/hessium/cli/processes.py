@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 import warnings
 
 import torch
@@ -14,8 +11,6 @@ import torch.distributed as dist
 from hessium.problem.ranks import Ranks
 
 _NEEDED = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-_LOOK = 1.0  # seconds between two looks at the launcher
-_PATIENCE = 20.0  # seconds from SIGTERM until a process that waits for others ends itself
 
 
 def joined() -> Ranks:
@@ -38,20 +33,9 @@ def joined() -> Ranks:
         else:
             dist.init_process_group("gloo")
     ranks = Ranks(dist.group.WORLD)
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun stays until its processes have ended
-        threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     if ranks.rank:
         warnings.simplefilter("ignore")
     return ranks
-
-
-def _end_with(launcher: int) -> None:
-    """End this process soon after its launcher, which cannot do so where it was killed."""
-    while os.getppid() == launcher:
-        time.sleep(_LOOK)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_PATIENCE)
-    os._exit(128 + signal.SIGTERM)
 
 
 def left() -> None:

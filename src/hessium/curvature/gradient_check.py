@@ -118,7 +118,8 @@ def check_slope(
             )
             raise SelfCheckError(msg)
         if found.outcome is Outcome.OPEN:
-            say_undecided(who, f"the gradient with differences of the loss along {where}")
+            what = f"the gradient with differences of the loss along {where}"
+            say_undecided(who, what, risk.dtype)
 
     judge("its gradient", along_itself)
     if precisions.single:
@@ -178,12 +179,12 @@ def typical_slope(gradient: Tensor, direction: Tensor, layout: Layout) -> float:
     return float(sum(float(g.norm() * d.norm()) ** 2 / max(1, g.numel()) for g, d in parts)) ** 0.5
 
 
-def say_undecided(who: str, what: str) -> None:
+def say_undecided(who: str, what: str, dtype: torch.dtype) -> None:
     """Warn that a comparison was not possible."""
+    advice = "" if dtype is torch.float64 else " (dtype=torch.float64 may decide it)"
     warnings.warn(
         f"{who}: could not check {what}: differences do not converge at any step (kinks, "
-        "noise, or low precision); results rely on automatic differentiation alone "
-        "(dtype=torch.float64 may decide it)",
+        f"noise, or low precision); results rely on automatic differentiation alone{advice}",
         SelfCheckWarning,
         stacklevel=6,
     )

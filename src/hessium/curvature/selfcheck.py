@@ -134,7 +134,7 @@ def _check_against_differences(
     if found.outcome is Outcome.WRONG:
         raise SelfCheckError(_opaque(operator, name, found))
     if found.outcome is Outcome.OPEN:
-        say_undecided(repr(operator), "products with differences of gradients")
+        say_undecided(repr(operator), "products with differences of gradients", risk.dtype)
     if found.outcome is Outcome.CORNER:
         warnings.warn(
             f"{operator!r}: products disagree with differences at these parameters, most in the "

@@ -134,7 +134,7 @@ def _judge(
         )
         raise SelfCheckError(msg)
     if found.outcome is Outcome.OPEN:
-        say_undecided(repr(operator), f"{what} with differences")
+        say_undecided(repr(operator), f"{what} with differences", operator.dtype)
 
 
 def _number(value: float) -> Tensor:

@@ -1,18 +1,23 @@
-"""Eigenpairs for deflation, verified once to belong to the operator."""
+"""Eigenpairs for deflation: given ones, verified once to belong to the operator, or computed."""
 
 from __future__ import annotations
 
-from typing import final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeAlias, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hessium._arguments import count
+from hessium._typing import FloatArray
 from hessium.errors import InputError
-from hessium.estimate.eigenpairs import Eigenpairs
+from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.shares import Shares
-from hessium.linalg.vectors import norm
+from hessium.linalg.vectors import norm, subtract_projection_
+from hessium.progress import Progress
 
 
 @final
@@ -44,6 +49,105 @@ class Deflation:
 
     def __repr__(self) -> str:
         return f"Deflation({self.pairs!r} of {self.operator!r})"
+
+
+Deflate: TypeAlias = int | Eigenpairs | Deflation
+
+
+def number_deflated(operator: SymmetricOperator, deflate: Deflate) -> int:
+    """How many pairs an argument `deflate` takes.
+
+    Raises:
+        InputError: for a negative number.
+    """
+    if isinstance(deflate, (Eigenpairs, Deflation)):
+        return len(deflate)
+    return min(count("deflate", deflate, at_least=0), operator.shape[0])
+
+
+def pairs_to_deflate(
+    operator: SymmetricOperator,
+    deflate: Deflate,
+    rng: np.random.Generator,
+    max_bytes: int,
+    progress: Progress,
+    folder: Path | None = None,
+    every: float = 60.0,
+) -> Eigenpairs | None:
+    """The pairs that an argument `deflate` gives, or those largest in magnitude; None for zero.
+
+    Args:
+        operator: whose pairs.
+        deflate: their number, or pairs.
+        rng: generator of the search.
+        max_bytes: its memory limit.
+        progress: of the search.
+        folder: for its state.
+        every: seconds between two states.
+
+    Raises:
+        InputError: if given pairs belong to another operator.
+
+    Cost: one product for given `Eigenpairs`, none for a `Deflation`.
+    """
+    if isinstance(deflate, Deflation):
+        if deflate.operator is not operator:
+            msg = f"deflate: {deflate!r}; eigenpairs of {operator!r} are required"
+            raise InputError(msg)
+        return deflate.pairs
+    if isinstance(deflate, Eigenpairs):
+        return Deflation(operator, deflate).pairs
+    if not deflate:
+        return None
+    return eigenpairs(
+        operator,
+        min(deflate, operator.shape[0]),
+        rng=rng,
+        max_bytes=max_bytes,
+        gather=False,
+        checkpoint=folder,
+        checkpoint_every=every,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Deflated:
+    """Eigenpairs whose vectors are projected out, of which this process holds its share.
+
+    Attributes:
+        values: eigenvalues, shape (k,).
+        residuals: norms, shape (k,).
+        rows: the vectors, shape (k, m).
+        num_matvecs: products that the pairs took.
+    """
+
+    values: FloatArray
+    residuals: FloatArray
+    rows: Tensor | None
+    num_matvecs: int
+
+    @classmethod
+    def of(cls, operator: SymmetricOperator, pairs: Eigenpairs | None) -> Self:
+        """Those that converged and are not zero; at least one direction remains."""
+        if pairs is None:
+            return cls(values=np.zeros(0), residuals=np.zeros(0), rows=None, num_matvecs=0)
+        keep = pairs.converged & (pairs.values != 0)
+        keep[operator.shape[0] - 1 :] = False
+        columns = own_columns(pairs, operator.shares)
+        return cls(
+            values=pairs.values[keep],
+            residuals=pairs.residuals[keep],
+            rows=columns[:, torch.as_tensor(keep, device="cpu")].mT.contiguous(),
+            num_matvecs=pairs.num_matvecs,
+        )
+
+    def project_out_(self, vectors: Tensor, shares: Shares, passes: int = 1) -> Tensor:
+        """Subtract the components along them, in place, from vectors in rows or from one."""
+        if self.rows is not None:
+            for _ in range(passes):
+                subtract_projection_(vectors, self.rows, shares)
+        return vectors
 
 
 def own_columns(pairs: Eigenpairs, shares: Shares) -> Tensor:

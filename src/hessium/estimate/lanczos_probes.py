@@ -9,15 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hessium._typing import FloatArray
 from hessium.errors import NonFiniteError
 from hessium.estimate.basis_size import BESIDE
 from hessium.estimate.checkpoint import Checkpoint, joined
-from hessium.estimate.deflation import own_columns
+from hessium.estimate.deflation import Deflated
 from hessium.estimate.eigenpairs import Eigenpairs
-from hessium.linalg.lanczos import LanczosProcess, Passes
+from hessium.linalg.lanczos import LanczosProcess, Passes, absorb_products
 from hessium.linalg.operator import SymmetricOperator
-from hessium.linalg.vectors import gaussian_share, norm, subtract_projection_
+from hessium.linalg.vectors import gaussian_share, norm
 from hessium.progress import Progress
 from hessium.spectra import GaussRule, Spectrum
 
@@ -47,18 +46,10 @@ class Sampler:
     ) -> None:
         self._operator, self._passes, self._seeds = operator, passes, seeds
         self._shares = operator.shares
-        self._exact: FloatArray = np.zeros(0)
-        self._out: Tensor | None = None
-        self._products = 0
-        self._residual = 0.0
-        if known is not None:
-            keep = known.converged & (known.values != 0)
-            keep[operator.shape[0] - 1 :] = False  # at least one direction remains for the probes
-            self._exact = known.values[keep]
-            columns = own_columns(known, self._shares)
-            self._out = columns[:, torch.as_tensor(keep, device="cpu")].mT.contiguous()
-            self._residual = float(np.linalg.norm(known.residuals[keep]))
-            self._products = known.num_matvecs
+        self._out = Deflated.of(operator, known)
+        self._exact = self._out.values
+        self._residual = float(np.linalg.norm(self._out.residuals))
+        self._products = self._out.num_matvecs
         self._room = operator.shape[0] - self._exact.size  # dimension of the complement
         self._steps = min(steps, self._room)
         size = operator.dtype.itemsize
@@ -180,9 +171,7 @@ class Sampler:
         self._running, self._saved = [], [0] * count
         for _ in range(count):
             start = gaussian_share(self._operator, self._seeds)
-            if self._out is not None:
-                subtract_projection_(start, self._out, self._shares)
-                subtract_projection_(start, self._out, self._shares)
+            self._out.project_out_(start, self._shares, passes=2)
             if self._idle and len(self._idle[-1].basis) == min(steps, self._shares.dim):
                 process = self._idle.pop()
                 process.begin(start, self._passes)
@@ -200,10 +189,10 @@ class Sampler:
             partial = self.estimate() if self._rules else None
             raise NonFiniteError(msg, partial=partial) from error
         self._products += len(processes)
-        for process, product in zip(processes, products, strict=True):
-            if self._out is not None:
-                subtract_projection_(product, self._out, self._shares)
-            process.absorb(product)
+        # matrix-vector products are faster for one row
+        rows = products if len(products) > 1 else products[0]
+        self._out.project_out_(rows, self._shares)
+        absorb_products(processes, products.unbind(0))
         if self._checkpoint is not None and self._checkpoint.due:
             self.save()
 
@@ -238,8 +227,7 @@ class Sampler:
         vector, expected = (column.contiguous() for column in self._proof.unbind(1))
         product = self._operator.times_shares(vector[None])[0]
         self._products += 1
-        if self._out is not None:
-            subtract_projection_(product, self._out, self._shares)
+        self._out.project_out_(product, self._shares)
         self._departure = 4 * float(norm(product - expected, self._shares))
 
     def _leakage(self, reach: float) -> float:

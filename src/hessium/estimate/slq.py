@@ -15,8 +15,8 @@ from hessium._random import Rng, generator
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.estimate.basis_size import BESIDE, probe_bytes
 from hessium.estimate.checkpoint import Checkpoint, folder_of
-from hessium.estimate.deflation import Deflation
-from hessium.estimate.eigenpairs import Eigenpairs, eigenpairs
+from hessium.estimate.deflation import Deflate, number_deflated, pairs_to_deflate
+from hessium.estimate.eigenpairs import Eigenpairs
 from hessium.estimate.lanczos_probes import Sampler
 from hessium.estimate.same_call import require_same_call
 from hessium.linalg.adapt import Operator, as_operator
@@ -36,7 +36,7 @@ def spectral_measure(
     probes: int = 10,
     steps: int = 80,
     *,
-    deflate: int | Eigenpairs | Deflation = 0,
+    deflate: Deflate = 0,
     until: float | None = None,
     reorthogonalize: Passes = 1,
     max_bytes: int = 2**33,
@@ -89,12 +89,8 @@ def spectral_measure(
     nonnegative("checkpoint_every", checkpoint_every)
     folder = None if checkpoint is None else folder_of(checkpoint)
     operator = as_operator(op)
-    n = operator.shape[0]
-    if isinstance(deflate, (Eigenpairs, Deflation)):
-        taken, computed = len(deflate), False
-    else:
-        taken, computed = count("deflate", deflate, at_least=0), True
-    check_request(operator, probes, steps, min(taken, n), max_bytes)
+    taken = number_deflated(operator, deflate)
+    check_request(operator, probes, steps, taken, max_bytes)
     if reorthogonalize not in (1, 2):
         msg = f"reorthogonalize: {reorthogonalize!r}; 1 or 2 passes are required"
         raise InputError(msg)
@@ -104,25 +100,15 @@ def spectral_measure(
     told = {"probes": probes, "steps": steps, "deflate": taken, "until": until}
     told |= {"passes": reorthogonalize, "checkpoint": folder is not None, "max_bytes": max_bytes}
     require_same_call(operator.shares, {"work": "spectral_measure", **told}, seeds)
-    known: Eigenpairs | None = None
-    if isinstance(deflate, Deflation):
-        if deflate.operator is not operator:
-            msg = f"deflate: {deflate!r}; eigenpairs of {operator!r} are required"
-            raise InputError(msg)
-        known = deflate.pairs
-    elif isinstance(deflate, Eigenpairs):
-        known = Deflation(operator, deflate).pairs
-    elif deflate:
-        known = eigenpairs(
-            operator,
-            min(deflate, n),
-            rng=seeds,
-            max_bytes=max_bytes,
-            gather=False,
-            checkpoint=None if folder is None else folder / "deflation",
-            checkpoint_every=checkpoint_every,
-            progress=part_of(progress, after=probes * steps),
-        )
+    known = pairs_to_deflate(
+        operator,
+        deflate,
+        seeds,
+        max_bytes,
+        part_of(progress, after=probes * steps),
+        None if folder is None else folder / "deflation",
+        checkpoint_every,
+    )
     log = found = None
     if folder is not None:
         work = {"work": "spectral_measure", "steps": steps, "passes": reorthogonalize}
@@ -136,7 +122,7 @@ def spectral_measure(
     sampler = Sampler(operator, known, steps, reorthogonalize, max_bytes, seeds, log)
     if found is not None:
         sampler.restore(*found)
-    if known is not None and computed:
+    if known is not None and isinstance(deflate, int):
         progress = part_of(progress, before=known.num_matvecs)
     if until is None:
         sampler.run(probes, progress)

@@ -22,13 +22,14 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.estimate.definiteness import indefinite_error, require_bound
+from hessium.estimate.deflation import Deflate, Deflated, number_deflated, pairs_to_deflate
 from hessium.estimate.estimates import SpectralSum
 from hessium.estimate.exact import exact_spectrum, fits
-from hessium.estimate.lanczos_quadrature import Quadratures
+from hessium.estimate.lanczos_quadrature import Quadratures, Summand
 from hessium.estimate.probe_stream import one_of
 from hessium.linalg.adapt import Operator, as_operator
 from hessium.linalg.operator import SymmetricOperator
-from hessium.progress import Progress, silent
+from hessium.progress import Progress, part_of, silent
 
 Method = Literal["auto", "exact", "quadrature"]
 
@@ -42,6 +43,7 @@ def log_determinant(
     probes: int = 10,
     steps: int = 80,
     smallest: float | None = None,
+    deflate: Deflate = 0,
     rng: Rng = 0,
     max_bytes: int = 2**33,
     progress: Progress = silent,
@@ -59,6 +61,10 @@ def log_determinant(
             semidefinite. By default the bound that the random starts prove with probability 1 -
             1e-6; if it does not make A + sI positive definite, the lower end of the bracket is
             minus infinity.
+        deflate: eigenpairs that enter exactly and are projected out of the probes, as in
+            `spectral_measure`: a number of those largest in magnitude, or given pairs. Worthwhile
+            where few eigenvalues above the shift determine the sum. The bracket includes the error
+            of their residuals.
         rng: seed or generator of the quadrature.
         max_bytes: memory limit for the dense matrix and its work space, or for the Krylov bases (8
             GiB); as many probes as fit are run as one block.
@@ -71,7 +77,8 @@ def log_determinant(
         NonFiniteError: if a product is not finite; `partial` holds the same.
 
     Cost: exact, as `spectrum`. Quadrature: probes x steps products and
-    $2 \, \mathrm{probes} \, \mathrm{steps}^2 n$ operations; its error falls like
+    $2 \, \mathrm{probes} \, \mathrm{steps}^2 n$ operations, and those of `eigenpairs` for a number
+    of pairs to deflate; its error falls like
     $\exp(-4 \, \mathrm{steps} / \sqrt\kappa)$ with the condition number of A + sI.
 
     Source: Ubaru, Chen & Saad, SIAM J. Matrix Anal. Appl. 38, 2017, section 3.
@@ -81,8 +88,9 @@ def log_determinant(
         >>> round(found.value, 6)  # 3 log 2
         2.079442
     """
-    settings = (probes, steps, smallest, rng, max_bytes, progress)
-    return _sum(op, number("shift", shift), method, _log, *settings)
+    log = Summand(value=_log, slope=lambda x: 1 / x, bend=lambda x: 1 / x**2)
+    settings = (probes, steps, smallest, deflate, rng, max_bytes, progress)
+    return _sum(op, number("shift", shift), method, log, *settings)
 
 
 @full_precision()
@@ -94,6 +102,7 @@ def effective_dimension(
     probes: int = 10,
     steps: int = 80,
     smallest: float | None = None,
+    deflate: Deflate = 0,
     rng: Rng = 0,
     max_bytes: int = 2**33,
     progress: Progress = silent,
@@ -111,8 +120,13 @@ def effective_dimension(
         2.0
     """
     shift = positive("shift", shift)
-    settings = (probes, steps, smallest, rng, max_bytes, progress)
-    return _sum(op, shift, method, lambda x: 1 - shift / x, *settings)
+    share = Summand(
+        value=lambda x: 1 - shift / x,
+        slope=lambda x: shift / x**2,
+        bend=lambda x: 2 * shift / x**3,
+    )
+    settings = (probes, steps, smallest, deflate, rng, max_bytes, progress)
+    return _sum(op, shift, method, share, *settings)
 
 
 def _log(x: FloatArray) -> FloatArray:
@@ -124,10 +138,11 @@ def _sum(
     op: Operator | SymmetricOperator | Tensor,
     shift: float,
     method: str,
-    f: Callable[[FloatArray], FloatArray],
+    f: Summand,
     probes: int,
     steps: int,
     smallest: float | None,
+    deflate: Deflate,
     rng: Rng,
     max_bytes: int,
     progress: Progress,
@@ -136,18 +151,27 @@ def _sum(
     one_of(method, get_args(Method))
     count("probes", probes, at_least=2)
     count("steps", steps, at_least=2)
-    generator(rng)
+    seeds = generator(rng)
     max_bytes = memory("max_bytes", max_bytes)
     function("progress", progress, "(done, total, what) ")
     operator = as_operator(op)
+    number_deflated(operator, deflate)
     if smallest is not None and not number("smallest", smallest) + shift > 0:
         msg = f"smallest: {smallest:g}; with shift {shift:g} it must be positive, or None"
         raise InputError(msg)
     if smallest is None and operator.positive_semidefinite and shift > 0:
         smallest = 0.0
     if method == "exact" or (method == "auto" and fits(operator, max_bytes)):
-        return _exact(operator, shift, f, smallest, max_bytes)
-    return Quadratures(operator, shift, probes, steps, smallest, rng, max_bytes, progress).total(f)
+        return _exact(operator, shift, f.value, smallest, max_bytes)
+    search = part_of(progress, after=probes * steps)
+    pairs = pairs_to_deflate(operator, deflate, seeds, max_bytes, search)
+    deflated = Deflated.of(operator, pairs)
+    if isinstance(deflate, int):
+        progress = part_of(progress, before=deflated.num_matvecs)
+    made = Quadratures(
+        operator, deflated, shift, probes, steps, smallest, seeds, max_bytes, progress
+    )
+    return made.total(f)
 
 
 def _exact(

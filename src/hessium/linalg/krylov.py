@@ -14,7 +14,7 @@ from torch import Tensor
 from hessium._typing import FloatArray, IntArray
 from hessium.linalg.operator import SymmetricOperator
 from hessium.linalg.threads import dense_algebra
-from hessium.linalg.vectors import gaussian_share, norm, subtract_projection_
+from hessium.linalg.vectors import Projection, gaussian_share, norm, subtract_projection_
 
 _CANCELLED = 0.7  # fraction of a length; below it rounding is not small relative to the remainder
 
@@ -135,10 +135,12 @@ class KrylovSpace:
         coefficients = np.zeros((last, self.block))
         near = max(0, first - self.block)
         coefficients[near:] = self._orthogonalize(rows, self.basis[near:last])
-        norms = norm(rows, self.shares)
-        coefficients += self._orthogonalize(rows, basis)
+        projection = Projection(rows if len(rows) > 1 else rows[0], basis)
+        found, norms = projection.subtract_(self.shares.every(projection.overlaps()))
+        along = _array(found / torch.where(norms > 0, norms, 1.0)).reshape(last, -1)
+        coefficients += _array(found).reshape(last, -1)
         # a second pass is needed if Gram-Schmidt cancelled most of the vector (Kahan, Parlett)
-        if bool((norm(rows, self.shares) < _CANCELLED * norms).any()):
+        if (np.square(along).sum(axis=0) > 1 - _CANCELLED**2).any():
             coefficients += self._orthogonalize(rows, basis)
         new = slice(first, last)
         self._projected[:last, new] = coefficients
@@ -152,11 +154,10 @@ class KrylovSpace:
         self._coupling[new] = coupling
 
     def _orthogonalize(self, rows: Tensor, basis: Tensor) -> FloatArray:
-        if rows.shape[0] == 1:  # matrix-vector products are faster for one row
-            found = subtract_projection_(rows[0], basis, self.shares)[:, None]
-        else:
-            found = subtract_projection_(rows, basis, self.shares)
-        return np.asarray(found.double().cpu().numpy(), dtype=np.float64)
+        # matrix-vector products are faster for one row
+        one = rows.shape[0] == 1
+        found = subtract_projection_(rows[0] if one else rows, basis, self.shares)
+        return _array(found).reshape(len(basis), -1)
 
     def _append(self, rows: Tensor) -> FloatArray:
         """Orthonormalise the residual rows W behind V; returns S with $W = S Q$, shape (b, b)."""
@@ -253,3 +254,7 @@ class KrylovSpace:
 
     def _tensor(self, array: FloatArray) -> Tensor:
         return torch.from_numpy(array.copy()).to(self.basis)
+
+
+def _array(tensor: Tensor) -> FloatArray:
+    return np.asarray(tensor.double().cpu().numpy(), dtype=np.float64)

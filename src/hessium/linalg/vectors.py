@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -100,20 +101,27 @@ def norm(vectors: Tensor, shares: Shares | None = None) -> Tensor:
         shares: how they are spread over processes; None if they are whole.
     """
     if shares is not None and shares.divided:
-        lengths = shares.every(norm(vectors))
-        largest = torch.stack(list(lengths)).amax(dim=0)
-        unit = torch.where(largest > 0, largest, 1.0)
-        total = torch.zeros_like(largest)
-        for length in lengths:  # in their order: the same bits in all processes
-            total = total + (length / unit).square()
-        return largest * total.sqrt()
+        return _joined(shares.every(norm(vectors)))
     found = _length(vectors)
     limits = torch.finfo(vectors.dtype)
-    if bool(((found > limits.tiny**0.5 / limits.eps) & (found < math.inf)).all()):
+    usual = (found > limits.tiny**0.5 / limits.eps) & (found < math.inf)
+    if not vectors.shape[-1] or bool(usual.all()):
         return found
     largest = vectors.abs().amax(dim=-1)
     unit = torch.where(largest > 0, largest, 1.0)
     return largest * _length(vectors / unit[..., None])
+
+
+def _joined(lengths: Sequence[Tensor]) -> Tensor:
+    """Lengths of vectors from those of their shares."""
+    if len(lengths) == 1:
+        return lengths[0]
+    largest = torch.stack(list(lengths)).amax(dim=0)
+    unit = torch.where(largest > 0, largest, 1.0)
+    total = torch.zeros_like(largest)
+    for length in lengths:  # in their order: the same bits in all processes
+        total = total + (length / unit).square()
+    return largest * total.sqrt()
 
 
 def _length(vectors: Tensor) -> Tensor:
@@ -161,10 +169,48 @@ def subtract_projection_(vectors: Tensor, basis: Tensor, shares: Shares | None =
     """
     with passes_over(basis.nbytes):
         coefficients = inner(basis, vectors)
-        if shares is not None:
-            coefficients = shares.sum(coefficients)
+    if shares is not None:
+        coefficients = shares.sum(coefficients)
+    _subtract_(vectors, basis, coefficients)
+    return coefficients
+
+
+class Projection:
+    r"""One pass of classical Gram-Schmidt whose inner products and lengths are one exchange.
+
+    Args:
+        vectors: W, shape (n,) or (b, n), or shares of them.
+        basis: V, orthonormal rows, shape (j, n), or shares of them.
+    """
+
+    def __init__(self, vectors: Tensor, basis: Tensor) -> None:
+        self._vectors, self._basis = vectors, basis
+
+    def overlaps(self) -> Tensor:
+        """$V W^T$ of this process and, behind it, lengths; (j + 1,) or (j + 1, b)."""
+        with passes_over(self._basis.nbytes):
+            coefficients = inner(self._basis, self._vectors)
+            return torch.cat([coefficients, norm(self._vectors)[None]])
+
+    def subtract_(self, overlaps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        r"""Replace W by $W - (W V^T) V$.
+
+        Args:
+            overlaps: of each process, in their order.
+
+        Returns:
+            The coefficients $V W^T$, and the lengths of W before.
+        """
+        coefficients = overlaps[0][:-1]
+        for other in overlaps[1:]:
+            coefficients = coefficients + other[:-1]
+        _subtract_(self._vectors, self._basis, coefficients)
+        return coefficients, _joined([one[-1] for one in overlaps])
+
+
+def _subtract_(vectors: Tensor, basis: Tensor, coefficients: Tensor) -> None:
+    with passes_over(basis.nbytes):
         if vectors.dim() == 1:
             torch.addmv(vectors, basis.mT, coefficients, alpha=-1.0, out=vectors)
         else:
             torch.addmm(vectors, coefficients.mT, basis, alpha=-1.0, out=vectors)
-    return coefficients

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,33 +14,34 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from hessium._arguments import fraction, memory, nonnegative, number, positive
+from hessium._arguments import fraction, memory, nonnegative, positive
 from hessium._arithmetic import full_precision
 from hessium._typing import FloatArray
 from hessium.curvature.jacobian import check_jacobian
 from hessium.curvature.requirements import require_outputs
-from hessium.errors import InputError
+from hessium.errors import ConvergenceWarning, InputError
 from hessium.estimate import SpectralSum
 from hessium.posterior.equal_noise import warn_of_unequal_noise
 from hessium.posterior.factor import Factor
 from hessium.posterior.factors import Factors
-from hessium.posterior.fit import best_prior_precision, noise_of
-from hessium.posterior.measurements import measurements
+from hessium.posterior.fit import best_prior_precision, noise_of, prior_mean_of
+from hessium.posterior.measurements import Measurements
 from hessium.posterior.noises import (
     KnownNoises,
     Noise,
     NoiseArgument,
+    measured,
     noise_argument,
     noise_words,
-    require_terms_named,
 )
-from hessium.posterior.state import State
+from hessium.posterior.state import BY_GRAM, State
 from hessium.problem import EmpiricalRisk
 from hessium.spectra import Count
 
 P = TypeVar("P", bound="PosteriorCore")
 
 _FAR = 0.1  # standard deviations from the minimum that the sentence mentions
+_NATS = 0.1  # of an evidence that rounding may change without a warning
 
 
 class PosteriorCore(ABC):
@@ -65,21 +67,8 @@ class PosteriorCore(ABC):
         fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
         if check:  # where everything is computed
             check_jacobian(fine, "GaussNewtonPosterior")
-        data = measurements(fine)
-        if not data.quadratic and given is not None:
-            msg = (
-                f"noise: {noise_words(given)}; {risk.loss!r} is not a squared error, so it takes "
-                "no noise"
-            )
-            raise InputError(msg)
-        if data.quadratic and given is None:
-            require_terms_named(risk)
-        scale = given if isinstance(given, float) else None
-        if given is not None and not isinstance(given, float):
-            fine = KnownNoises(fine, given)
-            data = measurements(fine)
-            scale = 1 / math.sqrt(data.largest_weight)
-        mean = _mean(prior_mean, fine)
+        fine, data, scale = measured(fine, given)
+        mean = prior_mean_of(prior_mean, fine)
         self._prepare(risk, Factors(fine, data, max_bytes), scale, precision, mean, tol)
         if data.quadratic and given is None:
             warn_of_unequal_noise(self._state)
@@ -92,12 +81,14 @@ class PosteriorCore(ABC):
         prior_precision: float,
         prior_mean: Tensor,
         tol: float | None,
+        freedom: float | None = None,
     ) -> None:
+        """As `__init__`; with `freedom` the noise is an estimate with these degrees of freedom."""
         self.risk = risk
         self._factors, self._prior_mean, self._tol = factors, prior_mean, tol
         data = factors.data
-        self._given = noise
-        freedom = math.inf
+        self._given = noise if freedom is None else None
+        freedom = math.inf if freedom is None else freedom
         if not data.quadratic:
             noise = 1.0
         elif noise is None:
@@ -106,6 +97,8 @@ class PosteriorCore(ABC):
                 data.residual_sum, data.count, unit.factor.singular_values, prior_precision,
                 0 if prior_precision else unit.rank.value,
             )  # fmt: skip
+            if not prior_precision:
+                _warn_of_rank(unit.rank, data)
         self._freedom = freedom
         self._state = State(factors=factors, noise=noise, prior_precision=prior_precision, tol=tol)
         _ = self._state.factor  # what cannot be factorised is refused at once
@@ -119,10 +112,7 @@ class PosteriorCore(ABC):
             InputError: for a noise, if one was given for each output or each term.
         """
         if noise is not None and isinstance(self._factors.risk, KnownNoises):
-            msg = (
-                f"noise: {noise!r}; this posterior has {noise_words(self._factors.risk.noise)} of "
-                "its own, so make a new one with other noises"
-            )
+            msg = f"noise: {noise!r}; this posterior has several noises: make a new one with others"
             raise InputError(msg)
         other = object.__new__(type(self))
         other._prepare(
@@ -237,8 +227,7 @@ class PosteriorCore(ABC):
         kept = state.rank.lower if alpha == 0 else along.size
         found = float((along[:kept] ** 2 / (state.precisions[:kept] + alpha)).sum())
         if alpha > 0:
-            outside = float(slope.square().sum()) - float((along**2).sum())
-            found += max(outside, 0.0) / alpha
+            found += float((slope - factor.to_functionals(along)).square().sum()) / alpha
         return math.sqrt(found)
 
     @property
@@ -247,9 +236,19 @@ class PosteriorCore(ABC):
 
         $\log p(D|\theta) - \frac12 (\sum_i \log(1 + \lambda_i/\alpha) + \alpha|\theta - \mu|^2)$.
 
+        It holds at the maximum of the posterior with this prior. Elsewhere the evidence of the
+        linear model is larger by half the square of `distance_from_minimum` (Antoran et al. 2022,
+        "Adapting the linearised Laplace model evidence"), and a warning says so.
+
         Raises:
             InputError: without a prior, which has no evidence.
         """
+        missing = self.distance_from_minimum**2 / 2 if self.prior_precision else 0.0
+        if missing > _NATS:
+            _warn_of_distance("log_evidence", self.distance_from_minimum)
+        return self._log_evidence()
+
+    def _log_evidence(self) -> float:
         alpha = self.prior_precision
         if alpha == 0:
             msg = "prior_precision: 0; an evidence needs a proper prior, prior_precision > 0"
@@ -260,23 +259,37 @@ class PosteriorCore(ABC):
             likelihood = -0.5 * data.residual_sum / noise**2 + 0.5 * data.log_weights
             likelihood -= data.count * math.log(noise * math.sqrt(2 * math.pi))
         spread = float(np.log1p(self._state.precisions / alpha).sum())
+        dropped = min(self.risk.num_outputs, self.risk.dim) - self._state.precisions.size
+        missing = dropped * math.log1p(self._state.hidden_precision / alpha) / 2
+        if missing > _NATS:
+            msg = f"log_evidence: up to {missing:.2g} nats too large, since {BY_GRAM}"
+            warnings.warn(msg, ConvergenceWarning, stacklevel=2)
         return likelihood - 0.5 * (spread + alpha * self._squared_distance)
 
     def with_largest_evidence(self: P) -> P:
         """The posterior whose prior precision maximises `log_evidence` at these parameters.
 
-        The noise stays that of this posterior. The parameters do not move, so after a large change
-        of the prior precision train again with it.
+        The noise stays that of this posterior, with its degrees of freedom. The parameters do not
+        move: a warning says how far they are from the maximum of the new posterior, and then train
+        again with this prior.
 
         Raises:
             InputError: if the parameters are at the prior mean.
         """
-        precisions = self._state.precisions
+        # in the units of the parameters, as the prior is
+        precisions = self.singular_values**2
         alpha = best_prior_precision(
             lambda a: float((precisions / (precisions + a)).sum()), self._squared_distance
         )
-        noise = self.noise  # one that was given for outputs or terms stays in the risk
-        return self.with_prior(alpha, noise=noise if isinstance(noise, float) else None)
+        other = object.__new__(type(self))
+        noise = self._state.noise if self._factor.data.quadratic else None
+        other._prepare(
+            self.risk, self._factors, noise, alpha, self._prior_mean, self._tol,
+            self._freedom if self._given is None else None,
+        )  # fmt: skip
+        if other.distance_from_minimum**2 / 2 > _NATS:
+            _warn_of_distance("with_largest_evidence", other.distance_from_minimum)
+        return other
 
     @property
     def _squared_distance(self) -> float:
@@ -291,8 +304,7 @@ class PosteriorCore(ABC):
         words = [
             f"{self.num_measurements} measurements",
             f"{self.risk.dim} parameters",
-            f"{self.rank.bracket} directions determined"
-            + (" in rounding" if state.prior_precision else ""),
+            f"{self.rank.bracket} directions determined by the data",
             f"effective dimension {state.effective_dimension():.4g}",
         ]
         if self.noise is not None:
@@ -306,13 +318,24 @@ class PosteriorCore(ABC):
         return f"GaussNewtonPosterior({', '.join(words)})"
 
 
-def _mean(prior_mean: float | int | Tensor, risk: EmpiricalRisk) -> Tensor:
-    if isinstance(prior_mean, Tensor) and prior_mean.dim():
-        if prior_mean.shape != (risk.dim,):
-            msg = f"prior_mean: shape {tuple(prior_mean.shape)}; ({risk.dim},) is required"
-            raise InputError(msg)
-        if not bool(prior_mean.isfinite().all()):
-            msg = "prior_mean: has entries that are NaN or infinite"
-            raise InputError(msg)
-        return prior_mean.detach().to(risk.theta)
-    return torch.full_like(risk.theta, number("prior_mean", prior_mean))
+def _warn_of_distance(what: str, distance: float) -> None:
+    msg = (
+        f"{what}: the parameters are {distance:.3g} standard deviations from the maximum of the "
+        f"posterior, where the linear model has an evidence {distance**2 / 2:.3g} nats larger; "
+        "train with this prior and call it again"
+    )
+    warnings.warn(msg, ConvergenceWarning, stacklevel=3)
+
+
+def _warn_of_rank(rank: Count, data: Measurements) -> None:
+    """An estimated noise depends on the rank."""
+    if rank.lower == rank.upper:
+        return
+    left = [max(data.count - r, 0) for r in (rank.lower, rank.upper)]
+    ends = [math.sqrt(data.residual_sum / n) if n else math.inf for n in left]
+    msg = (
+        f"noise: None; the rank is between {rank.lower} and {rank.upper} in rounding, so the noise "
+        f"is between {ends[0]:.3g} ({left[0]} degrees of freedom) and {ends[1]:.3g} ({left[1]}); "
+        "give noise=, tol= or a prior_precision"
+    )
+    warnings.warn(msg, ConvergenceWarning, stacklevel=4)

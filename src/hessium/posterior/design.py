@@ -159,10 +159,10 @@ class _Joint:
         whole = len(g.squares) // self.outputs
         self.samples = whole if targets is None else num_samples(candidates)
         # an undetermined measurement is judged by its own part outside, not by that of the others
-        error = max(state.factor.subspace_error(state.rank.upper), _SHARPEST)
-        self._floor = np.maximum(
-            _OPEN * np.diagonal(self.open_part), (_ERRORS * error) ** 2 * g.squares
-        )
+        error = _SHARPEST * np.sqrt(g.squares)
+        if state.prior_precision == 0:
+            error = np.maximum(error, state.factor.outside_error(g.along, state.rank.upper))
+        self._floor = np.maximum(_OPEN * np.diagonal(self.open_part), (_ERRORS * error) ** 2)
         first = 0 if targets is None else self.samples * self.outputs
         self._targets = first + np.flatnonzero(g.squares[first:] > 0)
         self._open_at_start = self._open_trace()

@@ -27,6 +27,8 @@ from hessium.posterior.scales import scaled_cross_gram
 from hessium.problem import EmpiricalRisk
 from hessium.problem.other_inputs import OnInputs
 
+_CANCELS = 1e-4  # of a squared length: a smaller part outside is not found by a difference
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Functionals:
@@ -89,20 +91,19 @@ class Factor:
         top = float(self.singular_values[0])
         return self.rounding if self.left is None else math.sqrt(self.rounding * top)
 
-    def subspace_error(self, kept: int) -> float:
-        """Relative error of the part of a functional outside of the first `kept` directions.
+    def outside_error(self, along: FloatArray, kept: int) -> FloatArray:
+        r"""Bound on the error of the parts of functionals outside of `kept` directions, (m,).
 
-        The angle between computed and true singular subspaces is at most the error of A over the
-        smallest singular value that is kept.
+        For a functional $g = A^T y$ within the rows of A and a computed A + E, the part outside of
+        the rows of A + E is that of $E^T y$: at most $|E|\,|y|$, where $|y|$ is the standard
+        deviation for unit noise. What other functionals need does not matter.
+
+        Args:
+            along: components of functionals, (m, r).
+            kept: number of directions.
         """
-        if kept == 0 or kept >= self.risk.dim:
-            return 0.0
-        last = float(self.singular_values[kept - 1])
-        top = float(self.singular_values[0])
-        if self.left is None:
-            return 4 * self.rounding / last
-        # squares are subtracted: |g|^2 - |V^T g|^2
-        return 4 * math.sqrt(self.rounding / top) * top / last
+        values = self.singular_values[:kept]
+        return np.asarray(4 * self.resolution * np.linalg.norm(along[:, :kept] / values, axis=1))
 
     def parameters(self, names: list[str] | None, *, joint: bool) -> Functionals:
         """Unit functionals of the entries of some parameters (all by default).
@@ -123,10 +124,31 @@ class Factor:
         if self.right is not None and self.right.shape[1] == self.risk.dim:
             rest = np.zeros((len(d),) * 2) if joint else np.zeros(len(d))
         elif joint:
-            rest = (np.eye(len(d)) - units @ units.T) / d[:, None] / d
+            outside = None if self.right is None else self._outside(at, self.right)
+            rest = np.eye(len(d)) - units @ units.T if outside is None else outside @ outside.T
+            rest = rest / d[:, None] / d
         else:
-            rest = np.maximum(1 - np.einsum("ij,ij->i", units, units), 0.0) / d**2
+            rest = np.maximum(1 - np.einsum("ij,ij->i", units, units), 0.0)
+            if self.right is not None:
+                self._refine(rest, at, self.right)
+            rest = rest / d**2
         return Functionals(along=units / d[:, None], rest=rest, squares=1 / d**2)
+
+    def _outside(self, at: Tensor, right: Tensor) -> FloatArray:
+        """Rows (I - V V^T) e_i, projected twice, for entries i: what 1 - |V^T e_i|^2 cancels."""
+        outside = -right[at] @ right.mT
+        outside[torch.arange(len(at), device=at.device), at] += 1.0
+        outside -= (outside @ right) @ right.mT
+        return _array(outside)
+
+    def _refine(self, rest: FloatArray, at: Tensor, right: Tensor) -> None:
+        """Squared lengths outside by their vectors, in place, where a difference cancels."""
+        small = np.flatnonzero(rest < _CANCELS)
+        step = max(1, self.max_bytes // (32 * self.risk.dim))
+        for first in range(0, len(small), step):
+            some = small[first : first + step]
+            vectors = self._outside(at[torch.from_numpy(some).to(at.device)], right)
+            rest[some] = np.einsum("ij,ij->i", vectors, vectors)
 
     def _columns_along(self, names: list[str] | None, count: int) -> FloatArray:
         """Rows of D V from U, by columns of A."""

@@ -98,7 +98,7 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     @full_precision()
     def parameter_std(self, names: Names | None = None) -> FloatArray:
-        """Standard deviations of parameters; infinite where the data leave them open.
+        """Standard deviations of parameters; infinite where data and prior leave them open.
 
         All other free parameters of the risk are nuisance parameters: these are the diagonal
         entries of the inverse, not the inverses of diagonal entries.
@@ -230,12 +230,12 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     @full_precision()
     def undetermined(self, names: Names | None = None) -> Undetermined:
-        """The undetermined entries of some parameters, how they may move, and advice."""
+        """Entries of parameters that the data alone leave open, their directions, and advice."""
         return undetermined_parameters(self._state, _names(self._factor.risk, names))
 
     @full_precision()
     def undetermined_predictions(self, inputs: Any) -> Undetermined:
-        """The undetermined outputs at some inputs: the parameters that move them, and advice."""
+        """Outputs at some inputs that the data alone leave open: their directions, and advice."""
         return undetermined_outputs(self._state, inputs)
 
     @full_precision()

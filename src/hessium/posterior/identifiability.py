@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -105,7 +104,7 @@ class Identifiability(Displayable):
 
 def identifiability(state: State, names: list[str]) -> Identifiability:
     """Answers for some parameters from the data alone."""
-    state = dataclasses.replace(state, prior_precision=0.0)
+    state = state.data_alone
     risk = state.factor.risk
     g = state.factor.parameters(names, joint=False)
     statuses, variances = state.statuses(g), state.variances(g)

@@ -12,6 +12,7 @@ others. $y = f - \Lambda^{-1} \nabla_f \ell$ is read from the loss.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -23,7 +24,7 @@ from hessium._arguments import positive, reals
 from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
 from hessium.posterior.known_loss import Known, KnownLoss
-from hessium.posterior.measurements import simplest
+from hessium.posterior.measurements import Measurements, measurements, simplest
 from hessium.problem import EmpiricalRisk, SumRisk
 from hessium.problem.data import Batch
 from hessium.problem.losses import rows
@@ -70,12 +71,36 @@ def noise_argument(noise: Any, risk: EmpiricalRisk) -> Noise | None:
     return found
 
 
-def require_terms_named(risk: EmpiricalRisk) -> None:
-    """Check that the noise of a risk may be estimated from all residuals together.
+def measured(
+    risk: EmpiricalRisk, noise: Noise | None
+) -> tuple[EmpiricalRisk, Measurements, float | None]:
+    r"""The risk whose loss has the noises, its measurements, and $\sigma$ for the largest weight.
+
+    Args:
+        risk: in float64.
+        noise: as `noise_argument` gives it.
 
     Raises:
-        InputError: if it has several terms.
+        InputError: for a noise and a loss that is not a squared error; for no noise and several
+            terms; and as `KnownNoises`.
     """
+    data = measurements(risk)
+    if noise is None:
+        if data.quadratic:
+            _require_one_term(risk)
+        return risk, data, None
+    if not data.quadratic:
+        msg = f"noise: {noise_words(noise)}; {risk.loss!r} is not a squared error, so it takes no "
+        raise InputError(msg + "noise")
+    if isinstance(noise, float):
+        return risk, data, noise
+    risk = KnownNoises(risk, noise)
+    data = measurements(risk)
+    return risk, data, 1 / math.sqrt(data.largest_weight)
+
+
+def _require_one_term(risk: EmpiricalRisk) -> None:
+    """Check that the noise of a risk may be estimated from all residuals together."""
     if isinstance(risk, SumRisk) and len(risk.terms) > 1:
         msg = (
             "noise: None; residuals of an equation or of boundary values are no measurements with "

@@ -25,8 +25,9 @@ class ParameterTable(Displayable):
         sentence: the posterior in words.
         labels: name and index of each entry, (entries,).
         value: at the parameters of the risk, (entries,).
-        std: standard deviation, infinite where undetermined, (entries,).
-        answer: "determined", "undetermined" or "not resolved", (entries,).
+        std: standard deviation of data and prior, (entries,); without a prior infinite where
+            undetermined.
+        answer: of the data alone: "determined", "undetermined" or "not resolved", (entries,).
 
     Example:
         >>> post = hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0)
@@ -65,10 +66,12 @@ def parameter_table(state: State, sentence: str, names: list[str] | None) -> Par
     """The table of some parameters, all by default."""
     risk = state.factor.risk
     g = state.factor.parameters(names, joint=False)
+    alone = state.data_alone
+    own = g if alone is state else alone.factor.parameters(names, joint=False)
     return ParameterTable(
         sentence=sentence,
         labels=tuple(labels_of(risk, names)),
         value=risk.theta.cpu().numpy()[entries_of(risk, names)],
         std=np.sqrt(state.variances(g)),
-        answer=tuple(state.statuses(g).tolist()),
+        answer=tuple(alone.statuses(own).tolist()),
     )

@@ -6,13 +6,15 @@ $\alpha \to 0$ of a precision $\alpha D^2$ outside, where D holds the lengths of
 Jacobian: a functional with a part outside has infinite variance, and nothing depends on the units
 of the parameters.
 
-Three answers exist without a prior. A functional is *determined* if its part outside is zero to
-rounding for the directions that certainly exist; *undetermined* if that part is larger than
-rounding for all directions that may exist; *not resolved* in between.
+The data alone give three answers, whatever the prior. A functional is *determined* if its part
+outside of the directions that certainly exist is zero to rounding, as far as rounding reaches this
+functional; *undetermined* if the part outside of all directions that may exist is larger than that;
+*not resolved* in between.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
@@ -32,7 +34,13 @@ Status = Literal["determined", "undetermined", "not resolved"]
 _CLEAR = 5.0  # in units of the resolution: a singular value of that size counts
 _SURE = 30.0  # a singular value of that size is certainly not zero
 _SHARP = 1e-3  # largest error of a subspace with which "determined" may be said
+_EXACT = 1e-14  # relative error of a part outside that is not smaller
+_STEADY = 0.1  # of a standard deviation: what directions that may not exist may add
 _SPOILT = 0.1  # share of rounding in a variance that is worth a warning
+BY_GRAM = (
+    "the Jacobian does not fit into memory and its Gram matrix squares the condition number; raise "
+    "max_bytes, restrict the risk, or give a larger prior_precision"
+)
 _TINY = 1e-9  # of the geometric mean of two diagonal entries: zero in a matrix of rests
 
 
@@ -101,16 +109,25 @@ class State:
         """Squared length of the part outside of the first `kept` directions."""
         return np.asarray(g.rest_diagonal + np.square(g.along[:, kept:]).sum(axis=1))
 
+    @cached_property
+    def data_alone(self) -> State:
+        """The same without the prior."""
+        return dataclasses.replace(self, prior_precision=0.0) if self.prior_precision else self
+
     def statuses(self, g: Functionals) -> AnyArray:
-        """The answer for each functional; with a prior, all are determined."""
-        if self.prior_precision > 0:
-            return np.full(len(g.squares), "determined", dtype="<U12")
+        """The answer of the data for each functional, for a state without a prior."""
+        assert self.prior_precision == 0
         sure, most = self.rank.lower, self.rank.upper
         lengths = np.sqrt(np.maximum(g.squares, 1e-300))
-        error = max(self.factor.subspace_error(sure), 1e-14)
+        known = self.factor.outside_error(g.along, sure) / lengths
+        error = np.maximum(known, _EXACT)
         inside = np.sqrt(self._outside(g, sure)) / lengths <= error
-        determined = inside & (error <= _SHARP)
-        far = max(self.factor.subspace_error(most), 1e-14)
+        # directions that may exist would not change the variance either
+        s = self.factor.singular_values
+        doubtful = np.linalg.norm(g.along[:, sure:most] / s[sure:most], axis=1)
+        steady = doubtful <= _STEADY * np.linalg.norm(g.along[:, :sure] / s[:sure], axis=1)
+        determined = inside & steady & (error <= _SHARP)
+        far = np.maximum(self.factor.outside_error(g.along, most) / lengths, _EXACT)
         apart = np.sqrt(self._outside(g, most)) / lengths > 10 * far
         answer = np.where(determined, "determined", np.where(apart, "undetermined", "not resolved"))
         return np.where(g.squares == 0, "determined", answer)
@@ -127,17 +144,33 @@ class State:
         self._warn_of_rounding(g, found)
         return np.asarray(found)
 
+    @property
+    def hidden_precision(self) -> float:
+        """Largest precision that the data may give to a direction that was dropped as rounding."""
+        factor = self.factor
+        if factor.left is None:
+            return 0.0
+        return factor.rounding * float(factor.singular_values[0]) / self.noise**2
+
     def _warn_of_rounding(self, g: Functionals, found: FloatArray) -> None:
-        """By the Gram matrix, |g|^2 - |V^T g|^2 has the rounding of |g|^2."""
+        r"""By the Gram matrix, two errors.
+
+        $|g|^2 - |V^T g|^2$ has the rounding of $|g|^2$, and a dropped direction counts with the
+        precision $\alpha$ although the data may give it more.
+        """
         if self.factor.left is None:
             return
         unit = self.factor.rounding / float(self.factor.singular_values[0])
-        worst = float(np.max(unit * g.squares / self.prior_precision / np.maximum(found, 1e-300)))
+        cancelled = unit * g.squares / self.prior_precision
+        alpha, hidden = self.prior_precision, self.hidden_precision
+        upper = found + cancelled
+        lower = found - g.rest_diagonal / alpha * (hidden / (alpha + hidden)) - cancelled
+        open_ = upper > 0
+        worst = float(np.max((upper - np.maximum(lower, 0.0))[open_] / upper[open_], initial=0.0))
         if worst > _SPOILT:
             msg = (
-                f"posterior: up to {worst:.2g} of a variance is rounding, since the Jacobian does "
-                "not fit into memory and its Gram matrix squares the condition number; raise "
-                "max_bytes, restrict the risk, or give a larger prior_precision"
+                f"posterior: {100 * min(worst, 1.0):.0f} % of a variance may be rounding, since "
+                + BY_GRAM
             )
             warnings.warn(msg, ConvergenceWarning, stacklevel=4)
 

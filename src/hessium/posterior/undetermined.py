@@ -103,7 +103,8 @@ class Undetermined(Displayable):
 
 
 def undetermined_parameters(state: State, names: list[str] | None) -> Undetermined:
-    """The undetermined entries of some parameters."""
+    """The entries of some parameters that the data alone leave open."""
+    state = state.data_alone
     g = state.factor.parameters(names, joint=False)
     found, shown = _which(state, g)
     entries, labels = entries_of(state.factor.risk, names), labels_of(state.factor.risk, names)
@@ -114,7 +115,8 @@ def undetermined_parameters(state: State, names: list[str] | None) -> Undetermin
 
 
 def undetermined_outputs(state: State, inputs: Any) -> Undetermined:
-    """The undetermined outputs at some inputs."""
+    """The outputs at some inputs that the data alone leave open."""
+    state = state.data_alone
     g, shape = state.factor.outputs(inputs, joint=False)
     found, shown = _which(state, g)
     labels = [

@@ -100,12 +100,15 @@ def _askew(part: Tensor) -> bool:
     return part.dim() > 0 and part.shape[-1] == 2 and odd
 
 
-def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, nn.Parameter]:
+def trainable(
+    model: nn.Module, dtype: torch.dtype | None = None, *, part: bool = False
+) -> dict[str, nn.Parameter]:
     """The parameters that require gradients, tied ones once.
 
     Args:
         model: the module.
         dtype: dtype of the conversion, if any.
+        part: whether other processes hold entries, so that this one may hold none.
 
     Raises:
         InputError: if there is none, or one has an unsupported dtype, device or value.
@@ -137,7 +140,7 @@ def trainable(model: nn.Module, dtype: torch.dtype | None = None) -> dict[str, n
     if not free:
         msg = f"model: all {len(parameters)} parameters are frozen; at least one must require grad"
         raise InputError(msg)
-    if not any(p.numel() for p in free.values()):
+    if not part and not any(p.numel() for p in free.values()):
         msg = "model: its trainable parameters have no entries; at least one number is required"
         raise InputError(msg)
     for name, parameter in free.items():

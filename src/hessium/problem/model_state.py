@@ -20,6 +20,7 @@ class ModelState:
     Args:
         model: the module.
         dtype: dtype to which floating-point tensors are converted, if given.
+        part: whether other processes hold entries of its parameters.
 
     Attributes:
         layout: of the trainable parameters.
@@ -31,8 +32,8 @@ class ModelState:
         InputError: if the model has no trainable parameter, or an unsupported one.
     """
 
-    def __init__(self, model: nn.Module, dtype: torch.dtype | None) -> None:
-        free = trainable(model, dtype)
+    def __init__(self, model: nn.Module, dtype: torch.dtype | None, *, part: bool = False) -> None:
+        free = trainable(model, dtype, part=part)
         self.layout: Layout = layout_of(free)
         self.theta = converted(self.layout.flatten(free), dtype)
         frozen = {n: p for n, p in model.named_parameters() if not p.requires_grad}

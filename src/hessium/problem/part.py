@@ -13,7 +13,8 @@ from hessium.errors import InputError
 from hessium.problem.containers import replaced, tensors
 from hessium.problem.data import Batch
 
-FEWEST = 16  # samples of a batch: fewer would save little
+FEWEST = 16  # samples of a batch, if one sample has few entries: fewer would save little
+_ENTRIES = 128  # of the inputs, in the fewest samples if those have many
 
 
 def shortened(batches: Iterable[Batch], share: float | None) -> Iterator[Batch]:
@@ -32,7 +33,7 @@ def _first(batch: Batch, share: float) -> Batch:
     if len(sizes) != 1:
         return batch
     (size,) = sizes
-    rows = max(FEWEST, math.ceil(share * size))
+    rows = max(_fewest(batch, size), math.ceil(share * size))
     if rows >= size or _may_point(batch[0], size):
         return batch
     step = size // rows
@@ -47,6 +48,12 @@ def _first(batch: Batch, share: float) -> Batch:
     except InputError:
         return batch
     return inputs, targets
+
+
+def _fewest(batch: Batch, size: int) -> int:
+    """The fewest samples of a part: two or more, as normalisations in training mode need."""
+    entries = sum(t.numel() for t in tensors(batch[0]))
+    return min(FEWEST, max(2, math.ceil(_ENTRIES * size / max(1, entries))))
 
 
 def _may_point(inputs: Any, size: int) -> bool:

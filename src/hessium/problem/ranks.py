@@ -55,11 +55,13 @@ class Ranks:
         rank: of this process in the group.
         size: number of processes.
         bytes_sent: payload that this process has sent.
+        exchanges: number of collective operations, in each of which it waits for the others.
     """
 
     def __init__(self, group: Any = None) -> None:
         self._group = group
-        self.rank, self.size, self.bytes_sent = 0, 1, 0
+        self.rank, self.size = 0, 1
+        self.bytes_sent = self.exchanges = 0
         self._device = torch.device("cpu")
         if group is None:
             return
@@ -230,8 +232,7 @@ class Ranks:
         sent = tensor.detach().to(self._device).clone(memory_format=torch.contiguous_format)
         with _connected():
             dist.broadcast(sent, dist.get_global_rank(self._group, 0), group=self._group)
-        if self.rank == 0:
-            self._count(sent.nbytes)
+        self._count(sent.nbytes if self.rank == 0 else 0)
         return sent.to(tensor.device)
 
     def gathered(self, value: Any) -> list[Any]:
@@ -262,6 +263,7 @@ class Ranks:
 
     def _count(self, nbytes: int) -> None:
         self.bytes_sent += (self.size - 1) * nbytes
+        self.exchanges += 1
 
     def _raise(self, failure: Exception | None) -> None:
         """Raise the error of the first rank that has one."""

@@ -123,7 +123,7 @@ class EmpiricalRisk(Evaluation):
             beside = own_loss if isinstance(own_loss, nn.Module) else None
             self._places = Substitution(model, beside)
             with self._places.undisturbed():
-                self._state = ModelState(model, dtype)
+                self._state = ModelState(model, dtype, part=bool(self._spread))
             self._layout, self._theta = self._state.layout, self._state.theta
             self._fixed = dict(self._state.frozen)
             self._buffers = self._state.buffers
@@ -212,7 +212,7 @@ class EmpiricalRisk(Evaluation):
             self._places.require_places()
             self.require_evaluation_mode()
             with self._places.undisturbed():
-                state = ModelState(self._model, self._convert_to)
+                state = ModelState(self._model, self._convert_to, part=bool(self._spread))
         if state.layout != self._state.layout or state.theta.device != self.device:
             msg = (
                 "model: other parameters require gradients, or lie on another device, than when "

@@ -9,8 +9,8 @@ that records with such steps have shown: that is the value of the record, and it
 next one. An ordinary record stops there. Near a threshold, in exact records, and where the other
 records may take more products, such steps are made until the estimated error is within the
 tolerance: locally optimal steps (Knyazev 2001) whose basis grows within a record. The vectors next
-to the ends are multiplied where their eigenvalues may have overtaken the ends. A Gaussian vector
-that is independent of the deflated vectors bounds what lies beyond them, at a stated confidence.
+to the ends are multiplied where their eigenvalues may have overtaken the ends. In these records a
+Gaussian vector that is independent of the deflated ones bounds the rest, at a stated confidence.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ _CLOSE = 0.95  # ratio of the next eigenvalue to an end from which that one is l
 _SAME = 0.9  # cosine of vectors that have changed places
 _SHARED = 0.1  # part of a vector outside of the space of the other spectrum that it must have
 _SETTLED = 3.0  # tolerances within which an end shows what a residual should have predicted
-_KNOWN = 0.02  # relative residual below which it says nothing about that curvature
 
 
 def measure_extremes(
@@ -66,17 +65,17 @@ def measure_extremes(
         tol: estimated relative error at which an end is accepted.
         confidence: of the random side of each bracket.
         steps: products with the random vector of each spectrum; 0 leaves that side open. After a
-            jump there are `DEEP` of them. None for what is left of `usual`, at least one.
-        usual: products of an ordinary record.
-        more: further products that it may take where an end is not within `tol`.
-        most: products after which an end is taken as it is; a block step and one product for the
-            bounds are always made.
+            jump there are `DEEP` of them. None for one where the record takes more than its block
+            step, and none where that is all.
+        usual: products of a block step and one random vector.
+        more: further products where an end is not within `tol`.
+        most: products after which an end is taken as it is; the block step is always made.
         explore: whether the vectors next to all ends are multiplied, not the close ones alone.
         exact: whether all ends are refined to `tol`, also beyond the usual products.
         near: values by name from which an end is refined to `tol` in any case.
     """
     work = _Work(operator, [Side(operator, *side) for side in sides], warm, rng, tol)
-    ends = sum(len(side.targets) for side in work.sides)
+    ends = sum(len(targets) for _, targets in sides)
     limit = _MOST * ends if most is None else most
     restarted = work.begin()
     if restarted and steps != 0:
@@ -85,15 +84,17 @@ def measure_extremes(
     work.learns = exact or more > 0
     planned = 1 if steps is None else steps
     if work.num_matvecs + len(sides) * planned > limit:
-        steps = planned = min(planned, 1)
+        planned = min(planned, 1)
+        steps = steps and planned
     shared = 1 if planned == 1 else len(sides) * planned
     if work.num_matvecs + shared + ends <= limit:
         work.explore(everything=explore)
     work.refine(usual + more - shared, limit - shared)
     if steps is None:
-        steps = max(1, (usual - work.num_matvecs) // len(sides))
+        alone = work.num_matvecs <= ends and not (explore or work.exact)
+        steps = 0 if alone or work.num_matvecs >= limit else 1
     bounds = work.look_beyond(steps, confidence) if steps else {}
-    if steps is None or steps > 1:
+    if steps > 1:
         work.refine(usual + more, limit)
     return work.result(bounds, confidence, restarted)
 

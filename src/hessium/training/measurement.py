@@ -24,12 +24,13 @@ from hessium.training.quantities import (
     batch_sharpness,
     counts,
     effective_dimension,
+    top_share,
     traces,
 )
 from hessium.training.ritz_space import End
 from hessium.training.settings import Settings
 from hessium.training.stability import Preconditioner, preconditioner_of
-from hessium.training.warm_start import Extremes, Warm
+from hessium.training.warm_start import TOP, Extremes, Warm
 
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
 _OF_GAUSS_NEWTON = frozenset({"gauss_newton_trace", "effective_dimension"})
@@ -129,7 +130,7 @@ class Measurement:
         track = self._settings.track
         ends = sum(name in track for name in ("sharpness", "most_negative"))
         ends += "preconditioned_sharpness" in track
-        return times[1] - times[0], (times[2] - times[1]) / 2, ends + 1
+        return times[1] - times[0], (times[2] - times[1]) / 2, max(ends, 1)
 
     def record(
         self,
@@ -163,11 +164,10 @@ class Measurement:
             found |= {n: b for n, b in extremes.brackets.items() if n in track}
             found["restarted"] = extremes.restarted
             found["num_matvecs"] += extremes.num_matvecs
-            if "gradient_share" in track and gradient is not None and bool(gradient.any()):
-                top = extremes.vectors["sharpness"]
-                found["gradient_share"] = float(inner(top, gradient) / norm(gradient)) ** 2
         if preconditioner is not None:
             self._thresholds(preconditioner, extremes, found)
+        if "gradient_share" in track and gradient is not None and bool(gradient.any()):
+            self._share(operator, gradient, extremes, rng, found)
         self._directions(operator, gradient, before, found)
         self._sums(operator, rng, number, found)
         if operator.cached:
@@ -221,7 +221,7 @@ class Measurement:
         plain: dict[str, End] = {}
         scaled = preconditioner is not None and "preconditioned_sharpness" in track
         identity = scaled and preconditioner is not None and preconditioner.factor is None
-        if "sharpness" in track or "gradient_share" in track:
+        if "sharpness" in track or ("gradient_share" in track and settings.top == 1):
             plain["sharpness"] = "largest"
         elif identity:
             plain["preconditioned_sharpness"] = "largest"
@@ -265,6 +265,26 @@ class Measurement:
             found["threshold"] = preconditioner.threshold_along(
                 vectors.get("preconditioned_sharpness")
             )
+
+    def _share(
+        self,
+        operator: Hessian,
+        gradient: Tensor,
+        extremes: Extremes | None,
+        rng: np.random.Generator,
+        found: dict[str, Any],
+    ) -> None:
+        """The share of the gradient in the top space."""
+        if self._settings.top == 1:
+            assert extremes is not None
+            top = extremes.vectors["sharpness"]
+            found["gradient_share"] = float(inner(top, gradient) / norm(gradient)) ** 2
+            return
+        kept = self._warm.vectors
+        found["gradient_share"], kept[TOP], spent = top_share(
+            operator, gradient, self._settings.top, kept.get(TOP), rng
+        )
+        found["num_matvecs"] += spent
 
     def _directions(
         self,

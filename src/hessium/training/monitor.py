@@ -44,14 +44,15 @@ class Monitor(Plottable):
     bit as without the monitor.
 
     Extreme eigenvalues start from two vectors of the record before. An ordinary record takes one
-    product for each end and one for the bounds: three with an adaptive optimiser, two without. Its
-    value is the largest Ritz value with the gain that one more step along the residual would bring,
-    by the curvature along residuals in earlier records. Every third record may take three further
-    products an end; every tenth one, those that `measure` makes, and all within a fifth of the
-    stability threshold take as many as `tol` requires. The inner end of each bracket is a Rayleigh
-    quotient and always holds, to rounding in the precision of the model. The outer end comes from a
-    random vector in the complement of the Ritz vectors; it holds with probability `confidence` and
-    is wide (a factor of 3 to 250 by the number of products, `bound_steps`, and of parameters).
+    product for each end: two with an adaptive optimiser, one without. Its value is the largest Ritz
+    value with the gain that one more step along the residual would bring, by the curvature along
+    residuals in earlier records. Every third record may take three further products an end; every
+    tenth one, those that `measure` makes, and all within a fifth of the stability threshold take as
+    many as `tol` requires. The inner end of each bracket is a Rayleigh quotient and always holds,
+    to rounding in the precision of the model. The outer end comes from a random vector in the
+    complement of the Ritz vectors; it holds with probability `confidence` and is wide (a factor of
+    3 to 250 by the number of products, `bound_steps`, and of parameters). Ordinary records leave it
+    infinite; `bound_steps=1` closes it in every record, for one product more.
 
     Args:
         model: the module that is trained.
@@ -82,13 +83,17 @@ class Monitor(Plottable):
             within `tol`, it takes up to so many. By default the fewest; a large number refines
             every record to `tol`.
         confidence: of the random ends of brackets.
-        bound_steps: products with a random vector for the outer ends: 0 leaves them infinite. By
-            default one; every tenth record takes 8, to find eigenvectors that overtook.
+        bound_steps: products of every record with a random vector for the outer ends; 0 leaves them
+            infinite. By default none in ordinary records, one in the others, and 8 in every tenth,
+            to find eigenvectors that overtook.
         probes: random vectors of the traces.
         spectrum_every: records between two spectra, if `spectrum` is tracked.
         prior_precision: $\alpha$ of `effective_dimension`, in units of the loss: that of a penalty
             $\alpha |\theta|^2 / 2$ beside it, as weight decay is. For a mean over N samples of
             negative log-likelihoods, a normal prior of precision a has $\alpha = a / N$.
+        top: eigenvectors of the top space of `gradient_share`. With one, that of `sharpness` is
+            used, without further products; several are found by `hs.eigenpairs`, from those of the
+            record before, where `gradient_share` is tracked.
         **risk: forward, reduction, targets, num_samples and dtype of `hs.EmpiricalRisk`. Models in
             half precision are measured in float32.
 
@@ -137,6 +142,7 @@ class Monitor(Plottable):
         probes: int = 10,
         spectrum_every: int = 10,
         prior_precision: float | None = None,
+        top: int = 1,
         **risk: Any,
     ) -> None:
         if mode not in get_args(Mode):
@@ -172,6 +178,7 @@ class Monitor(Plottable):
             seed=int(generator(rng).integers(2**62)),
             mode=mode,
             prior_precision=prior_precision,
+            top=count("top", top),
         )
         steps = count("every", every)
         self._schedule: Schedule = (

@@ -15,13 +15,14 @@ from hessium.estimate import inertia
 from hessium.estimate.estimates import student
 from hessium.estimate.exact import fits
 from hessium.estimate.probes import signs
-from hessium.linalg.vectors import norm
+from hessium.linalg.vectors import inner, norm
 from hessium.problem import EmpiricalRisk
 from hessium.spectra import Bracket, Inertia
 
 _COLUMNS = 8  # probes of one block product
 _STEPS = 40  # of the quadrature of an effective dimension
 _MOST_BYTES = 2**28  # for the exact one
+_TOP_RESIDUAL = 0.03  # of the eigenvectors of a top space, relative to their eigenvalues
 _ENDS = ("value", "lower", "upper")
 
 
@@ -76,6 +77,35 @@ def along(operator: RiskOperator, directions: Mapping[str, Tensor]) -> dict[str,
         values = (block * (operator @ block)).sum(dim=0, dtype=torch.float64).tolist()
         found |= dict(zip(kept, values, strict=True))
     return found
+
+
+def top_share(
+    operator: RiskOperator,
+    gradient: Tensor,
+    top: int,
+    start: Tensor | None,
+    rng: np.random.Generator,
+) -> tuple[float, Tensor, int]:
+    r"""Share of $|g|^2$ in the space of the eigenvectors of the largest eigenvalues.
+
+    $|X^T g|^2 / |g|^2$ with orthonormal X (Gur-Ari et al. 2018, arXiv:1812.04754).
+
+    Args:
+        operator: H.
+        gradient: g (n,), not zero.
+        top: number of eigenvectors, at most n of them.
+        start: vectors (n, j) near them, such as those of the record before.
+        rng: of the random part of the start.
+
+    Returns:
+        The share, the eigenvectors X (n, top), and the products spent.
+
+    Cost: that of `hs.eigenpairs` to a relative residual of 0.03.
+    """
+    k = min(top, operator.shape[0])
+    found = estimate.eigenpairs(operator, k, "LA", tol=_TOP_RESIDUAL, rng=rng, start=start)
+    share = float(norm(inner(found.vectors.mT, gradient)) / norm(gradient)) ** 2
+    return share, found.vectors, found.num_matvecs
 
 
 def counts(

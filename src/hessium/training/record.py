@@ -41,7 +41,8 @@ class Record(Displayable):
         gradient_norm: $|g|$.
         distance: $|\theta - \theta_0|$ from the parameters when the monitor was made.
         sharpness: largest eigenvalue of H, estimated (see `Monitor`). The lower end is a Rayleigh
-            quotient and always holds; the upper end holds with probability `confidence`.
+            quotient and always holds; the upper end holds with probability `confidence`, and is
+            infinite in ordinary records.
         most_negative: smallest eigenvalue of H; here the upper end always holds.
         preconditioned_sharpness: largest eigenvalue of $P^{-1/2} H P^{-1/2}$.
         threshold: stability threshold of the optimiser for `preconditioned_sharpness`.
@@ -51,7 +52,8 @@ class Record(Displayable):
         directional_sharpness: $g^T H g / |g|^2$.
         update_sharpness: $u^T H u / |u|^2$ along the last update u.
         batch_sharpness: mean over batches of $g_B^T H_B g_B / |g_B|^2$, with Student's interval.
-        gradient_share: share of $|g|^2$ along the eigenvector of `sharpness`.
+        gradient_share: share of $|g|^2$ in the space of the `top` eigenvectors of H with the
+            largest eigenvalues; by default that of `sharpness` alone.
         effective_dimension: $\sum_i \lambda_i / (\lambda_i + \alpha)$ over the eigenvalues of the
             Gauss-Newton matrix, $\alpha$ the `prior_precision` of the monitor.
         rank: number of eigenvalues of H with $|\lambda| > 10^{-6} \max|\lambda|$.

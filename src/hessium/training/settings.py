@@ -37,6 +37,7 @@ class Settings:
         at_times: more quantities of full records.
         matvecs: products of an ordinary record for the extreme eigenvalues; None for the fewest.
         prior_precision: of the effective dimension.
+        top: eigenvectors of the top space in which the share of the gradient is measured.
     """
 
     track: tuple[str, ...]
@@ -51,3 +52,4 @@ class Settings:
     mode: str
     matvecs: int | None = None
     prior_precision: float | None = None
+    top: int = 1

@@ -13,6 +13,8 @@ _SLOPES = (0.65, 0.8, 0.8)  # curvature along a residual before it is known, by 
 _STEEPEST = 0.95
 _KNOWN = 0.02  # relative residual below which it says nothing about that curvature
 
+TOP = "top space"
+
 
 def next_to(name: str) -> str:
     """Name of the vector that belongs to the Ritz value next to an end."""
@@ -24,7 +26,8 @@ class Warm:
     """Vectors for the next record.
 
     Attributes:
-        vectors: unit vectors (n,) by name of the target, and by `next_to` of it.
+        vectors: unit vectors (n,) by name of the target, and by `next_to` of it; under `TOP` the
+            eigenvectors (n, k) of a top space.
         seconds: the Ritz value next to each end, relative to it.
         slopes: curvature along the residual relative to the Ritz value, by name of the
             target and steps along residuals that the record has taken.
