@@ -76,7 +76,7 @@ def test_greedy_choices_are_those_of_posteriors_computed_anew(outputs: int, crit
         spread.append(np.sqrt(np.mean([np.diag(g @ C @ g.T) for g in G])))
     found = post.design(there, 3, criterion=criterion)  # type: ignore[arg-type]
     assert found.indices.tolist() == chosen
-    np.testing.assert_allclose(found.mean_std[1:], spread, rtol=1e-8)
+    np.testing.assert_allclose(found.rms_std[1:], np.array(spread) / NOISE, rtol=1e-8)
     picked = post.next_measurements(there, 3, criterion=criterion)  # type: ignore[arg-type]
     assert picked.tolist() == chosen
     assert picked.dtype == np.int64
@@ -118,7 +118,7 @@ def test_targets_of_the_a_criterion() -> None:
     found = post.design(there, 1, criterion="A", targets=targets)
     best = min(range(6), key=left)
     assert found.indices.tolist() == [best]
-    assert found.mean_std[1] == pytest.approx(np.sqrt(left(best) / 3), rel=1e-9)
+    assert found.rms_std[1] == pytest.approx(np.sqrt(left(best) / 3) / NOISE, rel=1e-9)
 
 
 def test_new_directions_come_first_and_then_the_limit_is_exact() -> None:
@@ -130,12 +130,12 @@ def test_new_directions_come_first_and_then_the_limit_is_exact() -> None:
     assert np.isinf(gains).tolist() == [False, True, True, False, True, True, *[True] * 4]
     found = post.design(there, 5)
     assert np.isinf(found.gains).tolist() == [True, True, True, False, False]
-    assert np.isinf(found.mean_std).tolist() == [True, True, True, False, False, False]
+    assert np.isinf(found.rms_std).tolist() == [True, True, True, False, False, False]
     for k in (3, 4, 5):
         rows = np.r_[THREE_ROWS.numpy(), there[found.indices[:k]].numpy()]
-        C = np.linalg.inv(rows.T @ rows / 0.01)
+        C = np.linalg.inv(rows.T @ rows)
         expected = np.sqrt(np.mean(np.diag(there.numpy() @ C @ there.numpy().T)))
-        assert found.mean_std[k] == pytest.approx(expected, rel=1e-8)
+        assert found.rms_std[k] == pytest.approx(expected, rel=1e-8)
     everything = torch.eye(6, dtype=torch.float64)
     used = post.design(everything, 6).indices.tolist()
     assert set(used[:3]) in [{4, 5, 1}, {4, 5, 2}]

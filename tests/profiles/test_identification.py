@@ -340,19 +340,17 @@ def test_figures_of_outputs_in_different_units_are_not_added() -> None:
     """u in mm and T in K: one figure for each before, and in units of the noise after."""
     model = Scalars(lambda x, p: torch.cat([p["a"] + p["b"] * x, p["c"] * x], dim=1), a=1, b=2, c=3)
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
-    found = hs.identify(risk, noise=NOISE, outputs={"u": "mm", "T": "K"}, refits=0, k=1)
+    units = {"u": "mm", "T": "K"}
+    found = hs.identify(risk, noise=NOISE, outputs=units, candidates=X[1:], refits=0, k=1)
     (table,) = (t for t in found.findings.tables if t.title == "Where to measure next")
     u, temperature = np.sqrt((found.prediction_std**2).mean(axis=0))
-    assert f"Before: u {u:.3g} mm, T {temperature:.3g} K." in table.note
-    assert str(table.rows[0][-1]).endswith(" times the noise")
+    assert f"without this division u {u:.3g} mm, T {temperature:.3g} K." in table.note
     (words,) = (str(r[1]) for r in found.findings.quoted[0].rows if str(r[0]).startswith("Where"))
-    assert "times the noise to" in words
+    assert words.endswith(" times the noise of a measurement.")
     assert "mm" not in words.partition("goes from")[2]
     summary = found.summary()
-    assert summary["mean_std_unit"] == "times the noise"
     both = np.sqrt((u**2 + temperature**2) / 2) / NOISE
-    assert summary["mean_std_before"] == pytest.approx(both)
-    assert "mean std after [times the noise]" in found.csv["next_measurements"]
+    assert summary["rms_std_before"] == pytest.approx(both)
     np.testing.assert_allclose(summary["predictions"]["std"], found.prediction_std)
 
 

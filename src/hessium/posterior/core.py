@@ -14,17 +14,26 @@ import scipy.stats
 import torch
 from torch import Tensor
 
-from hessium._arguments import fraction, memory, nonnegative, number, positive
+from hessium._arguments import fraction, memory, nonnegative, positive
 from hessium._arithmetic import full_precision
 from hessium._typing import FloatArray
 from hessium.curvature.jacobian import check_jacobian
 from hessium.curvature.requirements import require_outputs
 from hessium.errors import ConvergenceWarning, InputError
 from hessium.estimate import SpectralSum
+from hessium.posterior.equal_noise import warn_of_unequal_noise
 from hessium.posterior.factor import Factor
 from hessium.posterior.factors import Factors
-from hessium.posterior.fit import best_prior_precision, noise_of
-from hessium.posterior.measurements import Measurements, measurements
+from hessium.posterior.fit import best_prior_precision, noise_of, prior_mean_of
+from hessium.posterior.measurements import Measurements
+from hessium.posterior.noises import (
+    KnownNoises,
+    Noise,
+    NoiseArgument,
+    measured,
+    noise_argument,
+    noise_words,
+)
 from hessium.posterior.state import BY_GRAM, State
 from hessium.problem import EmpiricalRisk
 from hessium.spectra import Count
@@ -42,7 +51,7 @@ class PosteriorCore(ABC):
     def __init__(
         self,
         risk: EmpiricalRisk,
-        noise: float | int | None = None,
+        noise: NoiseArgument = None,
         prior_precision: float | int = 0.0,
         *,
         prior_mean: float | int | Tensor = 0.0,
@@ -54,16 +63,15 @@ class PosteriorCore(ABC):
         precision = nonnegative("prior_precision", prior_precision)
         max_bytes = memory("max_bytes", max_bytes)
         tol = None if tol is None else fraction("tol", tol)
-        noise = None if noise is None else positive("noise", noise)
+        given = noise_argument(noise, risk)
         fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
         if check:  # where everything is computed
             check_jacobian(fine, "GaussNewtonPosterior")
-        data = measurements(fine)
-        if not data.quadratic and noise is not None:
-            msg = f"noise: {noise}; {risk.loss!r} is not a squared error, so it takes no noise"
-            raise InputError(msg)
-        mean = _mean(prior_mean, fine)
-        self._prepare(risk, Factors(fine, data, max_bytes), noise, precision, mean, tol)
+        fine, data, scale = measured(fine, given)
+        mean = prior_mean_of(prior_mean, fine)
+        self._prepare(risk, Factors(fine, data, max_bytes), scale, precision, mean, tol)
+        if data.quadratic and given is None:
+            warn_of_unequal_noise(self._state)
 
     def _prepare(
         self,
@@ -98,7 +106,14 @@ class PosteriorCore(ABC):
             _ = self._state.rank  # and so is a bad tol
 
     def with_prior(self: P, prior_precision: float | int, *, noise: float | int | None = None) -> P:
-        """The same data with another prior precision (and noise), without new derivatives."""
+        """The same data with another prior precision (and noise), without new derivatives.
+
+        Raises:
+            InputError: for a noise, if one was given for each output or each term.
+        """
+        if noise is not None and isinstance(self._factors.risk, KnownNoises):
+            msg = f"noise: {noise!r}; this posterior has several noises: make a new one with others"
+            raise InputError(msg)
         other = object.__new__(type(self))
         other._prepare(
             self.risk, self._factors,
@@ -112,8 +127,13 @@ class PosteriorCore(ABC):
         return self._state.factor
 
     @property
-    def noise(self) -> float | None:
-        r"""$\sigma$, given or estimated; None if the loss is not a squared error."""
+    def noise(self) -> Noise | None:
+        r"""$\sigma$, given or estimated; None if the loss is not a squared error.
+
+        An array or a dict if it was given for each output or each term.
+        """
+        if isinstance(self._factors.risk, KnownNoises):
+            return self._factors.risk.noise
         return self._state.noise if self._factor.data.quadratic else None
 
     @property
@@ -262,8 +282,9 @@ class PosteriorCore(ABC):
             lambda a: float((precisions / (precisions + a)).sum()), self._squared_distance
         )
         other = object.__new__(type(self))
+        noise = self._state.noise if self._factor.data.quadratic else None
         other._prepare(
-            self.risk, self._factors, self.noise, alpha, self._prior_mean, self._tol,
+            self.risk, self._factors, noise, alpha, self._prior_mean, self._tol,
             self._freedom if self._given is None else None,
         )  # fmt: skip
         if other.distance_from_minimum**2 / 2 > _NATS:
@@ -290,23 +311,11 @@ class PosteriorCore(ABC):
             how = (
                 "given" if math.isinf(self._freedom) else f"estimated, {self._freedom:.4g} degrees"
             )
-            words.append(f"noise {self.noise:.4g} ({how})")
+            words.append(f"noise {noise_words(self.noise)} ({how})")
         words.append(f"prior precision {state.prior_precision:g}")
         if self.distance_from_minimum > _FAR:
             words.append(f"minimum {self.distance_from_minimum:.2g} standard deviations away")
         return f"GaussNewtonPosterior({', '.join(words)})"
-
-
-def _mean(prior_mean: float | int | Tensor, risk: EmpiricalRisk) -> Tensor:
-    if isinstance(prior_mean, Tensor) and prior_mean.dim():
-        if prior_mean.shape != (risk.dim,):
-            msg = f"prior_mean: shape {tuple(prior_mean.shape)}; ({risk.dim},) is required"
-            raise InputError(msg)
-        if not bool(prior_mean.isfinite().all()):
-            msg = "prior_mean: has entries that are NaN or infinite"
-            raise InputError(msg)
-        return prior_mean.detach().to(risk.theta)
-    return torch.full_like(risk.theta, number("prior_mean", prior_mean))
 
 
 def _warn_of_distance(what: str, distance: float) -> None:

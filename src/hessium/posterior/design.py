@@ -1,15 +1,18 @@
 r"""Where to measure next: information of candidates, and greedy designs by exact updates.
 
-The joint covariance of the outputs of all candidates is $F + N/\alpha$ in the limit $\alpha \to 0$
-(`State.covariance`; N = 0 with a prior). One more measurement with noise $\sigma$ of an output with
-the column $F_i + N_i/\alpha$ subtracts a matrix of rank one. Where $N_{ii} > 0$ it determines a new
-direction, and the limit of the update is
+Outputs are measured in units of their noise: a candidate has the weight that the loss gives to a
+measurement of its outputs, and one of weight zero is not measured. The joint covariance of all
+candidates is $F + N/\alpha$ in the limit $\alpha \to 0$ (`State.covariance`; N = 0 with a prior).
+One more measurement of an output with the column $F_i + N_i/\alpha$ subtracts a matrix of rank one.
+Where $N_{ii} > 0$ it determines a new direction, and the limit of the update is
 
 $$N \leftarrow N - \frac{N_i N_i^T}{a}, \quad
   F \leftarrow F - \frac{F_i N_i^T + N_i F_i^T}{a} + f \frac{N_i N_i^T}{a^2}, \qquad
-  a = N_{ii},\ f = F_{ii} + \sigma^2.$$
+  a = N_{ii},\ f = F_{ii} + 1.$$
 
-New directions come before finite gains.
+A gain has a part in $\log(1/\alpha)$ or $1/\alpha$ and a finite one, and the first comes first: new
+directions before finite information (D), the open part at the targets,
+$\mathrm{tr}\,N_{TT}$, before the finite part of their variance (A).
 """
 
 from __future__ import annotations
@@ -18,36 +21,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import torch
 
 from hessium._arguments import count, reals
 from hessium._display import Displayable
-from hessium._typing import AnyArray, FloatArray, IntArray
+from hessium._typing import BoolArray, FloatArray, IntArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
+from hessium.posterior.candidates import in_noises, joined, num_samples
 from hessium.posterior.state import State
-from hessium.problem.containers import tensors
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Criterion = Literal["D", "A"]
-_OPEN = 1e-9  # of the largest entry: the rest of N after updates is zero below
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Gains:
-    """Of one measurement at each candidate.
-
-    Attributes:
-        new_directions: directions that it would determine, (samples,).
-        nats: information; infinite with a new direction, (samples,).
-        finite: the finite part of it, (samples,).
-    """
-
-    new_directions: IntArray
-    nats: FloatArray
-    finite: FloatArray
+_OPEN = 1e-9  # of an entry of N at the start: what updates leave below is zero
+_SHARPEST = 1e-14  # smallest relative error of a part outside
+_ERRORS = 5.0  # of these: less is zero; answers are undetermined from ten on
+_TIE = 1e-9  # relative: parts in 1/alpha that are equal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -60,8 +50,9 @@ class Design(Displayable):
         gains: information of each given those before it, in nats, (k,); infinite where it
             determines a new direction.
         costs: of each, (k,).
-        mean_std: root of the mean variance of the predictions at the targets before the first and
-            after every measurement, (k + 1,).
+        rms_std: root mean square of the standard deviations of the predictions at the targets, each
+            over the noise of a measurement of its output, before the first and after every
+            measurement, (k + 1,). Outputs without weight in the loss do not count.
         num_candidates: samples offered.
 
     Example:
@@ -74,7 +65,7 @@ class Design(Displayable):
     indices: IntArray
     gains: FloatArray
     costs: FloatArray
-    mean_std: FloatArray
+    rms_std: FloatArray
     num_candidates: int
 
     def _columns(self) -> _tables.Columns:
@@ -82,7 +73,7 @@ class Design(Displayable):
             "candidate": self.indices.tolist(),
             "gain": self.gains.tolist(),
             "cost": self.costs.tolist(),
-            "mean_std": self.mean_std[1:].tolist(),
+            "rms_std": self.rms_std[1:].tolist(),
         }
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -97,17 +88,16 @@ class Design(Displayable):
         total = float(self.gains.sum())
         return (
             f"Design({self.criterion}-optimal, greedy: candidates {self.indices.tolist()} of "
-            f"{self.num_candidates}, gain {total:.4g} nats, mean standard deviation "
-            f"{self.mean_std[0]:.4g} before and {self.mean_std[-1]:.4g} after)"
+            f"{self.num_candidates}, gain {total:.4g} nats, root mean square standard deviation "
+            f"{self.rms_std[0]:.4g} noises before and {self.rms_std[-1]:.4g} after)"
         )
 
 
-def gains(state: State, candidates: Any) -> Gains:
-    """Information of one measurement at each candidate."""
+def gains(state: State, candidates: Any) -> FloatArray:
+    """Information of one measurement at each candidate, infinite with a new direction."""
     _require_noise(state)
-    joint = _Joint.of(state, [candidates])
-    new, nats = joint.gains()
-    return Gains(new_directions=new, nats=np.where(new > 0, np.inf, nats), finite=nats)
+    gain = _Joint(state, candidates).assess(at_targets=False)
+    return np.where(gain.new > 0, np.inf, gain.nats)
 
 
 def design(
@@ -125,8 +115,7 @@ def design(
     if criterion not in get_args(Criterion):
         msg = f"criterion: {criterion!r}; 'D' or 'A' is required"
         raise InputError(msg)
-    batches = [candidates] if targets is None else [candidates, targets]
-    joint = _Joint.of(state, batches)
+    joint = _Joint(state, candidates, targets)
     samples = joint.samples
     count("k", k)
     if k > samples and not repeat:
@@ -138,128 +127,139 @@ def design(
         raise InputError(msg)
     chosen: list[int] = []
     found: list[float] = []
-    spread = [joint.mean_std()]
+    spread = [joint.rms_std()]
     for _ in range(k):
-        new, nats = joint.gains()
-        score = nats if criterion == "D" else joint.reductions()
-        keys = np.where(new > 0, new, 0) / prices
-        closed = np.array(chosen, dtype=int) if not repeat else np.array([], dtype=int)
-        keys[closed], score = -1.0, score / prices
-        best = int(np.flatnonzero(keys == keys.max())[score[keys == keys.max()].argmax()])
+        gain = joint.assess(at_targets=criterion == "A")
+        free = np.ones(samples, dtype=bool)
+        free[[] if repeat else chosen] = False
+        best = int(
+            np.flatnonzero(free)[_scores(gain.of(free), criterion, prices[free], joint).argmax()]
+        )
         chosen.append(best)
-        found.append(np.inf if new[best] else float(nats[best]))
+        found.append(np.inf if gain.new[best] else float(gain.nats[best]))
         joint.measure(best)
-        spread.append(joint.mean_std())
+        spread.append(joint.rms_std())
     indices = np.array(chosen, dtype=np.int64)
     return Design(
         criterion=criterion,
         indices=indices,
         gains=np.array(found),
         costs=prices[indices],
-        mean_std=np.array(spread),
+        rms_std=np.array(spread),
         num_candidates=samples,
     )
 
 
 class _Joint:
-    """Joint covariance of candidates (and targets behind them), updated by measurements."""
+    """Joint covariance of candidates (and targets behind them) in units of the noise."""
 
-    def __init__(
-        self, finite: FloatArray, open_part: FloatArray, shape: tuple[int, int], noise: float
-    ) -> None:
-        self.finite, self.open_part = finite, open_part
-        self.samples, self.outputs = shape
-        self._variance = noise**2
-        self._floor = _OPEN * float(np.diagonal(open_part).max(initial=0.0))
-        targets = slice(self.samples * self.outputs, None)
-        self._targets = targets if len(finite) > self.samples * self.outputs else slice(None)
+    def __init__(self, state: State, candidates: Any, targets: Any = None) -> None:
+        g, self.outputs = in_noises(state, joined(candidates, targets))
+        self.finite, self.open_part = state.covariance(g)
+        whole = len(g.squares) // self.outputs
+        self.samples = whole if targets is None else num_samples(candidates)
+        # an undetermined measurement is judged by its own part outside, not by that of the others
+        error = _SHARPEST * np.sqrt(g.squares)
+        if state.prior_precision == 0:
+            error = np.maximum(error, state.factor.outside_error(g.along, state.rank.upper))
+        self._floor = np.maximum(_OPEN * np.diagonal(self.open_part), (_ERRORS * error) ** 2)
+        first = 0 if targets is None else self.samples * self.outputs
+        self._targets = first + np.flatnonzero(g.squares[first:] > 0)
+        self._open_at_start = self._open_trace()
 
-    @classmethod
-    def of(cls, state: State, batches: list[Any]) -> _Joint:
-        g, shape = state.factor.outputs(_joined(batches), joint=True)
-        if not shape:
-            shape = torch.Size([1])
-        each = shape[1:].numel()
-        whole = shape[0] if len(batches) == 1 else _samples(batches[0])
-        return cls(*state.covariance(g), (whole, each), state.noise)
-
-    def gains(self) -> tuple[IntArray, FloatArray]:
-        """New directions and finite information of every candidate, outputs one after the other."""
+    def assess(self, *, at_targets: bool) -> Gain:
+        """What each candidate would tell, its outputs one after the other."""
         index = np.arange(self.samples * self.outputs).reshape(self.samples, self.outputs)
         F = self.finite[index[:, :, None], index[:, None, :]].copy()
         N = self.open_part[index[:, :, None], index[:, None, :]].copy()
-        new, nats = np.zeros(self.samples, dtype=np.int64), np.zeros(self.samples)
+        to = self._targets if at_targets else self._targets[:0]
+        Ft, Nt = self.finite[to][:, index], self.open_part[to][:, index]
+        found = Gain(*(np.zeros(self.samples) for _ in range(4)))
         for c in range(self.outputs):
-            a, f = N[:, c, c], np.maximum(F[:, c, c], 0.0) + self._variance
-            is_new = a > self._floor
-            new += is_new
-            # a new direction: the finite part of log(1 + (f + a / alpha) / sigma^2) is log a
-            ratio = np.where(is_new, a, f) / self._variance
-            nats += 0.5 * np.log(np.maximum(ratio, 1e-300))
+            a, f = N[:, c, c], np.maximum(F[:, c, c], 0.0) + 1.0
+            is_new = a > self._floor[index[:, c]]
+            safe = np.where(is_new, a, 1.0)
+            found.new += is_new
+            # a new direction: the finite part of log(1 + f + a / alpha) is log a
+            found.nats += 0.5 * np.log(np.where(is_new, a, f))
+            u, v = Ft[:, :, c], Nt[:, :, c]
+            uu, uv, vv = (u * u).sum(axis=0), (u * v).sum(axis=0), (v * v).sum(axis=0)
+            found.open_drop += np.where(is_new, vv / safe, 0.0)
+            found.finite_drop += np.where(is_new, 2 * uv / safe - f * vv / safe**2, uu / f)
+            later = slice(c + 1, None)
+            Fc, Nc = F[:, c, later], N[:, c, later]
+            u, v, new = u[:, :, None], v[:, :, None], is_new[:, None]
+            s = safe[:, None]
+            fresh = (u * Nc + v * Fc) / s - f[:, None] * v * Nc / s**2
+            Ft[:, :, later] -= np.where(new, fresh, u * Fc / f[:, None])
+            Nt[:, :, later] -= np.where(new, v * Nc / s, 0.0)
             F, N = _updated(F, N, F[:, :, c], N[:, :, c], a, f, is_new)
-        return new, nats
+        return found
 
-    def reductions(self) -> FloatArray:
-        """Decrease of the summed variance at the targets by each candidate.
-
-        Of the part over alpha where there is one, else of the finite one.
-        """
-        total = np.zeros(self.samples)
-        undetermined = bool((np.diagonal(self.open_part) > self._floor).any())
-        for sample in range(self.samples):
-            trial = (
-                _Joint(
-                    self.finite, self.open_part, (self.samples, self.outputs), self._variance**0.5
-                )
-                if self.outputs > 1
-                else None
-            )
-            if trial is None:
-                total[sample] = self._reduction(sample, undetermined)
-                continue
-            trial._floor = self._floor
-            trial.measure(sample)
-            before, after = (
-                np.diagonal(m)[self._targets].sum()
-                for m in (
-                    (self.open_part, trial.open_part)
-                    if undetermined
-                    else (self.finite, trial.finite)
-                )
-            )
-            total[sample] = before - after
-        return total
-
-    def _reduction(self, i: int, undetermined: bool) -> float:
-        """Of one output, without the update."""
-        if undetermined:
-            column, a = self.open_part[self._targets, i], self.open_part[i, i]
-            return float(column @ column / a) if a > self._floor else 0.0
-        column = self.finite[self._targets, i]
-        return float(column @ column / (max(self.finite[i, i], 0.0) + self._variance))
+    def opens(self, drop: FloatArray) -> bool:
+        """Whether a candidate lowers the open part at the targets by more than rounding."""
+        return bool(drop.max() > _OPEN * self._open_at_start)
 
     def measure(self, sample: int) -> None:
         """Condition on the outputs of one candidate."""
         for c in range(self.outputs):
             i = sample * self.outputs + c
-            a, f = self.open_part[i, i], max(self.finite[i, i], 0.0) + self._variance
+            a, f = self.open_part[i, i], max(self.finite[i, i], 0.0) + 1.0
             F, N = _updated(
                 self.finite[None], self.open_part[None], self.finite[None, :, i],
                 self.open_part[None, :, i], np.array([a]), np.array([f]),
-                np.array([a > self._floor]),
+                np.array([a > self._floor[i]]),
             )  # fmt: skip
             self.finite, self.open_part = F[0], N[0]
 
-    def mean_std(self) -> float:
-        """Root of the mean variance at the targets."""
-        if bool((np.diagonal(self.open_part)[self._targets] > self._floor).any()):
+    def rms_std(self) -> float:
+        """Root of the mean variance at the targets, in units of the noise."""
+        at = self._targets
+        if bool((np.diagonal(self.open_part)[at] > self._floor[at]).any()):
             return float("inf")
-        return float(np.sqrt(np.maximum(np.diagonal(self.finite)[self._targets], 0.0).mean()))
+        variances = np.maximum(np.diagonal(self.finite)[at], 0.0)
+        return float(np.sqrt(variances.mean())) if len(at) else 0.0
+
+    def _open_trace(self) -> float:
+        return float(np.diagonal(self.open_part)[self._targets].sum())
+
+
+@dataclass(slots=True)
+class Gain:
+    """Of one measurement at each candidate, (samples,).
+
+    Attributes:
+        new: directions that it would determine.
+        nats: the finite part of the information.
+        open_drop: decrease of the summed variance at the targets, its part over alpha.
+        finite_drop: the finite part of that decrease.
+    """
+
+    new: FloatArray
+    nats: FloatArray
+    open_drop: FloatArray
+    finite_drop: FloatArray
+
+    def of(self, which: BoolArray) -> Gain:
+        """Of some candidates."""
+        return Gain(
+            self.new[which], self.nats[which], self.open_drop[which], self.finite_drop[which]
+        )
+
+
+def _scores(gain: Gain, criterion: Criterion, prices: FloatArray, joint: _Joint) -> FloatArray:
+    """The scores of the candidates that are first in the order of the limit; others are -inf."""
+    if criterion == "D":
+        leading, score = gain.new / prices, gain.nats / prices
+    else:
+        leading = gain.open_drop / prices if joint.opens(gain.open_drop) else 0.0 * prices
+        score = gain.finite_drop / prices
+    return np.where(leading >= leading.max() * (1 - _TIE), score, -np.inf)
 
 
 def _updated(
     F: FloatArray, N: FloatArray, Fi: FloatArray, Ni: FloatArray, a: FloatArray, f: FloatArray,
-    is_new: AnyArray,
+    is_new: BoolArray,
 ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
     """The pair after one measurement of each of a stack of problems."""
     safe = np.where(is_new, a, 1.0)[:, None, None]
@@ -277,22 +277,3 @@ def _require_noise(state: State) -> None:
             "measurement is defined for squared errors here"
         )
         raise InputError(msg)
-
-
-def _samples(inputs: Any) -> int:
-    return int(tensors(inputs)[0].shape[0])
-
-
-def _joined(batches: list[Any]) -> Any:
-    """Candidates and targets as one batch.
-
-    Raises:
-        InputError: if they are not tensors of one shape.
-    """
-    if len(batches) == 1:
-        return batches[0]
-    same = all(isinstance(b, torch.Tensor) for b in batches)
-    if not same or batches[0].shape[1:] != batches[1].shape[1:]:
-        msg = "targets: inputs as one tensor, with samples of the shape of the candidates, required"
-        raise InputError(msg)
-    return torch.cat(batches)

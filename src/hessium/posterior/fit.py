@@ -7,9 +7,13 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.optimize
+import torch
+from torch import Tensor
 
+from hessium._arguments import number
 from hessium._typing import FloatArray
 from hessium.errors import InputError
+from hessium.problem import EmpiricalRisk
 
 
 def noise_of(
@@ -82,3 +86,20 @@ def best_prior_precision(
     while excess(high) < 0:
         high += 4.0
     return math.exp(scipy.optimize.brentq(excess, low, high, xtol=1e-12))
+
+
+def prior_mean_of(prior_mean: float | int | Tensor, risk: EmpiricalRisk) -> Tensor:
+    """The prior mean as a vector (P,).
+
+    Raises:
+        InputError: for another shape, or entries that are not finite.
+    """
+    if isinstance(prior_mean, Tensor) and prior_mean.dim():
+        if prior_mean.shape != (risk.dim,):
+            msg = f"prior_mean: shape {tuple(prior_mean.shape)}; ({risk.dim},) is required"
+            raise InputError(msg)
+        if not bool(prior_mean.isfinite().all()):
+            msg = "prior_mean: has entries that are NaN or infinite"
+            raise InputError(msg)
+        return prior_mean.detach().to(risk.theta)
+    return torch.full_like(risk.theta, number("prior_mean", prior_mean))

@@ -64,7 +64,12 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     Args:
         risk: a loss of outputs at its minimum.
-        noise: $\sigma$ > 0; None: estimated from the residuals, for a squared error.
+        noise: of a squared error: $\sigma$ > 0, of a measurement of the largest weight; or one
+            number for each output of a sample, in the shape of its outputs; or, for an
+            `hs.SumRisk`, a number for every term by name. Given for outputs or terms, measurements
+            have these standard deviations whatever the weights of the loss; only a weight of zero
+            (a mask) stays. None: one $\sigma$ for all measurements, estimated from the residuals,
+            with a warning if those of different outputs differ by more than chance (0.1 % false).
         prior_precision: $\alpha \ge 0$.
         prior_mean: of `log_evidence`: a number, or a vector (P,).
         tol: eigenvalues of $J^T J$ below this fraction of the largest count as zero, where there is
@@ -75,10 +80,12 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     Raises:
         InputError: for a closure, a loss that is not convex in the outputs, a noise for a loss that
-            is not a squared error, or no noise and no degrees of freedom left.
+            is not a squared error, no noise and no degrees of freedom left, or no noise for a sum
+            of several terms: residuals of an equation have not the noise of the data.
 
     Cost: one gradient for each output of a sample if the layers are known, else one for each row of
-    J; a factorisation of n x P numbers, or of n x n.
+    J; a factorisation of n x P numbers, or of n x n. Where the noise of several outputs is
+    estimated, the rows of J once more.
 
     Source: MacKay 1992, "A practical Bayesian framework for backpropagation networks"; Woodbury's
     identity; the generalised Gauss-Newton Laplace approximation of Immer et al. 2021.
@@ -188,7 +195,7 @@ class GaussNewtonPosterior(MeasurementChoice):
             Shape (n, P), in the dtype and on the device of the risk.
 
         Raises:
-            InputError: if a direction is undetermined, so that the posterior is improper.
+            InputError: if a direction is undetermined.
         """
         count("n", n)
         state, factor = self._state, self._factor
@@ -248,16 +255,15 @@ class GaussNewtonPosterior(MeasurementChoice):
             at: distances in standard deviations; by default the ends of the 95 % interval, the
                 middles between them and the estimate, and, where the model is not linear, farther
                 ones until the deviance bounds the interval, up to three times as far.
-            budget: factorisations of the Jacobian in all refits, at most. A refit for which none
-                is left counts as not converged; see `ProfileLikelihood.exhausted`.
+            budget: factorisations of the Jacobian in all refits, at most; see
+                `ProfileLikelihood.exhausted`.
 
         Raises:
             InputError: if the entry is undetermined.
 
-        Cost: a refit without constraint, and one for each distance (4, up to 12). A refit makes at
-        most 40 Levenberg-Marquardt steps (3 to 10 where the model is nearly linear), each with one
-        factorisation of the Jacobian, one gradient and at most 16 losses. If a refit finds a larger
-        likelihood than the first, all are made anew, four times at most.
+        Cost: a refit without constraint and one for each distance (4, up to 12) of at most 40
+        Levenberg-Marquardt steps: one factorisation of the Jacobian, one gradient and at most 16
+        losses each. All are made anew, four times at most, if one finds a larger likelihood.
         """
         return profile_likelihood(
             self._state, self._prior_mean, self._freedom, name, index, at, budget
@@ -278,8 +284,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         """Whether intervals cover what they say, and how far the first-order model reaches.
 
         See `TrustRadius`. The directions are those in which `names` vary, the k directions of
-        largest variance that the data determine, and random draws; distances are in standard
-        deviations.
+        largest variance that the data determine, and draws; in standard deviations.
 
         Args:
             names: parameters; by default the scalars.
@@ -288,9 +293,8 @@ class GaussNewtonPosterior(MeasurementChoice):
             random: draws.
             confidence: of the intervals.
             rng: of the draws.
-            budget: factorisations of the Jacobian in all refits, at most. Each direction may use
-                an equal part of what those before it left; a refit for which none is left counts
-                as not converged; see `TrustRadius.exhausted`.
+            budget: factorisations of the Jacobian in all refits, at most; each direction may use
+                an equal part of what those before it left. See `TrustRadius.exhausted`.
 
         Cost: for each direction about 30 forward passes and 4 gradients where the model is nearly
         linear. Where it is not, up to 12 refits of at most 12 gradients and 48 losses each; where

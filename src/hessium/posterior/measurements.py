@@ -5,7 +5,14 @@ measurements have the covariance $\sigma^2 q \Lambda^{-1}$, where q is the large
 $\Lambda_s$: $\sigma$ is the standard deviation of a measurement of the largest weight, whatever the
 scale and the reduction of the loss. A measurement of weight zero (a mask) does not exist.
 
+Where noises are given for each output or each term, the loss is that of `noises.KnownNoises`.
+
 For every other loss the numerator of the risk is the negative log-likelihood.
+
+A measurement at a new place (a candidate) has the weight that the data of its term have: the output
+Hessian of a sample where that is the same for all samples; the largest weight of each output where
+weights differ from sample to sample, and zero for an output that no sample has; the largest weight
+of all where neither can be said (outputs of other shapes, or coupled ones).
 """
 
 from __future__ import annotations
@@ -18,11 +25,15 @@ from torch import Tensor
 
 from hessium._arithmetic import full_precision
 from hessium.errors import InputError
+from hessium.posterior.known_loss import KnownLoss
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows
-from hessium.problem.output_hessian import Diagonal, OutputHessian
+from hessium.problem.output_hessian import Diagonal, OutputHessian, Softmax
+from hessium.problem.term_loss import OfTerm
 
 _SHIFT_SEED = 271828
+_COUPLED = 1e-13  # of the largest weight: independent outputs below
+_ALIKE = 1e-9  # of the largest weight: one weight for all samples
 _QUADRATIC = 1e-9  # relative: slopes of a quadratic loss after a step of the size of the outputs
 
 
@@ -39,6 +50,7 @@ class Measurements:
         log_weights: sum of the logarithms of the relative weights.
         total: numerator of the risk.
         norm: largest singular value of $S/\sqrt q$.
+        terms: the term of each batch, or None.
     """
 
     quadratic: bool
@@ -48,6 +60,7 @@ class Measurements:
     log_weights: float
     total: float
     norm: float
+    terms: tuple[str | None, ...]
     _factors: tuple[tuple[OutputHessian, torch.Size], ...]
 
     def whiten(self, block: Tensor, batch: int | None = None) -> Tensor:
@@ -73,6 +86,36 @@ class Measurements:
             parts.append(found.reshape(part.shape[0], -1).mT)
         return torch.cat(parts).reshape(-1, *block.shape[1:]) / math.sqrt(self.largest_weight)
 
+    def of_candidate(self, term: str | None, outputs: int) -> Tensor:
+        r"""$S/\sqrt q$ of a measurement at a new place, (outputs, rank).
+
+        Args:
+            term: of the sum, or None.
+            outputs: of a sample.
+        """
+        own = [f for f, name in zip(self._factors, self.terms, strict=True) if name == term]
+        found = _common(own, outputs)
+        if found is None:
+            top = max(float(_weights(m, shape[0]).max()) for m, shape in own)
+            like = self.slopes
+            found = torch.eye(outputs, dtype=like.dtype, device=like.device) * math.sqrt(top)
+        return found / math.sqrt(self.largest_weight)
+
+    def residuals_by_output(self) -> Tensor | None:
+        """Slopes by sample and output, (samples, outputs).
+
+        None if outputs are coupled, or batches have different numbers of them.
+        """
+        diagonal = all(isinstance(middle, Diagonal) for middle, _ in self._factors)
+        if not diagonal or len({shape[1:] for _, shape in self._factors}) > 1:
+            return None
+        return self.slopes.reshape(-1, self._factors[0][1][1:].numel())
+
+    def weights_by_output(self) -> Tensor:
+        """Relative weights by sample and output, where `residuals_by_output` is not None."""
+        weights = torch.cat([_weights(m, shape[0]) for m, shape in self._factors])
+        return weights / self.largest_weight
+
     @property
     def residual_sum(self) -> float:
         """Sum of squared residuals, each with its relative weight."""
@@ -90,23 +133,27 @@ def measurements(risk: EmpiricalRisk) -> Measurements:
     Cost: one forward pass.
     """
     factors: list[tuple[OutputHessian, torch.Size]] = []
+    terms: list[str | None] = []
     slopes, total, quadratic, top = [], 0.0, True, 0.0
     for inputs, targets in risk.batches():
         f = risk.outputs(risk.leaves(), inputs).detach()
         middle = risk.output_hessian(f, targets)
         middle.require_factor()
+        middle = simplest(middle, len(rows(f)))
         slope = rows(risk.output_gradient(f, targets))
         quadratic = quadratic and _is_quadratic(risk, f, targets, middle, slope)
         factors.append((middle, rows(f).shape))
+        terms.append(inputs.term if isinstance(inputs, OfTerm) else None)
         slopes.append(_whitened_slope(middle, slope))
         total += float(risk.loss_of(f, targets).detach())
-        top = max(top, float(_weights(middle, rows(f).shape[0]).max()))
+        top = max(top, float(_weights(middle, len(rows(f))).max()))
     if top == 0:
         msg = f"risk: {risk.loss!r} has no curvature in the outputs; the data determine nothing"
         raise InputError(msg)
     largest = top if quadratic else 1.0
     weights = torch.cat([_weights(m, s[0]).reshape(-1) for m, s in factors]) / largest
-    present = weights > 1e-14
+    # given noises may differ by more than weights of a loss do
+    present = weights > (0.0 if isinstance(risk.loss, KnownLoss) else 1e-14)
     return Measurements(
         quadratic=quadratic,
         largest_weight=largest,
@@ -115,8 +162,32 @@ def measurements(risk: EmpiricalRisk) -> Measurements:
         log_weights=float(weights[present].log().sum()),
         total=total,
         norm=math.sqrt(top / largest),
+        terms=tuple(terms),
         _factors=tuple(factors),
     )
+
+
+def simplest(middle: OutputHessian, samples: int) -> OutputHessian:
+    """Blocks that are diagonal as such: measurements of different outputs are independent."""
+    if isinstance(middle, (Diagonal, Softmax)):
+        return middle
+    S = _columns(middle, samples)
+    entries = S.square().sum(dim=2)
+    beside = S @ S.mT - torch.diag_embed(entries)
+    return Diagonal(entries) if beside.abs().max() <= _COUPLED * entries.max() else middle
+
+
+def _common(factors: list[tuple[OutputHessian, torch.Size]], outputs: int) -> Tensor | None:
+    """S of one sample where all samples have one, or the largest of independent outputs."""
+    if any(shape[1:].numel() != outputs for _, shape in factors):
+        return None
+    if all(isinstance(middle, Diagonal) for middle, _ in factors):
+        top = torch.stack([_weights(m, shape[0]).amax(dim=0) for m, shape in factors]).amax(dim=0)
+        return torch.diag(top.sqrt())
+    blocks = torch.cat([_columns(middle, shape[0]) for middle, shape in factors])
+    products = blocks @ blocks.mT
+    alike = (products - products[:1]).abs().max() <= _ALIKE * products.abs().max()
+    return blocks[0] if alike else None
 
 
 def _columns(middle: OutputHessian, samples: int) -> Tensor:

@@ -29,6 +29,7 @@ from hessium.posterior import (
 )
 from hessium.posterior.design import Criterion
 from hessium.posterior.entries import scalar_names
+from hessium.posterior.noises import Noise, NoiseArgument
 from hessium.problem import EmpiricalRisk, SumRisk
 from hessium.profiles.identification_data import (
     candidates_of,
@@ -66,7 +67,8 @@ class Identification(Reported, Displayable):
         shares: parameter tensors in the directions of largest variance that the data determine.
         rank: directions that the data determine.
         effective_dimension: the same against the prior.
-        noise: standard deviation of a measurement; None unless the loss is a squared error.
+        noise: standard deviation of a measurement, or that of each output or term as it was given;
+            None unless the loss is a squared error.
         noise_degrees_of_freedom: of its estimate; infinite if it was given.
         coverage_factor: standard deviations of a 95 % interval.
         distance_from_minimum: of the parameters, in standard deviations.
@@ -100,7 +102,7 @@ class Identification(Reported, Displayable):
     shares: ParameterShares
     rank: Count
     effective_dimension: SpectralSum
-    noise: float | None
+    noise: Noise | None
     noise_degrees_of_freedom: float
     coverage_factor: float
     distance_from_minimum: float
@@ -210,7 +212,7 @@ def identify(
     risk: EmpiricalRisk,
     *,
     names: Sequence[str] | None = None,
-    noise: float | None = None,
+    noise: NoiseArgument = None,
     prior_precision: float = 0.0,
     units: Mapping[str, str] | None = None,
     inputs: Mapping[str, str] | Sequence[str] = (),
@@ -238,7 +240,8 @@ def identify(
         risk: a loss of outputs at its minimum.
         names: of the parameters to report, as in `restrict`; all others are nuisance parameters.
             By default the scalar parameters, or all entries of a model with at most 20.
-        noise: standard deviation of a measurement; None: estimated from the residuals.
+        noise: standard deviation of a measurement, or of each output, or of each term of a sum by
+            name, as in `GaussNewtonPosterior`; None: estimated from the residuals.
         prior_precision: of the parameters.
         units: of parameters by their names (a tensor has one unit).
         inputs: names of the columns of the inputs with their units, in order.
@@ -249,9 +252,8 @@ def identify(
         candidates: inputs where measurements are possible and predictions wanted, one batch. By
             default a grid over the range of the data for one or two inputs, else the data.
         k: number of next measurements.
-        criterion: "A": smallest mean variance of the predictions at the candidates, the default
-            here, because the page shows predictions; "D": most information about all parameters,
-            the default of `GaussNewtonPosterior.design`.
+        criterion: "A": smallest mean variance of the predictions, which the page shows, at the
+            candidates; "D", the default of `post.design`: most information about all parameters.
         tol: see `GaussNewtonPosterior`.
         refits: number of parameters whose interval is checked by refits; by default 6, and 0 for
             more than 2,000 parameters.
@@ -259,7 +261,7 @@ def identify(
             `trust_radius`, and what it leaves for the intervals of `refits`, in equal parts. A
             refit for which none is left counts as not converged, and the answer says so.
         seed: of the random directions of `trust_radius`.
-        progress: called with steps done and steps in all.
+        progress: called with steps done and in all.
 
     Raises:
         InputError: for a closure, a bad argument, or a sum without `term`.

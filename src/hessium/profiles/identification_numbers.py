@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hessium.profiles.identification_words import advice, doubtful, spread
+from hessium.profiles.identification_words import advice, doubtful
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
@@ -55,8 +55,7 @@ def csv_tables(found: Identification) -> dict[str, Mapping[str, Sequence[Any]]]:
         chosen = _place_columns(found, found.design.indices)
         chosen["candidate"] = found.design.indices.tolist()
         chosen["gain [nats]"] = found.design.gains.tolist()
-        values, unit = spread(found)
-        chosen[f"mean std after [{unit}]" if unit else "mean std after"] = values[1:].tolist()
+        chosen["RMS std after [noises]"] = found.design.rms_std[1:].tolist()
         tables["next_measurements"] = chosen
     return tables
 
@@ -106,14 +105,13 @@ def summary_of(found: Identification) -> dict[str, Any]:
     ]  # fmt: skip
     combined = () if found.answers is None else found.answers.combinations
     std = found.prediction_std
-    values, unit = (np.zeros(1), "") if design is None else spread(found)
     return {
         "measurements": found.model["measurements"],
         "residuals": dict(found.model["residuals"]),
         "num_parameters": found.model["parameters"],
         "rank": {"value": found.rank.value, "lower": found.rank.lower, "upper": found.rank.upper},
         "effective_dimension": found.effective_dimension.value,
-        "noise": found.noise,
+        "noise": found.noise.tolist() if isinstance(found.noise, np.ndarray) else found.noise,
         "noise_degrees_of_freedom": _finite(found.noise_degrees_of_freedom),
         "coverage_factor": found.coverage_factor,
         "distance_from_minimum": found.distance_from_minimum,
@@ -129,14 +127,13 @@ def summary_of(found: Identification) -> dict[str, Any]:
             {
                 "candidate": int(at), "inputs": found.candidates[at].tolist()
                 if found.candidates.size else None, "gain": _finite(float(gain)),
-                "mean_std_after": _finite(float(after)),
+                "rms_std_after": _finite(float(after)),
             }
             for at, gain, after in zip(
-                design.indices, design.gains, values[1:], strict=True
+                design.indices, design.gains, design.rms_std[1:], strict=True
             )
         ],
-        "mean_std_before": None if design is None else _finite(float(values[0])),
-        "mean_std_unit": unit,
+        "rms_std_before": None if design is None else _finite(float(design.rms_std[0])),
         "confidence": trust.confidence,
         "coverage": [
             {

@@ -12,7 +12,7 @@ from hessium.figures.records import Findings, Statement, Table, judge
 from hessium.posterior import ProfileLikelihood
 from hessium.posterior.pivots import SHIFTED
 from hessium.profiles.identification_charts import charts
-from hessium.profiles.identification_words import advice, answers, doubtful, reason, spread
+from hessium.profiles.identification_words import advice, answers, doubtful, reason
 from hessium.profiles.units import plus_minus, quantity
 
 if TYPE_CHECKING:
@@ -133,29 +133,26 @@ def _design_table(found: Identification) -> Table:
     columns = range(found.candidates.shape[1])
     heads = [" ".join(filter(None, (name, unit and f"({unit})"))) for name, unit in
              (found.units.input(c) for c in columns)]  # fmt: skip
-    outputs = found.prediction.shape[1]
-    values, unit = spread(found)
     rows = [
         (
             str(number + 1),
             *(digits(float(found.candidates[at, c]), 4) for c in columns),
             digits(float(gain)) + (" (a new direction)" if math.isinf(gain) else ""),
-            "" if math.isnan(after) else quantity(float(after), unit),
+            digits(float(after)),
         )
         for number, (at, gain, after) in enumerate(
-            zip(found.design.indices, found.design.gains, values[1:], strict=True)
+            zip(found.design.indices, found.design.gains, found.design.rms_std[1:], strict=True)
         )
     ]
     return Table(
         title="Where to measure next",
-        columns=(
-            "measurement", *heads, "gain (nats)", "root mean square standard deviation after it",
-        ),
+        columns=("measurement", *heads, "gain (nats)", "RMS standard deviation after it (noises)"),
         rows=tuple(rows),
-        note=f"Root mean squares are over {found.design.num_candidates} candidates"
-        + (" and all outputs, in units of the noise" if outputs > 1 else "")
-        + f". Before: {_before(found)}. {_CRITERIA[found.design.criterion]}",
-    )  # fmt: skip
+        note=f"Before: {digits(float(found.design.rms_std[0]))}, over "
+        f"{found.design.num_candidates} candidates: root mean square of the standard deviations of "
+        "the predictions, each over the noise of a measurement of its output; without this "
+        f"division {_before(found)}. {_CRITERIA[found.design.criterion]}",
+    )
 
 
 def _before(found: Identification) -> str:

@@ -12,7 +12,6 @@ from hessium.posterior.pivots import SHIFTED
 from hessium.profiles.units import plus_minus, quantity
 
 if TYPE_CHECKING:
-    from hessium._typing import FloatArray
     from hessium.posterior.undetermined import OpenAnswer
     from hessium.profiles.identification import Identification
 
@@ -121,32 +120,11 @@ def _next(found: Identification) -> str:
     design = found.design
     assert design is not None
     where = "; then ".join(place(found, int(at)) for at in design.indices)
-    values, unit = spread(found)
-    before, after = (
-        "undetermined" if math.isinf(one) else quantity(float(one), unit)
-        for one in (values[0], values[-1])
-    )
-    if np.isnan(values).any():
-        return f"At {where}."
-    return (
-        f"At {where}. The root mean square of the standard deviations of the predictions goes from "
-        f"{before} to {after}."
-    )
-
-
-def spread(found: Identification) -> tuple[FloatArray, str]:
-    """Root mean squares of the standard deviations at the candidates, and their unit.
-
-    Before the first and after every next measurement. Of several outputs, which may have different
-    units, in units of the noise; NaN where each has a noise of its own.
-    """
-    assert found.design is not None
-    values, outputs = found.design.mean_std, found.prediction.shape[1]
-    if outputs == 1:
-        return values, found.units.output(0, 1)[1]
-    if not isinstance(found.noise, (int, float)):
-        return np.full(values.shape, math.nan), ""
-    return values / found.noise, "times the noise"
+    before, after = float(design.rms_std[0]), float(design.rms_std[-1])
+    text = f"At {where}. The root mean square standard deviation of the predictions goes from "
+    text += "undetermined" if math.isinf(before) else digits(before)
+    text += f" to {'undetermined' if math.isinf(after) else digits(after)}"
+    return text + " times the noise of a measurement."
 
 
 def _trust(found: Identification) -> str:

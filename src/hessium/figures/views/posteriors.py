@@ -73,13 +73,13 @@ def profile_chart(profile: ProfileLikelihood, *, label: str = "refits") -> Chart
     )  # fmt: skip
 
 
-def design_chart(found: Design, *, label: str = "mean standard deviation") -> Chart:
+def design_chart(found: Design, *, label: str = "root mean square standard deviation") -> Chart:
     """Error of the predictions after each measurement.
 
     Raises:
         InputError: if all are undetermined to the end.
     """
-    known = np.isfinite(found.mean_std)
+    known = np.isfinite(found.rms_std)
     if not known.any():
         msg = "design: predictions stay undetermined, so there is nothing to plot"
         raise InputError(msg)
@@ -88,10 +88,10 @@ def design_chart(found: Design, *, label: str = "mean standard deviation") -> Ch
         title=f"{found.indices.size} next measurements",
         caption=f"Criterion {found.criterion}, one measurement after the other.",
         x_label="measurements added",
-        y_label="standard deviation at the targets",
+        y_label="standard deviation at the targets / noise",
         series=(
             Series(
-                label=label, x=np.flatnonzero(known).astype(np.float64), y=found.mean_std[known],
+                label=label, x=np.flatnonzero(known).astype(np.float64), y=found.rms_std[known],
                 error="exact", source="measured", mark="both",
             ),
         ),
