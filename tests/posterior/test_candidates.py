@@ -257,6 +257,11 @@ def test_a_small_new_direction_counts_beside_a_large_one() -> None:
     found = post.design(there, 8, repeat=True)
     assert np.isinf(found.gains).sum() == 3
     assert sorted(found.indices[:3].tolist()) == [0, 1, 3]
+    # nor is what rounding leaves of a small one that two candidates share
+    tilts = np.array([Q[1] + Q[3], Q[2] - Q[0], Q[4] + Q[0]]) + 1e-12 * Q[7]
+    assert np.isinf(post.information_gain(torch.from_numpy(tilts))).all()
+    found = post.design(torch.from_numpy(tilts), 3)
+    assert np.isinf(found.gains).tolist() == [True, False, False]
 
 
 def test_with_other_costs_greedy_gains_have_no_bound() -> None:
