@@ -51,6 +51,29 @@ def test_an_output_has_the_noise_of_its_measurements(how: str) -> None:
     np.testing.assert_allclose(post.information_gain(x), again, rtol=1e-9)
 
 
+def test_new_measurements_scatter_about_predictions_with_the_noise_of_their_output() -> None:
+    model, x, there = mlp(2, 4, 2), draw(6, 2), draw(5, 2, seed=5)
+    data = (x, draw(6, 2, seed=3))
+    post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), data), SIGMAS, 0.5)
+    expected = np.sqrt(post.prediction_std(there) ** 2 + SIGMAS**2)
+    np.testing.assert_allclose(post.measurement_std(there), expected, rtol=1e-12)
+    # coupled noises: the diagonal of their covariance
+    precision = torch.tensor([[2.0, 0.9], [0.9, 1.0]], dtype=F64)
+
+    def loss(f: Tensor, t: Tensor) -> Tensor:
+        return ((f - t) @ precision * (f - t)).sum() / 2
+
+    risk = hs.EmpiricalRisk(model, loss, data, reduction="sum")
+    post = hs.GaussNewtonPosterior(risk, 0.3, 0.5)
+    largest = float(torch.linalg.eigvalsh(precision).max())
+    noise = 0.09 * largest * np.diag(np.linalg.inv(precision))
+    expected = np.sqrt(post.prediction_std(there) ** 2 + noise)
+    np.testing.assert_allclose(post.measurement_std(there), expected, rtol=1e-9)
+    classes = hs.EmpiricalRisk(model, nn.CrossEntropyLoss(), (x, torch.tensor([0, 1] * 3)))
+    with pytest.raises(InputError, match="not a squared error"):
+        hs.GaussNewtonPosterior(classes, prior_precision=1.0).measurement_std(there)
+
+
 def test_a_masked_output_is_not_measured() -> None:
     model = nn.Linear(3, 2, bias=False, dtype=F64)
     x, there = draw(6, 3), draw(4, 3, seed=5)
@@ -66,6 +89,9 @@ def test_a_masked_output_is_not_measured() -> None:
         v = np.einsum("ij,jk,ik->i", there, C, there)
         np.testing.assert_allclose(post.information_gain(there), np.log1p(v / 0.01) / 2, rtol=1e-9)
         assert np.isinf(post.prediction_std(there)[:, 1]).all()
+        scattered = post.measurement_std(there)
+        np.testing.assert_allclose(scattered[:, 0], np.sqrt(v + 0.01), rtol=1e-9)
+        assert np.isinf(scattered[:, 1]).all()
         found = post.design(there, 2, criterion="A")
         assert np.isfinite(found.rms_std).all()
         assert found.rms_std[0] == pytest.approx(np.sqrt(v.mean()) / 0.1, rel=1e-9)

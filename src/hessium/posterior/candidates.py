@@ -96,6 +96,16 @@ def in_noises(state: State, inputs: Any) -> tuple[Functionals, int]:
     return Functionals(along=along, rest=rest, squares=squares), root.shape[1]
 
 
+def noise_variances(state: State, inputs: Any, each: int) -> FloatArray:
+    """Of a measurement of each output at some inputs, (each,); infinite where there is none."""
+    term = inputs.term if isinstance(inputs, OfTerm) else None
+    root = state.factor.data.of_candidate(term, each).cpu().numpy() / state.noise
+    precision = root @ root.T
+    measured = np.diagonal(precision) > 0
+    variances = np.diagonal(np.linalg.pinv(precision, hermitian=True))
+    return np.where(measured, variances, np.inf)
+
+
 def _turned(rows: FloatArray, root: FloatArray) -> FloatArray:
     """Rows of every sample, turned by the transpose of S."""
     by_sample = rows.reshape(-1, root.shape[0], rows.shape[1])

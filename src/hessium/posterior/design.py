@@ -95,7 +95,7 @@ class Design(Displayable):
 
 def gains(state: State, candidates: Any) -> FloatArray:
     """Information of one measurement at each candidate, infinite with a new direction."""
-    _require_noise(state)
+    require_noise(state)
     gain = _Joint(state, candidates).assess(at_targets=False)
     return np.where(gain.new > 0, np.inf, gain.nats)
 
@@ -111,7 +111,7 @@ def design(
     repeat: bool,
 ) -> Design:
     """Greedy choice of k candidates."""
-    _require_noise(state)
+    require_noise(state)
     if criterion not in get_args(Criterion):
         msg = f"criterion: {criterion!r}; 'D' or 'A' is required"
         raise InputError(msg)
@@ -270,7 +270,12 @@ def _updated(
     return np.where(new, limit, F - FF / f[:, None, None]), np.where(new, N - NN / safe, N)
 
 
-def _require_noise(state: State) -> None:
+def require_noise(state: State) -> None:
+    """Check that measurements have a noise.
+
+    Raises:
+        InputError: if the loss is not a squared error.
+    """
     if not state.factor.data.quadratic:
         msg = (
             f"risk: {state.factor.risk.loss!r} is not a squared error; the information of a "

@@ -5,15 +5,45 @@ from __future__ import annotations
 from abc import ABC
 from typing import Any
 
+import numpy as np
+
 from hessium._arithmetic import full_precision
 from hessium._typing import FloatArray, IntArray
-from hessium.posterior.candidates import measured_in
+from hessium.posterior.candidates import measured_in, noise_variances
 from hessium.posterior.core import PosteriorCore
-from hessium.posterior.design import Criterion, Design, design, gains
+from hessium.posterior.design import Criterion, Design, design, gains, require_noise
 
 
 class MeasurementChoice(PosteriorCore, ABC):
     """A posterior that says what a measurement would tell, and which to make next."""
+
+    @full_precision()
+    def measurement_std(self, inputs: Any, *, term: str | None = None) -> FloatArray:
+        r"""Standard deviations of new measurements: of the predictions, and of their noise.
+
+        $\sqrt{v + \sigma^2}$ with the variance v of `prediction_std` and the noise $\sigma$ of a
+        measurement of this output, as in `information_gain`.
+
+        Args:
+            inputs: one batch of inputs, without targets.
+            term: as in `information_gain`.
+
+        Returns:
+            In the shape of the outputs; infinite where the data leave an output open, or the loss
+            gives it no weight.
+
+        Raises:
+            InputError: if the loss is not a squared error, or several terms could measure there.
+
+        Cost: that of `prediction_std`.
+        """
+        require_noise(self._state)
+        there = measured_in(self.risk, inputs, term)
+        g, shape = self._state.factor.outputs(there, joint=False)
+        found = self._state.variances(g).reshape(tuple(shape))
+        each = shape[1:].numel() if shape else 1
+        noises = noise_variances(self._state, there, each).reshape(tuple(shape[1:]))
+        return np.sqrt(found + noises)
 
     @full_precision()
     def information_gain(self, candidates: Any, *, term: str | None = None) -> FloatArray:
