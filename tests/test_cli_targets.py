@@ -18,6 +18,7 @@ from hessium.runs.run_directory import RunDirectory
 MODULE = """
 import torch, hessium as hs
 from torch import nn
+from hessium.errors import LostProcessError
 WIDTH = 3
 
 def make(width: int = WIDTH, widths: tuple[int, ...] = (), rate: float = 0.1, name: str = "a",
@@ -38,6 +39,9 @@ def anything(**settings):
 
 def fails(x=0):
     return 1 / x
+
+def lost():
+    raise LostProcessError("process_group: another process has ended")
 
 PLAIN = 3
 """
@@ -100,7 +104,7 @@ def test_a_checkpoint_and_settings() -> None:
         ("sys:make", "", "MODULE:FUNCTION: sys has no Python file"),
         ("user_models.nets:mak", "", "did you mean 'make'?"),
         ("user_models.nets:PLAIN", "", "an int of that name"),
-        ("user_models.nets:fails", "", "nets.py, line 23: ZeroDivisionError: division by zero at"),
+        ("user_models.nets:fails", "", "nets.py, line 24: ZeroDivisionError: division by zero at"),
         ("user_models.nets:make", "widht=3", "--set: make() has no argument 'widht'; did you mean"),
         ("user_models.nets:make", "zzz=3", "it takes width, widths, rate, name, seed"),
         ("user_models.nets:make", "width=3.5", "--set: width=3.5; make() takes int there"),
@@ -121,6 +125,13 @@ def test_one_sentence(
 ) -> None:
     arguments = ["--set", more] if more else []
     assert message in fails(capsys, "spectrum", target, *arguments, "--out", "out")
+
+
+def test_a_process_lost_while_the_target_runs_is_no_error_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["spectrum", "user_models.nets:lost"]) != 0
+    assert capsys.readouterr().err.startswith("error: process_group: another process has ended")
 
 
 def test_a_name_given_twice(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,6 +45,10 @@ class ConvergenceError(ArithmeticError):
     """A number failed its certificate and is not returned."""
 
 
+class LostProcessError(ConnectionError):
+    """Another process of the group has ended, or has not answered within its timeout."""
+
+
 class ConvergenceWarning(UserWarning):
     """An iteration stopped before its tolerance; the result holds its state."""
 

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from hessium._extras import missing
-from hessium.errors import InputError
+from hessium.errors import InputError, LostProcessError
 
 _FILE, _MODULE = "FILE.py:FUNCTION", "MODULE:FUNCTION"
 _LONGEST = 100
@@ -79,10 +79,11 @@ def guarded(call: Callable[[], Any], argument: str, what: str, file: Path) -> An
 
     Raises:
         InputError: for any error of the user's, with its last frame in the file.
+        LostProcessError: as it is: it is no error of the user's.
     """
     try:
         return call()
-    except InputError:
+    except (InputError, LostProcessError):
         raise
     except (Exception, SystemExit) as error:
         raise failure(error, argument, what, file) from error

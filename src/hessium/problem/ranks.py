@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hessium import errors
-from hessium.errors import InputError
+from hessium.errors import InputError, LostProcessError
 
 ON_ALL_RANKS = "the other ranks raise this exception as well"
 _SMALL = 4096  # entries up to which each rank gets all summands: one collective instead of two
@@ -131,7 +131,7 @@ class Ranks:
 
         Raises:
             InputError: if the ranks do different work, or with different inputs.
-            ConnectionError: if a process has ended, or has not answered within the timeout of the
+            LostProcessError: if a process has ended, or has not answered within the timeout of the
                 group (`timeout=` of torch.distributed.init_process_group).
             Exception: the exception of the first rank that raised one, on all ranks; its message
                 names the rank, unless all have the same one.
@@ -312,7 +312,7 @@ def _connected() -> Iterator[None]:
             "process_group: another process has ended, or has not answered within the timeout of "
             f"the group ({lines[0]})"
         )
-        raise ConnectionError(msg) from error
+        raise LostProcessError(msg) from error
 
 
 def _in_order(parts: Sequence[Tensor]) -> Tensor:
