@@ -14,7 +14,7 @@ from hessium.spectra import Spectrum
 
 GIB = 2**30
 PROBES = {"matvecs": 100, "method": "auto", "rng": 0, "max_bytes": 8 * GIB}
-SUMS = {"method": "auto", "probes": 10, "steps": 80, "smallest": None, "rng": 0}
+SUMS = {"method": "auto", "probes": 10, "steps": 80, "smallest": None, "deflate": 0, "rng": 0}
 CHECKPOINTS = {"checkpoint": None, "checkpoint_every": 60.0}
 SIGNS = {"tol": 1e-6, "method": "auto", "probes": 10, "steps": 80, "confidence": 0.999, "rng": 0}
 
