@@ -322,6 +322,7 @@ def test_labels_and_masked_outputs_are_counted_as_they_are() -> None:
         hs.EmpiricalRisk(net, torch.nn.CrossEntropyLoss(), (X, labels)),
         prior_precision=1.0,
         refits=0,
+        budget=5,
     )
     assert found.summary()["measurements"] == 8
     assert repr(found).startswith("Identification(8 samples determine")
@@ -332,7 +333,7 @@ def test_labels_and_masked_outputs_are_counted_as_they_are() -> None:
         (X, torch.zeros(8, 2).double()),
         reduction="sum",
     )
-    counts = hs.identify(masked, noise=1.0, prior_precision=1.0, refits=0).summary()
+    counts = hs.identify(masked, noise=1.0, prior_precision=1.0, refits=0, budget=5).summary()
     assert counts["measurements"] == 8
 
 

@@ -55,6 +55,7 @@ def test_it_is_that_of_the_posterior() -> None:
     )
 
 
+@pytest.mark.slow
 def test_intervals_of_the_quadrature_hold_as_often_as_stated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
