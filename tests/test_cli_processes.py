@@ -100,10 +100,11 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ne
 @pytest.mark.parametrize(
     ("name", "times", "workers", "group"),
     [
-        ("SIGINT", 2, 2, True),
+        ("SIGINT", 2, 1, True),
         *(
             pytest.param(*case, marks=pytest.mark.slow)
             for case in [
+                ("SIGINT", 2, 2, True),
                 ("SIGINT", 5, 2, True),
                 ("SIGINT", 5, 1, True),
                 ("SIGINT", 2, 2, False),
