@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 NAMES = [
     "Audit", "Bracket", "Certificate", "CheckpointSeries", "Count", "CriticalPoint",
     "DiagonalEstimate", "DiscreteMeasure", "Eigenpairs", "EmpiricalFisher", "EmpiricalRisk",
-    "Estimate", "GaussNewton", "GaussNewtonPosterior", "Gram", "Hessian", "Identification",
-    "Inertia", "Jacobian", "Linearization", "LossPath", "LossSlice", "Monitor", "NormEstimate",
+    "Estimate", "ExpectedMemory", "GaussNewton", "GaussNewtonPosterior", "Gram", "Hessian",
+    "Identification", "Inertia", "Jacobian", "Linearization", "LossPath", "LossSlice", "Monitor", "NormEstimate",
     "Profile", "RankProfile", "ResidualHessian", "Solution", "SpectralSum", "Spectrum",
     "SquaredError", "SumRisk", "audit", "by_parameter", "compare", "continue_ridge", "diagonal",
     "effective_dimension", "eigenpairs", "expected_memory", "find_critical_point",

@@ -23,6 +23,7 @@ from .curvature import ResidualHessian as ResidualHessian
 from .estimate import DiagonalEstimate as DiagonalEstimate
 from .estimate import Eigenpairs as Eigenpairs
 from .estimate import Estimate as Estimate
+from .estimate import ExpectedMemory as ExpectedMemory
 from .estimate import NormEstimate as NormEstimate
 from .estimate import Solution as Solution
 from .estimate import SpectralSum as SpectralSum
