@@ -57,6 +57,25 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
+def children_of(process: subprocess.Popen[str]) -> list[str]:
+    """Process numbers."""
+    return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+
+def wait_for_the_end_of(processes: list[str]) -> None:
+    """At most a minute."""
+    begun = time.monotonic()
+    while any(Path(f"/proc/{one}/cmdline").exists() for one in processes):
+        assert time.monotonic() - begun < 60
+        time.sleep(0.5)
+
+
+def kill(processes: list[str]) -> None:
+    for one in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(one), signal.SIGKILL)
+
+
 def launched(*arguments: str) -> subprocess.Popen[str]:
     """The command in two processes, from their start on."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -131,17 +150,11 @@ def test_processes_end_after_their_launcher_is_killed(model: Path, tmp_path: Pat
             assert time.monotonic() - begun < 150
             assert started.poll() is None, started.communicate()[1]
             time.sleep(0.2)
-        listed = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text()
-        children = listed.split()
+        children = children_of(started)
         started.kill()
-        begun = time.monotonic()
-        while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
-            assert time.monotonic() - begun < 60
-            time.sleep(0.5)
+        wait_for_the_end_of(children)
     finally:
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
+        kill(children)
         if started.poll() is None:
             os.killpg(started.pid, signal.SIGKILL)
         started.communicate()
@@ -164,19 +177,13 @@ def test_processes_end_whose_launcher_is_killed_before_they_meet(
         while len(children) < 2:
             assert time.monotonic() - begun < 150
             assert started.poll() is None, started.communicate()[1]
-            listed = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text()
-            children = listed.split()
+            children = children_of(started)
             time.sleep(0.01)
         time.sleep(seconds)
         started.kill()
-        begun = time.monotonic()
-        while any(Path(f"/proc/{child}/cmdline").exists() for child in children):
-            assert time.monotonic() - begun < 60
-            time.sleep(0.5)
+        wait_for_the_end_of(children)
     finally:
-        for child in children:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
+        kill(children)
         started.communicate()
 
 

@@ -224,7 +224,7 @@ def test_what_does_not_name_noises_is_refused() -> None:
 
     refused(risk, None, r"noise: None; .*every term.*\{'data': \.\.\., 'law': \.\.\.\}")
     refused(risk, {"data": 1.0}, "'law' is missing")
-    refused(risk, {"data": 1.0, "law": 1.0, "x": 2.0}, "'x' is no term")
+    refused(risk, {"data": 1.0, "law": 1.0, "x": 2.0}, "'x' is not a term")
     refused(risk, {"data": 1.0, "law": -1.0}, r"noise\['law'\]: -1.0")
     refused(risk, [1.0, 2.0], "each term by name")
     refused(plain, {"data": 1.0}, r"hs\.SumRisk")

@@ -79,7 +79,7 @@ def guarded(call: Callable[[], Any], argument: str, what: str, file: Path) -> An
 
     Raises:
         InputError: for any error of the user's, with its last frame in the file.
-        LostProcessError: as it is: it is no error of the user's.
+        LostProcessError: unchanged, since it is not an error in the user's function.
     """
     try:
         return call()

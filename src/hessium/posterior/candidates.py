@@ -24,7 +24,7 @@ def measured_in(risk: EmpiricalRisk, inputs: Any, term: str | None) -> Any:
     By default the only term whose outputs are those of the model itself (no `forward=`).
 
     Raises:
-        InputError: if there are several such terms, there is no such term, or two are given.
+        InputError: if several terms or none could measure there, or `term` contradicts the inputs.
     """
     if not isinstance(risk, SumRisk):
         if term is not None:

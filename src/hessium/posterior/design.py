@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Criterion = Literal["D", "A"]
-_OPEN = 1e-9  # of an entry of N at the start: what updates leave below is zero
+_OPEN = 1e-9  # relative to the first N: smaller entries after updates count as zero
 _SHARPEST = 1e-14  # smallest relative error of a part outside
 _ERRORS = 5.0  # of these: less is zero; answers are undetermined from ten on
 _TIE = 1e-9  # relative: parts in 1/alpha that are equal

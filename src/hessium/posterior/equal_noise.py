@@ -32,7 +32,7 @@ from hessium.problem.other_inputs import OnInputs
 FALSE_ALARM = 1e-3
 """Probability of a warning where all outputs have one noise."""
 
-_FITTED = 1e-6  # share of the residual variance that the fit leaves to an output: nothing is told
+_FITTED = 1e-6  # outputs with a smaller share of the residual variance are not tested
 _SHOWN = 6  # outputs that the message lists
 
 

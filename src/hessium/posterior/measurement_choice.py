@@ -107,8 +107,8 @@ class MeasurementChoice(PosteriorCore, ABC):
         Greedy: every choice accounts for those before it by an exact update of the joint covariance
         of all candidates, so that two close candidates are not both chosen. Greedy choices of the
         D-criterion gain at least $1 - 1/e$ of the best set of k candidates where all cost the same
-        and gains are finite (Nemhauser et al. 1978). With other costs there is no such bound: the
-        best gain per cost may be a small gain.
+        and gains are finite (Nemhauser et al. 1978). With unequal costs the bound does not
+        hold: the best gain per cost may be a small gain.
 
         Without a prior, D takes first what determines most new directions; A first lowers what the
         data leave open at the targets, as the limit of a vanishing prior does, then the finite part

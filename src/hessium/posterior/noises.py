@@ -103,7 +103,7 @@ def _require_one_term(risk: EmpiricalRisk) -> None:
     """Check that the noise of a risk may be estimated from all residuals together."""
     if isinstance(risk, SumRisk) and len(risk.terms) > 1:
         msg = (
-            "noise: None; residuals of an equation or of boundary values are no measurements with "
+            "noise: None; residuals of an equation or of boundary values do not have "
             f"the noise of the data, so give the noise of every term by name: {_names(risk)}"
         )
         raise InputError(msg)
@@ -202,7 +202,7 @@ def _by_term(noise: Mapping[Any, Any], risk: EmpiricalRisk) -> dict[str, float]:
     wrong = [name for name in noise if name not in risk.terms]
     missing = [name for name in risk.terms if name not in noise]
     if wrong or missing:
-        what = f"{wrong[0]!r} is no term" if wrong else f"that of {missing[0]!r} is missing"
+        what = f"{wrong[0]!r} is not a term" if wrong else f"the noise of {missing[0]!r} is missing"
         msg = f"noise: {what}; a number for every term is required: {_names(risk)}"
         raise InputError(msg)
     return {name: positive(f"noise[{name!r}]", noise[name]) for name in risk.terms}
