@@ -373,3 +373,15 @@ def test_by_the_gram_matrix_what_rounding_hides_is_said() -> None:
     texts = [str(w.message) for w in told if "too large" in str(w.message)]
     assert len(texts) == 1
     assert 0 < missing <= float(texts[0].split()[3])
+
+
+def test_a_direction_that_may_not_exist_must_not_change_an_error() -> None:
+    """Columns that differ by ten roundings; a functional with a small component along them."""
+    X = torch.tensor([[1.0, 1.0, 0.0], [0.0, 7e-14, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+    post = hs.GaussNewtonPosterior(linear_risk(X), noise=0.1)
+    assert (post.rank.lower, post.rank.upper) == (2, 3)
+    small = 1e-14  # adds a tenth to the variance if the direction exists
+    there = torch.tensor([[1.0, 1.0, 0.0], [1.0 + small, 1.0 - small, 0.0]], dtype=torch.float64)
+    assert post.prediction_std(there)[0, 0] == pytest.approx(0.1, rel=1e-9)
+    assert post.prediction_std(there)[1, 0] == np.inf
+    assert post.undetermined_predictions(there).answers[0].answer == "not resolved"
