@@ -145,19 +145,21 @@ def test_away_from_the_maximum_the_evidence_says_what_is_missing() -> None:
 
 
 def test_a_rank_that_is_not_resolved_leaves_the_noise_between_two_values() -> None:
-    x = torch.linspace(0, 1, 20, dtype=torch.float64)[:, None]
-    powers = torch.cat([x**k for k in range(16)], dim=1)
-    model = nn.Linear(16, 1, bias=False).double()
-    y = draw(20, 1, seed=4)
+    """Two columns that differ by ten roundings: rank one or two, of five measurements."""
+    X = torch.ones(5, 2, dtype=torch.float64)
+    X[0, 1] += 1.2e-13
+    model = nn.Linear(2, 1, bias=False).double()
+    y = draw(5, 1, seed=4)
     with torch.no_grad():
-        model.weight.copy_(torch.linalg.lstsq(powers, y, driver="gelsd").solution.mT)
-    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (powers * (1 + 1e-16), y), check=False)
-    # columns of length one: the smallest singular value is near rounding
-    spectrum = hs.GaussNewtonPosterior(risk, noise=1.0, check=False)
-    if spectrum.rank.lower == spectrum.rank.upper:
-        pytest.skip("rounding resolves the rank here")
-    with pytest.warns(ConvergenceWarning, match=r"the rank is between \d+ and \d+"):
+        model.weight.fill_(float(y.mean()) / 2)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, y), check=False)
+    rss = float((model(X) - y).detach().square().sum())
+    words = "the rank is between 1 and 2 in rounding"
+    with pytest.warns(ConvergenceWarning, match=words) as told:
         hs.GaussNewtonPosterior(risk, check=False)
+    text = str(told[0].message)
+    assert f"between {math.sqrt(rss / 4):.3g} (4 degrees" in text
+    assert f"and {math.sqrt(rss / 3):.3g} (3)" in text
 
 
 def test_the_distance_from_the_minimum_is_a_mahalanobis_length() -> None:
