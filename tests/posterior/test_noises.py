@@ -180,10 +180,17 @@ def test_noises_of_terms() -> None:
     assert "noise 0.4 of data, 0.03 of law (given)" in repr(post)
     np.testing.assert_allclose(post.with_prior(0.1).parameter_std(), np.sqrt(np.diag(C)))
     # one number: of the measurement of the largest weight, as the weights of the loss say
-    one = hs.GaussNewtonPosterior(risk, noise=0.4, prior_precision=0.1)
+    words = r"noise: 0.4; .* \{'data': 1.844, 'law': 0.4\}; give the noise of every term by name"
+    with pytest.warns(SelfCheckWarning, match=words):
+        one = hs.GaussNewtonPosterior(risk, noise=0.4, prior_precision=0.1)
     top = 17.0 / 8  # against 1 / 10 of each measurement of "data"
     sigma = 0.4 * np.r_[np.full(10, np.sqrt(top / 0.1)), np.ones(8)]
     np.testing.assert_allclose(one.covariance(["a"]), dense(J, sigma, 0.1), rtol=1e-10)
+    # terms of one weight have one noise, and nothing is said
+    equal = hs.SumRisk(risk.terms, {"law": 8.0, "data": 10.0})
+    sigma = np.full(18, 0.4)
+    plain = hs.GaussNewtonPosterior(equal, noise=0.4, prior_precision=0.1)
+    np.testing.assert_allclose(plain.covariance(["a"]), dense(J, sigma, 0.1), rtol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [F64, torch.float32])

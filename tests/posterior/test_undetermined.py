@@ -385,3 +385,41 @@ def test_a_direction_that_may_not_exist_must_not_change_an_error() -> None:
     assert post.prediction_std(there)[0, 0] == pytest.approx(0.1, rel=1e-9)
     assert post.prediction_std(there)[1, 0] == np.inf
     assert post.undetermined_predictions(there).answers[0].answer == "not resolved"
+
+
+def test_a_name_is_not_proved_where_the_model_has_no_value() -> None:
+    """Square roots of a - 0.9 and b - 0.9 at one: neither a b nor a + b is constant on a fit."""
+    model = Scalars(
+        lambda x, p: (torch.sqrt(p["a"] - 0.9) + torch.sqrt(p["b"] - 0.9)) * x, a=1.0, b=1.0
+    )
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.GaussNewtonPosterior(risk, noise=0.1).identifiable()
+    assert [one.kind for one in found.combinations] == ["local"]
+    assert [one.answer for one in found.answers] == ["not determined"] * 2
+
+
+def test_an_infinite_gain_may_be_that_of_another_direction() -> None:
+    """b c and d are two open directions: a place that determines d does not separate b and c."""
+    model = Scalars(
+        lambda x, p: p["b"] * p["c"] * x[:, :1] + p["d"] * x[:, 1:], b=2.0, c=3.0, d=1.0
+    )
+    x = torch.cat([X, 0 * X], dim=1)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, model(x).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=0.1)
+    there = torch.ones(1, 2, dtype=torch.float64)
+    assert post.information_gain(there).tolist() == [np.inf]
+    both = torch.cat([x, there])
+    more = hs.EmpiricalRisk(model, hs.SquaredError(), (both, model(both).detach()))
+    std = hs.GaussNewtonPosterior(more, noise=0.1).parameter_std(["b", "d"])
+    assert np.isinf(std).tolist() == [True, False]
+    advice = post.undetermined(["b"]).answers[0].advice
+    assert "not at every such place: 2 directions are open" in advice
+
+
+def test_the_joint_covariance_of_many_entries_is_refused_before_it_is_formed() -> None:
+    net = mlp(1, 3000, 1)
+    risk = hs.EmpiricalRisk(net, hs.SquaredError(), (X, X))
+    post = hs.GaussNewtonPosterior(risk, 0.1, 1.0, max_bytes=4_000_000)
+    with pytest.raises(ValueError, match="joint covariance of 3000 entries needs"):
+        post.covariance(["0.weight"])
+    assert post.covariance(["2.bias"]).shape == (1, 1)

@@ -92,7 +92,8 @@ def test_the_page_says_what_each_interval_covers_and_what_the_data_add_to_a_prio
     # one number for a direction in both tables
     order = [f"direction {row[0]}" for row in tables["Directions of largest variance that the "
                                                      "data determine"].rows]  # fmt: skip
-    assert [label for label in found.trust.labels if label in order] == order
+    shown = [label.partition(" [")[0] for label in found.trust.labels]
+    assert [label for label in shown if label in order] == order
     design = np.c_[np.ones(8), X.numpy()]
     variances = np.diag(np.linalg.inv(design.T @ design / NOISE**2 + 4.0 * np.eye(2)))
     removed = [row[6] for row in tables["Parameters"].rows]
@@ -418,3 +419,57 @@ def test_the_budget_of_refits_is_kept_and_named() -> None:
     free = hs.identify(risk, noise=1)
     assert 5 < free.refit_steps <= 300
     assert not free.refits_exhausted
+
+
+def test_default_candidates_have_the_shape_and_kind_of_the_data() -> None:
+    """Vectors stay vectors, labels stay labels, and one place is one candidate."""
+    t = X[:, 0]
+
+    class Vector(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.k = torch.nn.Parameter(torch.tensor(1.5, dtype=torch.float64))
+
+        def forward(self, t: torch.Tensor) -> torch.Tensor:
+            assert t.dim() == 1
+            return self.k * t
+
+    flat = hs.identify(hs.EmpiricalRisk(Vector(), hs.SquaredError(), (t, t)), noise=NOISE, refits=0)
+    assert flat.candidates.shape == (101, 1)
+    scale = NOISE / float(t.norm())
+    np.testing.assert_allclose(
+        flat.prediction_std[:, 0], scale * np.linspace(0, 1, 101), atol=1e-12
+    )
+    label = torch.tensor([0, 2, 1, 0, 2])
+    table = torch.nn.Embedding(3, 1).double()
+    y = torch.arange(5.0, dtype=torch.float64)[:, None]
+    found = hs.identify(
+        hs.EmpiricalRisk(table, hs.SquaredError(), (label, y)), noise=NOISE, refits=0
+    )
+    assert found.candidates[:, 0].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(found.prediction_std[:, 0], NOISE / np.sqrt([2, 1, 2]))
+    model = Scalars(lambda x, p: p["a"] * x, a=1.0)
+    one = hs.identify(
+        hs.EmpiricalRisk(model, hs.SquaredError(), (X[3:4], X[3:4])), noise=NOISE, k=3
+    )
+    assert one.candidates.tolist() == [[float(X[3])]]
+    assert one.gains == pytest.approx([np.log(2) / 2])
+
+
+def test_a_lone_name_is_not_a_list_of_letters() -> None:
+    with pytest.raises(ValueError, match="names: 'ab'; a non-empty list"):
+        hs.identify(line(), names="ab", noise=NOISE)
+
+
+def test_a_direction_that_may_not_be_believed_has_the_name_of_its_largest_parameter() -> None:
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=1.0, b=2.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=NOISE, prior_precision=4.0)
+    seen: list[tuple[int, int, str]] = []
+    found = post.trust_radius(["a"], k=2, random=0, progress=lambda *told: seen.append(told))
+    design = np.c_[np.ones(8), X.numpy()]
+    vectors = np.linalg.eigh(design.T @ design)[1]
+    names = [f"{'ab'[at]} {100 * share:.0f} %" for at, share in
+             zip((vectors**2).argmax(axis=0), (vectors**2).max(axis=0), strict=True)]  # fmt: skip
+    assert found.labels == ("a", f"direction 1 [{names[0]}]", f"direction 2 [{names[1]}]")
+    assert seen == [(1, 3, "directions"), (2, 3, "directions"), (3, 3, "directions")]

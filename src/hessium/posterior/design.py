@@ -123,7 +123,12 @@ def design(
         raise InputError(msg)
     prices = np.ones(samples) if costs is None else reals("costs", costs)
     if prices.shape != (samples,) or not bool((prices > 0).all() and np.isfinite(prices).all()):
-        msg = f"costs: shape {prices.shape}; a positive finite number for each of {samples}"
+        size = f"shape {prices.shape}"
+        range_ = f"values from {prices.min(initial=np.inf):g} to {prices.max(initial=-np.inf):g}"
+        msg = (
+            f"costs: {range_ if prices.shape == (samples,) else size}; a positive finite number "
+            f"for each of {samples} candidates is required"
+        )
         raise InputError(msg)
     chosen: list[int] = []
     found: list[float] = []

@@ -115,6 +115,8 @@ class Factor:
         Cost: none, or with the Gram matrix one pass over columns.
         """
         entries = entries_of(self.risk, names)
+        if joint:
+            self._require_room_for_entries(len(entries))
         at = torch.as_tensor(entries, device=self.scale.device)
         d = _array(self.scale[at])
         if self.right is not None:
@@ -133,6 +135,16 @@ class Factor:
                 self._refine(rest, at, self.right)
             rest = rest / d**2
         return Functionals(along=units / d[:, None], rest=rest, squares=1 / d**2)
+
+    def _require_room_for_entries(self, count: int) -> None:
+        """Check that the parts of unit functionals outside fit into memory."""
+        columns = count if self.right is None else 2 * self.risk.dim + count
+        if count * columns * 8 > 4 * self.max_bytes:
+            msg = (
+                f"names: the joint covariance of {count} entries needs "
+                f"{count * columns * 8 / 2**30:.3g} GiB; name fewer parameters, or raise max_bytes"
+            )
+            raise InputError(msg)
 
     def _outside(self, at: Tensor, right: Tensor) -> FloatArray:
         """Rows (I - V V^T) e_i, projected twice, for entries i: what 1 - |V^T e_i|^2 cancels."""

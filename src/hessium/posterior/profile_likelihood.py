@@ -261,8 +261,8 @@ def profile_likelihood(
     law = _law_of(freedom)
     if at is not None:
         distances = reals("at", at).reshape(-1)
-        if not distances.size or bool((distances == 0).any()):
-            msg = f"at: {list(at)}; distances other than zero are required"
+        if not distances.size or not bool((np.isfinite(distances) & (distances != 0)).all()):
+            msg = f"at: {distances.tolist()}; finite distances other than zero are required"
             raise InputError(msg)
     risk = state.factor.risk
     if len(risk.layout.select([name]).names) > 1:

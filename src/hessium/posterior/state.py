@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from torch import Tensor
 
 from hessium._typing import AnyArray, BoolArray, FloatArray
 from hessium.errors import ConvergenceWarning, InputError
@@ -173,6 +174,23 @@ class State:
                 + BY_GRAM
             )
             warnings.warn(msg, ConvergenceWarning, stacklevel=4)
+
+    def solve(self, vector: Tensor, damping: float = 0.0) -> Tensor:
+        r"""$(Q + \mu D^2)^{-1} g$ for a functional g (P,): Q the precision, $\mu$ the damping.
+
+        Without a prior and damping in the determined directions only.
+
+        Cost: by the Gram matrix one product J v and one gradient.
+        """
+        factor, shift = self.factor, self.prior_precision + damping
+        along = factor.from_functionals(vector)
+        if shift > 0:
+            weights = along * (1 / (self.precisions + shift) - 1 / shift)
+            return factor.to_parameters(weights) + factor.moves_of(vector) / shift
+        weights = np.zeros_like(along)
+        kept = self.rank.lower
+        weights[:kept] = along[:kept] / self.precisions[:kept]
+        return factor.to_parameters(weights)
 
     def covariance(self, g: Functionals) -> tuple[FloatArray, FloatArray]:
         r"""Matrices F, N of the covariance $F + N/\alpha$ as $\alpha \to 0$; N is 0 with a prior.

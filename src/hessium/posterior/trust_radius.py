@@ -59,7 +59,8 @@ class TrustRadius(Displayable):
     parameters make up for, and opposite errors at the two ends, do not change what it covers.
 
     Attributes:
-        labels: of the directions, (k,).
+        labels: of the directions, (k,); those of largest variance with the number that they have
+            in `by_parameter` and their largest parameter.
         first_order: radius of the first-order model, (k,); infinite if it holds everywhere tried.
         quadratic: radius of the quadratic model of the loss, (k,).
         curvature_ratio: $d^T H_1 d / d^T H_0 d$ at the parameters, (k,).
