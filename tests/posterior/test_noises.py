@@ -413,3 +413,25 @@ def test_the_gram_matrix_gives_the_same_residual_test() -> None:
         found.append([m for m in (str(one.message) for one in caught) if "output" in m])
     assert len(found[0]) == 1
     assert found[0] == found[1]
+
+
+def test_an_output_without_degrees_of_freedom_has_no_noise() -> None:
+    """One measurement of the third output fixes its parameter: its residual says nothing."""
+    x = draw(12, 2)
+    e = draw(12, 3, seed=2) * torch.tensor([0.1, 5.0, 1.0], dtype=F64)
+    seen = torch.ones(12, 3, dtype=F64)
+    seen[1:, 2] = 0.0
+    model = nn.Linear(2, 3, bias=False).double()
+    model.weight.data[:2] = torch.linalg.lstsq(x, e[:, :2]).solution.mT
+    model.weight.data[2] = x[0] * e[0, 2] / x[0].square().sum()
+    risk = hs.EmpiricalRisk(
+        model, lambda f, t: (seen * (f - t).square()).sum(), (x, e), reduction="sum"
+    )
+    with pytest.warns(SelfCheckWarning, match="residuals of output") as caught:
+        hs.GaussNewtonPosterior(risk)
+    (message,) = (str(one.message) for one in caught)
+    sums = (model(x) - e).square().sum(dim=0).detach()[:2]
+    told = ", ".join(f"{one:.3g}" for one in (sums / 10).sqrt().tolist())
+    assert f"(the residuals tell about [{told}, nan])" in message
+    ratio = float((sums[0] / sums[1]).sqrt())
+    assert f"{ratio:.3g} times" in message or f"{1 / ratio:.3g} times" in message

@@ -393,7 +393,7 @@ def test_a_name_is_not_proved_where_the_model_has_no_value() -> None:
         lambda x, p: (torch.sqrt(p["a"] - 0.9) + torch.sqrt(p["b"] - 0.9)) * x, a=1.0, b=1.0
     )
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
-    found = hs.GaussNewtonPosterior(risk, noise=0.1).identifiable()
+    found = hs.GaussNewtonPosterior(risk, noise=0.1).identifiable(["a", "b"])
     assert [one.kind for one in found.combinations] == ["local"]
     assert [one.answer for one in found.answers] == ["not determined"] * 2
 

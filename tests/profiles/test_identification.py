@@ -473,3 +473,23 @@ def test_a_direction_that_may_not_be_believed_has_the_name_of_its_largest_parame
              zip((vectors**2).argmax(axis=0), (vectors**2).max(axis=0), strict=True)]  # fmt: skip
     assert found.labels == ("a", f"direction 1 [{names[0]}]", f"direction 2 [{names[1]}]")
     assert seen == [(1, 3, "directions"), (2, 3, "directions"), (3, 3, "directions")]
+
+
+def test_symbols_of_outputs_keep_their_case_and_only_measured_ones_count(tmp_path: Path) -> None:
+    model = Scalars(lambda x, p: torch.cat([p["a"] + p["b"] * x, p["c"] * x], dim=1), a=1, b=2, c=3)
+    seen = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    y = model(X).detach()
+    risk = hs.EmpiricalRisk(
+        model, lambda f, t: (seen * (f - t) ** 2).sum(), (X, y), reduction="sum"
+    )
+    found = hs.identify(risk, noise=NOISE, outputs=["u", "T"], refits=0, k=1)
+    words = {str(row[0]): str(row[1]) for row in found.findings.quoted[0].rows}
+    assert words["What about predictions?"].startswith("u has a standard deviation of ")
+    assert "undetermined at 100 of 101 candidates" in words["What about predictions?"]
+    assert "of the outputs that are measured goes from" in words["Where to measure next?"]
+    assert found.findings.charts[0].title.startswith("u: model, band")
+    # noises as a tensor are written as numbers
+    both = hs.EmpiricalRisk(model, hs.SquaredError(), (X, y))
+    noise = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    page = hs.identify(both, noise=noise, refits=0, k=1).report(tmp_path / "page")
+    assert page.exists()

@@ -263,7 +263,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         Raises:
             InputError: if the entry is undetermined.
 
-        Cost: a refit without constraint and one for each distance (4, up to 12) of at most 40
+        Cost: a refit without constraint and one for each distance (4, up to 14) of at most 40
         Levenberg-Marquardt steps: one factorisation of the Jacobian, one gradient and at most 16
         losses each. All are made anew, four times at most, if one finds a larger likelihood.
         """
@@ -301,7 +301,7 @@ class GaussNewtonPosterior(MeasurementChoice):
             progress: called with directions done and in all.
 
         Cost: for each direction about 30 forward passes and 4 gradients where the model is nearly
-        linear. Where it is not, up to 12 refits of at most 12 gradients and 48 losses each; where
+        linear. Where it is not, up to 14 refits of at most 12 gradients and 48 losses each; where
         these do not converge and there are at most 2,000 parameters, each goes on with at most 25
         Levenberg-Marquardt steps of one factorisation of the Jacobian, one gradient and at most 16
         losses. For at most 20 undetermined parameters without effect two refits of this kind.

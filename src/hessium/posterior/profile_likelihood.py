@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.interpolate
-import scipy.optimize
 import scipy.stats
 import torch
 from torch import Tensor
@@ -26,7 +24,7 @@ from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
 from hessium.posterior.held_refits import HeldRefits, refit_both_sides
-from hessium.posterior.pivots import SHIFTED, Point, SignedRoot, believed, point_of
+from hessium.posterior.pivots import SHIFTED, Point, SignedRoot, believed, crossing, point_of
 from hessium.posterior.refit_budget import Budget
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
@@ -166,7 +164,7 @@ class ProfileLikelihood(Displayable):
             points = self._points(sign)
             reach = max((one.root for one in points), default=0.0) >= _REACH * level
             known = reach and self.minimum_found
-            distance = _crossing(points, level) if known else math.nan
+            distance = crossing(points, level) if known else math.nan
             ends.append(float(self.value + sign * self.std * distance))
         return ends[0], ends[1]
 
@@ -224,22 +222,6 @@ class ProfileLikelihood(Displayable):
 def _law_of(freedom: float) -> Any:
     """Of errors in standard deviations: normal, or Student's t where the noise is estimated."""
     return scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
-
-
-def _crossing(points: Sequence[Point], level: float) -> float:
-    """The smallest distance at which the root of the deviance reaches a level."""
-    known = [Point(0.0, 0.0, 0.0), *points]
-    slopes = [1.0, *(one.pivot / one.distance for one in points)]
-    curve = scipy.interpolate.CubicHermiteSpline(
-        [one.distance for one in known], [one.root for one in known], slopes
-    )
-    first = next((i for i, one in enumerate(known) if one.root >= level), None)
-    if first is None:
-        return known[-1].distance + (level - known[-1].root) / max(slopes[-1], 1e-300)
-    low, high = known[first - 1].distance, known[first].distance
-    if float(curve(high)) <= level:  # by rounding
-        return high
-    return float(scipy.optimize.brentq(lambda x: float(curve(x)) - level, low, high))
 
 
 def profile_likelihood(

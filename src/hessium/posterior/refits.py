@@ -97,7 +97,7 @@ def signed_roots(
     Returns:
         The curve along each path; and whether the refits converged, (k,).
 
-    Cost: two refits, or four to twelve where the model is not linear, of at most 12 gradients and
+    Cost: two refits, or four to fourteen where the model is not linear, of at most 12 gradients and
     48 losses each; near linearity of one or two gradients. Where these steps do not converge and
     there are at most 2,000 parameters, at most 25 Levenberg-Marquardt steps follow, each with one
     factorisation of the Jacobian, one gradient and at most 16 losses, while the budget lasts.

@@ -15,7 +15,7 @@ from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.posteriors import parameters_chart, profile_chart, radius_chart
 from hessium.posterior import ProfileLikelihood
-from hessium.profiles.units import axis
+from hessium.profiles.units import axis, begun
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
@@ -106,7 +106,7 @@ def _band(found: Identification, c: int) -> Chart | None:
     series += _chosen(found, c)
     return Chart(
         name=f"predictions-{c}",
-        title=f"{name[:1].upper()}{name[1:]}: model, band and data",
+        title=f"{begun(name)}: model, band and data",
         caption=_band_caption(series),
         x_label=axis(*found.units.input(0)),
         y_label=axis(name, unit),
@@ -190,7 +190,7 @@ def _map(found: Identification, c: int) -> Chart:
         series += _points(found.candidates, next_, "measure next", 3, "measured")
     return Chart(
         name=f"map-{c}",
-        title=f"{name[:1].upper()}{name[1:]}: how well it is known, and where to measure",
+        title=f"{begun(name)}: how well it is known, and where to measure",
         caption="Each filled point is a candidate. Its colour and shape say the standard deviation "
         "of the model's output there; the four classes have equally many candidates.",
         x_label=axis(*found.units.input(0)),
@@ -241,7 +241,7 @@ def _slices(found: Identification, c: int) -> Chart | None:
         return None
     return Chart(
         name=f"predictions-{c}",
-        title=f"{name[:1].upper()}{name[1:]}: model and band",
+        title=f"{begun(name)}: model and band",
         caption=_band_caption(series),
         x_label=axis(*found.units.input(0)),
         y_label=axis(name, unit),

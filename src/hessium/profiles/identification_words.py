@@ -9,7 +9,7 @@ import numpy as np
 
 from hessium.figures.formatting import digits
 from hessium.posterior.pivots import SHIFTED
-from hessium.profiles.units import plus_minus, quantity
+from hessium.profiles.units import begun, plus_minus, quantity
 
 if TYPE_CHECKING:
     from hessium.posterior.undetermined import OpenAnswer
@@ -60,10 +60,16 @@ def _determined(found: Identification) -> str:
         text += f" By the data alone: {_listed(closed)}."
     if rest:
         text += f" Not by the data alone: {_listed(rest)}."
-    if found.answers.combinations:
+    # with a prior, sums without a name say nothing that the errors do not say
+    shown = [
+        c
+        for c in found.answers.combinations
+        if c.kind != "local" or not found.settings["prior_precision"]
+    ]
+    if shown:
         names = [
             f"{c.text} = {plus_minus(c.value, c.std)}" + (" to first order" * (c.kind == "local"))
-            for c in found.answers.combinations
+            for c in shown
         ]
         text += f" Together: {_listed(names)}."
     return text
@@ -94,15 +100,14 @@ def _predictions(found: Identification) -> str:
             continue
         worst = int(np.where(known, std, -1.0).argmax())
         where = f" at {place(found, worst)}"
-        text = (
-            f"{subject} has a standard deviation of {digits(std[known].min(), 2)} to "
-            f"{quantity(float(std[worst]), unit, 2)} without noise, largest{where}"
-        )
+        least, most = digits(std[known].min(), 2), quantity(float(std[worst]), unit, 2)
+        one = most.split(" ")[0] == least
+        text = f"{subject} has a standard deviation of {most if one else f'{least} to {most}'} "
+        text += "without noise" + ("" if one else f", largest{where}")
         if not known.all():
             text += f"; undetermined at {int((~known).sum())} of {std.size} candidates"
         parts.append(text)
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return begun("; ".join(parts)) + "."
 
 
 def place(found: Identification, at: int) -> str:
@@ -121,10 +126,19 @@ def _next(found: Identification) -> str:
     assert design is not None
     where = "; then ".join(place(found, int(at)) for at in design.indices)
     before, after = float(design.rms_std[0]), float(design.rms_std[-1])
-    text = f"At {where}. The root mean square standard deviation of the predictions goes from "
+    text = (
+        f"At {where}. The root mean square standard deviation of the {_measured(found)} goes from "
+    )
     text += "undetermined" if math.isinf(before) else digits(before)
     text += f" to {'undetermined' if math.isinf(after) else digits(after)}"
     return text + " times the noise of a measurement."
+
+
+def _measured(found: Identification) -> str:
+    """What the root mean square is over: outputs without weight in the loss do not count."""
+    assert found.design is not None
+    known = np.isfinite(found.design.rms_std[0]) and not np.isfinite(found.prediction_std).all()
+    return "outputs that are measured" if known else "predictions"
 
 
 def _trust(found: Identification) -> str:
