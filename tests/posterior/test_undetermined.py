@@ -59,8 +59,15 @@ def test_predictions_are_open_where_their_gradient_leaves_the_rows() -> None:
     joint = post.prediction_covariance(there)
     assert joint[1, 1] == pytest.approx(0.01)
     assert joint[2, 2] == np.inf
-    assert joint[1, 2] == pytest.approx(0.005)  # of the determined part
     assert joint[4, 5] == 0.0
+    # two priors that vanish leave two covariances of w[0] + w[1] with w[1]: there is none
+    A, found = THREE_ROWS.numpy() / 0.1, []
+    for metric in (np.ones(6), np.array([1.0, 4, 1, 1, 1, 1])):
+        C = np.linalg.inv(A.T @ A + 1e-6 * np.diag(metric))
+        found.append(float((there.numpy() @ C @ there.numpy().T)[1, 2]))
+    assert found == pytest.approx([0.005, 0.008], rel=1e-3)
+    assert np.isnan(joint[1, 2])
+    assert joint[1, 0] == 0.0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -423,3 +430,17 @@ def test_the_joint_covariance_of_many_entries_is_refused_before_it_is_formed() -
     with pytest.raises(ValueError, match="joint covariance of 3000 entries needs"):
         post.covariance(["0.weight"])
     assert post.covariance(["2.bias"]).shape == (1, 1)
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_joint_covariances_by_the_gram_matrix_have_no_negative_variance(seed: int) -> None:
+    """At the data the part outside is zero, and a difference leaves it negative by rounding.
+
+    Oracle: five samples determine their five outputs, each with the variance of the noise.
+    """
+    x = draw(5, 2, seed=seed)
+    risk = hs.EmpiricalRisk(mlp(2, 40, 1), hs.SquaredError(), (x, x[:, :1]))
+    post = hs.GaussNewtonPosterior(risk, noise=0.1, max_bytes=4 * 8 * 5 * 161 - 8)
+    assert post.method == "Gram matrix"
+    np.testing.assert_allclose(post.prediction_covariance(x), 0.01 * np.eye(5), atol=1e-8)
+    np.testing.assert_allclose(post.information_gain(x), np.log(2) / 2, rtol=1e-6)

@@ -128,7 +128,7 @@ class Factor:
         elif joint:
             outside = None if self.right is None else self._outside(at, self.right)
             rest = np.eye(len(d)) - units @ units.T if outside is None else outside @ outside.T
-            rest = rest / d[:, None] / d
+            rest = _with_squares(rest / d[:, None] / d)
         else:
             rest = np.maximum(1 - np.einsum("ij,ij->i", units, units), 0.0)
             if self.right is not None:
@@ -213,7 +213,7 @@ class Factor:
         rest = _array(own)
         squares = np.diagonal(rest).copy() if joint else rest
         if joint:
-            rest = rest - along @ along.T
+            rest = _with_squares(rest - along @ along.T)
         else:
             rest = np.maximum(squares - np.einsum("ij,ij->i", along, along), 0.0)
         return Functionals(along=along, rest=rest, squares=squares)
@@ -267,6 +267,12 @@ class Factor:
         block = image if image.dim() == 2 else image[:, None]
         found = _array(self._scaled_left.mT @ self.data.whiten(block))
         return found if image.dim() == 2 else found[:, 0]
+
+
+def _with_squares(rest: FloatArray) -> FloatArray:
+    """A Gram matrix from a difference, whose diagonal may be negative by rounding."""
+    np.fill_diagonal(rest, np.maximum(np.diagonal(rest), 0.0))
+    return rest
 
 
 def _require_room(size: int, dim: int, joint: bool, max_bytes: int) -> None:

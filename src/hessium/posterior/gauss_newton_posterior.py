@@ -140,7 +140,8 @@ class GaussNewtonPosterior(MeasurementChoice):
         r"""Joint covariance of some parameters, all by default.
 
         Without a prior the limit of vanishing $\alpha$: entries between undetermined parameters are
-        plus or minus infinity where they vary together in an undetermined direction.
+        plus or minus infinity where they vary together in an undetermined direction; those of a
+        determined and an undetermined one are 0, or NaN as they depend on the prior that vanishes.
 
         Returns:
             Shape (entries, entries), in the order of the risk.
@@ -181,7 +182,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         """Joint covariance of all outputs at some inputs, by sample, then output; without noise.
 
         Returns:
-            Shape (samples x outputs, samples x outputs); infinities as in `covariance`.
+            Shape (samples x outputs, samples x outputs); infinities and NaN as in `covariance`.
         """
         g, _ = self._factor.outputs(inputs, joint=True)
         return limits(*self._state.covariance(g))

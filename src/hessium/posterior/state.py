@@ -220,7 +220,16 @@ class State:
 
 
 def limits(finite: FloatArray, open_part: FloatArray) -> FloatArray:
-    r"""The covariance as $\alpha \to 0$: infinities where the open part is not zero."""
+    r"""The covariance as $\alpha \to 0$: infinities where the open part is not zero.
+
+    NaN between a determined and an undetermined functional, unless it is zero: it depends on which
+    prior vanishes, as on the units of the parameters.
+    """
     size = np.sqrt(np.outer(np.diagonal(open_part), np.diagonal(open_part)))
-    is_open: BoolArray = np.abs(open_part) > _TINY * size
-    return np.where(is_open & (size > 0), np.copysign(np.inf, open_part), finite)
+    is_open: BoolArray = (np.abs(open_part) > _TINY * size) & (size > 0)
+    found = np.where(is_open, np.copysign(np.inf, open_part), finite)
+    one = np.diagonal(open_part) > 0
+    of_prior = (one[:, None] | one) & ~is_open
+    spread = np.sqrt(np.maximum(np.diagonal(finite), 0.0))
+    coupled = np.abs(finite) > _TINY * np.outer(spread, spread)
+    return np.where(of_prior & coupled, np.nan, found)
