@@ -272,6 +272,10 @@ def test_what_does_not_fit_is_refused_before_the_posterior() -> None:
         hs.identify(risk, outputs=["u", "v"])
     with pytest.raises(ValueError, match="model does not take them"):
         hs.identify(risk, candidates=draw(4, 9))
+    with pytest.raises(ValueError, match=r"candidates: outputs of shape .* at least one sample"):
+        hs.identify(risk, candidates=draw(4, 2)[:0])
+    with pytest.raises(ValueError, match="candidates: those given have 2 of 2 entries"):
+        hs.identify(risk, candidates=draw(1, 2) * float("nan"))
 
 
 def equation_and_data() -> hs.SumRisk:
