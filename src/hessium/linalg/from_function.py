@@ -1,4 +1,4 @@
-"""Symmetric operators from functions of vectors, in torch, NumPy, JAX or another language."""
+"""Symmetric operators from functions of vectors, in torch, NumPy or another library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def from_matvec(
 
     Args:
         matvec: function of a vector (n,) that returns $A v$, shape (n,): a tensor, a NumPy array,
-            or an array that NumPy can read, such as those of JAX and of Julia (juliacall).
+            or an array of another library that NumPy can read, such as JAX.
         n: number of rows and columns.
         dtype: torch.float32 or torch.float64, the precision in which the function computes.
         device: of the vectors. A function of NumPy arrays gets copies on the CPU.
