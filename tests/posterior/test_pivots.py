@@ -39,7 +39,7 @@ def test_coverage_of_an_exponential_is_that_of_its_draws(s: float) -> None:
     curve, converged = signed_root(lambda x: exponential(s, x), T, Z)
     assert converged
     # in units of the standard deviation: the data u ~ N(u0, 1), x = log(1 + s u) / s
-    misses, plausible = coverages(curve, T, Z, NORMAL)
+    misses, coverage_range = coverages(curve, T, Z, NORMAL)
     fine = np.linspace(-6, 6, 400_001)
     known = []
     for truth in Z * np.array([-1, -0.5, 0, 0.5, 1]):
@@ -49,7 +49,7 @@ def test_coverage_of_an_exponential_is_that_of_its_draws(s: float) -> None:
         known.append((mass[gap > T].sum(), mass[gap < -T].sum()))
     np.testing.assert_allclose(misses, known[2], atol=4e-4)
     total = 1 - np.sum(known, axis=1)
-    np.testing.assert_allclose(plausible, (total.min(), total.max()), atol=2e-3)
+    np.testing.assert_allclose(coverage_range, (total.min(), total.max()), atol=2e-3)
 
 
 def test_a_line_needs_two_refits_and_failures_count_within_the_interval_only() -> None:
@@ -62,9 +62,9 @@ def test_a_line_needs_two_refits_and_failures_count_within_the_interval_only() -
     curve, converged = signed_root(line, T, Z)
     assert converged
     assert asked == [-T, T]
-    misses, plausible = coverages(curve, T, Z, NORMAL)
+    misses, coverage_range = coverages(curve, T, Z, NORMAL)
     np.testing.assert_allclose(misses, NORMAL.sf(T), rtol=1e-3)
-    np.testing.assert_allclose(plausible, 1 - 2 * NORMAL.sf(T), atol=1e-4)
+    np.testing.assert_allclose(coverage_range, 1 - 2 * NORMAL.sf(T), atol=1e-4)
     assert signed_root(lambda _: None, T, Z)[1] is False
     assert signed_root(lambda x: line(x) if x > 0 else None, T, Z)[1] is False
 
@@ -85,10 +85,10 @@ def test_a_truth_that_the_likelihood_does_not_bound_is_not_believed() -> None:
 
     curve, converged = signed_root(bounded, T, Z)
     assert converged
-    misses, plausible = coverages(curve, T, Z, NORMAL)
+    misses, coverage_range = coverages(curve, T, Z, NORMAL)
     assert misses.tolist() == [0.0, 0.0]
-    assert np.isnan(plausible).all()
-    assert not believed(plausible, 0.95).any()
+    assert np.isnan(coverage_range).all()
+    assert not believed(coverage_range, 0.95).any()
 
 
 def test_a_root_that_falls_ends_the_curve() -> None:
@@ -117,15 +117,15 @@ def measured(b: float, s: float) -> hs.EmpiricalRisk:
 def test_a_parameter_that_ran_off_is_found_and_a_product_is_not() -> None:
     found = hs.GaussNewtonPosterior(measured(2.0, -40.0), noise=0.02).trust_radius(k=0, random=0)
     assert found.bounded == ("s",)
-    assert found.trusted.all()
-    assert not found.believable
+    assert found.has_nominal_coverage.all()
+    assert not found.valid
     assert "without effect at the estimate" in repr(found)
     x = torch.linspace(0, 1, 5, dtype=torch.float64)[:, None]
     model = Scalars(lambda x, p: p["b"] * p["c"] * x, b=2.0, c=3.0)
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, model(x).detach()))
     product = hs.GaussNewtonPosterior(risk, noise=0.02).trust_radius(k=1, random=0)
     assert product.bounded == ()
-    assert product.believable
+    assert product.valid
 
 
 def test_the_interval_of_refits_is_that_of_the_likelihood() -> None:
@@ -144,7 +144,7 @@ def test_the_interval_of_refits_is_that_of_the_likelihood() -> None:
     with pytest.raises(ValueError, match="confidence"):
         profile.interval(1.5)
     one_side = hs.GaussNewtonPosterior(risk, noise=0.02).profile_likelihood("a", at=(1.0, 2.0))
-    assert one_side.believable
+    assert one_side.valid
     with pytest.raises(ValueError, match="below the estimate reach 0"):
         one_side.interval()
 
@@ -170,7 +170,7 @@ def test_a_model_that_fails_far_away_ends_a_refit() -> None:
     risk = hs.EmpiricalRisk(Scalars(solve, a=1.0), hs.SquaredError(), (x, x))
     found = hs.GaussNewtonPosterior(risk, noise=1.0).trust_radius(["a"], k=0, random=0)
     assert not found.converged.any()
-    assert not found.believable
+    assert not found.valid
     assert "do not converge" in repr(found)
 
 
@@ -189,7 +189,9 @@ def test_both_ends_of_a_crooked_interval_are_those_of_the_likelihood() -> None:
 
     best = scipy.optimize.minimize_scalar(rss, bounds=(0.3, 4), options={"xatol": 1e-12})
     base = x / (best.x + x)
-    model = Scalars(lambda x, p: p["a"] * x / (p["b"] + x), a=base @ y / (base @ base), b=best.x)
+    model = Scalars(
+        lambda x, p: p["a"] * x / (p["b"] + x), a=float(base @ y / (base @ base)), b=best.x
+    )
     data = tuple(torch.from_numpy(one)[:, None] for one in (x, y))
     post = hs.GaussNewtonPosterior(hs.EmpiricalRisk(model, hs.SquaredError(), data))
     profile = post.profile_likelihood("b")

@@ -61,11 +61,11 @@ def test_predictions_are_open_where_their_gradient_leaves_the_rows() -> None:
     assert joint[2, 2] == np.inf
     assert joint[4, 5] == 0.0
     # two priors that vanish leave two covariances of w[0] + w[1] with w[1]: there is none
-    A, found = THREE_ROWS.numpy() / 0.1, []
+    A, limits = THREE_ROWS.numpy() / 0.1, []
     for metric in (np.ones(6), np.array([1.0, 4, 1, 1, 1, 1])):
         C = np.linalg.inv(A.T @ A + 1e-6 * np.diag(metric))
-        found.append(float((there.numpy() @ C @ there.numpy().T)[1, 2]))
-    assert found == pytest.approx([0.005, 0.008], rel=1e-3)
+        limits.append(float((there.numpy() @ C @ there.numpy().T)[1, 2]))
+    assert limits == pytest.approx([0.005, 0.008], rel=1e-3)
     assert np.isnan(joint[1, 2])
     assert joint[1, 0] == 0.0
 

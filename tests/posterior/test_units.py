@@ -126,9 +126,9 @@ def test_a_linear_parameter_is_as_sure_in_any_unit_as_the_dense_answer_says() ->
     post = hs.GaussNewtonPosterior(risk, noise=0.1)
     np.testing.assert_allclose(post.parameter_std(), expected * units, rtol=1e-9)
     radius = post.trust_radius(k=2, random=2)
-    assert radius.trusted.all()  # not believable: 0.1 away from the minimum
+    assert radius.has_nominal_coverage.all()  # not valid: 0.1 away from the minimum
     profile = post.profile_likelihood("c")
-    assert profile.believable
+    assert profile.valid
     assert profile.departure < 1e-6
     spread = post.sample(2000, rng=0).std(dim=0).numpy() / (expected * units)
     # a standard deviation of 2,000 draws has a standard error of 1.6 %; 5 of them: 1e-6

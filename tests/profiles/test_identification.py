@@ -72,8 +72,8 @@ def test_a_line_gets_the_answers_of_linear_regression() -> None:
     # the ends of the line are the places of least certainty
     assert found.design is not None
     assert sorted(found.candidates[found.design.indices, 0].tolist()) == [0.0, 1.0]
-    assert found.trust.believable
-    assert [one.believable for one in found.profiles] == [True, True]
+    assert found.trust.valid
+    assert [one.valid for one in found.profiles] == [True, True]
     words = {row[0]: row[1] for row in found.findings.quoted[0].rows}
     assert "a = (1.000 ± 0.065) m" in str(words["How well?"])
     assert "x = " in str(words["Where to measure next?"])
@@ -129,7 +129,7 @@ def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> No
     assert row["coverage"] == found.trust.coverage[0] != pytest.approx(0.95, abs=1e-3)
     # at this noise the likelihood bounds the interval on one side; at a tenth of it on both
     few = hs.identify(risk, noise=0.3, refits=0)
-    low, high = few.trust.plausible[0]
+    low, high = few.trust.coverage_range[0]
     assert low < high
     assert [few.summary()["coverage"][0][key] for key in ("least", "largest")] == [low, high]
     assert row["curvature_ratio"] == found.trust.curvature_ratio[0]
@@ -155,7 +155,7 @@ def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> No
     assert table["interval along"][0] == "a"
     assert table["coverage"][0] == row["coverage"]
     assert (table["least coverage"][0], table["largest coverage"][0]) == pytest.approx(
-        tuple(found.trust.plausible[0]), nan_ok=True
+        tuple(found.trust.coverage_range[0]), nan_ok=True
     )
 
 
@@ -385,7 +385,7 @@ def test_a_model_that_is_not_at_its_minimum_is_not_believed() -> None:
     model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=1.0, b=2.0)
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach() + 3.0))
     found = hs.identify(risk, noise=NOISE)
-    assert not found.trust.believable
+    assert not found.trust.valid
     assert found.trust.distance == pytest.approx(3.0 * 8**0.5 / NOISE, rel=1e-6)
     summary = found.summary()
     assert summary["errors_may_be_believed"] is False

@@ -34,7 +34,7 @@ import scipy.optimize
 
 from hessium._typing import BoolArray, FloatArray
 
-PLAUSIBLE = 0.9
+LIKELY = 0.9
 """Confidence of the interval of truths for which the coverage is computed."""
 
 SHIFTED = 0.25

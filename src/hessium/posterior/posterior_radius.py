@@ -19,7 +19,7 @@ from hessium.posterior.entries import (
     labels_of,
     scalar_names,
 )
-from hessium.posterior.pivots import PLAUSIBLE, coverages
+from hessium.posterior.pivots import LIKELY, coverages
 from hessium.posterior.refit_budget import Budget
 from hessium.posterior.refits import bounded_after_all, signed_roots
 from hessium.posterior.shares import largest_part
@@ -52,11 +52,11 @@ def posterior_trust_radius(
     directions, labels, lengths = _paths(state, names, k, random, rng)
     law = scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
     reach = float(law.ppf(0.5 + confidence / 2))
-    far = float(law.ppf(0.5 + PLAUSIBLE / 2))
+    far = float(law.ppf(0.5 + LIKELY / 2))
     curves, converged = signed_roots(
         state, prior_mean, directions, lengths, reach, far, spending, progress
     )
-    misses, plausible = zip(*(coverages(one, reach, far, law) for one in curves), strict=True)
+    misses, coverage_range = zip(*(coverages(one, reach, far, law) for one in curves), strict=True)
     chosen = scalar_names(state.factor.risk) if names is None else names
     bounded: tuple[str, ...] = ()
     if chosen and state.prior_precision == 0:
@@ -76,7 +76,7 @@ def posterior_trust_radius(
         curvature_ratio=ratios,
         needed=reach / lengths,
         misses=np.array(misses),
-        plausible=np.array(plausible),
+        coverage_range=np.array(coverage_range),
         converged=converged,
         confidence=confidence,
         within=within,

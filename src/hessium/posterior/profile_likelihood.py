@@ -91,13 +91,13 @@ class ProfileLikelihood(Displayable):
         return float(apart[np.abs(self.at) <= self.reach * (1 + 1e-9)].max())
 
     @property
-    def believable(self) -> bool:
+    def valid(self) -> bool:
         """Whether the intervals at these distances may be believed.
 
-        The limits of `TrustRadius.trusted`, 93 to 98 % for 95 %, for the interval of `reach`
-        standard deviations on both sides, with the estimate as the truth; `TrustRadius` looks at
-        other truths too. The shift is at most 0.25 standard deviations, all refits converged, and
-        the minimum was found.
+        With the limits of `TrustRadius.has_nominal_coverage`, 93 to 98 % for 95 %, for the interval
+        of `reach` standard deviations on both sides and the estimate as the truth; `TrustRadius`
+        looks at other truths too. The shift is at most 0.25 standard deviations, all refits
+        converged, and the minimum was found.
         """
         if abs(self.shift) > SHIFTED or not (self.minimum_found and self.converged.all()):
             return False
@@ -199,7 +199,7 @@ class ProfileLikelihood(Displayable):
                 f"{spent}, so the interval may not be believed: train the model further"
             )
         words = "so it may not be believed"
-        if self.believable:
+        if self.valid:
             words = "so by this check it may be believed (trust_radius looks at other truths too)"
         failed = int((~self.converged).sum())
         doubt = f", but {failed} refits have not converged" if failed else ""

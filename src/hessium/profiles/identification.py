@@ -201,7 +201,7 @@ class Identification(Reported, Displayable):
             words.append(f"{known} of {self.parameters.std.size} parameters have an error")
         if self.design is not None:
             words.append(f"measure next at candidates {self.design.indices.tolist()}")
-        words.append(f"errors {'may' if self.trust.believable else 'may not'} be believed")
+        words.append(f"errors {'may' if self.trust.valid else 'may not'} be believed")
         return f"Identification({'; '.join(words)})"
 
 

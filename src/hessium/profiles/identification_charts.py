@@ -45,7 +45,7 @@ def charts(found: Identification) -> tuple[Chart, ...]:
         if len(kinds) == 1 and len({label.partition("[")[0] for label in table.labels}) == 1:
             drawn.append(parameters_chart(table))
     if found.profiles:
-        worst = max(found.profiles, key=lambda one: (not one.believable, one.departure))
+        worst = max(found.profiles, key=lambda one: (not one.valid, one.departure))
         drawn.append(replace(profile_chart(worst), caption=_profile_caption(found, worst)))
     with contextlib.suppress(InputError):  # both models hold everywhere
         drawn.append(radius_chart(found.trust))

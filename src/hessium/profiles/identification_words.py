@@ -145,7 +145,7 @@ def _trust(found: Identification) -> str:
     trust, named = found.trust, _named(found)
     rows = [
         (label, bool(good), label in named)
-        for label, good in zip(trust.labels, trust.trusted, strict=True)
+        for label, good in zip(trust.labels, trust.has_nominal_coverage, strict=True)
     ]
     good, bad = ([label for label, ok, own in rows if own and ok is want] for want in (True, False))
     others = [label for label, ok, own in rows if not own and not ok]
@@ -190,7 +190,7 @@ def reason(found: Identification, label: str) -> str:
     at = trust.labels.index(label)
     if not trust.converged[at]:
         return "refits do not converge" + (" within the budget" if trust.exhausted else "")
-    if np.isnan(trust.plausible[at]).any():
+    if np.isnan(trust.coverage_range[at]).any():
         return "the likelihood does not bound it"
     return _range(found, [label])
 
@@ -200,7 +200,10 @@ def _range(found: Identification, labels: list[str]) -> str:
     at = [found.trust.labels.index(label) for label in labels]
     low, high = (
         f"{100 * one:.1f}"
-        for one in (found.trust.plausible[at, 0].min(), found.trust.plausible[at, 1].max())
+        for one in (
+            found.trust.coverage_range[at, 0].min(),
+            found.trust.coverage_range[at, 1].max(),
+        )
     )
     return f"{low} %" if low == high else f"{low} to {high} %"
 
@@ -208,10 +211,10 @@ def _range(found: Identification, labels: list[str]) -> str:
 def doubtful(found: Identification) -> list[str]:
     """Parameters that were asked for whose intervals may not be believed."""
     named = _named(found)
-    bad = {one.label for one in found.profiles if not one.believable}
+    bad = {one.label for one in found.profiles if not one.valid}
     bad |= {
         label
-        for label, good in zip(found.trust.labels, found.trust.trusted, strict=True)
+        for label, good in zip(found.trust.labels, found.trust.has_nominal_coverage, strict=True)
         if label in named and not good
     }
     return [] if found.parameters is None else [x for x in found.parameters.labels if x in bad]
@@ -256,7 +259,7 @@ def advice(found: Identification) -> list[str]:
             + "use a parameter in which the model is closer to linear (such as its logarithm), or "
             "measure more."
         )
-    elif not found.trust.believable:
+    elif not found.trust.valid:
         words.append(
             "Do not use the errors of predictions without a check, such as a fit to part of the "
             "data: the model is not linear within them."
