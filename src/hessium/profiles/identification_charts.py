@@ -97,7 +97,7 @@ def _band(found: Identification, c: int) -> Chart | None:
     if not known.all():
         series.append(
             Series(
-                label="not determined by the data", x=x[~known], y=y[~known],
+                label="undetermined by the data", x=x[~known], y=y[~known],
                 error="no error: the data leave these outputs open", source="measured",
                 mark="points", hue=1,
             )
@@ -180,7 +180,7 @@ def _map(found: Identification, c: int) -> Chart:
             inside = known & (std >= edges[i] if i == 0 else std > edges[i]) & (std <= edges[i + 1])
             label = f"{digits(edges[i], 2)} to {digits(edges[i + 1], 2)} {unit}".rstrip()
             series += _points(found.candidates, inside, label, hues[i], "measured")
-    series += _points(found.candidates, ~known, "not determined by the data", 5, "measured")
+    series += _points(found.candidates, ~known, "undetermined by the data", 5, "measured")
     data = np.ones(len(found.inputs), dtype=np.bool_)
     if found.inputs.shape[1:] == (2,):
         series += _points(found.inputs, data, "measured", 5, "published")
