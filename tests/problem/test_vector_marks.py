@@ -20,7 +20,7 @@ def told_apart(one: Tensor, other: Tensor) -> bool:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("n", [1, 3, 64, 200, 1000])
+@pytest.mark.parametrize("n", [1, 3, 64, 200])
 def test_vectors_with_equal_norms_and_sums_are_told_apart(n: int, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(n)
     vector = torch.randn(n, generator=generator, dtype=torch.float64).to(dtype)

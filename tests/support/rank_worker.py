@@ -645,7 +645,7 @@ def documented(group: Group) -> float:
     lines = [line for line in script.splitlines() if "_process_group(" not in line]
     found: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()):
-        exec("\n".join(lines), found)  # noqa: S102
+        exec("\n".join(lines), found)
     data = found["inputs"], found["targets"]
     alone = hs.Hessian(hs.EmpiricalRisk(found["model"], nn.CrossEntropyLoss(), data), check=False)
     pairs = hs.eigenpairs(alone, 10, rng=0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -299,8 +300,9 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # gloo adds general advice behind what happened
-        lines = str(error).partition(". This is typically")[0].strip().splitlines()
+        # gloo adds its source before what happened and general advice behind it
+        told = str(error).partition(". This is typically")[0].strip()
+        lines = re.sub(r"^\[\S+\.cc:\d+\] ", "", told).splitlines()
         lines = lines or [type(error).__name__]
         msg = (
             "process_group: another process has ended, or has not answered within the timeout of "

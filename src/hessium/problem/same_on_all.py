@@ -58,7 +58,7 @@ def _difference(parts: Sequence[Mapping[str, Mapping[str, str]]], other: int) ->
     which = f" (first {names[0]!r})" if names and names[0] else ""
     remedy = "give the same on every rank"
     if what.startswith("model"):
-        remedy = "load the same state on every rank (the same seed, or one file)"
+        remedy = "load the same state on every rank (one seed, one file, or a broadcast)"
     return f"{what} of rank {other} differ from those of rank 0{which}; {remedy}"
 
 
@@ -148,15 +148,18 @@ def mark_of_batch(batch: Batch) -> float:
 
 
 def warn_of_equal_data(marks: Sequence[Any]) -> None:
-    """Warn if all processes hold the same data.
+    """Warn if processes hold the same data.
 
     Args:
         marks: of each process: the first batch, and the loss of each batch.
     """
-    if len(marks) > 1 and marks[0][0] and all(one == marks[0] for one in marks):
-        warnings.warn(
-            f"data: all {len(marks)} ranks hold the same samples, and each counts {len(marks)} "
-            "times; give each rank its part, such as inputs[rank::size]",
-            SharedDataWarning,
-            stacklevel=6,
-        )
+    for rank, mine in enumerate(marks):
+        first = marks.index(mine)
+        if mine[0] and first != rank:
+            warnings.warn(
+                f"data: ranks {first} and {rank} hold the same samples, which count twice; give "
+                "each rank its own part, such as inputs[rank::size]",
+                SharedDataWarning,
+                stacklevel=6,
+            )
+            return

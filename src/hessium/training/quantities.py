@@ -188,7 +188,5 @@ def _along_own_gradient(risk: EmpiricalRisk, inputs: Any, targets: Any) -> float
         if size == 0 or not product.requires_grad:
             return 0.0
         images = torch.autograd.grad(product, leaves, materialize_grads=True)
-    forms = (
-        float((f * h).sum(dtype=torch.float64)) for f, h in zip(fixed, images, strict=True)
-    )
+    forms = (float((f * h).sum(dtype=torch.float64)) for f, h in zip(fixed, images, strict=True))
     return sum(forms) / size
