@@ -112,7 +112,7 @@ def by_parameter(
         vectors = directions if directions.dim() == 2 else directions[:, None]
         values, what = vectors.norm(dim=0).double().cpu().numpy(), "length"
     if risk is not None:
-        known = risk.layout.named_shapes
+        known = risk.named_shapes
     else:
         known = directions.named_shapes if isinstance(directions, Eigenpairs) else ()
     if not known:
