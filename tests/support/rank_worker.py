@@ -590,7 +590,9 @@ def data_of_all(group: Group) -> list[list[str]]:
     """Warnings where parts of the data are those of training, equal, and disjoint."""
     model, loss, batches = squared()
     samples = TensorDataset(draw(7, 4), draw(7, 2))
-    sampler = DistributedSampler(samples, dist.get_world_size(group), dist.get_rank(group))
+    sampler: DistributedSampler[Any] = DistributedSampler(
+        samples, dist.get_world_size(group), dist.get_rank(group)
+    )
     found = []
     for data in (DataLoader(samples, 2, sampler=sampler), batches, shard(batches, group)):
         with warnings.catch_warnings(record=True) as caught:
@@ -621,7 +623,7 @@ def monitored(group: Group) -> list[Any]:
         )
     ]
     hessian = hs.Hessian(risks[0], check=False)
-    optimizer.state[model[0].bias]["exp_avg_sq"] *= 1.0 + dist.get_rank(group)
+    optimizer.state[next(model.parameters())]["exp_avg_sq"] *= 1.0 + dist.get_rank(group)
     return [
         errors,
         message(lambda: hs.Monitor(model, risks[0], budget=0.1)),
