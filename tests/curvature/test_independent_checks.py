@@ -445,7 +445,7 @@ def test_a_derivative_lost_at_one_point_is_announced() -> None:
 
 def test_a_kink_exactly_at_the_parameters_is_announced() -> None:
     """ReLU of exact zeros: neither gradient nor Hessian exists, and autograd gives one side."""
-    model = mlp(3, 5, 2, activation=nn.ReLU)
+    model: Any = mlp(3, 5, 2, activation=nn.ReLU)
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
