@@ -137,7 +137,7 @@ class Turned(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.tanh(self.first(x)) @ self.table.t()
-        return F.linear(torch.tanh(hidden), self.table.T)
+        return F.linear(torch.tanh(hidden), self.table.T).mean(1)
 
 
 class Odd(nn.Module):
@@ -255,10 +255,12 @@ def test_every_layer(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert float(error.norm()) <= 1e-11 * float(J.norm())
 
 
+@pytest.mark.filterwarnings("ignore:scaled_dot_product_attention")
 @pytest.mark.parametrize("name", ["odd", "lines"])
 def test_rows_come_from_pieces_of_the_batch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without layers: the same matrix from pieces of the batch."""
     model, x, _ = case(name)
+    x = torch.cat([x, 0.5 * x, x.cos(), x.sin()])
     J = jacobian(model, x)
     y = draw(len(x), J.shape[0] // len(x), seed=3)
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, y))
@@ -274,7 +276,7 @@ def test_rows_come_from_pieces_of_the_batch(name: str, monkeypatch: pytest.Monke
     monkeypatch.setattr(hs.EmpiricalRisk, "outputs", counted)
     found = operator.dense()
     assert float((found - 2 * J @ J.mT).norm()) <= 1e-11 * float(found.norm())
-    assert passed.count(len(x)) <= 4  # the check, and the batch that the pieces are compared with
+    assert passed.count(len(x)) <= 4  # the check, and the batch that pieces are compared with
     assert min(passed) < len(x)
     assert "sample by sample" not in risk.refuted
 
@@ -292,9 +294,9 @@ class Coupled(nn.Module):
 
 
 def test_coupled_samples_are_not_cut() -> None:
-    model, x = seeded(Coupled()), draw(6, 3)
+    model, x = seeded(Coupled()), draw(20, 3)
     J = jacobian(model, x)
-    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, draw(6, 2, seed=3)))
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, draw(20, 2, seed=3)))
     found = hs.Gram(risk).dense()
     assert float((found - 2 * J @ J.mT).norm()) <= 1e-11 * float(found.norm())
     assert {"layer-wise", "sample by sample"} <= risk.refuted
