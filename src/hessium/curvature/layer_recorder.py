@@ -113,7 +113,8 @@ class TapRecorder(TorchFunctionMode):
         of_data = any(t in self._data for t in found)
         if func is torch.autograd.grad:
             self.differentiates = True
-        if keys and (result := self._tapped(func, args, keywords, of_data)) is not None:
+        real = not any(t.is_complex() for t in found)
+        if keys and real and (result := self._tapped(func, args, keywords, of_data)) is not None:
             self._note(tree_leaves(result))
             return result
         result = func(*args, **keywords)
