@@ -100,6 +100,11 @@ class Evaluation(Remembering, abc.ABC):
         return self._theta.clone()
 
     @property
+    def length(self) -> float:
+        """Norm of the parameters that this process holds."""
+        return float(self._theta.norm())
+
+    @property
     def spread(self) -> Spread | None:
         """The shares of the parameters, if each process holds a part of every parameter."""
         return self._spread
