@@ -21,6 +21,7 @@ ClaimAt: TypeAlias = Callable[[EmpiricalRisk, EmpiricalRisk], Claim]
 SINGLE_SLOPES = "differences of the loss in single precision"
 SINGLE_PRODUCTS = "differences of gradients in single precision"
 SHARE = 1 / 8  # of the samples of every batch, on which differences are tried first
+_SMALL = 4096  # entries of vectors that cost nothing
 _NEARBY = 1e-2  # of theta: the distance of the places beside a kink or a critical point
 
 
@@ -36,9 +37,10 @@ def direction(risk: EmpiricalRisk, number: int = 0) -> Tensor:
     """One of `directions`."""
     if (known := risk.directions.get(number)) is not None:
         return known
-    generator = torch.Generator().manual_seed(20170706 + number)
-    vector = torch.empty(risk.dim, dtype=risk.dtype, device="cpu")
-    vector.uniform_(-1, 1, generator=generator)  # a quarter of the time of normal numbers
+    generator = torch.Generator().manual_seed(20170706)
+    count = 2 if number or risk.dim < _SMALL else 1  # the second takes time and is rarely needed
+    normal = torch.randn(count, risk.dim, generator=generator, dtype=risk.dtype, device="cpu")
+    vector = normal[number]
     for at in risk.constant_entries():
         vector[at] = 0.0
     parts = risk.layout.unflatten(vector)
