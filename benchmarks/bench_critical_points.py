@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import hessium as hs
 from hessium.studies.critical_points.search import SADDLE, search, tolerance
-from race import note, once, race
+from race import large, note, once, race
 
 N, SAMPLES = 16, 64
 LIMIT = 60.0  # CPU seconds for each baseline: enough to tell a factor 7 from one below
@@ -148,6 +148,7 @@ def bench_find_critical_point() -> None:
 
 def bench_accepted_points_per_minute() -> None:
     once()
+    large()
     targets = [10, 30, 60, 90, 120, 150, 180, 200]
 
     def ours() -> tuple[float, int]:
@@ -182,6 +183,7 @@ def bench_accepted_points_per_minute() -> None:
 def bench_index_targets(ratio: float) -> None:
     """Targets 0 to 200 of 512 at ridge 1e-3: how many end critical, and how near to the target."""
     once()
+    large()
     targets = [round(200 * i / 7) for i in range(8)]
     points: list[Mapping[str, Any]] = []
 

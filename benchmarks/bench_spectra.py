@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import hessium as hs
 from bench_products import curvlinops, eigenthings, gradient
 from models import MODELS, gpt, mlp
-from race import tasks
+from race import large, tasks
 
 
 def trained(name: str) -> tuple[nn.Module, nn.Module, Tensor, Tensor]:
@@ -46,6 +46,8 @@ def patched(
 @pytest.mark.parametrize("name", ["MLP", "GPT"])
 def bench_ten_eigenvalues(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Largest in magnitude, to a relative residual of 1e-3; everything from model and data on."""
+    if name == "GPT":
+        large()
     model, loss, x, y = trained(name)
     patched((model, loss, x, y), name, monkeypatch)
     reference = hs.eigenpairs(
@@ -109,6 +111,8 @@ def _double(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", ["MLP", "GPT"])
 def bench_spectral_measure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten probes, eighty steps, one pass of reorthogonalisation."""
+    if name == "GPT":
+        large()
     model, loss, x, y = trained(name)
     patched((model, loss, x, y), name, monkeypatch)
     cut = 1e-3
@@ -133,6 +137,8 @@ def bench_spectral_measure(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["MLP", "GPT"])
 def bench_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred products."""
+    if name == "GPT":
+        large()
     model, loss, x, y = trained(name)
     patched((model, loss, x, y), name, monkeypatch)
 
@@ -154,6 +160,7 @@ def bench_trace(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def bench_default_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten eigenvalues as `eigenpairs(H, 10)` finds them, where labels are random."""
+    large()
     setting = mlp()
     patched(setting, "MLP", monkeypatch)
 

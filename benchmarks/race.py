@@ -26,7 +26,7 @@ SLOW = 4.0  # seconds after which one contestant of a row runs no more
 
 _lines: list[str] = []
 _rows: list[dict[str, Any]] = []
-_one = False
+_one = _quick = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,13 +35,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--threads", choices=("default", "one"), default="default",
         help="thread pools as they are and wall time, or one thread and processor time",
     )  # fmt: skip
+    parser.addoption(
+        "--quick", action="store_true", help="one round, and no large case: does each file run?"
+    )
     parser.addoption("--rows", type=Path, help="file of JSON lines that rows are appended to")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the threads before any work."""
-    global _one
-    _one = config.getoption("--threads") == "one"
+    global _one, _quick
+    _one, _quick = config.getoption("--threads") == "one", config.getoption("--quick")
     if _one:
         threadpool_limits(1)
         torch.set_num_threads(1)
@@ -60,6 +63,17 @@ def seconds(run: Callable[[], Any], repeats: int = 9) -> float:
         run()
         times.append(clock() - start)
     return statistics.median(times)
+
+
+def quick() -> bool:
+    """Whether files are only tried."""
+    return _quick
+
+
+def large() -> None:
+    """Leave a case out where files are only tried."""
+    if _quick:
+        pytest.skip("too large for --quick")
 
 
 def once() -> None:
@@ -91,22 +105,29 @@ def race(
     unit = unit or next(iter(contestants))
     times: dict[str, list[float]] = {name: [] for name in contestants}
     waits: dict[str, list[float]] = {name: [] for name in contestants}
-    for name, run in contestants.items():
-        # only our operators choose a route within their first calls
-        for _ in range(WARM if rounds >= WARM and name.startswith("hessium") else 1):
-            run()
+    rounds = 1 if _quick else rounds
+
+    def timed(name: str) -> None:
+        wait, start = time.perf_counter(), clock()
+        contestants[name]()
+        times[name].append(clock() - start)
+        waits[name].append(time.perf_counter() - wait)
+
+    for name in contestants:
+        timed(name)
+        if waits[name][0] > SLOW:  # known well enough from its first call
+            continue
+        times[name], waits[name] = [], []
+        if name.startswith("hessium") and rounds >= WARM:  # chooses a route in its first calls
+            for _ in range(WARM - 1):
+                contestants[name]()
     begun = time.perf_counter()
     for done in range(rounds):
         if done >= FEWEST and time.perf_counter() - begun > LIMIT:
             break
-        for name, run in contestants.items():
-            # what takes far longer than the unit is known well enough from fewer rounds
-            if sum(waits[name]) > SLOW:
-                continue
-            wait, start = time.perf_counter(), clock()
-            run()
-            times[name].append(clock() - start)
-            waits[name].append(time.perf_counter() - wait)
+        for name in contestants:
+            if sum(waits[name]) <= SLOW:
+                timed(name)
     costs = {
         name: statistics.median(
             theirs / one for theirs, one in zip(times[name], times[unit], strict=False)
