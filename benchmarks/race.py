@@ -21,8 +21,8 @@ from threadpoolctl import threadpool_limits
 
 WARM = 3  # calls before the clock starts: operators choose their route within them
 FEWEST = 2  # rounds of every row
-LIMIT = 6.0  # seconds after which no further round of a row begins
-SLOW = 4.0  # seconds after which one contestant of a row runs no more
+LIMIT = 4.0  # seconds after which no further round of a row begins
+SLOW = 3.0  # seconds after which one contestant of a row runs no more
 
 _lines: list[str] = []
 _rows: list[dict[str, Any]] = []

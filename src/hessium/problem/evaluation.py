@@ -219,6 +219,12 @@ class Evaluation(Remembering, abc.ABC):
         other._share = share
         return other
 
+    def moved(self: Risk, direction: Tensor, length: float) -> Risk:
+        """The same risk at theta + length x direction; buffers are not compared."""
+        other = copy.copy(self)
+        other._theta = torch.add(self._theta, direction.to(self.dtype), alpha=length)
+        return other
+
     def constant_entries(self) -> list[slice]:
         """Entries of the flat vector that torch keeps constant: padding rows of embeddings."""
         with self._places.undisturbed():

@@ -197,13 +197,6 @@ class EmpiricalRisk(Evaluation):
         other._theta = theta.detach().clone()
         return other
 
-    def moved(self, direction: Float[Tensor, " n"], length: float) -> EmpiricalRisk:
-        """The same risk at theta + length x direction; its buffers are not compared."""
-        other = copy.copy(self)
-        along = direction.detach().to(self._theta.dtype)
-        other._theta = torch.add(self._theta, along, alpha=length)
-        return other
-
     def refreshed(self) -> EmpiricalRisk:
         """A new risk with the present parameters, buffers and frozen parameters of the model.
 
