@@ -55,7 +55,7 @@ class Attends(nn.Module):
 class Recurs(nn.Module):
     """A recurrent layer of torch."""
 
-    def __init__(self, kind: type[nn.RNNBase], **options: Any) -> None:
+    def __init__(self, kind: Callable[..., nn.RNNBase], **options: Any) -> None:
         super().__init__()
         self.inside = kind(3, 4, **options)
         self.head = nn.LazyLinear(2)
@@ -106,6 +106,8 @@ class Pictures(nn.Module):
 
 class Made(nn.Module):
     """Weights computed from parameters: low rank, a mask, a transpose, halves, a symmetric one."""
+
+    mask: Tensor
 
     def __init__(self) -> None:
         super().__init__()

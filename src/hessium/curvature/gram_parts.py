@@ -197,8 +197,8 @@ class ByGradients(Part):
         for batch, _ in self._held:
             for at, _, key in self._uses:
                 call = batch.calls[at]
-                known = isinstance(call, Swapped) and key == self._leaf
-                if not known or call.inputs.is_floating_point():
+                tokens_of = isinstance(call, Swapped) and not call.inputs.is_floating_point()
+                if not isinstance(call, Swapped) or not tokens_of or key != self._leaf:
                     return torch.arange(self._shape[0], device=call.offset.device)
                 tokens.append(call.tokens(batch.samples).reshape(-1))
         found = torch.cat(tokens).unique()
