@@ -46,10 +46,14 @@ class Gram(SymmetricOperator):
     Raises:
         InputError: if the loss is not convex, couples samples, or the risk is a closure.
 
-    Cost of `dense`: for networks of linear layers, convolutions, embeddings and normalisations one
-    backward pass per output of a sample and matrix products layer by layer, without the Jacobian;
-    otherwise one backward pass per row, in blocks. With data in several processes one product with
-    each unit vector.
+    Cost of `dense`: one backward pass per output of a sample and matrix products layer by layer,
+    without the Jacobian, for parameters of linear, bilinear, convolution, transposed convolution,
+    embedding, recurrent, attention and normalisation layers, for those that act entry by entry
+    (sums, products, slopes), and for weights computed from such parameters (tied, masked, of low
+    rank). For other parameters, beside these, and for all of them where samples are coupled in an
+    unknown way: one pass per sample and a vectorised pass back for its rows, where the batch can be
+    cut into its samples, else one backward pass per row. With data in several processes one product
+    with each unit vector.
 
     Example:
         >>> K = hs.Gram(risk)  # as many rows as samples x outputs

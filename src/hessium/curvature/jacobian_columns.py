@@ -3,8 +3,8 @@ r"""The Jacobian of a network in blocks of columns, one block for each group of 
 Rows of a Jacobian of a million parameters do not fit into memory, columns of some parameters do.
 For networks of known layers a column block is formed from the derivatives b in the units and the
 inputs a of each layer (`gram_assembly`): one backward pass for each output of a sample serves all
-blocks. For other networks every row is one backward pass, of which only the wanted columns are
-kept.
+blocks. For other networks every row is one backward pass, through its own sample where the batch
+can be cut, of which only the wanted columns are kept.
 
 Rows are ordered by batch, sample, output.
 """
