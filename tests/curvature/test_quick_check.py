@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 import hessium as hs
 from hessium.errors import SelfCheckError
-from hessium.problem.part import FEWEST
 from support.risk_cases import draw
 
 N = 320  # samples; an eighth is 40
@@ -73,13 +72,12 @@ def test_later_operators_read_a_part(kind: Any) -> None:
     assert max(again) <= N * 12 // 8 < first + N // 8
 
 
-def test_a_hessian_of_a_known_architecture_reads_a_few_samples() -> None:
+def test_a_hessian_of_a_known_architecture_reads_three_eighths() -> None:
     own = fresh()
     risk = risk_of(own())
     hs.Hessian(risk)
-    # a product and two gradients on the fewest samples
-    assert samples_read(risk.at(2 * risk.theta)) == 3 * FEWEST
-    assert samples_read(risk_of(own())) == 3 * FEWEST
+    assert samples_read(risk.at(2 * risk.theta)) == 3 * N // 8
+    assert samples_read(risk_of(own())) == 3 * N // 8
 
 
 def test_what_differs_is_checked_anew() -> None:

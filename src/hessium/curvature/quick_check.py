@@ -34,14 +34,14 @@ def agrees_on_part(operator: RiskOperator, *, known: bool) -> bool:
     Args:
         operator: to be checked.
         known: whether its architecture passed a full check before. Then one product and the slope
-            along its direction are enough, on a quarter of that part (at least 16 samples).
+            along its direction are enough.
 
     Cost: about one gradient if known, else two to three.
     """
     if operator.differenced:
         return False
     # programs are checked as they are, on all samples
-    part = operator.risk.beginning(SHARE if not known else SHARE / 4)
+    part = operator.risk.beginning(SHARE)
     part_of_it = operator.elsewhere(part, graph_bytes=0 if known else operator.graph_bytes)
     here = operator if operator.programmed else part_of_it
 
