@@ -66,6 +66,19 @@ class Recurs(nn.Module):
         return self.head(found[-1] if self.turn else found[:, -1])
 
 
+class Begins(nn.Module):
+    """A recurrent layer whose first state is a parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside, self.head = nn.GRU(3, 4, batch_first=True), nn.Linear(4, 2)
+        self.state = nn.Parameter(torch.zeros(1, 1, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = self.state.expand(-1, len(x), -1).contiguous()
+        return self.head(self.inside(x, state)[0][:, -1])
+
+
 class Cells(nn.Module):
     """Recurrent cells."""
 
@@ -108,6 +121,7 @@ class Made(nn.Module):
     """Weights computed from parameters: low rank, a mask, a transpose, halves, a symmetric one."""
 
     mask: Tensor
+    turn: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,11 +130,14 @@ class Made(nn.Module):
         self.left, self.right = nn.Parameter(torch.zeros(4, 2)), nn.Parameter(torch.zeros(2, 5))
         self.both = nn.Parameter(torch.zeros(6, 4))
         self.entries = nn.Parameter(torch.zeros(6))
+        self.register_buffer("turn", draw(5, 5, seed=4))
         self.register_buffer("mask", (torch.arange(20).reshape(4, 5) % 3 > 0).double())
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.tanh(self.first(x))
-        x = torch.tanh(F.linear(x, self.base * self.mask + self.left @ self.right))
+        x = torch.tanh(
+            F.linear(x, self.base * self.mask + self.left @ (self.turn @ self.right.T).T)
+        )
         one, other = self.both.chunk(2)
         square = torch.zeros(3, 3, dtype=x.dtype)
         row, column = torch.triu_indices(3, 3)
@@ -198,12 +215,13 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor, set[str]]] = {
     "attention, own weights": (lambda: Attends(kdim=3, vdim=3), draw(5, 4, 4), set()),
     "attention, more keys": (
         lambda: Attends(add_bias_kv=True, add_zero_attn=True), draw(5, 4, 4),
-        {"attention.bias_k", "attention.bias_v"},
+        set(),
     ),
     "lstm": (lambda: Recurs(nn.LSTM, num_layers=2, bidirectional=True), TIMES, set()),
     "lstm, samples first": (lambda: Recurs(nn.LSTM, batch_first=True), TIMES, set()),
     "gru": (lambda: Recurs(nn.GRU, num_layers=2, bias=False), TIMES, set()),
     "rnn": (lambda: Recurs(nn.RNN, batch_first=True, bidirectional=True), TIMES, set()),
+    "learned state": (Begins, TIMES, set()),
     "cells": (Cells, TIMES, set()),
     "pictures": (Pictures, draw(5, 1, 4, 4), set()),
     "made": (Made, draw(5, 3), set()),

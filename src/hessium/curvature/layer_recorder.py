@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from hessium.curvature.layer_ops import Call, Elementwise
-from hessium.curvature.layer_taps import LAYERS
+from hessium.curvature.layer_taps import LAYERS, PRODUCTS
 from hessium.problem.containers import tensors
 
 _ENTRY_BY_ENTRY = {
@@ -151,7 +151,9 @@ class TapRecorder(TorchFunctionMode):
     ) -> Any:
         """The result of a call that is recorded; None if it is of no known kind."""
         first = 1 if func is torch.addmm else 0
-        if func in LAYERS and (len(args) <= first or self.key(args[first]) is None):
+        plain = len(args) <= first or self.key(args[first]) is None
+        # a constant matrix times a parameter is a weight; a layer may have constant inputs
+        if func in LAYERS and plain and (of_data or func not in PRODUCTS):
             found = LAYERS[func](self, *args, **keywords)
             if found is not None:
                 return found
@@ -193,10 +195,9 @@ class TapRecorder(TorchFunctionMode):
             return None
         source = args[0]
         more = result.dim() - source.dim()
-        if not samples or not result.dim() or result.shape[0] != samples:
-            return None
-        sizes = (1,) * more + tuple(source.shape)
-        if sizes[0] != 1 or any(s not in (1, r) for s, r in zip(sizes, result.shape, strict=True)):
+        sizes = list(zip((1,) * more + tuple(source.shape), result.shape, strict=True))
+        # which of the dimensions holds the samples is found later
+        if any(s not in (1, r) for s, r in sizes) or (1, samples) not in sizes:
             return None
         self.counted = True
         one = torch.ones((), dtype=result.dtype, device=result.device)

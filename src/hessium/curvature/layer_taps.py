@@ -304,6 +304,7 @@ def _of(
     return lambda to, *args, **kwargs: tap(to, function, *args, **kwargs)
 
 
+PRODUCTS = (torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__)
 LAYERS: dict[Any, Callable[..., Any]] = {
     F.linear: linear,
     F.bilinear: bilinear,
@@ -321,10 +322,6 @@ LAYERS: dict[Any, Callable[..., Any]] = {
     F.batch_norm: batch_norm,
     F.prelu: prelu,
     torch.addmm: addmm,
-    torch.matmul: matmul,
-    torch.mm: matmul,
-    Tensor.matmul: matmul,
-    Tensor.mm: matmul,
-    Tensor.__matmul__: matmul,
+    **dict.fromkeys(PRODUCTS, matmul),
     **RECURRENT,
 }
