@@ -183,11 +183,11 @@ def run(name: str, setting: Setting, noise: float, counts: Counts, seed: int) ->
         predicted.append(np.abs(there - wanted) < factor * spread)
         if number < looks:
             radius = post.trust_radius(k=0, random=0)
-            warned.append(not radius.believable)
+            warned.append(not radius.valid)
             said.append(radius.coverage)
         if number < profiles:
             found = [post.profile_likelihood("theta", index=i) for i in range(len(truth))]
-            profiled.append(not all(one.believable for one in found))
+            profiled.append(not all(one.valid for one in found))
     spent = (time.process_time() - started) / draws
     known = np.array([one for one in said if one.size == len(truth)])
     return (

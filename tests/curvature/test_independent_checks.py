@@ -445,7 +445,7 @@ def test_a_derivative_lost_at_one_point_is_announced() -> None:
 
 def test_a_kink_exactly_at_the_parameters_is_announced() -> None:
     """ReLU of exact zeros: neither gradient nor Hessian exists, and autograd gives one side."""
-    model = mlp(3, 5, 2, activation=nn.ReLU)
+    model: Any = mlp(3, 5, 2, activation=nn.ReLU)
     risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -560,3 +560,22 @@ def test_undecided_checks_are_announced() -> None:
         except SelfCheckError:
             return
     assert any(issubclass(w.category, SelfCheckWarning) for w in said)
+
+
+def test_the_minimum_of_an_exact_fit_is_no_kink() -> None:
+    """Loss and gradient are zero: differences are those of third derivatives, not of a kink."""
+    x = torch.linspace(0, 1, 6, dtype=torch.float64)[:, None]
+
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.b = nn.Parameter(torch.tensor(1.5, dtype=torch.float64))
+            self.c = nn.Parameter(torch.tensor(0.5, dtype=torch.float64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.b * self.c**2 * x
+
+    model = Product()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hs.GaussNewton(hs.EmpiricalRisk(model, hs.SquaredError(), (x, model(x).detach())))

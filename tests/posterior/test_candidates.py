@@ -323,3 +323,25 @@ def test_choices_with_two_noises_are_those_of_dense_posteriors(criterion: Any) -
         rms = np.sqrt(np.mean([np.diag(h @ C @ h.T) for h in G]))
         assert found.rms_std[step + 1] == pytest.approx(rms, rel=1e-8)
     assert found.indices.tolist() == chosen
+
+
+def test_gains_need_samples_along_the_first_dimension() -> None:
+    """Outputs (time, samples, 1): rows are times, which are not what one candidate is."""
+
+    class TimeFirst(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(2, 1).double()
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.layer(x).transpose(0, 1)
+            return out
+
+    x = draw(6, 3, 2)  # six samples of three times
+    model = TimeFirst()
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (x, model(x).detach()), num_samples=6)
+    assert risk.sample_axis == 1
+    post = hs.GaussNewtonPosterior(risk, 0.1)
+    with pytest.raises(InputError, match="candidates: samples are dimension 1 of the outputs"):
+        post.information_gain(x)
+    assert post.prediction_std(x).shape == (3, 6, 1)

@@ -58,5 +58,5 @@ def test_warnings_over_draws(noise: float, least: int, most: int) -> None:
             model, hs.SquaredError(), (X, torch.from_numpy(y)[:, None]), check=False
         )
         post = hs.GaussNewtonPosterior(risk, check=False)
-        warned += not post.trust_radius(k=0, random=0).believable
+        warned += not post.trust_radius(k=0, random=0).valid
     assert least <= warned <= most

@@ -216,6 +216,25 @@ def test_bad_input_names_the_argument() -> None:
         post.prediction_std(draw(4, 5))
     with pytest.raises(ValueError, match="at least one sample"):
         post.prediction_std(draw(4, 2)[:0])
+    with pytest.raises(ValueError, match="inputs: those given have 1 of 2 entries that are NaN"):
+        post.information_gain(torch.tensor([[1.0, math.nan]], dtype=torch.float64))
+    with pytest.raises(ValueError, match="targets: no sample"):
+        post.design(draw(4, 2), 1, targets=draw(4, 2)[:0])
+    with pytest.raises(ValueError, match="costs: values from -1 to 2; a positive"):
+        post.next_measurements(draw(2, 2), 1, costs=[2, -1])
+    with pytest.raises(ValueError, match=r"at: .*finite distances other than zero"):
+        post.profile_likelihood("0.bias", at=[1.0, math.inf])
+    listed = hs.GaussNewtonPosterior(risk, 0.1, 1.0, prior_mean=[0.5] * risk.dim)
+    half = hs.GaussNewtonPosterior(risk, 0.1, 1.0, prior_mean=0.5)
+    assert listed.distance_from_minimum == half.distance_from_minimum
+    with pytest.raises(ValueError, match=r"prior_mean: shape \(2,\)"):
+        hs.GaussNewtonPosterior(risk, 0.1, 1.0, prior_mean=np.zeros(2))
+    labels = hs.EmpiricalRisk(
+        mlp(2, 3, 2), torch.nn.CrossEntropyLoss(), (draw(5, 2), torch.ones(5).long())
+    )
+    assert repr(hs.GaussNewtonPosterior(labels, prior_precision=1.0)).startswith(
+        "GaussNewtonPosterior(5 samples,"
+    )
     with pytest.raises(ValueError, match="prior_mean: has entries"):
         hs.GaussNewtonPosterior(
             risk, 0.1, 1.0, prior_mean=torch.full((risk.dim,), math.nan, dtype=torch.float64)

@@ -180,10 +180,17 @@ def test_noises_of_terms() -> None:
     assert "noise 0.4 of data, 0.03 of law (given)" in repr(post)
     np.testing.assert_allclose(post.with_prior(0.1).parameter_std(), np.sqrt(np.diag(C)))
     # one number: of the measurement of the largest weight, as the weights of the loss say
-    one = hs.GaussNewtonPosterior(risk, noise=0.4, prior_precision=0.1)
+    words = r"noise: 0.4; .* \{'data': 1.844, 'law': 0.4\}; give the noise of every term by name"
+    with pytest.warns(SelfCheckWarning, match=words):
+        one = hs.GaussNewtonPosterior(risk, noise=0.4, prior_precision=0.1)
     top = 17.0 / 8  # against 1 / 10 of each measurement of "data"
     sigma = 0.4 * np.r_[np.full(10, np.sqrt(top / 0.1)), np.ones(8)]
     np.testing.assert_allclose(one.covariance(["a"]), dense(J, sigma, 0.1), rtol=1e-10)
+    # terms of one weight have one noise, and nothing is said
+    equal = hs.SumRisk(risk.terms, {"law": 8.0, "data": 10.0})
+    sigma = np.full(18, 0.4)
+    plain = hs.GaussNewtonPosterior(equal, noise=0.4, prior_precision=0.1)
+    np.testing.assert_allclose(plain.covariance(["a"]), dense(J, sigma, 0.1), rtol=1e-10)
 
 
 @pytest.mark.parametrize("dtype", [F64, torch.float32])
@@ -406,3 +413,25 @@ def test_the_gram_matrix_gives_the_same_residual_test() -> None:
         found.append([m for m in (str(one.message) for one in caught) if "output" in m])
     assert len(found[0]) == 1
     assert found[0] == found[1]
+
+
+def test_an_output_without_degrees_of_freedom_has_no_noise() -> None:
+    """One measurement of the third output fixes its parameter: its residual says nothing."""
+    x = draw(12, 2)
+    e = draw(12, 3, seed=2) * torch.tensor([0.1, 5.0, 1.0], dtype=F64)
+    seen = torch.ones(12, 3, dtype=F64)
+    seen[1:, 2] = 0.0
+    model = nn.Linear(2, 3, bias=False).double()
+    model.weight.data[:2] = torch.linalg.lstsq(x, e[:, :2]).solution.mT
+    model.weight.data[2] = x[0] * e[0, 2] / x[0].square().sum()
+    risk = hs.EmpiricalRisk(
+        model, lambda f, t: (seen * (f - t).square()).sum(), (x, e), reduction="sum"
+    )
+    with pytest.warns(SelfCheckWarning, match="residuals of output") as caught:
+        hs.GaussNewtonPosterior(risk)
+    (message,) = (str(one.message) for one in caught)
+    sums = (model(x) - e).square().sum(dim=0).detach()[:2]
+    told = ", ".join(f"{one:.3g}" for one in (sums / 10).sqrt().tolist())
+    assert f"(the residuals tell about [{told}, nan])" in message
+    ratio = float((sums[0] / sums[1]).sqrt())
+    assert f"{ratio:.3g} times" in message or f"{1 / ratio:.3g} times" in message

@@ -44,6 +44,25 @@ def test_the_noise_is_that_of_ordinary_least_squares() -> None:
     assert post.distance_from_minimum < 1e-10
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_residuals_of_rounding_are_no_noise(dtype: torch.dtype) -> None:
+    """An exact fit leaves residuals of 1e-16 (1e-8) of the outputs, which are no errors."""
+    x = draw(9, 2)
+    y = x @ torch.tensor([[1.7], [-2.9]], dtype=torch.float64)
+    model = nn.Linear(2, 1, bias=False).to(dtype)
+    with torch.no_grad():
+        model.weight.copy_(torch.linalg.lstsq(x, y).solution.mT)
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (x.to(dtype), y.to(dtype)))
+    for prior in (0.0, 1.0):
+        with pytest.raises(ValueError, match="the residuals are zero to rounding"):
+            hs.GaussNewtonPosterior(risk, prior_precision=prior)
+    assert hs.GaussNewtonPosterior(risk, noise=0.1).noise == 0.1
+    # a noise of a hundred times rounding is one
+    noisy = y + 100 * torch.finfo(dtype).eps * y.abs().mean() * draw(9, 1, seed=3)
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (x.to(dtype), noisy.to(dtype)))
+    assert hs.GaussNewtonPosterior(risk).noise_degrees_of_freedom == 7
+
+
 def test_the_noise_beside_a_prior_solves_its_equation() -> None:
     model, x, y = mlp(2, 6, 1), draw(12, 2), draw(12, 1, seed=3)
     risk = hs.EmpiricalRisk(model, hs.SquaredError(0.5, reduction="mean"), (x, y))

@@ -28,14 +28,14 @@ def test_the_minimum_at_the_end_of_a_curved_valley_is_found() -> None:
     assert found.value == pytest.approx(1.0, abs=math.sqrt(2 * 2e-3))
     # with b refitted the deviance is that of 1 - a
     assert found.deviance == pytest.approx(found.at**2, rel=0.15)
-    assert not found.believable  # the parameters of the risk are 2.2 standard deviations away
+    assert not found.valid  # the parameters of the risk are 2.2 standard deviations away
 
 
 @pytest.mark.parametrize("budget", [1, 10, 40])
 def test_a_minimum_that_the_budget_does_not_reach_is_not_one(budget: int) -> None:
     found = rosenbrock(-1.2, 1.0).profile_likelihood("a", budget=budget)
     assert not found.minimum_found
-    assert not found.believable
+    assert not found.valid
     assert found.exhausted
     assert found.steps == budget
     assert "has not converged to a minimum" in repr(found)
@@ -57,7 +57,7 @@ def test_a_lower_minimum_within_the_interval_is_taken() -> None:
     assert found.minimum_found
     assert found.value == pytest.approx(1.0, abs=1e-2)
     assert found.deviance.min() > -5e-3
-    assert not found.believable
+    assert not found.valid
 
 
 def test_directions_share_the_budget_of_a_trust_radius() -> None:
@@ -72,7 +72,7 @@ def test_directions_share_the_budget_of_a_trust_radius() -> None:
     few = post.trust_radius(["a", "b", "c"], k=0, random=0, budget=6)
     assert few.exhausted
     assert few.steps <= 6
-    assert not few.believable
+    assert not few.valid
     assert f"ended after {few.steps} factorisations, the budget" in repr(few)
     with pytest.raises(ValueError, match="budget: 0"):
         post.trust_radius(budget=0)
@@ -87,4 +87,4 @@ def test_a_refit_that_chords_do_not_end_is_ended_by_new_factorisations() -> None
     assert near.coverage[0] == pytest.approx(0.95, abs=0.02)
     far = rosenbrock(-1.2, 1.0).trust_radius(["a"], k=0, random=0)
     assert not far.converged.any()
-    assert not far.believable
+    assert not far.valid

@@ -59,8 +59,15 @@ def test_predictions_are_open_where_their_gradient_leaves_the_rows() -> None:
     joint = post.prediction_covariance(there)
     assert joint[1, 1] == pytest.approx(0.01)
     assert joint[2, 2] == np.inf
-    assert joint[1, 2] == pytest.approx(0.005)  # of the determined part
     assert joint[4, 5] == 0.0
+    # two priors that vanish leave two covariances of w[0] + w[1] with w[1]: there is none
+    A, limits = THREE_ROWS.numpy() / 0.1, []
+    for metric in (np.ones(6), np.array([1.0, 4, 1, 1, 1, 1])):
+        C = np.linalg.inv(A.T @ A + 1e-6 * np.diag(metric))
+        limits.append(float((there.numpy() @ C @ there.numpy().T)[1, 2]))
+    assert limits == pytest.approx([0.005, 0.008], rel=1e-3)
+    assert np.isnan(joint[1, 2])
+    assert joint[1, 0] == 0.0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -385,3 +392,55 @@ def test_a_direction_that_may_not_exist_must_not_change_an_error() -> None:
     assert post.prediction_std(there)[0, 0] == pytest.approx(0.1, rel=1e-9)
     assert post.prediction_std(there)[1, 0] == np.inf
     assert post.undetermined_predictions(there).answers[0].answer == "not resolved"
+
+
+def test_a_name_is_not_proved_where_the_model_has_no_value() -> None:
+    """Square roots of a - 0.9 and b - 0.9 at one: neither a b nor a + b is constant on a fit."""
+    model = Scalars(
+        lambda x, p: (torch.sqrt(p["a"] - 0.9) + torch.sqrt(p["b"] - 0.9)) * x, a=1.0, b=1.0
+    )
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    found = hs.GaussNewtonPosterior(risk, noise=0.1).identifiable(["a", "b"])
+    assert [one.kind for one in found.combinations] == ["local"]
+    assert [one.answer for one in found.answers] == ["not determined"] * 2
+
+
+def test_an_infinite_gain_may_be_that_of_another_direction() -> None:
+    """b c and d are two open directions: a place that determines d does not separate b and c."""
+    model = Scalars(
+        lambda x, p: p["b"] * p["c"] * x[:, :1] + p["d"] * x[:, 1:], b=2.0, c=3.0, d=1.0
+    )
+    x = torch.cat([X, 0 * X], dim=1)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (x, model(x).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=0.1)
+    there = torch.ones(1, 2, dtype=torch.float64)
+    assert post.information_gain(there).tolist() == [np.inf]
+    both = torch.cat([x, there])
+    more = hs.EmpiricalRisk(model, hs.SquaredError(), (both, model(both).detach()))
+    std = hs.GaussNewtonPosterior(more, noise=0.1).parameter_std(["b", "d"])
+    assert np.isinf(std).tolist() == [True, False]
+    advice = post.undetermined(["b"]).answers[0].advice
+    assert "not at every such place: 2 directions are open" in advice
+
+
+def test_the_joint_covariance_of_many_entries_is_refused_before_it_is_formed() -> None:
+    net = mlp(1, 3000, 1)
+    risk = hs.EmpiricalRisk(net, hs.SquaredError(), (X, X))
+    post = hs.GaussNewtonPosterior(risk, 0.1, 1.0, max_bytes=4_000_000)
+    with pytest.raises(ValueError, match="joint covariance of 3000 entries needs"):
+        post.covariance(["0.weight"])
+    assert post.covariance(["2.bias"]).shape == (1, 1)
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_joint_covariances_by_the_gram_matrix_have_no_negative_variance(seed: int) -> None:
+    """At the data the part outside is zero, and a difference leaves it negative by rounding.
+
+    Oracle: five samples determine their five outputs, each with the variance of the noise.
+    """
+    x = draw(5, 2, seed=seed)
+    risk = hs.EmpiricalRisk(mlp(2, 40, 1), hs.SquaredError(), (x, x[:, :1]))
+    post = hs.GaussNewtonPosterior(risk, noise=0.1, max_bytes=4 * 8 * 5 * 161 - 8)
+    assert post.method == "Gram matrix"
+    np.testing.assert_allclose(post.prediction_covariance(x), 0.01 * np.eye(5), atol=1e-8)
+    np.testing.assert_allclose(post.information_gain(x), np.log(2) / 2, rtol=1e-6)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
+from hessium.errors import ConvergenceWarning
 from hessium.posterior import factors
 from hessium.posterior.scales import column_scales
 from support.posterior_cases import Scalars
@@ -46,6 +49,13 @@ def posterior(unit: float, samples: int = 9) -> hs.GaussNewtonPosterior:
     return hs.GaussNewtonPosterior(risk, noise=0.01)
 
 
+def _unresolved(route: str, samples: int) -> Any:
+    """By the Gram matrix of 9 samples rounding leaves it open whether three of four are new."""
+    if route == "gram" and samples == 9:
+        return pytest.warns(ConvergenceWarning, match="whether 3 of 4 outputs would determine")
+    return nullcontext()
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("unit", [1e-9, 1e9])
 @pytest.mark.parametrize("samples", [5, 9])
@@ -67,9 +77,9 @@ def test_ranks_verdicts_and_relative_errors_are_those_of_any_unit(
     np.testing.assert_allclose(one.prediction_std(there), other.prediction_std(there), rtol=near)
     # the Gram matrix squares the condition number, and with it rounding
     near = 1e-6 if route == "factorisation" else 1e-2
-    np.testing.assert_allclose(
-        one.information_gain(there), other.information_gain(there), rtol=near
-    )
+    with _unresolved(route, samples):
+        gain, rescaled = one.information_gain(there), other.information_gain(there)
+    np.testing.assert_allclose(gain, rescaled, rtol=near)
     assert [a.answer for a in one.identifiable(["kappa", "c"]).answers] == [
         a.answer for a in other.identifiable(["kappa", "c"]).answers
     ]
@@ -116,9 +126,9 @@ def test_a_linear_parameter_is_as_sure_in_any_unit_as_the_dense_answer_says() ->
     post = hs.GaussNewtonPosterior(risk, noise=0.1)
     np.testing.assert_allclose(post.parameter_std(), expected * units, rtol=1e-9)
     radius = post.trust_radius(k=2, random=2)
-    assert radius.trusted.all()  # not believable: 0.1 away from the minimum
+    assert radius.has_nominal_coverage.all()  # not valid: 0.1 away from the minimum
     profile = post.profile_likelihood("c")
-    assert profile.believable
+    assert profile.valid
     assert profile.departure < 1e-6
     spread = post.sample(2000, rng=0).std(dim=0).numpy() / (expected * units)
     # a standard deviation of 2,000 draws has a standard error of 1.6 %; 5 of them: 1e-6
@@ -143,3 +153,18 @@ def test_columns_of_rounding_do_not_become_determined() -> None:
     nothing = torch.tensor([1.0, 1e-17, 1e-17], dtype=torch.float64)
     theta = torch.tensor([1.0, 1.0, 1e17], dtype=torch.float64)  # the last in other units
     assert column_scales(nothing, 0 * one, theta).tolist() == pytest.approx([1.0, 1.0, 1e-17])
+
+
+def test_gains_that_rounding_leaves_open_are_said_to_be_lower_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By an orthogonal factorisation all four candidates determine a new direction."""
+    there = draw(4, 1, seed=3)
+    assert np.isinf(posterior(1.0).information_gain(there)).all()
+    monkeypatch.setattr(factors, "_COPIES", 10**12)
+    post = posterior(1.0)
+    with _unresolved("gram", 9):
+        gain = post.information_gain(there)
+    assert np.isfinite(gain).sum() == 3
+    with _unresolved("gram", 9):
+        assert post.next_measurements(there, 1).tolist() == [3]

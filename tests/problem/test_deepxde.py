@@ -75,9 +75,9 @@ def test_curvature_in_double_precision_and_by_terms() -> None:
     assert hs.rank(hs.GaussNewton(risk)).value <= risk.num_outputs
     terms = hs.compare.terms(risk)
     assert terms.names == ("equation", "ends")
-    assert (
-        hs.GaussNewtonPosterior(risk, noise=0.1, prior_precision=1.0).effective_dimension.value > 0
-    )
+    noise = dict.fromkeys(risk.terms, 0.1)
+    post = hs.GaussNewtonPosterior(risk, noise=noise, prior_precision=1.0)
+    assert post.effective_dimension.value > 0
     assert all(p.dtype == torch.float32 and p.grad is None for p in found.net.parameters())
 
 

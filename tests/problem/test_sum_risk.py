@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
-from hessium.errors import InputError
+from hessium.errors import InputError, SelfCheckWarning
 from hessium.problem.sum_risk import named
 from support.risk_cases import draw
 
@@ -161,7 +161,8 @@ def test_a_sum_follows_the_model_in_training() -> None:
 
 def test_the_posterior_of_a_sum_is_the_dense_one() -> None:
     risk = total("residual", "boundary")
-    post = hs.GaussNewtonPosterior(risk, noise=0.3, prior_precision=0.2)
+    with pytest.warns(SelfCheckWarning, match="noise of a measurement of the largest weight"):
+        post = hs.GaussNewtonPosterior(risk, noise=0.3, prior_precision=0.2)
     # boundary: 10 (f - y)^2; residual: 0.5 / 6 r^2. The noise is that of the largest weight.
     J = hs.Jacobian(risk).dense()
     weight = torch.cat([torch.full((6,), 0.5 / 6), torch.full((4,), 10.0)]).double() / 10.0

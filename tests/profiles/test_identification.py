@@ -72,8 +72,8 @@ def test_a_line_gets_the_answers_of_linear_regression() -> None:
     # the ends of the line are the places of least certainty
     assert found.design is not None
     assert sorted(found.candidates[found.design.indices, 0].tolist()) == [0.0, 1.0]
-    assert found.trust.believable
-    assert [one.believable for one in found.profiles] == [True, True]
+    assert found.trust.valid
+    assert [one.valid for one in found.profiles] == [True, True]
     words = {row[0]: row[1] for row in found.findings.quoted[0].rows}
     assert "a = (1.000 ± 0.065) m" in str(words["How well?"])
     assert "x = " in str(words["Where to measure next?"])
@@ -92,7 +92,8 @@ def test_the_page_says_what_each_interval_covers_and_what_the_data_add_to_a_prio
     # one number for a direction in both tables
     order = [f"direction {row[0]}" for row in tables["Directions of largest variance that the "
                                                      "data determine"].rows]  # fmt: skip
-    assert [label for label in found.trust.labels if label in order] == order
+    shown = [label.partition(" [")[0] for label in found.trust.labels]
+    assert [label for label in shown if label in order] == order
     design = np.c_[np.ones(8), X.numpy()]
     variances = np.diag(np.linalg.inv(design.T @ design / NOISE**2 + 4.0 * np.eye(2)))
     removed = [row[6] for row in tables["Parameters"].rows]
@@ -128,7 +129,7 @@ def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> No
     assert row["coverage"] == found.trust.coverage[0] != pytest.approx(0.95, abs=1e-3)
     # at this noise the likelihood bounds the interval on one side; at a tenth of it on both
     few = hs.identify(risk, noise=0.3, refits=0)
-    low, high = few.trust.plausible[0]
+    low, high = few.trust.coverage_range[0]
     assert low < high
     assert [few.summary()["coverage"][0][key] for key in ("least", "largest")] == [low, high]
     assert row["curvature_ratio"] == found.trust.curvature_ratio[0]
@@ -154,7 +155,7 @@ def test_the_coverage_of_a_curved_model_is_in_the_summary_and_in_a_table() -> No
     assert table["interval along"][0] == "a"
     assert table["coverage"][0] == row["coverage"]
     assert (table["least coverage"][0], table["largest coverage"][0]) == pytest.approx(
-        tuple(found.trust.plausible[0]), nan_ok=True
+        tuple(found.trust.coverage_range[0]), nan_ok=True
     )
 
 
@@ -271,6 +272,10 @@ def test_what_does_not_fit_is_refused_before_the_posterior() -> None:
         hs.identify(risk, outputs=["u", "v"])
     with pytest.raises(ValueError, match="model does not take them"):
         hs.identify(risk, candidates=draw(4, 9))
+    with pytest.raises(ValueError, match=r"candidates: outputs of shape .* at least one sample"):
+        hs.identify(risk, candidates=draw(4, 2)[:0])
+    with pytest.raises(ValueError, match="candidates: those given have 2 of 2 entries"):
+        hs.identify(risk, candidates=draw(1, 2) * float("nan"))
 
 
 def equation_and_data() -> hs.SumRisk:
@@ -380,7 +385,7 @@ def test_a_model_that_is_not_at_its_minimum_is_not_believed() -> None:
     model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=1.0, b=2.0)
     risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach() + 3.0))
     found = hs.identify(risk, noise=NOISE)
-    assert not found.trust.believable
+    assert not found.trust.valid
     assert found.trust.distance == pytest.approx(3.0 * 8**0.5 / NOISE, rel=1e-6)
     summary = found.summary()
     assert summary["errors_may_be_believed"] is False
@@ -418,3 +423,77 @@ def test_the_budget_of_refits_is_kept_and_named() -> None:
     free = hs.identify(risk, noise=1)
     assert 5 < free.refit_steps <= 300
     assert not free.refits_exhausted
+
+
+def test_default_candidates_have_the_shape_and_kind_of_the_data() -> None:
+    """Vectors stay vectors, labels stay labels, and one place is one candidate."""
+    t = X[:, 0]
+
+    class Vector(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.k = torch.nn.Parameter(torch.tensor(1.5, dtype=torch.float64))
+
+        def forward(self, t: torch.Tensor) -> torch.Tensor:
+            assert t.dim() == 1
+            return self.k * t
+
+    flat = hs.identify(hs.EmpiricalRisk(Vector(), hs.SquaredError(), (t, t)), noise=NOISE, refits=0)
+    assert flat.candidates.shape == (101, 1)
+    scale = NOISE / float(t.norm())
+    np.testing.assert_allclose(
+        flat.prediction_std[:, 0], scale * np.linspace(0, 1, 101), atol=1e-12
+    )
+    label = torch.tensor([0, 2, 1, 0, 2])
+    table = torch.nn.Embedding(3, 1).double()
+    y = torch.arange(5.0, dtype=torch.float64)[:, None]
+    found = hs.identify(
+        hs.EmpiricalRisk(table, hs.SquaredError(), (label, y)), noise=NOISE, refits=0
+    )
+    assert found.candidates[:, 0].tolist() == [0, 1, 2]
+    np.testing.assert_allclose(found.prediction_std[:, 0], NOISE / np.sqrt([2, 1, 2]))
+    model = Scalars(lambda x, p: p["a"] * x, a=1.0)
+    one = hs.identify(
+        hs.EmpiricalRisk(model, hs.SquaredError(), (X[3:4], X[3:4])), noise=NOISE, k=3
+    )
+    assert one.candidates.tolist() == [[float(X[3])]]
+    assert one.gains == pytest.approx([np.log(2) / 2])
+
+
+def test_a_lone_name_is_not_a_list_of_letters() -> None:
+    with pytest.raises(ValueError, match="names: 'ab'; a non-empty list"):
+        hs.identify(line(), names="ab", noise=NOISE)
+
+
+def test_a_direction_that_may_not_be_believed_has_the_name_of_its_largest_parameter() -> None:
+    model = Scalars(lambda x, p: p["a"] + p["b"] * x, a=1.0, b=2.0)
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=NOISE, prior_precision=4.0)
+    seen: list[tuple[int, int, str]] = []
+    found = post.trust_radius(["a"], k=2, random=0, progress=lambda *told: seen.append(told))
+    design = np.c_[np.ones(8), X.numpy()]
+    vectors = np.linalg.eigh(design.T @ design)[1]
+    names = [f"{'ab'[at]} {100 * share:.0f} %" for at, share in
+             zip((vectors**2).argmax(axis=0), (vectors**2).max(axis=0), strict=True)]  # fmt: skip
+    assert found.labels == ("a", f"direction 1 [{names[0]}]", f"direction 2 [{names[1]}]")
+    assert seen == [(1, 3, "directions"), (2, 3, "directions"), (3, 3, "directions")]
+
+
+def test_symbols_of_outputs_keep_their_case_and_only_measured_ones_count(tmp_path: Path) -> None:
+    model = Scalars(lambda x, p: torch.cat([p["a"] + p["b"] * x, p["c"] * x], dim=1), a=1, b=2, c=3)
+    seen = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    y = model(X).detach()
+    risk = hs.EmpiricalRisk(
+        model, lambda f, t: (seen * (f - t) ** 2).sum(), (X, y), reduction="sum"
+    )
+    found = hs.identify(risk, noise=NOISE, outputs=["u", "T"], refits=0, k=1)
+    words = {str(row[0]): str(row[1]) for row in found.findings.quoted[0].rows}
+    assert words["What about predictions?"].startswith("u has a standard deviation of ")
+    assert "undetermined at 100 of 101 candidates" in words["What about predictions?"]
+    assert "of the outputs that are measured goes from" in words["Where to measure next?"]
+    assert found.findings.charts[0].title.startswith("u: model, band")
+    # noises as a tensor are written as numbers
+    both = hs.EmpiricalRisk(model, hs.SquaredError(), (X, y))
+    noise = torch.tensor([0.5, 2.0], dtype=torch.float64)
+    page = hs.identify(both, noise=noise, refits=0, k=1).report(tmp_path / "page")
+    assert page.exists()

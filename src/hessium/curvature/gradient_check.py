@@ -108,7 +108,7 @@ def check_slope(
         size = typical_slope(gradient, direction, place.layout)
         return slope_claim(float(gradient @ direction), size, along, place, fine)
 
-    def judge(where: str, claim_at: ClaimAt) -> None:
+    def judge(where: str, claim_at: ClaimAt, line: Tensor) -> None:
         found = precisions.settled(claim_at, SINGLE_SLOPES)
         if found.outcome is Outcome.WRONG:
             msg = (
@@ -122,7 +122,8 @@ def check_slope(
             say_undecided(who, what, risk.dtype)
         # at a minimum the gradient is its own rounding error, and no kink
         above = found.difference * float(risk.theta.norm()) > rounding * abs(height)
-        if found.outcome is Outcome.CORNER and above and not at_kink:
+        corner = found.outcome is Outcome.CORNER and above and not at_kink
+        if corner and _has_kink(values_of(risk, line), height, reach):
             at_kink.append(where)
             warnings.warn(
                 f"{who}: along {where} the gradient gives a slope of {found.claimed:.6g}, and "
@@ -136,15 +137,22 @@ def check_slope(
 
     at_kink: list[str] = []
     rounding = torch.finfo(risk.dtype).eps ** 0.5
-    judge("its gradient", along_itself)
+    reach = rounding**0.5 * max(float(risk.theta.norm()), 1.0)
+    judge("its gradient", along_itself, lines[0])
     if precisions.single:
         accuracy = Accuracy.of(risk.dtype, risk.dtype, risk.length)
         sizes = (typical_slope(gradient_here, d, risk.layout) for d in directions(risk))
         if any(accuracy.hides(abs(height), size) for size in sizes):
             risk.refuted.add(SINGLE_SLOPES)
-    judge("a random direction", functools.partial(along_random, 0))
-    judge("another random direction", functools.partial(along_random, 1))
+    judge("a random direction", functools.partial(along_random, 0), lines[1])
+    judge("another random direction", functools.partial(along_random, 1), lines[2])
     risk.prove(SLOPE)
+
+
+def _has_kink(along: Callable[[float], float], height: float, reach: float) -> bool:
+    """Whether the slopes of both sides stay apart at a 64th of the distance; else they bend."""
+    far, near = (abs(along(h) - 2 * height + along(-h)) / h for h in (reach, reach / 64))
+    return near > 0.25 * far
 
 
 def slopes_agree(

@@ -115,9 +115,9 @@ def main() -> None:
     plain, learnt = hs.spectrum(H).nodes, hs.spectrum(hs.precondition(H, optimiser)).nodes
     print("largest eigenvalue over the tenth: ", f"{plain[-1] / plain[-10]:.3g} as it is,",
           f"{learnt[-1] / learnt[-10]:.3g} as L-BFGS sees it")  # fmt: skip
-    # the noise is that of a measurement of the largest weight per point
-    largest = max(WEIGHTS[name] / term.num_outputs for name, term in risk.terms.items())
-    noise = NOISE * (WEIGHTS["data"] / 6 / largest) ** 0.5
+    # of a measurement of each term, as the weights per point say beside the noise of the data
+    per_point = {name: WEIGHTS[name] / term.num_outputs for name, term in risk.terms.items()}
+    noise = {name: NOISE * (per_point["data"] / one) ** 0.5 for name, one in per_point.items()}
     post = hs.GaussNewtonPosterior(risk, noise=noise, prior_precision=1e-2)
     print("log kappa:", f"{float(model.log_kappa.detach()):.3f}",
           f"+- {post.parameter_std(['log_kappa'])[0]:.3f}; true: {np.log(2):.3f}")  # fmt: skip

@@ -70,6 +70,9 @@ def joined(candidates: Any, targets: Any) -> Any:
     if not same or candidates.shape[1:] != targets.shape[1:]:
         msg = "targets: inputs as one tensor, with samples of the shape of the candidates, required"
         raise InputError(msg)
+    if not len(targets):
+        msg = "targets: no sample; at least one is required"
+        raise InputError(msg)
     return torch.cat([candidates, targets])
 
 
@@ -85,6 +88,13 @@ def in_noises(state: State, inputs: Any) -> tuple[Functionals, int]:
         The functionals with their joint rest, by sample, then measurement; and measurements of a
         sample. One to which the loss gives no weight is zero.
     """
+    axis = state.factor.risk.sample_axis
+    if axis:
+        msg = (
+            f"candidates: samples are dimension {axis} of the outputs, so rows are not what is "
+            "measured together; put samples first with forward="
+        )
+        raise InputError(msg)
     g, shape = state.factor.outputs(inputs, joint=True)
     each = shape[1:].numel() if shape else 1
     term = inputs.term if isinstance(inputs, OfTerm) else None

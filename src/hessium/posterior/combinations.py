@@ -77,8 +77,9 @@ def named_combinations(
             orthonormal, (k, d).
         units: scale of each parameter, in which the basis is given, (k,).
         covariance: finite part of the covariance, (k, k).
-        change: relative change of the outputs if the parameters become the argument; None if moves
-            along undetermined directions involve other parameters, so that no name can be checked.
+        change: relative change of the outputs if the parameters become the argument, infinite where
+            the model has no value; None if moves along undetermined directions involve other
+            parameters, so that no name can be checked.
         others: number of first parameters that were not asked for; combinations with one of them
             are left out, and so are local ones.
     """

@@ -24,7 +24,7 @@ from hessium.estimate import SpectralSum
 from hessium.posterior.equal_noise import warn_of_unequal_noise
 from hessium.posterior.factor import Factor
 from hessium.posterior.factors import Factors
-from hessium.posterior.fit import best_prior_precision, noise_of, prior_mean_of
+from hessium.posterior.fit import PriorMean, best_prior_precision, noise_of, prior_mean_of
 from hessium.posterior.measurements import Measurements
 from hessium.posterior.noises import (
     KnownNoises,
@@ -41,6 +41,7 @@ from hessium.spectra import Count
 P = TypeVar("P", bound="PosteriorCore")
 
 _FAR = 0.1  # standard deviations from the minimum that the sentence mentions
+_ROUNDED = 8.0  # eps of the outputs: residuals of this size are rounding
 _NATS = 0.1  # of an evidence that rounding may change without a warning
 
 
@@ -54,7 +55,7 @@ class PosteriorCore(ABC):
         noise: NoiseArgument = None,
         prior_precision: float | int = 0.0,
         *,
-        prior_mean: float | int | Tensor = 0.0,
+        prior_mean: PriorMean = 0.0,
         tol: float | None = None,
         max_bytes: int = 2**30,
         check: bool = True,
@@ -96,6 +97,7 @@ class PosteriorCore(ABC):
             noise, freedom = noise_of(
                 data.residual_sum, data.count, unit.factor.singular_values, prior_precision,
                 0 if prior_precision else unit.rank.value,
+                (_ROUNDED * torch.finfo(self.risk.dtype).eps) ** 2 * data.size,
             )  # fmt: skip
             if not prior_precision:
                 _warn_of_rank(unit.rank, data)
@@ -302,7 +304,9 @@ class PosteriorCore(ABC):
     def __repr__(self) -> str:
         state = self._state
         words = [
-            f"{self.num_measurements} measurements",
+            f"{self.num_measurements} measurements"
+            if self._factor.data.quadratic or self.risk.num_samples is None
+            else f"{self.risk.num_samples} samples",
             f"{self.risk.dim} parameters",
             f"{self.rank.bracket} directions determined by the data",
             f"effective dimension {state.effective_dimension():.4g}",

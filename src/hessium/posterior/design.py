@@ -17,6 +17,7 @@ $\mathrm{tr}\,N_{TT}$, before the finite part of their variance (A).
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -25,9 +26,10 @@ import numpy as np
 from hessium._arguments import count, reals
 from hessium._display import Displayable
 from hessium._typing import BoolArray, FloatArray, IntArray
-from hessium.errors import InputError
+from hessium.errors import ConvergenceWarning, InputError
 from hessium.posterior import _tables
 from hessium.posterior.candidates import in_noises, joined, num_samples
+from hessium.posterior.factor import Functionals
 from hessium.posterior.state import State
 
 if TYPE_CHECKING:
@@ -123,7 +125,12 @@ def design(
         raise InputError(msg)
     prices = np.ones(samples) if costs is None else reals("costs", costs)
     if prices.shape != (samples,) or not bool((prices > 0).all() and np.isfinite(prices).all()):
-        msg = f"costs: shape {prices.shape}; a positive finite number for each of {samples}"
+        size = f"shape {prices.shape}"
+        range_ = f"values from {prices.min(initial=np.inf):g} to {prices.max(initial=-np.inf):g}"
+        msg = (
+            f"costs: {range_ if prices.shape == (samples,) else size}; a positive finite number "
+            f"for each of {samples} candidates is required"
+        )
         raise InputError(msg)
     chosen: list[int] = []
     found: list[float] = []
@@ -161,6 +168,7 @@ class _Joint:
         # an undetermined measurement is judged by its own part outside, not by that of the others
         error = _SHARPEST * np.sqrt(g.squares)
         if state.prior_precision == 0:
+            _warn_of_unresolved(state, g)
             error = np.maximum(error, state.factor.outside_error(g.along, state.rank.upper))
         self._floor = np.maximum(_OPEN * np.diagonal(self.open_part), (_ERRORS * error) ** 2)
         first = 0 if targets is None else self.samples * self.outputs
@@ -268,6 +276,18 @@ def _updated(
     limit = F - (FN + FN.transpose(0, 2, 1)) / safe + f[:, None, None] * NN / safe**2
     new = is_new[:, None, None]
     return np.where(new, limit, F - FF / f[:, None, None]), np.where(new, N - NN / safe, N)
+
+
+def _warn_of_unresolved(state: State, g: Functionals) -> None:
+    """Warn if rounding cannot tell whether candidates would determine new directions."""
+    unresolved = int((state.statuses(g) == "not resolved").sum())
+    if unresolved:
+        msg = (
+            f"candidates: rounding cannot tell whether {unresolved} of {len(g.squares)} outputs "
+            "would determine a new direction, so their gains are lower bounds; give "
+            "prior_precision, or tol for the threshold of undetermined directions"
+        )
+        warnings.warn(msg, ConvergenceWarning, stacklevel=5)
 
 
 def require_noise(state: State) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hessium._typing import IntArray
 from hessium.errors import InputError
+from hessium.linalg.operator import NamedShapes
 from hessium.problem import EmpiricalRisk
 
 NAMED = 20
@@ -38,6 +39,14 @@ def labels_of(risk: EmpiricalRisk, names: list[str] | None) -> list[str]:
             continue
         labels += [f"{name}[{', '.join(map(str, at))}]" for at in np.ndindex(*shapes[name])]
     return labels
+
+
+def named_shapes(risk: EmpiricalRisk) -> NamedShapes:
+    """Names and shapes of parameters; the entries of a single tensor of at most 20 one by one."""
+    known = risk.layout.named_shapes
+    if len(known) == 1 and risk.dim <= NAMED:
+        return tuple((label, (1,)) for label in labels_of(risk, None))
+    return known
 
 
 def scalar_names(risk: EmpiricalRisk) -> list[str]:

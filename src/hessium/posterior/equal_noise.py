@@ -78,6 +78,8 @@ def unequal(
 ) -> tuple[FloatArray, FloatArray]:
     """Two-sided p-values of each output, corrected for their number, and its standard deviation.
 
+    NaN is the standard deviation of an output whose residuals the fit makes zero.
+
     Args:
         squares: of the residuals, (samples, outputs).
         seen: which of them are measurements, (samples, outputs).
@@ -100,7 +102,9 @@ def unequal(
     total, all_squares = free.sum(), rows.sum()
     sums = np.where(seen, squares, 0.0).sum(axis=0)
     p = np.ones(outputs)
-    tested = np.flatnonzero((free > _FITTED * total) & (free < (1 - _FITTED) * total))
+    left = free > _FITTED * total
+    sums[~left] = 0.0  # outputs that are fitted exactly tell nothing
+    tested = np.flatnonzero(left & (free < (1 - _FITTED) * total))
     for g in tested.tolist():
         m = free[g] / total
         cross = rows[g] - own[g]
@@ -112,7 +116,7 @@ def unequal(
         p[g] = 2 * min(betainc(a, b, at), betaincc(a, b, at))
     # of two outputs one share tells the other
     tests = 1 if len(tested) == 2 else max(len(tested), 1)
-    return np.minimum(p * tests, 1.0), np.sqrt(sums / np.maximum(free, 1e-300))
+    return np.minimum(p * tests, 1.0), np.sqrt(sums / np.where(left, free, math.nan))
 
 
 def left_vectors(factor: Factor) -> FloatArray:

@@ -115,6 +115,8 @@ class Factor:
         Cost: none, or with the Gram matrix one pass over columns.
         """
         entries = entries_of(self.risk, names)
+        if joint:
+            self._require_room_for_entries(len(entries))
         at = torch.as_tensor(entries, device=self.scale.device)
         d = _array(self.scale[at])
         if self.right is not None:
@@ -126,13 +128,23 @@ class Factor:
         elif joint:
             outside = None if self.right is None else self._outside(at, self.right)
             rest = np.eye(len(d)) - units @ units.T if outside is None else outside @ outside.T
-            rest = rest / d[:, None] / d
+            rest = _with_squares(rest / d[:, None] / d)
         else:
             rest = np.maximum(1 - np.einsum("ij,ij->i", units, units), 0.0)
             if self.right is not None:
                 self._refine(rest, at, self.right)
             rest = rest / d**2
         return Functionals(along=units / d[:, None], rest=rest, squares=1 / d**2)
+
+    def _require_room_for_entries(self, count: int) -> None:
+        """Check that the parts of unit functionals outside fit into memory."""
+        columns = count if self.right is None else 2 * self.risk.dim + count
+        if count * columns * 8 > 4 * self.max_bytes:
+            msg = (
+                f"names: the joint covariance of {count} entries needs "
+                f"{count * columns * 8 / 2**30:.3g} GiB; name fewer parameters, or raise max_bytes"
+            )
+            raise InputError(msg)
 
     def _outside(self, at: Tensor, right: Tensor) -> FloatArray:
         """Rows (I - V V^T) e_i, projected twice, for entries i: what 1 - |V^T e_i|^2 cancels."""
@@ -201,7 +213,7 @@ class Factor:
         rest = _array(own)
         squares = np.diagonal(rest).copy() if joint else rest
         if joint:
-            rest = rest - along @ along.T
+            rest = _with_squares(rest - along @ along.T)
         else:
             rest = np.maximum(squares - np.einsum("ij,ij->i", along, along), 0.0)
         return Functionals(along=along, rest=rest, squares=squares)
@@ -255,6 +267,12 @@ class Factor:
         block = image if image.dim() == 2 else image[:, None]
         found = _array(self._scaled_left.mT @ self.data.whiten(block))
         return found if image.dim() == 2 else found[:, 0]
+
+
+def _with_squares(rest: FloatArray) -> FloatArray:
+    """A Gram matrix from a difference, whose diagonal may be negative by rounding."""
+    np.fill_diagonal(rest, np.maximum(np.diagonal(rest), 0.0))
+    return rest
 
 
 def _require_room(size: int, dim: int, joint: bool, max_bytes: int) -> None:

@@ -3,21 +3,30 @@ r"""The noise of the measurements, and the evidence for a prior precision."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import scipy.optimize
 import torch
 from torch import Tensor
 
-from hessium._arguments import number
-from hessium._typing import FloatArray
+from hessium._arguments import number, reals
+from hessium._typing import AnyArray, FloatArray
 from hessium.errors import InputError
 from hessium.problem import EmpiricalRisk
 
+PriorMean: TypeAlias = float | int | Sequence[float] | AnyArray | Tensor
+"""One number for all parameters, or a vector (P,)."""
+
 
 def noise_of(
-    residual_sum: float, count: int, singular_values: FloatArray, prior_precision: float, rank: int
+    residual_sum: float,
+    count: int,
+    singular_values: FloatArray,
+    prior_precision: float,
+    rank: int,
+    rounding: float = 0.0,
 ) -> tuple[float, float]:
     r"""The standard deviation of a measurement and its degrees of freedom.
 
@@ -25,8 +34,16 @@ def noise_of(
     effective dimension (the rank without a prior). $\sigma^2 (n - \gamma(\sigma))$ increases with
     $\sigma$, so there is one solution.
 
+    Args:
+        residual_sum: sum of squared residuals.
+        count: number of measurements.
+        singular_values: of the Jacobian.
+        prior_precision: $\alpha$.
+        rank: of the Jacobian; not used with a prior.
+        rounding: sum of squares below which residuals are rounding.
+
     Raises:
-        InputError: if no degrees of freedom are left.
+        InputError: if no degrees of freedom are left, or residuals are rounding.
     """
     if prior_precision == 0:
         if count <= rank:
@@ -35,10 +52,10 @@ def noise_of(
                 "to estimate the noise; give noise=, or a prior_precision"
             )
             raise InputError(msg)
-        if residual_sum == 0:
+        if residual_sum <= rounding:
             raise InputError(_PERFECT)
         return math.sqrt(residual_sum / (count - rank)), float(count - rank)
-    if residual_sum == 0:
+    if residual_sum <= rounding:
         raise InputError(_PERFECT)
     squares = np.square(singular_values)
 
@@ -56,7 +73,9 @@ def noise_of(
     return math.sqrt(variance), left(variance)
 
 
-_PERFECT = "noise: None; the residuals are zero, so they do not tell the noise; give noise="
+_PERFECT = (
+    "noise: None; the residuals are zero to rounding, so they do not tell the noise; give noise="
+)
 
 
 def best_prior_precision(
@@ -88,12 +107,14 @@ def best_prior_precision(
     return math.exp(scipy.optimize.brentq(excess, low, high, xtol=1e-12))
 
 
-def prior_mean_of(prior_mean: float | int | Tensor, risk: EmpiricalRisk) -> Tensor:
+def prior_mean_of(prior_mean: PriorMean, risk: EmpiricalRisk) -> Tensor:
     """The prior mean as a vector (P,).
 
     Raises:
         InputError: for another shape, or entries that are not finite.
     """
+    if isinstance(prior_mean, (list, tuple, np.ndarray)) and np.ndim(prior_mean):
+        prior_mean = torch.from_numpy(reals("prior_mean", prior_mean))
     if isinstance(prior_mean, Tensor) and prior_mean.dim():
         if prior_mean.shape != (risk.dim,):
             msg = f"prior_mean: shape {tuple(prior_mean.shape)}; ({risk.dim},) is required"

@@ -16,14 +16,14 @@ from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 from hessium.posterior import _tables
-from hessium.posterior.entries import NAMED, chosen_names, labels_of
+from hessium.posterior.entries import chosen_names
 from hessium.posterior.identifiability import Identifiability, identifiability
 from hessium.posterior.measurement_choice import MeasurementChoice
 from hessium.posterior.parameter_table import ParameterTable, parameter_table
 from hessium.posterior.posterior_radius import posterior_trust_radius
 from hessium.posterior.profile_likelihood import ProfileLikelihood, profile_likelihood
 from hessium.posterior.refit_budget import BUDGET
-from hessium.posterior.shares import ParameterShares, shares
+from hessium.posterior.shares import ParameterShares, posterior_shares
 from hessium.posterior.state import limits
 from hessium.posterior.trust_radius import TrustRadius
 from hessium.posterior.undetermined import (
@@ -31,6 +31,7 @@ from hessium.posterior.undetermined import (
     undetermined_outputs,
     undetermined_parameters,
 )
+from hessium.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,14 +65,15 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     Args:
         risk: a loss of outputs at its minimum.
-        noise: of a squared error: $\sigma$ > 0, of a measurement of the largest weight; or one
-            number for each output of a sample, in the shape of its outputs; or, for an
-            `hs.SumRisk`, a number for every term by name. Given for outputs or terms, measurements
-            have these standard deviations whatever the weights of the loss; only a weight of zero
-            (a mask) stays. None: one $\sigma$ for all measurements, estimated from the residuals,
-            with a warning if those of different outputs differ by more than chance (0.1 % false).
+        noise: of a squared error: $\sigma$ > 0, of a measurement of the largest weight (a warning
+            says what follows for the terms of a sum); or one number for each output of a sample, in
+            the shape of its outputs; or, for an `hs.SumRisk`, one for every term by name. Given for
+            outputs or terms, measurements have these standard deviations whatever the weights of
+            the loss; only a weight of zero (a mask) stays. None: one $\sigma$ for all measurements,
+            estimated from the residuals, with a warning if those of different outputs differ by
+            more than chance (0.1 % false).
         prior_precision: $\alpha \ge 0$.
-        prior_mean: of `log_evidence`: a number, or a vector (P,).
+        prior_mean: a number or a vector (P,), for evidence, refits and `distance_from_minimum`.
         tol: eigenvalues of $J^T J$ below this fraction of the largest count as zero, where there is
             no prior, for J with columns of length one. By default only those that rounding cannot
             tell from zero.
@@ -80,8 +82,9 @@ class GaussNewtonPosterior(MeasurementChoice):
 
     Raises:
         InputError: for a closure, a loss that is not convex in the outputs, a noise for a loss that
-            is not a squared error, no noise and no degrees of freedom left, or no noise for a sum
-            of several terms: residuals of an equation have not the noise of the data.
+            is not a squared error, no noise and no degrees of freedom left or residuals of
+            rounding, or no noise for a sum of several terms: residuals of an equation do not have
+            the noise of the data.
 
     Cost: one gradient for each output of a sample if the layers are known, else one for each row of
     J; a factorisation of n x P numbers, or of n x n. Where the noise of several outputs is
@@ -133,11 +136,12 @@ class GaussNewtonPosterior(MeasurementChoice):
         return parameter_table(self._state, repr(self), chosen_names(self._factor.risk, names))
 
     @full_precision()
-    def covariance(self, names: Names) -> FloatArray:
-        r"""Joint covariance of some parameters, as the limit of vanishing $\alpha$ without a prior.
+    def covariance(self, names: Names | None = None) -> FloatArray:
+        r"""Joint covariance of some parameters, all by default.
 
-        Entries between undetermined parameters are plus or minus infinity where they vary together
-        in an undetermined direction.
+        Without a prior the limit of vanishing $\alpha$: entries between undetermined parameters are
+        plus or minus infinity where they vary together in an undetermined direction; those of a
+        determined and an undetermined one are 0, or NaN as they depend on the prior that vanishes.
 
         Returns:
             Shape (entries, entries), in the order of the risk.
@@ -146,8 +150,8 @@ class GaussNewtonPosterior(MeasurementChoice):
         return limits(*self._state.covariance(g))
 
     @full_precision()
-    def correlations(self, names: Names) -> FloatArray:
-        """Correlations of some parameters, (entries, entries).
+    def correlations(self, names: Names | None = None) -> FloatArray:
+        """Correlations of some parameters (all by default), (entries, entries).
 
         Two undetermined parameters have the correlation of the undetermined directions; a
         determined one and an undetermined one have 0.
@@ -178,7 +182,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         """Joint covariance of all outputs at some inputs, by sample, then output; without noise.
 
         Returns:
-            Shape (samples x outputs, samples x outputs); infinities as in `covariance`.
+            Shape (samples x outputs, samples x outputs); infinities and NaN as in `covariance`.
         """
         g, _ = self._factor.outputs(inputs, joint=True)
         return limits(*self._state.covariance(g))
@@ -219,14 +223,13 @@ class GaussNewtonPosterior(MeasurementChoice):
         return (factor.risk.theta + steps).to(self.risk.dtype)
 
     @full_precision()
-    def identifiable(self, names: Names) -> Identifiability:
-        """Which of some named parameters are determined, and which combinations of the others.
+    def identifiable(self, names: Names | None = None) -> Identifiability:
+        """Which of some named parameters (all by default) are determined, and which combinations.
 
         All other free parameters are nuisance parameters. See `Identifiability`.
         """
         chosen = chosen_names(self._factor.risk, names)
-        assert chosen is not None
-        return identifiability(self._state, chosen)
+        return identifiability(self._state, list(self.risk.names) if chosen is None else chosen)
 
     @full_precision()
     def undetermined(self, names: Names | None = None) -> Undetermined:
@@ -261,7 +264,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         Raises:
             InputError: if the entry is undetermined.
 
-        Cost: a refit without constraint and one for each distance (4, up to 12) of at most 40
+        Cost: a refit without constraint and one for each distance (4, up to 14) of at most 40
         Levenberg-Marquardt steps: one factorisation of the Jacobian, one gradient and at most 16
         losses each. All are made anew, four times at most, if one finds a larger likelihood.
         """
@@ -280,6 +283,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         confidence: float = 0.95,
         rng: Rng = 0,
         budget: int = BUDGET,
+        progress: Progress = silent,
     ) -> TrustRadius:
         """Whether intervals cover what they say, and how far the first-order model reaches.
 
@@ -295,9 +299,10 @@ class GaussNewtonPosterior(MeasurementChoice):
             rng: of the draws.
             budget: factorisations of the Jacobian in all refits, at most; each direction may use
                 an equal part of what those before it left. See `TrustRadius.exhausted`.
+            progress: called with directions done and in all.
 
         Cost: for each direction about 30 forward passes and 4 gradients where the model is nearly
-        linear. Where it is not, up to 12 refits of at most 12 gradients and 48 losses each; where
+        linear. Where it is not, up to 14 refits of at most 12 gradients and 48 losses each; where
         these do not converge and there are at most 2,000 parameters, each goes on with at most 25
         Levenberg-Marquardt steps of one factorisation of the Jacobian, one gradient and at most 16
         losses. For at most 20 undetermined parameters without effect two refits of this kind.
@@ -306,7 +311,7 @@ class GaussNewtonPosterior(MeasurementChoice):
         return posterior_trust_radius(
             self._state, self._prior_mean, self._freedom, chosen, within=within, k=k,
             random=random, confidence=confidence, rng=rng, budget=budget,
-            distance=self.distance_from_minimum,
+            distance=self.distance_from_minimum, progress=progress,
         )  # fmt: skip
 
     @full_precision()
@@ -322,20 +327,7 @@ class GaussNewtonPosterior(MeasurementChoice):
             k: number of directions.
             which: "best": largest singular values first; "worst": smallest determined ones first.
         """
-        count("k", k)
-        if which not in ("best", "worst"):
-            msg = f"which: {which!r}; 'best' or 'worst' is required"
-            raise InputError(msg)
-        kept = min(self._state.rank.value, self._factor.singular_values.size)
-        order = np.arange(kept) if which == "best" else np.arange(kept)[::-1]
-        units = np.zeros((self._factor.singular_values.size, min(k, kept)))
-        units[order[:k], np.arange(min(k, kept))] = 1.0
-        directions = self._factor.in_units(self._factor.to_parameters(units))
-        spread = 1 / np.sqrt(self._state.precisions[order[:k]] + self.prior_precision)
-        known = self.risk.layout.named_shapes
-        if len(known) == 1 and self.risk.dim <= NAMED:
-            known = tuple((label, (1,)) for label in labels_of(self.risk, None))
-        return shares(directions, known, spread, "standard deviation")
+        return posterior_shares(self._state, k, which)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Parameters with value, standard deviation and answer, one row for each entry.

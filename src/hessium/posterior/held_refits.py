@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from hessium.posterior.pivots import FAR, Point, interval_reached, point_of, straight
+from hessium.posterior.pivots import FAR, Point, end_between, interval_reached, point_of, straight
 from hessium.posterior.refit_budget import Budget
 from hessium.posterior.refits import Refits
 
@@ -76,7 +76,8 @@ def refit_both_sides(held: HeldRefits, t: float) -> None:
     """Refits at t / 2 and t on both sides, and farther ones where the model is not linear.
 
     These end where the deviance bounds the interval and its coverage is known, where it does not
-    increase any more, where a refit does not converge, or at 3 t.
+    increase any more, where a refit does not converge, or at 3 t. One more is made where the curve
+    through them says that the interval ends.
 
     Args:
         held: makes a refit.
@@ -93,3 +94,6 @@ def refit_both_sides(held: HeldRefits, t: float) -> None:
                 held.refits.pop()
                 break
             side.append(found)
+        end = end_between([one.point for one in side], t)
+        if end is not None and not held(sign * end).converged:
+            held.refits.pop()

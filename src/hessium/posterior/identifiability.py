@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from hessium._typing import AnyArray, FloatArray, IntArray
 from hessium.posterior import _tables
 from hessium.posterior.combinations import Combination, named_combinations
 from hessium.posterior.entries import entries_of, labels_of, names_of
+from hessium.posterior.lines import FAILURES
 from hessium.posterior.state import State
 
 if TYPE_CHECKING:
@@ -210,14 +212,19 @@ class _Open:
         def moved_outputs(values: FloatArray) -> float:
             there = theta.clone()
             there[self._where] = torch.from_numpy(values).to(theta)
-            return float(np.linalg.norm(_outputs(self._state, there) - start))
+            try:
+                size = float(np.linalg.norm(_outputs(self._state, there) - start))
+            except FAILURES:
+                return math.inf
+            return size if math.isfinite(size) else math.inf
 
         # what a move of a determined combination does to the outputs is the unit of a change
         length = 0.3 * (float(np.abs(own * scale).max()) or 1.0)
         unit = max(moved_outputs(own + length * column / scale) for column in basis.T) or 1.0
+        checked = self._within and math.isfinite(unit)
         return named_combinations(
             self._labels, own, basis, scale, self._finite,
-            (lambda values: moved_outputs(values) / unit) if self._within else None, others,
+            (lambda values: moved_outputs(values) / unit) if checked else None, others,
         )  # fmt: skip
 
     def _beside(self) -> list[Combination]:

@@ -51,8 +51,9 @@ class MeasurementChoice(PosteriorCore, ABC):
 
         $\frac12\log(1 + v/\sigma^2)$ for one output with the variance v and the noise $\sigma$;
         $\frac12\log\det(I + R^{-1} V)$ for several outputs measured together, R the covariance of
-        their noise. Infinite where the measurement would determine a new direction. Candidates that
-        are inputs of the data give the gain of a repetition.
+        their noise. Infinite where the measurement would determine a new direction; a lower bound,
+        with a warning, where rounding cannot tell. Candidates that are inputs of the data give the
+        gain of a repetition.
 
         An output has the noise of its measurements in the data (`noise=`, and the weights of the
         loss); where weights differ from sample to sample, that of the largest weight. An output to

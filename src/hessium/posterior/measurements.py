@@ -50,6 +50,7 @@ class Measurements:
         log_weights: sum of the logarithms of the relative weights.
         total: numerator of the risk.
         norm: largest singular value of $S/\sqrt q$.
+        size: $|S^T f|^2 / q$ of the outputs f.
         terms: the term of each batch, or None.
     """
 
@@ -60,6 +61,7 @@ class Measurements:
     log_weights: float
     total: float
     norm: float
+    size: float
     terms: tuple[str | None, ...]
     _factors: tuple[tuple[OutputHessian, torch.Size], ...]
 
@@ -96,10 +98,17 @@ class Measurements:
         own = [f for f, name in zip(self._factors, self.terms, strict=True) if name == term]
         found = _common(own, outputs)
         if found is None:
-            top = max(float(_weights(m, shape[0]).max()) for m, shape in own)
-            like = self.slopes
+            like, top = self.slopes, self.largest_weights[term]
             found = torch.eye(outputs, dtype=like.dtype, device=like.device) * math.sqrt(top)
         return found / math.sqrt(self.largest_weight)
+
+    @property
+    def largest_weights(self) -> dict[str | None, float]:
+        """The largest weight of each term; None is the name where there are no terms."""
+        found: dict[str | None, float] = {}
+        for (middle, shape), name in zip(self._factors, self.terms, strict=True):
+            found[name] = max(found.get(name, 0.0), float(_weights(middle, shape[0]).max()))
+        return found
 
     def residuals_by_output(self) -> Tensor | None:
         """Slopes by sample and output, (samples, outputs).
@@ -134,7 +143,7 @@ def measurements(risk: EmpiricalRisk) -> Measurements:
     """
     factors: list[tuple[OutputHessian, torch.Size]] = []
     terms: list[str | None] = []
-    slopes, total, quadratic, top = [], 0.0, True, 0.0
+    slopes, total, quadratic, top, size = [], 0.0, True, 0.0, 0.0
     for inputs, targets in risk.batches():
         f = risk.outputs(risk.leaves(), inputs).detach()
         middle = risk.output_hessian(f, targets)
@@ -145,6 +154,7 @@ def measurements(risk: EmpiricalRisk) -> Measurements:
         factors.append((middle, rows(f).shape))
         terms.append(inputs.term if isinstance(inputs, OfTerm) else None)
         slopes.append(_whitened_slope(middle, slope))
+        size += float(middle.factor_transpose(rows(f)).square().sum())
         total += float(risk.loss_of(f, targets).detach())
         top = max(top, float(_weights(middle, len(rows(f))).max()))
     if top == 0:
@@ -162,6 +172,7 @@ def measurements(risk: EmpiricalRisk) -> Measurements:
         log_weights=float(weights[present].log().sum()),
         total=total,
         norm=math.sqrt(top / largest),
+        size=size / largest,
         terms=tuple(terms),
         _factors=tuple(factors),
     )

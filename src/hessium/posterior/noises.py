@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from hessium._arguments import positive, reals
 from hessium._typing import AnyArray, FloatArray
-from hessium.errors import InputError
+from hessium.errors import InputError, SelfCheckWarning
 from hessium.posterior.known_loss import Known, KnownLoss
 from hessium.posterior.measurements import Measurements, measurements, simplest
 from hessium.problem import EmpiricalRisk, SumRisk
@@ -41,6 +42,7 @@ NoiseArgument: TypeAlias = (
 """What a user may give; None: estimated."""
 
 _MASKED = 1e-14  # of the largest weight: no weight
+_SAME = 1e-9  # relative: noises of terms that are equal
 
 
 def noise_argument(noise: Any, risk: EmpiricalRisk) -> Noise | None:
@@ -93,6 +95,7 @@ def measured(
         msg = f"noise: {noise_words(noise)}; {risk.loss!r} is not a squared error, so it takes no "
         raise InputError(msg + "noise")
     if isinstance(noise, float):
+        _warn_of_terms(risk, data, noise)
         return risk, data, noise
     risk = KnownNoises(risk, noise)
     data = measurements(risk)
@@ -107,6 +110,26 @@ def _require_one_term(risk: EmpiricalRisk) -> None:
             f"the noise of the data, so give the noise of every term by name: {_names(risk)}"
         )
         raise InputError(msg)
+
+
+def _warn_of_terms(risk: EmpiricalRisk, data: Measurements, noise: float) -> None:
+    """Warn if one number means another noise for every term."""
+    if not isinstance(risk, SumRisk):
+        return
+    each = {
+        name: noise * math.sqrt(data.largest_weight / weight)
+        for name, weight in data.largest_weights.items()
+        if name is not None and weight > 0
+    }
+    if max(each.values()) <= (1 + _SAME) * min(each.values()):
+        return
+    listed = ", ".join(f"{name!r}: {value:.4g}" for name, value in each.items())
+    msg = (
+        f"noise: {noise:.4g}; this is the noise of a measurement of the largest weight, so by the "
+        f"weights of the loss those of the terms are {{{listed}}}; give the noise of every term "
+        "by name"
+    )
+    warnings.warn(msg, SelfCheckWarning, stacklevel=4)
 
 
 def noise_words(noise: Noise) -> str:

@@ -30,10 +30,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.interpolate
+import scipy.optimize
 
 from hessium._typing import BoolArray, FloatArray
 
-PLAUSIBLE = 0.9
+LIKELY = 0.9
 """Confidence of the interval of truths for which the coverage is computed."""
 
 SHIFTED = 0.25
@@ -43,6 +44,7 @@ _LEAST, _MOST = 0.4, 1.4  # misses over 1 - confidence with which an interval is
 _SIDES = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # truths, in units of the ends of that interval
 _LINEAR = 0.02  # relative difference of h, h' x and x at which two refits are enough
 FAR = 3.0  # distances over t up to which refits go
+_NEAR = 0.02  # of t: a refit this near to an end is one at it
 _BEYOND = 1.25  # end of the curve over the distance of the last refit
 _STRAIGHT = 2.5  # the same where the model is nearly linear
 _GRID = 400  # points of one side
@@ -167,6 +169,9 @@ def signed_root(
             if found is None:
                 break
             points.append(found)
+        end = end_between(points, t)
+        if end is not None and (found := evaluate(sign * end)) is not None:
+            points.append(found)
     return SignedRoot(below, above), converged
 
 
@@ -187,6 +192,30 @@ def interval_reached(points: Sequence[Point], t: float) -> bool:
         return True
     last = points[-1]
     return last.root >= t and (last.pivot >= t or last.root >= 1.5 * t)
+
+
+def crossing(points: Sequence[Point], level: float) -> float:
+    """The smallest distance at which the root of the deviance reaches a level."""
+    known = [Point(0.0, 0.0, 0.0), *points]
+    slopes = [1.0, *(one.pivot / one.distance for one in points)]
+    curve = scipy.interpolate.CubicHermiteSpline(
+        [one.distance for one in known], [one.root for one in known], slopes
+    )
+    first = next((i for i, one in enumerate(known) if one.root >= level), None)
+    if first is None:
+        return known[-1].distance + (level - known[-1].root) / max(slopes[-1], 1e-300)
+    low, high = known[first - 1].distance, known[first].distance
+    if float(curve(high)) <= level:  # by rounding
+        return high
+    return float(scipy.optimize.brentq(lambda x: float(curve(x)) - level, low, high))
+
+
+def end_between(points: Sequence[Point], t: float) -> float | None:
+    """Where h = t by the curve through refits of one side, if none of them is near it."""
+    if not np.isfinite(points).all() or max(one.root for one in points) < t:
+        return None
+    end = crossing(points, t)
+    return end if min(abs(end - one.distance) for one in points) > _NEAR * t else None
 
 
 def _covers_truths(points: Sequence[Point], t: float, z: float) -> bool:

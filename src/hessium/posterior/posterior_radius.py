@@ -6,18 +6,26 @@ import math
 
 import numpy as np
 import scipy.stats
+import torch
 from torch import Tensor
 
 from hessium._arguments import count, fraction
 from hessium._random import Rng, generator
 from hessium._typing import FloatArray
 from hessium.errors import InputError
-from hessium.posterior.entries import NAMED, entries_of, labels_of, scalar_names
-from hessium.posterior.pivots import PLAUSIBLE, coverages
+from hessium.posterior.entries import (
+    NAMED,
+    entries_of,
+    labels_of,
+    scalar_names,
+)
+from hessium.posterior.pivots import LIKELY, coverages
 from hessium.posterior.refit_budget import Budget
 from hessium.posterior.refits import bounded_after_all, signed_roots
+from hessium.posterior.shares import largest_part
 from hessium.posterior.state import State
 from hessium.posterior.trust_radius import TrustRadius, radii
+from hessium.progress import Progress
 
 
 def posterior_trust_radius(
@@ -33,6 +41,7 @@ def posterior_trust_radius(
     rng: Rng,
     budget: int,
     distance: float,
+    progress: Progress,
 ) -> TrustRadius:
     """Radii in standard deviations, and coverage, in the directions of a posterior."""
     fraction("within", within)
@@ -43,9 +52,11 @@ def posterior_trust_radius(
     directions, labels, lengths = _paths(state, names, k, random, rng)
     law = scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
     reach = float(law.ppf(0.5 + confidence / 2))
-    far = float(law.ppf(0.5 + PLAUSIBLE / 2))
-    curves, converged = signed_roots(state, prior_mean, directions, lengths, reach, far, spending)
-    misses, plausible = zip(*(coverages(one, reach, far, law) for one in curves), strict=True)
+    far = float(law.ppf(0.5 + LIKELY / 2))
+    curves, converged = signed_roots(
+        state, prior_mean, directions, lengths, reach, far, spending, progress
+    )
+    misses, coverage_range = zip(*(coverages(one, reach, far, law) for one in curves), strict=True)
     chosen = scalar_names(state.factor.risk) if names is None else names
     bounded: tuple[str, ...] = ()
     if chosen and state.prior_precision == 0:
@@ -65,7 +76,7 @@ def posterior_trust_radius(
         curvature_ratio=ratios,
         needed=reach / lengths,
         misses=np.array(misses),
-        plausible=np.array(plausible),
+        coverage_range=np.array(coverage_range),
         converged=converged,
         confidence=confidence,
         within=within,
@@ -88,26 +99,27 @@ def _paths(
     factor, risk, alpha = state.factor, state.factor.risk, state.prior_precision
     kept = factor.singular_values.size if alpha > 0 else state.rank.lower
     spread = 1 / np.sqrt(state.precisions[:kept] + alpha)
-    weights: list[FloatArray] = []
+    columns: list[Tensor] = []
     labels: list[str] = []
-    lengths: list[float] = []
     chosen = scalar_names(risk) if names is None else names
     if chosen:
-        g = factor.parameters(chosen, joint=False)
-        std = np.sqrt(state.variances(g))
+        std = np.sqrt(state.variances(factor.parameters(chosen, joint=False)))
+        entries = entries_of(risk, chosen)
         for at, label in enumerate(labels_of(risk, chosen)[:NAMED]):
             if 0 < std[at] < math.inf:
-                # the part of the conditional path that the data see
-                weights.append(g.along[at, :kept] * spread**2 / std[at])
+                unit = torch.zeros_like(risk.theta)
+                unit[int(entries[at])] = 1.0
+                columns.append(state.solve(unit) / std[at])
                 labels.append(label)
-                lengths.append(1.0)
+    lengths = [1.0] * len(columns)
     informed = int((state.precisions[:kept] > alpha).sum()) or min(k, kept)
     # numbered as in `by_parameter`, the largest variance first
     total = min(state.rank.value, factor.singular_values.size)
+    weights: list[FloatArray] = []
     for i in range(informed - 1, max(informed - 1 - k, -1), -1):
-        unit = np.zeros(kept)
-        unit[i] = spread[i]
-        weights.append(unit)
+        unit_weights = np.zeros(kept)
+        unit_weights[i] = spread[i]
+        weights.append(unit_weights)
         labels.append(f"direction {total - i}")
         lengths.append(1.0)
     draws = generator(rng)
@@ -116,29 +128,14 @@ def _paths(
         weights.append(draw * spread)
         labels.append(f"draw {i}")
         lengths.append(float(np.linalg.norm(draw)))
-    if not weights:
+    if not labels:
         msg = "trust_radius: no direction; name a determined parameter, or k > 0, or random > 0"
         raise InputError(msg)
-    table = np.zeros((factor.singular_values.size, len(weights)))
-    table[:kept] = np.array(weights).T
-    directions = factor.to_parameters(table)
-    if alpha > 0 and chosen:
-        directions = _with_prior_part(state, chosen, directions, labels)
-    return directions, labels, np.array(lengths)
-
-
-def _with_prior_part(
-    state: State, names: list[str], directions: Tensor, labels: list[str]
-) -> Tensor:
-    """Conditional paths have a part that the data do not see, from the prior alone."""
-    risk = state.factor.risk
-    g = state.factor.parameters(names, joint=False)
-    std = np.sqrt(state.variances(g))
-    entries, own = entries_of(risk, names), labels_of(risk, names)
-    for column, label in enumerate(labels):
-        if label in own:
-            at = own.index(label)
-            outside = -state.factor.to_parameters(g.along[at])
-            outside[int(entries[at])] += 1.0
-            directions[:, column] += outside / (state.prior_precision * std[at])
-    return directions
+    if weights:
+        table = np.zeros((factor.singular_values.size, len(weights)))
+        table[:kept] = np.array(weights).T
+        columns += list(factor.to_parameters(table).unbind(1))
+    for at, label in enumerate(labels):
+        if label.startswith("direction "):
+            labels[at] = f"{label} [{largest_part(state, columns[at])}]"
+    return torch.stack(columns, dim=1), labels, np.array(lengths)

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.interpolate
-import scipy.optimize
 import scipy.stats
 import torch
 from torch import Tensor
@@ -26,7 +24,7 @@ from hessium.errors import InputError
 from hessium.posterior import _tables
 from hessium.posterior.entries import labels_of
 from hessium.posterior.held_refits import HeldRefits, refit_both_sides
-from hessium.posterior.pivots import SHIFTED, Point, SignedRoot, believed, point_of
+from hessium.posterior.pivots import SHIFTED, Point, SignedRoot, believed, crossing, point_of
 from hessium.posterior.refit_budget import Budget
 from hessium.posterior.refits import Refits
 from hessium.posterior.state import State
@@ -93,13 +91,13 @@ class ProfileLikelihood(Displayable):
         return float(apart[np.abs(self.at) <= self.reach * (1 + 1e-9)].max())
 
     @property
-    def believable(self) -> bool:
+    def valid(self) -> bool:
         """Whether the intervals at these distances may be believed.
 
-        The limits of `TrustRadius.trusted`, 93 to 98 % for 95 %, for the interval of `reach`
-        standard deviations on both sides, with the estimate as the truth; `TrustRadius` looks at
-        other truths too. The shift is at most 0.25 standard deviations, all refits converged, and
-        the minimum was found.
+        With the limits of `TrustRadius.has_nominal_coverage`, 93 to 98 % for 95 %, for the interval
+        of `reach` standard deviations on both sides and the estimate as the truth; `TrustRadius`
+        looks at other truths too. The shift is at most 0.25 standard deviations, all refits
+        converged, and the minimum was found.
         """
         if abs(self.shift) > SHIFTED or not (self.minimum_found and self.converged.all()):
             return False
@@ -166,7 +164,7 @@ class ProfileLikelihood(Displayable):
             points = self._points(sign)
             reach = max((one.root for one in points), default=0.0) >= _REACH * level
             known = reach and self.minimum_found
-            distance = _crossing(points, level) if known else math.nan
+            distance = crossing(points, level) if known else math.nan
             ends.append(float(self.value + sign * self.std * distance))
         return ends[0], ends[1]
 
@@ -201,7 +199,7 @@ class ProfileLikelihood(Displayable):
                 f"{spent}, so the interval may not be believed: train the model further"
             )
         words = "so it may not be believed"
-        if self.believable:
+        if self.valid:
             words = "so by this check it may be believed (trust_radius looks at other truths too)"
         failed = int((~self.converged).sum())
         doubt = f", but {failed} refits have not converged" if failed else ""
@@ -226,22 +224,6 @@ def _law_of(freedom: float) -> Any:
     return scipy.stats.norm() if math.isinf(freedom) else scipy.stats.t(freedom)
 
 
-def _crossing(points: Sequence[Point], level: float) -> float:
-    """The smallest distance at which the root of the deviance reaches a level."""
-    known = [Point(0.0, 0.0, 0.0), *points]
-    slopes = [1.0, *(one.pivot / one.distance for one in points)]
-    curve = scipy.interpolate.CubicHermiteSpline(
-        [one.distance for one in known], [one.root for one in known], slopes
-    )
-    first = next((i for i, one in enumerate(known) if one.root >= level), None)
-    if first is None:
-        return known[-1].distance + (level - known[-1].root) / max(slopes[-1], 1e-300)
-    low, high = known[first - 1].distance, known[first].distance
-    if float(curve(high)) <= level:  # by rounding
-        return high
-    return float(scipy.optimize.brentq(lambda x: float(curve(x)) - level, low, high))
-
-
 def profile_likelihood(
     state: State,
     prior_mean: Tensor,
@@ -261,8 +243,8 @@ def profile_likelihood(
     law = _law_of(freedom)
     if at is not None:
         distances = reals("at", at).reshape(-1)
-        if not distances.size or bool((distances == 0).any()):
-            msg = f"at: {list(at)}; distances other than zero are required"
+        if not distances.size or not bool((np.isfinite(distances) & (distances != 0)).all()):
+            msg = f"at: {distances.tolist()}; finite distances other than zero are required"
             raise InputError(msg)
     risk = state.factor.risk
     if len(risk.layout.select([name]).names) > 1:

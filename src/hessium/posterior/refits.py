@@ -17,6 +17,7 @@ from hessium.posterior.measurements import measurements
 from hessium.posterior.pivots import SHIFTED, Point, SignedRoot, point_of, signed_root
 from hessium.posterior.refit_budget import Budget
 from hessium.posterior.state import State
+from hessium.progress import Progress, silent
 
 _STEPS = 40  # of a refit
 _TRIES = 16  # dampings of one step
@@ -71,6 +72,7 @@ def signed_roots(
     t: float,
     z: float,
     budget: Budget,
+    progress: Progress = silent,
 ) -> tuple[list[SignedRoot], BoolArray]:
     r"""Roots of the deviance on both sides of conditional paths.
 
@@ -90,11 +92,12 @@ def signed_roots(
         z: root of the deviance of the farthest truth, see `pivots`.
         budget: of the factorisations; each path may use an equal part of what is left, the first
             ones first.
+        progress: called with paths done and in all.
 
     Returns:
         The curve along each path; and whether the refits converged, (k,).
 
-    Cost: two refits, or four to twelve where the model is not linear, of at most 12 gradients and
+    Cost: two refits, or four to fourteen where the model is not linear, of at most 12 gradients and
     48 losses each; near linearity of one or two gradients. Where these steps do not converge and
     there are at most 2,000 parameters, at most 25 Levenberg-Marquardt steps follow, each with one
     factorisation of the Jacobian, one gradient and at most 16 losses, while the budget lasts.
@@ -135,6 +138,7 @@ def signed_roots(
         curve, done = signed_root(held, t, z)
         curves.append(curve)
         converged[at] &= done
+        progress(at + 1, len(lengths), "directions")
     return curves, converged
 
 
@@ -192,7 +196,7 @@ def _refitted(
         return theta, value, False
     for _ in range(_CHORDS):
         slope = density.slope(theta)
-        step = -_inverse(state, slope)
+        step = -state.solve(slope)
         if held is not None:
             step = step + held * float(held @ slope)
         predicted = -0.5 * float(step @ slope)
@@ -207,19 +211,6 @@ def _refitted(
         else:
             break
     return theta, value, predicted <= _ENOUGH
-
-
-def _inverse(state: State, vector: Tensor) -> Tensor:
-    """Q^-1 v; without a prior in the determined directions only."""
-    factor, alpha = state.factor, state.prior_precision
-    along = factor.from_functionals(vector)
-    if alpha > 0:
-        weights = along * (1 / (state.precisions + alpha) - 1 / alpha)
-        return factor.to_parameters(weights) + vector / alpha
-    weights = np.zeros_like(along)
-    kept = state.rank.lower
-    weights[:kept] = along[:kept] / state.precisions[:kept]
-    return factor.to_parameters(weights)
 
 
 def _precision(state: State, vector: Tensor) -> Tensor:
@@ -247,7 +238,7 @@ class Refits:
 
     def conditional_path(self, std: float) -> Tensor:
         """Change of the parameters by one standard deviation of the functional."""
-        return _inverse(self._state, self._functional) / std
+        return self._state.solve(self._functional) / std
 
     def slope(self, theta: Tensor) -> Tensor:
         """Gradient of the negative log-posterior."""
@@ -309,16 +300,9 @@ class Refits:
 
     def _step(self, state: State, slope: Tensor, damping: float, held: bool) -> Tensor:
         """Damped Gauss-Newton step; the functional that is held does not move."""
-        step = -self._solved(state, slope, damping)
+        step = -state.solve(slope, damping)
         if not held:
             return step
         g = self._functional
-        column = self._solved(state, g, damping)
+        column = state.solve(g, damping)
         return step - column * (float(g @ step) / float(g @ column))
-
-    def _solved(self, state: State, vector: Tensor, damping: float) -> Tensor:
-        """(Q + damping D^2)^-1 v."""
-        shift = self._alpha + damping
-        along = state.factor.from_functionals(vector)
-        weights = along * (1 / (state.precisions + shift) - 1 / shift)
-        return state.factor.to_parameters(weights) + state.factor.moves_of(vector) / shift

@@ -17,6 +17,8 @@ from hessium.errors import InputError
 from hessium.estimate import Eigenpairs
 from hessium.linalg.operator import NamedShapes
 from hessium.posterior import _tables
+from hessium.posterior.entries import named_shapes
+from hessium.posterior.state import State
 from hessium.problem import EmpiricalRisk
 
 if TYPE_CHECKING:
@@ -165,3 +167,27 @@ def shares(
         values=values,
         what=what,
     )
+
+
+def posterior_shares(state: State, k: int, which: str) -> ParameterShares:
+    """Parameters in directions that the data determine best, or worst; see `by_parameter`."""
+    count("k", k)
+    if which not in ("best", "worst"):
+        msg = f"which: {which!r}; 'best' or 'worst' is required"
+        raise InputError(msg)
+    factor = state.factor
+    kept = min(state.rank.value, factor.singular_values.size)
+    order = (np.arange(kept) if which == "best" else np.arange(kept)[::-1])[:k]
+    units = np.zeros((factor.singular_values.size, order.size))
+    units[order, np.arange(order.size)] = 1.0
+    directions = factor.in_units(factor.to_parameters(units))
+    spread = 1 / np.sqrt(state.precisions[order] + state.prior_precision)
+    return shares(directions, named_shapes(factor.risk), spread, "standard deviation")
+
+
+def largest_part(state: State, direction: Tensor) -> str:
+    """The parameter with the largest share of a direction, and this share, as in `by_parameter`."""
+    known = named_shapes(state.factor.risk)
+    table = shares(state.factor.in_units(direction)[:, None], known, np.ones(1), "")
+    name, share = table.largest(0, 1)[0]
+    return f"{name} {100 * share:.0f} %"

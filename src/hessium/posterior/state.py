@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from torch import Tensor
 
 from hessium._typing import AnyArray, BoolArray, FloatArray
 from hessium.errors import ConvergenceWarning, InputError
@@ -174,6 +175,23 @@ class State:
             )
             warnings.warn(msg, ConvergenceWarning, stacklevel=4)
 
+    def solve(self, vector: Tensor, damping: float = 0.0) -> Tensor:
+        r"""$(Q + \mu D^2)^{-1} g$ for a functional g (P,): Q the precision, $\mu$ the damping.
+
+        Without a prior and damping in the determined directions only.
+
+        Cost: by the Gram matrix one product J v and one gradient.
+        """
+        factor, shift = self.factor, self.prior_precision + damping
+        along = factor.from_functionals(vector)
+        if shift > 0:
+            weights = along * (1 / (self.precisions + shift) - 1 / shift)
+            return factor.to_parameters(weights) + factor.moves_of(vector) / shift
+        weights = np.zeros_like(along)
+        kept = self.rank.lower
+        weights[:kept] = along[:kept] / self.precisions[:kept]
+        return factor.to_parameters(weights)
+
     def covariance(self, g: Functionals) -> tuple[FloatArray, FloatArray]:
         r"""Matrices F, N of the covariance $F + N/\alpha$ as $\alpha \to 0$; N is 0 with a prior.
 
@@ -202,7 +220,16 @@ class State:
 
 
 def limits(finite: FloatArray, open_part: FloatArray) -> FloatArray:
-    r"""The covariance as $\alpha \to 0$: infinities where the open part is not zero."""
+    r"""The covariance as $\alpha \to 0$: infinities where the open part is not zero.
+
+    NaN between a determined and an undetermined functional, unless it is zero: it depends on which
+    prior vanishes, as on the units of the parameters.
+    """
     size = np.sqrt(np.outer(np.diagonal(open_part), np.diagonal(open_part)))
-    is_open: BoolArray = np.abs(open_part) > _TINY * size
-    return np.where(is_open & (size > 0), np.copysign(np.inf, open_part), finite)
+    is_open: BoolArray = (np.abs(open_part) > _TINY * size) & (size > 0)
+    found = np.where(is_open, np.copysign(np.inf, open_part), finite)
+    one = np.diagonal(open_part) > 0
+    of_prior = (one[:, None] | one) & ~is_open
+    spread = np.sqrt(np.maximum(np.diagonal(finite), 0.0))
+    coupled = np.abs(finite) > _TINY * np.outer(spread, spread)
+    return np.where(of_prior & coupled, np.nan, found)

@@ -59,16 +59,17 @@ class TrustRadius(Displayable):
     parameters make up for, and opposite errors at the two ends, do not change what it covers.
 
     Attributes:
-        labels: of the directions, (k,).
+        labels: of the directions, (k,); those of largest variance with the number that they have
+            in `by_parameter` and their largest parameter.
         first_order: radius of the first-order model, (k,); infinite if it holds everywhere tried.
         quadratic: radius of the quadratic model of the loss, (k,).
         curvature_ratio: $d^T H_1 d / d^T H_0 d$ at the parameters, (k,).
         needed: distance to the ends of an interval; NaN for directions without a unit.
         misses: probability that the truth lies below and above an interval if the estimate is the
             truth, (k, 2), or NaN.
-        plausible: least and largest coverage if the truth is one of five values from one end of the
-            interval of 90 % by the likelihood to the other, (k, 2); NaN where the likelihood does
-            not bound that interval, so far as refits go.
+        coverage_range: least and largest coverage if the truth is one of five values from one end
+            of the interval of 90 % by the likelihood to the other, (k, 2); NaN where the likelihood
+            does not bound that interval, so far as refits go.
         converged: whether the refits behind it converged, (k,).
         confidence: nominal, of the intervals.
         within: the fraction.
@@ -94,7 +95,7 @@ class TrustRadius(Displayable):
     curvature_ratio: FloatArray
     needed: FloatArray
     misses: FloatArray
-    plausible: FloatArray
+    coverage_range: FloatArray
     converged: BoolArray
     confidence: float
     within: float
@@ -115,20 +116,20 @@ class TrustRadius(Displayable):
         return 1.0 - np.asarray(self.misses.sum(axis=1))
 
     @property
-    def trusted(self) -> BoolArray:
+    def has_nominal_coverage(self) -> BoolArray:
         """Which intervals may be believed, (k,).
 
         With e = 1 - confidence: the interval misses with a probability between 0.4 e and 1.4 e
-        (95 % intervals cover 93 to 98 %) for all of the truths of `plausible`, and the refits
+        (95 % intervals cover 93 to 98 %) for all of the truths of `coverage_range`, and the refits
         converged. So if an interval is bad where the truth is, this says so in nine experiments of
         ten; an interval may be right, and the data too few to show that it is. Refits along one
         direction leave out errors of the others; for these there is one per cent of reserve.
         """
-        near = believed(self.plausible, self.confidence).all(axis=1)
+        near = believed(self.coverage_range, self.confidence).all(axis=1)
         return np.asarray(near & self.converged)
 
     @property
-    def believable(self) -> bool:
+    def valid(self) -> bool:
         """Whether the intervals along all directions may be believed, and infinite ones too.
 
         Not if the parameters are more than 0.25 standard deviations from the minimum, or if the
@@ -142,7 +143,7 @@ class TrustRadius(Displayable):
             raise InputError(msg)
         if self.distance > SHIFTED or self.bounded or self.exhausted:
             return False
-        return bool(self.trusted.all())
+        return bool(self.has_nominal_coverage.all())
 
     @property
     def verdict(self) -> str:
@@ -150,7 +151,7 @@ class TrustRadius(Displayable):
         if np.isnan(self.needed).any():
             at = int(self.first_order.argmin())
             return f"{self._departs(at)}; the quadratic model at {self.quadratic.min():.3g}"
-        off = np.abs(self.plausible - self.confidence).max(axis=1)
+        off = np.abs(self.coverage_range - self.confidence).max(axis=1)
         at = int((np.nan_to_num(off, nan=1.0) + ~self.converged).argmax())
         name = f"the {100 * self.confidence:.3g} % interval along {self.labels[at]}"
         if not self.converged[at]:
@@ -160,7 +161,7 @@ class TrustRadius(Displayable):
             words += "if the estimate is the truth, and the likelihood bounds no interval of 90 % "
             words += "there"
         else:
-            low, high = (f"{100 * one:.1f}" for one in self.plausible[at])
+            low, high = (f"{100 * one:.1f}" for one in self.coverage_range[at])
             other = low if low == high else f"{low} to {high}"
             words = (
                 f"{name} contains the truth in {100 * self.coverage[at]:.1f} % of experiments if "
@@ -197,10 +198,10 @@ class TrustRadius(Displayable):
             "curvature_ratio": self.curvature_ratio.tolist(),
             "needed": self.needed.tolist(),
             "coverage": self.coverage.tolist(),
-            "least_coverage": self.plausible[:, 0].tolist(),
-            "largest_coverage": self.plausible[:, 1].tolist(),
+            "least_coverage": self.coverage_range[:, 0].tolist(),
+            "largest_coverage": self.coverage_range[:, 1].tolist(),
             "converged": self.converged.tolist(),
-            "trusted": self.trusted.tolist(),
+            "has_nominal_coverage": self.has_nominal_coverage.tolist(),
         }
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -216,7 +217,7 @@ class TrustRadius(Displayable):
             return f"TrustRadius({self.verdict})"
         words = (
             "may be believed"
-            if self.believable
+            if self.valid
             else "may not be believed: compare post.profile_likelihood"
         )
         return f"TrustRadius({self.verdict}; standard deviations {words})"
@@ -296,7 +297,7 @@ def trust_radius(
         curvature_ratio=ratios,
         needed=unknown,
         misses=np.stack([unknown, unknown], axis=1),
-        plausible=np.stack([unknown, unknown], axis=1),
+        coverage_range=np.stack([unknown, unknown], axis=1),
         converged=np.zeros(len(labels), dtype=np.bool_),
         confidence=math.nan,
         within=within,

@@ -169,7 +169,7 @@ def _result(
                     label=label,
                     answer=str(answers[at]),
                     moves=moves,
-                    advice=_advice(str(answers[at]), fix, through),
+                    advice=_advice(str(answers[at]), fix, through, state.dim - state.rank.value),
                     fix=fix,
                     through=tuple(c.text for c in through),
                 )
@@ -228,21 +228,23 @@ def _fix(own: str | None, partners: list[str]) -> str:
     return f"fix {every[0] if len(every) == 1 else 'one of ' + ', '.join(every)} at a known value"
 
 
-def _advice(answer: str, fix: str, through: list[Combination]) -> str:
+def _advice(answer: str, fix: str, through: list[Combination], directions: int) -> str:
     if answer == "not resolved":
         return (
             "rounding cannot tell whether the data determine it: give prior_precision, or tol "
             "for the threshold below which a direction counts as undetermined"
         )
     first = f"{fix}, " if fix else ""
+    # an infinite gain at some place may be that of another direction
+    other = f" (not at every such place: {directions} directions are open)" * (directions > 1)
     if through:
         texts = ", ".join(one.text for one in through)
         return (
             f"{first}or give a prior_precision; the outputs at the data depend on it through "
-            f"{texts} only, so no measurement there separates them: elsewhere, where "
-            "information_gain is infinite"
+            f"{texts} only, so no measurement there separates them; one elsewhere can, "
+            f"where information_gain is infinite{other}"
         )
-    return f"{first}measure where information_gain is infinite, or give a prior_precision"
+    return f"{first}measure where information_gain is infinite{other}, or give a prior_precision"
 
 
 def _words(moves: tuple[tuple[str, float], ...]) -> str:

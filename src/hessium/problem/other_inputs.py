@@ -35,7 +35,12 @@ class OnInputs(EmpiricalRisk):
             replaced(inputs, lambda tensor: converted(tensor, risk.dtype)) for inputs in batches
         ]
         for number, inputs in enumerate(self._others):
-            check_batch(inputs, None, number, risk.device)
+            try:
+                check_batch(inputs, None, number, risk.device)
+            except InputError as error:  # these are not the data
+                text = str(error).removeprefix(f"data: inputs of batch {number} ")
+                msg = f"inputs: those given {text}"
+                raise InputError(msg) from error
 
     def batches(self) -> Iterator[Batch]:
         """Pairs (inputs, None); those of the data, if asked for, with their targets first."""

@@ -28,15 +28,12 @@ from hessium.posterior import (
     Undetermined,
 )
 from hessium.posterior.design import Criterion
-from hessium.posterior.entries import scalar_names
+from hessium.posterior.entries import chosen_names, scalar_names
 from hessium.posterior.noises import Noise, NoiseArgument
-from hessium.problem import EmpiricalRisk, SumRisk
+from hessium.problem import EmpiricalRisk
 from hessium.profiles.identification_data import (
-    candidates_of,
-    columns_of,
     counts_of,
-    data_of,
-    outputs_at,
+    places_of,
     term_of,
 )
 from hessium.profiles.identification_numbers import csv_tables, summary_of
@@ -204,7 +201,7 @@ class Identification(Reported, Displayable):
             words.append(f"{known} of {self.parameters.std.size} parameters have an error")
         if self.design is not None:
             words.append(f"measure next at candidates {self.design.indices.tolist()}")
-        words.append(f"errors {'may' if self.trust.believable else 'may not'} be believed")
+        words.append(f"errors {'may' if self.trust.valid else 'may not'} be believed")
         return f"Identification({'; '.join(words)})"
 
 
@@ -284,17 +281,13 @@ def identify(
         refits = _MOST_REFITS if risk.dim <= _REFIT_DIM else 0
     refits = _arguments.count("refits", refits, 0)
     budget = _arguments.count("budget", budget)
-    chosen = scalar_names(risk) if names is None else list(risk.layout.select(list(names)).names)
+    chosen = chosen_names(risk, names) or scalar_names(risk)
     if criterion not in ("A", "D"):
         msg = f"criterion: {criterion!r}; 'A' or 'D' is required"
         raise InputError(msg)
     start = time.perf_counter()
     term = term_of(risk, term, candidates)
-    x, y = data_of(risk.terms[term] if isinstance(risk, SumRisk) and term else risk)
-    there = candidates_of(x, candidates)
-    places = columns_of(there)
-    there = risk.inputs_of(term, there) if isinstance(risk, SumRisk) and term else there
-    value = outputs_at(risk, there)
+    x, y, there, places, value = places_of(risk, term, candidates)
     measure.require_columns(places.shape[1] if places.size else None, value.shape[1])
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -309,7 +302,12 @@ def identify(
             )
         progress(2, 4, "predictions")
         trust = post.trust_radius(
-            chosen or None, k=2, random=0 if chosen else 3, rng=seed, budget=-(-budget // 2)
+            chosen or None,
+            k=2,
+            random=0 if chosen else 3,
+            rng=seed,
+            budget=-(-budget // 2),
+            progress=progress,
         )
         progress(3, 4, "trust radius")
         profiles = profiles_of(post, chosen, refits, budget - trust.steps)
@@ -340,8 +338,8 @@ def identify(
             units=measure,
             model={**describe(risk), "measurements": measured, "residuals": residuals},
             settings={
-                "names": list(chosen), "term": term, "noise": noise,
-                "prior_precision": prior_precision, "tol": tol, "k": count,
+                "names": list(chosen), "term": term, "noise": None if noise is None else post.noise,
+                "prior_precision": post.prior_precision, "tol": tol, "k": count,
                 "criterion": criterion, "refits": refits,
                 "budget": budget, "seed": seed,
             },

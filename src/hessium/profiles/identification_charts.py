@@ -15,7 +15,7 @@ from hessium.figures.formatting import digits
 from hessium.figures.records import Chart, Series
 from hessium.figures.views.posteriors import parameters_chart, profile_chart, radius_chart
 from hessium.posterior import ProfileLikelihood
-from hessium.profiles.units import axis
+from hessium.profiles.units import axis, begun
 
 if TYPE_CHECKING:
     from hessium.profiles.identification import Identification
@@ -45,7 +45,7 @@ def charts(found: Identification) -> tuple[Chart, ...]:
         if len(kinds) == 1 and len({label.partition("[")[0] for label in table.labels}) == 1:
             drawn.append(parameters_chart(table))
     if found.profiles:
-        worst = max(found.profiles, key=lambda one: (not one.believable, one.departure))
+        worst = max(found.profiles, key=lambda one: (not one.valid, one.departure))
         drawn.append(replace(profile_chart(worst), caption=_profile_caption(found, worst)))
     with contextlib.suppress(InputError):  # both models hold everywhere
         drawn.append(radius_chart(found.trust))
@@ -97,7 +97,7 @@ def _band(found: Identification, c: int) -> Chart | None:
     if not known.all():
         series.append(
             Series(
-                label="not determined by the data", x=x[~known], y=y[~known],
+                label="undetermined by the data", x=x[~known], y=y[~known],
                 error="no error: the data leave these outputs open", source="measured",
                 mark="points", hue=1,
             )
@@ -106,7 +106,7 @@ def _band(found: Identification, c: int) -> Chart | None:
     series += _chosen(found, c)
     return Chart(
         name=f"predictions-{c}",
-        title=f"{name[:1].upper()}{name[1:]}: model, band and data",
+        title=f"{begun(name)}: model, band and data",
         caption=_band_caption(series),
         x_label=axis(*found.units.input(0)),
         y_label=axis(name, unit),
@@ -180,7 +180,7 @@ def _map(found: Identification, c: int) -> Chart:
             inside = known & (std >= edges[i] if i == 0 else std > edges[i]) & (std <= edges[i + 1])
             label = f"{digits(edges[i], 2)} to {digits(edges[i + 1], 2)} {unit}".rstrip()
             series += _points(found.candidates, inside, label, hues[i], "measured")
-    series += _points(found.candidates, ~known, "not determined by the data", 5, "measured")
+    series += _points(found.candidates, ~known, "undetermined by the data", 5, "measured")
     data = np.ones(len(found.inputs), dtype=np.bool_)
     if found.inputs.shape[1:] == (2,):
         series += _points(found.inputs, data, "measured", 5, "published")
@@ -190,7 +190,7 @@ def _map(found: Identification, c: int) -> Chart:
         series += _points(found.candidates, next_, "measure next", 3, "measured")
     return Chart(
         name=f"map-{c}",
-        title=f"{name[:1].upper()}{name[1:]}: how well it is known, and where to measure",
+        title=f"{begun(name)}: how well it is known, and where to measure",
         caption="Each filled point is a candidate. Its colour and shape say the standard deviation "
         "of the model's output there; the four classes have equally many candidates.",
         x_label=axis(*found.units.input(0)),
@@ -241,7 +241,7 @@ def _slices(found: Identification, c: int) -> Chart | None:
         return None
     return Chart(
         name=f"predictions-{c}",
-        title=f"{name[:1].upper()}{name[1:]}: model and band",
+        title=f"{begun(name)}: model and band",
         caption=_band_caption(series),
         x_label=axis(*found.units.input(0)),
         y_label=axis(name, unit),

@@ -63,6 +63,25 @@ def counts_of(
     return found.pop(term), found
 
 
+def places_of(
+    risk: EmpiricalRisk, term: str | None, candidates: Any
+) -> tuple[Any, FloatArray, Any, FloatArray, FloatArray]:
+    """Inputs and targets of the data; candidates as the risk takes them, as columns, and outputs.
+
+    Raises:
+        InputError: if the model does not take the candidates.
+    """
+    if not isinstance(risk, SumRisk) or term is None:
+        x, y = data_of(risk)
+        there = candidates_of(risk, x, candidates)
+        return x, y, there, columns_of(there), outputs_at(risk, there)
+    own = risk.terms[term]
+    x, y = data_of(own)
+    values = candidates_of(own, x, candidates)
+    there = risk.inputs_of(term, values)
+    return x, y, there, columns_of(values), outputs_at(risk, there)
+
+
 def data_of(risk: EmpiricalRisk) -> tuple[Any, FloatArray]:
     """Inputs as one array with its columns, or the first batch as it is; and targets."""
     batches = list(risk.batches())
@@ -82,33 +101,39 @@ def data_of(risk: EmpiricalRisk) -> tuple[Any, FloatArray]:
     return x, np.concatenate(targets) if whole else np.empty((0, 0))
 
 
-def candidates_of(x: Any, given: Any) -> Any:
-    """Inputs to predict at: those given, a grid over the range of the data, or the data."""
+def candidates_of(risk: EmpiricalRisk, x: Any, given: Any) -> Any:
+    """Inputs to predict at: those given, a grid over the range of the data, or the data.
+
+    A grid has one point along an input that is the same for all data, and as many dimensions as the
+    inputs. Between whole numbers there is no grid: then the different ones of the data.
+    """
     if given is not None:
         return given.value if isinstance(given, OfTerm) else given
     if not isinstance(x, np.ndarray):
         return x
+    found = [inputs for inputs, _ in risk.batches()]
+    if not found[0].is_floating_point():
+        return torch.cat(found).unique(dim=0)
     low, high = x.min(axis=0), x.max(axis=0)
     num = _GRID[x.shape[1]]
-    axes = [np.linspace(a, b, num) for a, b in zip(low, high, strict=True)]
+    axes = [np.linspace(a, b, num if b > a else 1) for a, b in zip(low, high, strict=True)]
     points = np.stack([one.reshape(-1) for one in np.meshgrid(*axes, indexing="ij")], axis=1)
-    return torch.from_numpy(points)
+    return torch.from_numpy(points).reshape(-1, *found[0].shape[1:]).to(found[0].device)
 
 
 def columns_of(inputs: Any) -> FloatArray:
     """Inputs with one or two columns as an array, else an empty one."""
     if not isinstance(inputs, Tensor) or inputs.dim() not in (1, 2):
         return np.empty((0, 0))
-    columns = inputs.detach().cpu().double().reshape(inputs.shape[0], -1).numpy()
+    columns = (inputs if inputs.dim() == 2 else inputs[:, None]).detach().cpu().double().numpy()
     return columns if columns.shape[1] in _GRID else np.empty((0, 0))
 
 
 def outputs_at(risk: EmpiricalRisk, inputs: Any) -> FloatArray:
     """Outputs of the model, (samples, outputs of each)."""
-    there = OnInputs(
-        risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64), [inputs]
-    )
+    fine = risk if risk.dtype == torch.float64 else risk.in_dtype(torch.float64)
     try:
+        there = OnInputs(fine, [inputs])
         _ = there.shapes  # what the model does not take is refused
     except InputError as error:
         text = str(error).removeprefix("inputs: ")

@@ -66,10 +66,10 @@ def _coverage_columns(found: Identification) -> dict[str, Sequence[Any]]:
     return {
         "interval along": list(trust.labels),
         "coverage": trust.coverage.tolist(),
-        "least coverage": trust.plausible[:, 0].tolist(),
-        "largest coverage": trust.plausible[:, 1].tolist(),
+        "least coverage": trust.coverage_range[:, 0].tolist(),
+        "largest coverage": trust.coverage_range[:, 1].tolist(),
         "refits converge": trust.converged.tolist(),
-        "believed": trust.trusted.tolist(),
+        "believed": trust.has_nominal_coverage.tolist(),
         "first-order radius": trust.first_order.tolist(),
         "curvature ratio": trust.curvature_ratio.tolist(),
     }
@@ -87,7 +87,9 @@ def summary_of(found: Identification) -> dict[str, Any]:
     """The answers as JSON values."""
     table, design, trust = found.parameters, found.design, found.trust
     profiles = {one.label: one for one in found.profiles}
-    believed: dict[str, bool] = dict(zip(trust.labels, trust.trusted.tolist(), strict=True))
+    believed: dict[str, bool] = dict(
+        zip(trust.labels, trust.has_nominal_coverage.tolist(), strict=True)
+    )
     believed |= dict.fromkeys(doubtful(found), False)
     parameters = [] if table is None else [
         {
@@ -145,7 +147,7 @@ def summary_of(found: Identification) -> dict[str, Any]:
                 *_coverage_columns(found).values(), strict=True
             )
         ],
-        "errors_may_be_believed": trust.believable,
+        "errors_may_be_believed": trust.valid,
         "refit_steps": found.refit_steps,
         "refits_exhausted": found.refits_exhausted,
         "trust": repr(trust),

@@ -73,7 +73,7 @@ def _parameter_table(found: Identification) -> Table:
     table = found.parameters
     assert table is not None
     refits = {one.label: _refits_in_words(one) for one in found.profiles}
-    believed = dict(zip(found.trust.labels, found.trust.trusted, strict=True))
+    believed = dict(zip(found.trust.labels, found.trust.has_nominal_coverage, strict=True))
     doubted = doubtful(found)
     precision = found.settings["prior_precision"]
     rows = []
@@ -179,8 +179,8 @@ def _check_table(found: Identification) -> Table:
         )
         for label, covers, good, (least, most), trusted, radius, ratio in zip(
             trust.labels, trust.coverage.tolist(), trust.converged.tolist(),
-            trust.plausible.tolist(), trust.trusted.tolist(), trust.first_order.tolist(),
-            trust.curvature_ratio.tolist(), strict=True,
+            trust.coverage_range.tolist(), trust.has_nominal_coverage.tolist(),
+            trust.first_order.tolist(), trust.curvature_ratio.tolist(), strict=True,
         )
     )  # fmt: skip
     return Table(
@@ -238,7 +238,7 @@ def _statements(found: Identification) -> tuple[Statement, ...]:
     doubted, named = doubtful(found), set(table.labels) if table is not None else set()
     checked = [label for label in trust.labels if label in named]
     others = [label for label in trust.labels if label not in named]
-    believed = dict(zip(trust.labels, trust.trusted, strict=True))
+    believed = dict(zip(trust.labels, trust.has_nominal_coverage, strict=True))
     return (
         judge(
             "Every parameter asked for has a finite error.",

@@ -9,7 +9,7 @@ import numpy as np
 
 from hessium.figures.formatting import digits
 from hessium.posterior.pivots import SHIFTED
-from hessium.profiles.units import plus_minus, quantity
+from hessium.profiles.units import begun, plus_minus, quantity
 
 if TYPE_CHECKING:
     from hessium.posterior.undetermined import OpenAnswer
@@ -60,10 +60,16 @@ def _determined(found: Identification) -> str:
         text += f" By the data alone: {_listed(closed)}."
     if rest:
         text += f" Not by the data alone: {_listed(rest)}."
-    if found.answers.combinations:
+    # with a prior, sums without a name say nothing that the errors do not say
+    shown = [
+        c
+        for c in found.answers.combinations
+        if c.kind != "local" or not found.settings["prior_precision"]
+    ]
+    if shown:
         names = [
             f"{c.text} = {plus_minus(c.value, c.std)}" + (" to first order" * (c.kind == "local"))
-            for c in found.answers.combinations
+            for c in shown
         ]
         text += f" Together: {_listed(names)}."
     return text
@@ -94,15 +100,14 @@ def _predictions(found: Identification) -> str:
             continue
         worst = int(np.where(known, std, -1.0).argmax())
         where = f" at {place(found, worst)}"
-        text = (
-            f"{subject} has a standard deviation of {digits(std[known].min(), 2)} to "
-            f"{quantity(float(std[worst]), unit, 2)} without noise, largest{where}"
-        )
+        least, most = digits(std[known].min(), 2), quantity(float(std[worst]), unit, 2)
+        one = most.split(" ")[0] == least
+        text = f"{subject} has a standard deviation of {most if one else f'{least} to {most}'} "
+        text += "without noise" + ("" if one else f", largest{where}")
         if not known.all():
             text += f"; undetermined at {int((~known).sum())} of {std.size} candidates"
         parts.append(text)
-    text = "; ".join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    return begun("; ".join(parts)) + "."
 
 
 def place(found: Identification, at: int) -> str:
@@ -121,17 +126,26 @@ def _next(found: Identification) -> str:
     assert design is not None
     where = "; then ".join(place(found, int(at)) for at in design.indices)
     before, after = float(design.rms_std[0]), float(design.rms_std[-1])
-    text = f"At {where}. The root mean square standard deviation of the predictions goes from "
+    text = (
+        f"At {where}. The root mean square standard deviation of the {_measured(found)} goes from "
+    )
     text += "undetermined" if math.isinf(before) else digits(before)
     text += f" to {'undetermined' if math.isinf(after) else digits(after)}"
     return text + " times the noise of a measurement."
+
+
+def _measured(found: Identification) -> str:
+    """What the root mean square is over: outputs without weight in the loss do not count."""
+    assert found.design is not None
+    known = np.isfinite(found.design.rms_std[0]) and not np.isfinite(found.prediction_std).all()
+    return "outputs that are measured" if known else "predictions"
 
 
 def _trust(found: Identification) -> str:
     trust, named = found.trust, _named(found)
     rows = [
         (label, bool(good), label in named)
-        for label, good in zip(trust.labels, trust.trusted, strict=True)
+        for label, good in zip(trust.labels, trust.has_nominal_coverage, strict=True)
     ]
     good, bad = ([label for label, ok, own in rows if own and ok is want] for want in (True, False))
     others = [label for label, ok, own in rows if not own and not ok]
@@ -176,7 +190,7 @@ def reason(found: Identification, label: str) -> str:
     at = trust.labels.index(label)
     if not trust.converged[at]:
         return "refits do not converge" + (" within the budget" if trust.exhausted else "")
-    if np.isnan(trust.plausible[at]).any():
+    if np.isnan(trust.coverage_range[at]).any():
         return "the likelihood does not bound it"
     return _range(found, [label])
 
@@ -186,7 +200,10 @@ def _range(found: Identification, labels: list[str]) -> str:
     at = [found.trust.labels.index(label) for label in labels]
     low, high = (
         f"{100 * one:.1f}"
-        for one in (found.trust.plausible[at, 0].min(), found.trust.plausible[at, 1].max())
+        for one in (
+            found.trust.coverage_range[at, 0].min(),
+            found.trust.coverage_range[at, 1].max(),
+        )
     )
     return f"{low} %" if low == high else f"{low} to {high} %"
 
@@ -194,10 +211,10 @@ def _range(found: Identification, labels: list[str]) -> str:
 def doubtful(found: Identification) -> list[str]:
     """Parameters that were asked for whose intervals may not be believed."""
     named = _named(found)
-    bad = {one.label for one in found.profiles if not one.believable}
+    bad = {one.label for one in found.profiles if not one.valid}
     bad |= {
         label
-        for label, good in zip(found.trust.labels, found.trust.trusted, strict=True)
+        for label, good in zip(found.trust.labels, found.trust.has_nominal_coverage, strict=True)
         if label in named and not good
     }
     return [] if found.parameters is None else [x for x in found.parameters.labels if x in bad]
@@ -242,7 +259,7 @@ def advice(found: Identification) -> list[str]:
             + "use a parameter in which the model is closer to linear (such as its logarithm), or "
             "measure more."
         )
-    elif not found.trust.believable:
+    elif not found.trust.valid:
         words.append(
             "Do not use the errors of predictions without a check, such as a fit to part of the "
             "data: the model is not linear within them."

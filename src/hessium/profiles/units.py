@@ -86,6 +86,11 @@ def _at(pairs: tuple[tuple[str, str], ...], column: int, default: str) -> tuple[
     return pairs[column] if column < len(pairs) else (default, "")
 
 
+def begun(text: str) -> str:
+    """The beginning of a sentence with a capital letter; that of a symbol such as "u" stays."""
+    return text[:1].upper() + text[1:] if text[1:2].islower() else text
+
+
 def axis(name: str, unit: str) -> str:
     """A name with its unit for an axis or the head of a column: "t (day)"."""
     return f"{name} ({unit})" if unit else name
