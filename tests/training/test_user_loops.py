@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn, optim
+from torch.utils.checkpoint import checkpoint
 
 import hessium as hs
 from hessium.errors import InputError
@@ -106,6 +107,7 @@ def accumulating(monitored: bool) -> list[Any]:
         if monitor is not None:
             monitor.step()
         if i % 2:
+            nn.utils.clip_grad_norm_(model.parameters(), 0.1)
             optimizer.step()
             optimizer.zero_grad(set_to_none=i == 1)
     return state_of(model, optimizer)
@@ -132,7 +134,62 @@ def with_closure(monitored: bool) -> list[Any]:
     return state_of(model)
 
 
-@pytest.mark.parametrize("run", [accumulating, with_closure])
+def inside_backward(monitored: bool) -> list[Any]:
+    """Each parameter has an optimiser that steps as soon as its gradient is there."""
+    model = network()
+    optimizers = {p: optim.SGD([p], 0.1) for p in model.parameters()}
+
+    def step(parameter: Tensor) -> None:
+        optimizers[parameter].step()
+        optimizers[parameter].zero_grad()
+
+    for p in model.parameters():
+        p.register_post_accumulate_grad_hook(step)
+    monitor = exact(model, list(optimizers.values())) if monitored else None
+    for _ in range(3):
+        LOSS(model(X), Y).backward()
+        if monitor is not None:
+            record = monitor.step()
+            assert record is not None
+            assert record.sharpness is not None
+            assert record.sharpness == record.preconditioned_sharpness
+            assert record.sharpness.value == pytest.approx(top(model), rel=1e-3)
+    return state_of(model)
+
+
+def with_activation_checkpoints(monitored: bool) -> list[Any]:
+    """Recomputed activations, and hooks that count."""
+    plain, counts = network(), [0, 0]
+
+    class Recomputed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = plain
+
+        def forward(self, x: Tensor) -> Tensor:
+            found: Tensor = checkpoint(self.net, x, use_reentrant=False)
+            return found
+
+    def count(at: int) -> None:
+        counts[at] += 1
+
+    model = Recomputed()
+    plain[0].weight.register_hook(lambda _: count(0))
+    plain[2].register_full_backward_hook(lambda *_: count(1))
+    optimizer = optim.SGD(model.parameters(), 0.1)
+    monitor = exact(model, optimizer) if monitored else None
+    advance(model, optimizer, monitor, 3)
+    assert counts[0] == 3  # of parameters: in the steps of the training alone
+    if monitor is not None:
+        record = monitor.records[-1]
+        assert record.sharpness is not None
+        assert record.sharpness.value == pytest.approx(top(network_of(plain)), rel=1e-3)
+    return state_of(model, optimizer)
+
+
+@pytest.mark.parametrize(
+    "run", [accumulating, with_closure, inside_backward, with_activation_checkpoints]
+)
 def test_these_loops_are_the_same_to_the_last_bit(run: Callable[[bool], list[Any]]) -> None:
     assert same(run(False), run(True))
 
@@ -260,7 +317,7 @@ def test_adam_in_its_variants(options: dict[str, Any]) -> None:
         schedule.step()
 
 
-def test_state_in_half_precision_is_read_in_single() -> None:
+def test_state_in_half_precision() -> None:
     model = network().bfloat16()
     optimizer = optim.Adam(model.parameters(), 0.01)
     monitor = exact(model, optimizer)
@@ -470,3 +527,28 @@ def test_a_default_device_does_not_matter() -> None:
         torch.set_default_device(None)
     assert record.sharpness is not None
     assert record.sharpness.value == pytest.approx(top(model), rel=0.02)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("inside", [True, False])
+def test_compiled_models(backend: str, inside: bool) -> None:
+    """The backward pass of compiled graphs has no derivative; records do not go through them."""
+    states = []
+    for monitored in (False, True):
+        torch._dynamo.reset()
+        plain = network()
+        model: Any = plain
+        if inside:
+            plain.compile(backend=backend)
+        else:
+            model = torch.compile(plain, backend=backend)
+        optimizer = optim.Adam(model.parameters(), 0.01)
+        monitor = exact(model, optimizer) if monitored else None
+        advance(model, optimizer, monitor, 3)
+        states.append(state_of(plain, optimizer))
+        if monitor is not None:
+            record = monitor.records[-1]
+            assert record.sharpness is not None
+            assert record.sharpness.value == pytest.approx(top(network_of(plain)), rel=1e-3)
+    assert same(*states)

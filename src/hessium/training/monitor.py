@@ -54,8 +54,8 @@ class Monitor(Plottable):
     to rounding in the precision of the model. The outer end comes from products with a random
     vector in the complement of the Ritz vectors, `bound_steps` in the record, and holds with
     probability `confidence`. Ordinary records make none: their outer ends are infinite. Every third
-    record, and those that are refined, make one, whose end is 10 to 200 times the value; every
-    tenth one and `measure` make eight, whose ends are within some percent. `bound_steps=1` makes
+    record, and those that are refined, make one, whose end is 10 to 450 times the value; every
+    tenth one and `measure` make eight, whose ends are 0 to 20 % beyond it. `bound_steps=1` makes
     one in every record.
 
     Args:
