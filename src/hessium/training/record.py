@@ -44,7 +44,8 @@ class Record(Displayable):
             quotient and always holds; the upper end holds with probability `confidence`. It is
             infinite, that is unknown, where `bound_steps` is 0.
         most_negative: smallest eigenvalue of H; here the upper end always holds, and the lower one
-            is the uncertain one.
+            is the uncertain one. Close to zero it is resolved to some 0.0005 (5 % of the tolerance)
+            of the largest eigenvalue, so that its sign may be wrong.
         preconditioned_sharpness: largest eigenvalue of $P^{-1/2} H P^{-1/2}$.
         threshold: stability threshold of the optimiser for `preconditioned_sharpness`.
         trace: of H, with Student's interval over the probes.
