@@ -124,6 +124,16 @@ def test_a_checkpoint_continues_the_records(whole: Run) -> None:
     ]
 
 
+def test_a_checkpoint_without_a_monitor_tells_the_step(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(tmp_path, steps=4, save_strategy="steps", save_steps=2)
+    curvature = callback(track=["loss"])
+    train(tmp_path, curvature, 10, resume=str(tmp_path / "checkpoint-2"))
+    assert [r.step for r in curvature.monitor.records] == [5, 10]
+    assert "holds no state of the monitor: records begin at step 2" in caplog.text
+
+
 def values(curvature: Any, name: str) -> list[float]:
     found = [getattr(r, name) for r in curvature.monitor.records]
     wanted = [getattr(value, "value", value) for value in found]

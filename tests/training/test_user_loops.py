@@ -139,7 +139,7 @@ def inside_backward(monitored: bool) -> list[Any]:
     model = network()
     optimizers = {p: optim.SGD([p], 0.1) for p in model.parameters()}
 
-    def step(parameter: Tensor) -> None:
+    def step(parameter: Any) -> None:
         optimizers[parameter].step()
         optimizers[parameter].zero_grad()
 
@@ -160,6 +160,7 @@ def inside_backward(monitored: bool) -> list[Any]:
 def with_activation_checkpoints(monitored: bool) -> list[Any]:
     """Recomputed activations, and hooks that count."""
     plain, counts = network(), [0, 0]
+    recomputed: Any = checkpoint
 
     class Recomputed(nn.Module):
         def __init__(self) -> None:
@@ -167,14 +168,14 @@ def with_activation_checkpoints(monitored: bool) -> list[Any]:
             self.net = plain
 
         def forward(self, x: Tensor) -> Tensor:
-            found: Tensor = checkpoint(self.net, x, use_reentrant=False)
+            found: Tensor = recomputed(plain, x, use_reentrant=False)
             return found
 
     def count(at: int) -> None:
         counts[at] += 1
 
     model = Recomputed()
-    plain[0].weight.register_hook(lambda _: count(0))
+    next(plain.parameters()).register_hook(lambda _: count(0))
     plain[2].register_full_backward_hook(lambda *_: count(1))
     optimizer = optim.SGD(model.parameters(), 0.1)
     monitor = exact(model, optimizer) if monitored else None
@@ -194,7 +195,7 @@ def test_these_loops_are_the_same_to_the_last_bit(run: Callable[[bool], list[Any
     assert same(run(False), run(True))
 
 
-def adversarial(monitored: bool, mode: str = "eval") -> list[Any]:
+def adversarial(monitored: bool, mode: Any = "eval") -> list[Any]:
     """The loss calls a network that is trained in turn, in training mode; `judge` is global."""
     global JUDGE
     model, JUDGE = network(nn.BatchNorm1d(8)), network_of_outputs()
@@ -254,7 +255,7 @@ def test_where_networks_that_a_loss_calls_are_found() -> None:
         return inner(outputs)
 
     def inner(outputs: Tensor) -> Tensor:
-        found: Tensor = judge(outputs).mean() + model[0].weight.square().sum()
+        found: Tensor = judge(outputs).mean() + next(model.parameters()).square().sum()
         return found
 
     def default(outputs: Tensor, targets: Tensor, by: nn.Module = judge) -> Tensor:
@@ -262,6 +263,7 @@ def test_where_networks_that_a_loss_calls_are_found() -> None:
         return found
 
     held = Holder()
+    loss: Any
     for loss in (held, held.loss, outer, default, functools.partial(default, by=judge), judge):
         assert set(companions_of(model, loss)) == set(judge.modules()), loss
     for loss in (nn.functional.cross_entropy, None, model, lambda f, y: model(f)):
@@ -300,7 +302,10 @@ def test_contexts_around_the_step_do_not_matter(around: Callable[[], Any]) -> No
 ])  # fmt: skip
 def test_adam_in_its_variants(options: dict[str, Any]) -> None:
     model = network()
-    groups = [{"params": model[0].parameters()}, {"params": model[2].parameters(), "lr": 0.002}]
+    groups: list[dict[str, Any]] = [
+        {"params": model[0].parameters()},
+        {"params": model[2].parameters(), "lr": 0.002},
+    ]
     optimizer = optim.Adam(groups, 0.01, **options)
     monitor = exact(model, optimizer)
     schedule = optim.lr_scheduler.OneCycleLR(optimizer, [0.02, 0.004], total_steps=20)
@@ -348,7 +353,8 @@ def test_several_optimisers_move_one_model() -> None:
     ]
     monitor = exact(model, split)
     advance(model, split, monitor)
-    merged = optim.Adam([{"params": one.param_groups[0]["params"]} for one in split])
+    parts: list[dict[str, Any]] = [{"params": one.param_groups[0]["params"]} for one in split]
+    merged = optim.Adam(parts)
     for one, group in zip(split, merged.param_groups, strict=True):
         group |= {name: one.param_groups[0][name] for name in ("lr", "betas")}
         merged.state.update(one.state)
