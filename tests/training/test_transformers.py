@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from hessium.errors import InputError
+
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 pytest.importorskip("tensorboard")
@@ -80,6 +82,16 @@ def test_training_is_the_same_and_records_come(tmp_path: Path, accumulated: int)
     with torch.no_grad():
         parts = [float(model(**batch).loss) for batch in BATCHES]
     assert records[-1].loss == pytest.approx((8 * parts[0] + 4 * parts[1]) / 12, rel=1e-5)
+
+
+def test_an_optimiser_without_a_threshold_can_be_left_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Adafactor.*optimizer=None"):
+        train(tmp_path, callback(track=None), 5, optim="adafactor")
+    curvature = callback(track=None, optimizer=None)
+    train(tmp_path, curvature, 5, optim="adafactor")
+    record = curvature.monitor.records[0]
+    assert record.sharpness.value > 0
+    assert record.threshold is None
 
 
 def test_bfloat16_is_measured_in_single(tmp_path: Path) -> None:

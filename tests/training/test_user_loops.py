@@ -269,6 +269,24 @@ def test_where_networks_that_a_loss_calls_are_found() -> None:
     for loss in (nn.functional.cross_entropy, None, model, lambda f, y: model(f)):
         assert not companions_of(model, loss)
 
+    def early(outputs: Tensor, targets: Tensor) -> Any:
+        return later(outputs)
+
+    early.__module__ = None  # type: ignore[assignment]  # as of code that was executed as text
+    assert not companions_of(model, early)  # before its variable has a value
+    later = judge
+    assert companions_of(model, early)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_networks_in_a_loss_do_not_matter() -> None:
+    judge = torch.jit.trace(network_of_outputs().eval(), X[:, :2])
+    for p in judge.parameters():
+        p.requires_grad_(requires_grad=False)
+    model = network()
+    monitor = hs.Monitor(model, lambda f, y: judge(f).square().mean(), (X, Y), reduction="mean")
+    assert monitor.measure().sharpness is not None
+
 
 @pytest.mark.parametrize("around", [
     lambda: torch.autocast("cpu", torch.bfloat16), torch.no_grad, torch.inference_mode,

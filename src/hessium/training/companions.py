@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from torch import nn
@@ -44,9 +44,10 @@ def _values(value: Any) -> Iterator[Any]:
     elif isinstance(value, types.MethodType):
         yield from (value.__self__, value.__func__)
     elif isinstance(value, types.FunctionType):
-        if not value.__module__.startswith("torch."):
-            names = inspect.getclosurevars(value)
-            yield from (*names.nonlocals.values(), *names.globals.values())
+        if not (value.__module__ or "").startswith("torch."):
+            with suppress(ValueError):  # a variable that has no value yet
+                names = inspect.getclosurevars(value)
+                yield from (*names.nonlocals.values(), *names.globals.values())
             yield from (*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values())
     elif isinstance(value, (list, tuple)):
         yield from (one for one in value[:_MOST] if isinstance(one, nn.Module))
@@ -61,7 +62,8 @@ _MOST = 32  # entries of a list that are looked at
 @contextmanager
 def buffers_kept(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Context in which modules write to copies of their buffers."""
-    own = [(part, dict(part._buffers)) for part in modules]
+    # those of scripted modules cannot be exchanged
+    own = [(part, dict(part._buffers)) for part in modules if isinstance(part._buffers, dict)]
     try:
         for part, buffers in own:
             for name, buffer in buffers.items():

@@ -43,7 +43,8 @@ class CurvatureCallback(TrainerCallback):
         num_samples: weight of a batch in the mean over several, a function (batch, None) -> number;
             by default the number of labels other than -100, without the first one of each sequence
             for causal language models.
-        **options: of `hs.Monitor`.
+        **options: of `hs.Monitor`; optimizer=None leaves that of the Trainer out, such as one
+            without a known threshold.
 
     Attributes:
         monitor: the `hs.Monitor`, once training has begun.
@@ -73,13 +74,14 @@ class CurvatureCallback(TrainerCallback):
         """Make the monitor, or resume that of the checkpoint in the output directory."""
         model = kwargs["model"]
         device = next(model.parameters()).device
-        options = {"steps_before": state.global_step, **self._options}
+        options = {
+            "steps_before": state.global_step, "optimizer": kwargs["optimizer"], **self._options
+        }  # fmt: skip
         batches = [self._data] if isinstance(self._data, Mapping) else list(self._data)
         self.monitor = Monitor(
             model,
             _returned,
             [replaced(dict(batch), lambda tensor: tensor.to(device)) for batch in batches],
-            kwargs["optimizer"],
             forward=_loss_of,
             reduction="mean",
             num_samples=self._num_samples or _Labels(model),
