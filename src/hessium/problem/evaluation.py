@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hessium._arithmetic import full_precision
 from hessium._interrupts import deferred_interrupts
 from hessium.errors import InputError
+from hessium.linalg.operator import NamedShapes
 from hessium.linalg.shares import Shares
 from hessium.problem.data import Batch
 from hessium.problem.forward import Forward
@@ -112,6 +113,13 @@ class Evaluation(Remembering, abc.ABC):
     def names(self) -> tuple[str, ...]:
         """Names of the free parameters in the order of the flat vector."""
         return self._layout.names
+
+    @property
+    def named_shapes(self) -> NamedShapes:
+        """Names and shapes of the free parameters, whole ones, in that order."""
+        if self._spread is None:
+            return self._layout.named_shapes
+        return tuple((name, self._spread.places[name].shape) for name in self.names)
 
     @property
     def layout(self) -> Layout:
