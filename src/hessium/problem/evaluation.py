@@ -101,6 +101,11 @@ class Evaluation(Remembering, abc.ABC):
         return self._theta.clone()
 
     @property
+    def length(self) -> float:
+        """Norm of the parameters that this process holds."""
+        return float(self._theta.norm())
+
+    @property
     def spread(self) -> Spread | None:
         """The shares of the parameters, if each process holds a part of every parameter."""
         return self._spread
@@ -220,6 +225,12 @@ class Evaluation(Remembering, abc.ABC):
         """The same risk with a share of the samples of every batch, and the same denominator."""
         other = copy.copy(self)
         other._share = share
+        return other
+
+    def moved(self: Risk, direction: Tensor, length: float) -> Risk:
+        """The same risk at theta + length x direction; buffers are not compared."""
+        other = copy.copy(self)
+        other._theta = torch.add(self._theta, direction.to(self.dtype), alpha=length)
         return other
 
     def constant_entries(self) -> list[slice]:

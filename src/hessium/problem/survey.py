@@ -199,7 +199,7 @@ def _second_pass(
 ) -> Survey:
     """Check that a second pass gives the same numbers and uses the same parameters."""
     parameters = risk.leaves()
-    passes = WatchedPasses(risk, parameters, batches.dtype, checked=True)
+    passes = WatchedPasses(risk, parameters, batches.dtype, checked=True, again=True)
     in_step = risk.spread is not None
     found = []
     with risk.ranks.together("second pass over the data", in_step=in_step):
