@@ -2,7 +2,9 @@
 
 A GPT of 470,528 parameters learns a Markov chain; the monitor has a batch of the training's size.
 
-    PYTHONPATH=src OMP_NUM_THREADS=1 python benchmarks/monitor_records.py [STEPS]
+    PYTHONPATH=src OMP_NUM_THREADS=1 python benchmarks/monitor_records.py [STEPS [WORDS]]
+
+STEPS of the training (500), and WORDS of the rows that are wanted, such as AdamW.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +26,12 @@ OPTIMIZERS: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
     "SGD, momentum": lambda m: torch.optim.SGD(m.parameters(), 0.05, momentum=0.9),
     "AdamW": lambda m: torch.optim.AdamW(m.parameters(), 1e-3),
 }
-TRACKS: dict[str, list[str] | None] = {"default": None, "sharpness alone": ["sharpness"]}
+ROWS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "sharpness alone": {"track": ["sharpness"]},
+    "default with upper ends": {"bound_steps": 1},
+    "sharpness alone with upper ends": {"track": ["sharpness"], "bound_steps": 1},
+}
 EVERY = 25
 
 
@@ -39,10 +47,10 @@ def batches() -> Iterator[tuple[Tensor, Tensor]]:
         yield tokens[:, :-1], tokens[:, 1:]
 
 
-def costs(name: str, track: list[str] | None, steps: int) -> str:
+def costs(name: str, options: dict[str, Any], steps: int) -> str:
     model, loss, _, _ = gpt()
     optimizer, data = OPTIMIZERS[name](model), batches()
-    monitor = hs.Monitor(model, loss, next(data), optimizer, every=EVERY, track=track)
+    monitor = hs.Monitor(model, loss, next(data), optimizer, every=EVERY, **options)
     training, records = [], []
     for _ in range(steps):
         x, y = next(data)
@@ -58,10 +66,13 @@ def costs(name: str, track: list[str] | None, steps: int) -> str:
     seconds, products = np.array(records).T
     ratios = seconds / np.median(training)
     few = products == products.min()
+    ends = [r.sharpness for r in monitor.records if r.sharpness is not None]
+    closed = [end.upper / end.value for end in ends if np.isfinite(end.upper)]
     return (
         f"median {np.median(ratios):.1f} training steps with {np.median(products):g} products; "
         f"{np.median(ratios[few]):.1f} in the {few.sum()} of {few.size} records with "
-        f"{products.min():g}; mean {ratios.mean():.1f}"
+        f"{products.min():g}; mean {ratios.mean():.1f}; {len(closed)} of {len(ends)} records with "
+        f"an upper end, {min(closed):.3g} to {max(closed):.3g} times the value"
     )
 
 
@@ -69,6 +80,8 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     for optimizer_name in OPTIMIZERS:
-        for track_name, tracked in TRACKS.items():
-            found = costs(optimizer_name, tracked, int(sys.argv[1]) if len(sys.argv) > 1 else 500)
-            print(f"{optimizer_name}, {track_name}: {found}", flush=True)
+        for row_name, row in ROWS.items():
+            label = f"{optimizer_name}, {row_name}"
+            if " ".join(sys.argv[2:]) in label:
+                found = costs(optimizer_name, row, int(sys.argv[1]) if len(sys.argv) > 1 else 500)
+                print(f"{label}: {found}", flush=True)

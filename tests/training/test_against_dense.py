@@ -46,7 +46,9 @@ def inverse_root(model: nn.Module, optimizer: Any) -> torch.Tensor:
     return torch.cat(found).detach()
 
 
-def trained(make: Make, records: int, every: int, width: int, *, edge: bool = False) -> FloatArray:
+def trained(
+    make: Make, records: int, every: int, width: int, *, edge: bool = False, **options: Any
+) -> FloatArray:
     """Rows: products, then for both sharpnesses error, lower end holds, bracket holds, width.
 
     With `edge`, full batches and a squared error bring the sharpness to the threshold.
@@ -60,7 +62,7 @@ def trained(make: Make, records: int, every: int, width: int, *, edge: bool = Fa
     model.append(nn.Linear(width, 3))
     loss: nn.Module = nn.MSELoss() if edge else nn.CrossEntropyLoss()
     optimizer = make(model.parameters())
-    monitor = hs.Monitor(model, loss, (x, y), optimizer, every=every)
+    monitor = hs.Monitor(model, loss, (x, y), optimizer, every=every, **options)
     rows = []
     for step in range(records * every):
         chosen = slice(None) if edge else torch.randint(0, 80, (16,), generator=generator)
@@ -130,6 +132,17 @@ def test_a_hundred_records(name: str) -> None:
     assert np.median(found[:, [1, 5]], axis=0).max() <= 0.01
     require_brackets(found)
     assert np.median(found[1:, 0]) <= 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_hundred_records_with_both_ends(name: str) -> None:
+    found = trained(OPTIMIZERS[name], records=100, every=5, width=16, bound_steps=1)
+    assert np.isfinite(found[:, [4, 8]]).all()
+    require_brackets(found)
+    assert np.median(found[:, [1, 5]], axis=0).max() <= 0.01
+    assert np.median(found[1:, 0]) <= 3
+    print(f"\n{name}: {np.median(found[1:, 0])} products, {found[:, [3, 7]].mean():.1%} hold")  # noqa: T201
 
 
 @pytest.mark.slow

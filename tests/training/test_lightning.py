@@ -152,6 +152,17 @@ def test_a_checkpoint_continues_the_records(whole: Run) -> None:
     ]
 
 
+def test_a_checkpoint_without_a_monitor_tells_the_step(tmp_path: Path) -> None:
+    from lightning.pytorch.callbacks import ModelCheckpoint
+
+    saves = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=5)
+    options: dict[str, Any] = {"shuffle": False, "enable_checkpointing": True}
+    fit(tmp_path, [saves], 5, **options)
+    curvature = callback(track=["loss"])
+    fit(tmp_path, [curvature], 20, ckpt_path=tmp_path / "step=5.ckpt", **options)
+    assert [r.step for r in curvature.monitor.records] == [10, 20]
+
+
 def test_mixed_precision_is_measured_in_single(tmp_path: Path) -> None:
     curvature = callback()
     fit(tmp_path, [curvature], 10, precision="bf16-mixed")

@@ -155,6 +155,13 @@ def test_outer_ends_are_open_where_a_record_takes_its_block_step_alone() -> None
     assert spent == [1] * 7
     _, always = trained(3, every=1, track=["sharpness"], bound_steps=1)
     assert all(r.sharpness is not None and r.sharpness.upper < math.inf for r in always.records)
+    steps = [r.bound_steps for r in monitor.records]
+    assert steps == [8 if number in (0, 10) else int(number % 3 == 0) for number in range(13)]
+    assert list(monitor.to_dataframe()["bound_steps"]) == steps
+    assert monitor.measure().bound_steps == 8
+    assert [r.bound_steps for r in always.records] == [1] * 3
+    _, never = trained(3, every=1, track=["loss"])
+    assert [r.bound_steps for r in never.records] == [0] * 3
 
 
 def test_share_of_the_gradient_in_a_top_space() -> None:
@@ -189,8 +196,8 @@ def test_table_and_chart() -> None:
     traces = monitor.records[0].layer_traces
     assert traces is not None
     assert chart.field.z[1, 0] == traces["2"].value
-    assert not monitor.plot(Figure().add_subplot(), quantity="sharpness").lines[1:]
-    # the threshold of Adam is not one of H itself
+    labels = monitor.plot(Figure().add_subplot(), quantity="sharpness").get_legend_handles_labels()
+    assert not any("threshold" in label for label in labels[1])  # of Adam it is not one of H itself
     assert "<svg" in monitor._repr_html_()
     assert "<svg" in monitor.records[-1]._repr_html_()
     with pytest.raises(InputError, match="quantity"):

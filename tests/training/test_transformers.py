@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import torch
 
+from hessium.errors import InputError
+
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("accelerate")
 pytest.importorskip("tensorboard")
@@ -82,6 +84,16 @@ def test_training_is_the_same_and_records_come(tmp_path: Path, accumulated: int)
     assert records[-1].loss == pytest.approx((8 * parts[0] + 4 * parts[1]) / 12, rel=1e-5)
 
 
+def test_an_optimiser_without_a_threshold_can_be_left_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Adafactor.*optimizer=None"):
+        train(tmp_path, callback(track=None), 5, optim="adafactor")
+    curvature = callback(track=None, optimizer=None)
+    train(tmp_path, curvature, 5, optim="adafactor")
+    record = curvature.monitor.records[0]
+    assert record.sharpness.value > 0
+    assert record.threshold is None
+
+
 def test_bfloat16_is_measured_in_single(tmp_path: Path) -> None:
     curvature = callback()
     train(tmp_path, curvature, 5, bf16=True)
@@ -122,6 +134,16 @@ def test_a_checkpoint_continues_the_records(whole: Run) -> None:
     assert [r.sharpness for r in again.monitor.records] == [
         r.sharpness for r in curvature.monitor.records
     ]
+
+
+def test_a_checkpoint_without_a_monitor_tells_the_step(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    train(tmp_path, steps=4, save_strategy="steps", save_steps=2)
+    curvature = callback(track=["loss"])
+    train(tmp_path, curvature, 10, resume=str(tmp_path / "checkpoint-2"))
+    assert [r.step for r in curvature.monitor.records] == [5, 10]
+    assert "holds no state of the monitor: records begin at step 2" in caplog.text
 
 
 def values(curvature: Any, name: str) -> list[float]:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
 from hessium.problem import EmpiricalRisk
@@ -25,10 +24,11 @@ from hessium.runs.saved import packed, unpacked
 from hessium.training import Record
 from hessium.training.checkpoint_files import optimizer_in
 from hessium.training.measurement import Measurement
+from hessium.training.points import Point
 from hessium.training.quantities import modules_of
 from hessium.training.record import recorded
 from hessium.training.settings import Settings
-from hessium.training.stability import unwrapped
+from hessium.training.stability import optimizers_of
 from hessium.training.tracking import AT_TIMES, OF_OPTIMIZER, tracked
 
 logger = logging.getLogger(__name__)
@@ -114,18 +114,18 @@ def loaded(function: Loader, path: Path) -> tuple[EmpiricalRisk, Any]:
         raise InputError(msg)
     if optimizer is None:
         return risk, optimizer_in(path, risk)
-    unwrapped(optimizer)
+    optimizers_of(optimizer)
     return risk, optimizer
 
 
 def _origin(
     function: Loader, task: Task, first: EmpiricalRisk | None, settings: Settings
-) -> Tensor | None:
+) -> Point | None:
     """Parameters of the first checkpoint, for the distance; None where it is not measured."""
     if "distance" not in settings.track:
         return None
     try:
-        return (first or loaded(function, task["origin"].path)[0]).theta
+        return Point.of(first or loaded(function, task["origin"].path)[0])
     except NonFiniteInputError:
         return None
 
@@ -175,11 +175,16 @@ def _row(
         **_packed(record),
         "model": dict(describe(risk)),
         "modules": modules_of(risk.names),
-        "optimizer": "" if optimizer is None else type(unwrapped(optimizer)).__name__,
+        "optimizer": _names(optimizer),
         "ratios": state["seconds"],
         "slopes": state["slopes"],
         **{_VECTOR + name: v.cpu().numpy() for name, v in state["vectors"].items()},
     }
+
+
+def _names(optimizer: Any) -> str:
+    kinds = [] if optimizer is None else [type(one).__name__ for one in optimizers_of(optimizer)]
+    return ", ".join(kinds)
 
 
 def _row_without(

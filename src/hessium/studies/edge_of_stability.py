@@ -139,6 +139,9 @@ def compute(task: Task) -> Result:
         optimizer,
         every=task["steps"] // task["records"],
         track=[*names, "batch_sharpness"] if batch else names,
+        # eigenvectors overtake each other at the threshold: look for them in every record
+        matvecs=60,
+        bound_steps=8,
         rng=seed,
     )
     order = torch.Generator().manual_seed(seed)

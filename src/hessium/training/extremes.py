@@ -112,7 +112,7 @@ class _Work:
         tol: float,
     ) -> None:
         self.operator, self.sides, self.warm, self.rng, self.tol = operator, sides, warm, rng, tol
-        self.num_matvecs = 0
+        self.num_matvecs = self.bound_steps = 0
         self.exact = self.learns = True
         self.near: Mapping[str, float] = {}
         self.explored: set[str] = set()
@@ -273,7 +273,7 @@ class _Work:
 
     def look_beyond(self, steps: int, confidence: float) -> dict[str, float]:
         """Bounds of the ends from random vectors in the complements of the Ritz vectors."""
-        floor = normal_floor(confidence)
+        floor, self.bound_steps = normal_floor(confidence), steps
         if steps == 1 and len(self.sides) == 1:
             (side,) = self.sides
             start = normal(self.operator, self.rng)
@@ -309,8 +309,7 @@ class _Work:
             for name, end in side.targets.items():
                 value, x, _ = side.pair(end)
                 estimate, start = self._estimate(side, name, end)
-                largest = float(np.abs(side.values).max())
-                margin = float(torch.finfo(x.dtype).eps) ** 0.75 * largest
+                margin = float(torch.finfo(x.dtype).eps) ** 0.75 * float(np.abs(side.values).max())
                 sign = 1.0 if end == "largest" else -1.0
                 beyond = bounds.get(name, sign * math.inf) + sign * margin
                 inner = value - sign * margin
@@ -334,6 +333,7 @@ class _Work:
             vectors=vectors,
             residuals=residuals,
             restarted=restarted,
+            bound_steps=self.bound_steps,
             num_matvecs=self.num_matvecs,
         )
 

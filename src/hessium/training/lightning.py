@@ -65,12 +65,14 @@ class CurvatureMonitor(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Make the monitor, on the device of the module."""
         optimizer = None if self._optimizer is None else trainer.optimizers[self._optimizer]
+        # without a state of the monitor in the checkpoint, records go on from its step
+        options = {"steps_before": trainer.global_step, **self._options}
         self.monitor = Monitor(
             self._model if self._model is not None else pl_module,
             self._loss,
             trainer.strategy.batch_to_device(self._data, pl_module.device),
             optimizer,
-            **self._options,
+            **options,
         )
         if self._state is not None:
             self.monitor.load_state_dict(self._state)

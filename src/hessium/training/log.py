@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 _PARQUET = (".parquet", ".pq")
-_NOT_REAL = ("step", "mode", "restarted", "reason", "num_matvecs")
+_NOT_REAL = ("step", "mode", "restarted", "reason", "bound_steps", "num_matvecs")
 
 
 class Log(ABC):

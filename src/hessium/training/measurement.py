@@ -15,10 +15,10 @@ from hessium.curvature import GaussNewton, Hessian
 from hessium.curvature.graph import UNKNOWN
 from hessium.errors import InputError, NonFiniteError, NonFiniteInputError
 from hessium.estimate import spectral_measure
-from hessium.linalg.congruence import Factor
 from hessium.linalg.vectors import inner, norm
 from hessium.problem import EmpiricalRisk
 from hessium.training.extremes import DEEP, measure_extremes
+from hessium.training.points import Point
 from hessium.training.quantities import (
     along,
     batch_sharpness,
@@ -27,17 +27,16 @@ from hessium.training.quantities import (
     top_share,
     traces,
 )
-from hessium.training.ritz_space import End
 from hessium.training.settings import Settings
 from hessium.training.stability import Preconditioner, preconditioner_of
-from hessium.training.warm_start import TOP, Extremes, Warm
+from hessium.training.targets import SCALED, is_identity, near_threshold, sides_of
+from hessium.training.warm_start import TOP, Extremes, Warm, require_size
 
 _OF_GRADIENT = frozenset({"loss", "gradient_norm", "directional_sharpness", "gradient_share"})
 _OF_GAUSS_NEWTON = frozenset({"gauss_newton_trace", "effective_dimension"})
 _COUNTED = frozenset({"inertia", "rank", "index"})
 _EXPLORE_EVERY = 3  # records between two that also multiply the vectors next to the ends
 _GRAPH_BYTES = 2**30  # limit of the memory of graphs until they are known to fit
-_NEAR = 0.8  # of the threshold, from which precision matters in every record
 _DEEP_EVERY = 10  # records between two that explore the complement of the kept vectors
 
 
@@ -47,16 +46,21 @@ class Measurement:
     Args:
         risk: at the present parameters.
         settings: of the monitor.
+        origin: parameters from which the distance is measured; by default the present ones.
 
     Raises:
+        InputError: if the optimiser holds none of the parameters.
         SelfCheckError: if the products are wrong.
     """
 
-    def __init__(self, risk: EmpiricalRisk, settings: Settings) -> None:
+    def __init__(
+        self, risk: EmpiricalRisk, settings: Settings, origin: Point | None = None
+    ) -> None:
         self.risk, self._settings = risk, settings
         self._warm = Warm()
         self._track = settings.track
-        self._origin = risk.theta if "distance" in settings.track else None
+        self._origin = (origin or Point.of(risk)) if "distance" in settings.track else None
+        self._preconditioner()
         self._checked: set[str] = set()
         self._graph_bytes = _GRAPH_BYTES
         if settings.mode == "eval":
@@ -78,7 +82,15 @@ class Measurement:
             return False
         return True
 
-    def move(self, risk: EmpiricalRisk, settings: Settings, origin: Tensor | None) -> None:
+    def remade(self, risk: EmpiricalRisk) -> Measurement:
+        """The same measurement of a model whose architecture or free parameters have changed.
+
+        It starts cold. The distance goes on; new parameters count from now.
+        """
+        origin = None if self._origin is None else self._origin.extended(risk)
+        return Measurement(risk, self._settings, origin)
+
+    def move(self, risk: EmpiricalRisk, settings: Settings, origin: Point | None) -> None:
         """Go on with another model, such as that of the next checkpoint.
 
         Args:
@@ -108,10 +120,12 @@ class Measurement:
             slopes=dict(slopes),
         )
 
-    def parameters(self) -> Tensor:
-        """The present parameters, flat, in the dtype of the risk."""
+    def parameters(self) -> Point | None:
+        """Copies of the present parameters; None if one is gone."""
         named = dict(self.risk.model.named_parameters())
-        return self.risk.layout.flatten(named).to(self.risk.dtype)
+        if not set(self.risk.names) <= set(named):
+            return None
+        return Point.copied(named, self.risk.names, self.risk.dtype)
 
     def prices(self) -> tuple[float, float, int]:
         """Seconds of a record without products and of a product, and the products of a block step.
@@ -136,7 +150,7 @@ class Measurement:
         self,
         step: int,
         number: int,
-        before: Tensor | None,
+        before: Point | None,
         most: int | None = None,
         *,
         full: bool = False,
@@ -163,6 +177,7 @@ class Measurement:
         if extremes is not None:
             found |= {n: b for n, b in extremes.brackets.items() if n in track}
             found["restarted"] = extremes.restarted
+            found["bound_steps"] = extremes.bound_steps
             found["num_matvecs"] += extremes.num_matvecs
         if preconditioner is not None:
             self._thresholds(preconditioner, extremes, found)
@@ -193,8 +208,8 @@ class Measurement:
                 found["loss"] = loss
             if "gradient_norm" in track:
                 found["gradient_norm"] = float(norm(gradient))
-        if self._origin is not None and len(self._origin) == self.risk.dim:
-            found["distance"] = float(norm(self.risk.theta - self._origin.to(self.risk.theta)))
+        if self._origin is not None:
+            found["distance"] = self._origin.distance(self.risk)
         return gradient
 
     def _preconditioner(self) -> Preconditioner | None:
@@ -218,22 +233,11 @@ class Measurement:
         exact: bool,
     ) -> Extremes | None:
         track, settings = self._track, self._settings
-        plain: dict[str, End] = {}
-        scaled = preconditioner is not None and "preconditioned_sharpness" in track
-        identity = scaled and preconditioner is not None and preconditioner.factor is None
-        if "sharpness" in track or ("gradient_share" in track and settings.top == 1):
-            plain["sharpness"] = "largest"
-        elif identity:
-            plain["preconditioned_sharpness"] = "largest"
-        if "most_negative" in track:
-            plain["most_negative"] = "smallest"
-        sides: list[tuple[Factor | None, Mapping[str, End]]] = [(None, plain)] if plain else []
-        if scaled and not identity and preconditioner is not None:
-            sides.append((preconditioner.factor, {"preconditioned_sharpness": "largest"}))
+        sides = sides_of(track, preconditioner, settings.top)
         if not sides:
             return None
         steps = settings.bound_steps
-        if steps is None and number % _DEEP_EVERY == 0:
+        if steps is None and exact:
             steps = DEEP
         usual, explore = 1 + sum(len(one) for _, one in sides), number % _EXPLORE_EVERY == 0
         more = max((settings.matvecs or usual) - usual, 3 * (usual - 1) if explore else 0)
@@ -241,30 +245,19 @@ class Measurement:
             operator, sides, self._warm, rng,
             tol=settings.tol, confidence=settings.confidence, steps=steps, most=most,
             usual=usual, more=more, explore=explore,
-            exact=exact, near=self._near(preconditioner),
+            exact=exact, near=near_threshold(preconditioner, self._warm),
         )  # fmt: skip
-        if identity and "sharpness" in found.brackets:
-            found.brackets["preconditioned_sharpness"] = found.brackets["sharpness"]
-            found.vectors["preconditioned_sharpness"] = found.vectors["sharpness"]
+        if is_identity(track, preconditioner) and "sharpness" in found.brackets:
+            found.brackets[SCALED] = found.brackets["sharpness"]
+            found.vectors[SCALED] = found.vectors["sharpness"]
         return found
-
-    def _near(self, preconditioner: Preconditioner | None) -> dict[str, float]:
-        """Values near the stability threshold, by the ends that have one."""
-        if preconditioner is None:
-            return {}
-        name = "preconditioned_sharpness"
-        kept = self._warm.vectors.get(name)
-        value = _NEAR * preconditioner.threshold_along(kept)
-        return {name: value} | ({"sharpness": value} if preconditioner.factor is None else {})
 
     def _thresholds(
         self, preconditioner: Preconditioner, extremes: Extremes | None, found: dict[str, Any]
     ) -> None:
         if "threshold" in self._track:
             vectors = extremes.vectors if extremes is not None else {}
-            found["threshold"] = preconditioner.threshold_along(
-                vectors.get("preconditioned_sharpness")
-            )
+            found["threshold"] = preconditioner.threshold_along(vectors.get(SCALED))
 
     def _share(
         self,
@@ -290,14 +283,15 @@ class Measurement:
         self,
         operator: Hessian,
         gradient: Tensor | None,
-        before: Tensor | None,
+        before: Point | None,
         found: dict[str, Any],
     ) -> None:
         track, directions = self._track, {}
         if "directional_sharpness" in track and gradient is not None:
             directions["directional_sharpness"] = gradient
-        if "update_sharpness" in track and before is not None and len(before) == self.risk.dim:
-            directions["update_sharpness"] = self.risk.theta - before.to(self.risk.theta)
+        update = before.update(self.risk) if before is not None else None
+        if "update_sharpness" in track and update is not None:
+            directions["update_sharpness"] = update
         if directions:
             found |= along(operator, directions)
             found["num_matvecs"] += len(directions)
@@ -340,11 +334,16 @@ class Measurement:
             "vectors": dict(self._warm.vectors),
             "seconds": dict(self._warm.seconds),
             "slopes": dict(self._warm.slopes),
-            "origin": self._origin,
+            "origin": None if self._origin is None else self._origin.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`."""
+        """Continue from `state`.
+
+        Raises:
+            InputError: if its vectors are of another number of parameters.
+        """
+        require_size(state["vectors"], self.risk.dim)
         self.warm(state["vectors"], state["seconds"], state.get("slopes", {}))
         if self._origin is not None and state["origin"] is not None:
-            self._origin = state["origin"].to(self.risk.theta)
+            self._origin = Point.of_state(state["origin"])

@@ -9,15 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
 from hessium._arguments import count, fraction, function, positive
 from hessium._display import Plottable, shown_live
 from hessium._random import Rng, generator
 from hessium.errors import InputError
+from hessium.training.companions import companions_of
 from hessium.training.live_risk import LiveRisk
 from hessium.training.log import logs_of, table_of
 from hessium.training.measurement import Measurement
+from hessium.training.points import Point
 from hessium.training.quantities import modules_of
 from hessium.training.record import Record, recorded
 from hessium.training.schedule import Budget, Every, Schedule
@@ -41,7 +43,7 @@ class Monitor(Plottable):
 
     A record measures the live model on fixed data. Nothing of the training changes: parameters,
     gradients, buffers, modes, the optimiser and all global random states are the same to the last
-    bit as without the monitor.
+    bit as without the monitor. That includes networks that the loss calls.
 
     Extreme eigenvalues start from two vectors of the record before. An ordinary record takes one
     product for each end: two with an adaptive optimiser, one without. Its value is the largest Ritz
@@ -49,10 +51,12 @@ class Monitor(Plottable):
     residuals in earlier records. Every third record may take three further products an end; every
     tenth one, those that `measure` makes, and all within a fifth of the stability threshold take as
     many as `tol` requires. The inner end of each bracket is a Rayleigh quotient and always holds,
-    to rounding in the precision of the model. The outer end comes from a random vector in the
-    complement of the Ritz vectors; it holds with probability `confidence` and is wide (a factor of
-    3 to 250 by the number of products, `bound_steps`, and of parameters). Ordinary records leave it
-    infinite; `bound_steps=1` closes it in every record, for one product more.
+    to rounding in the precision of the model. The outer end comes from products with a random
+    vector in the complement of the Ritz vectors, `bound_steps` in the record, and holds with
+    probability `confidence`. Ordinary records make none: their outer ends are infinite. Every third
+    record, and those that are refined, make one, whose end is 10 to 450 times the value; every
+    tenth one and `measure` make eight, whose ends are 0 to 20 % beyond it. `bound_steps=1` makes
+    one in every record.
 
     Args:
         model: the module that is trained.
@@ -60,7 +64,8 @@ class Monitor(Plottable):
             `data`.
         data: fixed data of the monitor, as in `hs.EmpiricalRisk`; not the shuffled training loader.
         optimizer: SGD, Adam, AdamW, RMSprop, Adagrad or Muon of torch.optim, for
-            `preconditioned_sharpness` and `threshold`.
+            `preconditioned_sharpness` and `threshold`; or a list of several that move the model
+            together, such as Muon and AdamW.
         every: steps between records.
         budget: instead of `every`, records as often as this fraction of the training's own wall
             time pays for, more often where curvature moves. Early in a training a record takes one
@@ -85,7 +90,7 @@ class Monitor(Plottable):
         confidence: of the random ends of brackets.
         bound_steps: products of every record with a random vector for the outer ends; 0 leaves them
             infinite. By default none in ordinary records, one in the others, and 8 in every tenth,
-            to find eigenvectors that overtook.
+            to find eigenvectors that overtook. Each record says how many it made.
         probes: random vectors of the traces.
         spectrum_every: records between two spectra, if `spectrum` is tracked.
         prior_precision: $\alpha$ of `effective_dimension`, in units of the loss: that of a penalty
@@ -94,6 +99,8 @@ class Monitor(Plottable):
         top: eigenvectors of the top space of `gradient_share`. With one, that of `sharpness` is
             used, without further products; several are found by `hs.eigenpairs`, from those of the
             record before, where `gradient_share` is tracked.
+        steps_before: steps that the training had made before, if it goes on without the state of a
+            monitor: `step` counts on from there.
         **risk: forward, reduction, targets, num_samples and dtype of `hs.EmpiricalRisk`. Models in
             half precision are measured in float32.
 
@@ -143,6 +150,7 @@ class Monitor(Plottable):
         spectrum_every: int = 10,
         prior_precision: float | None = None,
         top: int = 1,
+        steps_before: int = 0,
         **risk: Any,
     ) -> None:
         if not isinstance(model, nn.Module):
@@ -168,6 +176,8 @@ class Monitor(Plottable):
         self._refresh: Callable[[], None] | None = None
         self.mode: Mode = mode
         self._modules = [part for part in (model, loss) if isinstance(part, nn.Module)]
+        called = () if isinstance(loss, nn.Module) else (loss,)
+        self._companions = companions_of(model, *called, risk.get("forward"))
         self._settings = Settings(
             track=always,
             at_times=at_times,
@@ -188,8 +198,8 @@ class Monitor(Plottable):
             Every(steps) if budget is None else Budget(fraction("budget", budget))
         )
         self._logs = logs_of(csv, parquet)
-        self._step = 0
-        self._before: Tensor | None = None  # parameters before the last update
+        self._step = count("steps_before", steps_before, 0)
+        self._before: Point | None = None  # parameters before the last update
         with self._undisturbed():
             risk_now = self._live.risk()
             if budget is not None and not risk_now.ranks.alone:
@@ -245,12 +255,12 @@ class Monitor(Plottable):
         before, self._before = self._before, None
         if not self._measurement.follow():
             logger.info("the model has changed: a new risk is made and checked")
-            self._measurement = Measurement(self._live.risk(), self._settings)
+            self._measurement = self._measurement.remade(self._live.risk())
         number, most = len(self.records), self._schedule.most
         return self._measurement.record(self._step, number, before, most, full=full)
 
     def _undisturbed(self) -> Any:
-        return undisturbed(self._modules, evaluation=self.mode == "eval")
+        return undisturbed(self._modules, self._companions, evaluation=self.mode == "eval")
 
     def live(self, **options: Any) -> None:
         """Show one figure in the notebook that is drawn again with each record.
@@ -290,7 +300,7 @@ class Monitor(Plottable):
             "records": [record.state() for record in self.records],
             "seed": self._settings.seed,
             "schedule": self._schedule.state(),
-            "before": self._before,
+            "before": None if self._before is None else self._before.state(),
             **self._measurement.state(),
         }
 
@@ -300,14 +310,16 @@ class Monitor(Plottable):
         The files, if any, are written again with the records of the state.
 
         Raises:
-            InputError: if the state is not one of a monitor with the same kind of schedule.
+            InputError: if the state is not one of a monitor with the same kind of schedule, or of
+                a model with another number of parameters that require gradients.
         """
         try:
-            self._step = int(state["step"])
-            self.records = [Record.of_state(one) for one in state["records"]]
-            self._schedule.load(dict(state["schedule"]))
-            self._before = state["before"]
+            records = [Record.of_state(one) for one in state["records"]]
+            before, step = state["before"], int(state["step"])
             self._measurement.load(state)
+            self._schedule.load(dict(state["schedule"]))
+            self._before = None if before is None else Point.of_state(before)
+            self._step, self.records = step, records
         except (KeyError, TypeError) as error:
             msg = f"state: {type(error).__name__}: {error}; a state_dict of a Monitor is required"
             raise InputError(msg) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from hessium import estimate
 from hessium._typing import FloatArray
 from hessium.curvature.base import RiskOperator
+from hessium.errors import NonFiniteError
 from hessium.estimate import inertia
 from hessium.estimate.estimates import student
 from hessium.estimate.exact import fits
@@ -58,7 +60,7 @@ def traces(
         block = torch.from_numpy(np.stack([signs(rng, n) for _ in range(count)], axis=1))
         block = block.to(operator.device, operator.dtype)
         terms = (block * (operator @ block)).double()
-        sums = {name: torch.zeros(count, dtype=torch.float64) for name in samples}
+        sums = {name: torch.zeros(count, dtype=torch.float64, device="cpu") for name in samples}
         for name in layout.names:
             sums[name.rpartition(".")[0] or name] += terms[layout.slice(name)].sum(dim=0).cpu()
         for name, found in sums.items():
@@ -165,12 +167,18 @@ def batch_sharpness(risk: EmpiricalRisk, confidence: float) -> Bracket:
 
     $g_B$ and $H_B$ are those of the loss of the batch alone. The interval covers the choice of
     batches as if they were drawn independently. Cost: one product with H, and its graphs.
+
+    Raises:
+        NonFiniteError: if that of a batch is not finite.
     """
     samples = list[float]()
     with risk.ranks.together("batch sharpness"):
         for inputs, targets in risk.own_batches():
             samples.append(_along_own_gradient(risk, inputs, targets))
     found = [one for each in risk.ranks.gathered(samples) for one in each]
+    if not all(map(math.isfinite, found)):
+        msg = "batch_sharpness: of a batch that is not finite"
+        raise NonFiniteError(msg)
     return mean_of(np.array(found), confidence)
 
 

@@ -18,7 +18,8 @@ from hessium.training.upper_ends import coupled, largest_support
 def normal(operator: SymmetricOperator, rng: np.random.Generator) -> Tensor:
     """A standard normal vector (n,), drawn on the CPU in the dtype of the operator."""
     seeded = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    drawn = torch.randn(operator.shape[0], generator=seeded, dtype=operator.dtype)
+    n, kind = operator.shape[0], operator.dtype
+    drawn = torch.randn(n, generator=seeded, dtype=kind, device="cpu")
     return drawn.to(operator.device)
 
 

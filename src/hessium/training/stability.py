@@ -14,6 +14,7 @@ Coupled weight decay (an L2 penalty) adds $\lambda P^{-1}$ to the operator.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from torch import Tensor, nn, optim
 from hessium.errors import InputError
 from hessium.linalg.congruence import BlockKronecker, Diagonal, Factor, KroneckerBlock
 from hessium.problem.layout import Layout
+
+logger = logging.getLogger(__name__)
 
 _SMALLEST = 1e-7  # of the largest singular value of a momentum buffer of Muon
 
@@ -49,7 +52,7 @@ class Rule:
 class Preconditioner:
     r"""$D = P^{-1/2}$ on the flat vector of a risk, and the threshold that belongs to D H D.
 
-    Parameter groups with other thresholds are scaled to the first one's, so that one number serves
+    Parameters with other thresholds are scaled to that of the first one, so that one number serves
     all. Parameters that the optimiser does not move have zero rows.
 
     Attributes:
@@ -77,8 +80,11 @@ def preconditioner_of(
 ) -> Preconditioner | None:
     """Read D and its threshold; None before the first step of an adaptive optimiser.
 
+    The threshold is that of the first parameter of the model that is moved.
+
     Args:
-        optimizer: SGD, Adam, AdamW, RMSprop, Adagrad or Muon of torch.optim, or a wrapper of one.
+        optimizer: SGD, Adam, AdamW, RMSprop, Adagrad or Muon of torch.optim, a wrapper of one, or a
+            list of several.
         layout: of the flat vector.
         parameters: of the model, by name.
         like: a tensor with dtype and device of the flat vector.
@@ -86,8 +92,12 @@ def preconditioner_of(
     Raises:
         InputError: for another optimiser, or one that holds none of the parameters.
     """
-    optimizer = unwrapped(optimizer)
-    rules = {id(p): (rule_of(optimizer, g), p) for g in optimizer.param_groups for p in g["params"]}
+    rules = {
+        id(p): (rule_of(one, group), p, one.state)
+        for one in optimizers_of(optimizer)
+        for group in one.param_groups
+        for p in group["params"]
+    }
     chosen = [rules.get(id(parameters[name])) for name in layout.names]
     finite = [entry[0].threshold for entry in chosen if entry and entry[0].threshold < math.inf]
     if not any(chosen):
@@ -101,11 +111,11 @@ def preconditioner_of(
             blocks.append(like.new_zeros(size))
             plain = False
             continue
-        rule, parameter = entry
+        rule, parameter, state = entry
         scale = (reference / rule.threshold) ** 0.5 if finite else 1.0
         plain &= scale == 1.0
         try:
-            found = rule.preconditioner(parameter, optimizer.state.get(parameter, {}))
+            found = rule.preconditioner(parameter, state.get(parameter, {}))
         except KeyError:
             blocks.append(like.new_zeros(size))
             plain = False
@@ -151,15 +161,37 @@ def unwrapped(optimizer: Any) -> optim.Optimizer:
     return inner
 
 
+def optimizers_of(optimizer: Any) -> list[optim.Optimizer]:
+    """One optimiser, or those of a list, each without wrappers.
+
+    Raises:
+        InputError: if there is none.
+    """
+    several = list(optimizer) if isinstance(optimizer, (list, tuple)) else [optimizer]
+    if not several:
+        msg = "optimizer: an empty list; one optimiser at least is required, or None"
+        raise InputError(msg)
+    return [unwrapped(one) for one in several]
+
+
 def require_rules(optimizer: Any) -> None:
     """Check that preconditioner and threshold of an optimiser are known.
+
+    A subclass with a step of its own is taken for its parent, which is logged.
 
     Raises:
         InputError: if not.
     """
-    inner = unwrapped(optimizer)
-    for group in inner.param_groups:
-        rule_of(inner, group)
+    for inner in optimizers_of(optimizer):
+        for group in inner.param_groups:
+            rule_of(inner, group)
+        kind = type(inner)
+        if not getattr(kind.step, "__module__", "").startswith("torch.optim"):
+            parent = next(known for known, _ in _RULES if isinstance(inner, known))
+            logger.warning(
+                "optimizer: %s has a step of its own; preconditioner and threshold are those of %s",
+                kind.__name__, parent.__name__,
+            )  # fmt: skip
 
 
 def rule_of(optimizer: optim.Optimizer, group: Mapping[str, Any]) -> Rule:
@@ -194,6 +226,11 @@ def threshold(
     return (1 + beta) * (2 - lr * decay) / (lr * gain)
 
 
+def _wide(state: Tensor) -> Tensor:
+    """A tensor of the state in single precision at least."""
+    return state.detach().to(torch.promote_types(state.dtype, torch.float32))
+
+
 def _sgd(group: Mapping[str, Any]) -> Rule:
     lr, beta = float(group["lr"]), float(group["momentum"])
     weight = 1 - float(group["dampening"]) if beta else 1.0
@@ -211,7 +248,7 @@ def _adam(group: Mapping[str, Any], *, decoupled: bool = False) -> Rule:
 
     def preconditioner(parameter: Tensor, state: Mapping[str, Any]) -> Tensor:
         t = float(state["step"])
-        second = state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"]
+        second = _wide(state["max_exp_avg_sq" if group["amsgrad"] else "exp_avg_sq"])
         root = (second / (1 - beta2**t)).sqrt_().add_(eps)
         return root.mul_(1 - beta1**t)
 
@@ -228,9 +265,9 @@ def _adamw(group: Mapping[str, Any]) -> Rule:
 
 def _rmsprop(group: Mapping[str, Any]) -> Rule:
     def preconditioner(parameter: Tensor, state: Mapping[str, Any]) -> Tensor:
-        second = state["square_avg"]
+        second = _wide(state["square_avg"])
         if group["centered"]:
-            second = (second - state["grad_avg"].square()).clamp(min=0.0)
+            second = (second - _wide(state["grad_avg"]).square()).clamp(min=0.0)
         return second.sqrt() + float(group["eps"])
 
     return Rule(
@@ -247,7 +284,7 @@ def _adagrad(group: Mapping[str, Any]) -> Rule:
         t = float(state["step"])
         if t < 1:
             raise KeyError  # Adagrad makes its state before the first step
-        return (1 + (t - 1) * slowing) * (state["sum"].sqrt() + float(group["eps"]))
+        return (1 + (t - 1) * slowing) * (_wide(state["sum"]).sqrt() + float(group["eps"]))
 
     return Rule(
         threshold=threshold(lr), decay=float(group["weight_decay"]), preconditioner=preconditioner
@@ -259,8 +296,10 @@ def _muon(group: Mapping[str, Any]) -> Rule:
 
     def preconditioner(parameter: Tensor, state: Mapping[str, Any]) -> KroneckerBlock:
         buffer = state["momentum_buffer"].detach()
-        if group["nesterov"] and parameter.grad is not None:
-            buffer = parameter.grad.lerp(buffer, beta)
+        gradient = parameter.grad
+        # one that was set to zero since is not that of the step
+        if group["nesterov"] and gradient is not None and bool(gradient.any()):
+            buffer = gradient.lerp(buffer, beta)
         rows, columns = buffer.shape
         ratio = {"match_rms_adamw": 0.2 * math.sqrt(max(rows, columns))}.get(
             group["adjust_lr_fn"] or "original", math.sqrt(max(1.0, rows / columns))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ try:
 except ImportError as error:
     msg = "transformers: not installed; pip install 'hessium[transformers]' does that"
     raise InputError(msg) from error
+
+logger = logging.getLogger(__name__)
 
 _FILE = "curvature.pt"
 _IGNORED = -100  # label of a token without loss
@@ -40,7 +43,8 @@ class CurvatureCallback(TrainerCallback):
         num_samples: weight of a batch in the mean over several, a function (batch, None) -> number;
             by default the number of labels other than -100, without the first one of each sequence
             for causal language models.
-        **options: of `hs.Monitor`.
+        **options: of `hs.Monitor`; optimizer=None leaves that of the Trainer out, such as one
+            without a known threshold.
 
     Attributes:
         monitor: the `hs.Monitor`, once training has begun.
@@ -70,20 +74,27 @@ class CurvatureCallback(TrainerCallback):
         """Make the monitor, or resume that of the checkpoint in the output directory."""
         model = kwargs["model"]
         device = next(model.parameters()).device
+        options = {
+            "steps_before": state.global_step, "optimizer": kwargs["optimizer"], **self._options
+        }  # fmt: skip
         batches = [self._data] if isinstance(self._data, Mapping) else list(self._data)
         self.monitor = Monitor(
             model,
             _returned,
             [replaced(dict(batch), lambda tensor: tensor.to(device)) for batch in batches],
-            kwargs["optimizer"],
             forward=_loss_of,
             reduction="mean",
             num_samples=self._num_samples or _Labels(model),
-            **self._options,
+            **options,
         )
         saved = _folder(args, state) / _FILE
         if state.global_step and saved.exists():
             self.monitor.load_state_dict(torch.load(saved, weights_only=True))
+        elif state.global_step:
+            logger.warning(
+                "%s holds no state of the monitor: records begin at step %d", saved.parent,
+                state.global_step,
+            )  # fmt: skip
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Count a step of the optimiser."""

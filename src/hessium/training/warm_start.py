@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from hessium.errors import InputError
 from hessium.spectra import Bracket
 
 _SLOPES = (0.65, 0.8, 0.8)  # curvature along a residual before it is known, by steps
@@ -65,6 +66,21 @@ class Warm:
         self.slopes[f"{name}, {min(steps, 2)}"] = found
 
 
+def require_size(vectors: Mapping[str, Tensor], size: int) -> None:
+    """Check that kept vectors are of a model.
+
+    Raises:
+        InputError: if not.
+    """
+    others = {len(vector) for vector in vectors.values()} - {size}
+    if others:
+        msg = (
+            f"state: vectors of {max(others)} numbers, and {size} parameters require gradients; "
+            "freeze those that were frozen before load_state_dict"
+        )
+        raise InputError(msg)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extremes:
     """Brackets of extreme eigenvalues.
@@ -74,6 +90,7 @@ class Extremes:
         vectors: the Ritz vectors (n,), by name.
         residuals: their residuals relative to the Ritz values.
         restarted: whether kept vectors had a large residual, so that random ones joined them.
+        bound_steps: products with the random vector behind the outer ends; 0 if they are infinite.
         num_matvecs: products with the operator.
     """
 
@@ -81,4 +98,5 @@ class Extremes:
     vectors: dict[str, Tensor]
     residuals: Mapping[str, float]
     restarted: bool
+    bound_steps: int
     num_matvecs: int

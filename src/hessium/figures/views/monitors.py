@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -14,7 +15,8 @@ from hessium.figures.views.numbers import numbers_chart
 from hessium.spectra import Bracket
 from hessium.training import Record
 
-_WIDE = 3.0  # the band is cut at this many times the largest value or threshold
+_WIDE = 1.5  # brackets are cut at this many times the largest value or threshold
+_OPEN = "none: one end of the bracket is open"
 _LAYERS = 40
 
 
@@ -32,7 +34,9 @@ class Recorded(Protocol):
 
 
 def monitor_chart(monitor: Recorded, *, quantity: str = "") -> Chart:
-    """A quantity of the records over steps, with its bracket and, for sharpness, the threshold.
+    """A quantity of the records over steps, with its brackets and, for sharpness, the threshold.
+
+    Brackets are a band where all records have both ends, else bars at those that have.
 
     Args:
         monitor: with its records.
@@ -47,9 +51,8 @@ def monitor_chart(monitor: Recorded, *, quantity: str = "") -> Chart:
     if name == "layer_traces":
         field = _layers(monitor)
     else:
-        series = [one for one in (_values(monitor, name), _spikes(monitor, name)) if one]
-        if (limit := _threshold(monitor, name)) is not None:
-            series.append(limit)
+        series = _values(monitor, name)
+        series += [one for one in (_spikes(monitor, name), _threshold(monitor, name)) if one]
     if not series and field is None:
         msg = f"quantity: no record holds a finite {name!r}; tracked are {', '.join(monitor.track)}"
         raise InputError(msg)
@@ -85,30 +88,36 @@ def _column(monitor: Recorded, name: str) -> tuple[np.ndarray, np.ndarray]:
     return steps[kept], values[kept]
 
 
-def _values(monitor: Recorded, name: str) -> Series | None:
+def _values(monitor: Recorded, name: str) -> list[Series]:
+    """The values; their brackets as a band, or as bars where some records have an open end."""
     x, y = _column(monitor, name)
     if not y.size:
-        return None
+        return []
     found = [getattr(record, name) for record in monitor.records]
     found = [one for one in found if one is not None and np.isfinite(_number(one))]
     label = name.replace("_", " ")
+    line = Series(label=label, x=x, y=y, error="exact", source="measured", mark="line", hue=0)
     if not all(isinstance(one, Bracket) for one in found):
-        return Series(label=label, x=x, y=y, error="exact", source="measured", mark="line")
+        return [line]
+    low, high = (np.array([getattr(one, end) for one in found]) for end in ("lower", "upper"))
+    closed = np.isfinite(low) & np.isfinite(high)
+    line = replace(line, error=_OPEN)
+    if not closed.any():
+        return [line]
     limit = _threshold(monitor, name)
     reach = max(float(np.abs(y).max()), 0.0 if limit is None else float(limit.y.max()))
-    low, high = (np.array([getattr(one, end) for one in found]) for end in ("lower", "upper"))
     low, high = np.maximum(low, -_WIDE * reach), np.minimum(high, _WIDE * reach)
-    confidence = found[0].confidence
-    return Series(
-        label=label,
-        x=x,
-        y=y,
-        low=low,
-        high=high,
-        error=f"bracket with confidence {confidence:g}, cut at {_WIDE:g} times the largest value",
-        source="measured",
-        mark="line",
-    )
+    cut = bool((np.abs([low[closed], high[closed]]) == _WIDE * reach).any())
+    error = f"confidence {found[0].confidence:g}" if found[0].confidence else "certain"
+    error += f", cut at {_WIDE:g} times the largest value" if cut else ""
+    if closed.all():
+        return [replace(line, low=low, high=high, error=f"bracket, {error}")]
+    bars = Series(
+        label=f"bracket of {closed.sum()} records of {y.size}", x=x[closed], y=y[closed],
+        low=low[closed], high=high[closed], error=f"{error}; the others have no outer end",
+        source="measured", mark="points", hue=0,
+    )  # fmt: skip
+    return [line, bars]
 
 
 def _spikes(monitor: Recorded, name: str) -> Series | None:
