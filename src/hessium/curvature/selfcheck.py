@@ -104,7 +104,7 @@ def _product(operator: RiskOperator, vector: Tensor) -> Tensor:
         return operator @ vector
     except NonFiniteError as error:
         product = error.partial
-        names = operator.risk.not_finite(product) if isinstance(product, Tensor) else []
+        names = operator.risk.layout.not_finite(product) if isinstance(product, Tensor) else []
         msg = (
             f"{operator!r}: entries of a product are NaN or infinite, in the rows of "
             f"{', '.join(names)}; a second derivative does not exist there (a norm, sqrt, acos or "

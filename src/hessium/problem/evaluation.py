@@ -216,11 +216,6 @@ class Evaluation(Remembering, abc.ABC):
         free = zip(self.names, self._layout.parts(self._theta), strict=True)
         return {**dict(free), **self._fixed, **self._buffers}
 
-    def not_finite(self, vector: Tensor) -> list[str]:
-        """Names of the parameters whose entries of a flat vector are not all finite."""
-        parts = self._layout.unflatten(vector)
-        return [n for n, p in zip(self.names, parts, strict=True) if not torch.isfinite(p).all()]
-
     def beginning(self: Risk, share: float) -> Risk:
         """The same risk with a share of the samples of every batch, and the same denominator."""
         other = copy.copy(self)
@@ -349,8 +344,6 @@ class Evaluation(Remembering, abc.ABC):
 
         return dataclasses.replace(middle, total=total)
 
-    @contextmanager
-    def undisturbed(self) -> Iterator[None]:
+    def undisturbed(self) -> AbstractContextManager[None]:
         """Context in which no other thread substitutes tensors in the model."""
-        with self._places.undisturbed():
-            yield
+        return self._places.undisturbed()

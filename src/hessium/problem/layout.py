@@ -70,6 +70,11 @@ class Layout:
         parts = [p.reshape((*lead, *s)) for p, s in zip(pieces, self.shapes, strict=True)]
         return [p.clone(memory_format=torch.contiguous_format) if _askew(p) else p for p in parts]
 
+    def not_finite(self, vector: Tensor) -> list[str]:
+        """Names of the parameters whose entries of a flat vector are not all finite."""
+        parts = self.unflatten(vector)
+        return [n for n, p in zip(self.names, parts, strict=True) if not torch.isfinite(p).all()]
+
     def select(self, patterns: Sequence[str]) -> Layout:
         """The layout of those parameters only that match a name or a glob pattern.
 

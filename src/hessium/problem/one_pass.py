@@ -71,7 +71,7 @@ def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, T
         risk.summed(gradient).div_(risk.denominator)
         finite = all_finite(gradient)
         if not (finite if risk.spread is None else ranks.agree(finite)):
-            where = ", ".join(risk.not_finite(gradient))
+            where = ", ".join(risk.layout.not_finite(gradient))
             msg = f"gradient: has entries that are NaN or infinite, in {where}"
             raise NonFiniteError(msg, partial=gradient)
     return [
