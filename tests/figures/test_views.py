@@ -88,11 +88,11 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "LossSlice on a line": lambda: hs.loss_slice(risk(), "gradient", num=7),
     "LossPath": lambda: hs.loss_path(risk(), [risk().theta, 2 * risk().theta], num=5),
     "Profile": lambda: hs.profile(risk()),
-    "LayerProfile": lambda: next(iter(hs.profile(risk()).layers.values())),
+    "LayerProfile": lambda: next(iter(made("Profile").layers.values())),
     "Audit": lambda: hs.audit(risk(), alpha=0.2, rotations=4),
     "Identification": lambda: hs.identify(risk(), noise=0.1, prior_precision=1.0, k=1, refits=1),
     "CheckpointSeries": lambda: hs.track(lambda path: risk(), [__file__], threshold=2.0),
-    "Certificate": lambda: RESULTS["CriticalPoint"]().certificate,
+    "Certificate": lambda: made("CriticalPoint").certificate,
 }
 LAWS: dict[str, Callable[[], Any]] = {
     "MarchenkoPastur": lambda: hs.theory.MarchenkoPastur(ratio=2.0),
