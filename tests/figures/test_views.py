@@ -74,7 +74,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "LevelStatistics": lambda: hs.compare.levels(sample()),
     "Ranks": lambda: hs.compare.ranks(risk()),
     "Symmetries": lambda: hs.compare.symmetries(risk()),
-    "Assumptions": lambda: hs.compare.assumptions(risk(), alpha=0.2, rotations=4, draws=2, rng=0),
+    "Assumptions": lambda: made("Audit").assumptions,
     "Freeness": lambda: hs.compare.freeness(
         hs.GaussNewton(risk()), hs.ResidualHessian(risk()), rotations=20, rng=0
     ),
@@ -90,7 +90,9 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Profile": lambda: hs.profile(risk()),
     "LayerProfile": lambda: next(iter(made("Profile").layers.values())),
     "Audit": lambda: hs.audit(risk(), alpha=0.2, rotations=4),
-    "Identification": lambda: hs.identify(risk(), noise=0.1, prior_precision=1.0, k=1, refits=1),
+    "Identification": lambda: hs.identify(
+        risk(), noise=0.1, prior_precision=1.0, k=1, refits=1, budget=3
+    ),
     "CheckpointSeries": lambda: hs.track(lambda path: risk(), [__file__], threshold=2.0),
     "Certificate": lambda: made("CriticalPoint").certificate,
 }

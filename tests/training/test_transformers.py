@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-transformers = pytest.importorskip("transformers")
-pytest.importorskip("accelerate")
-pytest.importorskip("tensorboard")
+from support.late import late
+
+transformers = late("transformers", "accelerate", "tensorboard")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 IDS = torch.randint(0, 32, (32, 12), generator=torch.Generator().manual_seed(0))
