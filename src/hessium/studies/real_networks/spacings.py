@@ -275,7 +275,7 @@ def _axes(name: str, found: _Pooled, label: str) -> Chart:
     x, (height,) = histogram([ratios], np.linspace(0, 1, 21))
     one = 1 / (ratios.size * (x[1] - x[0]))  # the height of one ratio
     measured = with_stderr(
-        f"{_name(label)}, {ratios.size} ratios",
+        f"{_name(label)}, {ratios.size:,} ratios",
         x,
         height,
         np.sqrt(height * one),
