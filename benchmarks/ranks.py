@@ -1,7 +1,7 @@
 """Two processes of one thread against one process of one thread, on the same data.
 
-    OMP_NUM_THREADS=1 python benchmarks/ranks.py              # about 17 minutes on two free cores
-    OMP_NUM_THREADS=1 python benchmarks/ranks.py --probes 2   # four minutes
+    OMP_NUM_THREADS=1 python benchmarks/ranks.py              # about 35 minutes on two free cores
+    OMP_NUM_THREADS=1 python benchmarks/ranks.py --probes 2   # eight minutes
     OMP_NUM_THREADS=1 python benchmarks/ranks.py --quick      # small, to see that it runs
 
 The data are a list of batches, as of a loader, and each process has every second one. So many
@@ -10,10 +10,12 @@ not shrink. Batches are so small that a graph of one stays in the cache of a cor
 in one batch (`--batches 8192,48`) products allocate hundreds of MiB anew, and two processes share
 the bandwidth of the memory.
 
-Rounds alternate in one run: both processes compute with a half of the data each, then the first
-one alone with all of them, while the second one waits. The parallel efficiency is T1 / (2 T2), from
-the sums over all rounds of wall time. Beside it stands the same quotient of processor times, which
-other programs on the machine disturb less, but which does not see the time that a process waits.
+Rounds alternate in one run: both processes compute with a half of the data each, then the first one
+alone with all of them, while the second one waits. The parallel efficiency is T1 / (2 T2), from the
+sums over all rounds of wall time. For products, the same quotient of two processes without a
+process group stands beside it: it is what the machine allows. So does the quotient of processor
+times, which other programs on the machine disturb less, but which does not see the time that a
+process waits.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import math
 import os
 import subprocess
 import sys
@@ -63,13 +66,19 @@ class Race:
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
-        self.wall: list[list[float]] = []  # by round: together, alone
+        self.wall: list[list[float]] = []  # by round: together, alone, apart
         self.processor: list[list[float]] = []
 
-    def round(self, together: Callable[[], Any], alone: Callable[[], Any]) -> None:
+    def round(
+        self,
+        together: Callable[[], Any],
+        alone: Callable[[], Any],
+        apart: Callable[[], Any] | None = None,
+    ) -> None:
         """One round; the sum of the processor times of all processes counts."""
         wall, processor = [], []
-        for work, here in ((together, True), (alone, self.rank == 0)):
+        works = [(together, True), (alone, self.rank == 0)]
+        for work, here in works if apart is None else [*works, (apart, True)]:
             dist.barrier()
             start, used = time.perf_counter(), time.process_time()
             if here:
@@ -87,9 +96,10 @@ class Race:
         """Efficiencies, and the times of one product."""
         wall, processor = np.array(self.wall), np.array(self.processor)
         each = wall[:, 1] / (RANKS * wall[:, 0])
-        together, alone = wall.sum(axis=0)
+        together, alone, *apart = wall.sum(axis=0)
         return {
             "efficiency": float(alone / (RANKS * together)),
+            "ceiling": float(alone / (RANKS * apart[0])) if apart else float("nan"),
             "lowest": float(each.min()),
             "highest": float(each.max()),
             "processor efficiency": float(processor[:, 1].sum() / processor[:, 0].sum()),
@@ -113,6 +123,8 @@ def measure(
     risk = hs.EmpiricalRisk(model, loss, part, process_group=dist.group.WORLD)
     together = hs.Hessian(risk)
     together.prepare(1000)
+    apart = hs.Hessian(hs.EmpiricalRisk(model, loss, part))
+    apart.prepare(1000)
     alone = together
     if rank == 0:
         alone = hs.Hessian(hs.EmpiricalRisk(model, loss, data))
@@ -133,9 +145,10 @@ def measure(
         one = products(together)()  # also warms both up
         other = products(alone)() if rank == 0 else one
         error = float((one - other).norm() / other.norm())
+        products(apart)()
         rows, race = [], Race(rank)
         for _ in range(probes):
-            race.round(products(together), products(alone))
+            race.round(products(together), products(alone), products(apart))
         rows.append({"work": "products", **race.summary(probes * (steps // 8))})
         race = Race(rank)
         for seed in range(probes):
@@ -179,9 +192,9 @@ def worker(rank: int, folder: Path, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--mlp", type=int, default=8192, help="samples for the MLP, or 0")
+    parser.add_argument("--mlp", type=int, default=16384, help="samples for the MLP, or 0")
     parser.add_argument(
-        "--gpt", type=int, default=48, help="sequences of 64 tokens for the GPT, or 0"
+        "--gpt", type=int, default=144, help="sequences of 64 tokens for the GPT, or 0"
     )
     parser.add_argument("--batches", default="1024,12", help="most samples of a batch, for each")
     parser.add_argument("--probes", type=int, default=10)
@@ -207,10 +220,12 @@ def main() -> None:
         rows = json.loads((Path(folder) / "rows.json").read_text())
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, torch {torch.__version__}")
     for row in rows:
+        ceiling = row["ceiling"]
+        without = "" if math.isnan(ceiling) else f"without communication {ceiling:.1%}, "
         print(
             f"{row['model']} {row['parameters']:,} parameters, {row['samples']} samples in batches "
             f"of {row['batch']}, {row['work']}: efficiency {row['efficiency']:.1%} (rounds "
-            f"{row['lowest']:.0%} to {row['highest']:.0%}), by processor time "
+            f"{row['lowest']:.0%} to {row['highest']:.0%}), {without}by processor time "
             f"{row['processor efficiency']:.1%}; {row['ms alone']:.1f} ms a product alone, "
             f"{row['ms together']:.1f} together (processor: {row['processor ms alone']:.1f}, "
             f"{row['processor ms together']:.1f}); basis {row['basis']:.1%} a rank, "

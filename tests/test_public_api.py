@@ -24,7 +24,7 @@ NAMES = [
     "Profile", "RankProfile", "ResidualHessian", "Solution", "SpectralSum", "Spectrum",
     "SquaredError", "SumRisk", "audit", "by_parameter", "compare", "continue_ridge", "diagonal",
     "effective_dimension", "eigenpairs", "expected_memory", "find_critical_point",
-    "frobenius_norm", "identify",
+    "frobenius_norm", "from_matvec", "identify",
     "inertia", "load", "load_sweep", "log_determinant", "loss_path", "loss_slice", "precondition",
     "profile", "rank", "rank_profile", "save", "solve", "spectral_measure", "spectrum", "theory",
     "trace", "track", "trust_radius",

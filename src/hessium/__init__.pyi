@@ -48,6 +48,7 @@ from .landscape import continue_ridge as continue_ridge
 from .landscape import find_critical_point as find_critical_point
 from .landscape import loss_path as loss_path
 from .landscape import loss_slice as loss_slice
+from .linalg import from_matvec as from_matvec
 from .posterior import GaussNewtonPosterior as GaussNewtonPosterior
 from .posterior import by_parameter as by_parameter
 from .posterior import trust_radius as trust_radius

@@ -11,6 +11,17 @@ import numpy.typing as npt
 from hessium._typing import FloatArray
 from hessium.errors import InputError
 
+_LONGEST = 60  # characters of a value in a message
+
+
+def shown(value: Any) -> str:
+    """A value in a message: on one line, and short; arrays by type and shape."""
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape:
+        return f"{type(value).__name__} of shape {tuple(shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
 
 def number(name: str, value: Any) -> float:
     """`value` as a finite float.
@@ -20,7 +31,7 @@ def number(name: str, value: Any) -> float:
     """
     result = _float(value)
     if not math.isfinite(result):
-        msg = f"{name}: {value!r}; a finite real number is required"
+        msg = f"{name}: {shown(value)}; a finite real number is required"
         raise InputError(msg)
     return result
 
@@ -33,7 +44,7 @@ def end(name: str, value: Any) -> float:
     """
     result = _float(value)
     if math.isnan(result):
-        msg = f"{name}: {value!r}; a real number, or an infinity, is required"
+        msg = f"{name}: {shown(value)}; a real number, or an infinity, is required"
         raise InputError(msg)
     return result
 
@@ -71,7 +82,7 @@ def count(name: str, value: Any, at_least: int = 1) -> int:
         InputError: if it is not.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        msg = f"{name}: {value!r}; an integer is required"
+        msg = f"{name}: {shown(value)}; an integer is required"
         raise InputError(msg)
     if value < at_least:
         msg = f"{name}: {value}; an integer >= {at_least} is required"
@@ -87,7 +98,7 @@ def memory(name: str, value: Any) -> int:
     """
     result = number(name, value)
     if result < 1:
-        msg = f"{name}: {value!r}; a number of bytes >= 1 is required"
+        msg = f"{name}: {shown(value)}; a number of bytes >= 1 is required"
         raise InputError(msg)
     return int(result)
 
@@ -99,7 +110,7 @@ def flag(name: str, value: Any) -> None:
         InputError: if it is not.
     """
     if not isinstance(value, (bool, np.bool_)):
-        msg = f"{name}: {value!r}; True or False is required"
+        msg = f"{name}: {shown(value)}; True or False is required"
         raise InputError(msg)
 
 
@@ -110,7 +121,7 @@ def function(name: str, value: Any, takes: str = "") -> None:
         InputError: if not.
     """
     if not callable(value):
-        msg = f"{name}: {value!r}; a function {takes}is required"
+        msg = f"{name}: {shown(value)}; a function {takes}is required"
         raise InputError(msg)
 
 

@@ -443,6 +443,20 @@ def test_a_derivative_lost_at_one_point_is_announced() -> None:
         hs.Hessian(hs.EmpiricalRisk(Guarded(), nn.MSELoss(), (X, Y)))
 
 
+def test_a_kink_exactly_at_the_parameters_is_announced() -> None:
+    """ReLU of exact zeros: neither gradient nor Hessian exists, and autograd gives one side."""
+    model = mlp(3, 5, 2, activation=nn.ReLU)
+    risk = hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hs.Hessian(risk)  # kinks elsewhere say nothing
+    nn.init.zeros_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    with pytest.warns(SelfCheckWarning, match="a kink exactly here") as said:
+        hs.Hessian(hs.EmpiricalRisk(model, nn.MSELoss(), (X, Y)))
+    assert len(said) == 1
+
+
 def test_a_term_that_sets_in_later_and_has_no_gradient_is_refused() -> None:
     """The short check of a known model looks at the slope too."""
     model: Any = mlp(3, 4, 2)

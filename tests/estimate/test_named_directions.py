@@ -59,6 +59,9 @@ def test_directions_without_names_ask_for_a_risk() -> None:
     with pytest.raises(InputError, match="pass the risk"):
         pairs.by_parameter()
     assert hs.by_parameter(pairs, risk).names == risk.names
+    for wrong in ([1.0], torch.ones(()), torch.full((risk.dim,), torch.nan), 1j * risk.theta):
+        with pytest.raises(InputError, match=r"directions: .* required"):
+            hs.by_parameter(wrong, risk)  # type: ignore[arg-type]
     # 6 * 3 + 6 = 24 numbers of one layer beside 24 of another: the names contradict each other
     one = hs.EmpiricalRisk(nn.Linear(5, 4).double(), hs.SquaredError(), (draw(9, 5), draw(9, 4)))
     two = hs.EmpiricalRisk(nn.Linear(3, 6).double(), hs.SquaredError(), (draw(9, 3), draw(9, 6)))

@@ -84,6 +84,8 @@ def test_bad_input() -> None:
     risk = trained(1)
     with pytest.raises(InputError, match="points"):
         hs.loss_path(risk, [risk.theta])
+    with pytest.raises(InputError, match="points"):
+        hs.loss_path(risk, 2.0)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="theta"):
         hs.loss_path(risk, [risk.theta, risk.theta[:-1]])
     conv = nn.Sequential(nn.Conv1d(1, 1, 1), nn.Flatten()).double()

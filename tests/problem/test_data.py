@@ -94,6 +94,13 @@ def test_refused_with_what_to_write(name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_nested_tensors_of_strided_layout_are_refused() -> None:
+    nested = torch.nested.nested_tensor([X[:2], X[2:]], layout=torch.strided)
+    with pytest.raises(InputError, match=r"inputs of batch 0 are a nested .*torch\.jagged"):
+        risk((nested, LABELS))
+
+
 def test_targets_that_are_not_there() -> None:
     with pytest.raises(InputError, match="targets: 'label' gave no targets of batch 0, a dict"):
         risk({"input": X, "labels": LABELS}, targets="label")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import hessium as hs
-from hessium.errors import RouteWarning
+from hessium.errors import InputError, RouteWarning
 from support.risk_cases import Case, classes, draw, mlp, quiet, seeded, split
 
 
@@ -143,6 +143,9 @@ def test_restriction_is_a_block_of_the_whole() -> None:
         again = part.restrict([kept[0]])
         assert again.names == (kept[0],)
         assert again.value() == pytest.approx(risk.value(), rel=1e-14)
+    for wrong in ("0", [], 1.5, None, torch.zeros(0)):
+        with pytest.raises(InputError, match=r"names: .* is required"):
+            risk.restrict(wrong)  # type: ignore[arg-type]
 
 
 def test_unused_parameters_are_named_and_have_zero_rows() -> None:

@@ -432,6 +432,8 @@ def test_bad_arguments() -> None:
     ):  # fmt: skip
         with pytest.raises(InputError):
             hs.Monitor(model, LOSS, (X, Y), **wrong)
+    with pytest.raises(InputError, match=r"model: Adam; a torch\.nn.Module is required"):
+        hs.Monitor(optimizer, LOSS, (X, Y))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="data"):
         hs.Monitor(model, LOSS, (X[:, :3], Y), optimizer)
     quasi_newton = torch.optim.LBFGS(model.parameters())

@@ -120,7 +120,22 @@ def check_slope(
         if found.outcome is Outcome.OPEN:
             what = f"the gradient with differences of the loss along {where}"
             say_undecided(who, what, risk.dtype)
+        # at a minimum the gradient is its own rounding error, and no kink
+        above = found.difference * float(risk.theta.norm()) > rounding * abs(height)
+        if found.outcome is Outcome.CORNER and above and not at_kink:
+            at_kink.append(where)
+            warnings.warn(
+                f"{who}: along {where} the gradient gives a slope of {found.claimed:.6g}, and "
+                f"differences of the loss deviate by {found.difference:.3g} at these parameters, "
+                "but agree beside them: the loss has a kink exactly here (ReLU of exact zeros, as "
+                "after zero initialisation, or max-pooling of equal values), so gradient and "
+                "Hessian are those of one side; move the parameters a little (risk.at)",
+                SelfCheckWarning,
+                stacklevel=5,
+            )
 
+    at_kink: list[str] = []
+    rounding = torch.finfo(risk.dtype).eps ** 0.5
     judge("its gradient", along_itself)
     if precisions.single:
         accuracy = Accuracy.of(risk.dtype, risk.dtype, float(risk.theta.norm()))

@@ -30,7 +30,7 @@ class Estimate(Displayable):
 
     Example:
         >>> found = hs.trace(H, matvecs=200)
-        >>> found.stderr >= 0, found.num_matvecs <= 200
+        >>> found.stderr >= 0, found.lower <= found.value <= found.upper
         (True, True)
     """
 
@@ -48,6 +48,16 @@ class Estimate(Displayable):
         """
         width = student(confidence, self.samples.size) * self.stderr
         return self.value - width, self.value + width
+
+    @property
+    def lower(self) -> float:
+        """Lower end of the interval of 95 %."""
+        return self.interval()[0]
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the interval of 95 %."""
+        return self.interval()[1]
 
     def __float__(self) -> float:
         return self.value
@@ -103,6 +113,16 @@ class NormEstimate(Displayable):
         """The roots of the interval of the square. Errors as in `Estimate.interval`."""
         lower, upper = self.square.interval(confidence)
         return max(lower, 0.0) ** 0.5, max(upper, 0.0) ** 0.5
+
+    @property
+    def lower(self) -> float:
+        """Lower end of the interval of 95 %."""
+        return self.interval()[0]
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the interval of 95 %."""
+        return self.interval()[1]
 
     def __float__(self) -> float:
         return self.value

@@ -5,6 +5,7 @@ from hessium.linalg.adapt import as_operator as as_operator
 from hessium.linalg.congruence import BlockKronecker as BlockKronecker
 from hessium.linalg.congruence import Diagonal as Diagonal
 from hessium.linalg.congruence import KroneckerBlock as KroneckerBlock
+from hessium.linalg.from_function import from_matvec as from_matvec
 from hessium.linalg.low_rank import IdentityPlusLowRank as IdentityPlusLowRank
 from hessium.linalg.low_rank import lbfgs_root as lbfgs_root
 from hessium.linalg.operator import SymmetricOperator as SymmetricOperator

@@ -95,8 +95,8 @@ def by_parameter(
         risk: gives names and layout; eigenpairs of an operator of a risk know them.
 
     Raises:
-        InputError: if the directions have another length than the parameters, or nothing tells the
-            names.
+        InputError: if the directions are not finite or have another length than the parameters, or
+            nothing tells the names.
 
     Example:
         >>> shares = hs.by_parameter(hs.eigenpairs(H, 1))
@@ -109,9 +109,12 @@ def by_parameter(
             raise InputError(msg)
         vectors, values, what = directions.vectors, directions.values, "eigenvalue"
     else:
-        vectors = directions if directions.dim() == 2 else directions[:, None]
+        vectors = _columns(directions)
         values, what = vectors.norm(dim=0).double().cpu().numpy(), "length"
     if risk is not None:
+        if not isinstance(risk, EmpiricalRisk):
+            msg = f"risk: {type(risk).__name__}; an hs.EmpiricalRisk is required"
+            raise InputError(msg)
         known = risk.layout.named_shapes
     else:
         known = directions.named_shapes if isinstance(directions, Eigenpairs) else ()
@@ -126,6 +129,26 @@ def by_parameter(
         msg = f"directions: {vectors.shape[0]} entries; the risk has {dim} parameters"
         raise InputError(msg)
     return shares(vectors, known, np.asarray(values, dtype=np.float64), what)
+
+
+def _columns(directions: object) -> Tensor:
+    """Directions as columns (P, k).
+
+    Raises:
+        InputError: if they are not a finite real vector or matrix.
+    """
+    if not isinstance(directions, Tensor) or directions.dim() not in (1, 2):
+        kind = type(directions).__name__
+        shape = f" of shape {tuple(directions.shape)}" if isinstance(directions, Tensor) else ""
+        msg = (
+            f"directions: {kind}{shape}; eigenpairs, a tensor of columns (P, k) or one vector (P,) "
+            "is required"
+        )
+        raise InputError(msg)
+    if directions.is_complex() or not bool(torch.isfinite(directions).all()):
+        msg = "directions: have complex, NaN or infinite entries; finite real numbers are required"
+        raise InputError(msg)
+    return directions if directions.dim() == 2 else directions[:, None]
 
 
 def shares(

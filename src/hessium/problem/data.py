@@ -269,6 +269,12 @@ def check_batch(inputs: Any, targets: Any, number: int, device: torch.device) ->
                 f"data: {what} of batch {number} are {kind}; a dense tensor is required ({remedy})"
             )
             raise InputError(msg)
+        if isinstance(part, Tensor) and part.is_nested and part.layout is torch.strided:
+            msg = (
+                f"data: {what} of batch {number} are a nested tensor of strided layout; "
+                "layout=torch.jagged is required"
+            )
+            raise InputError(msg)
         found = tensors(part)
         elsewhere = [leaf for leaf in found if leaf.device != device]
         # objects may keep tables for themselves, on another device than the data
@@ -289,6 +295,7 @@ def check_batch(inputs: Any, targets: Any, number: int, device: torch.device) ->
                 bad = int((~torch.isfinite(leaf)).sum())
                 msg = (
                     f"data: {what} of batch {number} have {bad} of {leaf.numel()} entries "
-                    "that are NaN or infinite"
+                    "that are NaN or infinite; if they stand for missing values, replace them by a "
+                    "number and give the loss a mask together with the targets"
                 )
                 raise InputError(msg)

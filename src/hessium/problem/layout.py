@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import accumulate
@@ -74,9 +74,10 @@ class Layout:
         """The layout of those parameters only that match a name or a glob pattern.
 
         Raises:
-            InputError: if a pattern matches no parameter, or `patterns` is a lone string.
+            InputError: if a pattern matches no parameter, or `patterns` is a lone string or no
+                sequence.
         """
-        if isinstance(patterns, str) or not patterns:
+        if isinstance(patterns, str) or not isinstance(patterns, Collection) or not len(patterns):
             msg = f"names: {patterns!r}; a non-empty list of parameter names or globs is required"
             raise InputError(msg)
         chosen = set[str]()

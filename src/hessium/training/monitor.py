@@ -145,6 +145,9 @@ class Monitor(Plottable):
         top: int = 1,
         **risk: Any,
     ) -> None:
+        if not isinstance(model, nn.Module):
+            msg = f"model: {type(model).__name__}; a torch.nn.Module is required"
+            raise InputError(msg)
         if mode not in get_args(Mode):
             msg = f"mode: {mode!r}; one of {', '.join(get_args(Mode))} is required"
             raise InputError(msg)
