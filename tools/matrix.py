@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 NEWEST = "newest"  # whatever pip would install
+FREE = ("torch", "setuptools")  # without pins: torch 2.11 needs an older setuptools
 
 
 def main() -> int:
@@ -121,9 +122,9 @@ def tried(python: str, version: str, torch: str | None, tests: list[str]) -> str
     folder = ROOT / "build" / "matrix" / f"{version}-{torch}"
     if not (folder / "bin").is_dir():
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
-    pins = folder / "constraints.txt"  # all but that of torch
+    pins = folder / "constraints.txt"
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pins.write_text("\n".join(one for one in lines if not one.startswith("torch==")))
+    pins.write_text("\n".join(one for one in lines if one.partition("==")[0] not in FREE))
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile"]
     pip += ["-c", str(pins)]
     if torch is None:
