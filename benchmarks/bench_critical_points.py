@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 import hessium as hs
 from hessium.studies.critical_points.search import SADDLE, search, tolerance
-from race import note, race
+from race import large, note, once, race
 
 N, SAMPLES = 16, 64
-LIMIT = 60.0  # CPU seconds for each baseline: enough to tell a factor 7 from one below
+LIMIT = 30.0  # CPU seconds for each baseline: one that accepts nothing is below 2 a minute
 
 
 class Straightforward:
@@ -147,6 +147,8 @@ def bench_find_critical_point() -> None:
 
 
 def bench_accepted_points_per_minute() -> None:
+    once()
+    large()
     targets = [10, 30, 60, 90, 120, 150, 180, 200]
 
     def ours() -> tuple[float, int]:
@@ -180,6 +182,8 @@ def bench_accepted_points_per_minute() -> None:
 @pytest.mark.parametrize("ratio", [1 / 2, 1 / 4])
 def bench_index_targets(ratio: float) -> None:
     """Targets 0 to 200 of 512 at ridge 1e-3: how many end critical, and how near to the target."""
+    once()
+    large()
     targets = [round(200 * i / 7) for i in range(8)]
     points: list[Mapping[str, Any]] = []
 

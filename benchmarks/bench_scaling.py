@@ -14,7 +14,7 @@ from torch import nn
 import hessium as hs
 from hessium.figures.records import Chart, Series
 from hessium.plots import draw, to_png
-from race import note
+from race import large, note, once
 
 FIGURE = Path(__file__).parent.parent / "docs" / "scaling.png"
 GRID = np.array([1, 3, 10, 32, 100, 316, 1000])
@@ -61,6 +61,8 @@ def of_probes(k: int) -> float:
 
 def bench_scaling() -> None:
     """The slope on log axes, from the middle on, where the fixed costs of a call have faded."""
+    once()
+    large()
     series, slopes = [], []
     for label, measure, unit in (
         ("parameters: one product", of_parameters, "8,610"),

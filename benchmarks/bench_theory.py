@@ -11,7 +11,7 @@ import rmtool
 import sympy
 
 import hessium as hs
-from race import note, race
+from race import note, once, race
 
 FASTER, QUANTILES, GROWTH = 20.0, 50.0, 1.35
 
@@ -73,6 +73,7 @@ def bench_quantiles(kind: str) -> None:
 
 def bench_cost_in_atoms() -> None:
     """Doubling the atoms doubles the time: the exponent is at most 1 but for noise."""
+    once()
     counts = (100, 200, 400, 800)
     noise = hs.theory.MarchenkoPastur(ratio=0.5)
     rng = np.random.default_rng(0)

@@ -20,10 +20,13 @@ import torch
 from threadpoolctl import threadpool_limits
 
 WARM = 3  # calls before the clock starts: operators choose their route within them
+FEWEST = 2  # rounds of every row
+LIMIT = 4.0  # seconds after which no further round of a row begins
+SLOW = 3.0  # seconds after which one contestant of a row runs no more
 
 _lines: list[str] = []
 _rows: list[dict[str, Any]] = []
-_one = False
+_one = _quick = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,13 +35,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--threads", choices=("default", "one"), default="default",
         help="thread pools as they are and wall time, or one thread and processor time",
     )  # fmt: skip
+    parser.addoption(
+        "--quick", action="store_true", help="one round, and no large case: does each file run?"
+    )
     parser.addoption("--rows", type=Path, help="file of JSON lines that rows are appended to")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the threads before any work."""
-    global _one
-    _one = config.getoption("--threads") == "one"
+    global _one, _quick
+    _one, _quick = config.getoption("--threads") == "one", config.getoption("--quick")
     if _one:
         threadpool_limits(1)
         torch.set_num_threads(1)
@@ -59,6 +65,23 @@ def seconds(run: Callable[[], Any], repeats: int = 9) -> float:
     return statistics.median(times)
 
 
+def quick() -> bool:
+    """Whether files are only tried."""
+    return _quick
+
+
+def large() -> None:
+    """Leave a case out where files are only tried."""
+    if _quick:
+        pytest.skip("too large for --quick")
+
+
+def once() -> None:
+    """Leave what threads do not change to the run on one thread, whose clock it uses."""
+    if not _one:
+        pytest.skip("measured in the run on one thread")
+
+
 def race(
     title: str,
     contestants: Mapping[str, Callable[[], Any]],
@@ -73,7 +96,7 @@ def race(
         title: of the row.
         contestants: name -> what to run.
         unit: the contestant whose time is 1; the first one by default.
-        rounds: each runs every contestant once.
+        rounds: each runs every contestant once; fewer where that takes long.
         details: printed beside the title.
 
     Returns:
@@ -82,18 +105,32 @@ def race(
     unit = unit or next(iter(contestants))
     times: dict[str, list[float]] = {name: [] for name in contestants}
     waits: dict[str, list[float]] = {name: [] for name in contestants}
-    for run in contestants.values():
-        for _ in range(WARM if rounds >= WARM else 1):
-            run()
-    for _ in range(rounds):
-        for name, run in contestants.items():
-            wait, start = time.perf_counter(), clock()
-            run()
-            times[name].append(clock() - start)
-            waits[name].append(time.perf_counter() - wait)
+    rounds = 1 if _quick else rounds
+
+    def timed(name: str) -> None:
+        wait, start = time.perf_counter(), clock()
+        contestants[name]()
+        times[name].append(clock() - start)
+        waits[name].append(time.perf_counter() - wait)
+
+    for name in contestants:
+        timed(name)
+        if waits[name][0] > SLOW:  # known well enough from its first call
+            continue
+        times[name], waits[name] = [], []
+        if name.startswith("hessium") and rounds >= WARM:  # chooses a route in its first calls
+            for _ in range(WARM - 1):
+                contestants[name]()
+    begun = time.perf_counter()
+    for done in range(rounds):
+        if done >= FEWEST and time.perf_counter() - begun > LIMIT:
+            break
+        for name in contestants:
+            if sum(waits[name]) <= SLOW:
+                timed(name)
     costs = {
         name: statistics.median(
-            theirs / one for theirs, one in zip(times[name], times[unit], strict=True)
+            theirs / one for theirs, one in zip(times[name], times[unit], strict=False)
         )
         for name in contestants
     }
@@ -103,7 +140,10 @@ def race(
 
 
 def tasks(
-    title: str, runs: Mapping[str, Callable[[], str]], gradient: Callable[[], Any]
+    title: str,
+    runs: Mapping[str, Callable[[], str]],
+    gradient: Callable[[], Any],
+    parts: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Whole tasks, each run once, in gradients measured before and after it.
 
@@ -111,16 +151,18 @@ def tasks(
         title: of the row.
         runs: name -> a task, which returns a few words on its result.
         gradient: one gradient.
+        parts: name -> the share of its task that is run, where the cost is proportional to it.
     """
     costs, words, wall = {}, [], {}
     for name, run in runs.items():
         before = seconds(gradient)
         wait, start = time.perf_counter(), clock()
         found = run()
-        taken = clock() - start
-        wall[name] = time.perf_counter() - wait
+        share = (parts or {}).get(name, 1.0)
+        taken = (clock() - start) / share
+        wall[name] = (time.perf_counter() - wait) / share
         costs[name] = taken / (before * seconds(gradient)) ** 0.5
-        words.append(f"{name}: {found}")
+        words.append(f"{name}: {found}" + (f" (a share of {share:g} was run)" if share < 1 else ""))
     row(title, costs, unit="gradient", details="; ".join(words), wall=wall)
     return costs
 

@@ -69,5 +69,9 @@ class SelfCheckWarning(UserWarning):
     """A self-check was inconclusive; the message gives the reason."""
 
 
+class SharedDataWarning(UserWarning):
+    """Several processes do not hold disjoint parts of one data set."""
+
+
 class SampleAxisWarning(UserWarning):
     """The sample dimension of the outputs was chosen by convention."""

@@ -14,13 +14,12 @@ from support.risk_cases import Case, build, draw, mlp, seeded
 
 # parameters act in other ways than in layers, or samples see each other
 COLUMNS_ONLY = {
-    "tied-autoencoder", "physics-residual", "lstm-1d-outputs", "transformer-encoder-layer",
-    "samples-coupled",
+    "physics-residual", "samples-coupled",
 }  # fmt: skip
 # second derivatives are assembled for linear layers on one vector a sample only
 SECOND_ORDER_COLUMNS = COLUMNS_ONLY | {
     "tied-embedding-ignored-tokens", "layer-norm", "attention", "conv-batchnorm-eval-maxpool",
-    "pixelwise-bce",
+    "pixelwise-bce", "tied-autoencoder", "lstm-1d-outputs", "transformer-encoder-layer",
 }  # fmt: skip
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from hessium.errors import InputError
+from hessium.errors import InputError, SharedDataWarning
 from hessium.problem.ranks import Ranks
 from support.worker_processes import answers_of, environment
 
@@ -46,8 +47,11 @@ def test_shards_are_unequal_and_some_are_empty(answers: Answers) -> None:
         ("bad_data_on_one", ["InputError: rank 1: data: inputs of batch 0 have"]),
         ("training_mode_on_one", ["InputError: rank 1: model: Dropout '3' is in training"] * 3),
         ("other_model", ["InputError: model: parameters or buffers of rank 1 differ"]),
-        ("other_vectors", ["InputError: process_group: rank 1 does 'product' with another vector",
-                           "InputError: process_group: rank 1 does 'values' with another vector"]),
+        ("other_vectors", [*["InputError: process_group: rank 1 does 'product' with another"] * 2,
+                           *["InputError: process_group: rank 1 does 'values' with another"] * 2]),
+        ("other_loss", [f"InputError: loss: settings of rank 1 differ from those of rank 0 ({one}"
+                        for one in ("first 'label_smooth", "first 'weight", "first 'num_samples")]),
+        ("not_finite_outputs_on_one", ["NonFiniteInputError: rank 1: model: "]),
         ("other_calls", ["InputError: process_group: rank 0 is at 'values', rank 1 at 'gradien"]),
         ("coupled_loss", ["InputError: rank 0: loss: over 6 samples it is"]),
         ("no_data_at_all", ["InputError: data: no batches"]),
@@ -62,6 +66,34 @@ def test_an_error_on_one_rank_is_raised_on_all(
         assert one[name] == answers[0][name]
         for found, start in zip(one[name], told, strict=True):
             assert found.startswith(start)
+
+
+def test_parts_that_are_not_disjoint_are_noticed(answers: Answers) -> None:
+    for padded, equal, disjoint in (one["data_of_all"] for one in answers):
+        assert len(padded) == len(equal) == 1
+        assert padded[0].startswith("data: DistributedSampler repeats 1 of 7 samples")
+        assert equal[0].startswith("data: ranks 0 and 1 hold the same samples")
+        assert disjoint == []
+
+
+def test_a_monitor_measures_the_data_of_all(answers: Answers) -> None:
+    for errors, budget, state in (one["monitored"] for one in answers):
+        assert max(errors) < 1e-9
+        assert budget.startswith("InputError: budget: 0.1; processes that share")
+        assert state.startswith(
+            "InputError: process_group: rank 1 does 'product' with another vector"
+        )
+
+
+def test_a_process_outside_of_the_group_is_told_so(answers: Answers) -> None:
+    first, *others = (one["member"] for one in answers)
+    assert first == "no error"
+    told = "InputError: process_group: this process does not belong to it"
+    assert all(one.startswith(told) for one in others)
+
+
+def test_the_script_of_the_how_to(answers: Answers) -> None:
+    assert max(one["documented"] for one in answers) < 1e-5  # in single precision
 
 
 def test_distributed_wrappers_are_taken_off(answers: Answers) -> None:
@@ -181,3 +213,13 @@ def test_one_process_sends_nothing() -> None:
     assert ranks.bytes_sent == 0
     with pytest.raises(InputError, match="own"), ranks.together("work"):
         raise InputError("own")
+
+
+def test_a_forgotten_group_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.warns(SharedDataWarning, match="2 processes were started together"):
+        Ranks()
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Ranks()

@@ -69,6 +69,8 @@ def test_a_risk_keeps_its_parameters_while_fsdp_trains(answers: Answers) -> None
         ("gram", "InputError: risk: its parameters are spread over processes"),
         ("theta", "InputError: risk: its parameters are spread over processes"),
         ("slice", "InputError: risk: its "),
+        ("path", "InputError: risk: its data are shared"),
+        ("names", "no error"),
         ("critical point", "InputError: risk: its "),
         ("sum", "InputError: terms: '0' has parameters that are spread"),
         ("route", "InputError: route: 'traced'; of parameters that are spread"),

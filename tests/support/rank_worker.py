@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import sys
 import warnings
 from collections.abc import Callable
@@ -20,8 +21,10 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 import hessium as hs
+from hessium.errors import SharedDataWarning
 from hessium.estimate.lanczos_probes import Sampler
 from hessium.linalg.krylov import KrylovSpace
 from hessium.linalg.lanczos import lanczos_rules
@@ -276,8 +279,16 @@ def other_model(group: Group) -> list[str]:
 @check
 def other_vectors(group: Group) -> list[str]:
     operator = hs.Hessian(plain(group), check=False)
-    v = draw(operator.shape[0], seed=dist.get_rank(group))
-    return [message(lambda: operator @ v), message(lambda: operator.risk.at(v).value())]
+    n, rank = operator.shape[0], dist.get_rank(group)
+    v, unit = draw(n, seed=rank), torch.zeros(n, dtype=torch.float64)
+    unit[rank] = 1.0
+    near = operator.risk.theta + 1e-6 * v
+    return [
+        message(lambda: operator @ v),
+        message(lambda: operator @ unit),
+        message(lambda: operator.risk.at(v).value()),
+        message(lambda: operator.risk.at(near).value()),
+    ]
 
 
 @check
@@ -578,6 +589,107 @@ def group_of_one(group: Group) -> dict[str, float]:
     if dist.get_rank(group):
         return {}
     return differences_of_one_process("cpu", groups[0])
+
+
+@check
+def other_loss(group: Group) -> list[str]:
+    """Settings of a loss, its class weights, and the number of samples."""
+    first = dist.get_rank(group) == 0
+    model, x, y = mlp(4, 6, 3), draw(5, 4), classes(5, high=3)
+
+    def risk(loss: Any, **options: Any) -> hs.EmpiricalRisk:
+        return hs.EmpiricalRisk(model, loss, (x, y), process_group=group, **options)
+
+    smooth = nn.CrossEntropyLoss(label_smoothing=0.0 if first else 0.1)
+    weight = torch.tensor([1.0, 1.0 if first else 2.0, 1.0]).double()
+    return [
+        message(lambda: risk(smooth)),
+        message(lambda: risk(nn.CrossEntropyLoss(weight=weight))),
+        message(lambda: risk(nn.CrossEntropyLoss(), num_samples=5 if first else 6)),
+    ]
+
+
+@check
+def not_finite_outputs_on_one(group: Group) -> list[str]:
+    model, loss, batches = squared()
+    factor = float("nan") if dist.get_rank(group) == 1 else 1.0
+    data = shard(batches, group) or batches[:1]
+
+    def forward(model: nn.Module, x: Tensor) -> Tensor:
+        return model(x) * factor
+
+    return [
+        message(lambda: hs.EmpiricalRisk(model, loss, data, forward=forward, process_group=group))
+    ]
+
+
+@check
+def data_of_all(group: Group) -> list[list[str]]:
+    """Warnings where parts of the data are those of training, equal, and disjoint."""
+    model, loss, batches = squared()
+    samples = TensorDataset(draw(7, 4), draw(7, 2))
+    sampler: DistributedSampler[Any] = DistributedSampler(
+        samples, dist.get_world_size(group), dist.get_rank(group)
+    )
+    found = []
+    for data in (DataLoader(samples, 2, sampler=sampler), batches, shard(batches, group)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", SharedDataWarning)
+            hs.EmpiricalRisk(model, loss, data, process_group=group)
+        found.append([str(one.message) for one in caught])
+    return found
+
+
+@check
+def monitored(group: Group) -> list[Any]:
+    """A record of all quantities, beside that of one process; refusals."""
+    model, loss, batches = squared()
+    every = [*batches, (draw(2, 4, seed=8), draw(2, 2, seed=9))]
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
+    risks = (
+        hs.EmpiricalRisk(model, loss, shard(every, group), process_group=group),
+        hs.EmpiricalRisk(model, loss, every),
+    )
+    sum(loss(model(x), y) for x, y in every).backward()
+    optimizer.step()
+    records = [hs.Monitor(model, risk, optimizer=optimizer).measure() for risk in risks]
+    errors = [
+        abs(mine.value - other.value) / abs(other.value)
+        for mine, other in (
+            (getattr(records[0], name), getattr(records[1], name))
+            for name in ("sharpness", "preconditioned_sharpness", "trace", "batch_sharpness")
+        )
+    ]
+    hessian = hs.Hessian(risks[0], check=False)
+    optimizer.state[next(model.parameters())]["exp_avg_sq"] *= 1.0 + dist.get_rank(group)
+    return [
+        errors,
+        message(lambda: hs.Monitor(model, risks[0], budget=0.1)),
+        message(lambda: hs.precondition(hessian, optimizer) @ torch.ones(risks[0].dim).double()),
+    ]
+
+
+@check
+def member(group: Group) -> str:
+    """A group of the first process."""
+    part = dist.new_group([0])
+    model, loss, batches = squared()
+    return message(lambda: hs.EmpiricalRisk(model, loss, batches, process_group=part))
+
+
+@check
+def documented(group: Group) -> float:
+    """The first script of the how-to, in the group that exists."""
+    page = Path(__file__).parents[2] / "docs" / "howto" / "processes.md"
+    script = page.read_text().partition("```python\n")[2].partition("```")[0]
+    lines = [line for line in script.splitlines() if "_process_group(" not in line]
+    found: dict[str, Any] = {}
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec("\n".join(lines), found)
+    data = found["inputs"], found["targets"]
+    alone = hs.Hessian(hs.EmpiricalRisk(found["model"], nn.CrossEntropyLoss(), data), check=False)
+    pairs = hs.eigenpairs(alone, 10, rng=0)
+    return float(abs(found["pairs"].values - pairs.values).max() / pairs.scale)
 
 
 @check

@@ -272,6 +272,10 @@ def refusals(mesh: DeviceMesh) -> dict[str, str]:
         "gram": message(lambda: hs.Gram(good)),
         "theta": message(lambda: good.theta),
         "slice": message(lambda: hs.loss_slice(good, "random")),
+        "path": message(lambda: hs.loss_path(good, [torch.zeros(good.dim).double()] * 2)),
+        "names": message(
+            lambda: hs.by_parameter(torch.ones(good.dim).double(), good).names.index("2.weight")
+        ),
         "critical point": message(lambda: hs.find_critical_point(good, rng=0)),
         "sum": message(lambda: hs.SumRisk([good])),
         "route": message(lambda: hs.Hessian(good, route="traced")),

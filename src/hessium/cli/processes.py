@@ -1,4 +1,4 @@
-"""The processes that torchrun, or srun, starts for one command."""
+"""The processes that torchrun starts for one command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def joined() -> Ranks:
     if not dist.is_available():
         return Ranks()
     if not dist.is_initialized():
-        if not os.environ.keys() >= _NEEDED or int(os.environ["WORLD_SIZE"]) < 2:
+        # torchrun of one process makes a group too: the same file serves any number
+        fewest = 1 if "TORCHELASTIC_RUN_ID" in os.environ else 2
+        if not os.environ.keys() >= _NEEDED or int(os.environ["WORLD_SIZE"]) < fewest:
             return Ranks()
         local, here = (int(os.environ.get(f"LOCAL_{n}", 0)) for n in ("RANK", "WORLD_SIZE"))
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0

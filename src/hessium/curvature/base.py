@@ -266,7 +266,7 @@ class RiskOperator(SymmetricOperator):
     @property
     def named_shapes(self) -> NamedShapes:
         """Of the parameters."""
-        return self.risk.layout.named_shapes
+        return self.risk.named_shapes
 
     @property
     def route(self) -> str:

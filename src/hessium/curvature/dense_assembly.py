@@ -31,8 +31,8 @@ from torch import Tensor
 from hessium.curvature.gram_assembly import jacobian_rows
 from hessium.curvature.graph import differentiate
 from hessium.curvature.layer_ops import Outer
-from hessium.curvature.layer_recorder import TappedBatch, plain_layers, tap
 from hessium.curvature.product_checks import tolerance
+from hessium.curvature.tapped_batch import TappedBatch, plain_layers, tap
 from hessium.linalg.dense_matrices import symmetrize_
 from hessium.problem import EmpiricalRisk
 from hessium.problem.losses import rows

@@ -174,7 +174,7 @@ class _Difference:
     def __init__(self, moved: Callable[[float], Sequence[Tensor]], h: float) -> None:
         up, down = moved(h), moved(-h)
         self.sizes = [max(norm(a), norm(b)) for a, b in zip(up, down, strict=True)]
-        self.value = [(a - b) / (2 * h) for a, b in zip(up, down, strict=True)]
+        self.value = [(a - b).div_(2 * h) for a, b in zip(up, down, strict=True)]
 
     @property
     def size(self) -> float:

@@ -15,8 +15,8 @@ from hessium.curvature.places import (
     SINGLE_SLOPES,
     ClaimAt,
     Precisions,
+    agrees_finely,
     directions,
-    finest,
 )
 from hessium.errors import SelfCheckError, SelfCheckWarning
 from hessium.problem import EmpiricalRisk
@@ -45,7 +45,7 @@ def gradient_agrees(part: EmpiricalRisk) -> bool:
     Args:
         part: the risk with all or a part of its samples.
     """
-    return confirmed(lambda: any(slopes_agree(part, fine) for fine in finest(part)))
+    return confirmed(lambda: agrees_finely(part, lambda fine: slopes_agree(part, fine)))
 
 
 def confirmed(agrees: Callable[[], bool]) -> bool:
@@ -138,7 +138,7 @@ def check_slope(
     rounding = torch.finfo(risk.dtype).eps ** 0.5
     judge("its gradient", along_itself)
     if precisions.single:
-        accuracy = Accuracy.of(risk.dtype, risk.dtype, float(risk.theta.norm()))
+        accuracy = Accuracy.of(risk.dtype, risk.dtype, risk.length)
         sizes = (typical_slope(gradient_here, d, risk.layout) for d in directions(risk))
         if any(accuracy.hides(abs(height), size) for size in sizes):
             risk.refuted.add(SINGLE_SLOPES)
@@ -183,7 +183,7 @@ def slope_claim(
     return Claim(
         derivative=[torch.tensor(slope, dtype=torch.float64, device="cpu")],
         function=lambda h: [torch.tensor(along(h), dtype=torch.float64, device="cpu")],
-        accuracy=Accuracy.of(place.dtype, fine.dtype, float(place.theta.norm())),
+        accuracy=Accuracy.of(place.dtype, fine.dtype, place.length),
         scale=size,
     )
 
@@ -221,6 +221,6 @@ class _Values:
         if (id(line), h) not in self._found:
             risk = self._risk
             places = [(one, end) for one in self._lines for end in (h, -h)]
-            found = values([risk.at(risk.theta + end * one.to(risk.dtype)) for one, end in places])
+            found = values([risk.moved(one, end) for one, end in places])
             self._found |= {(id(one), end): v for (one, end), v in zip(places, found, strict=True)}
         return self._found[id(line), h]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from hessium.curvature.graph import OutputGraph
 from hessium.curvature.jacobian import output_graph
 from hessium.curvature.product_checks import probe_vectors, tolerance
 from hessium.curvature.requirements import require_outputs
+from hessium.curvature.sample_rows import SampleRows
 from hessium.errors import SelfCheckError
 from hessium.linalg.dense_matrices import require_memory, symmetrize_
 from hessium.linalg.operator import SymmetricOperator
@@ -45,10 +46,14 @@ class Gram(SymmetricOperator):
     Raises:
         InputError: if the loss is not convex, couples samples, or the risk is a closure.
 
-    Cost of `dense`: for networks of linear layers, convolutions, embeddings and normalisations one
-    backward pass per output of a sample and matrix products layer by layer, without the Jacobian;
-    otherwise one backward pass per row, in blocks. With data in several processes one product with
-    each unit vector.
+    Cost of `dense`: one backward pass per output of a sample and matrix products layer by layer,
+    without the Jacobian, for parameters of linear, bilinear, convolution, transposed convolution,
+    embedding, recurrent, attention and normalisation layers, for those that act entry by entry
+    (sums, products, slopes), and for weights computed from such parameters (tied, masked, of low
+    rank). For other parameters, beside these, and for all of them where samples are coupled in an
+    unknown way: one pass per sample and a vectorised pass back for its rows, where the batch can be
+    cut into its samples, else one backward pass per row. With data in several processes one product
+    with each unit vector.
 
     Example:
         >>> K = hs.Gram(risk)  # as many rows as samples x outputs
@@ -168,7 +173,7 @@ class Gram(SymmetricOperator):
         totals = [layout.unflatten(row) for row in flat]
         own = block[self.risk.own_rows]
         with ranks.together("products with the transposed Jacobian", block):
-            for graph, middle, at in self._outputs():
+            for graph, middle, at, _ in self._outputs():
                 for total, column in zip(totals, own.unbind(1), strict=True):
                     u = middle.factor(rows(column[at].view(graph.outputs.shape)))
                     parts = graph.pull(u.reshape(graph.outputs.shape), total, batched=False)
@@ -185,14 +190,14 @@ class Gram(SymmetricOperator):
         shape = (own.stop - own.start, len(pulled))
         images = torch.empty(shape, dtype=self.dtype, device=self.device)
         with self.risk.ranks.together("products with the Jacobian"):
-            for graph, middle, at in self._outputs():
+            for graph, middle, at, _ in self._outputs():
                 for number, parts in enumerate(pulled):
                     pushed = rows(graph.push(parts, batched=False).reshape(graph.outputs.shape))
                     images[at, number] = middle.factor_transpose(pushed).reshape(-1)
         return rows_of_all(self.risk, images).div_(self.risk.denominator)
 
-    def _outputs(self) -> Iterator[tuple[OutputGraph, OutputHessian, slice]]:
-        """For each batch its Jacobian products, the object with the factor S, and its rows of K.
+    def _outputs(self) -> Iterator[tuple[OutputGraph, OutputHessian, slice, Any]]:
+        """For each batch its Jacobian products, the factor S, its rows of K, and its inputs.
 
         Rows are counted from the first of this process.
         """
@@ -201,7 +206,8 @@ class Gram(SymmetricOperator):
             leaves = self.risk.leaves()
             f = self.risk.outputs(leaves, inputs)
             middle = self.risk.output_hessian(f, targets)
-            yield output_graph(self.risk, f, leaves), middle, slice(start, start + f.numel())
+            at = slice(start, start + f.numel())
+            yield output_graph(self.risk, f, leaves), middle, at, inputs
             start += f.numel()
 
     def _from_columns(self) -> Tensor:
@@ -232,9 +238,8 @@ class Gram(SymmetricOperator):
 
     def _row_blocks(self, height: int, first: int = 0) -> Iterator[tuple[Tensor, slice]]:
         """Rows `first` and later of S^T J, at most `height` at a time."""
-        layout = self.risk.layout
-        for graph, middle, at in self._outputs():
-            samples, rank = rows(graph.outputs).shape[0], middle.rank
+        for graph, middle, at, inputs in self._outputs():
+            source = SampleRows(self.risk, inputs, graph)
             for start in range(at.start, at.stop, height):
                 stop = min(start + height, at.stop)
                 if stop <= first:
@@ -242,15 +247,9 @@ class Gram(SymmetricOperator):
                 block = torch.empty(
                     stop - start, self.risk.dim, dtype=self.dtype, device=self.device
                 )
-                for low in range(start, stop, COLUMNS):
-                    index = torch.arange(low, min(low + COLUMNS, stop), device="cpu") - at.start
-                    unit = block.new_zeros(len(index), samples, rank)
-                    unit[torch.arange(len(index), device="cpu"), index // rank, index % rank] = 1.0
-                    like = [block.new_empty(()).expand(len(index), *s) for s in layout.shapes]
-                    u = middle.factor(unit).reshape(len(index), *graph.outputs.shape)
-                    pulled = graph.pull(u, like, batched=True)
-                    rows_at = slice(low - start, low - start + len(index))
-                    block[rows_at] = torch.cat([p.reshape(len(index), -1) for p in pulled], dim=1)
+                for some, found in source.blocks(middle, start - at.start, stop - at.start):
+                    behind = at.start - start
+                    block[some.start + behind : some.stop + behind] = found
                 yield block, slice(start, stop)
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from hessium.curvature.gram_parts import Part, leaf_rows, parts_of, uses_of
 from hessium.curvature.gram_target import InnerProducts
-from hessium.curvature.layer_recorder import TappedBatch, tap
+from hessium.curvature.tapped_batch import TappedBatch, tap
 from hessium.problem import EmpiricalRisk
 from hessium.problem.output_hessian import OutputHessian
 
@@ -60,18 +60,18 @@ def inner_products(
     groups: list[list[Part]] | None = None
     target: InnerProducts | None = None
     rank: int | None = None
-    layers: list[tuple[type, int | None, int | None]] | None = None
+    layers: tuple[frozenset[int], list[tuple[type, int | None, int | None]]] | None = None
     done = 0
     while groups is None or done < len(groups):
         sizes: list[int] = []
         outputs, before = 0, 0
         for inputs, targets in risk.batches():
-            batch = tap(risk, inputs)
+            batch = tap(risk, inputs, rest=True)
             if batch is None:
                 return None
             factors = middle(batch.outputs, targets)
             factors.require_factor()
-            used = [(type(call), call.weight, call.bias) for call in batch.calls]
+            used = batch.unknown, [(type(c), c.weight, c.bias) for c in batch.calls]
             if rank not in (None, factors.rank) or layers not in (None, used):
                 return None
             rank, layers = factors.rank, used
@@ -138,13 +138,13 @@ def _grouped(parts: list[Part], rows_in_all: int, hold: int) -> list[list[Part]]
 def _collect(parts: list[Part], batch: TappedBatch, factors: OutputHessian, work: int) -> bool:
     """Pull columns of one batch back to the calls of some parts."""
     which = sorted({call for part in parts for call in part.calls})
-    if not which or which[-1] >= len(batch.calls):
+    if which and which[-1] >= len(batch.calls):
         return False
-    for pulled in pulled_blocks(batch, factors, which, work):
+    for pulled in pulled_blocks(batch, factors, which, work) if which else ():
         for part in parts:
             part.take(batch, pulled)
     for part in parts:
-        part.close(batch)
+        part.close(batch, factors)
     return True
 
 

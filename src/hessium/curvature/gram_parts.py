@@ -21,9 +21,12 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from hessium.curvature.gram_target import InnerProducts
-from hessium.curvature.layer_ops import Outer, Swapped
-from hessium.curvature.layer_recorder import TappedBatch
+from hessium.curvature.graph import OutputGraph, differentiate
+from hessium.curvature.layer_ops import Call, Outer, Swapped
+from hessium.curvature.sample_rows import SampleRows
+from hessium.curvature.tapped_batch import TappedBatch
 from hessium.problem import EmpiricalRisk
+from hessium.problem.output_hessian import OutputHessian
 
 PASS = 30  # multiply-adds in the time of three passes over an array
 
@@ -44,7 +47,7 @@ class Part(ABC):
         """Store b of each call for some columns of a batch."""
 
     @abstractmethod
-    def close(self, batch: TappedBatch) -> None:
+    def close(self, batch: TappedBatch, factors: OutputHessian) -> None:
         """Finish a batch after all its columns."""
 
     @abstractmethod
@@ -65,7 +68,7 @@ class OneLayer(Part):
         """Keep b."""
         self._open.append(pulled[self.calls[0]])
 
-    def close(self, batch: TappedBatch) -> None:
+    def close(self, batch: TappedBatch, factors: OutputHessian) -> None:
         """Keep a."""
         call = batch.calls[self.calls[0]]
         assert isinstance(call, Outer | Swapped)
@@ -140,8 +143,8 @@ class ByGradients(Part):
 
     def __init__(self, leaf: int, uses: Sequence[Use], shape: Sequence[int], per_b: int) -> None:
         self._leaf, self._uses = leaf, uses
-        self.calls = sorted({call for call, _ in uses})
-        self._shape = torch.Size(shape)
+        self.calls = sorted({call for call, _, _ in uses})
+        self._shape = torch.Size(shape or (1,))
         self._formed = self._shape.numel() <= per_b
         self.per_row = min(self._shape.numel(), per_b)
         self._open: list[dict[int, Tensor]] = []
@@ -156,7 +159,7 @@ class ByGradients(Part):
             mine = {0: leaf_rows(batch, mine, self._leaf, self._uses, units).flatten(2)}
         self._open.append(mine)
 
-    def close(self, batch: TappedBatch) -> None:
+    def close(self, batch: TappedBatch, factors: OutputHessian) -> None:
         """Put the columns together."""
         whole = {key: torch.cat([p[key] for p in self._open], dim=1) for key in self._open[0]}
         if self._formed:
@@ -192,25 +195,53 @@ class ByGradients(Part):
         """Rows of the parameter that have a gradient: all, or the tokens that occur."""
         tokens = []
         for batch, _ in self._held:
-            for at, _ in self._uses:
+            for at, _, key in self._uses:
                 call = batch.calls[at]
-                if not isinstance(call, Swapped) or call.inputs.is_floating_point():
+                tokens_of = isinstance(call, Swapped) and not call.inputs.is_floating_point()
+                if not isinstance(call, Swapped) or not tokens_of or key != self._leaf:
                     return torch.arange(self._shape[0], device=call.offset.device)
                 tokens.append(call.tokens(batch.samples).reshape(-1))
         found = torch.cat(tokens).unique()
         return found[found >= 0]
 
 
-Use = tuple[int, str]  # position of a call, and "weight" or "bias"
+class ByPasses(Part):
+    """Parameters without a closed form: a pass back for each row, over few samples at a time."""
+
+    def __init__(self, risk: EmpiricalRisk, leaves: frozenset[int]) -> None:
+        self.calls = []
+        self._risk, self._leaves = risk, sorted(leaves)
+        self.per_row = sum(risk.layout.sizes[leaf] for leaf in leaves)
+        self._rows: list[Tensor] = []
+
+    def take(self, batch: TappedBatch, pulled: dict[int, Tensor]) -> None:
+        """Nothing: these parameters have no calls."""
+
+    def close(self, batch: TappedBatch, factors: OutputHessian) -> None:
+        """All rows of the batch."""
+        graph = OutputGraph(batch.outputs, [batch.tensors[leaf] for leaf in self._leaves])
+        source = SampleRows(self._risk, batch.inputs, graph, self._leaves)
+        count = batch.samples * factors.rank
+        self._rows += [rows for _, rows in source.blocks(factors, 0, count)]
+
+    def add_to(self, target: InnerProducts, work: int) -> None:
+        """Matrix products of the rows."""
+        rows = torch.cat(self._rows)
+        for some, seen in target.pairs(work):
+            target.multiply(some, seen, rows[target.rows(some)], rows[target.rows(seen)])
+
+
+Use = tuple[int, str, int]  # position of a call, "weight" or "bias", and number of its tensor
 
 
 def uses_of(batch: TappedBatch) -> dict[int, list[Use]]:
-    """Uses of each free parameter."""
+    """Uses of each free parameter with a closed form, itself or a tensor computed from it."""
     found: dict[int, list[Use]] = {}
     for at, call in enumerate(batch.calls):
-        for kind, leaf in (("weight", call.weight), ("bias", call.bias)):
-            if leaf is not None:
-                found.setdefault(leaf, []).append((at, kind))
+        for kind, key in (("weight", call.weight), ("bias", call.bias)):
+            if key is not None:
+                for leaf in batch.behind[key] - batch.unknown:
+                    found.setdefault(leaf, []).append((at, kind, key))
     return found
 
 
@@ -223,6 +254,28 @@ def leaf_rows(
 ) -> Tensor:
     """Gradients of some units of one parameter, (samples, columns, units, rest)."""
     total: Tensor | None = None
+    for key in dict.fromkeys(key for _, _, key in uses):
+        own = [(at, kind) for at, kind, other in uses if other == key]
+        found = _rows_of(batch, pulled, key, own, units if key == leaf else None)
+        if key != leaf:
+            found = _carried(batch, found, key, leaf)[:, :, units]
+        total = found if total is None else total + found.reshape_as(total)
+    assert total is not None
+    return total
+
+
+def _rows_of(
+    batch: TappedBatch,
+    pulled: dict[int, Tensor],
+    key: int,
+    uses: Sequence[tuple[int, str]],
+    units: Tensor | None,
+) -> Tensor:
+    """Gradients of some units of a tensor with all its calls; by default of all of them."""
+    if units is None:
+        tensor = batch.tensors[key]
+        units = torch.arange(tensor.shape[0] if tensor.dim() else 1, device=tensor.device)
+    total: Tensor | None = None
     for at, kind in uses:
         call = batch.calls[at]
         found = (call.weight_rows if kind == "weight" else call.bias_rows)(pulled[at], units)
@@ -231,16 +284,26 @@ def leaf_rows(
     return total
 
 
+def _carried(batch: TappedBatch, rows: Tensor, key: int, leaf: int) -> Tensor:
+    """Gradients of a tensor as gradients of a parameter that it is computed from."""
+    tensor, parameter = batch.tensors[key], batch.tensors[leaf]
+    cotangents = rows.reshape(-1, *tensor.shape)
+    like = parameter.new_empty(()).expand(len(cotangents), *parameter.shape)
+    (found,) = differentiate([tensor], [parameter], [cotangents], batched=True, like=[like])
+    units = parameter.shape[0] if parameter.dim() else 1
+    return found.reshape(*rows.shape[:2], units, -1)
+
+
 def parts_of(batch: TappedBatch, risk: EmpiricalRisk, rows_in_all: int, rank: int) -> list[Part]:
     """The cheapest way for every parameter."""
     uses = uses_of(batch)
     parts: list[Part] = []
     done: set[int] = set()
     for at, call in enumerate(batch.calls):
-        mine = [leaf for leaf in (call.weight, call.bias) if leaf is not None]
+        mine = [key for key in (call.weight, call.bias) if key is not None]
         if call.weight is None or not isinstance(call, Outer | Swapped):
             continue
-        if any(len(uses[leaf]) > 1 for leaf in mine):
+        if any(uses.get(key) != [(at, kind, key)] for kind, key in _pairs(call)):
             continue
         positions, width = call.positions(batch.samples), call.width
         entries = torch.Size(risk.layout.shapes[call.weight]).numel()
@@ -257,6 +320,14 @@ def parts_of(batch: TappedBatch, risk: EmpiricalRisk, rows_in_all: int, rank: in
             done.update(mine)
     for leaf, places in uses.items():
         if leaf not in done:
-            per_b = sum(batch.calls[k].offset.numel() // batch.samples for k, _ in places)
+            calls = [batch.calls[at] for at, _, _ in places]
+            per_b = sum(call.positions(batch.samples) * call.width for call in calls)
+            if any(key != leaf for _, _, key in places):  # formed whole, then carried to the leaf
+                per_b = max(per_b, risk.layout.sizes[leaf])
             parts.append(ByGradients(leaf, places, risk.layout.shapes[leaf], per_b))
-    return parts
+    return parts + ([ByPasses(risk, batch.unknown)] if batch.unknown else [])
+
+
+def _pairs(call: Call) -> list[tuple[str, int]]:
+    both = (("weight", call.weight), ("bias", call.bias))
+    return [(kind, key) for kind, key in both if key is not None]

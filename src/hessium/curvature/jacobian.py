@@ -16,8 +16,8 @@ from hessium.curvature.places import (
     SHARE,
     SINGLE_PRODUCTS,
     Precisions,
-    directions,
-    finest,
+    agrees_finely,
+    direction,
 )
 from hessium.errors import SelfCheckError
 from hessium.problem import EmpiricalRisk
@@ -52,9 +52,9 @@ def check_jacobian(risk: EmpiricalRisk, who: str) -> None:
     if _CHECKED in risk.proven:
         return
     check_gradient(risk, who)
-    v = directions(risk)[0]
+    v = direction(risk)
     part = risk.beginning(SHARE)
-    if confirmed(lambda: any(_claim(v, part, fine).agrees_at_once() for fine in finest(part))):
+    if confirmed(lambda: agrees_finely(part, lambda fine: _claim(v, part, fine).agrees_at_once())):
         risk.prove(_CHECKED)
         return
     precisions = Precisions(risk)
@@ -77,10 +77,10 @@ def _pushes(precisions: Precisions, v: Tensor) -> bool:
 
 def _claim(v: Tensor, place: EmpiricalRisk, fine: EmpiricalRisk) -> Claim:
     """J v at a place, whose differences `fine` evaluates."""
-    length = float(place.theta.norm())
+    length = place.length
     return Claim(
         derivative=[_jacobian_product(place, v).to(fine.dtype)],
-        function=lambda h: [_outputs(fine.at(fine.theta + h * v.to(fine.dtype)))],
+        function=lambda h: [_outputs(fine.moved(v, h))],
         accuracy=Accuracy.of(place.dtype, fine.dtype, length),
         natural=1e-3 / (length or 1.0),
     )

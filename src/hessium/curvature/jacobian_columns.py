@@ -3,8 +3,8 @@ r"""The Jacobian of a network in blocks of columns, one block for each group of 
 Rows of a Jacobian of a million parameters do not fit into memory, columns of some parameters do.
 For networks of known layers a column block is formed from the derivatives b in the units and the
 inputs a of each layer (`gram_assembly`): one backward pass for each output of a sample serves all
-blocks. For other networks every row is one backward pass, of which only the wanted columns are
-kept.
+blocks. For other networks every row is one backward pass, through its own sample where the batch
+can be cut, of which only the wanted columns are kept.
 
 Rows are ordered by batch, sample, output.
 """
@@ -22,8 +22,9 @@ from hessium._arithmetic import full_precision
 from hessium.curvature.gram_assembly import gram, inner_products, pulled_blocks
 from hessium.curvature.gram_parts import leaf_rows, uses_of
 from hessium.curvature.jacobian import output_graph
-from hessium.curvature.layer_recorder import TappedBatch, tap
 from hessium.curvature.product_checks import tolerance
+from hessium.curvature.sample_rows import SampleRows
+from hessium.curvature.tapped_batch import TappedBatch, tap
 from hessium.errors import SelfCheckError
 from hessium.linalg.dense_matrices import symmetrize_
 from hessium.linalg.products import COLUMNS
@@ -249,7 +250,7 @@ def _by_layers(risk: EmpiricalRisk, max_bytes: int) -> Iterator[tuple[slice, Ten
 
 
 def _by_rows(risk: EmpiricalRisk, max_bytes: int) -> Iterator[tuple[slice, Tensor]]:
-    """Column blocks from rows, each one backward pass; all rows again for every block."""
+    """Column blocks from rows, each from a pass back; all rows again for every block."""
     size, dim = risk.num_outputs, risk.dim
     width = max(1, min(dim, max_bytes // (size * risk.dtype.itemsize)))
     height = max(1, min(COLUMNS, max_bytes // (4 * dim * risk.dtype.itemsize)))
@@ -260,14 +261,8 @@ def _by_rows(risk: EmpiricalRisk, max_bytes: int) -> Iterator[tuple[slice, Tenso
         for inputs, _ in risk.batches():
             leaves = risk.leaves()
             f = risk.outputs(leaves, inputs)
-            graph = output_graph(risk, f, leaves)
-            for first in range(0, f.numel(), height):
-                index = torch.arange(first, min(first + height, f.numel()), device="cpu")
-                unit = f.new_zeros(len(index), f.numel())
-                unit[torch.arange(len(index), device="cpu"), index] = 1.0
-                like = [unit.new_empty(()).expand(len(index), *s) for s in risk.layout.shapes]
-                parts = graph.pull(unit.view(-1, *f.shape), like, batched=True)
-                whole = torch.cat([p.reshape(len(index), -1) for p in parts], dim=1)
-                block[start + first : start + first + len(index)] = whole[:, at]
+            source = SampleRows(risk, inputs, output_graph(risk, f, leaves))
+            for some, found in source.blocks(_identity(f, None), 0, f.numel(), height):
+                block[start + some.start : start + some.stop] = found[:, at]
             start += f.numel()
         yield at, block

@@ -125,7 +125,8 @@ class Jacobian:
         Raises:
             InputError: if it does not fit.
 
-        Cost: layer by layer one gradient for each output of a sample; otherwise one for each row.
+        Cost: layer by layer one gradient for each output of a sample; otherwise one for each row,
+        or for each sample and its rows where the batch can be cut.
         """
         needed = self.shape[0] * self.shape[1] * self.dtype.itemsize
         if needed > memory("max_bytes", max_bytes):

@@ -18,17 +18,44 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the samples lie in an array: in one dimension, alone or beside positions.
+
+    Attributes:
+        axis: that dimension, of size before x samples x after.
+        before: positions that vary more slowly than the samples.
+    """
+
+    axis: int = 0
+    before: int = 1
+
+    def first(self, tensor: Tensor, samples: int, lead: int = 0) -> Tensor:
+        """The samples as dimension `lead`, and in their place the two of the positions."""
+        axis = lead + self.axis
+        return tensor.unflatten(axis, (self.before, samples, -1)).movedim(axis + 1, lead)
+
+    def fold(self, tensor: Tensor, samples: int, entries: Sequence[int], lead: int = 0) -> Tensor:
+        """(lead..., array) as (lead..., samples, positions, entries), given entries' dimensions."""
+        moved = self.first(tensor, samples, lead)
+        behind = [lead + e + (1 if e < self.axis else 2) for e in entries]
+        moved = moved.movedim(behind, list(range(-len(behind), 0)))
+        width = torch.Size([tensor.shape[lead + e] for e in entries]).numel()
+        return moved.reshape(*tensor.shape[:lead], samples, -1, width)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call(ABC):
     """One use of a weight, a bias, or both.
 
     Attributes:
-        weight: index of the weight among the leaves, None if it is fixed.
+        weight: number of the weight among the tensors of the batch, None if it is fixed.
         bias: likewise.
         inputs: argument of the call, part of the graph.
         offset: epsilon, a leaf of zeros in the shape of the result.
         width: entries of one position.
-        channels_first: the entries are dimension 1 of the result, not its last ones.
+        entries: the dimensions of the result that hold them.
+        place: of the samples, in the result as in the inputs.
     """
 
     weight: int | None
@@ -36,12 +63,25 @@ class Call(ABC):
     inputs: Tensor
     offset: Tensor
     width: int
-    channels_first: bool = False
+    entries: tuple[int, ...]
+    place: Place = Place()
 
-    def fits(self, samples: int) -> bool:
-        """Whether the first dimension is the samples, or samples and positions as one."""
-        first = self.offset.shape[0]
-        return first == samples or (not self.channels_first and first % samples == 0)
+    def places(self, samples: int) -> list[Place]:
+        """Where the samples may lie, by the shape alone; the usual place first."""
+        shape, found = self.offset.shape, list[Place]()
+        if samples == 1:
+            return [Place()] if shape and 0 not in self.entries else []
+        spread = getattr(self, "kernel", None) is None  # convolutions want samples first
+        if shape and 0 not in self.entries and shape[0] % samples == 0:
+            many = shape[0] // samples
+            usual = {1: 0, many: 1}
+            divisors = [b for b in range(1, many + 1) if many % b == 0]
+            found = [Place(0, b) for b in sorted(divisors, key=lambda b: usual.get(b, b + 1))]
+        return found + [
+            Place(axis)
+            for axis in range(1, len(shape))
+            if spread and axis not in self.entries and shape[axis] == samples
+        ]
 
     def positions(self, samples: int) -> int:
         """T."""
@@ -49,10 +89,8 @@ class Call(ABC):
 
     def fold(self, tensor: Tensor, samples: int) -> Tensor:
         """(..., shape of the result) as (..., samples, positions, width)."""
-        lead = tensor.shape[: tensor.dim() - self.offset.dim()]
-        if self.channels_first:
-            return tensor.reshape(*lead, samples, self.width, -1).transpose(-1, -2)
-        return tensor.reshape(*lead, samples, -1, self.width)
+        lead = tensor.dim() - self.offset.dim()
+        return self.place.fold(tensor, samples, self.entries, lead)
 
     def _extended(self, a: Tensor) -> Tensor:
         """The columns of a where the weight is free, and ones where the bias is."""
@@ -89,8 +127,9 @@ class Outer(Call):
         """The inputs at every position, (samples, positions, entries)."""
         a = self.inputs.detach()
         if self.kernel is None:
-            return a.reshape(samples, -1, a.shape[-1])
-        return self.kernel.patches(a, 1).flatten(1, 2)
+            return self.place.fold(a, samples, (a.dim() - 1,))
+        patches = self.kernel.patches(a, 1).flatten(1, 2)
+        return self.place.fold(patches, samples, (2,))
 
     def extended_inputs(self, samples: int | None = None) -> Tensor:
         """The inputs of the free parameters only: a for the weight, 1 for the bias."""
@@ -114,8 +153,9 @@ class Grouped(Call):
     def weight_rows(self, b: Tensor, units: Tensor) -> Tensor:
         """Sum over positions of b a^T, unit by unit."""
         patches = self.kernel.patches(self.inputs.detach(), self.groups)  # (N, groups, T, p)
-        own = patches[:, units // (self.width // self.groups)]
-        return (b[..., units].permute(0, 3, 1, 2) @ own).transpose(1, 2)
+        folded = self.place.fold(patches, b.shape[0], (1, 3))
+        own = folded.unflatten(-1, (self.groups, -1))[:, :, units // (self.width // self.groups)]
+        return (b[..., units].permute(0, 3, 1, 2) @ own.transpose(1, 2)).transpose(1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,41 +172,87 @@ class Swapped(Call):
         """Sum over positions of a b^T."""
         samples = b.shape[0]
         if self.inputs.is_floating_point():
-            left = self.inputs.detach().reshape(samples, -1, self.inputs.shape[-1])[..., units]
+            left = self.factor(samples)[..., units]
         else:
             left = (self.tokens(samples)[..., None] == units).to(b)
         return left.mT[:, None] @ b
+
+    def factor(self, samples: int) -> Tensor:
+        """The inputs at every position, (samples, positions, entries)."""
+        a = self.inputs.detach()
+        return self.place.fold(a, samples, (a.dim() - 1,))
 
     def extended_inputs(self, samples: int) -> Tensor:
         """Inputs at every position as in `Outer`; of an embedding the tokens, in two dimensions."""
         if not self.inputs.is_floating_point():
             return self.tokens(samples)
-        return self._extended(self.inputs.detach().reshape(samples, -1, self.inputs.shape[-1]))
+        return self._extended(self.factor(samples))
 
     def tokens(self, samples: int) -> Tensor:
         """Tokens of every position, (samples, positions); -1 without a gradient."""
-        tokens = self.inputs.expand(self.offset.shape[:-1]).reshape(samples, -1)
+        tokens = self.inputs.expand(self.offset.shape[:-1])
+        tokens = self.place.fold(tokens, samples, ()).squeeze(-1)
         return tokens if self.ignored is None else tokens.masked_fill(tokens == self.ignored, -1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale(Call):
-    """A normalisation, z = w x with x normalised; `inputs` is x.
+class Transposed(Swapped):
+    """A transposed convolution without its bias: a W, where b is a patch of the derivatives.
 
     Attributes:
-        units: size of the first dimension of weight and bias.
+        kernel: kernel size, stride, padding and dilation.
+        groups: of channels.
+    """
+
+    kernel: Kernel
+    groups: int
+
+    def positions(self, samples: int) -> int:
+        """Those of the inputs."""
+        return self.inputs.numel() // (samples * self.inputs.shape[1])
+
+    def fold(self, tensor: Tensor, samples: int) -> Tensor:
+        """Patches of the derivatives at the positions of the inputs."""
+        lead = tensor.shape[: tensor.dim() - self.offset.dim()]
+        flat = tensor.reshape(-1, *self.offset.shape[1:])
+        patches = self.kernel.patches(flat, self.groups, self.inputs.shape[2:])
+        patches = patches.reshape(*lead, -1, *patches.shape[1:])
+        return self.place.fold(patches, samples, (1, 3), len(lead))
+
+    def factor(self, samples: int) -> Tensor:
+        """The channels of the inputs at every position."""
+        return self.place.fold(self.inputs.detach(), samples, (1,))
+
+    def weight_rows(self, b: Tensor, units: Tensor) -> Tensor:
+        """Sum over positions of a b^T, where a channel meets the patches of its own group."""
+        if self.groups == 1:
+            return super().weight_rows(b, units)
+        group = units // (self.inputs.shape[1] // self.groups)
+        own = b.unflatten(-1, (self.groups, -1))[..., group, :]
+        return torch.einsum("nctup,ntu->ncup", own, self.factor(b.shape[0])[..., units])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elementwise(Call):
+    """A function of one entry of the weight at every entry of the result: x w, x + w, w^x.
+
+    The derivative in the weight is b times `inputs`, summed where one entry is used often.
+
+    Attributes:
+        inputs: derivative of the result in the weight, in the shape of the result; a single one
+            for a sum.
+        units: size of the first dimension of the weight.
     """
 
     units: int
 
-    def weight_rows(self, b: Tensor, units: Tensor) -> Tensor:
-        """Sum over positions of b x."""
-        x = self.fold(self.inputs.detach(), b.shape[0])
-        return self.bias_rows(b * x[:, None], units)
+    def fold(self, tensor: Tensor, samples: int) -> Tensor:
+        """The derivatives in the weight itself, as one position."""
+        return super().fold(tensor * self.inputs, samples).sum(dim=-2, keepdim=True)
 
-    def bias_rows(self, b: Tensor, units: Tensor) -> Tensor:
-        """Sum over positions of b."""
-        return b.sum(dim=2).unflatten(-1, (self.units, -1))[:, :, units]
+    def weight_rows(self, b: Tensor, units: Tensor) -> Tensor:
+        """As they are."""
+        return b[:, :, 0].unflatten(-1, (self.units, -1))[:, :, units]
 
 
 @dataclass(frozen=True)
@@ -202,13 +288,21 @@ class Kernel:
             both = [(p, p) for p in _each(padding, len(size))]
         return cls(tuple(size), steps, tuple(both), gaps)
 
-    def patches(self, inputs: Tensor, groups: int) -> Tensor:
-        """(samples, groups, positions, channels of a group x kernel entries)."""
+    def patches(self, inputs: Tensor, groups: int, most: Sequence[int] | None = None) -> Tensor:
+        """(samples, groups, positions, channels of a group x kernel entries).
+
+        Args:
+            inputs: shape (samples, channels, space).
+            groups: of channels.
+            most: positions to keep along each dimension of space; all by default.
+        """
         x = F.pad(inputs, [p for both in reversed(self.padding) for p in both])
         for axis, (k, step, gap) in enumerate(
             zip(self.size, self.stride, self.dilation, strict=True), start=2
         ):
             x = x.unfold(axis, gap * (k - 1) + 1, step)[..., ::gap]
+            if most is not None:
+                x = x.narrow(axis, 0, most[axis - 2])
         space = len(self.size)
         samples, channels = x.shape[:2]
         # (N, C, positions..., kernel...) to positions before channels

@@ -1,28 +1,39 @@
-"""Records the layer calls of a forward pass and adds offsets to their results.
+"""Records the uses of parameters in a forward pass and adds offsets to their results.
 
 A linear layer computes z = W a + b for each sample, so the loss depends on its parameters only
 through z. An additive offset of zeros at every z makes z a leaf of the graph. The forward pass is
-intercepted; the model is not modified. The same holds for convolutions, embeddings and the affine
-part of normalisations.
+intercepted; the model is not modified. The same holds for the layers of `layer_taps` and for any
+function of single entries of a parameter and of the data (x w, x + w, w^x).
+
+Tensors are of four kinds: free parameters; tensors computed from them alone (views, products of two
+of them), which are used as parameters are; data, that is the inputs and what is computed from them;
+and constants. A parameter that meets data in another way is noted as one without a closed form.
 """
 
 from __future__ import annotations
 
+import functools
+import types
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
 
-from hessium.curvature.graph import differentiate
-from hessium.curvature.layer_ops import Call, Grouped, Kernel, Outer, Scale, Swapped
-from hessium.problem import EmpiricalRisk
-from hessium.problem.data import num_samples
-from hessium.problem.losses import rows
+from hessium.curvature.layer_ops import Call, Elementwise
+from hessium.curvature.layer_taps import LAYERS, PRODUCTS
+from hessium.problem.containers import tensors
+
+_ENTRY_BY_ENTRY = {
+    "add", "radd", "sub", "rsub", "subtract", "mul", "rmul", "multiply", "div", "rdiv", "truediv",
+    "rtruediv", "divide", "true_divide", "pow", "rpow", "where", "maximum", "minimum", "lerp",
+    "addcmul", "addcdiv", "atan2", "hypot", "logaddexp", "clamp", "clamp_min", "clamp_max",
+}  # fmt: skip
+_COPIES = {"expand", "expand_as", "repeat", "broadcast_to", "tile"}
+_SHAPES = {"view_as", "expand_as", "reshape_as", "type_as", "to", "broadcast_to"}
 
 
 class TapRecorder(TorchFunctionMode):
@@ -30,19 +41,63 @@ class TapRecorder(TorchFunctionMode):
 
     Args:
         leaves: the free parameters.
-        samples: number of samples, from the shape of the inputs.
+        inputs: of the batch.
+        samples: number of samples, a guess.
 
     Attributes:
         calls: in order.
-        supported: False once a parameter is used outside of a known layer.
+        tensors: the leaves, then the tensors computed from them alone.
+        behind: for each of these the leaves that it depends on.
+        unknown: leaves that meet data in an unknown way.
+        differentiates: whether the forward pass takes a derivative of its own.
+        counted: whether the number of samples was used.
     """
 
-    def __init__(self, leaves: Sequence[Tensor], samples: int | None) -> None:
+    def __init__(self, leaves: Sequence[Tensor], inputs: Any, samples: int | None) -> None:
         super().__init__()
-        self._positions = {id(leaf): position for position, leaf in enumerate(leaves)}
+        self.tensors = list(leaves)
+        self.behind = [frozenset([position]) for position in range(len(leaves))]
+        self._keys = {id(leaf): position for position, leaf in enumerate(leaves)}
+        self._data: Any = WeakIdKeyDictionary()
+        for tensor in tensors(inputs):
+            self._data[tensor] = True
         self._samples = samples
         self.calls: list[Call] = []
-        self.supported = True
+        self.unknown: set[int] = set()
+        self.differentiates = self.counted = False
+
+    def key(self, tensor: object) -> int | None:
+        """Number of a parameter, or of a tensor computed from some; None of any other."""
+        return self._keys.get(id(tensor))
+
+    def reads(self, tensor: Tensor) -> bool:
+        """Whether a tensor is data."""
+        return tensor in self._data
+
+    def samples(self) -> int | None:
+        """Number of samples."""
+        self.counted = True
+        return self._samples
+
+    def turned(self, weight: Tensor) -> Tensor | None:
+        """The matrix whose transpose the weight is, if that is a leaf."""
+        if (key := self.key(weight)) is None or len(self.behind[key]) != 1:
+            return None
+        (leaf,) = self.behind[key]
+        matrix = self.tensors[leaf]
+        if key == leaf or weight.data_ptr() != matrix.data_ptr() or matrix.dim() != 2:
+            return None
+        found = (weight.shape[::-1], weight.stride()[::-1])
+        return matrix if found == (matrix.shape, matrix.stride()) else None
+
+    def offset(self, result: Tensor) -> Tensor:
+        """Zeros to be added to the result."""
+        return torch.zeros_like(result, requires_grad=True)
+
+    def add(self, call: Call, result: Tensor) -> Tensor:
+        """The result with the offset of its call."""
+        self.calls.append(call)
+        return result + call.offset
 
     def __torch_function__(
         self,
@@ -53,278 +108,169 @@ class TapRecorder(TorchFunctionMode):
     ) -> Any:
         """Forward every call; add the offset to calls of layers."""
         keywords = kwargs or {}
-        touched = any(id(leaf) in self._positions for leaf in tree_leaves((args, keywords)))
-        if touched and func in _LAYERS:
-            found = _LAYERS[func](self, *args, **keywords)
-            if found is not None:
-                return found
+        found = [leaf for leaf in tree_leaves((args, keywords)) if isinstance(leaf, Tensor)]
+        keys = [key for t in found if (key := self.key(t)) is not None]
+        of_data = any(t in self._data for t in found)
+        if func is torch.autograd.grad:
+            self.differentiates = True
+        real = not any(t.is_complex() for t in found)
+        if keys and real and (result := self._tapped(func, args, keywords, of_data)) is not None:
+            self._note(tree_leaves(result))
+            return result
         result = func(*args, **keywords)
-        # reading the shape or dtype of a parameter is not a use; a tensor computed from it is
-        if touched and any(isinstance(leaf, Tensor) for leaf in tree_leaves(result)):
-            self.supported = False
+        made = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        written = _written(func, args, keywords)
+        if of_data:
+            self._note([*made, *written])
+            name = getattr(func, "__name__", "")
+            used = any(t.requires_grad for t in [*made, *written])
+            if keys and used and not (name in _SHAPES and self.key(args[0]) is None):
+                self.unknown.update(*(self.behind[key] for key in keys))
+        elif keys:
+            if (copied := self._copied(func, args, result)) is not None:
+                return copied
+            leaves = frozenset().union(*(self.behind[key] for key in keys))
+            for tensor in [*(t for t in made if self.key(t) is None), *written]:
+                if tensor.requires_grad and not tensor.is_leaf:
+                    self._keys[id(tensor)] = len(self.tensors)
+                    self.tensors.append(tensor)
+                    self.behind.append(leaves)
         return result
 
-    def _free(self, *tensors: Tensor | None) -> list[int | None]:
-        return [None if t is None else self._positions.get(id(t)) for t in tensors]
+    def _note(self, found: Sequence[Any]) -> None:
+        for tensor in found:
+            if isinstance(tensor, Tensor):
+                self._data[tensor] = True
 
-    def _offset(self, result: Tensor) -> Tensor:
-        return torch.zeros_like(result, requires_grad=True)
-
-    def _linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor | None:
-        if input.dim() < 2 or id(input) in self._positions:
+    def _tapped(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        of_data: bool,
+    ) -> Any:
+        """The result of a call that is recorded; None if it is of no known kind."""
+        first = 1 if func is torch.addmm else 0
+        plain = len(args) <= first or self.key(args[first]) is None
+        # a constant matrix times a parameter is a weight; a layer may have constant inputs
+        if func in LAYERS and plain and (of_data or func not in PRODUCTS):
+            found = LAYERS[func](self, *args, **keywords)
+            if found is not None:
+                return found
+        if not of_data:
             return None
-        result = F.linear(input, weight, bias)
-        w, b = self._free(weight, bias)
-        call = Outer(
-            weight=w, bias=b, inputs=input, offset=self._offset(result), width=weight.shape[0]
-        )
-        return self._add(call, result)
+        if (inside := _inside(func)) is not None:
+            with self:
+                return inside(*args, **keywords)
+        if getattr(func, "__name__", "").strip("_") in _ENTRY_BY_ENTRY and not _in_place(func):
+            return self._entry_by_entry(func, args, keywords)
+        return None
 
-    def _matmul(self, input: Tensor, weight: Tensor) -> Tensor | None:
-        if input.dim() < 2 or id(input) in self._positions or weight.dim() != 2:
-            return None
-        return self._swapped(input, weight, None, input @ weight)
-
-    def _addmm(
-        self, bias: Tensor, input: Tensor, weight: Tensor, *, beta: float = 1, alpha: float = 1
+    def _entry_by_entry(
+        self, func: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
     ) -> Tensor | None:
-        if id(input) in self._positions or bias.dim() != 1 or (beta, alpha) != (1, 1):
+        """A function of single entries of parameters, which are broadcast, and of data."""
+        free = [at for at, arg in enumerate(args) if self.key(arg) is not None]
+        result = func(*args, **keywords)
+        if not isinstance(result, Tensor) or len(free) < len(
+            [t for t in tree_leaves((args, keywords)) if self.key(t) is not None]
+        ):
             return None
-        return self._swapped(input, weight, bias, torch.addmm(bias, input, weight))
+        calls = []
+        for at in free:
+            slope = _slope(func, args, keywords, at, result)
+            if slope is None:
+                return None
+            calls.append(self._elementwise(args[at], slope, result))
+        offset = calls[0].offset
+        self.calls += [_at(call, offset) for call in calls]
+        return result + offset
 
-    def _swapped(
-        self, input: Tensor, weight: Tensor, bias: Tensor | None, result: Tensor
-    ) -> Tensor:
-        w, b = self._free(weight, bias)
-        call = Swapped(
-            weight=w, bias=b, inputs=input, offset=self._offset(result), width=weight.shape[1]
-        )
-        return self._add(call, result)
-
-    def _embedding(
-        self,
-        input: Tensor,
-        weight: Tensor,
-        padding_idx: int | None = None,
-        max_norm: float | None = None,
-        norm_type: float = 2.0,
-        scale_grad_by_freq: bool = False,
-        sparse: bool = False,
+    def _copied(
+        self, func: Callable[..., Any], args: tuple[Any, ...], result: Any
     ) -> Tensor | None:
-        if max_norm is not None or scale_grad_by_freq or sparse or input.dim() == 0:
+        """A parameter copied for each sample, with an offset: data from here on."""
+        samples = self._samples
+        if getattr(func, "__name__", "") not in _COPIES or not isinstance(result, Tensor):
             return None
-        result = F.embedding(input, weight, padding_idx)
-        if self._samples is not None and input.shape[0] % self._samples:
-            # positions that all samples share: each sample gets its own offset
-            shared = result if result.dim() == 3 and len(result) == 1 else result[None]
-            result = shared.expand(self._samples, *shared.shape[1:])
-        ignored = None if padding_idx is None else padding_idx % weight.shape[0]
-        call = Swapped(
-            weight=self._free(weight)[0],
-            bias=None,
-            inputs=input,
-            offset=self._offset(result),
-            width=weight.shape[1],
-            ignored=ignored,
-        )
-        return self._add(call, result)
-
-    def _convolution(
-        self,
-        function: Callable[..., Tensor],
-        input: Tensor,
-        weight: Tensor,
-        bias: Tensor | None = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-    ) -> Tensor | None:
-        if input.dim() != weight.dim() or id(input) in self._positions:
+        source = args[0]
+        more = result.dim() - source.dim()
+        sizes = list(zip((1,) * more + tuple(source.shape), result.shape, strict=True))
+        # which of the dimensions holds the samples is found later
+        if any(s not in (1, r) for s, r in sizes) or (1, samples) not in sizes:
             return None
-        result = function(input, weight, bias, stride, padding, dilation, groups)
-        w, b = self._free(weight, bias)
-        common: dict[str, Any] = {
-            "weight": w,
-            "bias": b,
-            "inputs": input,
-            "offset": self._offset(result),
-            "width": weight.shape[0],
-            "channels_first": True,
-            "kernel": Kernel.of(weight.shape[2:], stride, padding, dilation),
-        }
-        return self._add(
-            Outer(**common) if groups == 1 else Grouped(**common, groups=groups), result
-        )
+        self.counted = True
+        one = torch.ones((), dtype=result.dtype, device=result.device)
+        found = self.add(self._elementwise(source, one, result), result)
+        self._note([found])
+        return found
 
-    def _layer_norm(
-        self,
-        input: Tensor,
-        normalized_shape: Sequence[int],
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        eps: float = 1e-5,
-    ) -> Tensor:
-        plain = F.layer_norm(input, normalized_shape, None, None, eps)
-        result = F.layer_norm(input, normalized_shape, weight, bias, eps)
-        return self._scale(plain, result, weight, bias, tuple(normalized_shape))
+    def _elementwise(self, weight: Tensor, slope: Tensor, result: Tensor) -> Elementwise:
+        more = result.dim() - weight.dim()
+        entries = tuple(more + axis for axis, size in enumerate(weight.shape) if size != 1)
+        return Elementwise(
+            weight=self.key(weight), bias=None, inputs=slope, offset=self.offset(result),
+            width=weight.numel(), entries=entries, units=weight.shape[0] if weight.dim() else 1,
+        )  # fmt: skip
 
-    def _rms_norm(
-        self,
-        input: Tensor,
-        normalized_shape: Sequence[int],
-        weight: Tensor | None = None,
-        eps: float | None = None,
-    ) -> Tensor:
-        plain = F.rms_norm(input, normalized_shape, None, eps)
-        result = F.rms_norm(input, normalized_shape, weight, eps)
-        return self._scale(plain, result, weight, None, tuple(normalized_shape))
 
-    def _group_norm(
-        self,
-        input: Tensor,
-        num_groups: int,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        eps: float = 1e-5,
-    ) -> Tensor:
-        plain = F.group_norm(input, num_groups, None, None, eps)
-        result = F.group_norm(input, num_groups, weight, bias, eps)
-        return self._scale(plain, result, weight, bias, (input.shape[1],), channels_first=True)
+def _at(call: Elementwise, offset: Tensor) -> Elementwise:
+    return Elementwise(**{**call.__dict__, "offset": offset})
 
-    def _batch_norm(
-        self,
-        input: Tensor,
-        running_mean: Tensor | None,
-        running_var: Tensor | None,
-        weight: Tensor | None = None,
-        bias: Tensor | None = None,
-        training: bool = False,
-        momentum: float = 0.1,
-        eps: float = 1e-5,
-    ) -> Tensor | None:
-        if training or running_mean is None or running_var is None:
+
+def _slope(
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    at: int,
+    result: Tensor,
+) -> Tensor | None:
+    """Derivative of every entry of the result in the entry of one argument that it depends on."""
+    if getattr(func, "__name__", "").strip("_") in ("add", "radd") and not keywords:
+        return torch.ones((), dtype=result.dtype, device=result.device)
+    point = args[at].detach().expand(result.shape).requires_grad_()
+    others = [a.detach() if isinstance(a, Tensor) else a for a in args]
+    others[at] = point
+    with torch.enable_grad():
+        value = func(*others, **keywords)
+        if value.shape != result.shape or not value.requires_grad:
             return None
-        plain = F.batch_norm(input, running_mean, running_var, None, None, eps=eps)
-        result = F.batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
-        return self._scale(plain, result, weight, bias, (input.shape[1],), channels_first=True)
-
-    def _scale(
-        self,
-        plain: Tensor,
-        result: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        shape: tuple[int, ...],
-        channels_first: bool = False,
-    ) -> Tensor:
-        w, b = self._free(weight, bias)
-        call = Scale(
-            weight=w,
-            bias=b,
-            inputs=plain.detach(),
-            offset=self._offset(result),
-            width=torch.Size(shape).numel(),
-            units=shape[0],
-            channels_first=channels_first,
-        )
-        return self._add(call, result)
-
-    def _add(self, call: Call, result: Tensor) -> Tensor:
-        self.calls.append(call)
-        return result + call.offset
+        (slope,) = torch.autograd.grad(value.sum(), point)
+    return slope
 
 
-def _convolution(function: Callable[..., Tensor]) -> Callable[..., Tensor | None]:
-    return lambda recorder, *args, **kwargs: recorder._convolution(function, *args, **kwargs)
+def _in_place(func: Callable[..., Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    if name.startswith("__"):
+        return name == "__setitem__" or name.startswith("__i")
+    return name.endswith("_")
 
 
-_LAYERS: dict[Any, Callable[..., Tensor | None]] = {
-    F.linear: TapRecorder._linear,
-    F.conv1d: _convolution(F.conv1d),
-    F.conv2d: _convolution(F.conv2d),
-    F.conv3d: _convolution(F.conv3d),
-    F.embedding: TapRecorder._embedding,
-    F.layer_norm: TapRecorder._layer_norm,
-    F.rms_norm: TapRecorder._rms_norm,
-    F.group_norm: TapRecorder._group_norm,
-    F.batch_norm: TapRecorder._batch_norm,
-    torch.addmm: TapRecorder._addmm,
-    torch.matmul: TapRecorder._matmul,
-    Tensor.matmul: TapRecorder._matmul,
-    Tensor.__matmul__: TapRecorder._matmul,
-}
+def _written(
+    func: Callable[..., Any], args: tuple[Any, ...], keywords: dict[str, Any]
+) -> list[Tensor]:
+    """Tensors that a call writes to."""
+    into = [keywords["out"]] if isinstance(keywords.get("out"), Tensor) else []
+    if _in_place(func) and args and isinstance(args[0], Tensor):
+        into.append(args[0])
+    return into
 
 
-@dataclass(frozen=True)
-class TappedBatch:
-    """The outputs of one batch with the calls of its forward pass.
-
-    Attributes:
-        outputs: f, part of the graph.
-        calls: one for each layer with a free parameter.
-        samples: N.
-    """
-
-    outputs: Tensor
-    calls: list[Call]
-    samples: int
-
-    def output_rows(self, columns: Tensor, which: Sequence[int] | None = None) -> list[Tensor]:
-        r"""For each call $\sum_c S_{s c r}\, \partial f_{s c}/\partial \varepsilon$, (r, ...).
-
-        Args:
-            columns: S with the column index first, shape (r, N, C).
-            which: indices of the requested calls; all by default.
-        """
-        calls = self.calls if which is None else [self.calls[k] for k in which]
-        offsets = [call.offset for call in calls]
-        size = columns.shape[0]
-        cotangents = columns.reshape(size, *self.outputs.shape)
-        # on CPUs a convolution is twice as fast for one vector after the other as for many at once
-        if self.outputs.device.type == "cpu" and any(c.channels_first for c in self.calls):
-            found = [
-                differentiate([self.outputs], offsets, [one], batched=False, like=offsets)
-                for one in cotangents
-            ]
-            return [torch.stack(parts) for parts in zip(*found, strict=True)]
-        like = [o.unsqueeze(0).expand(size, *o.shape) for o in offsets]
-        return differentiate([self.outputs], offsets, [cotangents], batched=True, like=like)
-
-
-def tap(risk: EmpiricalRisk, inputs: Any) -> TappedBatch | None:
-    """Evaluate one batch with taps; None if parameters are used outside of known layers."""
-    survey = risk.survey
-    if survey.runs_python or survey.recomputes or survey.read_by_loss or risk.sample_axis != 0:
+@functools.cache
+def _inside(func: Callable[..., Any]) -> Callable[..., Any] | None:
+    """A function of torch written in Python, as it is behind its own dispatch; None for others."""
+    if not isinstance(func, types.FunctionType) or not func.__module__.startswith("torch."):
         return None
-    leaves = risk.leaves()
-    try:
-        with TapRecorder(leaves, num_samples(inputs)) as recorder:
-            f = risk.outputs(leaves, inputs)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception:
-        # an argument that a layer here does not know, or a shape that had to stay as it was
+    gates = [n for n in func.__code__.co_names if n.startswith("has_torch_function")]
+    if not gates:
         return None
-    samples = rows(f).shape[0]
-    calls = recorder.calls
-    if not recorder.supported or not calls or not f.requires_grad:
-        return None
-    if not all(call.fits(samples) for call in calls):
-        return None
-    return TappedBatch(f, calls, samples)
+    space = {**func.__globals__, **dict.fromkeys(gates, _never)}
+    copy = types.FunctionType(
+        func.__code__, space, func.__name__, func.__defaults__, func.__closure__
+    )
+    copy.__kwdefaults__ = func.__kwdefaults__
+    return copy
 
 
-def plain_layers(batch: TappedBatch | None) -> list[Outer] | None:
-    """The calls, if all are linear layers on inputs (N, p) and use each parameter once."""
-    if batch is None:
-        return None
-    plain = [
-        call for call in batch.calls
-        if isinstance(call, Outer) and call.kernel is None
-        and call.inputs.shape[0] == batch.samples and call.inputs.dim() == 2
-    ]  # fmt: skip
-    places = [p for call in plain for p in (call.weight, call.bias) if p is not None]
-    if len(plain) < len(batch.calls) or len(set(places)) < len(places):
-        return None
-    return plain
+def _never(*_: object) -> bool:
+    return False

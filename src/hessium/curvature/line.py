@@ -37,6 +37,7 @@ class Line:
         # a weak reference: an operator and its graphs must be freed with the user's reference
         self.operator: RiskOperator = weakref.proxy(operator)
         self.direction = direction
+        self._along: Tensor | None = None
         self._others: dict[int, RiskOperator] = {}  # by the risk, which they keep alive
         self._values: dict[tuple[int, float], float] = {}
         self._vectors: OrderedDict[tuple[int, float], Tensor] = OrderedDict()
@@ -50,10 +51,10 @@ class Line:
                 if id(fine) not in self._others:
                     self._others[id(fine)] = source.elsewhere(fine)
                 source = self._others[id(fine)]
-            along = self.direction.to(fine.dtype)
+            along = self.along(fine)
             # a difference needs both ends: one pass over the data
             ends = (-h, h)
-            found = source.primitives([fine.at(fine.theta + end * along) for end in ends])
+            found = source.primitives([fine.moved(along, end) for end in ends])
             for end, (value, vector) in zip(ends, found, strict=True):
                 self._values[id(fine), end], self._vectors[id(fine), end] = value, vector
             while len(self._vectors) > _VECTORS:
@@ -66,8 +67,8 @@ class Line:
         if key not in self._values and self._gradients_there(fine):
             return self.at(fine, h)[0]
         if key not in self._values:
-            along = self.direction.to(fine.dtype)
-            found = values([fine.at(fine.theta + end * along) for end in (-h, h)])
+            along = self.along(fine)
+            found = values([fine.moved(along, end) for end in (-h, h)])
             self._values |= {(id(fine), end): v for end, v in zip((-h, h), found, strict=True)}
         return self._values[key]
 
@@ -77,13 +78,19 @@ class Line:
         single = risk.dtype is not torch.float64
         return (fine is not risk) == (single and SINGLE_PRODUCTS in risk.refuted)
 
+    def along(self, fine: EmpiricalRisk) -> Tensor:
+        """V in the dtype of a risk."""
+        if self._along is None or self._along.dtype is not fine.dtype:
+            self._along = self.direction.to(fine.dtype)
+        return self._along
+
     def product(self, place: EmpiricalRisk) -> Tensor:
         """The product at another place."""
         return self.operator.elsewhere(place) @ self.direction
 
     def claim(self, product: Tensor, place: EmpiricalRisk, fine: EmpiricalRisk) -> Claim:
         """A product at `place`, whose differences `fine` evaluates."""
-        layout, length = place.layout, float(place.theta.norm())
+        layout, length = place.layout, place.length
         return Claim(
             derivative=layout.unflatten(product.to(fine.dtype)),
             function=lambda h: layout.unflatten(self.at(fine, h)[1]),

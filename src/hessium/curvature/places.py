@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import TypeAlias
 
@@ -21,6 +21,7 @@ ClaimAt: TypeAlias = Callable[[EmpiricalRisk, EmpiricalRisk], Claim]
 SINGLE_SLOPES = "differences of the loss in single precision"
 SINGLE_PRODUCTS = "differences of gradients in single precision"
 SHARE = 1 / 8  # of the samples of every batch, on which differences are tried first
+_SMALL = 4096  # entries of vectors that cost nothing
 _NEARBY = 1e-2  # of theta: the distance of the places beside a kink or a critical point
 
 
@@ -29,20 +30,26 @@ def directions(risk: EmpiricalRisk) -> tuple[Tensor, Tensor]:
 
     Zero in the padding rows of embeddings, which torch keeps constant.
     """
-    known = risk.directions
-    if known is None:
-        generator = torch.Generator().manual_seed(20170706)
-        normal = torch.randn(2, risk.dim, generator=generator, dtype=risk.dtype, device="cpu")
-        padded = risk.constant_entries()
-        for vector in normal.unbind(0):
-            for at in padded:
-                vector[at] = 0.0
-            for part in risk.layout.unflatten(vector):
-                part /= float(part.norm()) or 1.0
-            vector /= float(vector.norm()) or 1.0
-        one, other = normal.to(risk.device).unbind(0)
-        known = risk.directions = one, other
-    return known
+    return direction(risk), direction(risk, 1)
+
+
+def direction(risk: EmpiricalRisk, number: int = 0) -> Tensor:
+    """One of `directions`."""
+    if (known := risk.directions.get(number)) is not None:
+        return known
+    generator = torch.Generator().manual_seed(20170706)
+    count = 2 if number or risk.dim < _SMALL else 1  # the second takes time and is rarely needed
+    normal = torch.randn(count, risk.dim, generator=generator, dtype=risk.dtype, device="cpu")
+    vector = normal[number]
+    for at in risk.constant_entries():
+        vector[at] = 0.0
+    parts = risk.layout.unflatten(vector)
+    lengths = [float(part.norm()) for part in parts]
+    whole = sum(length > 0 for length in lengths) ** 0.5
+    for part, length in zip(parts, lengths, strict=True):
+        part /= length * whole or 1.0
+    found = risk.directions[number] = vector.to(risk.device)
+    return found
 
 
 class Precisions:
@@ -132,10 +139,20 @@ def _nearby(risk: EmpiricalRisk) -> list[EmpiricalRisk]:
     return [risk.at(risk.theta + _NEARBY * length * d) for d in directions(risk)]
 
 
-def finest(risk: EmpiricalRisk) -> Iterator[EmpiricalRisk]:
-    """The risk in float64; before that as it is, on devices that are slow in float64."""
-    double = Precisions(risk).double
-    if double is None or double is risk or risk.device.type != "cpu":
-        yield risk
-    if double is not None and double is not risk:
-        yield double
+def agrees_finely(risk: EmpiricalRisk, agrees: Callable[[EmpiricalRisk], bool]) -> bool:
+    """Whether a comparison whose differences are taken at the given risk agrees.
+
+    Tried in float64; before that as the risk is, on devices that are slow in float64; and as it is
+    where it cannot be evaluated in float64.
+    """
+    if risk.dtype is torch.float64:
+        return agrees(risk)
+    on_cpu = risk.device.type == "cpu"
+    if not on_cpu and agrees(risk):
+        return True
+    try:
+        return agrees(risk.in_dtype(torch.float64))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:  # kernels for one dtype, devices without float64, data not converted
+        return on_cpu and agrees(risk)

@@ -20,7 +20,7 @@ from hessium.curvature.gradient_check import (
     typical_slope,
 )
 from hessium.curvature.line import Line
-from hessium.curvature.places import SHARE, directions, finest
+from hessium.curvature.places import SHARE, agrees_finely, direction, directions
 from hessium.curvature.product_checks import check_products
 from hessium.problem import EmpiricalRisk
 
@@ -42,15 +42,15 @@ def agrees_on_part(operator: RiskOperator, *, known: bool) -> bool:
         return False
     # programs are checked as they are, on all samples
     part = operator.risk.beginning(SHARE)
-    part_of_it = operator.elsewhere(part, graph_bytes=operator.graph_bytes)
+    part_of_it = operator.elsewhere(part, graph_bytes=0 if known else operator.graph_bytes)
     here = operator if operator.programmed else part_of_it
 
     def agrees() -> bool:
-        line = Line(here, directions(here.risk)[0])
+        line = Line(here, direction(here.risk))
         product = here @ line.direction
         if not known:
             check_products(here, *directions(here.risk), product)
-        return any(_agrees(line, product, fine) for fine in finest(here.risk))
+        return agrees_finely(here.risk, lambda fine: _agrees(line, product, fine))
 
     return confirmed(agrees)
 
@@ -79,8 +79,8 @@ def _slope_agrees(line: Line, claim: Claim, fine: EmpiricalRisk) -> bool:
     risk = line.operator.risk
     # the mean of the slopes at both ends is that of the values, to the same order
     h = claim.accuracy.steps[0]
-    along = line.direction.to(fine.dtype)
+    along = line.along(fine)
     up, down = line.at(fine, h)[1], line.at(fine, -h)[1]
     size = typical_slope(up, along, risk.layout)
-    slope = float((up + down) @ along) / 2
+    slope = float(up @ along + down @ along) / 2
     return slope_claim(slope, size, lambda x: line.value(fine, x), risk, fine).agrees_at_once()

@@ -17,7 +17,7 @@ from hessium.curvature.differences import Comparison, Outcome
 from hessium.curvature.finite_difference import CentralDifference
 from hessium.curvature.gradient_check import SLOPE, check_slope, say_undecided
 from hessium.curvature.line import Line
-from hessium.curvature.places import SINGLE_PRODUCTS, Precisions, directions
+from hessium.curvature.places import SINGLE_PRODUCTS, Precisions, direction, directions
 from hessium.curvature.product_checks import check_products
 from hessium.curvature.quick_check import agrees_on_part
 from hessium.errors import InputError, NonFiniteError, SelfCheckError, SelfCheckWarning
@@ -68,7 +68,7 @@ def self_check(operator: RiskOperator) -> None:
 def _require_product(operator: RiskOperator) -> None:
     """Check that a product with all samples exists and is finite."""
     try:
-        _product(operator, directions(operator.risk)[0])
+        _product(operator, direction(operator.risk))
     except RuntimeError:
         if not operator.can_fall_back:
             raise
@@ -163,7 +163,7 @@ def _once_only(risk: EmpiricalRisk, error: str) -> str:
     operation = re.search(r"derivative for '?(?:aten::)?(\w+)'? is not implemented", error)
     name = operation[1] if operation else error.splitlines()[0]
     try:
-        difference = CentralDifference(risk, directions(risk)[0])
+        difference = CentralDifference(risk, direction(risk))
         way = (
             "hs.Hessian(risk, route='finite-difference') works here, with a relative error of "
             f"about {difference.error:.1g}"

@@ -98,6 +98,8 @@ class Eigenpairs(Directional):
         if self.rows != shares.pieces or self.dim != shares.dim:
             msg = f"op: {op!r} holds other rows than these eigenpairs; the operator that they are "
             raise InputError(msg + "of is required, in the same processes")
+        with shares.together(f"gathering {len(self)} eigenvectors"):
+            pass
         return dataclasses.replace(self, vectors=shares.whole_columns(self.vectors), rows=())
 
     def __len__(self) -> int:

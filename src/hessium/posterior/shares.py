@@ -115,7 +115,7 @@ def by_parameter(
         if not isinstance(risk, EmpiricalRisk):
             msg = f"risk: {type(risk).__name__}; an hs.EmpiricalRisk is required"
             raise InputError(msg)
-        known = risk.layout.named_shapes
+        known = risk.named_shapes
     else:
         known = directions.named_shapes if isinstance(directions, Eigenpairs) else ()
     if not known:

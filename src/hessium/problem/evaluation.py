@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hessium._arithmetic import full_precision
 from hessium._interrupts import deferred_interrupts
 from hessium.errors import InputError
+from hessium.linalg.operator import NamedShapes
 from hessium.linalg.shares import Shares
 from hessium.problem.data import Batch
 from hessium.problem.forward import Forward
@@ -100,6 +101,11 @@ class Evaluation(Remembering, abc.ABC):
         return self._theta.clone()
 
     @property
+    def length(self) -> float:
+        """Norm of the parameters that this process holds."""
+        return float(self._theta.norm())
+
+    @property
     def spread(self) -> Spread | None:
         """The shares of the parameters, if each process holds a part of every parameter."""
         return self._spread
@@ -112,6 +118,13 @@ class Evaluation(Remembering, abc.ABC):
     def names(self) -> tuple[str, ...]:
         """Names of the free parameters in the order of the flat vector."""
         return self._layout.names
+
+    @property
+    def named_shapes(self) -> NamedShapes:
+        """Names and shapes of the free parameters, whole ones, in that order."""
+        if self._spread is None:
+            return self._layout.named_shapes
+        return tuple((name, self._spread.places[name].shape) for name in self.names)
 
     @property
     def layout(self) -> Layout:
@@ -212,6 +225,12 @@ class Evaluation(Remembering, abc.ABC):
         """The same risk with a share of the samples of every batch, and the same denominator."""
         other = copy.copy(self)
         other._share = share
+        return other
+
+    def moved(self: Risk, direction: Tensor, length: float) -> Risk:
+        """The same risk at theta + length x direction; buffers are not compared."""
+        other = copy.copy(self)
+        other._theta = torch.add(self._theta, direction.to(self.dtype), alpha=length)
         return other
 
     def constant_entries(self) -> list[slice]:

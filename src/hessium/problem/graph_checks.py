@@ -160,9 +160,9 @@ class GraphChecks:
             return
         culprit = next((name for name in unused if matter([name])), unused[0])
         msg = (
-            f"model: the loss changes with '{culprit}', but no gradient reaches it (a detach or "
-            "no_grad inside); let gradients through, or freeze what is "
-            "meant to be fixed (requires_grad_(False))"
+            f"model: the loss changes with '{culprit}', but no gradient reaches it (a detach, "
+            "no_grad or checkpoint with use_reentrant=True inside); let gradients through, or "
+            "freeze what is meant to be fixed (requires_grad_(False))"
         )
         raise InputError(msg)
 

@@ -57,13 +57,17 @@ def values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Te
 
 
 def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, Tensor]]:
-    gradients = [torch.zeros_like(risk.own_theta) for risk in risks]
+    gradients: list[Tensor | None] = [None] * len(risks)
     totals: list[list[float]] = [[] for _ in risks]
     ranks = risks[0].ranks
     with ranks.together("gradients", *_ends(risks), in_step=risks[0].spread is not None):
         _add_gradients(risks, totals, gradients)
     sums = ranks.all_fsum([math.fsum(one) for one in totals])
-    for risk, gradient in zip(risks, gradients, strict=True):
+    found = [
+        torch.zeros_like(risk.own_theta) if gradient is None else gradient
+        for risk, gradient in zip(risks, gradients, strict=True)
+    ]
+    for risk, gradient in zip(risks, found, strict=True):
         risk.summed(gradient).div_(risk.denominator)
         finite = all_finite(gradient)
         if not (finite if risk.spread is None else ranks.agree(finite)):
@@ -72,7 +76,7 @@ def _values_and_gradients(risks: Sequence[EmpiricalRisk]) -> list[tuple[float, T
             raise NonFiniteError(msg, partial=gradient)
     return [
         (one / risk.denominator, gradient)
-        for risk, one, gradient in zip(risks, sums, gradients, strict=True)
+        for risk, one, gradient in zip(risks, sums, found, strict=True)
     ]
 
 
@@ -84,7 +88,7 @@ def _ends(risks: Sequence[EmpiricalRisk]) -> tuple[Tensor, ...]:
 
 
 def _add_gradients(
-    risks: Sequence[EmpiricalRisk], totals: list[list[float]], gradients: list[Tensor]
+    risks: Sequence[EmpiricalRisk], totals: list[list[float]], gradients: list[Tensor | None]
 ) -> None:
     """Numerators batch by batch, and their summed gradients, for the data of this process."""
     for position, risk, batch in in_one_pass(risks):
@@ -105,7 +109,8 @@ def _add_gradients(
                     f"cannot differentiate again ({str(error).splitlines()[0]}); replace it"
                 )
                 raise InputError(msg) from error
-        gradients[position] += torch.cat([part.reshape(-1) for part in parts])
+        found, before = torch.cat([part.reshape(-1) for part in parts]), gradients[position]
+        gradients[position] = found if before is None else before.add_(found)
 
 
 @torch.no_grad()

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,11 +21,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 from hessium import errors
-from hessium.errors import InputError, LostProcessError
+from hessium.errors import InputError, LostProcessError, SharedDataWarning
+from hessium.problem.vector_marks import marks_of, require_same_marks
 
 ON_ALL_RANKS = "the other ranks raise this exception as well"
 _SMALL = 4096  # entries up to which each rank gets all summands: one collective instead of two
-_DIFFERENT = 1e-3  # of the norm: vectors that differ more are not rounded copies of one vector
 # one function under two names, in versions of torch
 _all_gather: Any = getattr(dist, "all_gather_single", None) or getattr(
     dist, "all_gather_into_tensor", None
@@ -31,6 +34,7 @@ _NAMED = {
     kind.__name__: kind
     for kind in (
         errors.InputError,
+        errors.NonFiniteInputError,
         errors.SelfCheckError,
         errors.NonFiniteError,
         errors.ConvergenceError,
@@ -64,7 +68,11 @@ class Ranks:
         self.bytes_sent = self.exchanges = 0
         self._device = torch.device("cpu")
         if group is None:
+            _warn_without_group()
             return
+        if dist.is_available() and group == dist.GroupMember.NON_GROUP_MEMBER:
+            msg = "process_group: this process does not belong to it; call hessium in its members"
+            raise InputError(msg)
         if not dist.is_available() or not isinstance(group, dist.ProcessGroup):
             msg = (
                 f"process_group: {type(group).__name__}; a process group of torch.distributed is "
@@ -73,9 +81,6 @@ class Ranks:
             )
             raise InputError(msg)
         self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
-        if self.rank < 0:
-            msg = "process_group: this process does not belong to it; call hessium in its members"
-            raise InputError(msg)
         if dist.get_backend(group) == "nccl":
             self._device = torch.device("cuda", torch.cuda.current_device())
 
@@ -149,7 +154,7 @@ class Ranks:
             failure = error
         facts = [float(zlib.crc32(work.encode())), float(failure is not None)]
         for vector in inputs:
-            facts += _fingerprint(vector)
+            facts += marks_of(vector)
         facts += notes[:1]
         facts += [0.0] * (8 - len(facts))
         mine = torch.tensor(facts, dtype=torch.float64)
@@ -159,7 +164,7 @@ class Ranks:
         if bool((all_facts[:, 0] != all_facts[0, 0]).any()):
             self._raise_different(work)
         if inputs:
-            self._require_same(all_facts[:, 2:], work)
+            require_same_marks(all_facts[:, 2:], inputs[0].dtype, work)
         elif notes:
             notes[:] = all_facts[:, 2].tolist()
 
@@ -288,16 +293,6 @@ class Ranks:
         )
         raise InputError(msg)
 
-    def _require_same(self, facts: Tensor, work: str) -> None:
-        allowed = _DIFFERENT * facts[0, ::3].abs().repeat_interleave(3)
-        wrong = ((facts - facts[0]).abs() > allowed).any(dim=1)
-        if bool(wrong.any()):
-            msg = (
-                f"process_group: rank {int(wrong.nonzero()[0])} does {work!r} with another vector "
-                "than rank 0; all ranks need the same parameters, vectors and seeds (rng=0)"
-            )
-            raise InputError(msg)
-
 
 @contextmanager
 def _connected() -> Iterator[None]:
@@ -305,8 +300,9 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        # gloo adds general advice behind what happened
-        lines = str(error).partition(". This is typically")[0].strip().splitlines()
+        # gloo adds its source before what happened and general advice behind it
+        told = str(error).partition(". This is typically")[0].strip()
+        lines = re.sub(r"^\[\S+\.cc:\d+\] ", "", told).splitlines()
         lines = lines or [type(error).__name__]
         msg = (
             "process_group: another process has ended, or has not answered within the timeout of "
@@ -322,7 +318,15 @@ def _in_order(parts: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def _fingerprint(vector: Tensor) -> list[float]:
-    """Norm, sum, and sum of every third entry."""
-    flat = vector.detach().mT.reshape(-1) if vector.dim() == 2 else vector.detach()
-    return [float(flat.norm()), float(flat.sum()), float(flat[::3].sum())]
+def _warn_without_group() -> None:
+    """Warn where several processes were launched together, and none has made their group."""
+    launched = os.environ.get("WORLD_SIZE", "1")
+    several = launched.isdecimal() and int(launched) > 1
+    if several and dist.is_available() and not dist.is_initialized():
+        warnings.warn(
+            f"process_group: none, and {launched} processes were started together; each measures "
+            "its own data alone (torch.distributed.init_process_group() must come before "
+            "torch.distributed.group.WORLD, which is None until then)",
+            SharedDataWarning,
+            stacklevel=5,
+        )

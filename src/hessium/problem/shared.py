@@ -26,7 +26,7 @@ class Shared:
     proven: set[str] = dataclasses.field(default_factory=set)
     before: set[str] = dataclasses.field(default_factory=set)
     warned: bool = False
-    directions: tuple[Tensor, Tensor] | None = None
+    directions: dict[int, Tensor] = dataclasses.field(default_factory=dict)
     trials: dict[str, Any] = dataclasses.field(default_factory=dict)
     sizes: dict[str, float] = dataclasses.field(default_factory=dict)
 
@@ -65,13 +65,9 @@ class Remembering:
         return check in self._shared.proven or check in self._shared.before
 
     @property
-    def directions(self) -> tuple[Tensor, Tensor] | None:
-        """Random directions of self-checks; shared by the risk at all parameters."""
+    def directions(self) -> dict[int, Tensor]:
+        """Random directions of self-checks, by number; shared by the risk at all parameters."""
         return self._shared.directions
-
-    @directions.setter
-    def directions(self, pair: tuple[Tensor, Tensor]) -> None:
-        self._shared.directions = pair
 
     @property
     def trials(self) -> dict[str, Any]:

@@ -22,7 +22,14 @@ from hessium.problem.determinism import require_same
 from hessium.problem.graph_checks import GraphChecks, nodes_behind
 from hessium.problem.losses import CallableLoss, Counted, Loss, Value
 from hessium.problem.passes import Passes, leading_size
-from hessium.problem.same_on_all import join_reach, require_equal_batches, require_same_model
+from hessium.problem.same_on_all import (
+    join_reach,
+    mark_of_batch,
+    require_equal_batches,
+    require_same_model,
+    warn_of_equal_data,
+    warn_of_padding,
+)
 from hessium.problem.samples import (
     Counts,
     NumSamples,
@@ -113,6 +120,7 @@ def take_survey(
         InputError: for data, outputs or losses that break a rule of `EmpiricalRisk`.
     """
     require_same_model(risk)
+    warn_of_padding(risk, batches)
     in_step = risk.spread is not None
     if in_step:
         require_equal_batches(risk, batches)
@@ -142,13 +150,15 @@ def _first_pass(
     num_samples: NumSamples | None,
     looks: GraphChecks | None,
 ) -> Survey:
-    loss, found = risk.loss, list[_Look]()
+    loss, found, mark = risk.loss, list[_Look](), 0.0
     probed = looks is not None and isinstance(loss, CallableLoss)
     adds_up: dict[int | None, Additivity] = {}  # along each dimension that may be the samples
     passes = WatchedPasses(risk, parameters, batches.dtype, checked=looks is not None)
     in_step = risk.spread is not None
     with risk.ranks.together("first pass over the data", in_step=in_step):
         for number, (inputs, targets) in enumerate(batches):
+            if number == 0 and not risk.ranks.alone:
+                mark = mark_of_batch((inputs, targets))
             if looks is not None:
                 check_batch(inputs, targets, number, parameters[0].device)
             with risk.bound(parameters):
@@ -164,6 +174,8 @@ def _first_pass(
                     for axis in shapes.axes or (None,):
                         probe = adds_up.setdefault(axis, Additivity(loss))
                         probe.at_batch(f.detach(), counted, axis)
+    if not risk.ranks.alone:
+        warn_of_equal_data(risk.ranks.gathered([mark, [look.loss for look in found]]))
     if looks is not None:
         join_reach(risk, looks)
     survey = _survey(found, passes, batches, loss, num_samples)
@@ -187,7 +199,7 @@ def _second_pass(
 ) -> Survey:
     """Check that a second pass gives the same numbers and uses the same parameters."""
     parameters = risk.leaves()
-    passes = WatchedPasses(risk, parameters, batches.dtype, checked=True)
+    passes = WatchedPasses(risk, parameters, batches.dtype, checked=True, again=True)
     in_step = risk.spread is not None
     found = []
     with risk.ranks.together("second pass over the data", in_step=in_step):

@@ -32,6 +32,7 @@ class WatchedPasses:
         parameters: at which to evaluate.
         dtype: dtype of the converted data, if any.
         checked: whether exceptions of torch are reported as InputError.
+        again: whether the kernels were measured in an earlier pass.
 
     Attributes:
         attention: whether fused attention was asked for.
@@ -49,9 +50,10 @@ class WatchedPasses:
         dtype: torch.dtype | None,
         *,
         checked: bool,
+        again: bool = False,
     ) -> None:
         self.risk, self.parameters, self._dtype = risk, parameters, dtype
-        self._checked = checked
+        self._checked, self._again = checked, again
         self.attention = self.recomputes = self.runs_python = self.draws = False
         self.differentiated_in: list[Tensor] = []
         self.sizes = KernelSizes()
@@ -125,7 +127,7 @@ class WatchedPasses:
 
     def _watched(self, function: Callable[[], Tensor]) -> Tensor:
         before = torch.get_rng_state()
-        with ForwardWatch(self.sizes) as watch:
+        with ForwardWatch(None if self._again else self.sizes) as watch:
             if self.recomputes:
                 result = function()
             else:

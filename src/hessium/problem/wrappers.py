@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hessium.problem.spread import Spread
 
 _DDP = "torch.nn.parallel.distributed", "DistributedDataParallel"
+_COMPILED = "torch._dynamo.eval_frame", "OptimizedModule"
 _FSDP1 = "torch.distributed.fsdp", "FullyShardedDataParallel"
 _FSDP2 = "torch.distributed.fsdp", "FSDPModule"
 _REMEDY = (
@@ -50,10 +51,13 @@ def unwrapped(model: nn.Module, ranks: Ranks) -> tuple[nn.Module, Spread | None]
 
 
 def _without_wrapper(model: nn.Module) -> nn.Module:
-    ddp = _loaded(*_DDP)
-    if ddp is not None and isinstance(model, ddp):
-        inner: nn.Module = model.module
-        model = inner
+    ddp, compiled = _loaded(*_DDP), _loaded(*_COMPILED)
+    if ddp is not None:
+        inside: Any = model
+        if compiled is not None and isinstance(model, compiled):
+            inside = model._orig_mod
+        if isinstance(inside, ddp):
+            model = inside.module
     for name, module in model.named_modules():
         where = f"'{name}'" if name else "the model"
         if ddp is not None and isinstance(module, ddp):

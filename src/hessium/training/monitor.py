@@ -191,7 +191,14 @@ class Monitor(Plottable):
         self._step = 0
         self._before: Tensor | None = None  # parameters before the last update
         with self._undisturbed():
-            self._measurement = Measurement(self._live.risk(), self._settings)
+            risk_now = self._live.risk()
+            if budget is not None and not risk_now.ranks.alone:
+                msg = (
+                    f"budget: {budget}; processes that share the data measure after the same "
+                    "steps, and their clocks differ: every= is required"
+                )
+                raise InputError(msg)
+            self._measurement = Measurement(risk_now, self._settings)
             if isinstance(self._schedule, Budget):
                 self._schedule.price(*self._measurement.prices())
 

@@ -42,13 +42,15 @@ def precondition(op: SymmetricOperator, optimizer: Any) -> SymmetricOperator:
     """
     risk = _risk_of(op)
     parameters = dict(risk.model.named_parameters())
-    root = quasi_newton_root(optimizer, risk.layout, parameters, risk.theta)
+    with risk.ranks.together("reading an optimiser"):
+        root = quasi_newton_root(optimizer, risk.layout, parameters, risk.theta)
     if root is not None:
         return Congruence(root, op)
-    found = preconditioner_of(optimizer, risk.layout, parameters, risk.theta)
-    if found is None:
-        msg = "optimizer: no state yet; take a step first"
-        raise InputError(msg)
+    with risk.ranks.together("reading an optimiser"):
+        found = preconditioner_of(optimizer, risk.layout, parameters, risk.theta)
+        if found is None:
+            msg = "optimizer: no state yet; take a step first"
+            raise InputError(msg)
     return op if found.factor is None else Congruence(found.factor, op)
 
 

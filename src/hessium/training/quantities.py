@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,23 +166,27 @@ def batch_sharpness(risk: EmpiricalRisk, confidence: float) -> Bracket:
     $g_B$ and $H_B$ are those of the loss of the batch alone. The interval covers the choice of
     batches as if they were drawn independently. Cost: one product with H, and its graphs.
     """
-    samples = []
-    for inputs, targets in risk.batches():
-        leaves = risk.leaves()
-        with risk.bound(leaves):
-            outputs = risk.outputs(leaves, inputs)
-            value = risk.loss.total(outputs, targets) / risk.loss.count(outputs, targets)
-            slopes = torch.autograd.grad(value, leaves, create_graph=True, materialize_grads=True)
-            fixed = [slope.detach() for slope in slopes]
-            size = sum(float(one.double().square().sum()) for one in fixed)
-            pair = zip(slopes, fixed, strict=True)
-            product = torch.stack([(s * f).sum() for s, f in pair]).sum()
-            if size == 0 or not product.requires_grad:
-                samples.append(0.0)
-                continue
-            images = torch.autograd.grad(product, leaves, materialize_grads=True)
-        forms = (
-            float((f * h).sum(dtype=torch.float64)) for f, h in zip(fixed, images, strict=True)
-        )
-        samples.append(sum(forms) / size)
-    return mean_of(np.array(samples), confidence)
+    samples = list[float]()
+    with risk.ranks.together("batch sharpness"):
+        for inputs, targets in risk.own_batches():
+            samples.append(_along_own_gradient(risk, inputs, targets))
+    found = [one for each in risk.ranks.gathered(samples) for one in each]
+    return mean_of(np.array(found), confidence)
+
+
+def _along_own_gradient(risk: EmpiricalRisk, inputs: Any, targets: Any) -> float:
+    """The Rayleigh quotient of one batch."""
+    leaves = risk.leaves()
+    with risk.bound(leaves):
+        outputs = risk.outputs(leaves, inputs)
+        value = risk.loss.total(outputs, targets) / risk.loss.count(outputs, targets)
+        slopes = torch.autograd.grad(value, leaves, create_graph=True, materialize_grads=True)
+        fixed = [slope.detach() for slope in slopes]
+        size = sum(float(one.double().square().sum()) for one in fixed)
+        pair = zip(slopes, fixed, strict=True)
+        product = torch.stack([(s * f).sum() for s, f in pair]).sum()
+        if size == 0 or not product.requires_grad:
+            return 0.0
+        images = torch.autograd.grad(product, leaves, materialize_grads=True)
+    forms = (float((f * h).sum(dtype=torch.float64)) for f, h in zip(fixed, images, strict=True))
+    return sum(forms) / size

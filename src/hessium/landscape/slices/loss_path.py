@@ -203,6 +203,7 @@ def _checked(risk: EmpiricalRisk, points: Sequence[Tensor]) -> list[Tensor]:
     if not isinstance(risk, EmpiricalRisk):
         msg = f"risk: {type(risk).__name__}; an hs.EmpiricalRisk is required"
         raise InputError(msg)
+    risk.ranks.require_alone()
     if isinstance(points, str | Tensor) or not isinstance(points, Sequence) or len(points) < 2:
         msg = "points: a list of two parameter vectors or more is required"
         raise InputError(msg)
