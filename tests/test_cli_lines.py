@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hessium._text import wrapped
 from hessium.cli import main
 
 TARGET = """
@@ -258,3 +259,12 @@ def test_what_the_library_logs_is_a_warning_of_one_line(
     assert warning == "warning: two lines"
     assert error.startswith("error: ")
     assert not logging.getLogger("hessium").handlers
+
+
+def test_a_number_stays_with_its_percent_sign() -> None:
+    """At every place of the line; the sign alone would begin a line at one of them."""
+    for before in range(80, 95):
+        found = wrapped("x" * before + " 95 % of them", "  ", "    ")
+        assert "95 %" in found
+        assert found.replace("\n    ", " ").strip() == "x" * before + " 95 % of them"
+        assert max(map(len, found.splitlines())) <= 98

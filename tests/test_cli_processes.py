@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from hessium.cli import commands, main
+from hessium.runs.experiment import Registry
 from support.cli_processes import LARGE, MODEL, ROOT, SWEEP, Process, gone
+from support.toy_experiment import toy
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT / 'src'}"}
 COMMANDS = {
@@ -25,7 +28,7 @@ COMMANDS = {
     "show": ("show made 0", None),
     "help": ("spectrum --help", None),
     "version": ("--version", None),
-    "error": ("report nowhere", None),
+    "error": ("example nowhere", None),
 }
 ENDINGS = ["| true", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>&1 | true", "> /dev/full"]
 FAST = {("theory", ">&-"), ("list", "| true"), ("error", "2>&1 | true")}
@@ -88,9 +91,14 @@ def test_a_reader_that_has_gone_loses_words_not_the_page(
     elif ending != "> /dev/full":
         assert done.returncode == (2 if command == "error" or command == "show" else 0)
     if command == "error" and "2>" not in ending:
-        assert done.stderr == (
-            "error: RUN_DIR: nowhere is not a directory; give one that hessium wrote\n"
-        )
+        assert done.stderr.startswith("error: NAME: 'nowhere' is not an example; ")
+        assert done.stderr.count("\n") == 1
+
+
+def resume(run: Process, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The same command in this process, on one worker."""
+    monkeypatch.setattr(commands, "REGISTRY", Registry([toy(log=str(run.log))]))
+    return main(["reproduce", "toy", "--out", str(run.folder / "run")])
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -118,7 +126,13 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ne
     ],
 )
 def test_signals_however_many_are_one_line(
-    tmp_path: Path, name: str, times: int, workers: int, group: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    times: int,
+    workers: int,
+    group: bool,
 ) -> None:
     run, number = Process(tmp_path, workers), signal.Signals[name]
     process = run.start()
@@ -137,12 +151,10 @@ def test_signals_however_many_are_one_line(
     run.wait_for_workers()
     kept = run.finished()
     assert 1 <= kept < 6
-    again = run.start(0.0)
-    out, err = again.communicate(timeout=180)
-    assert again.returncode == 0, err
+    assert resume(run, monkeypatch) == 0
     # the pause is part of a task: those without it are others, and the first ones stay
     assert run.finished() == kept + 6
-    assert "toy: 6 tasks computed\n" in out
+    assert "toy: 6 tasks computed\n" in capsys.readouterr().out
 
 
 @pytest.mark.slow

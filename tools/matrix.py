@@ -20,13 +20,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+NEWEST = "newest"  # whatever pip would install
+FREE = ("torch", "setuptools")  # without pins: torch 2.11 needs an older setuptools
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--torch", nargs="+", default=[floor(), pinned()], help="versions")
+    parser.add_argument("--torch", nargs="+", default=[floor(), pinned(), NEWEST], help="versions")
     parser.add_argument("--python", nargs="+", default=PYTHONS, help="versions")
     parser.add_argument("--large", action="store_true", help="download CUDA builds as well")
     parser.add_argument("tests", nargs="*", default=["tests"], help="what to run with torch")
@@ -38,8 +40,8 @@ def main() -> int:
             rows.append((version, "-", "not run: no interpreter"))
             continue
         ran = False
-        for torch in dict.fromkeys(options.torch):
-            build = offered(python, torch)
+        builds = dict(offered(python, torch) for torch in options.torch)
+        for torch, build in builds.items():
             if not build:
                 rows.append((version, torch, "not run: pip offers none"))
             elif build == "large" and not options.large:
@@ -97,15 +99,22 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def offered(python: str, torch: str) -> str:
-    """How pip would install this torch: "small", "large", or "" where it offers none."""
+def offered(python: str, torch: str) -> tuple[str, str]:
+    """Version, and how pip would install it: "small", "large", or "" where it offers none."""
     line = [python, "-m", "pip", "install", "--dry-run", "--quiet", "--no-deps", "--report", "-"]
-    line += ["--ignore-installed", "--only-binary", ":all:", f"torch=={torch}"]
+    line += [
+        "--ignore-installed",
+        "--only-binary",
+        ":all:",
+        "torch" if torch == NEWEST else f"torch=={torch}",
+    ]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
-        return ""
-    url = json.loads(done.stdout)["install"][0]["download_info"]["url"]
-    return "small" if "cpu" in url or "macos" in url else "large"
+        return torch, ""
+    (found,) = json.loads(done.stdout)["install"]
+    url = found["download_info"]["url"]
+    build = "small" if "cpu" in url or "macos" in url else "large"
+    return found["metadata"]["version"].partition("+")[0], build
 
 
 def tried(python: str, version: str, torch: str | None, tests: list[str]) -> str:
@@ -113,9 +122,9 @@ def tried(python: str, version: str, torch: str | None, tests: list[str]) -> str
     folder = ROOT / "build" / "matrix" / f"{version}-{torch}"
     if not (folder / "bin").is_dir():
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
-    pins = folder / "constraints.txt"  # all but that of torch
+    pins = folder / "constraints.txt"
     lines = (ROOT / "constraints.txt").read_text().splitlines()
-    pins.write_text("\n".join(one for one in lines if not one.startswith("torch==")))
+    pins.write_text("\n".join(one for one in lines if one.partition("==")[0] not in FREE))
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-compile"]
     pip += ["-c", str(pins)]
     if torch is None:

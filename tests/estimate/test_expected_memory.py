@@ -15,7 +15,7 @@ from support.risk_cases import classes, draw, mlp
 
 CALLS = {
     "eigenpairs": "hs.eigenpairs, H, 10, tol=1e-12, max_products=150",
-    "limited": "hs.eigenpairs, H, 10, tol=1e-12, max_products=150, max_bytes=80 * 2**20",
+    "limited": "hs.eigenpairs, H, 10, tol=1e-12, max_products=70, max_bytes=80 * 2**20",
     "spectral_measure": "hs.spectral_measure, H, 1, 110",
     "deflated": "hs.spectral_measure, H, 1, 20, deflate=8",
 }

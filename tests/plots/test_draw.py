@@ -310,3 +310,14 @@ def test_a_pdf_embeds_its_fonts_and_is_the_same_each_time() -> None:
     assert first == second
     assert b"/FontFile2" in first
     assert b"/Type3" not in first
+
+
+def test_labels_of_low_axes_take_more_lines() -> None:
+    label = "H\u2081, ReLU, unit by unit"
+    panel = _chart(name="panel", y_label=label)
+    figure = draw(_chart(y_label=label, panels=(panel,)))
+    _lay_out(figure)
+    above, below = (axes.get_ylabel() for axes in figure.axes)
+    assert (above, below) == (label, "H\u2081, ReLU,\nunit by unit")
+    shown = figure.axes[1].yaxis.label.get_window_extent()
+    assert shown.height <= figure.axes[1].get_window_extent().height

@@ -322,12 +322,12 @@ def test_a_sum_needs_the_term_that_is_measured() -> None:
 
 def test_labels_and_masked_outputs_are_counted_as_they_are() -> None:
     labels = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
-    net = mlp(1, 2, 2)
+    net = mlp(1, 2)
     found = hs.identify(
         hs.EmpiricalRisk(net, torch.nn.CrossEntropyLoss(), (X, labels)),
         prior_precision=1.0,
         refits=0,
-        budget=5,
+        budget=2,
     )
     assert found.summary()["measurements"] == 8
     assert repr(found).startswith("Identification(8 samples determine")
@@ -338,7 +338,7 @@ def test_labels_and_masked_outputs_are_counted_as_they_are() -> None:
         (X, torch.zeros(8, 2).double()),
         reduction="sum",
     )
-    counts = hs.identify(masked, noise=1.0, prior_precision=1.0, refits=0, budget=5).summary()
+    counts = hs.identify(masked, noise=1.0, prior_precision=1.0, refits=0, budget=2).summary()
     assert counts["measurements"] == 8
 
 

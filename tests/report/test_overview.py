@@ -199,6 +199,11 @@ def test_a_statement_cannot_point_nowhere(run: RunDirectory) -> None:
         ("H₀", "<math><msub><mi>H</mi><mn>0</mn></msub></math>"),
         ("ε_c", "<math><msub><mi>ε</mi><mi>c</mi></msub></math>"),
         ("3×10⁻⁶", "3×10<sup>−6</sup>"),
+        (
+            "gap σ(1 − √φ)² of",
+            'gap <math><mi>σ</mi><mo stretchy="false">(</mo><mn>1</mn><mo>−</mo>'
+            '<msqrt><mi>φ</mi></msqrt><msup><mo stretchy="false">)</mo><mn>2</mn></msup></math> of',
+        ),
         ("√φ", "<math><msqrt><mi>φ</mi></msqrt></math>"),
         ("x^(<3)", "<math><msup><mi>x</mi><mn>&lt;3</mn></msup></math>"),
         ("batch_c", "batch_c"),

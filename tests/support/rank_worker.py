@@ -29,6 +29,8 @@ from hessium.estimate.lanczos_probes import Sampler
 from hessium.linalg.krylov import KrylovSpace
 from hessium.linalg.lanczos import lanczos_rules
 from hessium.linalg.vectors import start_rows
+from hessium.problem.rank_shares import RankShares
+from hessium.problem.ranks import Ranks
 from hessium.progress import silent
 from support.risk_cases import TiedEmbedding, classes, draw, mlp, seeded
 from support.worker_processes import answer
@@ -131,7 +133,7 @@ def numbers(risk: hs.EmpiricalRisk, v: Tensor) -> dict[str, Tensor]:
         "gauss-newton": gauss_newton.dense(),
         "residual": hs.ResidualHessian(risk) @ v,
         "gram": torch.linalg.eigvalsh(matrix),
-        "gram trace": (gram @ torch.eye(len(matrix)).to(v)).trace(),
+        "gram sums": (gram @ torch.ones(len(matrix), 2).to(v)).sum(dim=0),
         "eigenvalues": torch.as_tensor(pairs.values),
         "nodes": torch.as_tensor(measure.nodes),
         "weights": torch.as_tensor(measure.weights),
@@ -189,6 +191,33 @@ def compared(
             for key in expected
         }
     return answer
+
+
+def differences_of_one_process(device: str, group: Group) -> dict[str, float]:
+    """Relative differences of the numbers in a group of one process from those without a group."""
+    data = [(draw(n, 3, 4, seed=n), classes(n, 3, high=5, seed=n)) for n in (2, 3)]
+    batches = [(x.to(device), y.to(device)) for x, y in data]
+    model, loss = seeded(Attention()).to(device), nn.CrossEntropyLoss()
+
+    def measured(**options: Any) -> dict[str, Tensor]:
+        risk = hs.EmpiricalRisk(model, loss, batches, **options)
+        return numbers(risk, draw(risk.dim, 9, seed=3).to(device))
+
+    expected, found = measured(), measured(process_group=group)
+    errors = {
+        key: float((found[key] - expected[key]).norm() / (expected[key].norm() or 1.0))
+        for key in expected
+    }
+    shares = RankShares(Ranks(group), [((0, 7), (7, 20))])
+    rows = draw(3, 20).to(device)
+    for key, one in (
+        ("whole", shares.whole(rows)),
+        ("summed", shares.added(lambda: rows, "test")),
+        ("part", shares.part(rows)),
+        ("sum", shares.sum(rows)),
+    ):
+        errors[key] = float((one - rows).abs().max())
+    return errors
 
 
 CHECKS["terms"] = terms
@@ -551,6 +580,15 @@ def resumed_by_other_numbers(group: Group) -> list[Any]:
             found.append(bool(abs(values[0] - values[1]).max() < 1e-12))
             dist.barrier(group)
     return found
+
+
+@check
+def group_of_one(group: Group) -> dict[str, float]:
+    """A process alone in a group of its own, among several."""
+    groups = [dist.new_group([rank]) for rank in range(dist.get_world_size(group))]
+    if dist.get_rank(group):
+        return {}
+    return differences_of_one_process("cpu", groups[0])
 
 
 @check

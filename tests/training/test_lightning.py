@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-lightning = pytest.importorskip("lightning")
-pytest.importorskip("tensorboard")
+from support.late import late
+
+lightning = late("lightning", "tensorboard")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 X = torch.randn(64, 4, generator=torch.Generator().manual_seed(0))

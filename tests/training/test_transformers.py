@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from hessium.errors import InputError
+from support.late import late
 
-transformers = pytest.importorskip("transformers")
-pytest.importorskip("accelerate")
-pytest.importorskip("tensorboard")
+transformers = late("transformers", "accelerate", "tensorboard")
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 IDS = torch.randint(0, 32, (32, 12), generator=torch.Generator().manual_seed(0))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 
+from hessium._text import wrapped
 from hessium.cli.console import Bars
 from hessium.cli.output import answer, say
 from hessium.cli.pages import (
@@ -47,7 +47,7 @@ def spectrum(options: argparse.Namespace) -> None:
                 held = ", ".join(map(str, risk.survey.outputs_by_rank))
                 say(f"{ranks.size} processes, with {held} outputs of the data")
             if measurement.forecast():
-                say(textwrap.fill(as_options(measurement.forecast()), 98, subsequent_indent="  "))
+                say(wrapped(as_options(measurement.forecast()), rest="  "))
             with Bars() as bars:
                 stopped = measurement.run(bars)
     if ranks.rank == 0:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hessium._text import wrapped
 from hessium.cli.arguments import collected
 from hessium.cli.output import say, wrote
 from hessium.cli.processes import joined
@@ -102,10 +102,7 @@ def write_and_say(found: Reported, target: Target, out: Path, line: str) -> Path
     for table in (*findings.quoted[:1], *findings.tables[:1]):
         _say_table(table)
     for note in findings.notes:
-        text = textwrap.fill(
-            as_options(note), 98, initial_indent="  note: ", subsequent_indent="    "
-        )
-        say(text)
+        say(wrapped(as_options(note), "  note: ", "    "))
     say_verdicts(findings)
     wrote(page=page)
     return page
@@ -171,13 +168,12 @@ def say_verdicts(findings: Findings) -> None:
     say("  Claims tested; one that does not hold is a result, not a failure:")
     for statement in findings.statements:
         said = f"  {statement.verdict}: {statement.claim}"
-        say(textwrap.fill(said, 98, subsequent_indent="    "))
-        indent = " " * 6
-        say(textwrap.fill(statement.evidence, 98, initial_indent=indent, subsequent_indent=indent))
+        say(wrapped(said, rest="    "))
+        say(wrapped(statement.evidence, " " * 6, " " * 6))
 
 
 def _say_table(table: Table) -> None:
     for line in lines(table):
-        say(textwrap.fill(f"  {line}", 98, subsequent_indent="    "))
+        say(wrapped(f"  {line}", rest="    "))
     if basis := bases(table):
-        say(textwrap.fill(basis, 98, initial_indent="  ", subsequent_indent="    "))
+        say(wrapped(basis, "  ", "    "))

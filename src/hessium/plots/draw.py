@@ -31,7 +31,7 @@ from hessium.plots.style import DARK_INK, DASHES, INK, MARKERS, PALETTE, RC
 
 _WIDTH, _AXES_HEIGHT, _PANEL_HEIGHT, _LINE = 4.3, 2.9, 1.3, 0.205
 _MOST_LINES = 8
-_X_CHARACTERS, _Y_CHARACTERS, _LEGEND_CHARACTERS = 46, 34, 48
+_X_CHARACTERS, _Y_CHARACTERS, _PANEL_CHARACTERS, _LEGEND_CHARACTERS = 46, 34, 17, 48
 _NEXT = (0, 3, 1, 4, 2, 5)  # from the marker of a colour to those of further series in it
 _SHORT = 19  # characters of a legend entry, up to which two fit beside each other
 
@@ -69,13 +69,16 @@ def draw(chart: Chart) -> Figure:
         return figure
 
 
-def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> list[Any]:
+def draw_on(
+    axes: Axes, chart: Chart, *, dark: bool = False, panel: bool = False, **options: Any
+) -> list[Any]:
     """Draw the series of a chart and set scales, ticks and labels of the axes.
 
     Args:
         axes: to draw on.
         chart: what to draw.
         dark: whether the background is dark.
+        panel: whether the axes are low, so that the label of y needs more lines.
         options: for matplotlib, with the first series; a colour for all of its source.
 
     Returns:
@@ -94,8 +97,8 @@ def draw_on(axes: Axes, chart: Chart, *, dark: bool = False, **options: Any) -> 
         _draw_series(axes, series, style)
         for series, style in zip(chart.series, styles, strict=True)
     ]
-    _finish_axis(axes, chart, "x")
-    _finish_axis(axes, chart, "y")
+    _finish_axis(axes, chart, "x", _X_CHARACTERS)
+    _finish_axis(axes, chart, "y", _PANEL_CHARACTERS if panel else _Y_CHARACTERS)
     if chart.panels:
         _draw_panels(axes, chart.panels, dark=dark)
     return handles
@@ -105,7 +108,7 @@ def _draw_panels(axes: Axes, panels: tuple[Chart, ...], *, dark: bool) -> None:
     """Charts on axes of their own below these, which share their x axis and give it its label."""
     rooms = panels_below(axes, [panel.title for panel in panels])
     for room, panel in zip(rooms, panels, strict=True):
-        draw_on(room, panel, dark=dark)
+        draw_on(room, panel, dark=dark, panel=True)
         room.tick_params(labelbottom=room is rooms[-1])
         if room is not rooms[-1]:
             room.set_xlabel("")
@@ -205,7 +208,7 @@ def _nudge(axes: Axes, artists: list[Any], points: float) -> None:
             artist.set_transform(axes.transData + shift)
 
 
-def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
+def _finish_axis(axes: Axes, chart: Chart, which: str, characters: int) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     scale = chart.x_scale if which == "x" else chart.y_scale
     ticks = chart.x_ticks if which == "x" else chart.y_ticks
@@ -221,9 +224,7 @@ def _finish_axis(axes: Axes, chart: Chart, which: str) -> None:
         getattr(axes, f"set_{which}scale")(scale)
     if which == "y" and chart.y_range is not None:
         axes.set_ylim(chart.y_range)
-    getattr(axes, f"set_{which}label")(
-        _balanced(label, _X_CHARACTERS if which == "x" else _Y_CHARACTERS)
-    )
+    getattr(axes, f"set_{which}label")(_balanced(label, characters))
     if ticks:
         axis.set_major_locator(FixedLocator(list(ticks)))
         axis.set_minor_locator(NullLocator())

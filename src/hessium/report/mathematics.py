@@ -43,7 +43,8 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 def mathematics(text: str) -> Markup:
     r"""Text with formulas such as R(g) = 1/(1 − φg) and symbols such as H₀ as HTML and MathML.
 
-    A formula is a norm, or a relation between symbols, numbers, signs and brackets; letters that
+    A formula is a norm, a root in brackets as in (1 − √φ)², or a relation between symbols, numbers,
+    signs and brackets; letters that
     form a word are not part of one, unless a number or a Greek letter stands before them (2qM, φg).
     Outside of formulas a letter counts as a symbol when it has an index or a power. All else is
     escaped.
@@ -126,7 +127,7 @@ def _relation(tokens: list[re.Match[str]]) -> list[re.Match[str]]:
             tokens.pop()
     kinds = [_kind(token) for token in tokens]
     norms = sum(token["close"] == "‖" for token in tokens)
-    told = "relation" in kinds[1:] or (norms > 0 and norms % 2 == 0)
+    told = "relation" in kinds[1:] or (norms > 0 and norms % 2 == 0) or {"root", "open"} <= {*kinds}
     if not told or "letter" not in kinds or kinds[0] in ("sign", "relation"):
         return []
     return tokens
@@ -150,14 +151,18 @@ def _kind(token: re.Match[str]) -> str:
 def _typeset(tokens: list[re.Match[str]]) -> Iterator[str]:
     """Tokens as MathML; of two bars the first one opens, which decides the space around them."""
     opened: set[str] = set()
-    for before, token in zip([None, *tokens], tokens, strict=False):
+    for before, token, after in zip(
+        [None, *tokens], tokens, [*tokens[1:], tokens[0]], strict=False
+    ):
         bar = token["close"]
         if token["function"] and before and _kind(before) in _OPERAND:
             yield _THIN
         if bar in _BARS:
             opened ^= {bar}
             yield _scripts(_bar(bar, opening=bar in opened), None, token["power"])
-        else:
+        elif before and before["root"] and _kind(token) in ("number", "letter"):
+            yield f"<msqrt>{_set(token)}</msqrt>"
+        elif not token["root"] or _kind(after) not in ("number", "letter"):
             yield _set(token)
 
 

@@ -247,8 +247,8 @@ def _tables(config: CriticalConfig, models: list[_Model]) -> tuple[Table, Table]
         (
             model.name,
             exact(ratio, 6),
-            exact(model.closed[i], 10),
-            exact(model.edges[i], 10),
+            exact(model.closed[i], 6),
+            exact(model.edges[i], 6),
             Number(value=model.off[i], basis="difference from the closed form, relative", digits=2),
         )
         for model in models

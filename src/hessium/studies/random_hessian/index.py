@@ -304,8 +304,8 @@ def _tables(
             (
                 MODELS[case.activation],
                 case.ratio,
-                exact(case.critical, 8),
-                exact(float(index_coefficient(case.ratio, case.activation)), 8),
+                exact(case.critical, 5),
+                exact(float(index_coefficient(case.ratio, case.activation)), 5),
                 exact(float((1 + at) * case.critical), 5),
                 exact(float(case.exact(at)), 4),
             )

@@ -14,6 +14,7 @@ from hessium._typing import FloatArray
 from hessium.compare import LevelStatistics, levels
 from hessium.curvature import GaussNewton, Hessian, ResidualHessian
 from hessium.figures.formatting import digits
+from hessium.figures.hues import hue_of
 from hessium.figures.records import (
     CONTROL,
     OURS,
@@ -256,35 +257,48 @@ def _statements(pooled: Mapping[str, _Pooled]) -> tuple[Statement, ...]:
 
 
 def _chart(name: str, title: str, pooled: Mapping[str, _Pooled], chosen: Sequence[str]) -> Chart:
-    series, grid = [], np.linspace(0, 1, 101)
-    for label in chosen:
-        ratios = pooled[label].ratios
-        x, (height,) = histogram([ratios], np.linspace(0, 1, 21))
-        one = 1 / (ratios.size * (x[1] - x[0]))  # the height of one ratio
-        found = with_stderr(
-            f"{_name(label)}, {ratios.size} ratios",
-            x,
-            height,
-            np.sqrt(height * one),
-            error="density in a bin, bars ± root of the count",
-        )
-        series.append(dataclasses.replace(found, hollow="ReLU, start" in label or "mixed" in label))
+    """One spectrum on axes, with both laws, above the others on axes of their own."""
+    first, *others = (_axes(f"{name}-{k}", pooled[one], one) for k, one in enumerate(chosen))
+    return dataclasses.replace(
+        first,
+        name=name,
+        title=f"{title}: ratios of consecutive spacings",
+        caption="Densities. Repelling levels have few ratios near zero, independent ones have most "
+        "there.",
+        panels=tuple(others),
+    )
+
+
+def _axes(name: str, found: _Pooled, label: str) -> Chart:
+    """The density of the ratios of one spectrum."""
+    ratios, grid = found.ratios, np.linspace(0, 1, 101)
+    x, (height,) = histogram([ratios], np.linspace(0, 1, 21))
+    one = 1 / (ratios.size * (x[1] - x[0]))  # the height of one ratio
+    measured = with_stderr(
+        f"{_name(label)}, {ratios.size:,} ratios",
+        x,
+        height,
+        np.sqrt(height * one),
+        error="density in a bin, bars ± root of the count",
+        hue=hue_of(label),
+    )
     laws = [
         curve(
-            f"{label} law",
+            f"{law} law",
             grid,
             SpacingRatio(which).pdf(grid),
             error="exact for 3 x 3 matrices (Poisson: exact)",
         )
-        for label, which in (("GOE", "goe"), ("Poisson", "poisson"))
+        for law, which in (("GOE", "goe"), ("Poisson", "poisson"))
     ]
     return Chart(
         name=name,
-        title=f"{title}: ratios of consecutive spacings",
-        caption="Repelling levels have few ratios near zero, independent ones have most there.",
+        title=_name(label),
+        caption="The density of the ratios of one spectrum.",
         x_label="r = smaller / larger of two neighbouring spacings",
-        y_label="density",
-        series=(*series, *laws),
+        y_label=_name(label),
+        y_range=(0.0, 2.4),
+        series=(measured, *laws),
     )
 
 
