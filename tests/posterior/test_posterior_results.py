@@ -28,6 +28,15 @@ ANSWERS: dict[str, Callable[[hs.GaussNewtonPosterior], Any]] = {
 }
 
 
+def test_a_posterior_shows_its_parameters() -> None:
+    model = line_of_product()
+    risk = hs.EmpiricalRisk(model, hs.SquaredError(), (X, model(X).detach()))
+    post = hs.GaussNewtonPosterior(risk, noise=0.01, prior_precision=1.0)
+    axes = post.plot()
+    assert axes.get_title() == post.parameters().plot().get_title() != ""
+    mpl.pyplot.close("all")
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_result_shows_itself_and_is_stored(name: str, tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ from hessium.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 Names = Sequence[str]
 
@@ -336,6 +337,10 @@ class GaussNewtonPosterior(MeasurementChoice):
             InputError: if pandas is not installed.
         """
         return self.parameters().to_dataframe()
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Values of the parameters with two standard deviations, as `parameters().plot()`."""
+        return self.parameters().plot(ax, **options)
 
     def _repr_html_(self) -> str:
         small = self.risk.dim <= 200
