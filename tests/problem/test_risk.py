@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -143,9 +145,10 @@ def test_restriction_is_a_block_of_the_whole() -> None:
         again = part.restrict([kept[0]])
         assert again.names == (kept[0],)
         assert again.value() == pytest.approx(risk.value(), rel=1e-14)
-    for wrong in ("0", [], 1.5, None, torch.zeros(0)):
+    wrong: list[Any] = ["0", [], 1.5, None, torch.zeros(0)]
+    for names in wrong:
         with pytest.raises(InputError, match=r"names: .* is required"):
-            risk.restrict(wrong)  # type: ignore[arg-type]
+            risk.restrict(names)
 
 
 def test_unused_parameters_are_named_and_have_zero_rows() -> None:
