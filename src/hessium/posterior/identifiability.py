@@ -237,6 +237,8 @@ class _Open:
         if len(at) > _MOST or (statuses == "not resolved").any():
             return []
         asked = np.isin(at, self._entries)
+        if asked.all():  # only rounding moves the others
+            return []
         order = np.concatenate([at[~asked], at[asked]])
         return _Open(self._state, None, order).combinations(int((~asked).sum()))
 
