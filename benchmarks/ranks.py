@@ -100,6 +100,7 @@ class Race:
         return {
             "efficiency": float(alone / (RANKS * together)),
             "ceiling": float(alone / (RANKS * apart[0])) if apart else float("nan"),
+            "median": float(np.median(each)),
             "lowest": float(each.min()),
             "highest": float(each.max()),
             "processor efficiency": float(processor[:, 1].sum() / processor[:, 0].sum()),
@@ -224,8 +225,8 @@ def main() -> None:
         without = "" if math.isnan(ceiling) else f"without communication {ceiling:.1%}, "
         print(
             f"{row['model']} {row['parameters']:,} parameters, {row['samples']} samples in batches "
-            f"of {row['batch']}, {row['work']}: efficiency {row['efficiency']:.1%} (rounds "
-            f"{row['lowest']:.0%} to {row['highest']:.0%}), {without}by processor time "
+            f"of {row['batch']}, {row['work']}: efficiency {row['efficiency']:.1%} (median of the "
+            f"rounds {row['median']:.1%}, {row['lowest']:.0%} to {row['highest']:.0%}), {without}by processor time "
             f"{row['processor efficiency']:.1%}; {row['ms alone']:.1f} ms a product alone, "
             f"{row['ms together']:.1f} together (processor: {row['processor ms alone']:.1f}, "
             f"{row['processor ms together']:.1f}); basis {row['basis']:.1%} a rank, "
