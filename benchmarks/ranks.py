@@ -226,7 +226,8 @@ def main() -> None:
         print(
             f"{row['model']} {row['parameters']:,} parameters, {row['samples']} samples in batches "
             f"of {row['batch']}, {row['work']}: efficiency {row['efficiency']:.1%} (median of the "
-            f"rounds {row['median']:.1%}, {row['lowest']:.0%} to {row['highest']:.0%}), {without}by processor time "
+            f"rounds {row['median']:.1%}, {row['lowest']:.0%} to {row['highest']:.0%}), "
+            f"{without}by processor time "
             f"{row['processor efficiency']:.1%}; {row['ms alone']:.1f} ms a product alone, "
             f"{row['ms together']:.1f} together (processor: {row['processor ms alone']:.1f}, "
             f"{row['processor ms together']:.1f}); basis {row['basis']:.1%} a rank, "
