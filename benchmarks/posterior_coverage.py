@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 import hessium as hs
+from hessium.errors import SelfCheckError
 
 CONFIDENCE = 0.95
 Counts = tuple[int, int, int]  # draws, those of trust_radius, those of profile_likelihood
@@ -162,7 +163,7 @@ def run(name: str, setting: Setting, noise: float, counts: Counts, seed: int) ->
     wanted = setting.solve(truth, setting.others).numpy()[:, 0]
     draws, looks, profiles = counts
     rng = np.random.default_rng(seed)
-    hits, predicted, warned, said, profiled = [], [], [], [], []
+    hits, predicted, warned, said, profiled, refused = [], [], [], [], [], []
     started = time.process_time()
     measured = clean + noise * torch.from_numpy(rng.standard_normal((draws, *clean.shape)))
     for number, (y, theta) in enumerate(
@@ -172,7 +173,8 @@ def run(name: str, setting: Setting, noise: float, counts: Counts, seed: int) ->
         risk = hs.EmpiricalRisk(model, hs.SquaredError(), (setting.sensors, y), check=False)
         try:
             post = hs.GaussNewtonPosterior(risk, check=number == 0)
-        except (ValueError, ArithmeticError):
+        except (ValueError, ArithmeticError, SelfCheckError):
+            refused.append(number)  # a fit so far away that rounding hides its derivatives
             continue
         factor = post.coverage_factor(CONFIDENCE)
         error = (model.theta.detach() - truth).abs().numpy()
@@ -191,7 +193,8 @@ def run(name: str, setting: Setting, noise: float, counts: Counts, seed: int) ->
     spent = (time.process_time() - started) / draws
     known = np.array([one for one in said if one.size == len(truth)])
     return (
-        f"{name:9s} noise {noise:<7g} {len(hits)} draws: parameters {_percent(np.mean(hits, 0))}, "
+        f"{name:9s} noise {noise:<7g} {len(hits)} draws, {len(refused)} refused: "
+        f"parameters {_percent(np.mean(hits, 0))}, "
         f"predictions {_percent(np.mean(predicted, 0))}; trust_radius warns in "
         f"{_percent(_share(warned))} of {len(warned)}, and says "
         f"{_percent(np.nanmedian(known, axis=0)) if len(known) else 'nothing'} (median); profiles "
