@@ -17,7 +17,9 @@ from hessium.problem import EmpiricalRisk
 from hessium.problem.data import num_samples
 from hessium.problem.losses import num_rows
 
-_OUTSIDE = 1e-6  # of the largest derivative: more of it at another sample is no rounding
+_OUTSIDE = (
+    1e-6  # largest derivative at another sample, relative to that at its own, that is rounding
+)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,28 @@ from hessium._typing import FloatArray
 _WIDE = 1e-3  # of the value: a bracket of rounding beyond that is not exact
 
 
+class WithInterval(Displayable, abc.ABC):
+    """A number with an interval at any confidence, and the ends of that at 95 %."""
+
+    __slots__ = ()
+
+    @abc.abstractmethod
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """Interval that contains the true value with probability `confidence`."""
+
+    @property
+    def lower(self) -> float:
+        """Lower end of the interval of 95 %."""
+        return self.interval()[0]
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the interval of 95 %."""
+        return self.interval()[1]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class Estimate(Displayable):
+class Estimate(WithInterval):
     """An estimate of a number from random probes; `float` gives its value.
 
     Attributes:
@@ -49,16 +70,6 @@ class Estimate(Displayable):
         width = student(confidence, self.samples.size) * self.stderr
         return self.value - width, self.value + width
 
-    @property
-    def lower(self) -> float:
-        """Lower end of the interval of 95 %."""
-        return self.interval()[0]
-
-    @property
-    def upper(self) -> float:
-        """Upper end of the interval of 95 %."""
-        return self.interval()[1]
-
     def __float__(self) -> float:
         return self.value
 
@@ -70,7 +81,7 @@ class Estimate(Displayable):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
-class NormEstimate(Displayable):
+class NormEstimate(WithInterval):
     r"""An estimate of a norm, the root of an estimated square; `float` gives its value.
 
     Attributes:
@@ -113,16 +124,6 @@ class NormEstimate(Displayable):
         """The roots of the interval of the square. Errors as in `Estimate.interval`."""
         lower, upper = self.square.interval(confidence)
         return max(lower, 0.0) ** 0.5, max(upper, 0.0) ** 0.5
-
-    @property
-    def lower(self) -> float:
-        """Lower end of the interval of 95 %."""
-        return self.interval()[0]
-
-    @property
-    def upper(self) -> float:
-        """Upper end of the interval of 95 %."""
-        return self.interval()[1]
 
     def __float__(self) -> float:
         return self.value

@@ -104,7 +104,7 @@ class Measurements:
 
     @property
     def largest_weights(self) -> dict[str | None, float]:
-        """The largest weight of each term; None is the name where there are no terms."""
+        """The largest weight of each term by name; without terms, one weight under the key None."""
         found: dict[str | None, float] = {}
         for (middle, shape), name in zip(self._factors, self.terms, strict=True):
             found[name] = max(found.get(name, 0.0), float(_weights(middle, shape[0]).max()))

@@ -105,7 +105,7 @@ def candidates_of(risk: EmpiricalRisk, x: Any, given: Any) -> Any:
     """Inputs to predict at: those given, a grid over the range of the data, or the data.
 
     A grid has one point along an input that is the same for all data, and as many dimensions as the
-    inputs. Between whole numbers there is no grid: then the different ones of the data.
+    inputs. For integer inputs the candidates are the distinct inputs of the data.
     """
     if given is not None:
         return given.value if isinstance(given, OfTerm) else given

@@ -133,9 +133,7 @@ def compute(task: Task) -> Result:
     monitor = Monitor(
         network,
         SquaredError(scale=0.5, reduction="mean"),
-        [(x[i : i + batch], y[i : i + batch]) for i in range(0, len(x), batch)]
-        if batch
-        else (x, y),
+        list(zip(x.split(batch), y.split(batch), strict=True)) if batch else (x, y),
         optimizer,
         every=task["steps"] // task["records"],
         track=[*names, "batch_sharpness"] if batch else names,
